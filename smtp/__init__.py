@@ -1,0 +1,8 @@
+"""The SMTP protocol without I/O: replies, commands, addresses, mail data, and the dialog.
+
+Bytes and decisions in, bytes and decisions out. Nothing here opens a socket, reads a clock,
+starts a thread or writes a log; ids, dates and host names are passed in.
+"""
+
+if __name__ == "smtp":
+    raise ImportError("import pykka_smtp.smtp, not the bare folder name")

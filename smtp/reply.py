@@ -1,0 +1,60 @@
+"""A server's reply (RFC 5321 §4.2)."""
+
+import re
+from dataclasses import dataclass
+
+_ENHANCED = re.compile(r"([245])\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})(?= |$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One complete reply.
+
+    Attributes:
+        code: the reply code, 200 to 599.
+        lines: the text of each line, without code and line end. Octets that are no UTF-8, and
+            control characters, stand as backslash escapes: a reply can be logged and printed.
+    """
+
+    code: int
+    lines: tuple[str, ...] = ("",)
+
+    @property
+    def text(self) -> str:
+        """The text of all lines, joined by newlines."""
+        return "\n".join(self.lines)
+
+    @property
+    def enhanced(self) -> str | None:
+        """The enhanced status code, such as ``"5.1.1"`` (RFC 3463, RFC 2034 §4).
+
+        None when the reply has none, or one whose class contradicts the reply code: then the
+        reply code alone is believed.
+        """
+        match = _ENHANCED.match(self.lines[0])
+        if match is None or int(match[1]) != self.code // 100:
+            return None
+        return match[0]
+
+    @property
+    def is_positive(self) -> bool:
+        """Whether the code is 2yz: done as asked."""
+        return 200 <= self.code <= 299
+
+    @property
+    def is_intermediate(self) -> bool:
+        """Whether the code is 3yz: go on."""
+        return 300 <= self.code <= 399
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the code is 4yz: refused now, perhaps not later."""
+        return 400 <= self.code <= 499
+
+    @property
+    def is_permanent(self) -> bool:
+        """Whether the code is 5yz: refused for good."""
+        return 500 <= self.code <= 599
+
+    def __str__(self) -> str:
+        return f"{self.code} {' '.join(self.lines)}".rstrip()
