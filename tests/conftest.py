@@ -1,0 +1,63 @@
+"""Fixtures for all tests: servers to send to, and a look at what each test leaves behind."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from hypothesis import settings
+from servers.leftovers import Leftovers
+from servers.scripted import ScriptedServer
+from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
+
+REAL = {"smtp_sink", "postfix_smtpd"}
+"""Fixtures that start a program; tests that use one are marked ``real``."""
+
+# Busy machines are slow, not wrong; and a run in CI is to be repeated, not to be lucky.
+settings.register_profile("suite", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a mail server on this machine."""
+    for item in items:
+        if REAL & set(getattr(item, "fixturenames", ())):
+            item.add_marker("real")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test after which an actor, a thread or a descriptor stays; forget its receivers."""
+    before = Leftovers()
+    yield
+    complaints = before.complaints()
+    if complaints:
+        pytest.fail("left behind:\n" + "\n".join(complaints), pytrace=False)
+
+
+@pytest.fixture
+def scripted_server() -> Iterator[Callable[..., ScriptedServer]]:
+    """Start `ScriptedServer` with these arguments; it is stopped, and judges, after the test."""
+    with ExitStack() as exits:
+        yield lambda *args, **kwargs: exits.enter_context(ScriptedServer(*args, **kwargs))
+
+
+@pytest.fixture
+def aiosmtpd_server() -> Iterator[Callable[..., AiosmtpdServer]]:
+    """Start `AiosmtpdServer` with these arguments; it is stopped after the test."""
+    with ExitStack() as exits:
+        yield lambda **kwargs: exits.enter_context(AiosmtpdServer(**kwargs))
+
+
+@pytest.fixture
+def smtp_sink() -> Iterator[Callable[..., SmtpSink]]:
+    """Start `SmtpSink` with these options; it is stopped after the test."""
+    with ExitStack() as exits:
+        yield lambda *options: exits.enter_context(SmtpSink(*options))
+
+
+@pytest.fixture
+def postfix_smtpd() -> Iterator[Callable[..., PostfixSmtpd]]:
+    """Start `PostfixSmtpd` with these arguments; it is stopped after the test."""
+    with ExitStack() as exits:
+        yield lambda **kwargs: exits.enter_context(PostfixSmtpd(**kwargs))

@@ -1,0 +1,163 @@
+r"""Conversation scripts: what a server says, and what it expects to hear, as text.
+
+No sockets here: the same script runs against the sans-IO dialog, an in-memory transport, and a
+real client through `servers.scripted.ScriptedServer`. One step a line; indentation, blank lines
+and lines that begin with ``#`` do not count::
+
+    # The server takes the mail.
+    S: 220 mx.test ESMTP
+    C: EHLO *
+    S: 250 mx.test
+    C: MAIL FROM:<*>
+    S: 250 2.1.0 Ok
+
+``S: text`` sends the line and CRLF. ``C: text`` expects that line; ``*`` stands for any text,
+and the verb may be in either case.
+
+=================  ===============================================================================
+``C: <data>``      reads mail data up to and including the lone dot
+``C: <chunk>``     reads as many octets as the last BDAT line said (RFC 3030 §2)
+``C: <eof>``       expects that the client hangs up, and says nothing before
+``S! raw a\r\n``   sends these octets and nothing else; Python's escapes count
+``S! drip a``      sends the line and CRLF, octet by octet
+``S! drip a…``     the same without an end: the last octet again and again until the client leaves
+``S! close``       closes (FIN), once all before has been sent
+``S! reset``       closes at once (RST)
+``S! silence``     reads on and answers nothing, until the client leaves or the test ends
+``S! deaf``        does not even read, until the test ends
+``S! tls``         starts TLS as the server (the 220 before it is a step of its own)
+=================  ===============================================================================
+"""
+
+import enum
+import re
+from dataclasses import dataclass
+
+
+class Action(enum.Enum):
+    """What a step does."""
+
+    SEND = "S:"
+    EXPECT = "C:"
+    DATA = "C: <data>"
+    CHUNK = "C: <chunk>"
+    EOF = "C: <eof>"
+    RAW = "S! raw"
+    DRIP = "S! drip"
+    DRIP_ON = "S! drip …"
+    CLOSE = "S! close"
+    RESET = "S! reset"
+    SILENCE = "S! silence"
+    DEAF = "S! deaf"
+    TLS = "S! tls"
+
+
+_READS = {action.value: action for action in (Action.DATA, Action.CHUNK, Action.EOF)}
+_DEEDS = {
+    action.value: action
+    for action in (Action.CLOSE, Action.RESET, Action.SILENCE, Action.DEAF, Action.TLS)
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One line of a script.
+
+    Attributes:
+        action: what to do.
+        text: what to send or expect, as it stands in the script; empty for deeds.
+        number: the line in the script, from 1.
+    """
+
+    action: Action
+    text: str = ""
+    number: int = 0
+
+    @property
+    def octets(self) -> bytes:
+        """What the server sends at this step; empty where it sends nothing.
+
+        For `Action.DRIP_ON` the octets that come first; the last is repeated.
+        """
+        match self.action:
+            case Action.SEND | Action.DRIP:
+                return encode(self.text) + b"\r\n"
+            case Action.DRIP_ON:
+                return encode(self.text)
+            case Action.RAW:
+                plain = self.text.encode("latin-1", "backslashreplace")
+                return plain.decode("unicode_escape").encode("latin-1")
+            case _:
+                return b""
+
+    def matches(self, line: str) -> bool:
+        """Tell whether the client's line, without CRLF, is what this step expects."""
+        return matches(self.text, line)
+
+    def __str__(self) -> str:
+        return f"line {self.number}: {self.action.value} {self.text}".rstrip()
+
+
+def parse_script(text: str) -> list[Step]:
+    """Read a script.
+
+    Args:
+        text: the script; see the module's page for what may stand in it.
+
+    Raises:
+        ValueError: a line is no step, or there is no step at all.
+    """
+    steps = [
+        _step(line.strip(), number)
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.strip().startswith("#")
+    ]
+    if not steps:
+        raise ValueError("the script has no step; write lines such as 'S: 220 mx.test'")
+    return steps
+
+
+def matches(pattern: str, line: str) -> bool:
+    """Tell whether the whole line fits the pattern, in which only ``*`` is special.
+
+    The verb may be in either case (RFC 5321 §2.4); that is, the letters up to the first space.
+    """
+    verb, *rest = re.split(r"(?=[ *])", pattern, maxsplit=1)
+    text = ".*".join(map(re.escape, "".join(rest).split("*")))
+    return re.fullmatch(f"(?i:{re.escape(verb)}){text}", line, re.DOTALL) is not None
+
+
+def encode(text: str) -> bytes:
+    """Give the octets of a script's text: UTF-8; `decode`'s result comes back unchanged."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decode(octets: bytes) -> str:
+    """Give text for octets; those that are no UTF-8 stand as surrogates."""
+    return octets.decode("utf-8", "surrogateescape")
+
+
+def _step(line: str, number: int) -> Step:
+    mark, rest = line[:2], line[2:].strip()
+    if line in _READS:
+        return Step(action=_READS[line], number=number)
+    if mark == "S:":
+        return Step(action=Action.SEND, text=rest, number=number)
+    if mark == "C:" and not rest.startswith("<"):
+        return Step(action=Action.EXPECT, text=rest, number=number)
+    if mark == "S!":
+        return _deed(rest, line, number)
+    raise ValueError(f"line {number} of the script is no step: {line!r}")
+
+
+def _deed(rest: str, line: str, number: int) -> Step:
+    word, _, text = rest.partition(" ")
+    if word == "raw" and text:
+        return Step(action=Action.RAW, text=text, number=number)
+    if word == "drip" and text:
+        endless = text.endswith("…")
+        action = Action.DRIP_ON if endless else Action.DRIP
+        return Step(action=action, text=text.removesuffix("…"), number=number)
+    if f"S! {rest}" not in _DEEDS:
+        raise ValueError(f"line {number} of the script is no step: {line!r}")
+    return Step(action=_DEEDS[f"S! {rest}"], number=number)
