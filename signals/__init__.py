@@ -2,3 +2,21 @@
 
 if __name__ == "signals":
     raise ImportError("import pykka_smtp.signals, not the bare folder name")
+
+from .bus import Forwarding, forward_to, publish, smtp_send_failure, smtp_send_success
+from .outcome import Outcome, Peer, SendError, SendFailure, SendSuccess
+from .send_mail import SendMail
+
+__all__ = [
+    "Forwarding",
+    "Outcome",
+    "Peer",
+    "SendError",
+    "SendFailure",
+    "SendMail",
+    "SendSuccess",
+    "forward_to",
+    "publish",
+    "smtp_send_failure",
+    "smtp_send_success",
+]

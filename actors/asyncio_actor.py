@@ -1,0 +1,262 @@
+"""A Pykka actor type without a thread of its own.
+
+`AsyncioActor` does for Pykka what POE's kernel did for its sessions: all actors of this type share
+one event-loop thread, which drains their inboxes. `tell`, `ask`, `stop`, `proxy` and the
+`ActorRegistry` work as for any Pykka actor, from any thread.
+
+What differs from `pykka.ThreadingActor`, on purpose:
+
+* `on_receive` and the hooks run on the loop thread: they must not block.
+* An exception in `on_start` calls `on_failure` too.
+* `SystemExit` and other `BaseException`s stop this actor, not every actor of the process.
+* A message told after the actor was asked to stop raises `ActorDeadError` instead of vanishing;
+  one that slipped in before goes to `on_discard`.
+* `answer_later` leaves the answer to an `ask` for later.
+* A future's `get` on the loop thread raises `RuntimeError` instead of waiting for ever.
+"""
+
+import logging
+import sys
+from collections import deque
+from types import TracebackType
+from typing import Any
+
+from pykka import Actor, ActorDeadError, ActorRegistry, Future, ThreadingFuture
+from pykka._envelope import Envelope
+from pykka.messages import _ActorStop
+
+from .event_loop import event_loop
+
+_logger = logging.getLogger("pykka_smtp.actors")
+
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+_MOST_PER_TURN = 100
+"""Messages that one actor handles before the next has its turn."""
+
+
+class Answer:
+    """The answer to one `ask`, to be given later. Given twice, the first counts."""
+
+    __slots__ = ("_future", "_open")
+
+    def __init__(self, future: "Future[Any] | None", open_answers: "set[Answer]") -> None:
+        self._future = future
+        self._open = open_answers
+        if future is not None:
+            open_answers.add(self)
+
+    def set(self, value: object) -> None:
+        """Answer. Does nothing when the message was told, not asked."""
+        future, self._future = self._future, None
+        if future is not None:
+            self._open.discard(self)
+            future.set(value)
+
+    def set_exception(self, exc_info: "_ExcInfo") -> None:
+        """Answer with an exception, given as `sys.exc_info` gives it."""
+        future, self._future = self._future, None
+        if future is not None:
+            self._open.discard(self)
+            future.set_exception(exc_info)
+
+
+class _Inbox:
+    """Takes messages from any thread; the loop thread empties it."""
+
+    __slots__ = ("actor", "closed", "envelopes", "scheduled")
+
+    actor: "AsyncioActor"
+
+    def __init__(self) -> None:
+        self.envelopes: deque[Envelope[Any]] = deque()
+        self.scheduled = False
+        self.closed = False
+
+    def put(self, envelope: Envelope[Any], /) -> None:
+        is_stop = isinstance(envelope.message, _ActorStop)
+        if self.closed and not is_stop:
+            error = ActorDeadError(f"{self.actor.actor_ref} was asked to stop")
+            if envelope.reply_to is None:
+                raise error
+            envelope.reply_to.set_exception((ActorDeadError, error, None))
+            return
+        self.envelopes.append(envelope)
+        if is_stop:
+            self.closed = True
+        self.wake()
+
+    def wake(self) -> None:
+        # The flag is cleared before the inbox is emptied: who sees it set can be sure that the
+        # message it has just added will be found.
+        if not self.scheduled:
+            self.scheduled = True
+            event_loop().schedule(self.actor)
+
+    def get(self) -> Envelope[Any]:
+        return self.envelopes.popleft()
+
+    def empty(self) -> bool:
+        return not self.envelopes
+
+
+class _LoopFuture(ThreadingFuture[Any]):
+    """A future that knows who must not wait for it."""
+
+    def get(self, *, timeout: float | None = None) -> Any:
+        if self._result is None and self._get_hook is None and event_loop().is_current():
+            raise RuntimeError(
+                "an AsyncioActor must not wait for a future: it would stop every actor that"
+                " shares its thread, and so the one it waits for"
+            )
+        return super().get(timeout=timeout)
+
+
+class AsyncioActor(Actor):
+    """Base class for actors that share the event-loop thread."""
+
+    actor_inbox: _Inbox
+
+    @staticmethod
+    def _create_actor_inbox() -> _Inbox:
+        return _Inbox()
+
+    @staticmethod
+    def _create_future() -> Future[Any]:
+        return _LoopFuture()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Create the actor; runs in the thread that calls `start`."""
+        super().__init__(*args, **kwargs)
+        self.actor_inbox.actor = self
+        self._is_started = False
+        self._handling: Envelope[Any] | None = None
+        self._open_answers: set[Answer] = set()
+
+    def _start_actor_loop(self) -> None:
+        self.actor_inbox.scheduled = True
+        try:
+            event_loop().enter(self)
+        except BaseException:
+            # Pykka registers an actor before it starts it: one that could not be started must
+            # not stay registered, for `stop_all` would wait for it.
+            ActorRegistry.unregister(self.actor_ref)
+            self.actor_stopped.set()
+            raise
+
+    def answer_later(self) -> Answer:
+        """Leave the answer to the message being handled for later; for use in `on_receive`.
+
+        What `on_receive` then returns is ignored. An answer that was not given when the actor
+        stops becomes `ActorDeadError`.
+        """
+        envelope = self._handling
+        if envelope is None:
+            raise RuntimeError("answer_later() is for use while a message is being handled")
+        self._handling = None
+        return Answer(envelope.reply_to, self._open_answers)
+
+    def on_discard(self, message: Any) -> None:
+        """Hear of a told message that will never be handled, because the actor has stopped.
+
+        The default logs it at WARNING.
+        """
+        _logger.warning("%s stopped before it handled %r", self, message)
+
+    def cancel(self) -> None:
+        """Ask the actor to stop, from any thread; wait for nothing."""
+        self.actor_inbox.put(Envelope(_ActorStop()))
+
+    def abandon(self) -> None:
+        """Forget the actor, in a forked child; the parent goes on with it."""
+        ActorRegistry.unregister(self.actor_ref)
+        self.actor_stopped.set()
+
+    def run_turn(self) -> None:
+        """Handle the messages that are there. Called by the loop thread only."""
+        inbox = self.actor_inbox
+        inbox.scheduled = False
+        if not self._is_started:
+            self._is_started = True
+            self._guard(self.on_start)
+        for _ in range(_MOST_PER_TURN):
+            if self.actor_stopped.is_set() or not inbox.envelopes:
+                break
+            self._handle(inbox.envelopes.popleft())
+        if self.actor_stopped.is_set():
+            self._discard_rest()
+        elif inbox.envelopes:
+            inbox.wake()
+
+    def _handle(self, envelope: Envelope[Any]) -> None:
+        self._handling = envelope
+        try:
+            answer = self._handle_receive(envelope.message)
+        except BaseException as error:  # noqa: BLE001 - nothing may reach the shared loop
+            if envelope.reply_to is None or self._handling is None:
+                self._fail()
+            else:
+                envelope.reply_to.set_exception(sys.exc_info())
+                if not isinstance(error, Exception):
+                    self._fail()
+        else:
+            if self._handling is not None and envelope.reply_to is not None:
+                envelope.reply_to.set(answer)
+        finally:
+            self._handling = None
+
+    def _guard(self, hook: Any, *args: Any) -> None:
+        """Call a hook; what it raises ends this actor and nothing else."""
+        try:
+            hook(*args)
+        except BaseException:  # noqa: BLE001 - see above
+            self._fail()
+
+    def _fail(self) -> None:
+        """End the actor because of the exception being handled."""
+        self._handle_failure(*sys.exc_info())
+        try:
+            self.on_failure(*sys.exc_info())
+        except BaseException:  # noqa: BLE001 - nothing may reach the shared loop
+            self._handle_failure(*sys.exc_info())
+
+    def _stop(self) -> None:
+        """Stop now; what is left in the inbox is discarded by the turn that is under way."""
+        ActorRegistry.unregister(self.actor_ref)
+        self.actor_stopped.set()
+        try:
+            self.on_stop()
+        except BaseException:  # noqa: BLE001 - nothing may reach the shared loop
+            self._handle_failure(*sys.exc_info())
+
+    def stop_now(self) -> None:
+        """Stop at once, from the loop thread, outside of any message."""
+        if not self.actor_stopped.is_set():
+            self._stop()
+        self._discard_rest()
+
+    def _discard_rest(self) -> None:
+        """Answer or report all that came too late, and leave the loop."""
+        inbox = self.actor_inbox
+        inbox.closed = True
+        while inbox.envelopes:
+            envelope = inbox.envelopes.popleft()
+            if isinstance(envelope.message, _ActorStop):
+                if envelope.reply_to is not None:
+                    envelope.reply_to.set(None)
+            elif envelope.reply_to is not None:
+                envelope.reply_to.set_exception(self._dead())
+            else:
+                self._guard_quietly(self.on_discard, envelope.message)
+        for answer in list(self._open_answers):
+            answer.set_exception(self._dead())
+        event_loop().leave(self)
+
+    def _dead(self) -> "_ExcInfo":
+        return ActorDeadError, ActorDeadError(f"{self} stopped before it answered"), None
+
+    def _guard_quietly(self, hook: Any, *args: Any) -> None:
+        try:
+            hook(*args)
+        except BaseException:
+            _logger.exception("%s in %s failed", hook.__name__, self)

@@ -1,0 +1,154 @@
+"""From a server's name to a connected transport: look up, race the addresses (RFC 8305), connect."""
+
+import asyncio
+import ipaddress
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, cast
+
+import aiohappyeyeballs
+
+from .event_loop import event_loop
+
+_RACE_DELAY = 0.25
+"""Seconds that an address has before the next is tried beside it (RFC 8305 §5)."""
+
+SourceAddress = tuple[str, int]
+
+
+class ConnectError(Exception):
+    """No connection came about.
+
+    Attributes:
+        operation: ``"getaddrinfo"``, ``"bind"`` or ``"connect"``.
+        errno: the error number.
+        passing: whether trying again later may help.
+    """
+
+    def __init__(self, detail: str, operation: str, errno: int | None, *, passing: bool) -> None:
+        super().__init__(detail)
+        self.operation = operation
+        self.errno = errno
+        self.passing = passing
+
+
+def is_literal(host: str) -> bool:
+    """Whether the host is an address, which needs no look-up."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+async def connect(
+    factory: Callable[[], asyncio.Protocol], host: str, port: int, source: SourceAddress | None
+) -> None:
+    """Connect a protocol to a server. Called on the loop thread.
+
+    Args:
+        factory: makes the protocol, once a connection stands.
+        host: a name or an address.
+        port: 1 to 65535.
+        source: the local address and port (0: any) to connect from, or None.
+
+    Raises:
+        ConnectError: with every address that was tried, and what became of it.
+    """
+    loop = event_loop().loop
+    if is_literal(host):
+        # The common case at full speed: no look-up, and nothing to race.
+        try:
+            await loop.create_connection(factory, host, port, local_addr=source)
+        except OSError as error:
+            raise _not_connected(host, port, [((host, port), error)], source) from error
+        return
+    sock = await _race(host, port, source, await _look_up(host, port))
+    try:
+        await loop.create_connection(factory, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def _look_up(host: str, port: int) -> list[Any]:
+    try:
+        return await event_loop().names.run(_getaddrinfo, host, port)
+    except (OSError, UnicodeError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        reason = error.strerror if isinstance(error, OSError) else "not a host name"
+        # A name that is not there is not there tomorrow; a resolver that fails may recover.
+        passing = number in (socket.EAI_AGAIN, socket.EAI_MEMORY, socket.EAI_SYSTEM)
+        raise ConnectError(
+            f"cannot find the address of {host}: {reason}", "getaddrinfo", number, passing=passing
+        ) from error
+
+
+def _getaddrinfo(host: str, port: int) -> list[Any]:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+
+
+class _Recorder:
+    """Stands in for the loop where addresses are raced, to keep each one's own error."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.errors: list[tuple[Any, OSError]] = []
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        try:
+            await self._loop.sock_connect(sock, address)
+        except OSError as error:
+            self.errors.append((address, error))
+            raise
+
+
+async def _race(
+    host: str, port: int, source: SourceAddress | None, addresses: list[Any]
+) -> socket.socket:
+    recorder = _Recorder(event_loop().loop)
+    try:
+        return await aiohappyeyeballs.start_connection(
+            addresses,
+            local_addr_infos=None if source is None else [_local(source)],
+            happy_eyeballs_delay=_RACE_DELAY,
+            loop=cast(asyncio.AbstractEventLoop, recorder),
+        )
+    except (OSError, RuntimeError) as error:
+        if recorder.errors:
+            raise _not_connected(host, port, recorder.errors, source) from error
+        number = error.errno if isinstance(error, OSError) else None
+        raise ConnectError(
+            f"cannot connect to {host}:{port}: {error}", "bind", number, passing=False
+        ) from error
+
+
+def _local(source: SourceAddress) -> Any:
+    family = socket.AF_INET6 if ":" in source[0] else socket.AF_INET
+    return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", source
+
+
+def _not_connected(
+    host: str, port: int, errors: list[tuple[Any, OSError]], source: SourceAddress | None
+) -> ConnectError:
+    reasons = [(address[0], _reason(error)) for address, error in errors]
+    if len(reasons) == 1 and reasons[0][0] == host:
+        detail = reasons[0][1]
+    else:
+        detail = "; ".join(f"{address}: {reason}" for address, reason in reasons)
+    if source is not None:
+        detail += f" (from {source[0]}:{source[1]})"
+    return ConnectError(
+        f"cannot connect to {host}:{port}: {detail}",
+        "connect",
+        errors[0][1].errno,
+        passing=True,
+    )
+
+
+def _reason(error: OSError) -> str:
+    """Say in the system's words what went wrong; the loops' own texts repeat the address."""
+    if error.errno is None:
+        return str(error)
+    return os.strerror(error.errno)

@@ -1,0 +1,85 @@
+"""How many connections the process may have open at once.
+
+A send that waits for its turn costs neither a thread nor a socket, and its clock has not started.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+DEFAULT_LIMIT = 100
+
+
+class ConnectionLimit:
+    """Hands out permits in the order in which they were asked for. Safe from any thread."""
+
+    def __init__(self, limit: int) -> None:
+        self._lock = threading.Lock()
+        self._limit = limit
+        self._in_use = 0
+        self._waiting: OrderedDict[object, Callable[[], None]] = OrderedDict()
+
+    @property
+    def limit(self) -> int:
+        """How many permits there are."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        with self._lock:
+            self._limit = limit
+        self._hand_out()
+
+    def acquire(self, holder: object, granted: Callable[[], None]) -> None:
+        """Ask for a permit.
+
+        Args:
+            holder: whom it is for; one permit each.
+            granted: called once, as soon as there is one: at once, or from the thread that gives
+                one back.
+        """
+        with self._lock:
+            if self._in_use >= self._limit or self._waiting:
+                self._waiting[holder] = granted
+                return
+            self._in_use += 1
+        granted()
+
+    def withdraw(self, holder: object) -> bool:
+        """Wait no longer; return whether the holder was waiting."""
+        with self._lock:
+            return self._waiting.pop(holder, None) is not None
+
+    def release(self) -> None:
+        """Give a permit back."""
+        with self._lock:
+            self._in_use -= 1
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting or self._in_use >= self._limit:
+                    return
+                _, granted = self._waiting.popitem(last=False)
+                self._in_use += 1
+            granted()
+
+
+connection_limit = ConnectionLimit(DEFAULT_LIMIT)
+
+
+def set_connection_limit(limit: int) -> None:
+    """Set how many connections pykka-smtp opens at once in this process; 100 at first.
+
+    A lower limit closes nothing: it counts from the next connection on.
+
+    Args:
+        limit: at least 1.
+
+    Raises:
+        ValueError: it is less than 1.
+    """
+    if limit < 1:
+        raise ValueError(f"the connection limit needs to be at least 1, not {limit}")
+    connection_limit.limit = limit

@@ -1,0 +1,297 @@
+"""The event-loop thread that all `AsyncioActor`s share.
+
+The thread exists while there is work: it starts with the first actor, and ends a moment after the
+last one has stopped and its signals are out. It is no daemon, so a program that ends right after
+`tell` still delivers: the interpreter waits for the thread, and the thread for the actors.
+
+Its threads, all started here: the loop, the signals' dispatcher, and a few daemon workers for
+what can only be done by blocking (`workers.py`). They start with the loop, because Python 3.12
+refuses new threads once the main thread has ended.
+"""
+
+import asyncio
+import atexit
+import ctypes
+import os
+import sys
+import threading
+from collections import deque
+from typing import Protocol
+
+from pykka import ActorRegistry
+
+from ..signals.dispatcher import dispatcher
+from .workers import Workers
+
+_TICK = 0.1
+"""Seconds between two looks at whether the thread is still needed."""
+_LAST_TICK = 0.01
+"""The same, once the main thread has ended and nothing but receivers is left to wait for."""
+_INTERRUPT_GRACE = 1.0
+"""Seconds that the outcomes have to get out when the program was interrupted."""
+
+
+class Runnable(Protocol):
+    """What lives on the loop: an actor."""
+
+    def run_turn(self) -> None:
+        """Do what is to be done now; called on the loop thread; never raises."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop, from any thread, without waiting for anything."""
+        ...
+
+    def abandon(self) -> None:
+        """Forget everything, in a forked child: the parent goes on with it."""
+        ...
+
+
+class EventLoopThread:
+    """One thread that runs one event loop, for as long as it has actors.
+
+    All methods may be called from any thread, unless they say otherwise.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread_id: int | None = None
+        self._alive: set[Runnable] = set()
+        self._ready: deque[Runnable] = deque()
+        self._wake_pending = False
+        self._holds = 0
+        self._was_idle = False
+        self._interrupted = False
+        self.names = Workers("names", 3)
+        self.files = Workers("files", 2)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop. For actors: they are what keeps it running."""
+        if self._loop is None:
+            raise RuntimeError("the event loop runs only while an AsyncioActor lives")
+        return self._loop
+
+    def is_current(self) -> bool:
+        """Whether the calling thread is the loop's."""
+        return threading.get_ident() == self._thread_id
+
+    def enter(self, actor: Runnable) -> None:
+        """Count an actor as alive, and give it its first turn."""
+        with self._lock:
+            self._alive.add(actor)
+            try:
+                self._schedule(actor)
+            except BaseException:
+                self._alive.discard(actor)
+                raise
+
+    def schedule(self, actor: Runnable) -> None:
+        """Give an actor a turn on the loop, soon. One wake-up serves all that are ready."""
+        with self._lock:
+            self._schedule(actor)
+
+    def leave(self, actor: Runnable) -> None:
+        """Count an actor as gone. Called on the loop thread."""
+        with self._lock:
+            self._alive.discard(actor)
+            loop = None if self._alive else self._loop
+        if loop is not None and _main_has_ended():
+            loop.call_soon(self._look, loop)
+
+    def _schedule(self, actor: Runnable) -> None:
+        """Do so; the lock is held, so that the loop cannot end in between."""
+        loop = self._loop
+        if loop is None:
+            loop = self._start()
+        self._ready.append(actor)
+        if not self._wake_pending:
+            self._wake_pending = True
+            if self.is_current():
+                loop.call_soon(self._run_ready)
+            else:
+                loop.call_soon_threadsafe(self._run_ready)
+
+    def hold(self) -> None:
+        """Keep the loop running for something other than an actor. On the loop thread."""
+        self._holds += 1
+
+    def release(self) -> None:
+        """Take back one `hold`."""
+        self._holds -= 1
+
+    def cancel_all(self, timeout: float) -> None:
+        """Cancel each actor and wait until their outcomes are out. Not on the loop thread."""
+        with self._lock:
+            alive = list(self._alive)
+        for actor in alive:
+            actor.cancel()
+        if alive:
+            done = threading.Event()
+            try:
+                self.loop.call_soon_threadsafe(done.set)
+            except RuntimeError:
+                return
+            done.wait(timeout)
+            dispatcher.wait_idle(timeout)
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        """Start the threads; the lock is held."""
+        loop = _new_event_loop()
+        self._was_idle = False
+        thread = threading.Thread(target=self._run, args=(loop,), name="pykka-smtp-loop")
+        dispatcher.hold()
+        try:
+            self.names.start(loop)
+            self.files.start(loop)
+            self._loop = loop
+            thread.start()
+        except BaseException:
+            self._loop = None
+            self.names.close()
+            self.files.close()
+            dispatcher.release()
+            loop.close()
+            raise
+        return loop
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._thread_id = threading.get_ident()
+        asyncio.set_event_loop(loop)
+        loop.call_later(_TICK, self._tick, loop)
+        try:
+            loop.run_forever()
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+            dispatcher.release()
+
+    def _run_ready(self) -> None:
+        # Reset first: what is scheduled from here on needs a wake-up of its own.
+        self._wake_pending = False
+        for _ in range(len(self._ready)):
+            self._ready.popleft().run_turn()
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._look(loop):
+            hurry = not self._alive and _main_has_ended()
+            loop.call_later(_LAST_TICK if hurry else _TICK, self._tick, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """End the loop if nobody needs it; return whether it goes on."""
+        main_ended = _main_has_ended()
+        if main_ended and not self._interrupted and _main_was_interrupted():
+            self._interrupted = True
+            for actor in list(self._alive):
+                actor.cancel()
+        with self._lock:
+            if self._loop is not loop:
+                return False
+            if self._alive or self._ready or self._holds or not dispatcher.is_idle:
+                self._was_idle = False
+                return True
+            # A program that sends one mail after the other keeps the thread in between. So does
+            # one whose main thread has ended before its others: no thread could start any more.
+            if _others_run() if main_ended else not self._was_idle:
+                self._was_idle = True
+                return True
+            self._loop = None
+            self._thread_id = None
+            self.names.close()
+            self.files.close()
+        loop.stop()
+        return False
+
+    def hold_for_fork(self) -> None:
+        """Keep the state whole while the process forks."""
+        self._lock.acquire()
+
+    def release_after_fork(self) -> None:
+        """Go on in the parent."""
+        self._lock.release()
+
+    def abandon(self) -> None:
+        """Forget the parent's actors, in a forked child; the parent goes on with them."""
+        for actor in self._alive:
+            actor.abandon()
+        # Never freed, not even at exit: a loop that is freed takes its sockets out of the kernel's
+        # list of what to wait for, and that list is the parent's as well.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    """Make a uvloop where it is installed, else a loop of the standard library.
+
+    ``PYKKA_SMTP_LOOP=asyncio`` in the environment asks for the latter.
+    """
+    if os.environ.get("PYKKA_SMTP_LOOP") != "asyncio":
+        try:
+            import uvloop  # late: only who sends pays for it
+        except ImportError:
+            pass
+        else:
+            return uvloop.new_event_loop()
+    return asyncio.new_event_loop()
+
+
+def _main_has_ended() -> bool:
+    return not threading.main_thread().is_alive()
+
+
+def _main_was_interrupted() -> bool:
+    """Whether the main thread ended by Ctrl-C. (At a prompt, that ends only one command.)"""
+    return getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1")
+
+
+def _others_run() -> bool:
+    """Whether the program has other threads that it waits for."""
+    return any(
+        not thread.daemon
+        and thread is not threading.main_thread()
+        and not thread.name.startswith("pykka-smtp-")
+        for thread in threading.enumerate()
+    )
+
+
+_thread = EventLoopThread()
+
+
+def event_loop() -> EventLoopThread:
+    """Return the process's event-loop thread. A forked child has one of its own."""
+    return _thread
+
+
+def _at_exit() -> None:
+    """Get the outcomes out when Ctrl-C ended the wait for the loop thread."""
+    _thread.cancel_all(_INTERRUPT_GRACE)
+
+
+def _before_fork() -> None:
+    # A lock that another thread holds while the process forks would stay locked in the child.
+    ActorRegistry._actor_refs_lock.acquire()
+    _thread.hold_for_fork()
+
+
+def _after_fork_in_parent() -> None:
+    _thread.release_after_fork()
+    ActorRegistry._actor_refs_lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _thread  # noqa: PLW0603 - a child has a loop of its own
+    parents = _thread
+    _thread = EventLoopThread()
+    dispatcher.reset_after_fork()
+    parents.abandon()
+    ActorRegistry._actor_refs_lock.release()
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
+

@@ -1,0 +1,116 @@
+"""Mail data on its way to the wire: from memory, or read from a file piece by piece."""
+
+import os
+from collections.abc import Iterator
+from typing import IO
+
+from ..signals.send_mail import MailSource
+from ..smtp.content import MAX_TEXT_LINE
+from ..smtp.mail_data import MailDataEncoder, MailFacts, MailScanner, encode_whole
+
+PIECE = 131_072
+"""Octets read and written at a time: what a mail of any size costs in memory, a few times over."""
+
+
+class SourceError(Exception):
+    """The mail could not be read, or is not what it was a moment ago. It must not be sent."""
+
+
+def pieces_of(data: bytes) -> Iterator[bytes]:
+    """Yield a mail that is in memory in wire form, without the final dot."""
+    if len(data) <= PIECE:
+        yield encode_whole(data)
+        return
+    encoder = MailDataEncoder()
+    view = memoryview(data)
+    for start in range(0, len(data), PIECE):
+        yield encoder.encode(view[start : start + PIECE])
+    yield encoder.finish()
+
+
+class FileSource:
+    """A mail in a file. All methods block: they are for a worker thread."""
+
+    def __init__(self, source: MailSource) -> None:
+        self._source = source
+        self._file: IO[bytes] | None = None
+        self._facts: MailFacts | None = None
+        self._encoder = MailDataEncoder()
+        self._scanner = MailScanner()
+        self._must_be_ascii = False
+        self._is_at_end = False
+
+    def open(self) -> MailFacts | None:
+        """Open the file and read it once, to learn what the server must be told of it.
+
+        Returns:
+            What the mail is like, or None when the file can be read only once.
+
+        Raises:
+            SourceError: it cannot be read.
+        """
+        try:
+            if isinstance(self._source, os.PathLike):
+                self._file = open(self._source, "rb")  # noqa: SIM115 - close() does
+            else:
+                self._file = self._source
+                if not self._is_seekable(self._file):
+                    return None
+            start = self._file.tell()
+            while piece := self._read(self._file):
+                self._scanner.feed(piece)
+            self._file.seek(start)
+        except (OSError, ValueError) as error:
+            self.close()
+            raise SourceError(f"cannot read the mail: {error}") from error
+        self._facts, self._scanner = self._scanner.finish(), MailScanner()
+        return self._facts
+
+    def refuse_eight_bit(self) -> None:
+        """Make `read` fail on 8-bit data: the server takes none, and was promised none."""
+        self._must_be_ascii = True
+
+    def read(self) -> bytes | None:
+        """Return the next piece in wire form, or None at the end.
+
+        Raises:
+            SourceError: the file cannot be read, or has changed since `open`.
+        """
+        assert self._file is not None
+        try:
+            piece = self._read(self._file)
+        except (OSError, ValueError) as error:
+            raise SourceError(f"cannot read on in the mail: {error}") from error
+        if piece:
+            if self._must_be_ascii and not piece.isascii():
+                raise SourceError("the mail has 8-bit data, which the server does not take")
+            self._scanner.feed(piece)
+            # Never empty: a held line end alone would look like the end of the mail.
+            return self._encoder.encode(piece) or self.read()
+        if self._is_at_end:
+            return None
+        self._is_at_end = True
+        facts = self._scanner.finish()
+        if self._facts is not None and facts != self._facts:
+            raise SourceError("the mail changed while it was sent")
+        if facts.nul or facts.longest_line > MAX_TEXT_LINE:
+            raise SourceError(f"the mail has a NUL octet, or a line over {MAX_TEXT_LINE} octets")
+        return self._encoder.finish() or None
+
+    def close(self) -> None:
+        """Close the file, if it was opened here."""
+        if self._file is not None and self._file is not self._source:
+            self._file.close()
+        self._file = None
+
+    @staticmethod
+    def _is_seekable(file: IO[bytes]) -> bool:
+        seekable = getattr(file, "seekable", None)
+        return bool(seekable and seekable())
+
+    @staticmethod
+    def _read(file: IO[bytes]) -> bytes:
+        piece = file.read(PIECE)
+        if not isinstance(piece, bytes):
+            raise ValueError(f"read() gave {type(piece).__name__}, not bytes")  # noqa: TRY004
+        return piece

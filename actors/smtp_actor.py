@@ -1,0 +1,300 @@
+"""`SmtpActor`: a short-lived actor that sends one mail."""
+
+import asyncio
+import functools
+import logging
+import socket
+from typing import Any
+
+from ..signals.bus import publish
+from ..signals.outcome import Outcome, Peer, outcome_of
+from ..signals.send_mail import SendMail
+from ..smtp.address import check_ehlo_name
+from ..smtp.content import Content, StreamedContent
+from ..smtp.delivery import Delivery
+from ..smtp.dialog import Dialog, Trace
+from ..smtp.session import Session
+from ..smtp.stage import Stage
+from ..smtp.verdict import Failed, FailureKind, Verdict
+from .asyncio_actor import Answer, AsyncioActor
+from .connect import SourceAddress
+from .connection import Connection
+from .connection_limit import connection_limit
+from .event_loop import event_loop
+from .mail_source import FileSource, SourceError
+from .options import check_options
+
+_logger = logging.getLogger("pykka_smtp.session")
+
+
+class SmtpActor(AsyncioActor):
+    """Sends one mail, publishes its outcome, and stops.
+
+    Start one for each mail, and tell it (or ask it for the outcome)::
+
+        SmtpActor.start("mail.example.org", alias="news").tell(SendMail(...))
+        outcome = SmtpActor.start("mail.example.org").ask(SendMail(...))
+
+    Whatever happens, each `SendMail` gets exactly one outcome: `SendSuccess` is published as
+    `smtp_send_success`, `SendFailure` as `smtp_send_failure`, both with the alias as sender.
+    `stop` ends a send at once, with the outcome ``CANCELLED``.
+    """
+
+    def __init__(
+        self,
+        server: str = "localhost",
+        port: int = 25,
+        *,
+        alias: str = "smtp_client",
+        timeout: float = 30.0,
+        deadline: float = 300.0,
+        debug: bool = False,
+        local_hostname: str | None = None,
+        source_address: SourceAddress | None = None,
+    ) -> None:
+        """Check the options; runs in the thread that calls `start`. Nothing is sent yet.
+
+        Args:
+            server: the server's name or address.
+            port: its port, 1 to 65535.
+            alias: the sender of the signals.
+            timeout: how long each step may take, in seconds: from a command to its complete
+                reply, or without the server taking any more of the mail.
+            deadline: how long the whole send may take, in seconds, from the moment in which it
+                has a connection to open.
+            debug: put all lines of the session into the outcome, as its transcript.
+            local_hostname: the name or address literal that EHLO gives of this machine.
+                Default: its host name if that is complete, else its address.
+            source_address: local address and port (0 for any) to connect from.
+
+        Raises:
+            ValueError: an option is invalid.
+            TypeError: an option has the wrong type.
+        """
+        super().__init__()
+        check_options(server, port, alias, timeout, deadline, local_hostname, source_address)
+        self._server = server
+        self._port = port
+        self._alias = alias
+        self._timeout = float(timeout)
+        self._deadline = float(deadline)
+        self._debug = debug
+        self._local_hostname = local_hostname
+        self._source_address = source_address
+        self._mail: SendMail | None = None
+        self._answer: Answer | None = None
+        self._outcome: Outcome | None = None
+        self._connection: Connection | None = None
+        self._session: Session | None = None
+        self._has_permit = False
+        self._began: float | None = None
+        self._transcript: list[str] = []
+
+    def __repr__(self) -> str:
+        state = "idle" if self._mail is None else "done" if self._outcome else "sending"
+        return f"<SmtpActor {self._alias!r} {self._server}:{self._port} {state}>"
+
+    def on_receive(self, message: Any) -> Any:
+        """Take the mail. A second one is refused, with an outcome of its own."""
+        if not isinstance(message, SendMail):
+            return super().on_receive(message)
+        if self._mail is not None:
+            return self._refuse(message, "an SmtpActor sends one mail; start another for this one")
+        self._mail = message
+        self._answer = self.answer_later()
+        connection_limit.acquire(self, self._permitted)
+        return None
+
+    def on_stop(self) -> None:
+        """Cancel what is under way; see that there is an outcome."""
+        if self._mail is None or self._outcome is not None:
+            if self._connection is not None:
+                self._connection.cancel()
+            return
+        if self._connection is not None:
+            self._connection.cancel()
+        else:
+            self._end_without_connection(FailureKind.CANCELLED, "stopped before it could connect")
+
+    def on_failure(self, *exc_info: Any) -> None:
+        """Tell the outcome of a defect of ours: even that is an outcome."""
+        if self._mail is not None and self._outcome is None:
+            self._end_without_connection(
+                FailureKind.INTERNAL, f"defect in pykka-smtp: {exc_info[0].__name__}: {exc_info[1]}"
+            )
+
+    def on_discard(self, message: Any) -> None:
+        """Give a mail that came too late an outcome."""
+        if isinstance(message, SendMail):
+            self._refuse(message, "the actor was stopped before it took the mail")
+        else:
+            super().on_discard(message)
+
+    def abandon(self) -> None:
+        """Leave the send to the parent, in a forked child."""
+        super().abandon()
+        if self._connection is not None:
+            self._connection.abandon()
+
+    # On the way to a connection.
+
+    def _permitted(self) -> None:
+        """Begin: it is this send's turn. May be called from any thread."""
+        self._has_permit = True
+        if event_loop().is_current():
+            self._begin()
+        else:
+            event_loop().loop.call_soon_threadsafe(self._begin)
+
+    def _begin(self) -> None:
+        if self.actor_stopped.is_set():
+            self._give_permit_back()
+            return
+        mail = self._mail
+        assert mail is not None
+        self._began = event_loop().loop.time()
+        if mail.content is not None:
+            self._connect(mail, mail.content, None)
+        else:
+            event_loop().loop.create_task(self._open_source(mail))
+
+    async def _open_source(self, mail: SendMail) -> None:
+        """Look at the file first: a mail that can't be read needs no connection."""
+        assert mail.source is not None
+        source = FileSource(mail.source)
+        try:
+            opening = event_loop().files.run(source.open)
+            facts = await asyncio.wait_for(opening, self._deadline)
+        except SourceError as error:
+            self._end_without_connection(FailureKind.LOCAL, str(error))
+        except TimeoutError:
+            self._end_without_connection(FailureKind.LOCAL, "reading the mail took too long")
+        except Exception as error:
+            _logger.exception("defect while opening the mail")
+            self._end_without_connection(
+                FailureKind.INTERNAL, f"defect in pykka-smtp: {type(error).__name__}: {error}"
+            )
+        else:
+            if self.actor_stopped.is_set():
+                source.close()
+            else:
+                self._connect(mail, StreamedContent(facts), source)
+
+    def _connect(self, mail: SendMail, content: Content, source: FileSource | None) -> None:
+        session = Session(
+            server=f"{self._server}:{self._port}",
+            ehlo_name=self._local_hostname or _complete_host_name() or "",
+        )
+        self._session = session
+        self._connection = Connection(
+            self,
+            Dialog(Delivery(session, mail.envelope, content), self._trace(mail)),
+            host=self._server,
+            port=self._port,
+            timeout=self._timeout,
+            deadline=self._deadline,
+            source=source,
+        )
+        self._connection.open(self._source_address)
+
+    def _trace(self, mail: SendMail) -> Trace | None:
+        """Return who is to hear the lines of the session, if anybody is."""
+        log = _logger.isEnabledFor(logging.DEBUG)
+        if not (self._debug or log):
+            return None
+
+        def trace(who: str, line: str) -> None:
+            if self._debug:
+                self._transcript.append(f"{who}: {line}")
+            if log:
+                _logger.debug("%s %s %s: %s", self._alias, mail.id, who, line)
+
+        return trace
+
+    # What the connection tells.
+
+    def connected(self, local_address: str) -> None:
+        """Name ourselves by address where there is no name (RFC 5321 §4.1.4)."""
+        assert self._session is not None
+        if not self._session.ehlo_name:
+            self._session.ehlo_name = _address_literal(local_address)
+
+    def decided(self, verdict: Verdict) -> None:
+        """Publish the outcome."""
+        mail, connection = self._mail, self._connection
+        if mail is None or self._outcome is not None:
+            return
+        outcome = self._build(mail, verdict, connection.peer if connection else None)
+        self._outcome = outcome
+        publish(outcome)
+        if self._answer is not None:
+            self._answer.set(outcome)
+
+    def closed(self) -> None:
+        """Stop: the connection is gone, and with it the reason to live."""
+        self._give_permit_back()
+        self.stop_now()
+
+    # Outcomes.
+
+    def _build(self, mail: SendMail, verdict: Verdict, peer: Peer | None) -> Outcome:
+        began = self._began
+        return outcome_of(
+            verdict,
+            mail=mail,
+            alias=self._alias,
+            recipients_in_order=mail.all_recipients,
+            peer=peer,
+            elapsed=0.0 if began is None else event_loop().loop.time() - began,
+            transcript=tuple(self._transcript),
+        )
+
+    def _end_without_connection(self, kind: FailureKind, detail: str) -> None:
+        connection_limit.withdraw(self)
+        self.decided(
+            Failed(
+                kind=kind,
+                stage=Stage.CONNECT,
+                detail=detail,
+                retryable=kind is FailureKind.CANCELLED,
+            )
+        )
+        if self._connection is not None:
+            self._connection.cancel()
+            return
+        self._give_permit_back()
+        self.stop_now()
+
+    def _refuse(self, mail: SendMail, detail: str) -> Outcome:
+        """Publish and return the outcome of a mail that this actor does not send."""
+        failed = Failed(
+            kind=FailureKind.CANCELLED, stage=Stage.CONNECT, detail=detail, retryable=True
+        )
+        outcome = self._build(mail, failed, None)
+        publish(outcome)
+        return outcome
+
+    def _give_permit_back(self) -> None:
+        if self._has_permit:
+            self._has_permit = False
+            connection_limit.release()
+
+
+@functools.cache
+def _complete_host_name() -> str | None:
+    """Return this machine's name if a server could look it up; asks no name server."""
+    name = socket.gethostname()
+    if "." not in name.strip("."):
+        return None
+    try:
+        return check_ehlo_name(name)
+    except ValueError:
+        return None
+
+
+def _address_literal(address: str) -> str:
+    """Write an address as RFC 5321 §4.1.3 has it."""
+    if not address:
+        return "localhost"
+    address = address.partition("%")[0]
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"

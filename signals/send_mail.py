@@ -1,0 +1,236 @@
+"""`SendMail`: the message that a program tells an actor, and gets back in the outcome."""
+
+import copy
+import datetime
+import os
+import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import TextIOBase
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
+
+from blinker import Signal
+
+from ..smtp.address import split_mailbox
+from ..smtp.compose import Letter
+from ..smtp.content import CompleteContent, Content, LetterContent
+from ..smtp.envelope import Envelope
+from .bus import Tellable
+
+if TYPE_CHECKING:
+    from email.message import Message
+
+_NULL_REVERSE_PATH = "<>"
+_DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_NO_SUBJECT = "(none)"  # the seed's default
+
+MailSource: TypeAlias = "os.PathLike[str] | IO[bytes]"
+"""Where a mail is read from while it is sent: a path, or a file opened in binary mode."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SendMail:
+    """A mail to send: either the parts of a text mail, or a complete `message`.
+
+    It is checked here, in the thread that makes it: nothing invalid ever reaches a server.
+
+    Args:
+        sender: the envelope's reverse-path, and the address in From. ``"<>"`` is the null
+            reverse-path (RFC 5321 §4.5.5).
+        recipients: one address, or several. They stand in To.
+        subject: one line of text.
+        body: the text: a str, bytes, or a sequence of lines.
+        from_name: the sender's display name.
+        to_name: the recipient's display name; for several recipients, a sequence with one name
+            (or None) for each.
+        cc: addresses that get a copy and stand in Cc.
+        bcc: addresses that get a copy and stand nowhere.
+        headers: more header fields: a mapping, or pairs of name and value.
+        message: a complete mail instead of subject, body, names, cc and headers: bytes, an
+            `email.message.EmailMessage`, a path, or a file opened in binary mode (read from where
+            it stands, while the mail is sent; it stays open, and is yours to close). An
+            EmailMessage is copied at once and loses its Bcc; all else goes out as it is.
+        context: anything; it comes back in the outcome.
+        success_signal: the name of a signal, or a signal, to publish instead of
+            `smtp_send_success`.
+        failure_signal: the same for `smtp_send_failure`.
+        outcome_to: an actor ref (or anything with ``tell``) that is told the outcome.
+        id: names this mail in logs, and in the Message-ID if it can stand there. Made up if
+            left out.
+
+    Raises:
+        ValueError: an address, a header field or the body is invalid.
+        TypeError: an argument has a type that is not listed here.
+    """
+
+    sender: str
+    recipients: str | Iterable[str]
+    subject: str = _NO_SUBJECT
+    body: str | bytes | Sequence[str | bytes] = field(default="", repr=False)
+    from_name: str | None = None
+    to_name: str | Sequence[str | None] | None = None
+    cc: str | Iterable[str] = ()
+    bcc: str | Iterable[str] = field(default=(), repr=False)
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] = field(default=(), repr=False)
+    message: "bytes | Message[Any, Any] | MailSource | None" = field(default=None, repr=False)
+    context: Any = field(default=None, repr=False)
+    success_signal: str | Signal | None = field(default=None, repr=False)
+    failure_signal: str | Signal | None = field(default=None, repr=False)
+    outcome_to: Tellable | None = field(default=None, repr=False)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    envelope: Envelope = field(init=False, repr=False)
+    _content: Content | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        to = _addresses("recipients", self.recipients)
+        cc = _addresses("cc", self.cc)
+        bcc = _addresses("bcc", self.bcc)
+        if not to:
+            raise ValueError("recipients: empty; a mail needs at least one recipient")
+        _set(self, "recipients", to)
+        _set(self, "cc", cc)
+        _set(self, "bcc", bcc)
+        _set(self, "envelope", Envelope.of(self.sender, (*to, *cc, *bcc)))
+        _check_id(self.id)
+        _check_signal("success_signal", self.success_signal)
+        _check_signal("failure_signal", self.failure_signal)
+        if self.outcome_to is not None and not callable(getattr(self.outcome_to, "tell", None)):
+            raise TypeError("outcome_to: needs an actor ref, or anything else with tell()")
+        if self.message is None:
+            _set(self, "_content", LetterContent(self._compose(to, cc)))
+        else:
+            self._refuse_parts()
+            _set(self, "_content", _content_of(self.message))
+
+    @property
+    def all_recipients(self) -> tuple[str, ...]:
+        """The addresses of recipients, cc and bcc, in this order, as they were given."""
+        return (*self.recipients, *self.cc, *self.bcc)
+
+    @property
+    def content(self) -> Content | None:
+        """The mail as the protocol takes it; None when it is read from `source`."""
+        return self._content
+
+    @property
+    def source(self) -> "MailSource | None":
+        """The path or file that the mail is read from, or None."""
+        return None if self._content is not None else self.message  # type: ignore[return-value]
+
+    def _compose(self, to: tuple[str, ...], cc: tuple[str, ...]) -> Letter:
+        null = self.sender == _NULL_REVERSE_PATH
+        names = _names(self.to_name, len(to))
+        return Letter(
+            from_address="" if null else self.sender,
+            from_name=self.from_name,
+            to=tuple(zip(names, to, strict=True)),
+            cc=tuple((None, address) for address in cc),
+            subject=self.subject,
+            body=self.body,
+            headers=_pairs(self.headers),
+            date=datetime.datetime.now(datetime.UTC),
+            message_id=_message_id(self.id, to[0] if null else self.sender),
+        )
+
+    def _refuse_parts(self) -> None:
+        """A complete message has all these already; which of the two should count?"""
+        given = {
+            "subject": self.subject != _NO_SUBJECT,
+            "body": bool(self.body),
+            "from_name": self.from_name is not None,
+            "to_name": self.to_name is not None,
+            "cc": bool(self.cc),
+            "headers": bool(self.headers),
+        }
+        wrong = [name for name, is_given in given.items() if is_given]
+        if wrong:
+            raise ValueError(f"message: is complete; leave out {', '.join(wrong)}")
+
+
+_set = object.__setattr__
+
+
+def _addresses(name: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, bytes | bytearray | Mapping) or not isinstance(value, Iterable):
+        raise TypeError(f"{name}: needs an address or several, not {type(value).__name__}")
+    return tuple(value)
+
+
+def _names(value: object, count: int) -> tuple[str | None, ...]:
+    if value is None:
+        return (None,) * count
+    names: tuple[Any, ...]
+    if isinstance(value, str):
+        names = (value,)
+    elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        names = tuple(value)
+    else:
+        raise TypeError(f"to_name: needs a name or several, not {type(value).__name__}")
+    if len(names) != count:
+        raise ValueError(f"to_name: has {len(names)} names for {count} recipients")
+    return names
+
+
+def _pairs(value: object) -> tuple[tuple[str, str], ...]:
+    if isinstance(value, Mapping):
+        return tuple(value.items())
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise TypeError(
+            f"headers: needs a mapping, or pairs of name and value, not {type(value).__name__}"
+        )
+    return tuple(value)
+
+
+def _check_id(value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"id: needs a str, not {type(value).__name__}")
+    if not value or not value.isprintable() or len(value) > 255:
+        raise ValueError("id: needs 1 to 255 printable characters")
+
+
+def _check_signal(name: str, value: object) -> None:
+    if not (value is None or isinstance(value, str | Signal)):
+        raise TypeError(f"{name}: needs a signal or its name, not {type(value).__name__}")
+
+
+def _message_id(mail_id: str, address: str) -> str:
+    """Make a Message-ID (RFC 5322 §3.6.4): unique, and stable for this mail."""
+    left = mail_id if _DOT_ATOM.fullmatch(mail_id) and len(mail_id) <= 64 else uuid.uuid4().hex
+    domain = split_mailbox(address)[1] or "localhost"
+    if not domain.isascii():
+        domain = domain.encode("idna").decode()
+    return f"<{left}@{domain}>"
+
+
+def _content_of(message: object) -> Content | None:
+    """Take a snapshot of what is in memory; None for what is read later."""
+    if isinstance(message, bytes | bytearray | memoryview):
+        return CompleteContent(bytes(message))
+    if isinstance(message, os.PathLike):
+        return None
+    if isinstance(message, TextIOBase):
+        raise TypeError("message: the file is opened in text mode; open it with mode 'rb'")
+    if callable(getattr(message, "read", None)):
+        return None
+    if callable(getattr(message, "as_bytes", None)):
+        return _content_of_email(message)  # type: ignore[arg-type]
+    raise TypeError(
+        "message: needs bytes, an EmailMessage, a path or a binary file,"
+        f" not {type(message).__name__}"
+    )
+
+
+def _content_of_email(message: "Message[Any, Any]") -> Content:
+    """Serialise an email object now: it is mutable, and may change before it is sent."""
+    if any(name.lower() in {"bcc", "resent-bcc"} for name in message):
+        message = copy.copy(message)
+        message._headers = list(message._headers)  # type: ignore[attr-defined]
+        del message["Bcc"], message["Resent-Bcc"]
+    policy = message.policy.clone(linesep="\r\n", cte_type="8bit")
+    data = message.as_bytes(policy=policy)
+    if data.isascii():
+        return CompleteContent(data)
+    return CompleteContent(data, message.as_bytes(policy=policy.clone(cte_type="7bit")))

@@ -1,0 +1,57 @@
+"""What a reply means at each stage: the one table of reply code against stage.
+
+RFC 5321 §4.2.1 lets the first digit decide. Exact codes count only where an RFC gives them a
+meaning of their own.
+"""
+
+import enum
+
+from .stage import Stage
+from .verdict import FailureKind
+
+
+class Meaning(enum.Enum):
+    """What a reply means for the mail.
+
+    The values are, for a failure: kind, retryable, maybe_accepted.
+    """
+
+    GO_ON = "the command was obeyed; go on"
+    TRANSIENT = (FailureKind.SMTP, True, False)
+    PERMANENT = (FailureKind.SMTP, False, False)
+    NONSENSE = (FailureKind.PROTOCOL, True, False)
+    """A reply that cannot follow here, before the dot: nothing was accepted."""
+    DOUBT = (FailureKind.PROTOCOL, False, True)
+    """A reply that is no verdict, after the dot: nobody knows (RFC 1047)."""
+
+
+CLOSING = 421
+"""The server closes the connection; it may say so at any time (RFC 5321 §3.8)."""
+
+# RFC 5321 §3.2 and §4.1.4: only these say "I do not know EHLO".
+EHLO_UNKNOWN = frozenset({500, 501, 502, 504})
+
+
+def meaning(stage: Stage, code: int) -> Meaning:
+    """Say what a reply code means as the answer to a stage's command.
+
+    Args:
+        stage: GREETING, EHLO, MAIL, RCPT, DATA, BODY (a reply that came before the dot went
+            out), DOT or QUIT.
+        code: 200 to 599.
+    """
+    if 400 <= code <= 499:
+        return Meaning.TRANSIENT
+    if code >= 500:
+        # RFC 5321 §4.5.3.1.10: 552 at RCPT is "too many recipients", which 452 should have said.
+        return Meaning.TRANSIENT if (stage, code) == (Stage.RCPT, 552) else Meaning.PERMANENT
+    if stage is Stage.DATA:
+        return Meaning.GO_ON if code >= 300 else Meaning.NONSENSE
+    if stage is Stage.GREETING:
+        # RFC 5321 §4.3.2: 220 opens a session; 221, for one, closes it.
+        return Meaning.GO_ON if code == 220 else Meaning.NONSENSE
+    if stage is Stage.DOT:
+        return Meaning.GO_ON if code < 300 else Meaning.DOUBT
+    if stage is Stage.BODY:
+        return Meaning.NONSENSE
+    return Meaning.GO_ON if code < 300 else Meaning.NONSENSE

@@ -1,0 +1,272 @@
+"""A text mail, made from its parts (RFC 5322, RFC 2045).
+
+`Letter` is the short way for plain text: `email.message` takes a millisecond for what takes some
+microseconds here. A mail of several parts is given as a complete mail instead.
+
+Every part is checked when the letter is made, and none can add a field to the header. The date and
+the id are passed in: nothing here reads a clock.
+"""
+
+import binascii
+import datetime as dt
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from .header import (
+    check_address,
+    check_name,
+    check_text,
+    date_field,
+    given_field,
+    mailbox_field,
+    message_id_field,
+    text_field,
+)
+from .mail_data import encode_whole, scan
+
+Mailbox = tuple[str | None, str]
+"""A display name, or None, and an address."""
+
+_MAX_LINE = 998  # octets, RFC 5322 §2.1.1
+
+# The fields that a caller's own may stand in for, and those that must tell the truth of the body.
+_GENERATED = ("from", "to", "cc", "subject", "date", "message-id", "content-type")
+_NO_ADDRESS = frozenset(("", "<>"))
+_OURS = frozenset(("mime-version", "content-transfer-encoding"))
+
+# RFC 2045 §6.4: these may be sent as they are, but never encoded.
+_COMPOSITE = re.compile(r"content-type:\s*(?:multipart|message)\b", re.IGNORECASE)
+
+# A line of quoted-printable that `binascii` leaves one character too long.
+_QP_OVERLONG = re.compile(rb"^([^\r\n]{74})(=20|=09)\r$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A text mail: make it, then call `render` once it is known what the server takes.
+
+    There is no Bcc: who gets a blind copy stands in the envelope only.
+
+    Args:
+        from_address: address of the author. May be empty or ``<>`` if `headers` has a From.
+        from_name: the author's display name, or None.
+        to: display name (or None) and address of each recipient to be shown in To.
+        cc: the same for Cc.
+        subject: one line of text.
+        body: the text. A str is sent as UTF-8. A sequence is a list of lines: of each, one line
+            end is dropped, then they are joined by CRLF. Line ends within become CRLF, and CRLF is
+            added at the end where there is none.
+        headers: more header fields, as pairs of name and value. One that is named like a
+            generated field replaces it, where it stood; MIME-Version and
+            Content-Transfer-Encoding cannot be replaced. Values go out as given, with encoded
+            words for what is not ASCII.
+        date: when the mail was written, with time zone.
+        message_id: ``<unique@host>``, with the angle brackets.
+
+    Raises:
+        TypeError: a part has the wrong type.
+        ValueError: a part could not be sent as it is, or would change another part.
+    """
+
+    from_address: str
+    from_name: str | None = None
+    to: tuple[Mailbox, ...] = ()
+    cc: tuple[Mailbox, ...] = ()
+    subject: str
+    body: str | bytes | Sequence[str | bytes] = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = ()
+    date: dt.datetime
+    message_id: str
+    _head: bytes = field(init=False, repr=False, compare=False)
+    _text: bytes = field(init=False, repr=False, compare=False)
+    _encoding: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.body, str | bytes):
+            _set(self, "body", _lines(self.body))
+        _set(self, "to", _mailboxes("to", self.to))
+        _set(self, "cc", _mailboxes("cc", self.cc))
+        _set(self, "headers", _headers(self.headers))
+        text = encode_whole(_octets(self.body), transparent=False)
+        charset, encoding = _describe(text)
+        head = "\r\n".join((*self._fields(charset, encoding), ""))
+        _set(self, "_head", head.encode())
+        _set(self, "_text", text)
+        _set(self, "_encoding", encoding)
+
+    def _fields(self, charset: str, encoding: bytes) -> list[str]:
+        """Return the header's fields, but for the one that depends on the server."""
+        given, others = _given(self.headers)
+        fields = [
+            self._author(given),
+            _recipients("To", self.to),
+            _recipients("Cc", self.cc),
+            text_field("Subject", check_text("subject", self.subject)),
+            date_field(self.date),
+            message_id_field(self.message_id),
+            f"Content-Type: text/plain; charset={charset}",
+        ]
+        # The caller's own stand where the generated ones would.
+        fields = [given.get(name, line) for name, line in zip(_GENERATED, fields, strict=True)]
+        content_type = fields.pop()
+        if encoding != b"7bit" and _COMPOSITE.match(content_type):
+            raise ValueError(
+                "header Content-Type: a multipart body must be ASCII, in lines of at most "
+                f"{_MAX_LINE} octets; give the complete mail instead, as message="
+            )
+        return [*filter(None, fields), *others, "MIME-Version: 1.0", content_type]
+
+    def _author(self, given: dict[str, str]) -> str:
+        """Return From, or nothing where the caller gave both no address and a From of his own."""
+        if self.from_name is not None:
+            check_text("from_name", self.from_name)
+        if self.from_address in _NO_ADDRESS:
+            if "from" in given:
+                return ""
+            raise ValueError(
+                "from_address: a mail whose reverse-path is null needs a From of its own in headers="
+            )
+        address = check_address("from_address", self.from_address)
+        return mailbox_field("From", ((self.from_name, address),))
+
+    @property
+    def has_8bit_headers(self) -> bool:
+        """Whether the header has an address that only SMTPUTF8 can carry (RFC 6531 §3.2).
+
+        That is one with a local part that is not ASCII; domains are written with A-labels.
+        """
+        return not self._head.isascii()
+
+    def render(self, *, eight_bit: bool) -> bytes:
+        """Return the complete mail, with CRLF line ends and without transparency.
+
+        Args:
+            eight_bit: whether the server takes 8BITMIME (RFC 6152). If not, a body that is not
+                ASCII goes out as quoted-printable. A line of more than 998 octets always does.
+        """
+        encoding, text = self._encoding, self._text
+        if encoding == b"8bit" and not eight_bit:
+            encoding = b"quoted-printable"
+        if encoding == b"quoted-printable":
+            text = _quoted_printable(text)
+        return b"%bContent-Transfer-Encoding: %b\r\n\r\n%b" % (self._head, encoding, text)
+
+
+_set = object.__setattr__  # how a frozen dataclass puts its own parts into their final form
+
+
+def _recipients(name: str, mailboxes: tuple[Mailbox, ...]) -> str:
+    return mailbox_field(name, mailboxes) if mailboxes else ""
+
+
+def _lines(body: object) -> tuple[str | bytes, ...]:
+    """Check that `body` is a list of lines."""
+    kind = type(body).__name__
+    if isinstance(body, bytearray | memoryview) or not isinstance(body, Sequence):
+        raise TypeError(f"body: must be a str, bytes or a sequence of lines, not {kind}")
+    lines = tuple(cast("Sequence[object]", body))
+    for number, line in enumerate(lines, 1):
+        if not isinstance(line, str | bytes):
+            raise TypeError(
+                f"body: line {number} must be a str or bytes, not {type(line).__name__}"
+            )
+    return cast("tuple[str | bytes, ...]", lines)
+
+
+def _octets(body: str | bytes | Sequence[str | bytes]) -> bytes:
+    """Return the body as octets, with any line ends."""
+    if isinstance(body, str | bytes):
+        octets = _utf8(body)
+    else:
+        # Both calls together drop one line end, whichever it is.
+        octets = b"\r\n".join(_utf8(line).removesuffix(b"\n").removesuffix(b"\r") for line in body)
+    if b"\0" in octets:
+        raise ValueError(
+            f"body: NUL at octet {octets.index(0)}; a mail cannot carry it as text (RFC 2045 §2.8)"
+        )
+    return octets
+
+
+def _utf8(text: str | bytes) -> bytes:
+    if isinstance(text, bytes):
+        return text
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"body: lone surrogate at position {error.start}; it is no Unicode text"
+        ) from error
+
+
+def _describe(text: bytes) -> tuple[str, bytes]:
+    """Return the charset of `text`, and its encoding on a server that takes 8-bit."""
+    if text.isascii():
+        charset, encoding = "us-ascii", b"7bit"
+    else:
+        encoding = b"8bit"
+        try:
+            text.decode()
+            charset = "utf-8"
+        except UnicodeDecodeError:
+            charset = "unknown-8bit"  # RFC 1428 §3
+    if len(text) > _MAX_LINE and scan(text).longest_line > _MAX_LINE:
+        encoding = b"quoted-printable"
+    return charset, encoding
+
+
+def _quoted_printable(text: bytes) -> bytes:
+    """Return `text`, whose line ends are all CRLF, as quoted-printable (RFC 2045 §6.7)."""
+    return _QP_OVERLONG.sub(rb"\1=\r\n\2\r", binascii.b2a_qp(text))
+
+
+def _pairs(name: str, what: str, value: object) -> Iterator[tuple[object, object]]:
+    """Check that `value` is a list of pairs, and return these one by one."""
+    kind = type(value).__name__
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{name}: must be a tuple of pairs {what}, not {kind}")
+    for number, item in enumerate(cast("Sequence[object]", value), 1):
+        pair = cast("tuple[object, ...]", item)
+        if not isinstance(item, list | tuple) or len(pair) != 2:
+            raise TypeError(f"{name}: must be a tuple of pairs {what}; item {number} is none")
+        yield pair[0], pair[1]
+
+
+def _mailboxes(name: str, value: object) -> tuple[Mailbox, ...]:
+    """Check the recipients that one field shows."""
+    return tuple(
+        (
+            None if phrase is None else check_text(f"{name}_name", phrase),
+            check_address(name, address),
+        )
+        for phrase, address in _pairs(name, "(display name or None, address)", value)
+    )
+
+
+def _headers(value: object) -> tuple[tuple[str, str], ...]:
+    """Check the caller's own fields."""
+    headers = tuple(
+        (check_name(name), check_text(f"header {name}", text, tab=True))
+        for name, text in _pairs("headers", "(name, value)", value)
+    )
+    for name, _ in headers:
+        if name.lower() in _OURS:
+            raise ValueError(f"headers: {name} cannot be given; it is made from the body")
+    return headers
+
+
+def _given(headers: tuple[tuple[str, str], ...]) -> tuple[dict[str, str], list[str]]:
+    """Return the fields that replace a generated one, by lower-case name, and the others."""
+    replacing: dict[str, str] = {}
+    others: list[str] = []
+    for name, value in headers:
+        key = name.lower()
+        if key in replacing:
+            raise ValueError(f"headers: {name} is there twice; a mail has one (RFC 5322 §3.6)")
+        line = given_field(name, value)
+        if key in _GENERATED:
+            replacing[key] = line
+        else:
+            others.append(line)
+    return replacing, others

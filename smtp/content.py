@@ -1,0 +1,99 @@
+"""What is mailed, in the form that the server can take (RFC 6152, RFC 1870)."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from .compose import Letter
+from .mail_data import MailFacts, scan
+
+MAX_TEXT_LINE = 998
+"""Octets in a line of mail data, without CRLF (RFC 5321 §4.5.3.1.6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """A mail as it is to go out.
+
+    Attributes:
+        data: the mail, or None for one that is streamed: then whoever does the I/O has it.
+        facts: its size and needs, or None for a stream that could be read only once.
+    """
+
+    data: bytes | None
+    facts: MailFacts | None
+
+
+class Content(Protocol):
+    """A mail that can be rendered for a server."""
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """Whether header fields have raw UTF-8, which only SMTPUTF8 permits (RFC 6532)."""
+        ...
+
+    def render(self, *, eight_bit: bool) -> Rendition:
+        """Return the mail for a server that takes 8-bit data, or one that does not.
+
+        A mail that cannot be re-encoded comes back as it is; its facts then say so.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LetterContent:
+    """A text mail that is composed for the server."""
+
+    letter: Letter
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """Whether an address in the header is beyond ASCII."""
+        return self.letter.has_8bit_headers
+
+    def render(self, *, eight_bit: bool) -> Rendition:
+        """Compose the mail, as quoted-printable where the server takes no 8-bit data."""
+        data = self.letter.render(eight_bit=eight_bit)
+        return Rendition(data, scan(data))
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteContent:
+    """A complete mail, octet for octet as it was given, but for its line ends.
+
+    Attributes:
+        data: the mail.
+        seven_bit: the same mail in ASCII, or None where nobody may re-encode it.
+    """
+
+    data: bytes
+    seven_bit: bytes | None = None
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """False: what a complete mail has in its header is the caller's affair."""
+        return False
+
+    def render(self, *, eight_bit: bool) -> Rendition:
+        """Return the mail, in ASCII if there is such a form and the server needs it."""
+        data = self.data if eight_bit or self.seven_bit is None else self.seven_bit
+        return Rendition(data, scan(data))
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedContent:
+    """A complete mail that whoever does the I/O reads piece by piece.
+
+    Attributes:
+        facts: what a first reading found, or None for a stream that can be read only once.
+    """
+
+    facts: MailFacts | None
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """False: what a complete mail has in its header is the caller's affair."""
+        return False
+
+    def render(self, *, eight_bit: bool) -> Rendition:  # noqa: ARG002 - it is as it is
+        """Return what is known of the mail."""
+        return Rendition(None, self.facts)

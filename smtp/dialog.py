@@ -1,0 +1,331 @@
+"""The dialog: what is legal now, and what each event means for the mail.
+
+The dialog runs a script (`Delivery.script`: the policy) against the octets of one connection,
+and keeps the one rule that all truth depends on: **a reply counts only when it is owed**. A
+reply is owed to each command from the moment it is written, and to the final dot from the moment
+it is written; octets that come when nothing is owed are never taken for an answer to something
+that goes out later (RFC 5321 §4.3.1, RFC 2920 §3.1).
+
+How to use it, whoever does the I/O: call `connected` once, then `receive_data` for all that comes,
+and whatever of the other methods fits what happened. Each returns a list of actions to perform,
+in order: octets to write; `SendBody`; a verdict, which comes exactly once; `Close`. After `Close`
+nothing more is asked for. The dialog has no clock: whoever does the I/O measures the steps
+(`steps` changes with each) and calls `time_out`.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .classification import CLOSING, Meaning, meaning
+from .command import END_OF_DATA, GREETING, Command
+from .content import Rendition
+from .delivery import Delivery
+from .reply import Reply
+from .reply_parser import ReplyError, ReplyParser
+from .stage import Stage
+from .step import Decide, Group, LoneDot, Script, Step, Transfer
+from .verdict import Accepted, Failed, FailureKind, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class SendBody:
+    """Write the rendition as mail data; call `Dialog.dot_sent` as the final dot goes out.
+
+    Right before the dot, look whether octets have come that were not given to `receive_data`
+    yet, and whether `Dialog.may_send_dot` still holds.
+    """
+
+    rendition: Rendition
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the connection once all is written.
+
+    Attributes:
+        reset: drop it hard: the server must not take what it has for a complete mail.
+    """
+
+    reset: bool = False
+
+
+Action: TypeAlias = bytes | SendBody | Accepted | Failed | Close
+Trace: TypeAlias = Callable[[str, str], object]
+
+
+class Dialog:
+    """One session's conversation, without I/O.
+
+    Attributes:
+        steps: a counter that changes with each step of the conversation.
+        verdict: what became of the mail, once it is decided.
+    """
+
+    def __init__(self, delivery: Delivery, trace: Trace | None = None) -> None:
+        """Prepare a session that delivers one mail.
+
+        Args:
+            delivery: the mail, and what is known of the session.
+            trace: called with ``"C"`` or ``"S"`` and a line for each line that the client or the
+                server says; secrets are masked.
+        """
+        self.steps = 0
+        self.verdict: Verdict | None = None
+        self._delivery = delivery
+        self._trace = trace
+        self._script: Script = delivery.script()
+        self._parser = ReplyParser()
+        self._owed: deque[Command] = deque()  # written, and not answered yet
+        self._due: Step | None = None  # to be done as soon as nothing more is here to read
+        self._sending: Rendition | None = None
+        self._dot_out = False
+        self._stage = Stage.CONNECT
+        self._ended = False
+
+    @property
+    def stage(self) -> Stage:
+        """Where the session stands."""
+        if self._sending is not None:
+            return Stage.BODY
+        return self._owed[0].stage if self._owed else self._stage
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the dialog has asked to close the connection."""
+        return self._ended
+
+    @property
+    def may_send_dot(self) -> bool:
+        """Whether the mail data is still wanted and no part of an early reply is here."""
+        return self._sending is not None and not self._parser.is_pending
+
+    def connected(self) -> list[Action]:
+        """Begin: the connection stands, and the server owes its greeting."""
+        self._owed.append(GREETING)
+        actions: list[Action] = []
+        self._take_step(next(self._script), actions)
+        return actions
+
+    def receive_data(self, data: bytes) -> list[Action]:
+        """Take octets from the server."""
+        if self._ended:
+            return []
+        actions: list[Action] = []
+        self._parser.feed(data)
+        while not self._ended:
+            try:
+                reply = self._parser.next_reply()
+            except ReplyError as error:
+                self._broke_protocol(str(error), actions)
+                break
+            if reply is not None:
+                self._take_reply(reply, actions)
+            elif self._due is None or self._parser.is_pending:
+                # With a part of a reply here that is not owed, nothing goes out: what follows
+                # must not be taken for the answer to it.
+                break
+            else:
+                self._do(self._due, actions)
+        return actions
+
+    def dot_sent(self) -> None:
+        """Note that the final dot has gone out: from now on the server may have the mail."""
+        if self._trace is not None and self._sending is not None:
+            data = self._sending.data
+            self._trace("C", "<mail data>" if data is None else f"<{len(data)} octets of mail>")
+            self._trace("C", ".")
+        self._sending = None
+        self._dot_out = True
+        self._owed.append(END_OF_DATA)
+        self.steps += 1
+
+    def receive_eof(self) -> list[Action]:
+        """Take note that the server closed the connection."""
+        return self.connection_lost("read", None, "the server closed the connection")
+
+    def connection_lost(self, operation: str, errno: int | None, reason: str) -> list[Action]:
+        """Take note that the connection is gone.
+
+        Args:
+            operation: what failed: ``"read"`` or ``"write"``.
+            errno: its error number, or None for a clean end.
+            reason: a few words, as the system gives them.
+        """
+        return self.fail(
+            FailureKind.CONNECTION,
+            f"connection to {self._server} broke at {self.stage}: {reason}",
+            operation=operation,
+            errno=errno,
+        )
+
+    def time_out(self, seconds: float, *, whole: bool = False, unsent: bool = False) -> list[Action]:
+        """Take note that the server was too slow.
+
+        Args:
+            seconds: how long it had.
+            whole: whether it is the whole send that took too long, not this step.
+            unsent: whether the final dot is known not to have left this machine.
+        """
+        what = "the whole send took longer than" if whole else "no answer within"
+        return self.fail(
+            FailureKind.TIMEOUT,
+            f"{self._server} was too slow at {self.stage}: {what} {seconds:g} s",
+            unsent=unsent,
+        )
+
+    def cancel(self, *, unsent: bool = False) -> list[Action]:
+        """Take note that the mail is not to be sent any more."""
+        return self.fail(
+            FailureKind.CANCELLED,
+            f"stopped at {self.stage}, before {self._server} had decided",
+            unsent=unsent,
+        )
+
+    def fail(
+        self,
+        kind: FailureKind,
+        detail: str,
+        *,
+        operation: str | None = None,
+        errno: int | None = None,
+        retryable: bool | None = None,
+        unsent: bool = False,
+    ) -> list[Action]:
+        """End the session for a reason that no reply gives.
+
+        A mail that was decided stays decided: then this only closes the connection.
+
+        Args:
+            kind: why.
+            detail: one line for people.
+            operation: the system operation that failed.
+            errno: its error number.
+            retryable: overrides what follows from the kind.
+            unsent: whether the final dot is known not to have left this machine.
+        """
+        if self._ended:
+            return []
+        actions: list[Action] = []
+        if self.verdict is None:
+            failed = self._delivery.failed(
+                kind,
+                self.stage,
+                detail,
+                maybe_accepted=self._dot_out and not unsent,
+                operation=operation,
+                errno=errno,
+                retryable=retryable,
+            )
+            self._decide(failed, actions)
+        self._end(actions, reset=True)
+        return actions
+
+    @property
+    def _server(self) -> str:
+        return self._delivery.session.server
+
+    def _take_reply(self, reply: Reply, actions: list[Action]) -> None:
+        if self._trace is not None:
+            for line in reply.lines[:-1]:
+                self._trace("S", f"{reply.code}-{line}")
+            self._trace("S", f"{reply.code} {reply.lines[-1]}".rstrip())
+        if not self._owed:
+            self._take_surplus(reply, actions)
+            return
+        self._stage = self._owed.popleft().stage
+        self.steps += 1
+        self._resume(reply, actions)
+
+    def _take_surplus(self, reply: Reply, actions: list[Action]) -> None:
+        """Judge a reply that was not owed."""
+        due = self._due
+        if isinstance(due, Decide):
+            # Octets behind the verdict: which of the two replies was meant for the dot? Only 421
+            # may come uncalled (RFC 5321 §3.8).
+            if reply.code == CLOSING:
+                self._decide(due.verdict, actions)
+                self._end(actions)
+                return
+        elif self.verdict is not None:
+            self._end(actions)
+            return
+        elif reply.code == CLOSING or (
+            # RFC 5321 does not forbid a server to refuse mail data before its end.
+            self._sending is not None and meaning(Stage.BODY, reply.code) is not Meaning.NONSENSE
+        ):
+            self._decide(self._delivery.refused_uncalled(self.stage, reply), actions)
+            self._end(actions, reset=True)
+            return
+        self._broke_protocol(f"a reply that was not asked for: {reply}", actions)
+
+    def _resume(self, reply: Reply, actions: list[Action]) -> None:
+        try:
+            step = self._script.send(reply)
+        except StopIteration:
+            self._end(actions)
+        else:
+            self._take_step(step, actions)
+
+    def _take_step(self, step: Step, actions: list[Action]) -> None:
+        """Note what is to be done next; do at once what need not wait."""
+        while isinstance(step, Decide) and isinstance(step.verdict, Failed):
+            # Bad news is certain already. Good news waits for the end of what has come.
+            self._decide(step.verdict, actions)
+            following = next(self._script, None)
+            if following is None:
+                self._end(actions)
+                return
+            step = following
+        if self._owed and step is self._owed[0]:
+            return
+        self._due = step
+
+    def _do(self, step: Step, actions: list[Action]) -> None:
+        """Do what is due: nothing more is here to read."""
+        self._due = None
+        self.steps += 1
+        match step:
+            case Command():
+                self._write((step,), actions)
+            case Group():
+                self._write(step.commands, actions)
+                self._take_step(next(self._script), actions)
+            case Transfer():
+                self._sending = step.rendition
+                actions.append(SendBody(step.rendition))
+            case Decide():
+                self._decide(step.verdict, actions)
+                self._take_step(next(self._script), actions)
+            case LoneDot():
+                # The server takes mail data for nobody. Its answer to an empty mail can't matter
+                # any more, and a hard close keeps it from taking this for a delivery.
+                if self._trace is not None:
+                    self._trace("C", ".")
+                actions.append(b".\r\n")
+                self._end(actions, reset=True)
+
+    def _write(self, commands: tuple[Command, ...], actions: list[Action]) -> None:
+        self._owed.extend(commands)
+        actions.append(b"".join([command.wire for command in commands]))
+        if self._trace is not None:
+            for command in commands:
+                self._trace("C", command.line if command.shown is None else command.shown)
+
+    def _decide(self, verdict: Verdict, actions: list[Action]) -> None:
+        self._due = None
+        self.verdict = verdict
+        actions.append(verdict)
+
+    def _broke_protocol(self, what: str, actions: list[Action]) -> None:
+        actions += self.fail(
+            FailureKind.PROTOCOL, f"{self._server} broke the protocol at {self.stage}: {what}"
+        )
+
+    def _end(self, actions: list[Action], *, reset: bool = False) -> None:
+        self._ended = True
+        self._due = None
+        self._script.close()
+        actions.append(Close(reset=reset))
+

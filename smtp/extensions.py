@@ -1,0 +1,52 @@
+"""What a server offers, as its reply to EHLO says (RFC 5321 §4.1.1.1)."""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from .reply import Reply
+
+
+class Extensions:
+    """The extensions of one server, by keyword.
+
+    Keywords are compared as whole words, in any case. What a server offered before TLS began
+    says nothing about after: make a new object from the new reply (RFC 3207 §4.2).
+    """
+
+    __slots__ = ("_parameters", "eight_bit_mime", "pipelining", "smtputf8")
+
+    def __init__(self, parameters: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._parameters = parameters
+        self.pipelining = "PIPELINING" in parameters  # RFC 2920
+        self.eight_bit_mime = "8BITMIME" in parameters  # RFC 6152
+        self.smtputf8 = "SMTPUTF8" in parameters  # RFC 6531
+
+    @classmethod
+    def from_reply(cls, reply: Reply) -> "Extensions":
+        """Read the lines of a 250 reply to EHLO; the first is the server's name."""
+        parameters: dict[str, str] = {}
+        for line in reply.lines[1:]:
+            keyword, _, parameter = line.strip().partition(" ")
+            # A keyword that comes twice counts once: the first.
+            parameters.setdefault(keyword.upper(), parameter.strip())
+        return cls(parameters)
+
+    def __contains__(self, keyword: str) -> bool:
+        return keyword in self._parameters
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    @property
+    def offers_size(self) -> bool:
+        """Whether MAIL may declare the size of the mail (RFC 1870)."""
+        return "SIZE" in self._parameters
+
+    @property
+    def size_limit(self) -> int | None:
+        """The largest mail in octets, or None when the server names no limit (RFC 1870 §4)."""
+        limit = self._parameters.get("SIZE", "")
+        # 20 digits are RFC 1870's own bound; 0 means that there is no fixed limit.
+        if not (limit.isascii() and limit.isdigit() and len(limit) <= 20):
+            return None
+        return int(limit) or None
