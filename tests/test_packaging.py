@@ -1,0 +1,144 @@
+"""What is installed, and what works without being installed."""
+
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers.require import missing, require_module
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("actors", "signals", "smtp")
+NOT_SOURCE = shutil.ignore_patterns(
+    *(".git", ".venv*", "__pycache__", ".*_cache", ".hypothesis", ".coverage*", "htmlcov"),
+    *("build", "dist", "*.egg-info", "node_modules", "results"),
+)
+
+
+def configuration() -> dict[str, Any]:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        tools: dict[str, Any] = tomllib.load(file)["tool"]["setuptools"]
+    return tools
+
+
+def copy_of_the_tree(target: Path) -> Path:
+    shutil.copytree(ROOT, target, symlinks=True, ignore=NOT_SOURCE)
+    return target
+
+
+def python(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=os.environ | environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+
+
+def test_the_packages_that_are_installed_are_the_folders_on_disk() -> None:
+    on_disk = {"pykka_smtp"} | {
+        ".".join(("pykka_smtp", *module.parent.relative_to(ROOT).parts))
+        for folder in FOLDERS
+        for module in (ROOT / folder).rglob("*.py")
+    }
+
+    assert set(configuration()["packages"]) == on_disk
+
+
+def test_each_package_is_built_from_the_folder_that_its_name_says() -> None:
+    assert configuration()["package-dir"] == {
+        name: name.removeprefix("pykka_smtp.") for name in configuration()["packages"]
+    }
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_import_package_links_to_each_folder(folder: str) -> None:
+    link = ROOT / "pykka_smtp" / folder
+    if (ROOT / "PKG-INFO").exists():
+        pytest.skip("an sdist has no links")
+
+    assert link.is_symlink()
+    # Relative: an absolute one would work for whoever made it, and for nobody else.
+    assert str(link.readlink()) == f"../{folder}"
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_bare_folder_name_cannot_be_imported(folder: str) -> None:
+    done = python("-c", f"import {folder}", cwd=ROOT)
+
+    assert done.returncode != 0
+    assert f"ImportError: import pykka_smtp.{folder}, not the bare folder name" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["pykka-smtp", "main", "smtp", "with space"])
+def test_a_plain_checkout_works_whatever_its_folder_is_called(name: str, tmp_path: Path) -> None:
+    if (ROOT / "PKG-INFO").exists():
+        pytest.skip("an sdist has no links, so it must be installed")
+    clone = copy_of_the_tree(tmp_path / name)
+    code = (
+        "import pykka_smtp, pykka_smtp.actors, pykka_smtp.signals, pykka_smtp.smtp.reply as r;"
+        "print(r.__file__)"
+    )
+
+    # -S, and the folder of the installed packages as a plain folder: the dependencies are there,
+    # but an editable install of this package is not.
+    packages = sysconfig.get_path("purelib")
+    done = python("-S", "-W", "error", "-c", code, cwd=clone, PYTHONPATH=packages)
+
+    assert done.stderr == ""
+    assert Path(done.stdout.strip()) == clone / "pykka_smtp" / "smtp" / "reply.py"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the sdist, and from the sdist the wheel, as an upload would be built."""
+    require_module("build")
+    if int(importlib.metadata.version("setuptools").split(".")[0]) < 77:
+        missing("setuptools is older than 77")
+    source = copy_of_the_tree(tmp_path_factory.mktemp("source") / "pykka-smtp")
+    target = tmp_path_factory.mktemp("dist")
+    done = python("-m", "build", "--no-isolation", "--outdir", str(target), str(source), cwd=source)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return target
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
+    [wheel] = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+
+    expected = {
+        f"pykka_smtp/{module.relative_to(ROOT)}"
+        for folder in FOLDERS
+        for module in (ROOT / folder).rglob("*.py")
+    } | {f"pykka_smtp/{path.name}" for path in (ROOT / "pykka_smtp").glob("*.py")}
+    assert names == expected | {"pykka_smtp/py.typed"}
+
+
+def test_the_sdist_holds_what_a_distributor_needs(built: Path) -> None:
+    [sdist] = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+
+    expected = {
+        str(path.relative_to(ROOT))
+        for folder in (*FOLDERS, "tests", "examples", "docs")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    needed = {"LICENSE", "README.md", "CONTRIBUTING.md", "pyproject.toml", ".ci/run"}
+    assert names >= expected | needed
+    # The links of the import package would bring each module twice.
+    assert not {name for name in names if name.startswith("pykka_smtp/") and name.count("/") > 1}
+    assert not {name for name in names if name.endswith(".pyc")}
