@@ -120,16 +120,15 @@ class Letter:
 
     def _author(self, given: dict[str, str]) -> str:
         """Return From, or nothing where the caller gave both no address and a From of his own."""
-        if self.from_name is not None:
-            check_text("from_name", self.from_name)
+        name = None if self.from_name is None else check_text("from_name", self.from_name)
         if self.from_address in _NO_ADDRESS:
             if "from" in given:
                 return ""
             raise ValueError(
-                "from_address: a mail whose reverse-path is null needs a From of its own in headers="
+                "from_address: where the reverse-path is null, the mail needs a From in headers="
             )
         address = check_address("from_address", self.from_address)
-        return mailbox_field("From", ((self.from_name, address),))
+        return mailbox_field("From", ((name, address),))
 
     @property
     def has_8bit_headers(self) -> bool:

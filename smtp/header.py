@@ -167,8 +167,8 @@ def mailbox_field(name: str, mailboxes: Iterable[tuple[str | None, str]]) -> str
         if pieces:
             pieces[-1] += ","
         # Where an ASCII form serves, the mail needs no SMTPUTF8.
-        address = to_ascii_domain(address)
-        pieces += [*_phrase(name, phrase), f" <{address}>"] if phrase else [f" {address}"]
+        written = to_ascii_domain(address)
+        pieces += [*_phrase(name, phrase), f" <{written}>"] if phrase else [f" {written}"]
     return fold(name, pieces)
 
 
@@ -237,6 +237,7 @@ def message_id_field(message_id: object) -> str:
     """
     if not isinstance(message_id, str):
         raise TypeError(f"message_id: must be a str, not {type(message_id).__name__}")
+    message_id = str.__str__(message_id)
     if not _MESSAGE_ID.fullmatch(message_id):
         raise ValueError(f"message_id: {_shown(message_id)} is not of the form <unique@host>")
     if len(message_id) > _MAX_MESSAGE_ID:
