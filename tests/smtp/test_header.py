@@ -153,9 +153,7 @@ def test_a_display_name_is_written(name: str, field: str) -> None:
     assert header.mailbox_field("To", [(name, "a@b.org")]) == field
 
 
-@given(
-    st.lists(st.tuples(TEXT, st.sampled_from(["a@b.org", "c.d@g", "e+f@g"])), min_size=1)
-)
+@given(st.lists(st.tuples(TEXT, st.sampled_from(["a@b.org", "c.d@g", "e+f@g"])), min_size=1))
 def test_any_display_names_read_back_as_they_were(mailboxes: list[tuple[str, str]]) -> None:
     field = header.mailbox_field("To", mailboxes)
     check_lines(field)
