@@ -1,6 +1,9 @@
 """Fixtures for all tests: servers to send to, and a look at what each test leaves behind."""
 
+import contextlib
+import importlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -18,6 +21,11 @@ settings.register_profile("suite", deadline=None, derandomize="CI" in os.environ
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
+# What a process opens once and keeps is not what the first test to need it leaves behind.
+with contextlib.suppress(ImportError):
+    importlib.import_module("uvloop").new_event_loop().close()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that need a mail server on this machine."""
     for item in items:
@@ -28,6 +36,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fail a test after which an actor, a thread or a descriptor stays; forget its receivers."""
+    actors_thread = sys.modules.get("pykka_smtp.actors.event_loop")
+    if hasattr(actors_thread, "_TICK"):
+        # It lingers for two ticks after the last actor. Each test waits for that.
+        vars(actors_thread)["_TICK"] = 0.005
     before = Leftovers()
     yield
     complaints = before.complaints()

@@ -12,7 +12,7 @@ and lines that begin with ``#`` do not count::
     S: 250 2.1.0 Ok
 
 ``S: text`` sends the line and CRLF. ``C: text`` expects that line; ``*`` stands for any text,
-and the verb may be in either case.
+and the command may be in either case.
 
 =================  ===============================================================================
 ``C: <data>``      reads mail data up to and including the lone dot
@@ -51,6 +51,8 @@ class Action(enum.Enum):
     DEAF = "S! deaf"
     TLS = "S! tls"
 
+
+_COMMAND = re.compile(r"^(MAIL FROM:|RCPT TO:|[^ *]*)")
 
 _READS = {action.value: action for action in (Action.DATA, Action.CHUNK, Action.EOF)}
 _DEEDS = {
@@ -120,11 +122,12 @@ def parse_script(text: str) -> list[Step]:
 def matches(pattern: str, line: str) -> bool:
     """Tell whether the whole line fits the pattern, in which only ``*`` is special.
 
-    The verb may be in either case (RFC 5321 §2.4); that is, the letters up to the first space.
+    The command may be in either case (RFC 5321 §2.4): the text up to the first space, and of
+    MAIL and RCPT up to the colon.
     """
-    verb, *rest = re.split(r"(?=[ *])", pattern, maxsplit=1)
-    text = ".*".join(map(re.escape, "".join(rest).split("*")))
-    return re.fullmatch(f"(?i:{re.escape(verb)}){text}", line, re.DOTALL) is not None
+    command, rest = _COMMAND.split(pattern, maxsplit=1)[1:]
+    text = ".*".join(map(re.escape, rest.split("*")))
+    return re.fullmatch(f"(?i:{re.escape(command)}){text}", line, re.DOTALL) is not None
 
 
 def encode(text: str) -> bytes:
