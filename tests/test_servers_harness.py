@@ -1,6 +1,7 @@
 """The servers in tests/servers, tried with smtplib as the client."""
 
 import contextlib
+import importlib
 import smtplib
 import socket
 import ssl
@@ -11,7 +12,7 @@ import blinker
 import pykka
 import pytest
 from servers.leftovers import Leftovers
-from servers.require import require
+from servers.require import require, require_module
 from servers.scripted import (
     Action,
     Conn,
@@ -470,7 +471,8 @@ def test_waiting_in_vain_tells_what_happened(scripted_server: Start) -> None:
 
 
 def test_the_server_speaks_tls_in_the_middle_of_a_script(scripted_server: Start) -> None:
-    trustme = pytest.importorskip("trustme")
+    require_module("trustme")
+    trustme = importlib.import_module("trustme")
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -493,7 +495,8 @@ def test_the_server_speaks_tls_in_the_middle_of_a_script(scripted_server: Start)
 
 
 def test_a_client_that_does_not_trust_the_server_is_gone_not_wrong(scripted_server: Start) -> None:
-    trustme = pytest.importorskip("trustme")
+    require_module("trustme")
+    trustme = importlib.import_module("trustme")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     server = scripted_server("S! tls\nC: EHLO *", context=context)
