@@ -1,6 +1,7 @@
 """From a server's name to a connected transport: look up, race the addresses (RFC 8305), connect."""
 
 import asyncio
+import functools
 import ipaddress
 import os
 import socket
@@ -33,6 +34,7 @@ class ConnectError(Exception):
         self.passing = passing
 
 
+@functools.lru_cache(maxsize=1024)
 def is_literal(host: str) -> bool:
     """Whether the host is an address, which needs no look-up."""
     try:

@@ -18,7 +18,7 @@ from ..signals.outcome import Peer
 from ..smtp.content import Rendition
 from ..smtp.dialog import Action, Close, Dialog, SendBody
 from ..smtp.verdict import FailureKind, Verdict
-from .connect import ConnectError, SourceAddress, connect
+from .connect import ConnectError, SourceAddress, connect, is_literal
 from .event_loop import event_loop
 from .mail_source import PIECE, FileSource, SourceError, pieces_of
 
@@ -31,6 +31,7 @@ _LAST_READS = 16
 _SMALL = 64
 """Octets that may still go out when a connection is reset: a lone dot, no mail."""
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, 0 seconds: close() sends RST
+_poll = select.poll()  # used on the loop thread only
 
 
 class Owner(Protocol):
@@ -44,7 +45,7 @@ class Owner(Protocol):
         """Hear that the connection is gone; comes exactly once, after the verdict."""
         ...
 
-    def connected(self, local_address: str) -> None:
+    def connected(self) -> None:
         """Hear that the connection stands; comes before the dialog begins."""
         ...
 
@@ -95,10 +96,10 @@ class Connection(asyncio.Protocol):
         self._written = 0  # octets of mail data
         self._taken = 0  # how many of them the operating system had taken when last looked at
         self._paused = False
-        self._step = 0
-        self._step_due = 0.0
+        self._step = -1
+        self._step_began = 0.0
         self._whole_due = 0.0
-        self._alarm: asyncio.TimerHandle | None = None
+        self._farewell_due: float | None = None
         self._is_closed = False
 
     def open(self, source_address: SourceAddress | None = None) -> None:
@@ -107,11 +108,8 @@ class Connection(asyncio.Protocol):
         Args:
             source_address: the local address and port to connect from, or None.
         """
-        event_loop().hold()
-        now = self._loop.time()
-        self._whole_due = now + self._deadline
-        self._step_due = now + self._timeout
-        self._set_alarm()
+        event_loop().watch(self)
+        self._whole_due = self._loop.time() + self._deadline
         self._connecting = self._loop.create_task(self._connect(source_address))
 
     def cancel(self) -> None:
@@ -130,9 +128,17 @@ class Connection(asyncio.Protocol):
         """The server, or None while there is no connection."""
         if self._transport is None:
             return None
-        name = self._transport.get_extra_info("peername")
-        address = str(name[0]) if isinstance(name, tuple) else self._host
+        address = self._host if is_literal(self._host) else self._address("peername")
         return Peer(host=self._host, address=address, port=self._port)
+
+    @property
+    def local_address(self) -> str:
+        """Our own address, or an empty string if it is not known."""
+        return self._address("sockname")
+
+    def _address(self, which: str) -> str:
+        name = self._transport.get_extra_info(which)
+        return str(name[0]) if isinstance(name, tuple) else ""
 
     async def _connect(self, source_address: SourceAddress | None) -> None:
         try:
@@ -163,8 +169,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             return
         try:
-            name = self._transport.get_extra_info("sockname")
-            self._owner.connected(str(name[0]) if isinstance(name, tuple) else "")
+            self._owner.connected()
             self._perform(self._dialog.connected())
         except Exception as error:
             self._break(error)
@@ -205,6 +210,12 @@ class Connection(asyncio.Protocol):
     # What the dialog asks for.
 
     def _perform(self, actions: list[Action]) -> None:
+        try:
+            self._carry_out(actions)
+        except Exception as error:
+            self._break(error)
+
+    def _carry_out(self, actions: list[Action]) -> None:
         for action in actions:
             if isinstance(action, bytes):
                 self._transport.write(action)
@@ -214,8 +225,6 @@ class Connection(asyncio.Protocol):
                 self._close(reset=action.reset)
             else:
                 self._owner.decided(action)
-        if self._dialog.steps != self._step:
-            self._next_step()
 
     def _close(self, *, reset: bool) -> None:
         transport = self._transport
@@ -235,29 +244,25 @@ class Connection(asyncio.Protocol):
                 transport.abort()
                 return
         transport.close()
-        # A server that reads no more would keep even this open.
-        self._step_due = self._whole_due = self._loop.time() + _FAREWELL
 
     def _break(self, error: Exception) -> None:
         """End on a defect of ours: with an outcome, like everything."""
         _logger.error("defect in the connection to %s:%s", self._host, self._port, exc_info=error)
-        self._perform(
-            self._dialog.fail(
-                FailureKind.INTERNAL, f"defect in pykka-smtp: {type(error).__name__}: {error}"
-            )
-        )
+        detail = f"defect in pykka-smtp: {type(error).__name__}: {error}"
+        try:
+            self._carry_out(self._dialog.fail(FailureKind.INTERNAL, detail))
+        except Exception:
+            _logger.exception("and another while ending it")
+            self._finish()
 
     def _finish(self) -> None:
         if self._is_closed:
             return
         self._is_closed = True
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
         if self._source is not None:
             event_loop().files.run(self._source.close)
         self._pieces = None
-        event_loop().release()
+        event_loop().unwatch(self)
         self._owner.closed()
 
     # The mail data.
@@ -346,14 +351,16 @@ class Connection(asyncio.Protocol):
         if not self._dialog.is_over:
             self._dot_written = False
             self._dialog.dot_sent()
-            self._next_step()
 
     def _has_something_to_read(self) -> bool:
-        poll = select.poll()
         try:
-            poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-            return bool(poll.poll(0))
-        except (OSError, ValueError):
+            number = self._transport.get_extra_info("socket").fileno()
+            _poll.register(number, select.POLLIN)
+            try:
+                return bool(_poll.poll(0))
+            finally:
+                _poll.unregister(number)
+        except (OSError, ValueError, AttributeError):
             return False
 
     def _read_last_words(self) -> None:
@@ -373,43 +380,43 @@ class Connection(asyncio.Protocol):
 
     # Time.
 
-    def _next_step(self) -> None:
-        self._step = self._dialog.steps
-        now = self._loop.time()
-        if self._dialog.verdict is None:
-            self._step_due = now + self._timeout
-        else:
-            self._step_due = self._whole_due = min(self._whole_due, now + _FAREWELL)
-            self._set_alarm()
+    def look_at_clock(self, now: float) -> None:
+        """See whether the server was too slow. Called every `TICK` seconds."""
+        try:
+            self._look_at_clock(now)
+        except Exception as error:
+            self._break(error)
 
-    def _set_alarm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm = self._loop.call_at(min(self._step_due, self._whole_due), self._ring)
-
-    def _ring(self) -> None:
-        """Look whether time is up. (A step that went on has only moved its due time.)"""
-        self._alarm = None
-        now = self._loop.time()
-        if self._dialog.is_over:
-            if now >= self._whole_due:
-                if self._transport is not None:
-                    self._transport.abort()
-                return
+    def _look_at_clock(self, now: float) -> None:
+        dialog = self._dialog
+        if dialog.steps != self._step:
+            self._step = dialog.steps
+            self._step_began = now
+            if dialog.verdict is not None and self._farewell_due is None:
+                self._farewell_due = now + min(self._timeout, _FAREWELL)
+        if self._farewell_due is not None:
+            if now >= self._farewell_due:
+                self._drop()
         elif now >= self._whole_due:
-            self._perform(self._dialog.time_out(self._deadline, whole=True))
-        elif now >= self._step_due and not self._has_moved(now):
-            self._perform(self._dialog.time_out(self._timeout))
-        if not self._is_closed:
-            self._set_alarm()
+            self._perform(dialog.time_out(self._deadline, whole=True))
+        elif now >= self._step_began + self._timeout and not self._has_moved(now):
+            self._perform(dialog.time_out(self._timeout))
+
+    def _drop(self) -> None:
+        """Leave without a good-bye: the mail is decided, and the server says no more."""
+        if self._dialog.is_over:
+            if self._transport is not None:
+                self._transport.abort()
+        else:
+            self._perform(self._dialog.time_out(_FAREWELL))
 
     def _has_moved(self, now: float) -> bool:
         """Whether the operating system took some mail data since the last look."""
-        if not self._body_begun or self._dialog.verdict is not None:
+        if not self._body_begun:
             return False
         taken = self._written - self._transport.get_write_buffer_size()
         if taken <= self._taken:
             return False
         self._taken = taken
-        self._step_due = now + self._timeout
+        self._step_began = now
         return True

@@ -23,8 +23,8 @@ from pykka import ActorRegistry
 from ..signals.dispatcher import dispatcher
 from .workers import Workers
 
-_TICK = 0.1
-"""Seconds between two looks at whether the thread is still needed."""
+TICK = 0.1
+"""Seconds between two looks at the clock, and at whether the thread is still needed."""
 _LAST_TICK = 0.01
 """The same, once the main thread has ended and nothing but receivers is left to wait for."""
 _INTERRUPT_GRACE = 1.0
@@ -47,6 +47,18 @@ class Runnable(Protocol):
         ...
 
 
+class Watched(Protocol):
+    """What has time limits: a connection."""
+
+    def look_at_clock(self, now: float) -> None:
+        """See whether time is up; called on the loop thread every `TICK` seconds.
+
+        Args:
+            now: the loop's time, in seconds.
+        """
+        ...
+
+
 class EventLoopThread:
     """One thread that runs one event loop, for as long as it has actors.
 
@@ -60,7 +72,7 @@ class EventLoopThread:
         self._alive: set[Runnable] = set()
         self._ready: deque[Runnable] = deque()
         self._wake_pending = False
-        self._holds = 0
+        self._watched: set[Watched] = set()
         self._was_idle = False
         self._interrupted = False
         self.names = Workers("names", 3)
@@ -113,13 +125,13 @@ class EventLoopThread:
             else:
                 loop.call_soon_threadsafe(self._run_ready)
 
-    def hold(self) -> None:
-        """Keep the loop running for something other than an actor. On the loop thread."""
-        self._holds += 1
+    def watch(self, watched: Watched) -> None:
+        """Keep the loop running for something, and tell it the time. On the loop thread."""
+        self._watched.add(watched)
 
-    def release(self) -> None:
-        """Take back one `hold`."""
-        self._holds -= 1
+    def unwatch(self, watched: Watched) -> None:
+        """Take back a `watch`."""
+        self._watched.discard(watched)
 
     def cancel_all(self, timeout: float) -> None:
         """Cancel each actor and wait until their outcomes are out. Not on the loop thread."""
@@ -159,7 +171,7 @@ class EventLoopThread:
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         self._thread_id = threading.get_ident()
         asyncio.set_event_loop(loop)
-        loop.call_later(_TICK, self._tick, loop)
+        loop.call_later(TICK, self._tick, loop)
         try:
             loop.run_forever()
         finally:
@@ -174,9 +186,13 @@ class EventLoopThread:
             self._ready.popleft().run_turn()
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        # One clock for all: a timer for each connection would cost more than all its waiting.
+        now = loop.time()
+        for watched in list(self._watched):
+            watched.look_at_clock(now)
         if self._look(loop):
             hurry = not self._alive and _main_has_ended()
-            loop.call_later(_LAST_TICK if hurry else _TICK, self._tick, loop)
+            loop.call_later(_LAST_TICK if hurry else TICK, self._tick, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> bool:
         """End the loop if nobody needs it; return whether it goes on."""
@@ -188,7 +204,7 @@ class EventLoopThread:
         with self._lock:
             if self._loop is not loop:
                 return False
-            if self._alive or self._ready or self._holds or not dispatcher.is_idle:
+            if self._alive or self._ready or self._watched or not dispatcher.is_idle:
                 self._was_idle = False
                 return True
             # A program that sends one mail after the other keeps the thread in between. So does

@@ -213,11 +213,12 @@ class SmtpActor(AsyncioActor):
 
     # What the connection tells.
 
-    def connected(self, local_address: str) -> None:
+    def connected(self) -> None:
         """Name ourselves by address where there is no name (RFC 5321 §4.1.4)."""
         assert self._session is not None
+        assert self._connection is not None
         if not self._session.ehlo_name:
-            self._session.ehlo_name = _address_literal(local_address)
+            self._session.ehlo_name = _address_literal(self._connection.local_address)
 
     def decided(self, verdict: Verdict) -> None:
         """Publish the outcome."""

@@ -1,5 +1,6 @@
 """Commands as values: each has one wire form (RFC 5321 §4.1.1)."""
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from .stage import Stage
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Command:
     """One command line, which the server owes one reply.
 
@@ -45,6 +46,7 @@ DATA = Command(Stage.DATA, "DATA")
 QUIT = Command(Stage.QUIT, "QUIT")
 
 
+@functools.lru_cache(maxsize=32)
 def ehlo(name: str) -> Command:
     """Greet the server and ask for its extensions (RFC 5321 §4.1.1.1)."""
     return Command(Stage.EHLO, f"EHLO {name}")

@@ -1,5 +1,6 @@
 """What a server offers, as its reply to EHLO says (RFC 5321 §4.1.1.1)."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
@@ -21,15 +22,10 @@ class Extensions:
         self.eight_bit_mime = "8BITMIME" in parameters  # RFC 6152
         self.smtputf8 = "SMTPUTF8" in parameters  # RFC 6531
 
-    @classmethod
-    def from_reply(cls, reply: Reply) -> "Extensions":
+    @staticmethod
+    def from_reply(reply: Reply) -> "Extensions":
         """Read the lines of a 250 reply to EHLO; the first is the server's name."""
-        parameters: dict[str, str] = {}
-        for line in reply.lines[1:]:
-            keyword, _, parameter = line.strip().partition(" ")
-            # A keyword that comes twice counts once: the first.
-            parameters.setdefault(keyword.upper(), parameter.strip())
-        return cls(parameters)
+        return _read(reply.lines[1:])
 
     def __contains__(self, keyword: str) -> bool:
         return keyword in self._parameters
@@ -50,3 +46,13 @@ class Extensions:
         if not (limit.isascii() and limit.isdigit() and len(limit) <= 20):
             return None
         return int(limit) or None
+
+
+@functools.lru_cache(maxsize=32)  # a server says the same to each EHLO
+def _read(lines: tuple[str, ...]) -> Extensions:
+    parameters: dict[str, str] = {}
+    for line in lines:
+        keyword, _, parameter = line.strip().partition(" ")
+        # A keyword that comes twice counts once: the first.
+        parameters.setdefault(keyword.upper(), parameter.strip())
+    return Extensions(parameters)

@@ -4,6 +4,9 @@ A server may be broken or hostile. What is no reply by the grammar is a `ReplyEr
 guess: a client that takes ``2500 ok`` or ``+25`` for 250 reports mails as sent that were not.
 """
 
+import functools
+from collections import deque
+
 from .reply import Reply
 
 MAX_LINE = 4096
@@ -12,6 +15,9 @@ MAX_REPLY = 65536
 """Octets in one reply: a server cannot fill our memory with one endless reply."""
 MAX_LINES = 256
 """Lines in one reply."""
+
+_FAMILIAR = 1024  # octets at most of replies that are worth remembering
+_FAMILIAR_STARTS = (b"220", b"221", b"250", b"354")  # none that could repeat a secret of ours
 
 _FIRST_DIGITS = b"2345"  # RFC 5321 §4.2.1: there is no 1yz in SMTP
 _SEPARATORS = (b" ", b"-", b"")
@@ -32,23 +38,33 @@ class ReplyParser:
             because the line end is clear all the same).
     """
 
-    __slots__ = ("_buffer", "_code", "_error", "_lines", "_size", "saw_bare_lf")
+    __slots__ = ("_buffer", "_code", "_error", "_lines", "_ready", "_size", "saw_bare_lf")
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._code = b""  # the code of the reply under way
+        self._code = 0  # the code of the reply under way
         self._lines: list[str] = []
         self._size = 0
+        self._ready: deque[Reply] = deque()  # complete, and not asked for yet
         self._error: ReplyError | None = None
         self.saw_bare_lf = False
 
     @property
     def is_pending(self) -> bool:
         """Whether octets are here that are no complete reply yet."""
-        return bool(self._buffer or self._lines)
+        return bool(self._buffer or self._lines or self._ready)
 
     def feed(self, data: bytes) -> None:
         """Take received octets."""
+        if not self.is_pending and len(data) <= _FAMILIAR and data[:3] in _FAMILIAR_STARTS:
+            replies = _read_whole(data)
+            if replies is not None and self._error is None:
+                self._ready.extend(replies)
+                return
+        self.feed_unknown(data)
+
+    def feed_unknown(self, data: bytes) -> None:
+        """Take received octets, and never mind whether they were seen before."""
         if self._error is None:
             self._buffer = self._buffer + data if self._buffer else data
 
@@ -58,8 +74,12 @@ class ReplyParser:
         Raises:
             ReplyError: what came is no reply, or is too long.
         """
+        if self._ready:
+            return self._ready.popleft()
         if self._error is not None:
             raise self._error
+        if not self._buffer:
+            return None
         try:
             return self._parse()
         except ReplyError as error:
@@ -76,36 +96,59 @@ class ReplyParser:
                 return None
             line, self._buffer = self._buffer[: end + 1], self._buffer[end + 1 :]
             if self._take_line(line):
-                reply = Reply(int(self._code), tuple(self._lines))
+                reply = Reply(self._code, tuple(self._lines))
                 self._lines = []
                 self._size = 0
                 return reply
 
     def _take_line(self, line: bytes) -> bool:
         """Add one line to the reply under way; return whether it was the last."""
-        if line.endswith(b"\r\n"):
-            text = line[:-2]
-        else:
-            text = line[:-1]
+        if not line.endswith(b"\r\n"):
             self.saw_bare_lf = True
-        code, separator = text[:3], text[3:4]
-        if not (
-            len(code) == 3
-            and code.isdigit()
-            and code[0] in _FIRST_DIGITS
-            and separator in _SEPARATORS
-        ):
-            raise ReplyError(f"not an SMTP reply: {_shown(text[:80])!r}")
-        if self._lines and code != self._code:  # RFC 5321 §4.2.1: each line has the same code
-            raise ReplyError(f"reply with two codes: {self._code.decode()} and {code.decode()}")
-        self._code = code
+        code, is_last, text = _read_line(line)
+        if not self._lines:
+            self._code = code
+        elif code != self._code:  # RFC 5321 §4.2.1: each line has the same code
+            raise ReplyError(f"reply with two codes: {self._code} and {code}")
         self._size += len(line)
         if len(self._lines) == MAX_LINES:
             raise ReplyError(f"reply over {MAX_LINES} lines")
         if self._size > MAX_REPLY:
             raise ReplyError(f"reply over {MAX_REPLY} octets")
-        self._lines.append(_shown(text[4:]))
-        return separator != b"-"
+        self._lines.append(text)
+        return is_last
+
+
+def _read_line(line: bytes) -> tuple[int, bool, str]:
+    """Return code, whether it is the reply's last line, and text.
+
+    Raises:
+        ReplyError: it is no line of a reply.
+    """
+    text = line[:-2] if line.endswith(b"\r\n") else line[:-1]
+    code, separator = text[:3], text[3:4]
+    if not (
+        len(code) == 3 and code.isdigit() and code[0] in _FIRST_DIGITS and separator in _SEPARATORS
+    ):
+        raise ReplyError(f"not an SMTP reply: {_shown(text[:80])!r}")
+    return int(code), separator != b"-", _shown(text[4:])
+
+
+@functools.lru_cache(maxsize=256)
+def _read_whole(data: bytes) -> tuple[Reply, ...] | None:
+    """Read octets that are nothing but complete replies; None if they are anything else.
+
+    Servers say the same few things to every mail, so this is remembered.
+    """
+    parser = ReplyParser()
+    parser.feed_unknown(data)
+    replies: list[Reply] = []
+    try:
+        while (reply := parser.next_reply()) is not None:
+            replies.append(reply)
+    except ReplyError:
+        return None
+    return None if parser.is_pending or parser.saw_bare_lf else tuple(replies)
 
 
 def _shown(octets: bytes) -> str:

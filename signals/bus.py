@@ -1,0 +1,279 @@
+"""The bus: two named signals that say what became of each mail.
+
+Receivers are called as ``receiver(alias, outcome=outcome)``, on the dispatcher's thread, one
+after the other, in the order in which the outcomes came to be. A receiver can take its time, send
+mails itself and wait for them; what it raises is logged, and the next receiver runs.
+
+The bus only reads the lists of receivers. It connects and disconnects nothing per send, because
+blinker's bookkeeping has no locks.
+"""
+
+import inspect
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import blinker
+
+from .dispatcher import dispatcher, log_safely
+from .outcome import Outcome, SendSuccess
+
+smtp_send_success = blinker.signal(
+    "smtp_send_success", doc="Sent with a SendSuccess; the sender is the actor's alias."
+)
+smtp_send_failure = blinker.signal(
+    "smtp_send_failure", doc="Sent with a SendFailure; the sender is the actor's alias."
+)
+
+# How often a look into blinker's lists is tried while another thread changes them.
+_TRIES = 20
+
+
+class Tellable(Protocol):
+    """Whatever takes messages, such as a Pykka ``ActorRef``."""
+
+    def tell(self, message: Any, /) -> object:
+        """Put `message` into the inbox, without waiting for anything."""
+        ...
+
+
+class Forwarding:
+    """A standing order to post outcomes into an inbox; `forward_to` makes them.
+
+    It lasts until `stop`, or until the actor turns out to be dead. It need not be kept: the
+    signals keep it.
+    """
+
+    __slots__ = ("_ref", "_sender", "_signals", "_stopped")
+
+    def __init__(
+        self, ref: Tellable, signals: tuple[blinker.Signal, ...], sender: str | None
+    ) -> None:
+        self._ref = ref
+        self._signals = signals
+        self._sender: Any = blinker.ANY if sender is None else sender
+        self._stopped = False
+        for signal in signals:
+            signal.connect(self._post, sender=self._sender, weak=False)
+
+    def __repr__(self) -> str:
+        state = "stopped" if self._stopped else "active"
+        names = ", ".join(map(_name_of_signal, self._signals))
+        return f"<Forwarding of {names} to {self._ref}, {state}>"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether outcomes are still posted."""
+        return not self._stopped
+
+    def stop(self) -> None:
+        """Post nothing more. Can be called more than once, from any thread."""
+        self._stopped = True
+        for signal in self._signals:
+            self._disconnect(signal)
+
+    def _disconnect(self, signal: blinker.Signal) -> None:
+        for _ in range(_TRIES):
+            try:
+                signal.disconnect(self._post)
+            except RuntimeError:
+                # Another thread connected to a new sender meanwhile, and blinker was left with
+                # half of its work undone. Only what is connected is disconnected in full.
+                signal.connect(self._post, sender=self._sender, weak=False)
+            else:
+                return
+        # Still connected then, but `_stopped`: harmless.
+
+    def _post(self, _sender: str, *, outcome: object, **_extra: object) -> None:
+        if self._stopped:
+            return
+        if _is_dead(self._ref):
+            self._forget()
+            return
+        try:
+            self._ref.tell(outcome)
+        except Exception as exc:
+            if not _says_dead(exc, self._ref):
+                raise
+            self._forget()
+
+    def _forget(self) -> None:
+        self.stop()
+        log_safely(
+            logging.DEBUG, "%s is dead: no more outcomes are forwarded to it", _Described(self._ref)
+        )
+
+
+def forward_to(
+    ref: Tellable, *signals: blinker.Signal | str, sender: str | None = None
+) -> Forwarding:
+    """Post outcomes into an actor's inbox, by ``ref.tell(outcome)``, from now on.
+
+    The actor's ``on_receive`` gets each outcome as a message. Use it to keep an actor's state in
+    the actor's own hands: receivers run on another thread, ``on_receive`` does not.
+
+    Args:
+        ref: an actor's ref, or anything with ``tell()``.
+        signals: which ones, each as an object or by its name; by default `smtp_send_success`
+            and `smtp_send_failure`.
+        sender: only what the actors with this alias send; None for all.
+
+    Returns:
+        A handle, to `Forwarding.stop` it. A dead actor is forgotten without that.
+
+    Raises:
+        TypeError: if `ref` has no ``tell()``.
+    """
+    if not callable(getattr(ref, "tell", None)):
+        raise TypeError(
+            f"ref must have a tell() method, as an actor's ref has, not be a {type(ref).__name__}"
+        )
+    chosen = tuple(blinker.signal(s) if isinstance(s, str) else s for s in signals)
+    return Forwarding(ref, chosen or (smtp_send_success, smtp_send_failure), sender)
+
+
+def publish(outcome: Outcome) -> None:
+    """Tell everyone who wants to hear it what became of a mail.
+
+    Only hands the outcome to the dispatcher: cheap, never waits, never raises what a receiver
+    raises. Can be called from any thread.
+
+    The signal is the one that the mail names, else `smtp_send_success` or `smtp_send_failure`;
+    its sender is the outcome's alias. The mail's `outcome_to` is told as well, and first.
+    """
+    mail = outcome.mail
+    if isinstance(outcome, SendSuccess):
+        signal = _signal(mail.success_signal, smtp_send_success)
+    else:
+        signal = _signal(mail.failure_signal, smtp_send_failure)
+    # blinker's has_receivers_for() would write into its tables, beside other threads.
+    if signal is not None and (signal.is_muted or not signal.receivers):
+        signal = None
+    if signal is not None or mail.outcome_to is not None:
+        dispatcher.submit(_deliver, outcome, signal)
+
+
+def _signal(chosen: blinker.Signal | str | None, default: blinker.Signal) -> blinker.Signal | None:
+    """Return the signal to send, or None if it does not exist, so that nobody can hear it."""
+    if chosen is None:
+        return default
+    if isinstance(chosen, str):
+        # Not blinker.signal(), which makes what it does not find: two threads may make two of one
+        # name, and whoever connects to the one that is dropped never hears a thing. A program
+        # that makes up a name for each send would also fill the memory with signals.
+        return blinker.default_namespace.get(chosen)
+    return chosen
+
+
+def _deliver(outcome: Outcome, signal: blinker.Signal | None) -> None:
+    """Tell `outcome_to`, then run the receivers. Runs on the dispatcher's thread."""
+    ref = outcome.mail.outcome_to
+    if ref is not None:
+        try:
+            _tell(ref, outcome)
+        except BaseException as exc:
+            log_safely(
+                logging.WARNING,
+                "outcome_to %s raised, and may not have taken: %s",
+                _Described(ref),
+                outcome,
+                exc=exc,
+            )
+    # Muted is asked again: from the moment a signal is muted none of its receivers runs.
+    if signal is None or signal.is_muted:
+        return
+    for receiver in _receivers_of(signal, outcome.alias):
+        try:
+            result = receiver(outcome.alias, outcome=outcome)
+            if inspect.iscoroutine(result):
+                _run_coroutine(result)
+        except BaseException as exc:
+            # SystemExit as well: a receiver can end neither this thread nor the process.
+            log_safely(
+                logging.ERROR,
+                "receiver %s of signal %s raised; the other receivers run",
+                _Described(receiver),
+                _Described(signal),
+                exc=exc,
+            )
+
+
+def _tell(ref: Tellable, outcome: Outcome) -> None:
+    try:
+        ref.tell(outcome)
+    except Exception as exc:
+        if not _says_dead(exc, ref):
+            raise
+        log_safely(
+            logging.INFO, "outcome_to %s is dead, and does not hear: %s", _Described(ref), outcome
+        )
+
+
+def _receivers_of(signal: blinker.Signal, sender: str) -> list[Callable[..., object]]:
+    """Return who is to be called, complete before the first is called.
+
+    blinker yields them from tables that other threads may be changing: then the look is
+    repeated, which must not call anybody twice.
+    """
+    for _ in range(_TRIES):
+        try:
+            return list(signal.receivers_for(sender))
+        except RuntimeError:
+            continue
+    log_safely(
+        logging.ERROR,
+        "signal %s: its receivers change without a pause, and none heard an outcome of %s",
+        _Described(signal),
+        sender,
+    )
+    return []
+
+
+def _run_coroutine(coroutine: Coroutine[Any, Any, object]) -> None:
+    # The bus has no event loop. A receiver that is an `async def` needs one, so it gets one of
+    # its own, for as long as it runs, on this thread: the loops of the actors stay free of it.
+    # Imported here, because most programs have no such receiver.
+    import asyncio
+
+    try:
+        asyncio.run(coroutine)
+    finally:
+        # If asyncio refused to start it, it would be reported as never awaited.
+        coroutine.close()
+
+
+def _says_dead(exc: BaseException, ref: Tellable) -> bool:
+    """Return whether `exc`, raised by ``ref.tell``, means that the actor is dead.
+
+    Pykka's ``ActorDeadError`` is known by its name: the bus does not depend on Pykka.
+    """
+    return any(cls.__name__ == "ActorDeadError" for cls in type(exc).__mro__) or _is_dead(ref)
+
+
+def _is_dead(ref: Tellable) -> bool:
+    is_alive = getattr(ref, "is_alive", None)
+    return callable(is_alive) and not is_alive()
+
+
+def _name_of_signal(signal: blinker.Signal) -> str:
+    return signal.name if isinstance(signal, blinker.NamedSignal) else repr(signal)
+
+
+class _Described:
+    """Describes an object in a log line, if and when the line is written."""
+
+    __slots__ = ("_what",)
+
+    def __init__(self, what: object) -> None:
+        self._what = what
+
+    def __str__(self) -> str:
+        what = self._what
+        try:
+            if isinstance(what, blinker.Signal):
+                return _name_of_signal(what)
+            name = getattr(what, "__qualname__", None)
+            return f"{what.__module__}.{name}" if isinstance(name, str) else str(what)
+        except Exception:
+            # An object that cannot say what it is must not cost us the whole line.
+            return object.__repr__(what)

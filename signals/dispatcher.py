@@ -1,0 +1,238 @@
+"""The one thread on which receivers run.
+
+An event loop that calls a stranger's code stands still for as long as that code pleases, and dies
+of what it raises. So the loop only submits here. Calls run in the order in which they were
+submitted, one at a time, each shielded from the others.
+
+The thread is no daemon: a script that ends right after its last ``tell()`` still hears what
+became of its mail. It must therefore end by itself: it exists only while somebody holds it, or
+while something is queued.
+"""
+
+import contextlib
+import logging
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+logger = logging.getLogger("pykka_smtp.signals")
+
+# How many waiting calls are worth a warning (and again at each doubling).
+_LONG_QUEUE = 10_000
+
+
+def log_safely(level: int, message: str, *args: object, exc: BaseException | None = None) -> None:
+    """Write a log line, and never raise.
+
+    Logging runs strangers' code too: filters, and the ``__str__`` of what is logged.
+
+    Args:
+        level: such as `logging.ERROR`.
+        message: a format string, in the manner of `logging`.
+        args: what it formats.
+        exc: an exception whose traceback belongs to the line.
+    """
+    with contextlib.suppress(BaseException):
+        logger.log(level, message, *args, exc_info=exc)
+
+
+class Dispatcher:
+    """Runs calls in order, on a thread that exists only while it is needed.
+
+    Every method can be called from any thread.
+
+    The queue has no limit, on purpose: a full one could only lose an outcome or stop the event
+    loop. It holds at most one call for each send that has ended, and the program sets how many
+    those are; when receivers fall far behind, a warning is logged.
+    """
+
+    def __init__(self, name: str = "pykka-smtp-dispatcher") -> None:
+        self._name = name
+        self._forget()
+
+    def _forget(self) -> None:
+        # Reentrant, because a finalizer may run, and submit, wherever this lock is held.
+        self._lock = threading.RLock()
+        self._queue: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._holds = 0
+        # The thread that empties the queue, from the moment it is bound to do so until it has
+        # found the queue empty. It alone takes calls out, and does so without the lock.
+        self._thread: threading.Thread | None = None
+        self._idle = True
+        self._asleep = False
+        # A locked lock to sleep on: unlike a condition it remembers a wake-up that comes before
+        # the sleep. It is released once for each time that `_asleep` is taken back.
+        self._alarm = threading.Lock()
+        self._alarm.acquire()
+        self._warn_at = _LONG_QUEUE
+
+    def submit(self, call: Callable[..., object], *args: Any) -> None:
+        """Have ``call(*args)`` run on the thread, after everything submitted before.
+
+        Never waits for a call. Starts the thread if there is none. What `call` raises is logged.
+
+        Args:
+            call: what to run; its result is dropped.
+            args: its arguments.
+        """
+        with self._lock:
+            self._queue.append((call, args))
+            self._idle = False
+            self._wake()
+            stranded = self._thread is None and not self._start()
+            if stranded:
+                # No thread can be had: from 3.12 on the interpreter starts none once it has
+                # begun to shut down, and a machine may be out of them. An outcome must be heard
+                # even then, so this thread does the work. What is submitted meanwhile, from here
+                # or elsewhere, finds `_thread` set and is done in the same go.
+                self._thread = threading.current_thread()
+            backlog = len(self._queue)
+            warn = backlog >= self._warn_at
+            if warn:
+                self._warn_at *= 2
+        if warn:
+            log_safely(
+                logging.WARNING,
+                "%d outcomes wait to be heard: receivers are slower than sends, or one blocks",
+                backlog,
+            )
+        if stranded:
+            self._run(stay=False)
+
+    def hold(self) -> None:
+        """Start the thread, and keep it until `release`.
+
+        Each hold needs a release of its own; the interpreter does not exit while one is missing.
+        """
+        with self._lock:
+            self._holds += 1
+            if self._thread is None:
+                # If it cannot start now, the next submit tries again.
+                self._start()
+
+    def release(self) -> None:
+        """Take back one `hold`: without any, the thread ends once all that is queued has run.
+
+        A release too many does nothing: after a fork, holds of the parent are released in the
+        child, where they do not count.
+        """
+        with self._lock:
+            self._holds = max(0, self._holds - 1)
+            if not self._holds:
+                self._wake()
+
+    def wait_idle(self, timeout: float | None = None) -> bool:
+        """Wait until everything that was submitted before has run.
+
+        Args:
+            timeout: how long to wait, in seconds; None waits without limit.
+
+        Returns:
+            Whether it has run.
+
+        Raises:
+            RuntimeError: on the dispatcher's own thread, which would wait for itself.
+        """
+        if self._thread is threading.current_thread():
+            raise RuntimeError("a receiver cannot wait for the thread that it runs on")
+        if self.is_idle:
+            return True
+        passed = threading.Event()
+        self.submit(passed.set)
+        return passed.wait(timeout)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything that was submitted has run."""
+        return self._idle
+
+    def reset_after_fork(self) -> None:
+        """Forget thread, queue, holds and locks, in a child that was just forked.
+
+        The thread does not exist there, what was queued is the parent's to deliver, and a lock
+        may have been held by a thread that is gone. Runs by itself for `dispatcher`.
+        """
+        self._forget()
+
+    def _wake(self) -> None:
+        """Wake the thread if it sleeps. Called with the lock held."""
+        if self._asleep:
+            self._asleep = False
+            self._alarm.release()
+
+    def _start(self) -> bool:
+        """Start the thread, and return whether that went well. Called with the lock held."""
+        current = threading.current_thread()
+        if current is threading.main_thread() and not current.is_alive():
+            # The interpreter has already joined its threads and runs its atexit functions.
+            # Before 3.12 a thread would start even now, only to be cut off in the middle.
+            return False
+        thread = threading.Thread(target=self._run, name=self._name, daemon=False)
+        self._thread = thread
+        try:
+            thread.start()
+        except RuntimeError:
+            self._thread = None
+            return False
+        return True
+
+    def _run(self, *, stay: bool = True) -> None:
+        """Empty the queue, and end when it is empty.
+
+        Args:
+            stay: sleep on an empty queue instead, while there is a hold.
+        """
+        me = threading.current_thread()
+        try:
+            # It is another thread, or none, if a receiver has forked and this is the child.
+            while self._thread is me:
+                try:
+                    call, args = self._queue.popleft()
+                except IndexError:
+                    self._rest(stay=stay)
+                else:
+                    self._call(call, args)
+                    # Or the last outcome, and its mail, would live through the sleep.
+                    del call, args
+        finally:
+            # Whatever ended the loop, a KeyboardInterrupt perhaps: the next submit starts anew.
+            with self._lock:
+                if self._thread is me:
+                    self._thread = None
+
+    def _rest(self, *, stay: bool) -> None:
+        """Sleep until there is something to do, or resign as the thread that does it."""
+        with self._lock:
+            if self._queue:
+                return
+            self._idle = True
+            self._warn_at = _LONG_QUEUE
+            if not (stay and self._holds):
+                self._thread = None
+                return
+            self._asleep = True
+            alarm = self._alarm
+        alarm.acquire()
+
+    def _call(self, call: Callable[..., object], args: tuple[Any, ...]) -> None:
+        try:
+            call(*args)
+        except BaseException as exc:
+            # SystemExit, KeyboardInterrupt and GeneratorExit too: a receiver that raises them
+            # would otherwise end this thread, and with it the hearing of all others.
+            log_safely(
+                logging.ERROR,
+                "%r raised on the dispatcher thread; the next call runs",
+                call,
+                exc=exc,
+            )
+
+
+dispatcher = Dispatcher()
+"""The one that the bus uses: one thread for the whole process."""
+
+if sys.platform != "win32":  # pragma: no branch
+    os.register_at_fork(after_in_child=dispatcher.reset_after_fork)

@@ -1,0 +1,350 @@
+"""What became of a mail: the one value that a program hears about each send.
+
+An outcome is a verdict of the protocol (`pykka_smtp.smtp.verdict`) together with what the
+protocol does not know: which mail it was, who sent it, to which peer, and how long it took.
+It is frozen, because one and the same object goes to every receiver, on more than one thread.
+
+It must never hold a secret, and none of its texts may hold the mail's content.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..smtp.reply import Reply
+from ..smtp.stage import Stage
+from ..smtp.verdict import Accepted, Failed, FailureKind, RecipientResult, Verdict
+
+if TYPE_CHECKING:
+    from .send_mail import SendMail
+
+# Outcomes end up in logs and on terminals, and a server may send 64 KiB of reply. What a field
+# adds to `repr`, and the reply to `str`, is cut here; the fields themselves are not.
+_REPR_LIMIT = 160
+_REPLY_LIMIT = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """The server at the other end of a connection.
+
+    Attributes:
+        host: the name or address, as it was configured.
+        address: the address that was connected to.
+        port: its port.
+        tls_version: such as ``"TLSv1.3"``, or None without TLS.
+        tls_cipher: the cipher suite, or None without TLS.
+        tls_verified: whether the certificate was verified for `host`; False without TLS.
+    """
+
+    host: str
+    address: str
+    port: int
+    tls_version: str | None = None
+    tls_cipher: str | None = None
+    tls_verified: bool = False
+
+    def __str__(self) -> str:
+        if self.host == self.address:
+            return f"[{self.address}]:{self.port}"
+        return f"{self.host}[{self.address}]:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Outcome:
+    """What became of one mail: a `SendSuccess` or a `SendFailure`, nothing else.
+
+    Attributes:
+        mail: the `SendMail` that was told or asked.
+        alias: the alias of the actor that sent it; the sender of the signal.
+        context: the mail's `context`, unchanged and uncopied.
+        recipients: one result for each address that the caller gave, in the caller's order,
+            duplicates included.
+        reply: the last reply that decided, or None where none came.
+        peer: the server, or None where no connection came about.
+        elapsed: how long the send took, in seconds, waiting for a free connection excluded.
+        transcript: all lines of the session, secrets masked; empty unless `debug` was set.
+        warnings: what was odd but did not matter, one line each.
+    """
+
+    # A context may be any object, a mail may hold one: neither need be hashable.
+    mail: "SendMail" = field(hash=False)
+    alias: str
+    context: Any = field(default=None, hash=False)
+    recipients: tuple[RecipientResult, ...] = ()
+    reply: Reply | None = None
+    peer: Peer | None = None
+    elapsed: float = 0.0
+    transcript: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def code(self) -> int | None:
+        """The code of the reply, or None without one."""
+        return None if self.reply is None else self.reply.code
+
+    @property
+    def text(self) -> str | None:
+        """The text of the reply, its lines joined by newlines, or None without one."""
+        return None if self.reply is None else self.reply.text
+
+    def raise_for_failure(self) -> "SendSuccess":
+        """Return a success as it is, and raise a failure.
+
+        So that ``ref.ask(mail).raise_for_failure().reply`` needs no ``if``.
+
+        Returns:
+            This outcome.
+
+        Raises:
+            SendError: if the mail was not sent, or nobody knows whether it was.
+        """
+        raise NotImplementedError("an outcome is a SendSuccess or a SendFailure")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the outcome as plain values, for ``json.dumps`` and structured logs.
+
+        Left out are the mail's content, the context and the transcript.
+        """
+        peer = self.peer
+        return {
+            "outcome": "failure" if isinstance(self, SendFailure) else "success",
+            "mail": str(self.mail.id),
+            "alias": self.alias,
+            "sender": self.mail.sender,
+            "recipients": [_recipient_as_dict(result) for result in self.recipients],
+            **_reply_as_dict(self.reply),
+            "peer": None if peer is None else {f.name: getattr(peer, f.name) for f in fields(peer)},
+            "elapsed": self.elapsed,
+            "warnings": list(self.warnings),
+        }
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{f.name}={self._shown(f.name)}" for f in fields(self))
+        return f"{type(self).__name__}({shown})"
+
+    def _shown(self, name: str) -> str:
+        """Return what `repr` shows of the field `name`: one screen must hold all of them."""
+        if name == "context":
+            # It is the caller's own: it may be large, and it may be secret.
+            return "..."
+        if name == "recipients":
+            accepted = sum(result.accepted for result in self.recipients)
+            return f"<{len(self.recipients)}, {accepted} accepted>"
+        if name == "transcript":
+            return f"<{len(self.transcript)} lines>"
+        return _cut(repr(getattr(self, name)), _REPR_LIMIT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SendSuccess(Outcome):
+    """The server took responsibility for the mail, for at least one recipient."""
+
+    @property
+    def refused(self) -> tuple[RecipientResult, ...]:
+        """The results of the recipients that the server did not take."""
+        return tuple(result for result in self.recipients if not result.accepted)
+
+    def raise_for_failure(self) -> "SendSuccess":
+        """Return this success. See `Outcome.raise_for_failure`."""
+        return self
+
+    def __str__(self) -> str:
+        accepted = sum(result.accepted for result in self.recipients)
+        by = "" if self.peer is None else f" by {self.peer}"
+        reply = "" if self.reply is None else f": {_cut(str(self.reply), _REPLY_LIMIT)}"
+        return _one_line(
+            f"{self.alias}: mail {self.mail.id} accepted{by}"
+            f" for {accepted} of {len(self.recipients)} recipients{reply}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SendFailure(Outcome):
+    """The server did not take the mail, or nobody knows whether it did.
+
+    Attributes:
+        kind: why.
+        stage: how far the session had come.
+        operation: the system operation that failed (such as ``"connect"``), or None.
+        errno: its error number, or None.
+        detail: one line for people.
+        retryable: whether trying again later is sensible, and cannot make a duplicate.
+        maybe_accepted: whether the server may have taken the mail all the same: the final dot
+            went out, and no trustworthy verdict came (RFC 1047).
+    """
+
+    kind: FailureKind
+    stage: Stage
+    detail: str
+    retryable: bool
+    maybe_accepted: bool = False
+    operation: str | None = None
+    errno: int | None = None
+
+    def raise_for_failure(self) -> NoReturn:
+        """Raise `SendError` with this outcome. See `Outcome.raise_for_failure`.
+
+        Raises:
+            SendError: always.
+        """
+        raise SendError(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the outcome as plain values. See `Outcome.as_dict`."""
+        # No bare super(): a slotted dataclass is a new class, which the bare form does not know.
+        return Outcome.as_dict(self) | {
+            "kind": self.kind.name,
+            "stage": self.stage.value,
+            "operation": self.operation,
+            "errno": self.errno,
+            "detail": self.detail,
+            "retryable": self.retryable,
+            "maybe_accepted": self.maybe_accepted,
+        }
+
+    def __str__(self) -> str:
+        advice = ""
+        if self.maybe_accepted:
+            advice = " (it may have been delivered: find out before you send it again)"
+        elif self.retryable:
+            advice = " (try again later)"
+        return _one_line(
+            f"{self.alias}: mail {self.mail.id} not sent"
+            f" ({self.kind.name} at {self.stage}): {self.detail}{advice}"
+        )
+
+
+class SendError(Exception):
+    """A mail was not sent, for those who prefer exceptions to outcomes.
+
+    Its text is the outcome's detail. It can be pickled if the mail and its context can.
+
+    Attributes:
+        outcome: the `SendFailure`.
+    """
+
+    outcome: SendFailure
+
+    def __init__(self, outcome: SendFailure) -> None:
+        # The outcome is the only argument: an exception is pickled by its arguments.
+        super().__init__(outcome)
+        self.outcome = outcome
+
+    def __str__(self) -> str:
+        return self.outcome.detail
+
+
+def outcome_of(
+    verdict: Verdict,
+    *,
+    mail: "SendMail",
+    alias: str,
+    recipients_in_order: Sequence[str],
+    peer: Peer | None,
+    elapsed: float,
+    transcript: tuple[str, ...] = (),
+) -> SendSuccess | SendFailure:
+    """Make the outcome that a program hears out of the verdict that the protocol came to.
+
+    Args:
+        verdict: has one result for each distinct forward-path.
+        mail: the mail that the verdict is about.
+        alias: the alias of the actor.
+        recipients_in_order: the addresses as the caller gave them. The outcome has one result
+            for each, in this order, duplicates included. An address of which the verdict says
+            nothing, because the session did not come that far, was not accepted.
+        peer: the server, or None where no connection came about.
+        elapsed: seconds.
+        transcript: the lines of the session, secrets masked.
+    """
+    recipients = _in_order(verdict.recipients, recipients_in_order)
+    if isinstance(verdict, Accepted):
+        return SendSuccess(
+            mail=mail,
+            alias=alias,
+            context=mail.context,
+            recipients=recipients,
+            reply=verdict.reply,
+            peer=peer,
+            elapsed=elapsed,
+            transcript=transcript,
+            warnings=verdict.warnings,
+        )
+    return _failure_of(
+        verdict,
+        mail=mail,
+        alias=alias,
+        recipients=recipients,
+        peer=peer,
+        elapsed=elapsed,
+        transcript=transcript,
+    )
+
+
+def _failure_of(
+    verdict: Failed,
+    *,
+    mail: "SendMail",
+    alias: str,
+    recipients: tuple[RecipientResult, ...],
+    peer: Peer | None,
+    elapsed: float,
+    transcript: tuple[str, ...],
+) -> SendFailure:
+    return SendFailure(
+        mail=mail,
+        alias=alias,
+        context=mail.context,
+        recipients=recipients,
+        reply=verdict.reply,
+        peer=peer,
+        elapsed=elapsed,
+        transcript=transcript,
+        warnings=verdict.warnings,
+        kind=verdict.kind,
+        stage=verdict.stage,
+        detail=verdict.detail,
+        retryable=verdict.retryable,
+        maybe_accepted=verdict.maybe_accepted,
+        operation=verdict.operation,
+        errno=verdict.errno,
+    )
+
+
+def _in_order(
+    results: tuple[RecipientResult, ...], addresses: Sequence[str]
+) -> tuple[RecipientResult, ...]:
+    """Return one result for each of `addresses`, in their order."""
+    if len(results) == len(addresses) and all(
+        result.address == address for result, address in zip(results, addresses, strict=True)
+    ):
+        return results
+    by_address = {result.address: result for result in results}
+    return tuple(
+        by_address.get(address) or RecipientResult(address=address, accepted=False)
+        for address in addresses
+    )
+
+
+def _recipient_as_dict(result: RecipientResult) -> dict[str, Any]:
+    return {
+        "address": result.address,
+        "accepted": result.accepted,
+        **_reply_as_dict(result.reply),
+    }
+
+
+def _reply_as_dict(reply: Reply | None) -> dict[str, Any]:
+    if reply is None:
+        return {"code": None, "enhanced": None, "text": None}
+    return {"code": reply.code, "enhanced": reply.enhanced, "text": reply.text}
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def _one_line(text: str) -> str:
+    # An alias and a detail come from elsewhere; a line break in a log line forges the next one.
+    return " ".join(text.splitlines())
