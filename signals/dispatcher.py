@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,11 @@ logger = logging.getLogger("pykka_smtp.signals")
 
 # How many waiting calls are worth a warning (and again at each doubling).
 _LONG_QUEUE = 10_000
+
+
+# Seconds of rest between two batches. To wake a sleeping thread for each outcome costs the event
+# loop more than the whole conversation with the server: under load, outcomes come in batches.
+_PAUSE = 0.001
 
 
 def log_safely(level: int, message: str, *args: object, exc: BaseException | None = None) -> None:
@@ -186,14 +192,20 @@ class Dispatcher:
             stay: sleep on an empty queue instead, while there is a hold.
         """
         me = threading.current_thread()
+        has_paused = not stay
         try:
             # It is another thread, or none, if a receiver has forked and this is the child.
             while self._thread is me:
                 try:
                     call, args = self._queue.popleft()
                 except IndexError:
-                    self._rest(stay=stay)
+                    if has_paused:
+                        self._rest(stay=stay)
+                    else:
+                        time.sleep(_PAUSE)
+                        has_paused = True
                 else:
+                    has_paused = not stay
                     self._call(call, args)
                     # Or the last outcome, and its mail, would live through the sleep.
                     del call, args

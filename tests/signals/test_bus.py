@@ -1,0 +1,866 @@
+import asyncio
+import gc
+import logging
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import blinker
+import pytest
+
+from pykka_smtp.signals import bus
+from pykka_smtp.signals.bus import (
+    forward_to,
+    publish,
+    smtp_send_failure,
+    smtp_send_success,
+)
+from pykka_smtp.signals.dispatcher import dispatcher
+from pykka_smtp.signals.outcome import Outcome, SendFailure, SendSuccess
+from pykka_smtp.smtp.stage import Stage
+from pykka_smtp.smtp.verdict import FailureKind
+
+PATIENCE = 10.0  # seconds; reached only by a test that fails
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandInMail:
+    """What the bus reads of a SendMail."""
+
+    id: str = "mail-1"
+    sender: str = "me@example.com"
+    success_signal: blinker.Signal | str | None = None
+    failure_signal: blinker.Signal | str | None = None
+    outcome_to: Any = None
+
+
+def mail(**given: Any) -> Any:
+    return StandInMail(**given)
+
+
+def success(alias: str = "smtp_client", **given: Any) -> SendSuccess:
+    return SendSuccess(mail=mail(**given), alias=alias)
+
+
+def failure(alias: str = "smtp_client", **given: Any) -> SendFailure:
+    return SendFailure(
+        mail=mail(**given),
+        alias=alias,
+        kind=FailureKind.SMTP,
+        stage=Stage.RCPT,
+        detail="no such user",
+        retryable=False,
+    )
+
+
+class Recorder:
+    """A receiver that keeps what it hears, and on which thread."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, Outcome]] = []
+        self.threads: list[str] = []
+
+    def __call__(self, sender: str, outcome: Outcome, **extra: object) -> None:
+        assert extra == {}
+        self.threads.append(threading.current_thread().name)
+        self.heard.append((sender, outcome))
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [outcome for _, outcome in self.heard]
+
+
+class Inbox:
+    """Stands in for an actor's ref."""
+
+    def __init__(self) -> None:
+        self.messages: list[object] = []
+        self.threads: list[str] = []
+
+    def tell(self, message: object) -> None:
+        self.threads.append(threading.current_thread().name)
+        self.messages.append(message)
+
+    def __str__(self) -> str:
+        return "the inbox"
+
+
+class ActorDeadError(Exception):
+    """Has the name of Pykka's."""
+
+
+class DeadInbox(Inbox):
+    """Its actor has stopped; as with Pykka, tell() says so."""
+
+    def tell(self, message: object) -> None:
+        super().tell(message)
+        raise ActorDeadError("the actor was not found")
+
+
+class SilentlyDeadInbox(Inbox):
+    """Its actor has stopped, and tell() does not mind."""
+
+    def is_alive(self) -> bool:
+        return False
+
+
+class RestlessSignal(blinker.Signal):
+    """Its tables change under whoever looks at them, for so many looks."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks = looks
+
+    def _restless(self) -> None:
+        if self.looks:
+            self.looks -= 1
+            raise RuntimeError("dictionary changed size during iteration")
+
+    def receivers_for(self, sender: Any) -> Generator[Callable[..., Any], None, None]:
+        yield from super().receivers_for(sender)
+        self._restless()
+
+    def _disconnect(self, receiver_id: Any, sender_id: Any) -> None:
+        # blinker, too, drops the receiver from this table before the loop that may fail.
+        if self.looks:
+            self._by_receiver.pop(receiver_id, None)
+        self._restless()
+        super()._disconnect(receiver_id, sender_id)
+
+
+@pytest.fixture(autouse=True)
+def clean_bus() -> Iterator[None]:
+    """Leave no receiver, no call and no thread behind."""
+    yield
+    settle()
+    for signal in (smtp_send_success, smtp_send_failure):
+        signal._clear_state()
+    for name in [name for name in blinker.default_namespace if name.startswith("test-")]:
+        del blinker.default_namespace[name]
+    for thread in threading.enumerate():
+        if thread.name == "pykka-smtp-dispatcher":
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+def settle() -> None:
+    """Wait until everything published has been heard."""
+    assert dispatcher.wait_idle(PATIENCE)
+
+
+def connected(signal: blinker.Signal, **how: Any) -> Recorder:
+    recorder = Recorder()
+    signal.connect(recorder, weak=False, **how)
+    return recorder
+
+
+# The two signals
+
+
+def test_the_signals_are_those_of_their_names_in_blinkers_default_namespace() -> None:
+    assert blinker.signal("smtp_send_success") is smtp_send_success
+    assert blinker.signal("smtp_send_failure") is smtp_send_failure
+
+
+def test_a_success_is_heard_on_the_success_signal_with_the_alias_as_sender() -> None:
+    sent, not_sent = connected(smtp_send_success), connected(smtp_send_failure)
+    outcome = success("news")
+
+    publish(outcome)
+    settle()
+
+    assert sent.heard == [("news", outcome)]
+    assert not_sent.heard == []
+
+
+def test_a_failure_is_heard_on_the_failure_signal_with_the_alias_as_sender() -> None:
+    sent, not_sent = connected(smtp_send_success), connected(smtp_send_failure)
+    outcome = failure("news")
+
+    publish(outcome)
+    settle()
+
+    assert not_sent.heard == [("news", outcome)]
+    assert sent.heard == []
+
+
+def test_receivers_run_on_the_dispatchers_thread_and_not_on_the_publishers() -> None:
+    recorder = connected(smtp_send_success)
+
+    publish(success())
+    settle()
+
+    assert recorder.threads == ["pykka-smtp-dispatcher"]
+
+
+def test_a_receiver_for_one_alias_does_not_hear_the_others() -> None:
+    recorder = connected(smtp_send_success, sender="news")
+    mine = success("NEWS".lower())  # equal, not identical
+
+    publish(success("smtp_client"))
+    publish(mine)
+    settle()
+
+    assert recorder.outcomes == [mine]
+
+
+def test_outcomes_are_heard_in_the_order_in_which_they_were_published() -> None:
+    heard: list[str] = []
+    for signal in (smtp_send_success, smtp_send_failure):
+        signal.connect(lambda _, outcome: heard.append(outcome.mail.id), weak=False)
+
+    for number in range(200):
+        publish(failure(id=str(number)) if number % 3 else success(id=str(number)))
+    settle()
+
+    assert heard == [str(number) for number in range(200)]
+
+
+def test_two_threads_can_publish_at_once_and_every_outcome_is_heard_once() -> None:
+    recorder = connected(smtp_send_success)
+
+    def publish_many(alias: str) -> None:
+        for number in range(500):
+            publish(success(alias, id=str(number)))
+
+    threads = [threading.Thread(target=publish_many, args=(alias,)) for alias in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    settle()
+
+    for alias in "ab":
+        ids = [outcome.mail.id for sender, outcome in recorder.heard if sender == alias]
+        assert ids == [str(number) for number in range(500)]
+
+
+def test_no_thread_is_started_when_nobody_would_hear() -> None:
+    elsewhere = connected(smtp_send_success)
+
+    publish(failure())
+
+    assert [t.name for t in threading.enumerate() if t.name == "pykka-smtp-dispatcher"] == []
+    assert elsewhere.heard == []
+
+
+# What receivers do
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [ValueError("a bug"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()],
+    ids=lambda exc: type(exc).__name__,
+)
+def test_a_receiver_that_raises_is_logged_by_name_and_stops_no_other(
+    caplog: pytest.LogCaptureFixture, exc: BaseException
+) -> None:
+    def raising_receiver(sender: str, **extra: object) -> None:
+        raise exc
+
+    # blinker calls them in no known order, so there is one more on either side of it.
+    before = connected(smtp_send_success)
+    smtp_send_success.connect(raising_receiver)
+    after = connected(smtp_send_success)
+    outcome = success()
+
+    publish(outcome)
+    publish(outcome)
+    settle()
+
+    assert before.outcomes == after.outcomes == [outcome, outcome]
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+    text = caplog.records[0].getMessage()
+    assert "raising_receiver" in text
+    assert "smtp_send_success" in text
+    assert caplog.records[0].exc_info is not None
+    assert caplog.records[0].exc_info[1] is exc
+
+
+def test_a_receiver_that_has_the_wrong_parameters_is_logged_and_stops_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def no_outcome(sender: str) -> None:
+        raise AssertionError("it cannot be called")
+
+    smtp_send_success.connect(no_outcome)
+    recorder = connected(smtp_send_success)
+
+    publish(success())
+    settle()
+
+    assert len(recorder.heard) == 1
+    assert "no_outcome" in caplog.text
+    assert "TypeError" in caplog.text
+
+
+def test_a_raising_receiver_is_named_even_if_it_can_say_nothing_of_itself(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Mute:
+        def __call__(self, sender: str, **extra: object) -> None:
+            raise ValueError("a bug")
+
+        def __repr__(self) -> str:
+            raise ValueError("another")
+
+    receiver = Mute()
+    smtp_send_success.connect(receiver)
+
+    publish(success())
+    settle()
+
+    assert "Mute object at" in caplog.text
+
+
+def test_a_raising_receiver_of_a_signal_without_a_name_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    signal = blinker.Signal()
+
+    class Shouting:
+        def __call__(self, sender: str, **extra: object) -> None:
+            raise ValueError("a bug")
+
+        def __repr__(self) -> str:
+            return "<SHOUTING>"
+
+    receiver = Shouting()
+    signal.connect(receiver)
+
+    publish(success(success_signal=signal))
+    settle()
+
+    assert "<SHOUTING>" in caplog.text
+    assert "Signal object at" in caplog.text
+
+
+def test_a_slow_receiver_delays_later_receivers_and_never_the_publisher() -> None:
+    entered, let_go = threading.Event(), threading.Event()
+
+    def slow(sender: str, **extra: object) -> None:
+        entered.set()
+        assert let_go.wait(PATIENCE)
+
+    smtp_send_success.connect(slow)
+    later = connected(smtp_send_failure)
+    publish(success())
+    assert entered.wait(PATIENCE)
+
+    for _ in range(100):
+        publish(failure())
+
+    assert later.heard == []
+    let_go.set()
+    settle()
+    assert len(later.heard) == 100
+
+
+def test_a_receiver_can_send_again_and_wait_for_what_becomes_of_it() -> None:
+    # As ask() does it: the second outcome reaches the waiting receiver without the dispatcher.
+    waited: list[bool] = []
+    heard_by_others = connected(smtp_send_failure)
+
+    def resend(sender: str, **extra: object) -> None:
+        answered = threading.Event()
+
+        def send_again() -> None:
+            publish(failure("again"))
+            answered.set()
+
+        sending = threading.Thread(target=send_again)
+        sending.start()
+        waited.append(answered.wait(PATIENCE))
+        sending.join(PATIENCE)
+
+    smtp_send_success.connect(resend)
+
+    publish(success())
+    settle()
+    settle()
+
+    assert waited == [True]
+    assert [sender for sender, _ in heard_by_others.heard] == ["again"]
+
+
+def test_a_receiver_can_publish_itself() -> None:
+    recorder = connected(smtp_send_failure)
+
+    def receiver(sender: str, **extra: object) -> None:
+        publish(failure("from a receiver"))
+
+    smtp_send_success.connect(receiver)
+
+    publish(success())
+    settle()
+    settle()
+
+    assert [sender for sender, _ in recorder.heard] == ["from a receiver"]
+
+
+def test_a_coroutine_receiver_is_run_to_its_end_on_the_dispatchers_thread() -> None:
+    heard: list[tuple[str, Outcome, str]] = []
+
+    async def receiver(sender: str, outcome: Outcome, **extra: object) -> None:
+        await asyncio.sleep(0)
+        heard.append((sender, outcome, threading.current_thread().name))
+
+    smtp_send_success.connect(receiver)
+    outcome = success()
+
+    publish(outcome)
+    settle()
+
+    assert heard == [("smtp_client", outcome, "pykka-smtp-dispatcher")]
+
+
+@pytest.mark.parametrize("exc", [ValueError("a bug"), SystemExit(3)], ids=["Exception", "Exit"])
+def test_a_coroutine_receiver_that_raises_stops_no_other(
+    caplog: pytest.LogCaptureFixture, exc: BaseException
+) -> None:
+    async def raising_coroutine(sender: str, **extra: object) -> None:
+        await asyncio.sleep(0)
+        raise exc
+
+    smtp_send_success.connect(raising_coroutine)
+    recorder = connected(smtp_send_success)
+
+    publish(success())
+    settle()
+
+    assert len(recorder.heard) == 1
+    assert "raising_coroutine" in caplog.text
+
+
+def test_a_coroutine_that_cannot_be_run_is_closed_and_logged(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With no thread to be had, an event loop's own thread may have to run the receivers; there
+    # asyncio starts no second loop. Left open, the coroutine would be reported as never awaited.
+    async def receiver(sender: str, **extra: object) -> None:
+        raise AssertionError("it cannot run here")
+
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    async def publish_from_a_loop() -> None:
+        publish(success())
+
+    smtp_send_success.connect(receiver)
+    recorder = connected(smtp_send_success)
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+    asyncio.run(publish_from_a_loop())
+    gc.collect()
+
+    assert len(recorder.heard) == 1
+    assert "running event loop" in caplog.text
+
+
+def test_a_weak_receiver_that_was_collected_is_not_called_and_not_missed() -> None:
+    heard: list[Outcome] = []
+    recorder = connected(smtp_send_success)
+
+    def weak(sender: str, outcome: Outcome, **extra: object) -> None:
+        heard.append(outcome)
+
+    smtp_send_success.connect(weak)
+    publish(success())
+    settle()
+    del weak
+    gc.collect()
+
+    publish(success())
+    settle()
+
+    assert len(heard) == 1
+    assert len(recorder.heard) == 2
+
+
+def test_a_receiver_that_was_collected_after_the_publish_does_not_hinder_the_others() -> None:
+    entered, let_go = threading.Event(), threading.Event()
+
+    def slow(sender: str, **extra: object) -> None:
+        entered.set()
+        assert let_go.wait(PATIENCE)
+
+    class Short:
+        def receive(self, sender: str, **extra: object) -> None:
+            raise AssertionError("it was collected")
+
+    smtp_send_failure.connect(slow)
+    publish(failure())
+    assert entered.wait(PATIENCE)
+    short = Short()
+    smtp_send_success.connect(short.receive)
+    publish(success())
+
+    del short
+    gc.collect()
+    let_go.set()
+    settle()
+
+    assert not smtp_send_success.receivers
+
+
+@pytest.mark.parametrize("muted_when", ["published", "delivered"])
+def test_a_signal_that_is_muted_when_an_outcome_is_published_or_delivered_is_not_heard(
+    muted_when: str,
+) -> None:
+    entered, let_go = threading.Event(), threading.Event()
+
+    def slow(sender: str, **extra: object) -> None:
+        entered.set()
+        assert let_go.wait(PATIENCE)
+
+    smtp_send_failure.connect(slow)
+    recorder = connected(smtp_send_success)
+    publish(failure())
+    assert entered.wait(PATIENCE)
+    with smtp_send_success.muted() if muted_when == "published" else nullcontext():
+        publish(success())
+
+    with smtp_send_success.muted() if muted_when == "delivered" else nullcontext():
+        let_go.set()
+        settle()
+
+    assert recorder.heard == []
+
+
+def test_each_receiver_hears_an_outcome_once_although_blinkers_tables_change() -> None:
+    signal = RestlessSignal(looks=3)
+    recorders = [connected(signal) for _ in range(5)]
+
+    publish(success(success_signal=signal))
+    settle()
+
+    assert [len(recorder.heard) for recorder in recorders] == [1] * 5
+    assert signal.looks == 0
+
+
+def test_tables_that_never_come_to_rest_are_given_up_and_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    signal = RestlessSignal(looks=1_000_000)
+    connected(signal)
+
+    publish(success(success_signal=signal))
+    settle()
+
+    assert "none heard" in caplog.text
+
+
+def test_connecting_and_disconnecting_meanwhile_neither_loses_nor_doubles_an_outcome() -> None:
+    recorder = connected(smtp_send_success)
+    done = threading.Event()
+    errors: list[BaseException] = []
+
+    def hammer() -> None:
+        number = 0
+        try:
+            while not done.is_set():
+                number += 1
+                receiver = Recorder()
+                smtp_send_success.connect(receiver, sender=f"alias-{number % 50}")
+                smtp_send_success.disconnect(receiver)
+        except BaseException as exc:
+            errors.append(exc)
+
+    hammering = threading.Thread(target=hammer)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        hammering.start()
+        for number in range(1000):
+            publish(success(f"alias-{number % 50}", id=str(number)))
+        settle()
+    finally:
+        done.set()
+        hammering.join(PATIENCE)
+        sys.setswitchinterval(interval)
+
+    assert errors == []
+    assert [outcome.mail.id for outcome in recorder.outcomes] == [str(n) for n in range(1000)]
+
+
+# A send's own signals
+
+
+def test_a_send_that_names_its_own_signals_is_heard_there_and_not_on_the_default_ones() -> None:
+    defaults = [connected(smtp_send_success), connected(smtp_send_failure)]
+    mine = connected(blinker.signal("test-sent"))
+    mine_failed = connected(blinker.signal("test-failed"))
+    names = {"success_signal": "test-sent", "failure_signal": "test-failed"}
+
+    publish(success(**names))
+    publish(failure(**names))
+    settle()
+
+    assert [type(outcome) for outcome in mine.outcomes] == [SendSuccess]
+    assert [type(outcome) for outcome in mine_failed.outcomes] == [SendFailure]
+    assert [recorder.heard for recorder in defaults] == [[], []]
+
+
+def test_a_send_that_names_one_signal_uses_the_default_for_the_other() -> None:
+    default = connected(smtp_send_failure)
+
+    publish(failure(success_signal="test-sent"))
+    settle()
+
+    assert len(default.heard) == 1
+
+
+def test_a_send_can_give_its_signal_as_an_object() -> None:
+    signal = blinker.Signal()
+    recorder = connected(signal)
+
+    publish(failure(failure_signal=signal))
+    settle()
+
+    assert len(recorder.heard) == 1
+
+
+def test_publishing_on_a_name_that_nobody_knows_makes_no_signal() -> None:
+    publish(success(success_signal="test-never-heard-of"))
+    settle()
+
+    assert "test-never-heard-of" not in blinker.default_namespace
+
+
+# outcome_to
+
+
+def test_outcome_to_is_told_the_outcome_on_the_dispatchers_thread() -> None:
+    inbox = Inbox()
+    outcome = failure(outcome_to=inbox)
+
+    publish(outcome)
+    settle()
+
+    assert inbox.messages == [outcome]
+    assert inbox.threads == ["pykka-smtp-dispatcher"]
+
+
+def test_outcome_to_is_told_as_well_as_the_receivers_and_even_if_the_signal_is_muted() -> None:
+    inbox = Inbox()
+    recorder = connected(smtp_send_success)
+
+    publish(success(outcome_to=inbox))
+    with smtp_send_success.muted():
+        publish(success(outcome_to=inbox))
+        settle()
+
+    assert len(inbox.messages) == 2
+    assert len(recorder.heard) <= 1
+
+
+def test_outcome_to_is_told_even_if_the_sends_own_signal_does_not_exist() -> None:
+    inbox = Inbox()
+
+    publish(success(outcome_to=inbox, success_signal="test-never-heard-of"))
+    settle()
+
+    assert len(inbox.messages) == 1
+
+
+@pytest.mark.parametrize("end", [ActorDeadError("gone"), OSError("closed")], ids=["named", "asked"])
+def test_a_dead_outcome_to_is_logged_and_the_receivers_still_hear(
+    caplog: pytest.LogCaptureFixture, end: Exception
+) -> None:
+    class Dead(SilentlyDeadInbox):
+        def tell(self, message: object) -> None:
+            raise end
+
+    recorder = connected(smtp_send_success)
+
+    with caplog.at_level(logging.INFO):
+        publish(success(outcome_to=Dead()))
+        settle()
+
+    assert len(recorder.heard) == 1
+    [record] = caplog.records
+    assert record.levelno == logging.INFO
+    assert "the inbox is dead" in record.getMessage()
+    assert record.exc_info is None
+
+
+@pytest.mark.parametrize("exc", [ValueError("a bug"), SystemExit(3)], ids=["Exception", "Exit"])
+def test_an_outcome_to_that_raises_is_logged_and_the_receivers_still_hear(
+    caplog: pytest.LogCaptureFixture, exc: BaseException
+) -> None:
+    class Broken(Inbox):
+        def tell(self, message: object) -> None:
+            raise exc
+
+    recorder = connected(smtp_send_success)
+
+    publish(success(outcome_to=Broken()))
+    settle()
+
+    assert len(recorder.heard) == 1
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.exc_info is not None
+    assert record.exc_info[1] is exc
+
+
+# forward_to
+
+
+def test_forward_to_posts_both_kinds_of_outcome_by_default() -> None:
+    inbox = Inbox()
+    sent, not_sent = success(), failure()
+
+    forward_to(inbox)
+    gc.collect()  # nobody but the signals keeps the forwarding
+    publish(sent)
+    publish(not_sent)
+    settle()
+
+    assert inbox.messages == [sent, not_sent]
+
+
+def test_forward_to_posts_only_what_comes_on_the_given_signals() -> None:
+    inbox = Inbox()
+    outcome, mine = failure(), success(success_signal="test-sent")
+
+    forward_to(inbox, smtp_send_failure, "test-sent")
+    publish(success())
+    publish(outcome)
+    publish(mine)
+    settle()
+
+    assert inbox.messages == [outcome, mine]
+
+
+def test_forward_to_posts_only_what_the_given_sender_sent() -> None:
+    inbox = Inbox()
+    mine = success("news")
+
+    forward_to(inbox, sender="news")
+    publish(success("smtp_client"))
+    publish(mine)
+    settle()
+
+    assert inbox.messages == [mine]
+
+
+def test_a_forwarding_that_was_stopped_posts_nothing_more() -> None:
+    inbox = Inbox()
+    forwarding = forward_to(inbox, sender="news")
+    assert forwarding.is_active
+
+    forwarding.stop()
+    forwarding.stop()
+    publish(success("news"))
+    settle()
+
+    assert not forwarding.is_active
+    assert inbox.messages == []
+    assert not smtp_send_success.receivers
+    assert not smtp_send_failure.receivers
+
+
+def test_a_forwarding_that_is_stopped_while_an_outcome_is_on_its_way_does_not_post_it() -> None:
+    inbox = Inbox()
+    signal = blinker.Signal()
+    forwarding = forward_to(inbox, signal)
+    [receiver] = list(signal.receivers_for("news"))
+
+    forwarding.stop()
+    receiver("news", outcome=success("news"))
+
+    assert inbox.messages == []
+
+
+def test_stopping_one_forwarding_of_a_ref_leaves_its_others() -> None:
+    inbox = Inbox()
+    kept = forward_to(inbox, smtp_send_success)
+
+    forward_to(inbox, smtp_send_success).stop()
+    publish(success())
+    settle()
+
+    assert kept.is_active
+    assert len(inbox.messages) == 1
+
+
+@pytest.mark.parametrize(("ref", "told"), [(DeadInbox(), 1), (SilentlyDeadInbox(), 0)])
+def test_a_dead_actor_is_forgotten_at_the_next_outcome(
+    caplog: pytest.LogCaptureFixture, ref: Inbox, told: int
+) -> None:
+    forwarding = forward_to(ref)
+
+    with caplog.at_level(logging.DEBUG, logger="pykka_smtp.signals"):
+        publish(success())
+        publish(success())
+        publish(failure())
+        settle()
+
+    assert not forwarding.is_active
+    assert len(ref.messages) == told
+    assert not smtp_send_success.receivers
+    assert not smtp_send_failure.receivers
+    [record] = [record for record in caplog.records if record.name == "pykka_smtp.signals"]
+    assert record.levelno == logging.DEBUG
+    assert "the inbox is dead" in record.getMessage()
+
+
+def test_an_actor_that_is_alive_and_raises_is_logged_and_not_forgotten(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Full(Inbox):
+        def is_alive(self) -> bool:
+            return True
+
+        def tell(self, message: object) -> None:
+            raise ValueError("the inbox is full")
+
+    forwarding = forward_to(Full())
+
+    publish(success())
+    settle()
+
+    assert forwarding.is_active
+    assert "the inbox is full" in caplog.text
+
+
+def test_forwarding_to_something_without_tell_raises_in_the_caller() -> None:
+    with pytest.raises(TypeError, match="tell"):
+        forward_to(object())  # type: ignore[arg-type]
+
+
+def test_a_forwarding_says_what_it_does() -> None:
+    forwarding = forward_to(Inbox(), "smtp_send_success", blinker.Signal())
+
+    assert repr(forwarding).startswith("<Forwarding of smtp_send_success, <blinker.base.Signal")
+    assert repr(forwarding).endswith(" to the inbox, active>")
+    forwarding.stop()
+    assert repr(forwarding).endswith(" to the inbox, stopped>")
+
+
+def test_a_stop_disconnects_in_full_although_blinkers_tables_change() -> None:
+    signal = RestlessSignal(looks=0)
+    forwarding = forward_to(Inbox(), signal, sender="news")
+    signal.looks = 3
+
+    forwarding.stop()
+
+    assert not signal.receivers
+    assert [bucket for bucket in signal._by_sender.values() if bucket] == []
+
+
+def test_a_stop_that_cannot_disconnect_still_posts_nothing_more() -> None:
+    inbox = Inbox()
+    signal = RestlessSignal(looks=0)
+    forwarding = forward_to(inbox, signal)
+    signal.looks = bus._TRIES
+
+    forwarding.stop()
+    publish(success(success_signal=signal))
+    settle()
+
+    assert inbox.messages == []

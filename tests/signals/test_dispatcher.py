@@ -1,0 +1,549 @@
+import logging
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pykka_smtp.signals import dispatcher as module
+from pykka_smtp.signals.dispatcher import Dispatcher
+
+PATIENCE = 10.0  # seconds; reached only by a test that fails
+
+
+class Gate:
+    """A call that stands still until it is opened."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self._open = threading.Event()
+        self.thread: threading.Thread | None = None
+
+    def __call__(self) -> None:
+        self.thread = threading.current_thread()
+        self.entered.set()
+        assert self._open.wait(PATIENCE)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+class Worker:
+    """A dispatcher under test, which must leave no thread behind."""
+
+    def __init__(self) -> None:
+        self.dispatcher = Dispatcher("worker-under-test")
+
+    @property
+    def threads(self) -> list[threading.Thread]:
+        return [t for t in threading.enumerate() if t.name == "worker-under-test"]
+
+    def thread(self) -> threading.Thread:
+        """Return the thread that calls run on."""
+        found: list[threading.Thread] = []
+        self.dispatcher.submit(lambda: found.append(threading.current_thread()))
+        assert self.dispatcher.wait_idle(PATIENCE)
+        return found[0]
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    made = Worker()
+    yield made
+    assert made.dispatcher.wait_idle(PATIENCE)
+    for thread in made.threads:
+        thread.join(PATIENCE)
+    assert made.threads == []
+
+
+@pytest.fixture
+def gate(worker: Worker) -> Iterator[Gate]:
+    made = Gate()
+    yield made
+    made.open()
+
+
+def raising(exc: BaseException) -> Callable[[], None]:
+    def call() -> None:
+        raise exc
+
+    return call
+
+
+def no_new_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+def test_calls_run_in_the_order_in_which_they_were_submitted(worker: Worker) -> None:
+    ran: list[int] = []
+
+    for number in range(1000):
+        worker.dispatcher.submit(ran.append, number)
+
+    assert worker.dispatcher.wait_idle(PATIENCE)
+    assert ran == list(range(1000))
+
+
+def test_calls_run_on_one_thread_that_is_no_daemon_and_bears_the_name(worker: Worker) -> None:
+    worker.dispatcher.hold()
+    first, second = worker.thread(), worker.thread()
+    worker.dispatcher.release()
+
+    assert first is second
+    assert first is not threading.current_thread()
+    assert not first.daemon
+    assert Dispatcher()._name == "pykka-smtp-dispatcher"
+    assert first.name == "worker-under-test"
+
+
+def test_no_thread_exists_before_it_is_needed(worker: Worker) -> None:
+    assert worker.threads == []
+    assert worker.dispatcher.is_idle
+
+
+def test_a_hold_starts_the_thread_and_keeps_it_while_there_is_nothing_to_do(
+    worker: Worker,
+) -> None:
+    worker.dispatcher.hold()
+    started = worker.threads
+    thread = worker.thread()
+
+    assert started == [thread]
+    assert worker.threads == [thread]
+
+    worker.dispatcher.release()
+    thread.join(PATIENCE)
+    assert worker.threads == []
+
+
+def test_the_thread_stays_until_the_last_of_several_holds_is_released(worker: Worker) -> None:
+    worker.dispatcher.hold()
+    worker.dispatcher.hold()
+    thread = worker.thread()
+
+    worker.dispatcher.release()
+    assert worker.thread() is thread
+
+    worker.dispatcher.release()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def test_a_submit_without_a_hold_starts_a_thread_that_ends_by_itself(worker: Worker) -> None:
+    thread = worker.thread()
+
+    thread.join(PATIENCE)
+
+    assert not thread.is_alive()
+
+
+def test_what_is_queued_at_the_last_release_still_runs(worker: Worker, gate: Gate) -> None:
+    ran: list[str] = []
+    worker.dispatcher.hold()
+    worker.dispatcher.submit(gate)
+    worker.dispatcher.submit(ran.append, "after the release")
+
+    worker.dispatcher.release()
+    gate.open()
+
+    assert worker.dispatcher.wait_idle(PATIENCE)
+    assert ran == ["after the release"]
+
+
+def test_after_the_thread_has_ended_the_next_submit_starts_another(worker: Worker) -> None:
+    first = worker.thread()
+    first.join(PATIENCE)
+
+    second = worker.thread()
+
+    assert second is not first
+
+
+def test_a_release_too_many_does_nothing(worker: Worker) -> None:
+    worker.dispatcher.release()
+
+    worker.dispatcher.hold()
+    thread = worker.thread()
+    assert worker.threads == [thread]
+    worker.dispatcher.release()
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        ValueError("a bug"),
+        SystemExit(3),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        BaseException("bare"),
+    ],
+    ids=lambda exc: type(exc).__name__,
+)
+def test_whatever_a_call_raises_is_logged_with_its_traceback_and_the_next_runs(
+    worker: Worker, caplog: pytest.LogCaptureFixture, exc: BaseException
+) -> None:
+    ran: list[str] = []
+
+    worker.dispatcher.submit(raising(exc))
+    worker.dispatcher.submit(ran.append, "next")
+
+    assert worker.dispatcher.wait_idle(PATIENCE)
+    assert ran == ["next"]
+    [record] = caplog.records
+    assert (record.name, record.levelno) == ("pykka_smtp.signals", logging.ERROR)
+    assert record.exc_info is not None
+    assert record.exc_info[1] is exc
+
+
+def test_a_logging_filter_that_raises_does_not_end_the_thread(worker: Worker) -> None:
+    ran: list[str] = []
+
+    def broken(record: logging.LogRecord) -> bool:
+        raise SystemExit("a filter is a stranger's code too")
+
+    module.logger.addFilter(broken)
+    try:
+        worker.dispatcher.submit(raising(ValueError("a bug")))
+        worker.dispatcher.submit(ran.append, "next")
+        assert worker.dispatcher.wait_idle(PATIENCE)
+    finally:
+        module.logger.removeFilter(broken)
+
+    assert ran == ["next"]
+
+
+def test_submit_returns_at_once_while_a_call_stands_still(worker: Worker, gate: Gate) -> None:
+    ran: list[int] = []
+    worker.dispatcher.submit(gate)
+    assert gate.entered.wait(PATIENCE)
+
+    for number in range(100):
+        worker.dispatcher.submit(ran.append, number)
+
+    assert ran == []
+    assert not worker.dispatcher.is_idle
+    gate.open()
+    assert worker.dispatcher.wait_idle(PATIENCE)
+    assert ran == list(range(100))
+
+
+def test_a_call_can_submit_and_what_it_submits_runs_after_what_was_queued(
+    worker: Worker, gate: Gate
+) -> None:
+    ran: list[str] = []
+    worker.dispatcher.submit(gate)
+    worker.dispatcher.submit(worker.dispatcher.submit, ran.append, "submitted by a call")
+    worker.dispatcher.submit(ran.append, "queued")
+
+    gate.open()
+
+    assert worker.dispatcher.wait_idle(PATIENCE)  # all but what the call submitted
+    assert worker.dispatcher.wait_idle(PATIENCE)
+    assert ran == ["queued", "submitted by a call"]
+
+
+def test_two_threads_can_submit_at_once_and_nothing_is_lost_or_swapped(worker: Worker) -> None:
+    ran: list[tuple[str, int]] = []
+
+    def submit_many(name: str) -> None:
+        for number in range(2000):
+            worker.dispatcher.submit(ran.append, (name, number))
+
+    submitters = [threading.Thread(target=submit_many, args=(name,)) for name in "ab"]
+    for submitter in submitters:
+        submitter.start()
+    for submitter in submitters:
+        submitter.join(PATIENCE)
+
+    assert worker.dispatcher.wait_idle(PATIENCE)
+    for name in "ab":
+        assert [number for who, number in ran if who == name] == list(range(2000))
+
+
+def test_submits_that_meet_the_thread_just_as_it_ends_are_never_lost(worker: Worker) -> None:
+    # Without a hold each round meets the thread asleep, leaving, or gone.
+    ran: list[int] = []
+
+    for number in range(300):
+        worker.dispatcher.submit(ran.append, number)
+        if number % 3 == 0:
+            assert worker.dispatcher.wait_idle(PATIENCE)
+
+    assert worker.dispatcher.wait_idle(PATIENCE)
+    assert ran == list(range(300))
+
+
+def test_wait_idle_is_true_at_once_when_nothing_was_submitted(worker: Worker) -> None:
+    assert worker.dispatcher.wait_idle(0)
+    assert worker.threads == []
+
+
+def test_wait_idle_is_false_when_the_time_is_over(worker: Worker, gate: Gate) -> None:
+    worker.dispatcher.submit(gate)
+
+    assert not worker.dispatcher.wait_idle(0.01)
+
+
+def test_wait_idle_does_not_wait_for_what_was_submitted_later(
+    worker: Worker, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, later = Gate(), gate
+    in_the_queue = threading.Event()
+    submit = worker.dispatcher.submit
+
+    def submit_and_say_so(call: Callable[..., object]) -> None:
+        submit(call)
+        in_the_queue.set()
+
+    submit(first)
+    monkeypatch.setattr(worker.dispatcher, "submit", submit_and_say_so)
+    waited: list[bool] = []
+    waiter = threading.Thread(target=lambda: waited.append(worker.dispatcher.wait_idle(PATIENCE)))
+    waiter.start()
+    assert in_the_queue.wait(PATIENCE)
+    submit(later)
+
+    first.open()
+    waiter.join(PATIENCE)
+
+    assert waited == [True]
+    assert not worker.dispatcher.is_idle
+
+
+def test_wait_idle_on_the_dispatchers_own_thread_raises_and_does_not_hang(worker: Worker) -> None:
+    raised: list[BaseException] = []
+
+    def wait_for_myself() -> None:
+        try:
+            worker.dispatcher.wait_idle()
+        except RuntimeError as exc:
+            raised.append(exc)
+
+    worker.dispatcher.submit(wait_for_myself)
+
+    assert worker.dispatcher.wait_idle(PATIENCE)
+    [exc] = raised
+    assert "cannot wait" in str(exc)
+
+
+def test_an_idle_thread_keeps_nothing_of_its_last_call_alive(worker: Worker) -> None:
+    class Payload:
+        def method(self) -> None:
+            pass
+
+    payload = Payload()
+    gone = threading.Event()
+    weakref.finalize(payload, gone.set)
+    worker.dispatcher.hold()
+
+    worker.dispatcher.submit(payload.method)
+    del payload
+
+    assert gone.wait(PATIENCE)
+    worker.dispatcher.release()
+
+
+def test_a_finalizer_that_submits_where_the_lock_is_held_does_not_hang(worker: Worker) -> None:
+    ran: list[str] = []
+
+    with worker.dispatcher._lock:
+        worker.dispatcher.submit(ran.append, "reentrant")
+
+    assert worker.dispatcher.wait_idle(PATIENCE)
+    assert ran == ["reentrant"]
+
+
+def test_when_no_thread_can_be_started_the_submitting_thread_does_the_work(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ran: list[object] = []
+
+    def call() -> None:
+        ran.append(threading.current_thread())
+        worker.dispatcher.submit(ran.append, "submitted meanwhile")
+        assert ran[1:] == []
+        raise SystemExit
+
+    no_new_threads(monkeypatch)
+    worker.dispatcher.hold()
+    worker.dispatcher.submit(call)
+
+    assert ran == [threading.current_thread(), "submitted meanwhile"]
+    assert worker.dispatcher.is_idle
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    monkeypatch.undo()
+    assert worker.thread() is not threading.current_thread()
+    worker.dispatcher.release()
+
+
+def test_an_interrupt_between_two_calls_in_a_borrowed_thread_loses_no_later_call(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+
+    def interrupted(call: Callable[..., object], args: tuple[Any, ...]) -> None:
+        raise KeyboardInterrupt
+
+    no_new_threads(monkeypatch)
+    monkeypatch.setattr(worker.dispatcher, "_call", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        worker.dispatcher.submit(ran.append, "hit by Ctrl-C")
+    monkeypatch.undo()
+
+    worker.dispatcher.submit(ran.append, "next")
+
+    assert worker.dispatcher.wait_idle(PATIENCE)
+    assert ran == ["next"]
+
+
+def test_once_the_interpreter_has_joined_its_threads_none_is_started(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    ended = threading.Thread()  # stands in for a main thread that is_alive() denies
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "main_thread", lambda: ended)
+        patch.setattr(threading, "current_thread", lambda: ended)
+        worker.dispatcher.submit(ran.append, "in an atexit function")
+
+    assert ran == ["in an atexit function"]
+    assert worker.threads == []
+
+
+def test_a_long_queue_is_warned_of_once_and_again_at_each_doubling(
+    worker: Worker, gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "_LONG_QUEUE", 10)
+    worker.dispatcher.reset_after_fork()
+    worker.dispatcher.submit(gate)
+    assert gate.entered.wait(PATIENCE)
+
+    for _ in range(25):
+        worker.dispatcher.submit(len, "")
+
+    assert [record.args for record in caplog.records] == [(10,), (20,)]
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+    gate.open()
+    assert worker.dispatcher.wait_idle(PATIENCE)
+
+
+def test_a_reset_forgets_the_queue_the_thread_and_the_holds(worker: Worker, gate: Gate) -> None:
+    ran: list[str] = []
+    worker.dispatcher.hold()
+    worker.dispatcher.submit(gate)
+    worker.dispatcher.submit(ran.append, "the parent's")
+    assert gate.entered.wait(PATIENCE)
+
+    worker.dispatcher.reset_after_fork()
+
+    assert worker.dispatcher.is_idle
+    thread = worker.thread()
+    assert thread is not gate.thread
+    thread.join(PATIENCE)  # no hold is left, so it ends by itself
+    assert not thread.is_alive()
+    worker.dispatcher.hold()
+    gate.open()
+    assert gate.thread is not None
+    gate.thread.join(PATIENCE)
+    assert not gate.thread.is_alive()
+    assert ran == []
+    worker.dispatcher.release()
+
+
+def test_a_reset_while_another_thread_had_the_lock_leaves_no_deadlock(worker: Worker) -> None:
+    taken, done = threading.Event(), threading.Event()
+    lock = worker.dispatcher._lock
+
+    def holder() -> None:
+        with lock:
+            taken.set()
+            assert done.wait(PATIENCE)
+
+    thread = threading.Thread(target=holder)
+    thread.start()
+    assert taken.wait(PATIENCE)
+
+    worker.dispatcher.reset_after_fork()
+
+    assert worker.thread() is not None
+    done.set()
+    thread.join(PATIENCE)
+
+
+def run_script(script: str) -> list[str]:
+    """Run `script` in an interpreter of its own, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def test_a_program_that_ends_right_after_a_submit_still_has_the_call_run() -> None:
+    assert run_script(
+        "from pykka_smtp.signals.dispatcher import dispatcher\ndispatcher.submit(print, 'heard')\n"
+    ) == ["heard"]
+
+
+def test_a_call_that_is_submitted_by_an_atexit_function_runs() -> None:
+    assert run_script(
+        "import atexit\n"
+        "from pykka_smtp.signals.dispatcher import dispatcher\n"
+        "atexit.register(dispatcher.submit, print, 'heard')\n"
+    ) == ["heard"]
+
+
+def test_a_call_that_is_submitted_while_the_interpreter_joins_its_threads_runs() -> None:
+    assert run_script(
+        "import threading\n"
+        "from pykka_smtp.signals.dispatcher import dispatcher\n"
+        "def late():\n"
+        "    threading.main_thread().join()\n"
+        "    dispatcher.submit(print, 'heard')\n"
+        "threading.Thread(target=late).start()\n"
+    ) == ["heard"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_a_forked_child_has_a_thread_of_its_own_and_nothing_of_the_parents_queue() -> None:
+    assert run_script(
+        "import os, threading, warnings\n"
+        "warnings.simplefilter('ignore')\n"
+        "from pykka_smtp.signals.dispatcher import dispatcher\n"
+        "gate = threading.Event()\n"
+        "dispatcher.hold()\n"
+        "dispatcher.submit(gate.wait)\n"
+        "dispatcher.submit(lambda: print('queued in the parent', flush=True))\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    dispatcher.submit(lambda: print('heard in the child', flush=True))\n"
+        "    os._exit(0 if dispatcher.wait_idle(10) else 1)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
+        "gate.set()\n"
+        "dispatcher.release()\n"
+    ) == ["heard in the child", "queued in the parent"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_a_receiver_can_fork_and_the_child_runs_only_what_it_submits_itself() -> None:
+    assert run_script(
+        "import os, warnings\n"
+        "warnings.simplefilter('ignore')\n"
+        "from pykka_smtp.signals.dispatcher import dispatcher\n"
+        "def say(text):\n"
+        "    os.write(1, (text + chr(10)).encode())\n"
+        "def fork():\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        dispatcher.submit(say, 'child')\n"
+        "        return\n"
+        "    os.waitpid(child, 0)\n"
+        "dispatcher.submit(fork)\n"
+        "dispatcher.submit(say, 'parent')\n"
+    ) == ["child", "parent"]
