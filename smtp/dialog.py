@@ -87,7 +87,9 @@ class Dialog:
     @property
     def stage(self) -> Stage:
         """Where the session stands."""
-        if self._sending is not None:
+        # Due is enough: a refusal right behind the 354 is one of the mail data, however the
+        # octets were cut on their way.
+        if self._sending is not None or isinstance(self._due, Transfer):
             return Stage.BODY
         return self._owed[0].stage if self._owed else self._stage
 
@@ -133,8 +135,8 @@ class Dialog:
     def dot_sent(self) -> None:
         """Note that the final dot has gone out: from now on the server may have the mail."""
         if self._trace is not None and self._sending is not None:
-            data = self._sending.data
-            self._trace("C", "<mail data>" if data is None else f"<{len(data)} octets of mail>")
+            facts = self._sending.facts
+            self._trace("C", "<mail data>" if facts is None else f"<{facts.size} octets of mail>")
             self._trace("C", ".")
         self._sending = None
         self._dot_out = True
@@ -253,7 +255,7 @@ class Dialog:
             return
         elif reply.code == CLOSING or (
             # RFC 5321 does not forbid a server to refuse mail data before its end.
-            self._sending is not None and meaning(Stage.BODY, reply.code) is not Meaning.NONSENSE
+            self.stage is Stage.BODY and meaning(Stage.BODY, reply.code) is not Meaning.NONSENSE
         ):
             self._decide(self._delivery.refused_uncalled(self.stage, reply), actions)
             self._end(actions, reset=True)
