@@ -38,10 +38,20 @@ class ReplyParser:
             because the line end is clear all the same).
     """
 
-    __slots__ = ("_buffer", "_code", "_error", "_lines", "_ready", "_size", "saw_bare_lf")
+    __slots__ = (
+        "_buffer",
+        "_code",
+        "_error",
+        "_lines",
+        "_ready",
+        "_size",
+        "_start",
+        "saw_bare_lf",
+    )
 
     def __init__(self) -> None:
         self._buffer = b""
+        self._start = 0  # of what is not read yet
         self._code = 0  # the code of the reply under way
         self._lines: list[str] = []
         self._size = 0
@@ -52,7 +62,7 @@ class ReplyParser:
     @property
     def is_pending(self) -> bool:
         """Whether octets are here that are no complete reply yet."""
-        return bool(self._buffer or self._lines or self._ready)
+        return bool(self._start < len(self._buffer) or self._lines or self._ready)
 
     def feed(self, data: bytes) -> None:
         """Take received octets."""
@@ -77,25 +87,29 @@ class ReplyParser:
         if self._ready:
             return self._ready.popleft()
         if self._error is not None:
-            raise self._error
+            # Without the traceback, which would grow with each call.
+            raise self._error.with_traceback(None)
         if not self._buffer:
             return None
         try:
             return self._parse()
         except ReplyError as error:
             self._error = error
-            self._buffer = b""
+            self._buffer, self._start, self._lines = b"", 0, []
             raise
 
     def _parse(self) -> Reply | None:
         while True:
-            end = self._buffer.find(b"\n", 0, MAX_LINE)
+            start = self._start
+            end = self._buffer.find(b"\n", start, start + MAX_LINE)
             if end < 0:
+                # Once for all that was read since: a server's replies may come by the thousand.
+                self._buffer, self._start = self._buffer[start:], 0
                 if len(self._buffer) >= MAX_LINE:
                     raise ReplyError(f"reply line over {MAX_LINE} octets")
                 return None
-            line, self._buffer = self._buffer[: end + 1], self._buffer[end + 1 :]
-            if self._take_line(line):
+            self._start = end + 1
+            if self._take_line(self._buffer[start : self._start]):
                 reply = Reply(self._code, tuple(self._lines))
                 self._lines = []
                 self._size = 0
