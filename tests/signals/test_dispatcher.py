@@ -4,6 +4,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -277,6 +278,111 @@ def test_submits_that_meet_the_thread_just_as_it_ends_are_never_lost(worker: Wor
 
     assert worker.dispatcher.wait_idle(PATIENCE)
     assert ran == list(range(300))
+
+
+class Alarm:
+    """The lock that an idle thread sleeps on; says when it goes to sleep, counts what wakes it."""
+
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock
+        self.asleep = threading.Event()
+        self.rung = 0
+
+    def acquire(self) -> None:
+        self.asleep.set()
+        self._lock.acquire()
+
+    def release(self) -> None:
+        self.asleep.clear()
+        self.rung += 1
+        self._lock.release()
+
+
+@pytest.fixture
+def alarm(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Alarm:
+    made = Alarm(worker.dispatcher._alarm)
+    monkeypatch.setattr(worker.dispatcher, "_alarm", made)
+    return made
+
+
+def test_a_thread_that_sleeps_is_woken_by_a_submit_and_sleeps_again(
+    worker: Worker, alarm: Alarm
+) -> None:
+    worker.dispatcher.hold()
+    assert alarm.asleep.wait(PATIENCE)
+    assert worker.dispatcher.is_idle
+
+    thread = worker.thread()
+
+    assert alarm.asleep.wait(PATIENCE)
+    assert worker.dispatcher.is_idle
+    assert worker.threads == [thread]
+    worker.dispatcher.release()
+
+
+def test_a_thread_that_sleeps_is_woken_by_the_last_release_and_ends(
+    worker: Worker, alarm: Alarm
+) -> None:
+    worker.dispatcher.hold()
+    assert alarm.asleep.wait(PATIENCE)
+    [thread] = worker.threads
+
+    worker.dispatcher.release()
+
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert alarm.rung == 1
+
+
+def test_what_comes_in_the_pause_after_a_batch_is_run_without_another_wake_up(
+    worker: Worker, alarm: Alarm, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[int] = []
+    worker.dispatcher.hold()
+    assert alarm.asleep.wait(PATIENCE)
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda seconds: gate()))
+
+    worker.dispatcher.submit(ran.append, 0)
+    assert gate.entered.wait(PATIENCE)
+    for number in range(1, 100):
+        worker.dispatcher.submit(ran.append, number)
+    gate.open()
+
+    assert worker.dispatcher.wait_idle(PATIENCE)
+    assert ran == list(range(100))
+    assert alarm.rung == 1
+    worker.dispatcher.release()
+
+
+def test_a_submit_between_the_threads_last_look_and_its_sleep_is_not_lost(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    lock = worker.dispatcher._lock
+
+    class LateSubmit:
+        """Submits at the moment when the thread, its queue empty, goes for the lock."""
+
+        def __init__(self) -> None:
+            self.is_due = True
+
+        def __enter__(self) -> None:
+            if self.is_due and threading.current_thread() in worker.threads:
+                self.is_due = False
+                worker.dispatcher.submit(ran.append, "late")
+            lock.acquire()
+
+        def __exit__(self, *exc: object) -> None:
+            lock.release()
+
+    monkeypatch.setattr(worker.dispatcher, "_lock", LateSubmit())
+
+    worker.dispatcher.submit(ran.append, "first")
+    for thread in worker.threads:
+        thread.join(PATIENCE)
+
+    assert ran == ["first", "late"]
+    assert worker.dispatcher.is_idle
 
 
 def test_wait_idle_is_true_at_once_when_nothing_was_submitted(worker: Worker) -> None:
