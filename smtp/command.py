@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .stage import Stage
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # or no character at all
 
 
 @dataclass(slots=True, eq=False)

@@ -53,6 +53,8 @@ def _read(lines: tuple[str, ...]) -> Extensions:
     parameters: dict[str, str] = {}
     for line in lines:
         keyword, _, parameter = line.strip().partition(" ")
-        # A keyword that comes twice counts once: the first.
-        parameters.setdefault(keyword.upper(), parameter.strip())
+        # Some letters beyond ASCII have an ASCII upper case; they are no keyword all the same.
+        if keyword and keyword.isascii():
+            # A keyword that comes twice counts once: the first.
+            parameters.setdefault(keyword.upper(), parameter.strip())
     return Extensions(parameters)
