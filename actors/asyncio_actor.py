@@ -15,8 +15,10 @@ What differs from `pykka.ThreadingActor`, on purpose:
 * A future's `get` on the loop thread raises `RuntimeError` instead of waiting for ever.
 """
 
+import contextlib
 import logging
 import sys
+import weakref
 from collections import deque
 from types import TracebackType
 from typing import Any
@@ -25,6 +27,7 @@ from pykka import Actor, ActorDeadError, ActorRegistry, Future, ThreadingFuture
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
+from ..signals.dispatcher import log_safely
 from .event_loop import event_loop
 
 _logger = logging.getLogger("pykka_smtp.actors")
@@ -62,11 +65,19 @@ class Answer:
 
 
 class _Inbox:
-    """Takes messages from any thread; the loop thread empties it."""
+    """Takes messages from any thread; the loop thread empties it.
+
+    Attributes:
+        actor: whose it is. Weakly, as in Pykka: a ref has the inbox, and whoever keeps the ref of
+            an actor that has stopped must not keep the actor, and its mail.
+        envelopes: the messages.
+        scheduled: whether the actor will have a turn.
+        closed: whether the actor was asked to stop.
+    """
 
     __slots__ = ("actor", "closed", "envelopes", "scheduled")
 
-    actor: "AsyncioActor"
+    actor: "weakref.ref[AsyncioActor]"
 
     def __init__(self) -> None:
         self.envelopes: deque[Envelope[Any]] = deque()
@@ -75,8 +86,9 @@ class _Inbox:
 
     def put(self, envelope: Envelope[Any], /) -> None:
         is_stop = isinstance(envelope.message, _ActorStop)
-        if self.closed and not is_stop:
-            error = ActorDeadError(f"{self.actor.actor_ref} was asked to stop")
+        actor = self.actor()
+        if actor is None or (self.closed and not is_stop):
+            error = ActorDeadError(f"{actor.actor_ref if actor else 'actor'} was asked to stop")
             if envelope.reply_to is None:
                 raise error
             envelope.reply_to.set_exception((ActorDeadError, error, None))
@@ -84,14 +96,11 @@ class _Inbox:
         self.envelopes.append(envelope)
         if is_stop:
             self.closed = True
-        self.wake()
-
-    def wake(self) -> None:
         # The flag is cleared before the inbox is emptied: who sees it set can be sure that the
         # message it has just added will be found.
         if not self.scheduled:
             self.scheduled = True
-            event_loop().schedule(self.actor)
+            event_loop().schedule(actor)
 
     def get(self) -> Envelope[Any]:
         return self.envelopes.popleft()
@@ -128,7 +137,7 @@ class AsyncioActor(Actor):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Create the actor; runs in the thread that calls `start`."""
         super().__init__(*args, **kwargs)
-        self.actor_inbox.actor = self
+        self.actor_inbox.actor = weakref.ref(self)
         self._is_started = False
         self._handling: Envelope[Any] | None = None
         self._open_answers: set[Answer] = set()
@@ -140,8 +149,7 @@ class AsyncioActor(Actor):
         except BaseException:
             # Pykka registers an actor before it starts it: one that could not be started must
             # not stay registered, for `stop_all` would wait for it.
-            ActorRegistry.unregister(self.actor_ref)
-            self.actor_stopped.set()
+            self._unregister()
             raise
 
     def answer_later(self) -> Answer:
@@ -165,12 +173,13 @@ class AsyncioActor(Actor):
 
     def cancel(self) -> None:
         """Ask the actor to stop, from any thread; wait for nothing."""
+        # A Ctrl-C may have come between the flag and what it stands for.
+        self.actor_inbox.scheduled = False
         self.actor_inbox.put(Envelope(_ActorStop()))
 
     def abandon(self) -> None:
         """Forget the actor, in a forked child; the parent goes on with it."""
-        ActorRegistry.unregister(self.actor_ref)
-        self.actor_stopped.set()
+        self._unregister()
 
     def run_turn(self) -> None:
         """Handle the messages that are there. Called by the loop thread only."""
@@ -185,14 +194,15 @@ class AsyncioActor(Actor):
             self._handle(inbox.envelopes.popleft())
         if self.actor_stopped.is_set():
             self._discard_rest()
-        elif inbox.envelopes:
-            inbox.wake()
+        elif inbox.envelopes and not inbox.scheduled:
+            inbox.scheduled = True
+            event_loop().schedule(self)
 
     def _handle(self, envelope: Envelope[Any]) -> None:
         self._handling = envelope
         try:
             answer = self._handle_receive(envelope.message)
-        except BaseException as error:  # noqa: BLE001 - nothing may reach the shared loop
+        except BaseException as error:  # nothing may reach the shared loop
             if envelope.reply_to is None or self._handling is None:
                 self._fail()
             else:
@@ -209,7 +219,7 @@ class AsyncioActor(Actor):
         """Call a hook; what it raises ends this actor and nothing else."""
         try:
             hook(*args)
-        except BaseException:  # noqa: BLE001 - see above
+        except BaseException:  # see above
             self._fail()
 
     def _fail(self) -> None:
@@ -217,17 +227,29 @@ class AsyncioActor(Actor):
         self._handle_failure(*sys.exc_info())
         try:
             self.on_failure(*sys.exc_info())
-        except BaseException:  # noqa: BLE001 - nothing may reach the shared loop
+        except BaseException:  # nothing may reach the shared loop
             self._handle_failure(*sys.exc_info())
+
+    def _handle_failure(self, *exc_info: Any) -> None:
+        """Do what Pykka does, and never raise: a log filter, or `__str__`, is a stranger's code."""
+        with contextlib.suppress(BaseException):
+            super()._handle_failure(*exc_info)
+        self._unregister()
 
     def _stop(self) -> None:
         """Stop now; what is left in the inbox is discarded by the turn that is under way."""
-        ActorRegistry.unregister(self.actor_ref)
-        self.actor_stopped.set()
+        self._unregister()
         try:
             self.on_stop()
-        except BaseException:  # noqa: BLE001 - nothing may reach the shared loop
+        except BaseException:  # nothing may reach the shared loop
             self._handle_failure(*sys.exc_info())
+
+    def _unregister(self) -> None:
+        """Be dead, for all who ask."""
+        if not self.actor_stopped.is_set():
+            with contextlib.suppress(BaseException):  # it logs, see above
+                ActorRegistry.unregister(self.actor_ref)
+            self.actor_stopped.set()
 
     def stop_now(self) -> None:
         """Stop at once, from the loop thread, outside of any message."""
@@ -253,10 +275,12 @@ class AsyncioActor(Actor):
         event_loop().leave(self)
 
     def _dead(self) -> "_ExcInfo":
-        return ActorDeadError, ActorDeadError(f"{self} stopped before it answered"), None
+        error = ActorDeadError(f"{self.actor_ref} stopped before it answered")
+        return ActorDeadError, error, None
 
     def _guard_quietly(self, hook: Any, *args: Any) -> None:
         try:
             hook(*args)
-        except BaseException:
-            _logger.exception("%s in %s failed", hook.__name__, self)
+        except BaseException as error:
+            name = hook.__name__
+            log_safely(logging.ERROR, "%s in %s failed", name, self.actor_ref, exc=error)

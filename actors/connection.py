@@ -261,7 +261,6 @@ class Connection(asyncio.Protocol):
         self._is_closed = True
         if self._source is not None:
             event_loop().files.run(self._source.close)
-        self._pieces = None
         event_loop().unwatch(self)
         self._owner.closed()
 
@@ -382,6 +381,8 @@ class Connection(asyncio.Protocol):
 
     def look_at_clock(self, now: float) -> None:
         """See whether the server was too slow. Called every `TICK` seconds."""
+        if self._is_closed:
+            return
         try:
             self._look_at_clock(now)
         except Exception as error:

@@ -3,6 +3,7 @@
 A send that waits for its turn costs neither a thread nor a socket, and its clock has not started.
 """
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,8 +15,16 @@ class ConnectionLimit:
     """Hands out permits in the order in which they were asked for. Safe from any thread."""
 
     def __init__(self, limit: int) -> None:
-        self._lock = threading.Lock()
         self._limit = limit
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """Forget who has a permit and who waits, in a child that was just forked.
+
+        Those are the parent's, and none of them would ever give a permit back here. The lock may
+        have been held by a thread that is gone.
+        """
+        self._lock = threading.Lock()
         self._in_use = 0
         self._waiting: OrderedDict[object, Callable[[], None]] = OrderedDict()
 
@@ -67,6 +76,9 @@ class ConnectionLimit:
 
 
 connection_limit = ConnectionLimit(DEFAULT_LIMIT)
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=connection_limit.reset_after_fork)
 
 
 def set_connection_limit(limit: int) -> None:

@@ -11,6 +11,7 @@ refuses new threads once the main thread has ended.
 
 import asyncio
 import atexit
+import contextlib
 import ctypes
 import os
 import sys
@@ -66,7 +67,8 @@ class EventLoopThread:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a finalizer, or a signal's handler, may tell an actor where it is held.
+        self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread_id: int | None = None
         self._alive: set[Runnable] = set()
@@ -74,7 +76,7 @@ class EventLoopThread:
         self._wake_pending = False
         self._watched: set[Watched] = set()
         self._was_idle = False
-        self._interrupted = False
+        self._is_over = False
         self.names = Workers("names", 3)
         self.files = Workers("files", 2)
 
@@ -90,8 +92,15 @@ class EventLoopThread:
         return threading.get_ident() == self._thread_id
 
     def enter(self, actor: Runnable) -> None:
-        """Count an actor as alive, and give it its first turn."""
+        """Count an actor as alive, and give it its first turn.
+
+        Raises:
+            RuntimeError: there is no thread to be had, or the program was interrupted.
+        """
         with self._lock:
+            if self._is_over:
+                # Or a receiver that sends again what was cancelled would keep it from ending.
+                raise RuntimeError("the program is ending: no actor can be started any more")
             self._alive.add(actor)
             try:
                 self._schedule(actor)
@@ -121,9 +130,9 @@ class EventLoopThread:
         if not self._wake_pending:
             self._wake_pending = True
             if self.is_current():
-                loop.call_soon(self._run_ready)
+                loop.call_soon(self._run_ready, loop)
             else:
-                loop.call_soon_threadsafe(self._run_ready)
+                loop.call_soon_threadsafe(self._run_ready, loop)
 
     def watch(self, watched: Watched) -> None:
         """Keep the loop running for something, and tell it the time. On the loop thread."""
@@ -134,12 +143,14 @@ class EventLoopThread:
         self._watched.discard(watched)
 
     def cancel_all(self, timeout: float) -> None:
-        """Cancel each actor and wait until their outcomes are out. Not on the loop thread."""
-        with self._lock:
-            alive = list(self._alive)
-        for actor in alive:
-            actor.cancel()
-        if alive:
+        """Cancel each actor, and wait until their outcomes are out. Not on the loop thread.
+
+        No actor can be started from then on.
+
+        Args:
+            timeout: how long to wait, in seconds.
+        """
+        if self._cancel_alive():
             done = threading.Event()
             try:
                 self.loop.call_soon_threadsafe(done.set)
@@ -148,10 +159,24 @@ class EventLoopThread:
             done.wait(timeout)
             dispatcher.wait_idle(timeout)
 
+    def _cancel_alive(self) -> bool:
+        """Cancel each actor, and let none be started; return whether there was one."""
+        with self._lock:
+            self._is_over = True
+            alive = list(self._alive)
+        for actor in alive:
+            actor.cancel()
+        return bool(alive)
+
     def _start(self) -> asyncio.AbstractEventLoop:
         """Start the threads; the lock is held."""
         loop = _new_event_loop()
+        if self._loop is not None:  # a finalizer told an actor meanwhile
+            loop.close()
+            return self._loop
         self._was_idle = False
+        # What was scheduled on the loop before may have come too late for it.
+        self._wake_pending = False
         thread = threading.Thread(target=self._run, args=(loop,), name="pykka-smtp-loop")
         dispatcher.hold()
         try:
@@ -161,6 +186,7 @@ class EventLoopThread:
             thread.start()
         except BaseException:
             self._loop = None
+            self._wake_pending = False
             self.names.close()
             self.files.close()
             dispatcher.release()
@@ -173,13 +199,19 @@ class EventLoopThread:
         asyncio.set_event_loop(loop)
         loop.call_later(TICK, self._tick, loop)
         try:
-            loop.run_forever()
+            # Both loops end on a callback that raises SystemExit or KeyboardInterrupt. This one
+            # is not that callback's to end.
+            while self._loop is loop:
+                with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                    loop.run_forever()
         finally:
             asyncio.set_event_loop(None)
             loop.close()
             dispatcher.release()
 
-    def _run_ready(self) -> None:
+    def _run_ready(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is not loop:  # ended; what is ready now is the next one's
+            return
         # Reset first: what is scheduled from here on needs a wake-up of its own.
         self._wake_pending = False
         for _ in range(len(self._ready)):
@@ -190,6 +222,9 @@ class EventLoopThread:
         now = loop.time()
         for watched in list(self._watched):
             watched.look_at_clock(now)
+        if self._ready:
+            # Their wake-up is on its way, or lost: a Ctrl-C between two lines of ours can do that.
+            self._run_ready(loop)
         if self._look(loop):
             hurry = not self._alive and _main_has_ended()
             loop.call_later(_LAST_TICK if hurry else TICK, self._tick, loop)
@@ -197,10 +232,8 @@ class EventLoopThread:
     def _look(self, loop: asyncio.AbstractEventLoop) -> bool:
         """End the loop if nobody needs it; return whether it goes on."""
         main_ended = _main_has_ended()
-        if main_ended and not self._interrupted and _main_was_interrupted():
-            self._interrupted = True
-            for actor in list(self._alive):
-                actor.cancel()
+        if main_ended and not self._is_over and _main_was_interrupted():
+            self._cancel_alive()
         with self._lock:
             if self._loop is not loop:
                 return False
@@ -256,7 +289,8 @@ def _main_has_ended() -> bool:
 
 
 def _main_was_interrupted() -> bool:
-    """Whether the main thread ended by Ctrl-C. (At a prompt, that ends only one command.)"""
+    """Whether the main thread ended by Ctrl-C."""
+    # At a prompt, which has ps1, that ends only one command.
     return getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1")
 
 
@@ -310,4 +344,3 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )
-

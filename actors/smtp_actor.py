@@ -107,13 +107,9 @@ class SmtpActor(AsyncioActor):
 
     def on_stop(self) -> None:
         """Cancel what is under way; see that there is an outcome."""
-        if self._mail is None or self._outcome is not None:
-            if self._connection is not None:
-                self._connection.cancel()
-            return
         if self._connection is not None:
             self._connection.cancel()
-        else:
+        elif self._mail is not None and self._outcome is None:
             self._end_without_connection(FailureKind.CANCELLED, "stopped before it could connect")
 
     def on_failure(self, *exc_info: Any) -> None:
@@ -233,6 +229,9 @@ class SmtpActor(AsyncioActor):
 
     def closed(self) -> None:
         """Stop: the connection is gone, and with it the reason to live."""
+        # Untied, the connection and all that it has is freed at once: to leave it to the garbage
+        # collector costs more than the session itself.
+        self._connection = self._session = self._answer = None
         self._give_permit_back()
         self.stop_now()
 

@@ -6,6 +6,7 @@ in the system's resolver must not keep a program from ending.
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -55,44 +56,50 @@ class Workers:
         Returns:
             A future of the loop's, with the function's result or exception.
         """
-        assert self._loop is not None
+        if self._loop is None:
+            raise RuntimeError("the workers were not started")
         future: asyncio.Future[T] = self._loop.create_future()
         self._unfinished += 1
-        future.add_done_callback(self._finished)
         self._jobs.put((future, function, args))
         if self._unfinished > self._count < self._most:
-            try:
+            # No more threads? Then the ones that there are will do.
+            with contextlib.suppress(RuntimeError):
                 self._add_thread()
-            except RuntimeError:  # no more threads: the ones that there are will do
-                pass
         return future
-
-    def _finished(self, _future: object) -> None:
-        self._unfinished -= 1
 
     def _add_thread(self) -> None:
         threading.Thread(
-            target=_work,
+            target=self._work,
             args=(self._loop, self._jobs),
             name=f"pykka-smtp-{self._name}-{self._count + 1}",
             daemon=True,
         ).start()
         self._count += 1
 
+    def _work(self, loop: asyncio.AbstractEventLoop, jobs: "SimpleQueue[_Job | None]") -> None:
+        while (job := jobs.get()) is not None:
+            future, function, args = job
+            try:
+                result, error = function(*args), None
+            except BaseException as caught:  # the asker hears of it, whatever it is
+                result, error = None, caught
+            # If the loop has ended, nobody waits any more; but a file is still to be closed.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._finished, jobs, future, result, error)
+            # Nothing of the job may live on while the thread waits for the next.
+            del job, future, function, args, result, error
 
-def _work(loop: asyncio.AbstractEventLoop, jobs: "SimpleQueue[_Job | None]") -> None:
-    while (job := jobs.get()) is not None:
-        future, function, args = job
-        try:
-            result, error = function(*args), None
-        except BaseException as caught:  # noqa: BLE001 - the asker hears of it, whatever it is
-            result, error = None, caught
-        try:
-            loop.call_soon_threadsafe(_answer, future, result, error)
-        except RuntimeError:  # the loop has ended: nobody waits any more
-            return
-        # Nothing of the job may live on while the thread waits for the next.
-        del job, future, function, args, result, error
+    def _finished(
+        self,
+        jobs: "SimpleQueue[_Job | None]",
+        future: "asyncio.Future[Any]",
+        result: object,
+        error: BaseException | None,
+    ) -> None:
+        # Only now: a thread whose asker waits no longer is busy all the same.
+        if jobs is self._jobs:
+            self._unfinished -= 1
+        _answer(future, result, error)
 
 
 def _answer(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
@@ -100,7 +107,9 @@ def _answer(future: "asyncio.Future[Any]", result: object, error: BaseException 
         return
     if error is None:
         future.set_result(result)
-    elif isinstance(error, StopIteration):  # a future refuses it
+    elif isinstance(error, StopIteration) or not isinstance(error, Exception):
+        # A future refuses the one; the others (SystemExit from a file's own read, say) would
+        # end the task that waits, or the whole loop.
         future.set_exception(RuntimeError(repr(error)))
     else:
         future.set_exception(error)

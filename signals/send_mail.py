@@ -2,9 +2,9 @@
 
 import copy
 import datetime
+import itertools
 import os
 import re
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import TextIOBase
@@ -27,6 +27,26 @@ _NO_SUBJECT = "(none)"  # the seed's default
 
 MailSource: TypeAlias = "os.PathLike[str] | IO[bytes]"
 """Where a mail is read from while it is sent: a path, or a file opened in binary mode."""
+
+
+class _Ids:
+    """Makes names that no other process makes: 64 random bits, and a counter."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Start afresh, as a forked child must."""
+        self._prefix = os.urandom(8).hex()
+        self._counter = itertools.count(1)
+
+    def __call__(self) -> str:
+        return f"{self._prefix}{next(self._counter):08x}"
+
+
+new_id = _Ids()
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=new_id.renew)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,7 +98,7 @@ class SendMail:
     success_signal: str | Signal | None = field(default=None, repr=False)
     failure_signal: str | Signal | None = field(default=None, repr=False)
     outcome_to: Tellable | None = field(default=None, repr=False)
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    id: str = field(default_factory=new_id)
     envelope: Envelope = field(init=False, repr=False)
     _content: Content | None = field(init=False, repr=False)
 
@@ -198,7 +218,7 @@ def _check_signal(name: str, value: object) -> None:
 
 def _message_id(mail_id: str, address: str) -> str:
     """Make a Message-ID (RFC 5322 §3.6.4): unique, and stable for this mail."""
-    left = mail_id if _DOT_ATOM.fullmatch(mail_id) and len(mail_id) <= 64 else uuid.uuid4().hex
+    left = mail_id if _DOT_ATOM.fullmatch(mail_id) and len(mail_id) <= 64 else new_id()
     domain = split_mailbox(address)[1] or "localhost"
     if not domain.isascii():
         domain = domain.encode("idna").decode()

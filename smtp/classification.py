@@ -5,6 +5,7 @@ meaning of their own.
 """
 
 import enum
+from typing import cast
 
 from .stage import Stage
 from .verdict import FailureKind
@@ -23,6 +24,11 @@ class Meaning(enum.Enum):
     """A reply that cannot follow here, before the dot: nothing was accepted."""
     DOUBT = (FailureKind.PROTOCOL, False, True)
     """A reply that is no verdict, after the dot: nobody knows (RFC 1047)."""
+
+    @property
+    def failure(self) -> tuple[FailureKind, bool, bool]:
+        """The kind of the failure, whether it is retryable, and whether maybe accepted."""
+        return cast("tuple[FailureKind, bool, bool]", self.value)
 
 
 CLOSING = 421

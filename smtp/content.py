@@ -10,7 +10,7 @@ MAX_TEXT_LINE = 998
 """Octets in a line of mail data, without CRLF (RFC 5321 §4.5.3.1.6)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rendition:
     """A mail as it is to go out.
 

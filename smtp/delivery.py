@@ -162,7 +162,7 @@ class Delivery:
         return mail(envelope.reverse_path, *parameters)
 
     def _refused(self, refused: Refused) -> Failed:
-        kind, retryable, maybe_accepted = refused.cause.value
+        kind, retryable, maybe_accepted = refused.cause.failure
         reply, stage, server = refused.reply, refused.stage, self.session.server
         paths = self._envelope.forward_paths
         if kind is FailureKind.PROTOCOL:

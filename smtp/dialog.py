@@ -29,7 +29,7 @@ from .step import Decide, Group, LoneDot, Script, Step, Transfer
 from .verdict import Accepted, Failed, FailureKind, Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SendBody:
     """Write the rendition as mail data; call `Dialog.dot_sent` as the final dot goes out.
 
@@ -40,7 +40,7 @@ class SendBody:
     rendition: Rendition
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Close:
     """Close the connection once all is written.
 

@@ -14,28 +14,28 @@ from .reply import Reply
 from .verdict import Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Group:
     """Write these commands at once (RFC 2920); their replies are asked for one by one."""
 
     commands: tuple[Command, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Transfer:
     """Send the mail data and the final dot; answered by the reply to the dot."""
 
     rendition: Rendition
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decide:
     """Say what became of the mail. Comes once; what follows is courtesy."""
 
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LoneDot:
     """End mail data that nobody wanted, and leave (RFC 2920 §3.1)."""
 

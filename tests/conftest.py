@@ -37,9 +37,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def nothing_left_behind() -> Iterator[None]:
     """Fail a test after which an actor, a thread or a descriptor stays; forget its receivers."""
     actors_thread = sys.modules.get("pykka_smtp.actors.event_loop")
-    if hasattr(actors_thread, "_TICK"):
+    if hasattr(actors_thread, "TICK"):
         # It lingers for two ticks after the last actor. Each test waits for that.
-        vars(actors_thread)["_TICK"] = 0.005
+        vars(actors_thread)["TICK"] = 0.005
     before = Leftovers()
     yield
     complaints = before.complaints()
