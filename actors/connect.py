@@ -1,4 +1,4 @@
-"""From a server's name to a connected transport: look up, race the addresses (RFC 8305), connect."""
+"""From a server's name to a transport: look up, race the addresses (RFC 8305), connect."""
 
 import asyncio
 import functools
@@ -111,7 +111,7 @@ async def _race(
 ) -> socket.socket:
     recorder = _Recorder(event_loop().loop)
     try:
-        return await aiohappyeyeballs.start_connection(
+        return await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType]
             addresses,
             local_addr_infos=None if source is None else [_local(source)],
             happy_eyeballs_delay=_RACE_DELAY,

@@ -12,7 +12,7 @@ import select
 import socket
 import struct
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ..signals.outcome import Peer
 from ..smtp.content import Rendition
@@ -138,7 +138,7 @@ class Connection(asyncio.Protocol):
 
     def _address(self, which: str) -> str:
         name = self._transport.get_extra_info(which)
-        return str(name[0]) if isinstance(name, tuple) else ""
+        return str(cast("tuple[object, ...]", name)[0]) if isinstance(name, tuple) else ""
 
     async def _connect(self, source_address: SourceAddress | None) -> None:
         try:

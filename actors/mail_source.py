@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 from ..signals.send_mail import MailSource
@@ -51,7 +52,7 @@ class FileSource:
         """
         try:
             if isinstance(self._source, os.PathLike):
-                self._file = open(self._source, "rb")  # noqa: SIM115 - close() does
+                self._file = Path(self._source).open("rb")  # noqa: SIM115 - close() does
             else:
                 self._file = self._source
                 if not self._is_seekable(self._file):

@@ -2,9 +2,9 @@
 
 import ipaddress
 import math
+from typing import cast
 
 from ..smtp.address import check_ehlo_name
-from .connect import SourceAddress
 
 
 def check_options(
@@ -14,7 +14,7 @@ def check_options(
     timeout: object,
     deadline: object,
     local_hostname: object,
-    source_address: SourceAddress | None,
+    source_address: object,
 ) -> None:
     """Check the options of an `SmtpActor`.
 
@@ -64,7 +64,10 @@ def _check_port(name: str, port: object, least: int) -> None:
 
 
 def _check_source_address(value: object) -> None:
-    if not (isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str)):
+    if not (isinstance(value, tuple) and len(cast("tuple[object, ...]", value)) == 2):
         raise TypeError("source_address: needs a pair of address and port, such as ('10.0.0.1', 0)")
-    ipaddress.ip_address(value[0])
-    _check_port("source_address", value[1], least=0)
+    address, port = cast("tuple[object, object]", value)
+    if not isinstance(address, str):
+        raise TypeError(f"source_address: needs an address, not {type(address).__name__}")
+    ipaddress.ip_address(address)
+    _check_port("source_address", port, least=0)

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import logging
 import socket
+from types import TracebackType
 from typing import Any
 
 from ..signals.bus import publish
@@ -112,11 +113,17 @@ class SmtpActor(AsyncioActor):
         elif self._mail is not None and self._outcome is None:
             self._end_without_connection(FailureKind.CANCELLED, "stopped before it could connect")
 
-    def on_failure(self, *exc_info: Any) -> None:
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,  # noqa: ARG002 - Pykka's signature
+    ) -> None:
         """Tell the outcome of a defect of ours: even that is an outcome."""
         if self._mail is not None and self._outcome is None:
+            name = exception_type.__name__ if exception_type else "exception"
             self._end_without_connection(
-                FailureKind.INTERNAL, f"defect in pykka-smtp: {exc_info[0].__name__}: {exc_info[1]}"
+                FailureKind.INTERNAL, f"defect in pykka-smtp: {name}: {exception_value}"
             )
 
     def on_discard(self, message: Any) -> None:

@@ -1,14 +1,14 @@
 """`SendMail`: the message that a program tells an actor, and gets back in the outcome."""
 
 import copy
-import datetime
+import datetime as dt
 import itertools
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import TextIOBase
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 from blinker import Signal
 
@@ -149,7 +149,7 @@ class SendMail:
             subject=self.subject,
             body=self.body,
             headers=_pairs(self.headers),
-            date=datetime.datetime.now(datetime.UTC),
+            date=dt.datetime.now(dt.UTC),
             message_id=_message_id(self.id, to[0] if null else self.sender),
         )
 
@@ -176,17 +176,17 @@ def _addresses(name: str, value: object) -> tuple[str, ...]:
         return (value,)
     if isinstance(value, bytes | bytearray | Mapping) or not isinstance(value, Iterable):
         raise TypeError(f"{name}: needs an address or several, not {type(value).__name__}")
-    return tuple(value)
+    return tuple(cast("Iterable[str]", value))
 
 
 def _names(value: object, count: int) -> tuple[str | None, ...]:
     if value is None:
         return (None,) * count
-    names: tuple[Any, ...]
+    names: tuple[str | None, ...]
     if isinstance(value, str):
         names = (value,)
     elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
-        names = tuple(value)
+        names = tuple(cast("Sequence[str | None]", value))
     else:
         raise TypeError(f"to_name: needs a name or several, not {type(value).__name__}")
     if len(names) != count:
@@ -196,12 +196,12 @@ def _names(value: object, count: int) -> tuple[str | None, ...]:
 
 def _pairs(value: object) -> tuple[tuple[str, str], ...]:
     if isinstance(value, Mapping):
-        return tuple(value.items())
+        return tuple(cast("Mapping[str, str]", value).items())
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise TypeError(
             f"headers: needs a mapping, or pairs of name and value, not {type(value).__name__}"
         )
-    return tuple(value)
+    return tuple(cast("Iterable[tuple[str, str]]", value))
 
 
 def _check_id(value: object) -> None:
@@ -228,7 +228,7 @@ def _message_id(mail_id: str, address: str) -> str:
 def _content_of(message: object) -> Content | None:
     """Take a snapshot of what is in memory; None for what is read later."""
     if isinstance(message, bytes | bytearray | memoryview):
-        return CompleteContent(bytes(message))
+        return CompleteContent(bytes(cast("bytes", message)))
     if isinstance(message, os.PathLike):
         return None
     if isinstance(message, TextIOBase):

@@ -41,7 +41,7 @@ class Delivery:
         self.warnings: list[str] = []
         self._envelope = envelope
         self._content = content
-        self._replies: list[Reply | None] = [None] * len(envelope.forward_paths)
+        self._replies: list[Reply | None] = [None for _ in envelope.forward_paths]
         self._owed_group: Sequence[Command] = ()
 
     def script(self) -> Script:
@@ -164,13 +164,13 @@ class Delivery:
     def _refused(self, refused: Refused) -> Failed:
         kind, retryable, maybe_accepted = refused.cause.failure
         reply, stage, server = refused.reply, refused.stage, self.session.server
-        paths = self._envelope.forward_paths
+        paths = self._envelope.forward_paths  # at least one
         if kind is FailureKind.PROTOCOL:
             detail = f"{server} broke the protocol at {stage}: it answered {reply}"
         elif stage is Stage.RCPT and len(paths) > 1 and reply.code != CLOSING:
             detail = f"{server} refused all {len(paths)} recipients, one with: {reply}"
         elif stage is Stage.RCPT:
-            detail = f"{server} refused the recipient {paths[0]}: {reply}"
+            detail = f"{server} refused the recipient {next(iter(paths))}: {reply}"
         elif stage is Stage.GREETING:
             detail = f"{server} takes no mail: {reply}"
         else:

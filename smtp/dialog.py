@@ -162,7 +162,9 @@ class Dialog:
             errno=errno,
         )
 
-    def time_out(self, seconds: float, *, whole: bool = False, unsent: bool = False) -> list[Action]:
+    def time_out(
+        self, seconds: float, *, whole: bool = False, unsent: bool = False
+    ) -> list[Action]:
         """Take note that the server was too slow.
 
         Args:
@@ -330,4 +332,3 @@ class Dialog:
         self._due = None
         self._script.close()
         actions.append(Close(reset=reset))
-
