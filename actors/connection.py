@@ -28,8 +28,6 @@ _FAREWELL = 5.0
 """Seconds at most that a server may take over what follows the verdict, which is only QUIT."""
 _LAST_READS = 16
 """How often a broken connection is read from, for what the server said before it broke."""
-_SMALL = 64
-"""Octets that may still go out when a connection is reset: a lone dot, no mail."""
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, 0 seconds: close() sends RST
 _poll = select.poll()  # used on the loop thread only
 
@@ -239,11 +237,10 @@ class Connection(asyncio.Protocol):
                 transport.get_extra_info("socket").setsockopt(
                     socket.SOL_SOCKET, socket.SO_LINGER, _RESET
                 )
-            if self._body_begun or transport.get_write_buffer_size() > _SMALL:
-                # What the server has not read by now, it must not get any more.
-                transport.abort()
-                return
-        transport.close()
+            # What the server has not read by now, it must not get any more.
+            transport.abort()
+        else:
+            transport.close()
 
     def _break(self, error: Exception) -> None:
         """End on a defect of ours: with an outcome, like everything."""

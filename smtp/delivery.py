@@ -9,7 +9,7 @@ from .envelope import Envelope
 from .reply import Reply
 from .session import Refused, Session, check, close_session, open_session
 from .stage import Stage
-from .step import Decide, Group, LoneDot, Script, Transfer
+from .step import Decide, Group, HangUp, Script, Transfer
 from .verdict import Accepted, Failed, FailureKind, RecipientResult
 
 # What a later attempt could change. The others need a change to the mail, or to the options.
@@ -111,7 +111,11 @@ class Delivery:
             if reply.code == CLOSING:
                 return
             if command is DATA and reply.is_intermediate:
-                yield LoneDot()
+                # The server wants mail data for nobody. RFC 2920 would end it with a lone dot, to
+                # go on with the session. But a server that is broken in this way may take the
+                # lone dot for a mail, an empty one, and we have said that it took none. This
+                # session has nothing more to do, and without the dot nothing can be taken.
+                yield HangUp()
                 return
 
     def _mail(self, rendition: Rendition) -> Command:

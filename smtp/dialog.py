@@ -25,7 +25,7 @@ from .delivery import Delivery
 from .reply import Reply
 from .reply_parser import ReplyError, ReplyParser
 from .stage import Stage
-from .step import Decide, Group, LoneDot, Script, Step, Transfer
+from .step import Decide, Group, HangUp, Script, Step, Transfer
 from .verdict import Accepted, Failed, FailureKind, Verdict
 
 
@@ -302,12 +302,7 @@ class Dialog:
             case Decide():
                 self._decide(step.verdict, actions)
                 self._take_step(next(self._script), actions)
-            case LoneDot():
-                # The server takes mail data for nobody. Its answer to an empty mail can't matter
-                # any more, and a hard close keeps it from taking this for a delivery.
-                if self._trace is not None:
-                    self._trace("C", ".")
-                actions.append(b".\r\n")
+            case HangUp():
                 self._end(actions, reset=True)
 
     def _write(self, commands: tuple[Command, ...], actions: list[Action]) -> None:

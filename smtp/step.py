@@ -36,9 +36,9 @@ class Decide:
 
 
 @dataclass(slots=True)
-class LoneDot:
-    """End mail data that nobody wanted, and leave (RFC 2920 §3.1)."""
+class HangUp:
+    """Drop the connection: the server waits for mail data that it must not get."""
 
 
-Step: TypeAlias = Command | Group | Transfer | Decide | LoneDot
+Step: TypeAlias = Command | Group | Transfer | Decide | HangUp
 Script: TypeAlias = Generator[Step, Reply, None]
