@@ -1,6 +1,6 @@
 """The delivery of one mail: the script of a session, and the verdict it comes to."""
 
-from collections.abc import Sequence
+from collections import deque
 
 from .classification import CLOSING, Meaning, meaning
 from .command import DATA, Command, mail, rcpt
@@ -11,6 +11,13 @@ from .session import Refused, Session, check, close_session, open_session
 from .stage import Stage
 from .step import Decide, Group, HangUp, Script, Transfer
 from .verdict import Accepted, Failed, FailureKind, RecipientResult
+
+MAX_REPLIES = 1_048_576
+"""Characters in all replies of a session, and `MAX_REPLIES_EACH` more for each recipient."""
+MAX_REPLIES_EACH = 512
+"""The length of a reply line in RFC 5321 §4.5.3.1.5."""
+MAX_DETAIL = 500
+"""Characters of a verdict's detail: a server's reply may have more than a line can show."""
 
 # What a later attempt could change. The others need a change to the mail, or to the options.
 _PASSING = frozenset(
@@ -42,7 +49,17 @@ class Delivery:
         self._envelope = envelope
         self._content = content
         self._replies: list[Reply | None] = [None for _ in envelope.forward_paths]
-        self._owed_group: Sequence[Command] = ()
+        self._owed_group: deque[Command] = deque()  # of a group: not answered yet
+
+    @property
+    def max_replies(self) -> int:
+        """Characters that all replies of this session may have together, up to the dot."""
+        return MAX_REPLIES + MAX_REPLIES_EACH * len(self._replies)
+
+    def warn(self, warning: str) -> None:
+        """Note what is odd but does not matter; once is enough."""
+        if warning not in self.warnings:
+            self.warnings.append(warning)
 
     def script(self) -> Script:
         """Converse from the greeting to QUIT, and decide on the way."""
@@ -51,9 +68,9 @@ class Delivery:
             yield from self._transact()
         except Refused as refused:
             yield Decide(self._refused(refused))
-            if refused.ends_session:
-                return
-            yield from self._settle()
+            if not refused.ends_session:
+                yield from self._settle()
+            return
         except Unsendable as unsendable:
             yield Decide(self.failed(FailureKind.LOCAL, Stage.MAIL, str(unsendable)))
         yield from close_session()
@@ -66,7 +83,7 @@ class Delivery:
         if extensions.pipelining:
             group = (first, *recipients, DATA)
             yield Group(group)
-            self._owed_group = group
+            self._owed_group.extend(group)
         self._check_group(Stage.MAIL, (yield first))
         for index, command in enumerate(recipients):
             self._take_rcpt(index, (yield command))
@@ -74,6 +91,11 @@ class Delivery:
         self._check_group(Stage.DATA, (yield DATA))
         reply = yield Transfer(rendition)
         check(Stage.DOT, reply)
+        if reply.contradicts_itself:
+            self.warn(
+                f"{self.session.server} took the mail with a reply whose text says otherwise"
+                f" (the code counts, RFC 2034 §4): {_one_line(str(reply))}"
+            )
         yield Decide(
             Accepted(
                 reply=reply,
@@ -83,11 +105,13 @@ class Delivery:
         )
 
     def _check_group(self, stage: Stage, reply: Reply) -> None:
-        self._owed_group = self._owed_group[1:]
+        if self._owed_group:
+            self._owed_group.popleft()
         check(stage, reply)
 
     def _take_rcpt(self, index: int, reply: Reply) -> None:
-        self._owed_group = self._owed_group[1:]
+        if self._owed_group:
+            self._owed_group.popleft()
         self._replies[index] = reply
         if reply.code == CLOSING or meaning(Stage.RCPT, reply.code) is Meaning.NONSENSE:
             check(Stage.RCPT, reply)
@@ -105,7 +129,7 @@ class Delivery:
         check(Stage.RCPT, next(passing, refusals[-1]))
 
     def _settle(self) -> Script:
-        """Take the replies still owed to a group after the mail was refused (RFC 2920 §3.1)."""
+        """Take the replies still owed after the mail was refused (RFC 2920 §3.1), and leave."""
         for command in self._owed_group:
             reply = yield command
             if reply.code == CLOSING:
@@ -117,6 +141,7 @@ class Delivery:
                 # session has nothing more to do, and without the dot nothing can be taken.
                 yield HangUp()
                 return
+        yield from close_session()
 
     def _mail(self, rendition: Rendition) -> Command:
         """Build MAIL for what the server offers.
@@ -171,10 +196,11 @@ class Delivery:
         paths = self._envelope.forward_paths  # at least one
         if kind is FailureKind.PROTOCOL:
             detail = f"{server} broke the protocol at {stage}: it answered {reply}"
-        elif stage is Stage.RCPT and len(paths) > 1 and reply.code != CLOSING:
-            detail = f"{server} refused all {len(paths)} recipients, one with: {reply}"
-        elif stage is Stage.RCPT:
-            detail = f"{server} refused the recipient {next(iter(paths))}: {reply}"
+        elif stage is Stage.RCPT and reply.code != CLOSING:
+            if len(paths) > 1:
+                detail = f"{server} refused all {len(paths)} recipients, one with: {reply}"
+            else:
+                detail = f"{server} refused the recipient {next(iter(paths))}: {reply}"
         elif stage is Stage.GREETING:
             detail = f"{server} takes no mail: {reply}"
         else:
@@ -182,7 +208,7 @@ class Delivery:
         return Failed(
             kind=kind,
             stage=stage,
-            detail=detail,
+            detail=_detail(detail, maybe_accepted=maybe_accepted),
             retryable=retryable,
             maybe_accepted=maybe_accepted,
             reply=reply,
@@ -221,7 +247,7 @@ class Delivery:
         return Failed(
             kind=kind,
             stage=stage,
-            detail=f"{detail}; the mail may have been accepted" if maybe_accepted else detail,
+            detail=_detail(detail, maybe_accepted=maybe_accepted),
             # Another attempt at a mail that may be there already can make a duplicate.
             retryable=retryable and not maybe_accepted,
             maybe_accepted=maybe_accepted,
@@ -244,3 +270,15 @@ class Delivery:
                 )
             )
         return tuple(results)
+
+
+def _detail(text: str, *, maybe_accepted: bool) -> str:
+    line = _one_line(text)
+    return f"{line}; the mail may have been accepted" if maybe_accepted else line
+
+
+def _one_line(text: str) -> str:
+    """Fit a text of any origin into one line that people can read."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return text if len(text) <= MAX_DETAIL else f"{text[: MAX_DETAIL - 3]}..."

@@ -13,6 +13,7 @@ nothing more is asked for. The dialog has no clock: whoever does the I/O measure
 (`steps` changes with each) and calls `time_out`.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,14 +70,15 @@ class Dialog:
         Args:
             delivery: the mail, and what is known of the session.
             trace: called with ``"C"`` or ``"S"`` and a line for each line that the client or the
-                server says; secrets are masked.
+                server says; secrets are masked. Its errors are its own affair.
         """
         self.steps = 0
         self.verdict: Verdict | None = None
         self._delivery = delivery
-        self._trace = trace
+        self._trace = None if trace is None else _guarded(trace)
         self._script: Script = delivery.script()
         self._parser = ReplyParser()
+        self._heard = 0  # characters of replies
         self._owed: deque[Command] = deque()  # written, and not answered yet
         self._due: Step | None = None  # to be done as soon as nothing more is here to read
         self._sending: Rendition | None = None
@@ -101,10 +103,12 @@ class Dialog:
     @property
     def may_send_dot(self) -> bool:
         """Whether the mail data is still wanted and no part of an early reply is here."""
-        return self._sending is not None and not self._parser.is_pending
+        return self._sending is not None and not (self._ended or self._parser.is_pending)
 
     def connected(self) -> list[Action]:
         """Begin: the connection stands, and the server owes its greeting."""
+        if self._ended:
+            return []
         self._owed.append(GREETING)
         actions: list[Action] = []
         self._take_step(next(self._script), actions)
@@ -122,6 +126,8 @@ class Dialog:
             except ReplyError as error:
                 self._broke_protocol(str(error), actions)
                 break
+            if self._parser.saw_bare_lf:
+                self._delivery.warn(f"{self._server} ends lines in LF alone (RFC 5321 §2.3.8)")
             if reply is not None:
                 self._take_reply(reply, actions)
             elif self._due is None or self._parser.is_pending:
@@ -235,6 +241,11 @@ class Dialog:
             for line in reply.lines[:-1]:
                 self._trace("S", f"{reply.code}-{line}")
             self._trace("S", f"{reply.code} {reply.lines[-1]}".rstrip())
+        self._heard += sum(map(len, reply.lines))
+        if self._heard > self._delivery.max_replies and not self._dot_out:
+            # Each reply has its bound; a group of thousands of commands is owed thousands of them.
+            self._broke_protocol("too much text in its replies", actions)
+            return
         if not self._owed:
             self._take_surplus(reply, actions)
             return
@@ -327,3 +338,13 @@ class Dialog:
         self._due = None
         self._script.close()
         actions.append(Close(reset=reset))
+
+
+def _guarded(trace: Trace) -> Trace:
+    """Keep a listener's errors from coming between the server's verdict and the program."""
+
+    def guarded(who: str, line: str) -> None:
+        with contextlib.suppress(Exception):
+            trace(who, line)
+
+    return guarded

@@ -37,6 +37,11 @@ class Reply:
         return match[0]
 
     @property
+    def contradicts_itself(self) -> bool:
+        """Whether there is an enhanced status code whose class contradicts the reply code."""
+        return self.enhanced is None and _ENHANCED.match(self.lines[0]) is not None
+
+    @property
     def is_positive(self) -> bool:
         """Whether the code is 2yz: done as asked."""
         return 200 <= self.code <= 299
