@@ -5,12 +5,14 @@ import functools
 import ipaddress
 import os
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
 import aiohappyeyeballs
 
 from .event_loop import event_loop
+from .tls import Tls
 
 _RACE_DELAY = 0.25
 """Seconds that an address has before the next is tried beside it (RFC 8305 §5)."""
@@ -45,7 +47,13 @@ def is_literal(host: str) -> bool:
 
 
 async def connect(
-    factory: Callable[[], asyncio.Protocol], host: str, port: int, source: SourceAddress | None
+    factory: Callable[[], asyncio.Protocol],
+    host: str,
+    port: int,
+    source: SourceAddress | None,
+    *,
+    tls: Tls | None = None,
+    unix_path: str | None = None,
 ) -> None:
     """Connect a protocol to a server. Called on the loop thread.
 
@@ -54,24 +62,52 @@ async def connect(
         host: a name or an address.
         port: 1 to 65535.
         source: the local address and port (0: any) to connect from, or None.
+        tls: begin with TLS at once (RFC 8314 §3).
+        unix_path: connect to this unix socket instead.
 
     Raises:
         ConnectError: with every address that was tried, and what became of it.
+        ssl.SSLError: a connection stands, but there is no TLS on it.
     """
     loop = event_loop().loop
-    if is_literal(host):
+    options: dict[str, Any] = {}
+    if tls is not None:
+        options = {"ssl": tls.context, "server_hostname": tls.server_hostname}
+    if unix_path is not None:
+        await _connect_unix(loop, factory, unix_path)
+    elif is_literal(host):
         # The common case at full speed: no look-up, and nothing to race.
         try:
-            await loop.create_connection(factory, host, port, local_addr=source)
+            await loop.create_connection(factory, host, port, local_addr=source, **options)
+        except ssl.SSLError:
+            raise
         except OSError as error:
             raise _not_connected(host, port, [((host, port), error)], source) from error
-        return
-    sock = await _race(host, port, source, await _look_up(host, port))
+    else:
+        sock = await _race(host, port, source, await _look_up(host, port))
+        try:
+            await loop.create_connection(factory, sock=sock, **options)
+        except ssl.SSLError:
+            sock.close()
+            raise
+        except OSError as error:
+            sock.close()
+            raise _not_connected(host, port, [((host, port), error)], source) from error
+        except BaseException:
+            sock.close()
+            raise
+
+
+async def _connect_unix(
+    loop: asyncio.AbstractEventLoop, factory: Callable[[], asyncio.Protocol], path: str
+) -> None:
     try:
-        await loop.create_connection(factory, sock=sock)
-    except BaseException:
-        sock.close()
-        raise
+        await loop.create_unix_connection(factory, path)
+    except OSError as error:
+        reason = _reason(error)
+        raise ConnectError(
+            f"cannot connect to {path}: {reason}", "connect", error.errno, passing=True
+        ) from error
 
 
 async def _look_up(host: str, port: int) -> list[Any]:

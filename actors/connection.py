@@ -10,17 +10,18 @@ import logging
 import os
 import select
 import socket
+import ssl
 import struct
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any, Protocol, cast
 
 from ..signals.outcome import Peer
-from ..smtp.content import Rendition
-from ..smtp.dialog import Action, Close, Dialog, SendBody
+from ..smtp.dialog import Action, Close, Dialog, RunCallable, SendBody, StartTls
 from ..smtp.verdict import FailureKind, Verdict
 from .connect import ConnectError, SourceAddress, connect, is_literal
 from .event_loop import event_loop
 from .mail_source import PIECE, FileSource, SourceError, pieces_of
+from .tls import Tls, channel_binding
 
 _logger = logging.getLogger("pykka_smtp.actors")
 
@@ -63,6 +64,8 @@ class Connection(asyncio.Protocol):
         port: int,
         timeout: float,
         deadline: float,
+        tls: Tls | None = None,
+        unix_path: str | None = None,
         source: FileSource | None = None,
     ) -> None:
         """Prepare a connection.
@@ -74,6 +77,8 @@ class Connection(asyncio.Protocol):
             port: its port.
             timeout: seconds for each step.
             deadline: seconds for the whole.
+            tls: how to do TLS, if it comes to that.
+            unix_path: the path of a unix socket to connect to, instead of host and port.
             source: the mail data, when the dialog's rendition has none.
         """
         self._owner = owner
@@ -82,13 +87,17 @@ class Connection(asyncio.Protocol):
         self._port = port
         self._timeout = timeout
         self._deadline = deadline
+        self._tls = tls
+        self._unix_path = unix_path
         self._source = source
         self._loop = event_loop().loop
         self._transport: Any = None  # asyncio.Transport; uvloop's is none by its class
         self._connecting: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None  # what takes its time
         self._pieces: Iterator[bytes] | None = None
         self._reading = False  # whether a piece of the source is being read
         self._held = b""  # the last piece so far, not yet written
+        self._final = b""  # what ends the mail data
         self._body_begun = False
         self._dot_written = False
         self._written = 0  # octets of mail data
@@ -127,7 +136,18 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return None
         address = self._host if is_literal(self._host) else self._address("peername")
-        return Peer(host=self._host, address=address, port=self._port)
+        tls = self._transport.get_extra_info("ssl_object")
+        if tls is None:
+            return Peer(host=self._host, address=address, port=self._port)
+        cipher = tls.cipher()
+        return Peer(
+            host=self._host,
+            address=address,
+            port=self._port,
+            tls_version=tls.version(),
+            tls_cipher=cipher[0] if cipher else None,
+            tls_verified=self._tls is not None and self._tls.is_verified,
+        )
 
     @property
     def local_address(self) -> str:
@@ -140,7 +160,17 @@ class Connection(asyncio.Protocol):
 
     async def _connect(self, source_address: SourceAddress | None) -> None:
         try:
-            await connect(lambda: self, self._host, self._port, source_address)
+            await connect(
+                lambda: self,
+                self._host,
+                self._port,
+                source_address,
+                tls=self._tls if self._tls is not None and self._tls.is_implicit else None,
+                unix_path=self._unix_path,
+            )
+        except ssl.SSLError as error:
+            self._connecting = None
+            self._perform(self._dialog.fail(FailureKind.SECURITY, self._tls_failed(error)))
         except ConnectError as error:
             self._connecting = None
             self._perform(
@@ -168,6 +198,10 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._owner.connected()
+            if self._tls is not None and self._tls.is_implicit:
+                self._dialog.tls_is_up(
+                    verified=self._tls.is_verified, binding=self._channel_binding()
+                )
             self._perform(self._dialog.connected())
         except Exception as error:
             self._break(error)
@@ -218,9 +252,13 @@ class Connection(asyncio.Protocol):
             if isinstance(action, bytes):
                 self._transport.write(action)
             elif isinstance(action, SendBody):
-                self._begin_body(action.rendition)
+                self._begin_body(action)
             elif isinstance(action, Close):
                 self._close(reset=action.reset)
+            elif isinstance(action, StartTls):
+                self._hold(self._start_tls())
+            elif isinstance(action, RunCallable):
+                self._hold(self._run_callable(action))
             else:
                 self._owner.decided(action)
 
@@ -261,12 +299,77 @@ class Connection(asyncio.Protocol):
         event_loop().unwatch(self)
         self._owner.closed()
 
+    def _hold(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run something of this connection's; asyncio itself keeps tasks only weakly."""
+        self._task = self._loop.create_task(coroutine)
+
+    # What takes its time.
+
+    async def _start_tls(self) -> None:
+        """Start TLS on the connection that stands (RFC 3207)."""
+        tls = self._tls
+        assert tls is not None
+        try:
+            transport = await self._loop.start_tls(
+                self._transport, self, tls.context, server_hostname=tls.server_hostname
+            )
+        except ssl.SSLError as error:
+            self._perform(self._dialog.fail(FailureKind.SECURITY, self._tls_failed(error)))
+        except OSError as error:
+            self._perform(
+                self._dialog.connection_lost("read", error.errno, f"in the TLS handshake: {error}")
+            )
+        except Exception as error:
+            self._break(error)
+        else:
+            self._transport = transport
+            try:
+                self._perform(
+                    self._dialog.tls_started(
+                        verified=tls.is_verified, binding=self._channel_binding()
+                    )
+                )
+            except Exception as error:
+                self._break(error)
+
+    def _channel_binding(self) -> bytes | None:
+        return channel_binding(self._transport.get_extra_info("ssl_object"))
+
+    def _tls_failed(self, error: ssl.SSLError) -> str:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return (
+                f"the certificate of {self._host}:{self._port} is not good:"
+                f" {error.verify_message or error.reason}"
+            )
+        return f"no TLS with {self._host}:{self._port}: {error.reason or error}"
+
+    async def _run_callable(self, action: RunCallable) -> None:
+        """Call a function of the program's in a worker thread: it may block."""
+        try:
+            result = await event_loop().names.run(action.function)
+        except Exception as error:
+            # Not its text: it may have the secret in it.
+            _logger.warning("the token callable raised %s", type(error).__name__)
+            detail = f"the token callable raised {type(error).__name__}"
+            self._perform(self._dialog.fail(FailureKind.LOCAL, detail))
+            return
+        try:
+            self._perform(self._dialog.supply(result))
+        except Exception as error:
+            self._break(error)
+
     # The mail data.
 
-    def _begin_body(self, rendition: Rendition) -> None:
+    def _begin_body(self, action: SendBody) -> None:
+        rendition = action.rendition
         self._body_begun = True
+        self._final = b"" if action.is_chunk else b".\r\n"
+        if self._source is not None:
+            self._source.begin(transparent=not action.is_chunk)
         if rendition.data is not None:
-            self._pieces = pieces_of(rendition.data)
+            self._pieces = pieces_of(
+                rendition.data, transparent=not action.is_chunk, binary=rendition.is_binary
+            )
             if len(rendition.data) > PIECE:
                 self._transport.set_write_buffer_limits(high=PIECE, low=0)
         self._pump()
@@ -279,7 +382,7 @@ class Connection(asyncio.Protocol):
         if self._pieces is None:
             if self._source is not None and not self._reading and not self._paused:
                 self._reading = True
-                self._loop.create_task(self._read_on())
+                self._hold(self._read_on())
             return
         while not self._paused and not self._dialog.is_over:
             piece = next(self._pieces, None)
@@ -333,7 +436,7 @@ class Connection(asyncio.Protocol):
         if transport.get_write_buffer_size():
             transport.set_write_buffer_limits(high=0)  # resume_writing() when all is out
             return
-        last = self._held + b".\r\n"
+        last = self._held + self._final
         self._held = b""
         self._written += len(last)
         transport.write(last)

@@ -17,16 +17,26 @@ class SourceError(Exception):
     """The mail could not be read, or is not what it was a moment ago. It must not be sent."""
 
 
-def pieces_of(data: bytes) -> Iterator[bytes]:
-    """Yield a mail that is in memory in wire form, without the final dot."""
+def pieces_of(
+    data: bytes, *, transparent: bool = True, binary: bool = False
+) -> Iterator[bytes]:
+    """Yield a mail that is in memory in wire form, without the final dot.
+
+    Args:
+        data: the mail.
+        transparent: whether dots are doubled (RFC 5321 §4.5.2).
+        binary: whether it goes out octet for octet (RFC 3030 §3).
+    """
     if len(data) <= PIECE:
-        yield encode_whole(data)
+        yield data if binary else encode_whole(data, transparent=transparent)
         return
-    encoder = MailDataEncoder()
+    encoder = MailDataEncoder(transparent=transparent)
     view = memoryview(data)
     for start in range(0, len(data), PIECE):
-        yield encoder.encode(view[start : start + PIECE])
-    yield encoder.finish()
+        piece = view[start : start + PIECE]
+        yield bytes(piece) if binary else encoder.encode(piece)
+    if not binary:
+        yield encoder.finish()
 
 
 class FileSource:
@@ -66,6 +76,14 @@ class FileSource:
             raise SourceError(f"cannot read the mail: {error}") from error
         self._facts, self._scanner = self._scanner.finish(), MailScanner()
         return self._facts
+
+    def begin(self, *, transparent: bool) -> None:
+        """Prepare to read for the wire.
+
+        Args:
+            transparent: whether dots are doubled (RFC 5321 §4.5.2).
+        """
+        self._encoder = MailDataEncoder(transparent=transparent)
 
     def refuse_eight_bit(self) -> None:
         """Make `read` fail on 8-bit data: the server takes none, and was promised none."""

@@ -42,8 +42,8 @@ def meaning(stage: Stage, code: int) -> Meaning:
     """Say what a reply code means as the answer to a stage's command.
 
     Args:
-        stage: GREETING, EHLO, MAIL, RCPT, DATA, BODY (a reply that came before the dot went
-            out), DOT or QUIT.
+        stage: GREETING, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA, BODY (a reply that came before
+            the dot went out), DOT or QUIT.
         code: 200 to 599.
     """
     if 400 <= code <= 499:

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .stage import Stage
 
@@ -24,13 +24,16 @@ class Command:
     """
 
     stage: Stage
-    line: str
+    line: str = field(repr=False)
     shown: str | None = None
 
     def __post_init__(self) -> None:
         # isprintable() is a fast yes; a no may be a harmless character beyond ASCII.
         if not self.line.isprintable() and _CONTROL.search(self.line):
             raise ValueError(f"{self.stage} command has control characters")
+
+    def __str__(self) -> str:
+        return self.line if self.shown is None else self.shown
 
     @property
     def wire(self) -> bytes:
@@ -42,6 +45,9 @@ GREETING = Command(Stage.GREETING, "")
 """Stands for the greeting, which the server owes without being asked (RFC 5321 §3.1)."""
 END_OF_DATA = Command(Stage.DOT, ".")
 """Stands for the final dot, which is written with the mail data."""
+STARTTLS = Command(Stage.STARTTLS, "STARTTLS")
+CANCEL_AUTH = Command(Stage.AUTH, "*")
+"""Ends an AUTH dialog that can't go on (RFC 4954 §4)."""
 DATA = Command(Stage.DATA, "DATA")
 QUIT = Command(Stage.QUIT, "QUIT")
 
@@ -55,6 +61,35 @@ def ehlo(name: str) -> Command:
 def helo(name: str) -> Command:
     """Greet a server that does not know EHLO (RFC 5321 §3.2)."""
     return Command(Stage.EHLO, f"HELO {name}")
+
+
+@functools.lru_cache(maxsize=32)
+def lhlo(name: str) -> Command:
+    """Greet an LMTP server (RFC 2033 §4.1)."""
+    return Command(Stage.EHLO, f"LHLO {name}")
+
+
+def auth(mechanism: str, initial_response: str | None) -> Command:
+    """Begin to authenticate (RFC 4954 §4). An empty response is sent as ``=``.
+
+    Args:
+        mechanism: its name.
+        initial_response: in base64, or None when the server speaks first.
+    """
+    if initial_response is None:
+        return Command(Stage.AUTH, f"AUTH {mechanism}")
+    line = f"AUTH {mechanism} {initial_response or '='}"
+    return Command(Stage.AUTH, line, shown=f"AUTH {mechanism} ***")
+
+
+def auth_response(response: str) -> Command:
+    """Answer a challenge (RFC 4954 §4), with base64."""
+    return Command(Stage.AUTH, response, shown="***")
+
+
+def bdat(size: int) -> Command:
+    """Announce the whole mail as one chunk, the last (RFC 3030 §2)."""
+    return Command(Stage.DOT, f"BDAT {size} LAST")
 
 
 def mail(reverse_path: str, *parameters: str) -> Command:

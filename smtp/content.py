@@ -1,6 +1,6 @@
 """What is mailed, in the form that the server can take (RFC 6152, RFC 1870)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from .compose import Letter
@@ -17,10 +17,12 @@ class Rendition:
     Attributes:
         data: the mail, or None for one that is streamed: then whoever does the I/O has it.
         facts: its size and needs, or None for a stream that could be read only once.
+        is_binary: whether it goes out octet for octet, which only BDAT can do (RFC 3030 §3).
     """
 
     data: bytes | None
     facts: MailFacts | None
+    is_binary: bool = False
 
 
 class Content(Protocol):
@@ -31,10 +33,14 @@ class Content(Protocol):
         """Whether header fields have raw UTF-8, which only SMTPUTF8 permits (RFC 6532)."""
         ...
 
-    def render(self, *, eight_bit: bool) -> Rendition:
-        """Return the mail for a server that takes 8-bit data, or one that does not.
+    def render(self, *, eight_bit: bool, binary: bool = False) -> Rendition:
+        """Return the mail in a form that the server takes.
 
         A mail that cannot be re-encoded comes back as it is; its facts then say so.
+
+        Args:
+            eight_bit: whether the server takes 8-bit data (RFC 6152).
+            binary: whether it takes any octets (RFC 3030).
         """
         ...
 
@@ -50,7 +56,7 @@ class LetterContent:
         """Whether an address in the header is beyond ASCII."""
         return self.letter.has_8bit_headers
 
-    def render(self, *, eight_bit: bool) -> Rendition:
+    def render(self, *, eight_bit: bool, binary: bool = False) -> Rendition:  # noqa: ARG002
         """Compose the mail, as quoted-printable where the server takes no 8-bit data."""
         data = self.letter.render(eight_bit=eight_bit)
         return Rendition(data, scan(data))
@@ -73,10 +79,13 @@ class CompleteContent:
         """False: what a complete mail has in its header is the caller's affair."""
         return False
 
-    def render(self, *, eight_bit: bool) -> Rendition:
+    def render(self, *, eight_bit: bool, binary: bool = False) -> Rendition:
         """Return the mail, in ASCII if there is such a form and the server needs it."""
         data = self.data if eight_bit or self.seven_bit is None else self.seven_bit
-        return Rendition(data, scan(data))
+        facts = scan(data)
+        if binary and (facts.nul or facts.longest_line > MAX_TEXT_LINE):
+            return Rendition(data, replace(facts, size=len(data)), is_binary=True)
+        return Rendition(data, facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,6 @@ class StreamedContent:
         """False: what a complete mail has in its header is the caller's affair."""
         return False
 
-    def render(self, *, eight_bit: bool) -> Rendition:  # noqa: ARG002 - it is as it is
+    def render(self, *, eight_bit: bool, binary: bool = False) -> Rendition:  # noqa: ARG002
         """Return what is known of the mail."""
         return Rendition(None, self.facts)

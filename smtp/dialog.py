@@ -20,25 +20,42 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .classification import CLOSING, Meaning, meaning
-from .command import END_OF_DATA, GREETING, Command
+from .command import GREETING, Command
 from .content import Rendition
 from .delivery import Delivery
 from .reply import Reply
 from .reply_parser import ReplyError, ReplyParser
 from .stage import Stage
-from .step import Decide, Group, HangUp, Script, Step, Transfer
+from .step import Call, Decide, Group, Handshake, HangUp, Script, Step, Transfer
 from .verdict import Accepted, Failed, FailureKind, Verdict
 
 
 @dataclass(slots=True)
 class SendBody:
-    """Write the rendition as mail data; call `Dialog.dot_sent` as the final dot goes out.
+    """Write the rendition as mail data, and call `Dialog.dot_sent` when all of it is out.
 
-    Right before the dot, look whether octets have come that were not given to `receive_data`
-    yet, and whether `Dialog.may_send_dot` still holds.
+    Right before the last octets, look whether some have come that were not given to
+    `receive_data` yet, and whether `Dialog.may_send_dot` still holds.
+
+    Attributes:
+        rendition: the mail.
+        is_chunk: whether it goes out as a chunk of BDAT: without transparency and final dot.
     """
 
     rendition: Rendition
+    is_chunk: bool
+
+
+@dataclass(slots=True)
+class StartTls:
+    """Start TLS, and call `Dialog.tls_started`."""
+
+
+@dataclass(slots=True)
+class RunCallable:
+    """Call the function where it may block, and give what it returns to `Dialog.supply`."""
+
+    function: Callable[[], str]
 
 
 @dataclass(slots=True)
@@ -52,8 +69,11 @@ class Close:
     reset: bool = False
 
 
-Action: TypeAlias = bytes | SendBody | Accepted | Failed | Close
+Action: TypeAlias = bytes | SendBody | StartTls | RunCallable | Accepted | Failed | Close
 Trace: TypeAlias = Callable[[str, str], object]
+
+_CHALLENGE = 334  # RFC 4954 §4
+_MAX_SHOWN = 200  # characters of a malformed reply in a message for people
 
 
 class Dialog:
@@ -81,7 +101,8 @@ class Dialog:
         self._heard = 0  # characters of replies
         self._owed: deque[Command] = deque()  # written, and not answered yet
         self._due: Step | None = None  # to be done as soon as nothing more is here to read
-        self._sending: Rendition | None = None
+        self._sending: Transfer | None = None
+        self._waiting: Handshake | Call | None = None  # for whoever does the I/O
         self._dot_out = False
         self._stage = Stage.CONNECT
         self._ended = False
@@ -118,8 +139,47 @@ class Dialog:
         """Take octets from the server."""
         if self._ended:
             return []
-        actions: list[Action] = []
         self._parser.feed(data)
+        return self._go_on()
+
+    def tls_started(self, *, verified: bool, binding: bytes | None = None) -> list[Action]:
+        """Take note that TLS is up.
+
+        Args:
+            verified: whether the server's certificate was verified, name included.
+            binding: the channel binding of this TLS (RFC 5929), if it is known.
+        """
+        if self._ended:
+            return []
+        self.tls_is_up(verified=verified, binding=binding)
+        return self._answer_waiting()
+
+    def tls_is_up(self, *, verified: bool, binding: bytes | None = None) -> None:
+        """Take note that the connection began with TLS (RFC 8314 §3); call `connected` next."""
+        session = self._delivery.session
+        session.is_encrypted, session.is_verified = True, verified
+        session.channel_binding = binding
+        if self._trace is not None:
+            self._trace("C", "<TLS, verified>" if verified else "<TLS, not verified>")
+
+    def supply(self, result: str) -> list[Action]:
+        """Take what a `RunCallable` returned."""
+        if self._ended:
+            return []
+        assert isinstance(self._waiting, Call)
+        self._waiting.result = result
+        return self._answer_waiting()
+
+    def _answer_waiting(self) -> list[Action]:
+        self._waiting = None
+        self.steps += 1
+        actions: list[Action] = []
+        self._advance(lambda: next(self._script), actions)
+        return actions + self._go_on()
+
+    def _go_on(self) -> list[Action]:
+        """Take the replies that are here; then do what is due."""
+        actions: list[Action] = []
         while not self._ended:
             try:
                 reply = self._parser.next_reply()
@@ -130,6 +190,8 @@ class Dialog:
                 self._delivery.warn(f"{self._server} ends lines in LF alone (RFC 5321 §2.3.8)")
             if reply is not None:
                 self._take_reply(reply, actions)
+            elif isinstance(self._due, Handshake) and self._parser.is_pending:
+                self._inject_suspected(actions)
             elif self._due is None or self._parser.is_pending:
                 # With a part of a reply here that is not owed, nothing goes out: what follows
                 # must not be taken for the answer to it.
@@ -139,14 +201,17 @@ class Dialog:
         return actions
 
     def dot_sent(self) -> None:
-        """Note that the final dot has gone out: from now on the server may have the mail."""
-        if self._trace is not None and self._sending is not None:
-            facts = self._sending.facts
+        """Note that all of the mail has gone out: from now on the server may have it."""
+        transfer = self._sending
+        assert transfer is not None
+        if self._trace is not None:
+            facts = transfer.rendition.facts
             self._trace("C", "<mail data>" if facts is None else f"<{facts.size} octets of mail>")
-            self._trace("C", ".")
+            if transfer.chunk is None:
+                self._trace("C", ".")
         self._sending = None
         self._dot_out = True
-        self._owed.append(END_OF_DATA)
+        self._owed.extend(transfer.owed)
         self.steps += 1
 
     def receive_eof(self) -> list[Action]:
@@ -168,29 +233,24 @@ class Dialog:
             errno=errno,
         )
 
-    def time_out(
-        self, seconds: float, *, whole: bool = False, unsent: bool = False
-    ) -> list[Action]:
+    def time_out(self, seconds: float, *, whole: bool = False) -> list[Action]:
         """Take note that the server was too slow.
 
         Args:
             seconds: how long it had.
             whole: whether it is the whole send that took too long, not this step.
-            unsent: whether the final dot is known not to have left this machine.
         """
         what = "the whole send took longer than" if whole else "no answer within"
         return self.fail(
             FailureKind.TIMEOUT,
             f"{self._server} was too slow at {self.stage}: {what} {seconds:g} s",
-            unsent=unsent,
         )
 
-    def cancel(self, *, unsent: bool = False) -> list[Action]:
+    def cancel(self) -> list[Action]:
         """Take note that the mail is not to be sent any more."""
         return self.fail(
             FailureKind.CANCELLED,
             f"stopped at {self.stage}, before {self._server} had decided",
-            unsent=unsent,
         )
 
     def fail(
@@ -201,7 +261,6 @@ class Dialog:
         operation: str | None = None,
         errno: int | None = None,
         retryable: bool | None = None,
-        unsent: bool = False,
     ) -> list[Action]:
         """End the session for a reason that no reply gives.
 
@@ -213,7 +272,6 @@ class Dialog:
             operation: the system operation that failed.
             errno: its error number.
             retryable: overrides what follows from the kind.
-            unsent: whether the final dot is known not to have left this machine.
         """
         if self._ended:
             return []
@@ -223,7 +281,7 @@ class Dialog:
                 kind,
                 self.stage,
                 detail,
-                maybe_accepted=self._dot_out and not unsent,
+                maybe_accepted=self._dot_out,
                 operation=operation,
                 errno=errno,
                 retryable=retryable,
@@ -237,6 +295,9 @@ class Dialog:
         return self._delivery.session.server
 
     def _take_reply(self, reply: Reply, actions: list[Action]) -> None:
+        challenge = reply if reply.code == _CHALLENGE else None
+        if self._scrub is not None:
+            reply = Reply(reply.code, tuple([self._scrub(line) for line in reply.lines]))
         if self._trace is not None:
             for line in reply.lines[:-1]:
                 self._trace("S", f"{reply.code}-{line}")
@@ -251,11 +312,15 @@ class Dialog:
             return
         self._stage = self._owed.popleft().stage
         self.steps += 1
-        self._resume(reply, actions)
+        answer = challenge if challenge is not None and self._stage is Stage.AUTH else reply
+        self._advance(lambda: self._script.send(answer), actions)
 
     def _take_surplus(self, reply: Reply, actions: list[Action]) -> None:
         """Judge a reply that was not owed."""
         due = self._due
+        if isinstance(due, Handshake):
+            self._inject_suspected(actions)
+            return
         if isinstance(due, Decide):
             # Octets behind the verdict: which of the two replies was meant for the dot? Only 421
             # may come uncalled (RFC 5321 §3.8).
@@ -275,9 +340,10 @@ class Dialog:
             return
         self._broke_protocol(f"a reply that was not asked for: {reply}", actions)
 
-    def _resume(self, reply: Reply, actions: list[Action]) -> None:
+    def _advance(self, resume: Callable[[], Step], actions: list[Action]) -> None:
+        """Let the script go on to its next step."""
         try:
-            step = self._script.send(reply)
+            step = resume()
         except StopIteration:
             self._end(actions)
         else:
@@ -306,22 +372,38 @@ class Dialog:
                 self._write((step,), actions)
             case Group():
                 self._write(step.commands, actions)
-                self._take_step(next(self._script), actions)
+                self._advance(lambda: next(self._script), actions)
             case Transfer():
-                self._sending = step.rendition
-                actions.append(SendBody(step.rendition))
+                self._sending = step
+                if step.chunk is not None:
+                    actions.append(step.chunk.wire)
+                    self._trace_commands((step.chunk,))
+                actions.append(SendBody(step.rendition, step.chunk is not None))
             case Decide():
                 self._decide(step.verdict, actions)
-                self._take_step(next(self._script), actions)
+                self._advance(lambda: next(self._script), actions)
+            case Handshake():
+                self._waiting = step
+                self._stage = Stage.STARTTLS
+                actions.append(StartTls())
+            case Call():
+                self._waiting = step
+                self._stage = Stage.AUTH
+                actions.append(RunCallable(step.function))
             case HangUp():
                 self._end(actions, reset=True)
 
     def _write(self, commands: tuple[Command, ...], actions: list[Action]) -> None:
+        if commands[0].stage is Stage.MAIL:
+            self._dot_out = False  # a transaction of its own
         self._owed.extend(commands)
         actions.append(b"".join([command.wire for command in commands]))
+        self._trace_commands(commands)
+
+    def _trace_commands(self, commands: tuple[Command, ...]) -> None:
         if self._trace is not None:
             for command in commands:
-                self._trace("C", command.line if command.shown is None else command.shown)
+                self._trace("C", str(command))
 
     def _decide(self, verdict: Verdict, actions: list[Action]) -> None:
         self._due = None
@@ -329,8 +411,22 @@ class Dialog:
         actions.append(verdict)
 
     def _broke_protocol(self, what: str, actions: list[Action]) -> None:
+        if self._scrub is not None:
+            what = self._scrub(what)
         actions += self.fail(
-            FailureKind.PROTOCOL, f"{self._server} broke the protocol at {self.stage}: {what}"
+            FailureKind.PROTOCOL,
+            f"{self._server} broke the protocol at {self.stage}: {what[:_MAX_SHOWN]}",
+        )
+
+    def _inject_suspected(self, actions: list[Action]) -> None:
+        """End it: octets came in clear after the server's word that TLS begins.
+
+        RFC 3207 §6: they would count as the first replies under TLS, whoever sent them.
+        """
+        actions += self.fail(
+            FailureKind.SECURITY,
+            f"{self._server} sent more in clear after it had agreed to start TLS:"
+            " somebody may be changing the connection",
         )
 
     def _end(self, actions: list[Action], *, reset: bool = False) -> None:

@@ -34,6 +34,20 @@ class Extensions:
         return iter(self._parameters)
 
     @property
+    def auth_mechanisms(self) -> frozenset[str]:
+        """The names of the SASL mechanisms (RFC 4954 §3)."""
+        return frozenset(self._parameters.get("AUTH", "").upper().split())
+
+    def limit(self, name: str) -> int | None:
+        """Return a limit that the server declares (RFC 9422), such as RCPTMAX, or None."""
+        for word in self._parameters.get("LIMITS", "").upper().split():
+            key, _, value = word.partition("=")
+            # RFC 9422 §4: six digits at most; what is malformed is as good as not said.
+            if key == name and value.isascii() and value.isdigit() and len(value) <= 6:
+                return int(value) or None
+        return None
+
+    @property
     def offers_size(self) -> bool:
         """Whether MAIL may declare the size of the mail (RFC 1870)."""
         return "SIZE" in self._parameters
@@ -53,6 +67,8 @@ def _read(lines: tuple[str, ...]) -> Extensions:
     parameters: dict[str, str] = {}
     for line in lines:
         keyword, _, parameter = line.strip().partition(" ")
+        if keyword.upper().startswith("AUTH="):  # as servers from before RFC 2554 write it
+            keyword, parameter = "AUTH", f"{keyword[5:]} {parameter}"
         # Some letters beyond ASCII have an ASCII upper case; they are no keyword all the same.
         if keyword and keyword.isascii():
             # A keyword that comes twice counts once: the first.

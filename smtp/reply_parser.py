@@ -144,7 +144,7 @@ def _read_line(line: bytes) -> tuple[int, bool, str]:
     if not (
         len(code) == 3 and code.isdigit() and code[0] in _FIRST_DIGITS and separator in _SEPARATORS
     ):
-        raise ReplyError(f"not an SMTP reply: {_shown(text[:80])!r}")
+        raise ReplyError(f"not an SMTP reply: {_shown(text)!r}")
     return int(code), separator != b"-", _shown(text[4:])
 
 

@@ -1,13 +1,24 @@
-"""The session around a mail transaction: greeting, EHLO, QUIT (RFC 5321 §3.1, §3.2, §3.8)."""
+"""The session around a mail transaction: greeting, EHLO, STARTTLS, AUTH, QUIT (RFC 5321 §3)."""
 
+import enum
 from dataclasses import dataclass, field
 
-from .classification import CLOSING, EHLO_UNKNOWN, Meaning, meaning
-from .command import GREETING, QUIT, ehlo, helo
+from .authentication import Authentication
+from .classification import CLOSING, EHLO_UNKNOWN, Meaning
+from .command import GREETING, QUIT, STARTTLS, ehlo, helo, lhlo
 from .extensions import Extensions
+from .refusal import Insecure, Refused, check
 from .reply import Reply
 from .stage import Stage
-from .step import Script
+from .step import Handshake, Script
+
+
+class TlsPolicy(enum.Enum):
+    """What to do about TLS on a connection that begins without it."""
+
+    OFF = "never"
+    OPPORTUNISTIC = "use it if it is offered (RFC 7435)"
+    REQUIRED = "use it, or send nothing"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -18,54 +29,89 @@ class Session:
         server: the server as people know it, for messages: ``"mail.example.org:25"``.
         ehlo_name: the name or address literal that we give of ourselves (RFC 5321 §4.1.1.1).
         extensions: what the server offers now.
+        is_lmtp: whether the server speaks LMTP (RFC 2033).
+        tls_policy: what to do about TLS.
+        is_encrypted: whether TLS is up.
+        is_verified: whether the server's certificate was verified, name included.
+        channel_binding: data that binds authentication to this TLS (RFC 5929), or None.
+        authentication: how to authenticate, or None.
+        warnings: what was odd but did not matter, one line each.
     """
 
     server: str
     ehlo_name: str
     extensions: Extensions = field(default_factory=Extensions)
-
-
-class Refused(Exception):  # noqa: N818 - not an error of ours: the server said no
-    """A reply that ends the mail's way: it was refused, or the reply makes no sense."""
-
-    def __init__(self, stage: Stage, reply: Reply, cause: Meaning) -> None:
-        super().__init__(stage, reply)
-        self.stage = stage
-        self.reply = reply
-        self.cause = cause
-
-    @property
-    def ends_session(self) -> bool:
-        """Whether nothing more can be said: the server is leaving, or can't be understood."""
-        return self.reply.code == CLOSING or self.cause in (Meaning.NONSENSE, Meaning.DOUBT)
-
-
-def check(stage: Stage, reply: Reply) -> None:
-    """Go on if the reply says so.
-
-    Raises:
-        Refused: it does not.
-    """
-    cause = meaning(stage, reply.code)
-    if cause is not Meaning.GO_ON:
-        raise Refused(stage, reply, cause)
+    is_lmtp: bool = False
+    tls_policy: TlsPolicy = TlsPolicy.OFF
+    is_encrypted: bool = False
+    is_verified: bool = False
+    channel_binding: bytes | None = field(default=None, repr=False)
+    authentication: Authentication | None = None
+    warnings: list[str] = field(default_factory=list[str])
 
 
 def open_session(session: Session) -> Script:
-    """Hear the greeting and introduce ourselves.
+    """Hear the greeting, introduce ourselves, start TLS, authenticate: as the policy has it.
 
     Raises:
         Refused: the server does not want us.
+        Insecure: the session is not as safe as was asked for.
     """
     check(Stage.GREETING, (yield GREETING))
-    reply = yield ehlo(session.ehlo_name)
-    if reply.code in EHLO_UNKNOWN:
-        # RFC 5321 §3.2: an old server. Once: a server that knows neither is not asked again.
-        check(Stage.EHLO, (yield helo(session.ehlo_name)))
-        session.extensions = Extensions()
+    yield from _introduce(session)
+    if session.tls_policy is not TlsPolicy.OFF and not session.is_encrypted:
+        yield from _start_tls(session)
+    if session.authentication is not None:
+        yield from session.authentication.script(
+            session.server,
+            session.extensions,
+            is_safe=session.is_verified,
+            binding=session.channel_binding,
+        )
+
+
+def _introduce(session: Session) -> Script:
+    if session.is_lmtp:
+        reply = yield lhlo(session.ehlo_name)
     else:
-        check(Stage.EHLO, reply)
-        session.extensions = Extensions.from_reply(reply)
+        reply = yield ehlo(session.ehlo_name)
+        if reply.code in EHLO_UNKNOWN:
+            yield from _introduce_to_old_server(session, reply)
+            return
+    check(Stage.EHLO, reply)
+    session.extensions = Extensions.from_reply(reply)
+
+
+def _introduce_to_old_server(session: Session, reply: Reply) -> Script:
+    """Say HELO (RFC 5321 §3.2). Once: a server that knows neither is not asked again."""
+    if session.tls_policy is TlsPolicy.REQUIRED and not session.is_encrypted:
+        raise Insecure(Stage.EHLO, f"{session.server} knows no EHLO, so no TLS: {reply}")
+    if session.authentication is not None:
+        raise Insecure(Stage.EHLO, f"{session.server} knows no EHLO, so no AUTH: {reply}")
+    check(Stage.EHLO, (yield helo(session.ehlo_name)))
+    session.extensions = Extensions()
+
+
+def _start_tls(session: Session) -> Script:
+    required = session.tls_policy is TlsPolicy.REQUIRED
+    if "STARTTLS" not in session.extensions:
+        if required:
+            raise Insecure(Stage.STARTTLS, f"{session.server} offers no STARTTLS")
+        return
+    reply = yield STARTTLS
+    if reply.code == 220:  # RFC 3207 §4
+        yield Handshake()
+        # RFC 3207 §4.2: what was learned before TLS may come from somebody else.
+        session.extensions = Extensions()
+        yield from _introduce(session)
+        return
+    if reply.code == CLOSING:
+        raise Refused(Stage.STARTTLS, reply, Meaning.TRANSIENT)
+    if required:
+        raise Insecure(Stage.STARTTLS, f"{session.server} did not start TLS: {reply}")
+    if not (reply.is_transient or reply.is_permanent):
+        raise Refused(Stage.STARTTLS, reply, Meaning.NONSENSE)
+    session.warnings.append(f"sent without TLS: the server offered it, then said {reply}")
 
 
 def close_session() -> Script:

@@ -4,11 +4,11 @@ A script is a generator. It yields a `Command` and is sent the `Reply` to it; th
 written first unless it went out with a `Group` before. The other steps are below.
 """
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from .command import Command
+from .command import END_OF_DATA, Command
 from .content import Rendition
 from .reply import Reply
 from .verdict import Verdict
@@ -23,9 +23,19 @@ class Group:
 
 @dataclass(slots=True)
 class Transfer:
-    """Send the mail data and the final dot; answered by the reply to the dot."""
+    """Send the mail data; answered by the first reply to it.
+
+    Attributes:
+        rendition: the mail.
+        chunk: the BDAT command that announces it (RFC 3030), or None: then it goes out with
+            transparency and a final dot.
+        owed: a command for each reply that the server owes to the mail: in LMTP, one for each
+            recipient (RFC 2033 §4.2).
+    """
 
     rendition: Rendition
+    chunk: Command | None = None
+    owed: tuple[Command, ...] = (END_OF_DATA,)
 
 
 @dataclass(slots=True)
@@ -36,9 +46,22 @@ class Decide:
 
 
 @dataclass(slots=True)
+class Handshake:
+    """Start TLS now; the script goes on when it is up."""
+
+
+@dataclass(slots=True)
+class Call:
+    """Call a function of the program's, which may block; then `result` has what it returned."""
+
+    function: Callable[[], str]
+    result: str | None = field(default=None, repr=False)
+
+
+@dataclass(slots=True)
 class HangUp:
     """Drop the connection: the server waits for mail data that it must not get."""
 
 
-Step: TypeAlias = Command | Group | Transfer | Decide | HangUp
+Step: TypeAlias = Command | Group | Transfer | Decide | Handshake | Call | HangUp
 Script: TypeAlias = Generator[Step, Reply, None]

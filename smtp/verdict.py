@@ -42,11 +42,17 @@ class RecipientResult:
         address: the recipient, as it was given.
         accepted: whether the server took responsibility for the mail to this recipient.
         reply: the reply that decided, or None where none came.
+        maybe_accepted: whether the mail may have reached this recipient, and no trustworthy
+            verdict came back (RFC 1047).
+        retryable: whether trying this recipient again later is sensible, and cannot make a
+            duplicate.
     """
 
     address: str
     accepted: bool
     reply: Reply | None = None
+    maybe_accepted: bool = False
+    retryable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,100 @@
+"""How to do TLS with one server: the context, and the name that its certificate must have."""
+
+import functools
+import hashlib
+import ssl
+from dataclasses import dataclass
+
+from ..smtp.session import TlsPolicy
+
+TLS_CHOICES = ("auto", "starttls", "implicit", "off")
+_IMPLICIT_PORT = 465  # RFC 8314 §3.3
+_SUBMISSION_PORT = 587  # RFC 6409
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How to do TLS.
+
+    Attributes:
+        policy: what to do about a connection that begins without it.
+        is_implicit: whether the connection begins with TLS.
+        context: the context.
+        server_hostname: the reference name: the host as it was configured (RFC 9525), never one
+            that a look-up gave.
+    """
+
+    policy: TlsPolicy
+    is_implicit: bool
+    context: ssl.SSLContext
+    server_hostname: str
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether a connection that comes about has been verified, name included."""
+        return self.context.verify_mode is ssl.CERT_REQUIRED and self.context.check_hostname
+
+
+def choose_tls(
+    choice: str,
+    context: ssl.SSLContext | None,
+    *,
+    host: str,
+    port: int,
+    has_credentials: bool,
+    may_do_without: bool,
+) -> Tls | None:
+    """Decide about TLS, or None for a connection without.
+
+    Args:
+        choice: one of `TLS_CHOICES`.
+        context: the caller's own, or None for the default.
+        host: the server's name or address, as configured.
+        port: its port.
+        has_credentials: whether there are credentials to protect.
+        may_do_without: whether they may be sent without TLS.
+    """
+    implicit = choice == "implicit" or (choice == "auto" and port == _IMPLICIT_PORT)
+    required = (
+        implicit
+        or choice == "starttls"
+        or port == _SUBMISSION_PORT
+        or (has_credentials and not may_do_without)
+    )
+    if choice == "off":
+        return None
+    if context is None:
+        context = _verifying_context() if required else _opportunistic_context()
+    return Tls(
+        policy=TlsPolicy.REQUIRED if required else TlsPolicy.OPPORTUNISTIC,
+        is_implicit=implicit,
+        context=context,
+        server_hostname=_a_label(host),
+    )
+
+
+@functools.cache
+def _verifying_context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+@functools.cache
+def _opportunistic_context() -> ssl.SSLContext:
+    """Make a context for RFC 7435: encryption without verification rather than clear text."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _a_label(host: str) -> str:
+    return host if host.isascii() else host.encode("idna").decode("ascii")
+
+
+def channel_binding(tls_object: ssl.SSLObject | None) -> bytes | None:
+    """Return the tls-server-end-point binding (RFC 5929 §4): a hash of the certificate."""
+    certificate = None if tls_object is None else tls_object.getpeercert(binary_form=True)
+    return None if certificate is None else hashlib.sha256(certificate).digest()

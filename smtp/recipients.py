@@ -1,0 +1,81 @@
+"""What has become of each recipient so far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .classification import Meaning, meaning
+from .command import Command
+from .reply import Reply
+from .stage import Stage
+from .verdict import RecipientResult
+
+
+@dataclass(slots=True)
+class Recipient:
+    """One forward-path on its way.
+
+    Attributes:
+        path: the forward-path.
+        command: RCPT, as it goes to this server.
+        answer: the reply to RCPT, once it came.
+        final: the reply that decided: a refusal, or the verdict on the mail.
+    """
+
+    path: str
+    command: Command | None = None
+    answer: Reply | None = None
+    final: Reply | None = None
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the server said yes to RCPT, and nothing final yet."""
+        return self.final is None and self.answer is not None and self.answer.is_positive
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the server took responsibility for the mail to this recipient."""
+        return self.final is not None and self.final.is_positive
+
+    def hear(self, answer: Reply) -> None:
+        """Take the reply to RCPT."""
+        self.answer = answer
+        if not answer.is_positive:
+            self.final = answer
+
+    def result(self, *, retryable: bool, maybe_accepted: bool) -> RecipientResult:
+        """Tell what became of this recipient.
+
+        Args:
+            retryable: whether an attempt that ended without a word may be repeated.
+            maybe_accepted: whether the mail data went out without a verdict.
+        """
+        final = self.final
+        if final is None:
+            doubt = maybe_accepted and self.is_taken
+            return RecipientResult(
+                address=self.path,
+                accepted=False,
+                maybe_accepted=doubt,
+                retryable=retryable and not doubt,
+            )
+        if final.is_positive:
+            # The answer to RCPT speaks of this recipient ("251 will forward"), if there is one.
+            return RecipientResult(address=self.path, accepted=True, reply=self.answer or final)
+        stage = Stage.RCPT if final is self.answer else Stage.DOT
+        return RecipientResult(
+            address=self.path,
+            accepted=False,
+            reply=final,
+            retryable=meaning(stage, final.code) is Meaning.TRANSIENT,
+        )
+
+
+def decisive_refusal(recipients: Sequence[Recipient]) -> Reply | None:
+    """Return the refusal that stands for all, if nobody was taken: one that may change later."""
+    refusals: list[Reply] = []
+    for recipient in recipients:
+        if recipient.final is None or recipient.final.is_positive:
+            return None
+        refusals.append(recipient.final)
+    passing = (r for r in refusals if meaning(Stage.RCPT, r.code) is Meaning.TRANSIENT)
+    return next(passing, refusals[-1])

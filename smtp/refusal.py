@@ -1,0 +1,51 @@
+"""What ends a mail's way: raised in a script, and made a verdict by `Delivery`."""
+
+from .classification import CLOSING, Meaning, meaning
+from .reply import Reply
+from .stage import Stage
+
+
+class Refused(Exception):  # noqa: N818 - not an error of ours: the server said no
+    """A reply that ends the mail's way: it was refused, or the reply makes no sense."""
+
+    def __init__(self, stage: Stage, reply: Reply, cause: Meaning) -> None:
+        super().__init__(stage, reply)
+        self.stage = stage
+        self.reply = reply
+        self.cause = cause
+
+    @property
+    def ends_session(self) -> bool:
+        """Whether nothing more can be said: the server is leaving, or can't be understood."""
+        return self.reply.code == CLOSING or self.cause in (Meaning.NONSENSE, Meaning.DOUBT)
+
+
+class Unsendable(Exception):  # noqa: N818 - says something of the mail, not of our code
+    """The mail cannot go to this server as it is. Nothing of it was sent."""
+
+
+class Insecure(Exception):  # noqa: N818 - says something of the session, not of our code
+    """The session is not as safe as was asked for. Nothing of the mail was sent."""
+
+    def __init__(self, stage: Stage, detail: str) -> None:
+        super().__init__(detail)
+        self.stage = stage
+
+
+class Garbled(Exception):  # noqa: N818 - the server's fault
+    """The server broke a rule of the protocol in the text of a reply, or went on for ever."""
+
+    def __init__(self, stage: Stage, detail: str) -> None:
+        super().__init__(detail)
+        self.stage = stage
+
+
+def check(stage: Stage, reply: Reply) -> None:
+    """Go on if the reply says so.
+
+    Raises:
+        Refused: it does not.
+    """
+    cause = meaning(stage, reply.code)
+    if cause is not Meaning.GO_ON:
+        raise Refused(stage, reply, cause)
