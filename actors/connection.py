@@ -94,6 +94,7 @@ class Connection(asyncio.Protocol):
         self._transport: Any = None  # asyncio.Transport; uvloop's is none by its class
         self._connecting: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None  # what takes its time
+        self._is_upgrading = False
         self._pieces: Iterator[bytes] | None = None
         self._reading = False  # whether a piece of the source is being read
         self._held = b""  # the last piece so far, not yet written
@@ -270,6 +271,13 @@ class Connection(asyncio.Protocol):
             # Not at once: whoever asked may still be at work with this connection.
             self._loop.call_soon(self._finish)
             return
+        if self._is_upgrading:
+            # In a handshake the transport is not ours, and tells us nothing.
+            transport.abort()
+            if self._task is not None:
+                self._task.cancel()
+            self._loop.call_soon(self._finish)
+            return
         if reset:
             with contextlib.suppress(OSError, AttributeError):
                 transport.get_extra_info("socket").setsockopt(
@@ -309,6 +317,7 @@ class Connection(asyncio.Protocol):
         """Start TLS on the connection that stands (RFC 3207)."""
         tls = self._tls
         assert tls is not None
+        self._is_upgrading = True
         try:
             transport = await self._loop.start_tls(
                 self._transport, self, tls.context, server_hostname=tls.server_hostname
@@ -323,6 +332,7 @@ class Connection(asyncio.Protocol):
             self._break(error)
         else:
             self._transport = transport
+            self._is_upgrading = False
             try:
                 self._perform(
                     self._dialog.tls_started(

@@ -26,13 +26,15 @@ MECHANISMS = (*_PASSWORD_MECHANISMS, *_TOKEN_MECHANISMS, "EXTERNAL")
 class Masking:
     """Masks what must not be shown, in texts of the server's. A token becomes known only later."""
 
-    def __init__(self, secret: str | None, user: str | None) -> None:
+    def __init__(self, secret: Secret | None, user: str | None) -> None:
         self._user = user
-        self._scrubber = Scrubber(leaks_of(secret, user=user)) if secret else Scrubber(())
+        self._scrubber = Scrubber()
+        if secret is not None:
+            self.learn(secret)
 
-    def learn(self, secret: str) -> None:
+    def learn(self, secret: Secret) -> None:
         """Mask this one from now on."""
-        self._scrubber = Scrubber(leaks_of(secret, user=self._user))
+        self._scrubber = Scrubber(leaks_of(secret.reveal(), user=self._user))
 
     def __call__(self, text: str) -> str:
         """Return the text with the secrets masked."""
@@ -41,7 +43,7 @@ class Masking:
 
 def authentication(
     username: str | None,
-    password: str | None,
+    password: Secret | None,
     token: Token | None,
     allowed: Sequence[str] | None,
     *,
@@ -69,12 +71,12 @@ def authentication(
     if password is not None and token is not None:
         raise ValueError("give a password or a token, not both")
     user = username or ""
-    masking = Masking(password if password is not None else _fixed(token), username)
+    masking = Masking(password or _fixed(token), username)
     makers: dict[str, MakeMechanism] = {}
     if password is not None:
         if not user:
             raise ValueError("username: missing; a password needs one")
-        makers = _with_password(user, Secret(password))
+        makers = _with_password(user, password)
     elif token is not None:
         if not user:
             raise ValueError("username: missing; a token needs one")
@@ -134,8 +136,8 @@ def _with_token(user: str, host: str, port: int) -> dict[str, MakeMechanism]:
     }
 
 
-def _fixed(token: Token | None) -> str | None:
-    return token if isinstance(token, str) else None
+def _fixed(token: Token | None) -> Secret | None:
+    return Secret(token) if isinstance(token, str) else None
 
 
 def _getter(token: Token, masking: Masking) -> Callable[[], str]:
@@ -146,7 +148,7 @@ def _getter(token: Token, masking: Masking) -> Callable[[], str]:
         fresh = token()
         if not isinstance(fresh, str) or not fresh:
             raise TypeError("the token callable returned no token")
-        masking.learn(fresh)
+        masking.learn(Secret(fresh))
         return fresh
 
     return get

@@ -1,41 +1,155 @@
-"""Checks of what a caller asks for: a clear error at once, before anything is sent."""
+"""The options of a connection: checked at once, with a clear error, before anything is sent."""
 
 import ipaddress
 import math
-from typing import cast
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 
 from ..smtp.address import check_ehlo_name
+from .connect import SourceAddress
+from .credentials import Masking, Token, authentication
+from ..smtp.authentication import Authentication
+from ..smtp.secret import Secret
+from .relay_url import parse_relay_url
+from .tls import TLS_CHOICES, Tls, choose_tls
 
 
-def check_options(
-    server: object,
-    port: object,
-    alias: object,
-    timeout: object,
-    deadline: object,
-    local_hostname: object,
-    source_address: object,
-) -> None:
-    """Check the options of an `SmtpActor`.
+@dataclass(slots=True, kw_only=True)
+class Options:
+    """What an actor needs to know to reach a server and talk to it.
+
+    Attributes:
+        name: the server as people know it, for messages.
+        server: its name or address.
+        port: its port.
+        unix_path: the path of a unix socket instead, or None.
+        is_lmtp: whether it speaks LMTP.
+        alias: the sender of the signals.
+        timeout: seconds for each step.
+        deadline: seconds for the whole send.
+        debug: whether the outcome has a transcript.
+        tls: how to do TLS, or None for never.
+        authentication: how to authenticate, or None.
+        masking: masks secrets in texts of the server's, or None if there are none.
+        local_hostname: the name for EHLO, or None.
+        source_address: where to connect from, or None.
+    """
+
+    name: str
+    server: str
+    port: int
+    unix_path: str | None
+    is_lmtp: bool
+    alias: str
+    timeout: float
+    deadline: float
+    debug: bool
+    tls: Tls | None
+    authentication: Authentication | None
+    masking: Masking | None
+    local_hostname: str | None
+    source_address: SourceAddress | None
+
+
+def make_options(
+    given: Mapping[str, Any],
+    *,
+    tls_context: ssl.SSLContext | None,
+    token: Token | None,
+    allow_plaintext_auth: bool,
+) -> Options:
+    """Check what a caller asks for.
+
+    Args:
+        given: the options that may come from a relay URL as well, all of them.
+        tls_context: the caller's own.
+        token: an access token, or what gives one.
+        allow_plaintext_auth: whether secrets may be sent without verified TLS.
 
     Raises:
         ValueError: one is invalid.
         TypeError: one has the wrong type.
     """
+    server, port, unix_path = given["server"], given["port"], given.get("unix_path")
     check_server(server)
     _check_port("port", port, least=1)
-    if not isinstance(alias, str):
-        raise TypeError(f"alias: needs a str, not {type(alias).__name__}")
-    if not alias:
-        raise ValueError("alias: empty; it is the sender of the signals")
-    check_seconds("timeout", timeout)
-    check_seconds("deadline", deadline)
-    if local_hostname is not None:
-        if not isinstance(local_hostname, str):
-            raise TypeError(f"local_hostname: needs a str, not {type(local_hostname).__name__}")
-        check_ehlo_name(local_hostname)
-    if source_address is not None:
-        _check_source_address(source_address)
+    _check_alias(given["alias"])
+    check_seconds("timeout", given["timeout"])
+    check_seconds("deadline", given["deadline"])
+    _check_local_hostname(given["local_hostname"])
+    if given["source_address"] is not None:
+        _check_source_address(given["source_address"])
+    if given["tls"] not in TLS_CHOICES:
+        raise ValueError(f"tls: needs one of {', '.join(TLS_CHOICES)}, not {given['tls']!r}")
+    if allow_plaintext_auth and unix_path is None and not is_loopback(server):
+        raise ValueError(f"allow_plaintext_auth: is for this machine only, not for {server}")
+    made = authentication(
+        given["username"],
+        given["password"],
+        token,
+        given["auth"],
+        host=server,
+        port=port,
+        allow_unsafe=allow_plaintext_auth,
+    )
+    tls = None
+    if unix_path is None:
+        tls = choose_tls(
+            given["tls"],
+            tls_context,
+            host=server,
+            port=port,
+            has_credentials=made is not None,
+            may_do_without=allow_plaintext_auth,
+        )
+    return Options(
+        name=unix_path or f"{server}:{port}",
+        server=server,
+        port=port,
+        unix_path=unix_path,
+        is_lmtp=given.get("is_lmtp", False),
+        alias=given["alias"],
+        timeout=float(given["timeout"]),
+        deadline=float(given["deadline"]),
+        debug=bool(given["debug"]),
+        tls=tls,
+        authentication=None if made is None else made[0],
+        masking=None if made is None else made[1],
+        local_hostname=given["local_hostname"],
+        source_address=given["source_address"],
+    )
+
+
+def merge_url(url: Secret, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Put what a relay URL says in the place of the options that were given.
+
+    Raises:
+        ValueError: the URL is invalid.
+    """
+    relay = parse_relay_url(url.reveal())
+    merged = {**given, **relay.options}
+    merged["server"], merged["port"] = relay.host or "localhost", relay.port or 24
+    merged["unix_path"] = relay.path
+    merged["is_lmtp"] = relay.scheme.startswith("lmtp")
+    if relay.scheme == "smtps":
+        merged["tls"] = "implicit"
+    if relay.username is not None:
+        merged["username"] = relay.username
+    if relay.password is not None:
+        merged["password"] = Secret(relay.password)
+    return merged
+
+
+def is_loopback(server: str) -> bool:
+    """Whether the server is on this machine, by its name or address alone."""
+    if server.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(server).is_loopback
+    except ValueError:
+        return False
 
 
 def check_server(server: object) -> None:
@@ -54,6 +168,21 @@ def check_seconds(name: str, value: object) -> None:
         raise TypeError(f"{name}: needs seconds, not {type(value).__name__}")
     if not (value > 0 and math.isfinite(value)):
         raise ValueError(f"{name}: needs to be more than 0 seconds, not {value}")
+
+
+def _check_alias(alias: object) -> None:
+    if not isinstance(alias, str):
+        raise TypeError(f"alias: needs a str, not {type(alias).__name__}")
+    if not alias:
+        raise ValueError("alias: empty; it is the sender of the signals")
+
+
+def _check_local_hostname(name: object) -> None:
+    if name is None:
+        return
+    if not isinstance(name, str):
+        raise TypeError(f"local_hostname: needs a str, not {type(name).__name__}")
+    check_ehlo_name(name)
 
 
 def _check_port(name: str, port: object, least: int) -> None:

@@ -4,6 +4,8 @@ import asyncio
 import functools
 import logging
 import socket
+import ssl
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -14,16 +16,18 @@ from ..smtp.address import check_ehlo_name
 from ..smtp.content import Content, StreamedContent
 from ..smtp.delivery import Delivery
 from ..smtp.dialog import Dialog, Trace
-from ..smtp.session import Session
+from ..smtp.secret import Secret
+from ..smtp.session import Session, TlsPolicy
 from ..smtp.stage import Stage
 from ..smtp.verdict import Failed, FailureKind, Verdict
 from .asyncio_actor import Answer, AsyncioActor
 from .connect import SourceAddress
 from .connection import Connection
 from .connection_limit import connection_limit
+from .credentials import Token
 from .event_loop import event_loop
 from .mail_source import FileSource, SourceError
-from .options import check_options
+from .options import make_options, merge_url
 
 _logger = logging.getLogger("pykka_smtp.session")
 
@@ -46,10 +50,18 @@ class SmtpActor(AsyncioActor):
         server: str = "localhost",
         port: int = 25,
         *,
+        url: str | None = None,
         alias: str = "smtp_client",
         timeout: float = 30.0,
         deadline: float = 300.0,
         debug: bool = False,
+        tls: str = "auto",
+        tls_context: ssl.SSLContext | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        token: Token | None = None,
+        auth: Sequence[str] | None = None,
+        allow_plaintext_auth: bool = False,
         local_hostname: str | None = None,
         source_address: SourceAddress | None = None,
     ) -> None:
@@ -58,12 +70,26 @@ class SmtpActor(AsyncioActor):
         Args:
             server: the server's name or address.
             port: its port, 1 to 65535.
+            url: a relay URL instead of server, port, tls and credentials, such as
+                ``"smtp://user:password@mail.example.org:587"``.
             alias: the sender of the signals.
             timeout: how long each step may take, in seconds: from a command to its complete
                 reply, or without the server taking any more of the mail.
             deadline: how long the whole send may take, in seconds, from the moment in which it
                 has a connection to open.
             debug: put all lines of the session into the outcome, as its transcript.
+            tls: ``"auto"``: from the start on port 465; required and verified on port 587 and
+                wherever there are credentials; elsewhere encrypted if the server offers it.
+                ``"starttls"`` and ``"implicit"``: required and verified. ``"off"``: never.
+            tls_context: the context to use; it then decides about verification. Default: TLS 1.2
+                or newer, with the system's certificate authorities.
+            username: the user to authenticate as.
+            password: the password.
+            token: an OAuth 2 access token instead, or a function that returns one. It is called
+                in a thread where it may block, and once more if the server refuses the token.
+            auth: the names of the SASL mechanisms that may be used. Default: all, strongest first.
+            allow_plaintext_auth: send the password without verified TLS to a server on this
+                machine. Refused for any other.
             local_hostname: the name or address literal that EHLO gives of this machine.
                 Default: its host name if that is complete, else its address.
             source_address: local address and port (0 for any) to connect from.
@@ -73,15 +99,30 @@ class SmtpActor(AsyncioActor):
             TypeError: an option has the wrong type.
         """
         super().__init__()
-        check_options(server, port, alias, timeout, deadline, local_hostname, source_address)
-        self._server = server
-        self._port = port
-        self._alias = alias
-        self._timeout = float(timeout)
-        self._deadline = float(deadline)
-        self._debug = debug
-        self._local_hostname = local_hostname
-        self._source_address = source_address
+        # From here on the password can't be seen in a traceback that shows local variables.
+        secret = None if password is None else Secret(password)
+        hidden_url = None if url is None else Secret(url)
+        del password, url
+        given = {
+            "server": server,
+            "port": port,
+            "alias": alias,
+            "timeout": timeout,
+            "deadline": deadline,
+            "debug": debug,
+            "tls": tls,
+            "username": username,
+            "password": secret,
+            "auth": auth,
+            "local_hostname": local_hostname,
+            "source_address": source_address,
+        }
+        self._options = make_options(
+            given if hidden_url is None else merge_url(hidden_url, given),
+            tls_context=tls_context,
+            token=token,
+            allow_plaintext_auth=allow_plaintext_auth,
+        )
         self._mail: SendMail | None = None
         self._answer: Answer | None = None
         self._outcome: Outcome | None = None
@@ -93,7 +134,7 @@ class SmtpActor(AsyncioActor):
 
     def __repr__(self) -> str:
         state = "idle" if self._mail is None else "done" if self._outcome else "sending"
-        return f"<SmtpActor {self._alias!r} {self._server}:{self._port} {state}>"
+        return f"<SmtpActor {self._options.alias!r} {self._options.name} {state}>"
 
     def on_receive(self, message: Any) -> Any:
         """Take the mail. A second one is refused, with an outcome of its own."""
@@ -167,7 +208,7 @@ class SmtpActor(AsyncioActor):
         source = FileSource(mail.source)
         try:
             opening = event_loop().files.run(source.open)
-            facts = await asyncio.wait_for(opening, self._deadline)
+            facts = await asyncio.wait_for(opening, self._options.deadline)
         except SourceError as error:
             self._end_without_connection(FailureKind.LOCAL, str(error))
         except TimeoutError:
@@ -184,33 +225,41 @@ class SmtpActor(AsyncioActor):
                 self._connect(mail, StreamedContent(facts), source)
 
     def _connect(self, mail: SendMail, content: Content, source: FileSource | None) -> None:
+        options = self._options
         session = Session(
-            server=f"{self._server}:{self._port}",
-            ehlo_name=self._local_hostname or _complete_host_name() or "",
+            server=options.name,
+            ehlo_name=options.local_hostname or _complete_host_name() or "",
+            is_lmtp=options.is_lmtp,
+            tls_policy=TlsPolicy.OFF if options.tls is None else options.tls.policy,
+            authentication=options.authentication,
         )
         self._session = session
         self._connection = Connection(
             self,
-            Dialog(Delivery(session, mail.envelope, content), self._trace(mail)),
-            host=self._server,
-            port=self._port,
-            timeout=self._timeout,
-            deadline=self._deadline,
+            Dialog(
+                Delivery(session, mail.envelope, content), self._trace(mail), options.masking
+            ),
+            host=options.server,
+            port=options.port,
+            timeout=options.timeout,
+            deadline=options.deadline,
+            tls=options.tls,
+            unix_path=options.unix_path,
             source=source,
         )
-        self._connection.open(self._source_address)
+        self._connection.open(options.source_address)
 
     def _trace(self, mail: SendMail) -> Trace | None:
         """Return who is to hear the lines of the session, if anybody is."""
         log = _logger.isEnabledFor(logging.DEBUG)
-        if not (self._debug or log):
+        if not (self._options.debug or log):
             return None
 
         def trace(who: str, line: str) -> None:
-            if self._debug:
+            if self._options.debug:
                 self._transcript.append(f"{who}: {line}")
             if log:
-                _logger.debug("%s %s %s: %s", self._alias, mail.id, who, line)
+                _logger.debug("%s %s %s: %s", self._options.alias, mail.id, who, line)
 
         return trace
 
@@ -249,7 +298,7 @@ class SmtpActor(AsyncioActor):
         return outcome_of(
             verdict,
             mail=mail,
-            alias=self._alias,
+            alias=self._options.alias,
             recipients_in_order=mail.all_recipients,
             peer=peer,
             elapsed=0.0 if began is None else event_loop().loop.time() - began,

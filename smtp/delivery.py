@@ -1,5 +1,6 @@
 """The delivery of one mail: the script of a session, and the verdict it comes to."""
 
+from collections import deque
 from collections.abc import Sequence
 
 from .classification import CLOSING, Meaning, meaning
@@ -14,6 +15,13 @@ from .session import Session, close_session, open_session
 from .stage import Stage
 from .step import Decide, Group, HangUp, Script, Transfer
 from .verdict import Accepted, Failed, FailureKind, Verdict
+
+MAX_REPLIES = 1_048_576
+"""Characters in all replies of a session, and `MAX_REPLIES_EACH` more for each recipient."""
+MAX_REPLIES_EACH = 512
+"""The length of a reply line in RFC 5321 §4.5.3.1.5."""
+MAX_DETAIL = 500
+"""Characters of a verdict's detail: a server's reply may have more than a line can show."""
 
 # What a later attempt could change. The others need a change to the mail, or to the options.
 _PASSING = frozenset(
@@ -40,7 +48,17 @@ class Delivery:
         self._content = content
         self._recipients = [Recipient(path) for path in envelope.forward_paths]
         self._decisive: Reply | None = None  # the reply to the mail data
-        self._owed_group: Sequence[Command] = ()
+        self._owed_group: deque[Command] = deque()  # of a group: not answered yet
+
+    @property
+    def max_replies(self) -> int:
+        """Characters that all replies of this session may have together, up to the dot."""
+        return MAX_REPLIES + MAX_REPLIES_EACH * len(self._recipients)
+
+    def warn(self, warning: str) -> None:
+        """Note what is odd but does not matter; once is enough."""
+        if warning not in self.session.warnings:
+            self.session.warnings.append(warning)
 
     def script(self) -> Script:
         """Converse from the greeting to QUIT, and decide on the way."""
@@ -98,7 +116,7 @@ class Delivery:
         if extensions.pipelining:
             group = (first, *commands) if chunked else (first, *commands, DATA)
             yield Group(group)
-            self._owed_group = group
+            self._owed_group.extend(group)
         self._check_next(Stage.MAIL, (yield first))
         for recipient, command in zip(batch, commands, strict=True):
             self._hear_rcpt(recipient, (yield command))
@@ -125,6 +143,11 @@ class Delivery:
                 check(Stage.DOT, decisive_refusal(taken) or reply)
             return
         check(Stage.DOT, reply)
+        if reply.contradicts_itself:
+            self.warn(
+                f"{self.session.server} took the mail with a reply whose text says otherwise"
+                f" (the code counts, RFC 2034 §4): {_one_line(str(reply))}"
+            )
         self._decisive = reply
         for recipient in taken:
             recipient.final = reply
@@ -137,29 +160,30 @@ class Delivery:
             self._decisive = reply
 
     def _check_next(self, stage: Stage, reply: Reply) -> None:
-        self._owed_group = self._owed_group[1:]
+        if self._owed_group:
+            self._owed_group.popleft()
         check(stage, reply)
 
     def _hear_rcpt(self, recipient: Recipient, reply: Reply) -> None:
-        self._owed_group = self._owed_group[1:]
+        if self._owed_group:
+            self._owed_group.popleft()
         if reply.code == CLOSING or meaning(Stage.RCPT, reply.code) is Meaning.NONSENSE:
             check(Stage.RCPT, reply)
         recipient.hear(reply)
 
     def _settle(self) -> Script:
         """Take the replies still owed to a group after the mail was refused (RFC 2920 §3.1)."""
-        for command in self._owed_group:
+        while self._owed_group:
+            command = self._owed_group.popleft()
             reply = yield command
             if reply.code == CLOSING:
-                return
+                yield HangUp()  # and never come back
             if command is DATA and reply.is_intermediate:
                 # The server wants mail data for nobody. RFC 2920 would end it with a lone dot, to
                 # go on with the session. But a server that is broken in this way may take the
                 # lone dot for a mail, an empty one, and we have said that it took none. This
                 # session has nothing more to do, and without the dot nothing can be taken.
                 yield HangUp()
-                return
-        self._owed_group = ()
 
     # Verdicts.
 
@@ -202,9 +226,9 @@ class Delivery:
         server, paths = self.session.server, self._envelope.forward_paths
         if kind is FailureKind.PROTOCOL:
             return f"{server} broke the protocol at {stage}: it answered {reply}"
-        if stage is Stage.RCPT and len(paths) > 1 and reply.code != CLOSING:
-            return f"{server} refused all {len(paths)} recipients, one with: {reply}"
-        if stage is Stage.RCPT:
+        if stage is Stage.RCPT and reply.code != CLOSING:
+            if len(paths) > 1:
+                return f"{server} refused all {len(paths)} recipients, one with: {reply}"
             return f"{server} refused the recipient {next(iter(paths))}: {reply}"
         if stage is Stage.GREETING:
             return f"{server} takes no mail: {reply}"
@@ -237,7 +261,7 @@ class Delivery:
         return self._failed(
             kind,
             stage,
-            f"{detail}; the mail may have been accepted" if maybe_accepted else detail,
+            detail,
             # Another attempt at a mail that may be there already can make a duplicate.
             retryable=(kind in _PASSING if retryable is None else retryable) and not maybe_accepted,
             maybe_accepted=maybe_accepted,
@@ -261,6 +285,7 @@ class Delivery:
             recipient.result(retryable=retryable, maybe_accepted=maybe_accepted)
             for recipient in self._recipients
         )
+        detail = _one_line(detail)
         if self._decisive is not None:
             # Some have the mail already: for them, what came later is at most a warning.
             warnings = (*self.session.warnings, detail)
@@ -268,7 +293,7 @@ class Delivery:
         return Failed(
             kind=kind,
             stage=stage,
-            detail=detail,
+            detail=f"{detail}; the mail may have been accepted" if maybe_accepted else detail,
             retryable=retryable,
             maybe_accepted=maybe_accepted,
             reply=reply,
@@ -277,3 +302,10 @@ class Delivery:
             recipients=recipients,
             warnings=tuple(self.session.warnings),
         )
+
+
+def _one_line(text: str) -> str:
+    """Fit a text of any origin into one line that people can read."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return text if len(text) <= MAX_DETAIL else f"{text[: MAX_DETAIL - 3]}..."

@@ -84,18 +84,25 @@ class Dialog:
         verdict: what became of the mail, once it is decided.
     """
 
-    def __init__(self, delivery: Delivery, trace: Trace | None = None) -> None:
+    def __init__(
+        self,
+        delivery: Delivery,
+        trace: Trace | None = None,
+        scrub: Callable[[str], str] | None = None,
+    ) -> None:
         """Prepare a session that delivers one mail.
 
         Args:
             delivery: the mail, and what is known of the session.
             trace: called with ``"C"`` or ``"S"`` and a line for each line that the client or the
                 server says; secrets are masked. Its errors are its own affair.
+            scrub: masks secrets in a text of the server's, which may repeat what it was sent.
         """
         self.steps = 0
         self.verdict: Verdict | None = None
         self._delivery = delivery
         self._trace = None if trace is None else _guarded(trace)
+        self._scrub = scrub
         self._script: Script = delivery.script()
         self._parser = ReplyParser()
         self._heard = 0  # characters of replies
