@@ -139,8 +139,7 @@ class Delivery:
                 # go on with the session. But a server that is broken in this way may take the
                 # lone dot for a mail, an empty one, and we have said that it took none. This
                 # session has nothing more to do, and without the dot nothing can be taken.
-                yield HangUp()
-                return
+                yield HangUp()  # and never come back
         yield from close_session()
 
     def _mail(self, rendition: Rendition) -> Command:

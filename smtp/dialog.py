@@ -313,7 +313,7 @@ class Dialog:
             case Decide():
                 self._decide(step.verdict, actions)
                 self._take_step(next(self._script), actions)
-            case HangUp():
+            case HangUp():  # pragma: no branch - there are no other steps
                 self._end(actions, reset=True)
 
     def _write(self, commands: tuple[Command, ...], actions: list[Action]) -> None:
