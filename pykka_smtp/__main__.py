@@ -1,0 +1,115 @@
+"""The command line: ``python -m pykka_smtp``, or ``pykka-smtp``."""
+
+import argparse
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from . import __version__
+
+# Exit statuses as BSD's sysexits.h has them: mail programs have spoken these for decades.
+EX_OK = 0
+EX_USAGE = 64
+EX_UNAVAILABLE = 69
+EX_SOFTWARE = 70
+EX_OSERR = 71
+EX_IOERR = 74
+INTERRUPTED = 130
+"""What a shell reports of a program that Ctrl-C ended."""
+
+_EPILOG = """\
+exit status: 0 done, 64 wrong usage, 69 something is not installed, 70 not as it should be,
+71 the system refused, 74 nobody reads the output, 130 interrupted.
+
+In a program:
+
+  from pykka_smtp import SendMail, SmtpActor
+  outcome = SmtpActor.start("localhost", 25).ask(
+      SendMail(sender="me@example.com", recipients="you@example.org", body="Hello"))
+  print(outcome)
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Exits with the status for wrong usage, which is not argparse's 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EX_USAGE, f"{self.prog}: {message}\n{self.format_usage()}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: what follows the program's name; by default those of this process.
+
+    Returns:
+        The exit status.
+    """
+    parser = _build_parser()
+    options = parser.parse_args(arguments)
+    if options.run is None:
+        parser.print_help()
+        return EX_OK
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone, as `head` does. The interpreter would complain at
+        # exit, when it flushes what nobody wants.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EX_IOERR
+    return status
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    is_module = Path(sys.argv[0]).name == "__main__.py"
+    parser = _Parser(
+        prog="python -m pykka_smtp" if is_module else "pykka-smtp",
+        description="An SMTP client for actor programs.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=None)
+    parser.add_argument("--version", action="version", version=f"pykka-smtp {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    demo = commands.add_parser(
+        "demo",
+        help="send seven mails to servers on this machine, and show what the signals say",
+        description="Start an SMTP server and some that misbehave, on free loopback ports, send"
+        " a mail for each way in which a send can end, and show each signal as it comes."
+        " Nothing leaves this machine.",
+    )
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _demo(_options: argparse.Namespace) -> int:
+    missing = [name for name in ("aiosmtpd", "rich") if importlib.util.find_spec(name) is None]
+    if missing:
+        print(
+            f"pykka-smtp demo: needs {' and '.join(missing)}; install the extra with"
+            " pip install 'pykka-smtp[demo]', or in a clone with pip install -e '.[demo]'",
+            file=sys.stderr,
+        )
+        return EX_UNAVAILABLE
+    from .demo import run
+
+    try:
+        done = run(sys.stdout, sys.stderr)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        print(f"pykka-smtp demo: cannot use the loopback interface: {error}", file=sys.stderr)
+        return EX_OSERR
+    return EX_OK if done else EX_SOFTWARE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

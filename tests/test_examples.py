@@ -1,0 +1,175 @@
+"""The examples run, as a reader would run them, against real servers."""
+
+import email
+import email.policy
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+from servers.sink import AiosmtpdServer, SmtpSink
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+NAMES = (
+    "ask_and_wait",
+    "bulk",
+    "email_message",
+    "outcome_to_an_actor",
+    "per_send_signals",
+    "send_one",
+    "subscribe_by_sender",
+)
+PLAIN = tuple(name for name in NAMES if name != "bulk")
+
+Servers = Callable[..., AiosmtpdServer]
+
+
+def run(name: str, *arguments: object, status: int = 0) -> str:
+    """Run an example; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert (done.returncode, status or done.stderr) == (status, status or ""), done.stderr
+    return done.stdout if status == 0 else done.stderr
+
+
+def test_each_example_is_run_here() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_says_how_it_is_run_and_takes_no_screenfuls(name: str) -> None:
+    text = (EXAMPLES / f"{name}.py").read_text()
+
+    assert f"python examples/{name}.py [host [port" in text
+    assert text.count("\n") <= 70
+
+
+def test_send_one_goes_on_at_once_and_prints_the_servers_reply(aiosmtpd_server: Servers) -> None:
+    server = aiosmtpd_server()
+
+    printed = run("send_one", server.host, server.port)
+
+    assert sorted(printed.splitlines()) == [
+        "smtp_client: accepted: 250 2.0.0 taken",
+        "told; the program goes on",
+    ]
+    [mail] = server.mails
+    assert (mail.sender, mail.recipients) == ("me@example.com", ("you@example.org",))
+    assert b"\r\n\r\n1 2 3 4 5 6\r\n" in mail.data
+
+
+def test_send_one_prints_why_a_mail_was_not_sent(aiosmtpd_server: Servers) -> None:
+    server = aiosmtpd_server(replies={"you@example.org": "550 5.1.1 who?"})
+
+    printed = run("send_one", server.host, server.port)
+
+    assert "smtp_client: not sent: SMTP: " in printed
+    assert "550 5.1.1 who?" in printed
+
+
+def test_subscribe_by_sender_hears_of_one_alias_only(aiosmtpd_server: Servers) -> None:
+    server = aiosmtpd_server()
+
+    printed = run("subscribe_by_sender", server.host, server.port).splitlines()
+
+    [alerts] = [line for line in printed if line.startswith("alerts_only")]
+    assert "alerts: mail " in alerts
+    everything = sorted(line for line in printed if line.startswith("everything"))
+    assert everything == [
+        "everything hears of alerts: SendSuccess",
+        "everything hears of newsletter: SendSuccess",
+        "everything hears of newsletter: SendSuccess",
+    ]
+    assert server.accepted == 3
+
+
+def test_per_send_signals_reach_their_own_receivers_only(aiosmtpd_server: Servers) -> None:
+    server = aiosmtpd_server()
+    deaf = aiosmtpd_server(replies={".": "452 4.3.1 disk full"})
+
+    assert run("per_send_signals", server.host, server.port) == "invoice 4711 is on its way\n"
+    printed = run("per_send_signals", deaf.host, deaf.port)
+
+    assert printed.startswith("invoice 4711 was not sent: ")
+    assert printed.endswith("452 4.3.1 disk full\n")
+
+
+def test_outcome_to_an_actor_arrives_in_its_inbox(aiosmtpd_server: Servers) -> None:
+    server = aiosmtpd_server()
+    picky = aiosmtpd_server(replies={"you@example.org": "550 5.1.1 who?"})
+
+    reached = run("outcome_to_an_actor", server.host, server.port)
+    missed = run("outcome_to_an_actor", picky.host, picky.port)
+
+    assert reached == "reached so far: ['you@example.org']\n"
+    assert missed.startswith("you@example.org could not be reached: ")
+    assert server.accepted == 1
+
+
+def test_ask_and_wait_tells_of_each_recipient(aiosmtpd_server: Servers) -> None:
+    server = aiosmtpd_server(replies={"her@example.org": "550 5.1.1 who?"})
+
+    assert run("ask_and_wait", server.host, server.port).splitlines() == [
+        "you@example.org accepted 250 2.1.5 Ok",
+        "her@example.org refused 550 5.1.1 who?",
+    ]
+
+
+def test_ask_and_wait_ends_with_a_status_when_nobody_takes_the_mail(
+    aiosmtpd_server: Servers,
+) -> None:
+    server = aiosmtpd_server(replies={".": "554 5.6.0 no"})
+
+    assert run("ask_and_wait", server.host, server.port, status=1).startswith("not sent: ")
+
+
+def test_email_message_arrives_with_its_attachment(aiosmtpd_server: Servers) -> None:
+    server = aiosmtpd_server()
+
+    assert " accepted by " in run("email_message", server.host, server.port)
+
+    [mail] = server.mails
+    message = email.message_from_bytes(mail.data, policy=email.policy.default)
+    assert isinstance(message, EmailMessage)
+    [attachment] = message.iter_attachments()
+    assert attachment.get_filename() == "figures.csv"
+    assert attachment.get_content().splitlines()[1] == "January,12"
+
+
+def test_bulk_counts_the_outcomes(aiosmtpd_server: Servers) -> None:
+    server = aiosmtpd_server(replies={"reader7@example.org": "450 4.2.0 later"})
+
+    printed = run("bulk", server.host, server.port, 50).splitlines()
+
+    assert printed[:2] == ["accepted: 49", "SMTP: 1"]
+    assert server.accepted == 49
+
+
+def test_bulk_sends_a_thousand_to_a_sink(smtp_sink: Callable[..., SmtpSink]) -> None:
+    sink = smtp_sink()
+
+    printed = run("bulk", sink.host, sink.port)
+
+    assert printed.startswith("accepted: 1000\n")
+    assert re.search(r"told in .* s, all done in .* s: [0-9]+ mails a second\n$", printed)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_an_example_works_with_smtp_sink_as_well(
+    name: str, smtp_sink: Callable[..., SmtpSink]
+) -> None:
+    sink = smtp_sink()
+
+    printed = run(name, sink.host, sink.port)
+
+    assert printed
+    assert "not sent" not in printed
