@@ -13,7 +13,7 @@ from .refusal import Garbled, Insecure, Refused, Unsendable, check
 from .reply import Reply
 from .session import Session, close_session, open_session
 from .stage import Stage
-from .step import Decide, Group, HangUp, Script, Transfer
+from .step import Decide, Group, HangUp, Quiet, Script, Transfer
 from .verdict import Accepted, Failed, FailureKind, Verdict
 
 MAX_REPLIES = 1_048_576
@@ -136,13 +136,11 @@ class Delivery:
         transfer = Transfer(rendition, bdat(size) if chunked else None, (END_OF_DATA,) * verdicts)
         reply = yield transfer
         if self.session.is_lmtp:
-            self._hear_verdict(taken[0], reply)
-            for recipient in taken[1:]:
-                self._hear_verdict(recipient, (yield END_OF_DATA))
-            if not any(recipient.is_accepted for recipient in taken):
-                check(Stage.DOT, decisive_refusal(taken) or reply)
+            yield from self._hear_verdicts(taken, reply)
             return
         check(Stage.DOT, reply)
+        # Octets behind the verdict: which of the two would be the one? Then there is none.
+        yield Quiet()
         if reply.contradicts_itself:
             self.warn(
                 f"{self.session.server} took the mail with a reply whose text says otherwise"
@@ -152,12 +150,21 @@ class Delivery:
         for recipient in taken:
             recipient.final = reply
 
-    def _hear_verdict(self, recipient: Recipient, reply: Reply) -> None:
-        if meaning(Stage.DOT, reply.code) is Meaning.DOUBT or reply.code == CLOSING:
-            check(Stage.DOT, reply)
-        recipient.final = reply
-        if reply.is_positive:
-            self._decisive = reply
+    def _hear_verdicts(self, taken: Sequence[Recipient], reply: Reply) -> Script:
+        """Hear one verdict for each recipient (RFC 2033 §4.2)."""
+        for recipient in taken:
+            if recipient is not taken[0]:
+                reply = yield END_OF_DATA
+            if meaning(Stage.DOT, reply.code) is Meaning.DOUBT or reply.code == CLOSING:
+                check(Stage.DOT, reply)
+            if recipient is taken[-1]:
+                yield Quiet()
+            recipient.final = reply
+            if reply.is_positive:
+                self._decisive = reply
+        refusal = decisive_refusal(taken)
+        if refusal is not None:
+            check(Stage.DOT, refusal)
 
     def _check_next(self, stage: Stage, reply: Reply) -> None:
         if self._owed_group:
@@ -196,7 +203,7 @@ class Delivery:
         return Accepted(
             reply=self._decisive,
             recipients=tuple(
-                recipient.result(retryable=False, maybe_accepted=False)
+                recipient.result(None, retryable=False, maybe_accepted=False)
                 for recipient in self._recipients
             ),
             warnings=tuple(self.session.warnings),
@@ -210,7 +217,7 @@ class Delivery:
         """Judge a reply that ends the mail's way."""
         kind, retryable, maybe_accepted = refused.cause.failure
         reply, stage = refused.reply, refused.stage
-        if not maybe_accepted:
+        if kind is FailureKind.SMTP:
             for recipient in self._recipients:
                 recipient.final = recipient.final or reply
         return self._failed(
@@ -282,7 +289,11 @@ class Delivery:
         errno: int | None = None,
     ) -> Verdict:
         recipients = tuple(
-            recipient.result(retryable=retryable, maybe_accepted=maybe_accepted)
+            recipient.result(
+                None if maybe_accepted else reply,
+                retryable=retryable,
+                maybe_accepted=maybe_accepted,
+            )
             for recipient in self._recipients
         )
         detail = _one_line(detail)

@@ -26,7 +26,7 @@ from .delivery import Delivery
 from .reply import Reply
 from .reply_parser import ReplyError, ReplyParser
 from .stage import Stage
-from .step import Call, Decide, Group, Handshake, HangUp, Script, Step, Transfer
+from .step import Call, Decide, Group, Handshake, HangUp, Quiet, Script, Step, Transfer
 from .verdict import Accepted, Failed, FailureKind, Verdict
 
 
@@ -73,7 +73,6 @@ Action: TypeAlias = bytes | SendBody | StartTls | RunCallable | Accepted | Faile
 Trace: TypeAlias = Callable[[str, str], object]
 
 _CHALLENGE = 334  # RFC 4954 §4
-_MAX_SHOWN = 200  # characters of a malformed reply in a message for people
 
 
 class Dialog:
@@ -104,7 +103,7 @@ class Dialog:
         self._trace = None if trace is None else _guarded(trace)
         self._scrub = scrub
         self._script: Script = delivery.script()
-        self._parser = ReplyParser()
+        self._parser = ReplyParser(scrub)
         self._heard = 0  # characters of replies
         self._owed: deque[Command] = deque()  # written, and not answered yet
         self._due: Step | None = None  # to be done as soon as nothing more is here to read
@@ -328,12 +327,12 @@ class Dialog:
         if isinstance(due, Handshake):
             self._inject_suspected(actions)
             return
-        if isinstance(due, Decide):
+        if isinstance(due, Quiet):
             # Octets behind the verdict: which of the two replies was meant for the dot? Only 421
-            # may come uncalled (RFC 5321 §3.8).
+            # may come uncalled (RFC 5321 §3.8): it ends the session, and leaves the verdict.
             if reply.code == CLOSING:
-                self._decide(due.verdict, actions)
-                self._end(actions)
+                self._do(due, actions)
+                self._close_early(reply, actions)
                 return
         elif self.verdict is not None:
             self._end(actions)
@@ -342,10 +341,16 @@ class Dialog:
             # RFC 5321 does not forbid a server to refuse mail data before its end.
             self.stage is Stage.BODY and meaning(Stage.BODY, reply.code) is not Meaning.NONSENSE
         ):
-            self._decide(self._delivery.refused_uncalled(self.stage, reply), actions)
-            self._end(actions, reset=True)
+            self._close_early(reply, actions)
             return
         self._broke_protocol(f"a reply that was not asked for: {reply}", actions)
+
+    def _close_early(self, reply: Reply, actions: list[Action]) -> None:
+        """End the session on a reply that ends it without being owed."""
+        if self.verdict is None:
+            self._decide(self._delivery.refused_uncalled(self.stage, reply), actions)
+        if not self._ended:
+            self._end(actions, reset=True)
 
     def _advance(self, resume: Callable[[], Step], actions: list[Action]) -> None:
         """Let the script go on to its next step."""
@@ -358,8 +363,7 @@ class Dialog:
 
     def _take_step(self, step: Step, actions: list[Action]) -> None:
         """Note what is to be done next; do at once what need not wait."""
-        while isinstance(step, Decide) and isinstance(step.verdict, Failed):
-            # Bad news is certain already. Good news waits for the end of what has come.
+        while isinstance(step, Decide):
             self._decide(step.verdict, actions)
             following = next(self._script, None)
             if following is None:
@@ -386,8 +390,7 @@ class Dialog:
                     actions.append(step.chunk.wire)
                     self._trace_commands((step.chunk,))
                 actions.append(SendBody(step.rendition, step.chunk is not None))
-            case Decide():
-                self._decide(step.verdict, actions)
+            case Quiet():
                 self._advance(lambda: next(self._script), actions)
             case Handshake():
                 self._waiting = step
@@ -418,11 +421,8 @@ class Dialog:
         actions.append(verdict)
 
     def _broke_protocol(self, what: str, actions: list[Action]) -> None:
-        if self._scrub is not None:
-            what = self._scrub(what)
         actions += self.fail(
-            FailureKind.PROTOCOL,
-            f"{self._server} broke the protocol at {self.stage}: {what[:_MAX_SHOWN]}",
+            FailureKind.PROTOCOL, f"{self._server} broke the protocol at {self.stage}: {what}"
         )
 
     def _inject_suspected(self, actions: list[Action]) -> None:

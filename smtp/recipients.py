@@ -42,10 +42,13 @@ class Recipient:
         if not answer.is_positive:
             self.final = answer
 
-    def result(self, *, retryable: bool, maybe_accepted: bool) -> RecipientResult:
+    def result(
+        self, reply: Reply | None, *, retryable: bool, maybe_accepted: bool
+    ) -> RecipientResult:
         """Tell what became of this recipient.
 
         Args:
+            reply: the reply that ended the session before this recipient was decided.
             retryable: whether an attempt that ended without a word may be repeated.
             maybe_accepted: whether the mail data went out without a verdict.
         """
@@ -55,6 +58,7 @@ class Recipient:
             return RecipientResult(
                 address=self.path,
                 accepted=False,
+                reply=reply,
                 maybe_accepted=doubt,
                 retryable=retryable and not doubt,
             )

@@ -6,6 +6,7 @@ guess: a client that takes ``2500 ok`` or ``+25`` for 250 reports mails as sent 
 
 import functools
 from collections import deque
+from collections.abc import Callable
 
 from .reply import Reply
 
@@ -44,12 +45,19 @@ class ReplyParser:
         "_error",
         "_lines",
         "_ready",
+        "_scrub",
         "_size",
         "_start",
         "saw_bare_lf",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, scrub: Callable[[str], str] | None = None) -> None:
+        """Prepare to parse.
+
+        Args:
+            scrub: masks secrets in what an error shows of a line.
+        """
+        self._scrub = scrub
         self._buffer = b""
         self._start = 0  # of what is not read yet
         self._code = 0  # the code of the reply under way
@@ -119,7 +127,7 @@ class ReplyParser:
         """Add one line to the reply under way; return whether it was the last."""
         if not line.endswith(b"\r\n"):
             self.saw_bare_lf = True
-        code, is_last, text = _read_line(line)
+        code, is_last, text = _read_line(line, self._scrub)
         if not self._lines:
             self._code = code
         elif code != self._code:  # RFC 5321 §4.2.1: each line has the same code
@@ -133,7 +141,9 @@ class ReplyParser:
         return is_last
 
 
-def _read_line(line: bytes) -> tuple[int, bool, str]:
+def _read_line(
+    line: bytes, scrub: Callable[[str], str] | None
+) -> tuple[int, bool, str]:
     """Return code, whether it is the reply's last line, and text.
 
     Raises:
@@ -144,7 +154,9 @@ def _read_line(line: bytes) -> tuple[int, bool, str]:
     if not (
         len(code) == 3 and code.isdigit() and code[0] in _FIRST_DIGITS and separator in _SEPARATORS
     ):
-        raise ReplyError(f"not an SMTP reply: {_shown(text)!r}")
+        shown = _shown(text)
+        # Masked before it is cut: a part of a secret must not be left over.
+        raise ReplyError(f"not an SMTP reply: {(scrub(shown) if scrub else shown)[:80]!r}")
     return int(code), separator != b"-", _shown(text[4:])
 
 

@@ -46,6 +46,11 @@ class Decide:
 
 
 @dataclass(slots=True)
+class Quiet:
+    """Go on once nothing more is here to read: what was heard last was the last."""
+
+
+@dataclass(slots=True)
 class Handshake:
     """Start TLS now; the script goes on when it is up."""
 
@@ -63,5 +68,5 @@ class HangUp:
     """Drop the connection: the server waits for mail data that it must not get."""
 
 
-Step: TypeAlias = Command | Group | Transfer | Decide | Handshake | Call | HangUp
+Step: TypeAlias = Command | Group | Transfer | Quiet | Decide | Handshake | Call | HangUp
 Script: TypeAlias = Generator[Step, Reply, None]

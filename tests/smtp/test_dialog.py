@@ -282,27 +282,6 @@ def test_a_timeout_tells_which_clock_it_was() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "happen",
-    [
-        lambda dialog: dialog.time_out(1, unsent=True),
-        lambda dialog: dialog.cancel(unsent=True),
-        lambda dialog: dialog.fail(FailureKind.CONNECTION, "gone", unsent=True),
-    ],
-    ids=["time_out", "cancel", "fail"],
-)
-def test_a_dot_that_is_known_not_to_have_left_is_no_doubt(
-    happen: Callable[[Dialog], list[object]],
-) -> None:
-    rig = rig_at(ROUTES["one by one"], Stage.DOT)
-
-    happen(rig.dialog)
-
-    assert isinstance(rig.dialog.verdict, Failed)
-    assert not rig.dialog.verdict.maybe_accepted
-    assert rig.dialog.verdict.retryable
-
-
 # Replies that refuse, at every stage
 
 
@@ -663,7 +642,7 @@ def test_the_replies_to_a_group_do_not_copy_the_group_for_each() -> None:
 class Broken(CompleteContent):
     """A mail that cannot be rendered, by a defect of ours."""
 
-    def render(self, *, eight_bit: bool) -> Rendition:
+    def render(self, *, eight_bit: bool, binary: bool = False) -> Rendition:
         raise ZeroDivisionError
 
 
