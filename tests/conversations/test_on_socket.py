@@ -7,7 +7,7 @@ from servers.script import Action
 from servers.scripted import Conn, ScriptedServer
 
 from conversations.conversation import Conversation, conversations
-from pykka_smtp import SendMail, SendSuccess, SmtpActor
+from pykka_smtp import SendFailure, SendMail, SendSuccess, SmtpActor
 
 ALL = conversations("socket")
 PATIENCE = 20.0
@@ -38,11 +38,13 @@ def test_the_actor_leads_the_conversation(
         local_hostname="c.test",
     ).ask(mail, timeout=PATIENCE * 2)
 
+    assert isinstance(outcome, SendSuccess | SendFailure)
     conversation.check(outcome)
     server.wait_until_ended()
     # What the server itself wrote down must not contradict it.
     if isinstance(outcome, SendSuccess):
         assert server.accepted == 1
+        assert server.mails[0].raw == conversation.mail_data
         assert [result.address for result in outcome.recipients if result.accepted] == [
             *server.mails[0].recipients
         ]
