@@ -75,6 +75,13 @@ class Conversation:
         """The mail, complete."""
         return f"Subject: a conversation\n\n{self.body}".encode()
 
+    @property
+    def mail_data(self) -> bytes:
+        """The mail on the wire: CRLF, dots doubled, the lone dot (RFC 5321 §4.5.2)."""
+        lines = self.mail.split(b"\n")
+        doubled = [b"." + line if line.startswith(b".") else line for line in lines]
+        return b"\r\n".join([*doubled, b".", b""])
+
     def check(self, result: Any) -> None:
         """Compare with what became of the mail: a verdict, or an outcome."""
         told = Told(result)

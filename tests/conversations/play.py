@@ -63,7 +63,7 @@ def play(conversation: Conversation, player: Player, cut: str = "line by line") 
         elif octets:
             player.hear(octets)
         else:
-            _play(step, player)
+            _play(step, player, conversation)
     if held:
         player.hear(held)
     if not player.has_left():
@@ -71,14 +71,14 @@ def play(conversation: Conversation, player: Player, cut: str = "line by line") 
     assert player.has_left(), "the client goes on where the script ends"
 
 
-def _play(step: Step, player: Player) -> None:
+def _play(step: Step, player: Player, conversation: Conversation) -> None:
     match step.action:
         case Action.EXPECT:
             line = player.line()
             assert step.matches(line), f"the client said {line!r}, not as in {step}"
         case Action.DATA:
             data = player.data()
-            assert data == b".\r\n" or data.endswith(b"\r\n.\r\n")
+            assert data == conversation.mail_data, f"not the mail at {step}"
         case Action.EOF:
             assert player.has_left(), f"the client has not left at {step}"
         case Action.CLOSE:

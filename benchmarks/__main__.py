@@ -1,0 +1,141 @@
+"""The command line: ``python -m benchmarks``."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import (
+    big_file,
+    compose,
+    faults,
+    import_time,
+    in_flight,
+    machine,
+    round_trips,
+    throughput,
+)
+from .pictures import draw
+from .plan import Plan
+from .processes import ROOT, ChildError
+from .report import summary_of, text_of, write_json
+from .result import Result, Unavailable
+
+_BENCHMARKS: dict[str, Callable[[Plan], Result]] = {
+    module.NAME: module.run
+    for module in (throughput, in_flight, faults, import_time, big_file, compose, round_trips)
+}
+_FAILED = 1
+_INTERRUPTED = 130
+"""What a shell reports of a program that Ctrl-C ended."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, and tell what was found.
+
+    Args:
+        arguments: what follows the program's name; by default those of this process.
+
+    Returns:
+        0 if nothing failed, targets met or not; 1 if something did; 130 after a Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
+    plan = Plan(
+        rounds=options.rounds or (1 if options.quick else 5),
+        mails=options.mails or (200 if options.quick else 3000),
+        quick=options.quick,
+        without=tuple(options.without),
+    )
+    facts = machine.describe()
+    facts["load before"] = f"{machine.load():.2f}"
+    print("\n".join(f"{name:12} {fact}" for name, fact in facts.items()), flush=True)
+    if machine.load() > machine.BUSY:
+        plan.progress(f"the load is {machine.load():.2f}: other work will distort the figures")
+    chosen = options.only or list(_BENCHMARKS)
+    results: list[Result] = []
+    status = 0
+    try:
+        for name in chosen:
+            status = max(status, _run(name, plan, results))
+    except KeyboardInterrupt:
+        plan.progress("interrupted: what was measured so far is kept")
+        status = _INTERRUPTED
+    if plan.failures:
+        status = status or _FAILED
+    facts |= machine.describe()  # nodemailer may have been installed meanwhile
+    facts["load after"] = f"{machine.load():.2f}"
+    if results:
+        print(f"\n{summary_of(results)}", flush=True)
+        _keep(options.out, facts, results, plan)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure pykka-smtp beside other SMTP clients, against Postfix's smtp-sink"
+        " and servers of our own, all on this machine. Nothing leaves it.",
+        epilog="docs/benchmarks.md says how it measures. It takes a few minutes; the figures mean"
+        " something only where nothing else runs.",
+    )
+    parser.add_argument("--quick", action="store_true", help="small counts, to see that it works")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=list(_BENCHMARKS),
+        metavar="NAME",
+        help=f"run this one; can be given more than once: {', '.join(_BENCHMARKS)}",
+    )
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="leave out the competitors whose name begins so; can be given more than once",
+    )
+    parser.add_argument("--rounds", type=_positive, help="turns for each competitor (5)")
+    parser.add_argument("--mails", type=_positive, help="mails in a turn of throughput (3000)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=ROOT / "benchmarks" / "results",
+        metavar="FOLDER",
+        help="where JSON and pictures go (benchmarks/results)",
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"needs to be at least 1, not {number}")
+    return number
+
+
+def _run(name: str, plan: Plan, results: list[Result]) -> int:
+    """Run one benchmark, and show what it found; return the exit status."""
+    try:
+        result = _BENCHMARKS[name](plan)
+    except (Unavailable, ChildError) as error:
+        print(f"\n{name}: not measured: {error}", flush=True)
+        return _FAILED
+    print(f"\n{text_of(result)}", flush=True)
+    results.append(result)
+    return 0 if result.rows else _FAILED
+
+
+def _keep(folder: Path, facts: dict[str, str], results: Sequence[Result], plan: Plan) -> None:
+    """Write everything into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "results.json", facts, results)
+    try:
+        pictures = draw(results, folder)
+    except ImportError:
+        pictures = []
+        plan.progress("no pictures: matplotlib is not installed; pip install -e '.[bench]'")
+    names = ", ".join(path.name for path in (folder / "results.json", *pictures))
+    plan.progress(f"written to {folder}: {names}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

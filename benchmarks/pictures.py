@@ -1,0 +1,88 @@
+"""Results as pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import big_file, round_trips, throughput
+from .result import Result
+
+_OURS = "#1f6f8b"
+_OTHERS = "#b8b8b0"
+_ROUND = "#303030"
+"""The colour of the dots that show each round."""
+
+
+def draw(results: Sequence[Result], folder: Path) -> list[Path]:
+    """Draw what there is to draw.
+
+    Returns:
+        The pictures.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    done = []
+    for result in results:
+        panels = _PANELS.get(result.name)
+        if panels is None or not result.rows:
+            continue
+        height = 1.2 + 0.34 * len(result.rows)
+        figure, axes = plt.subplots(
+            1, len(panels), figsize=(9.5, height), sharey=True, squeeze=False
+        )
+        for axis, (figure_of, samples_of, title) in zip(axes[0], panels, strict=True):
+            _bars(axis, result, figure_of, samples_of, title)
+        figure.suptitle(result.title, fontsize=9)
+        figure.tight_layout()
+        path = folder / f"{result.name}.png"
+        figure.savefig(path, dpi=110)
+        plt.close(figure)
+        done.append(path)
+    return done
+
+
+def _bars(axis: Any, result: Result, key: str, samples: str, title: str) -> None:
+    """Draw a bar for each row, its figure beside it, and a dot for each round."""
+    rows = list(reversed(result.rows))
+    names = [row.name for row in rows]
+    values = [row.figures[key] for row in rows]
+    colours = [_OURS if name.startswith("pykka-smtp") else _OTHERS for name in names]
+    axis.barh(names, values, color=colours, height=0.7)
+    most = max(values)
+    for index, (row, value) in enumerate(zip(rows, values, strict=True)):
+        rounds = row.samples[samples]
+        axis.plot(rounds, [index] * len(rounds), ".", color=_ROUND, markersize=3)
+        most = max(most, *rounds)
+        digits = 0 if value >= 100 else 1 if value >= 2 else 2
+        right = max(value, *rounds)
+        axis.annotate(
+            f" {value:,.{digits}f}", (right, index), va="center", fontsize=8, color=_ROUND
+        )
+    axis.set_xlim(0, most * 1.18)
+    axis.set_title(title, fontsize=9)
+    axis.tick_params(labelsize=8)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+
+
+_PANELS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    throughput.NAME: (
+        ("mails_per_second", "mails_per_second", "mails a second"),
+        ("cpu", "cpu_ms_per_mail", "processor time for each mail, ms"),
+    ),
+    big_file.NAME: (
+        ("extra", "extra_megabytes", "extra peak memory, MB"),
+        ("speed", "megabytes_per_second", "MB a second"),
+    ),
+    round_trips.NAME: (
+        ("ms_per_mail", "ms_per_mail", "ms for each mail"),
+        ("in_all", "in_all", "round trips after connect, with QUIT"),
+    ),
+}
+"""For each benchmark its panels: a figure, the samples that it is the median of, and a title."""

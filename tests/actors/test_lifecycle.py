@@ -1,0 +1,751 @@
+"""The life of a whole program: its end, Ctrl-C, fork. Each test runs a program of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Self
+
+import pytest
+from servers.scripted import Conn, ScriptedServer, polite
+
+PATIENCE = 15.0  # seconds; reached only by a test that fails
+AT_ONCE = 4.0
+"""Seconds for what has to happen within one, on a machine that has other things to do."""
+
+Start = Callable[..., ScriptedServer]
+
+PRELUDE = """
+import sys
+from pykka_smtp import SendMail, SmtpActor, smtp_send_failure, smtp_send_success
+
+def say(*words):
+    sys.stdout.write(" ".join(map(str, words)) + "\\n")
+    sys.stdout.flush()
+
+@smtp_send_success.connect
+def sent(sender, outcome, **extra):
+    say("accepted", outcome.code)
+
+@smtp_send_failure.connect
+def failed(sender, outcome, **extra):
+    say(outcome.kind.name, outcome.stage, "maybe" if outcome.maybe_accepted else "not", "accepted")
+
+def mail(**options):
+    return SendMail(sender="me@a.test", recipients="you@b.test", body="1 2 3", **options)
+
+PORT = int(sys.argv[1])
+"""
+
+
+class Program:
+    """A Python program in a process of its own.
+
+    Args:
+        script: what follows the prelude.
+        port: where its server listens.
+        loop: ``"uvloop"`` or ``"asyncio"``.
+        options: for the interpreter.
+        prelude: what goes before the script.
+    """
+
+    def __init__(
+        self, script: str, port: int, loop: str, *options: str, prelude: str = PRELUDE
+    ) -> None:
+        self._began = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, *options, "-c", prelude + script, str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYKKA_SMTP_LOOP": loop},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.process.kill()
+        with self.process:
+            pass
+
+    def wait_for(self, line: str) -> None:
+        """Wait until the program has printed this line, as its first or next."""
+        assert self.process.stdout is not None
+        # Bounded by pytest's own time limit.
+        came = self.process.stdout.readline()
+        if came != line + "\n":
+            self.process.kill()
+        assert came == line + "\n", self.process.communicate()[1]
+
+    def tell(self, line: str) -> None:
+        """Write a line into the program's standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+        self._began = time.monotonic()
+
+    def end(self, within: float = PATIENCE) -> list[str]:
+        """Wait until it has ended, in so many seconds since its start or its interrupt."""
+        self.output, self.errors = self.process.communicate(timeout=PATIENCE)
+        took = time.monotonic() - self._began
+        assert took < within, f"the program ended only after {took:.1f} s"
+        return self.output.splitlines()
+
+    @property
+    def status(self) -> int:
+        """The exit status, or minus the signal that ended it."""
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+
+Run = Callable[..., Program]
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Run a program on one loop, and then on the other."""
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop")
+    running: list[Program] = []
+
+    def start(
+        script: str, server: ScriptedServer, *options: str, prelude: str = PRELUDE
+    ) -> Program:
+        running.append(Program(script, server.port, request.param, *options, prelude=prelude))
+        return running[-1]
+
+    yield start
+    for program in running:
+        with program:
+            pass
+
+
+class Door:
+    """A script whose server says nothing until it is opened."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+
+    def __call__(self, conn: Conn) -> None:
+        conn.session.note("at the door")
+        assert self._open.wait(PATIENCE)
+        polite()(conn)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+@pytest.fixture
+def door(scripted_server: Start) -> Iterator[Door]:
+    """Open it at the latest when the test ends, before the server waits for its threads."""
+    made = Door()
+    yield made
+    made.open()
+
+
+# The end of the program
+
+FIVE_LINES = """
+from pykka_smtp import SendMail, SmtpActor, smtp_send_success
+smtp_send_success.connect(sent := lambda sender, outcome, **_: print("accepted:", outcome.reply))
+mail = SendMail(sender="me@example.com", recipients="you@example.org", body="1 2 3 4 5 6")
+SmtpActor.start("localhost", int(__import__("sys").argv[1])).tell(mail)
+"""
+
+
+def test_a_script_that_ends_right_after_tell_delivers_to_a_host_name_and_exits_by_itself(
+    run: Run, scripted_server: Start
+) -> None:
+    server = scripted_server()
+
+    program = run(FIVE_LINES, server, prelude="")
+
+    assert program.end(within=AT_ONCE) == ["accepted: 250 2.0.0 taken"]
+    assert (program.status, program.errors) == (0, "")
+    assert server.accepted == 1
+
+
+def test_under_dev_mode_with_all_warnings_as_errors_nothing_is_on_stderr(
+    run: Run, scripted_server: Start
+) -> None:
+    server = scripted_server(polite(), polite(replies={"you@b.test": "550 5.1.1 who?"}))
+
+    program = run(
+        """
+SmtpActor.start("localhost", PORT).ask(mail())
+SmtpActor.start("localhost", PORT).tell(mail())
+SmtpActor.start("127.0.0.1", 1).tell(mail())
+""",
+        server,
+        *("-X", "dev", "-W", "error"),
+    )
+
+    lines = program.end(within=AT_ONCE)
+    assert sorted(lines) == [
+        "CONNECT connect not accepted",
+        "SMTP rcpt not accepted",
+        "accepted 250",
+    ]
+    assert (program.status, program.errors) == (0, "")
+
+
+def test_a_receiver_can_send_another_mail_after_the_main_thread_has_ended(
+    run: Run, scripted_server: Start
+) -> None:
+    server = scripted_server(polite(replies={".": "451 4.3.0 later"}), polite())
+
+    program = run(
+        """
+import threading
+
+@smtp_send_failure.connect
+def send_again(sender, outcome, **extra):
+    threading.main_thread().join()
+    SmtpActor.start("localhost", PORT).tell(outcome.mail)
+
+SmtpActor.start("localhost", PORT).tell(mail())
+""",
+        server,
+    )
+
+    lines = program.end(within=AT_ONCE)
+    assert sorted(lines) == ["SMTP dot not accepted", "accepted 250"]
+    assert (program.status, program.errors) == (0, "")
+    assert server.accepted == 1
+
+
+def test_a_receiver_that_takes_its_time_is_waited_for(run: Run, scripted_server: Start) -> None:
+    server = scripted_server()
+
+    program = run(
+        """
+@smtp_send_success.connect
+def slow(sender, outcome, **extra):
+    say("heard", sys.stdin.readline().strip())
+
+SmtpActor.start("localhost", PORT).tell(mail())
+""",
+        server,
+    )
+    server.wait_until_ended()
+    program.wait_for("accepted 250")
+    assert program.process.poll() is None
+    program.tell("at last")
+
+    assert program.end() == ["heard at last"]
+    assert (program.status, program.errors) == (0, "")
+
+
+def test_outcomes_come_one_by_one_to_a_program_whose_main_thread_has_ended(
+    run: Run, scripted_server: Start
+) -> None:
+    server = scripted_server()
+
+    program = run("for _ in range(50): SmtpActor.start('localhost', PORT).tell(mail())", server)
+
+    assert program.end(within=AT_ONCE) == ["accepted 250"] * 50
+    assert (program.status, program.errors) == (0, "")
+
+
+def test_sys_exit_keeps_its_status_and_the_mail_is_delivered(
+    run: Run, scripted_server: Start
+) -> None:
+    program = run("SmtpActor.start('localhost', PORT).tell(mail())\nsys.exit(3)", scripted_server())
+
+    assert program.end(within=AT_ONCE) == ["accepted 250"]
+    assert (program.status, program.errors) == (3, "")
+
+
+def test_an_uncaught_exception_in_the_main_thread_does_not_keep_the_mail_from_being_delivered(
+    run: Run, scripted_server: Start
+) -> None:
+    program = run(
+        "SmtpActor.start('localhost', PORT).tell(mail())\nraise LookupError('a bug')",
+        scripted_server(),
+    )
+
+    assert program.end(within=AT_ONCE) == ["accepted 250"]
+    assert program.status == 1
+    assert program.errors.splitlines()[-1] == "LookupError: a bug"
+
+
+def test_a_thread_can_send_after_the_main_thread_has_ended(
+    run: Run, scripted_server: Start
+) -> None:
+    server = scripted_server()
+
+    program = run(
+        """
+import threading
+
+def later():
+    threading.main_thread().join()
+    sys.stdin.readline()
+    say("asked", SmtpActor.start("localhost", PORT).ask(mail()).code)
+
+threading.Thread(target=later).start()
+SmtpActor.start("localhost", PORT).tell(mail())
+""",
+        server,
+    )
+    program.wait_for("accepted 250")
+    server.wait_until_ended()
+    program.tell("go on")
+
+    assert sorted(program.end()) == ["accepted 250", "asked 250"]
+    assert (program.status, program.errors) == (0, "")
+
+
+def test_a_send_from_an_exit_function_has_an_outcome_or_raises(
+    run: Run, scripted_server: Start
+) -> None:
+    # Registered before ours, and so run after it.
+    program = run(
+        """
+def at_exit():
+    try:
+        SmtpActor.start("localhost", PORT).tell(mail())
+    except RuntimeError as error:
+        say("raised:", error)
+""",
+        scripted_server(),
+        prelude="import atexit\natexit.register(lambda: at_exit())\n" + PRELUDE,
+    )
+
+    assert program.end(within=AT_ONCE) == [
+        "raised: the program is ending: no actor can be started any more"
+    ]
+    assert (program.status, program.errors) == (0, "")
+
+
+def test_a_send_from_an_exit_function_that_runs_before_ours_is_cancelled_or_raises(
+    run: Run, scripted_server: Start
+) -> None:
+    program = run(
+        """
+import atexit
+
+@atexit.register
+def at_exit():
+    try:
+        SmtpActor.start("localhost", PORT).tell(mail())
+    except RuntimeError as error:
+        say("raised")
+""",
+        scripted_server(Door()),
+    )
+
+    # From Python 3.12 on no thread starts at that time.
+    [line] = program.end(within=AT_ONCE)
+    assert line in {"CANCELLED connect not accepted", "CANCELLED greeting not accepted", "raised"}
+    assert (program.status, program.errors) == (0, "")
+
+
+# Ctrl-C
+
+GREETS = "S: 220 mx.test ESMTP\nC: EHLO *\nS! silence"
+TAKES_THE_MAIL = """
+    S: 220 mx.test ESMTP
+    C: EHLO *
+    S: 250 mx.test
+    C: MAIL *
+    S: 250 ok
+    C: RCPT *
+    S: 250 ok
+    C: DATA
+    S: 354 go ahead
+    C: <data>
+    S! silence
+"""
+
+
+def wait_for_the_dot(server: ScriptedServer) -> None:
+    server.wait_for(lambda: server.mails, PATIENCE)
+
+
+def wait_for_ehlo(server: ScriptedServer) -> None:
+    server.wait_for(lambda: server.lines, PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("script", "wait", "outcome"),
+    [
+        (GREETS, wait_for_ehlo, "CANCELLED ehlo not accepted"),
+        (TAKES_THE_MAIL, wait_for_the_dot, "CANCELLED dot maybe accepted"),
+    ],
+    ids=["before_the_dot", "after_the_dot"],
+)
+@pytest.mark.parametrize(
+    "main",
+    [
+        "SmtpActor.start('localhost', PORT).tell(mail())\nimport time\ntime.sleep(60)",
+        "SmtpActor.start('localhost', PORT).ask(mail())",
+    ],
+    ids=["while_main_sleeps", "while_main_asks"],
+)
+def test_ctrl_c_ends_the_program_at_once_with_one_outcome(
+    run: Run,
+    scripted_server: Start,
+    main: str,
+    script: str,
+    wait: Callable[[ScriptedServer], None],
+    outcome: str,
+) -> None:
+    server = scripted_server(script)
+    program = run(main, server)
+    wait(server)
+
+    program.interrupt()
+
+    assert program.end(within=AT_ONCE) == [outcome]
+    assert program.status == -signal.SIGINT
+    assert program.errors.splitlines()[-1] == "KeyboardInterrupt"
+    server.wait_until_ended()
+
+
+WAITS_AT_ITS_END = """
+import threading
+
+def tell():
+    threading.main_thread().join()
+    say("the interpreter waits")
+
+threading.Thread(target=tell, daemon=True).start()
+SmtpActor.start("localhost", PORT).tell(mail())
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "wait", "outcome"),
+    [
+        (GREETS, wait_for_ehlo, "CANCELLED ehlo not accepted"),
+        (TAKES_THE_MAIL, wait_for_the_dot, "CANCELLED dot maybe accepted"),
+    ],
+    ids=["before_the_dot", "after_the_dot"],
+)
+def test_ctrl_c_while_the_interpreter_waits_at_its_end_ends_it_at_once_with_one_outcome(
+    run: Run,
+    scripted_server: Start,
+    script: str,
+    wait: Callable[[ScriptedServer], None],
+    outcome: str,
+) -> None:
+    server = scripted_server(script)
+    program = run(WAITS_AT_ITS_END, server)
+    program.wait_for("the interpreter waits")
+    wait(server)
+
+    program.interrupt()
+
+    assert program.end(within=AT_ONCE) == [outcome]
+    assert "Traceback" not in program.errors or "KeyboardInterrupt" in program.errors
+    server.wait_until_ended()
+
+
+def test_a_receiver_that_sends_again_what_ctrl_c_has_cancelled_does_not_keep_the_program(
+    run: Run, scripted_server: Start
+) -> None:
+    server = scripted_server(GREETS)
+    program = run(
+        """
+@smtp_send_failure.connect
+def send_again(sender, outcome, **extra):
+    try:
+        SmtpActor.start("localhost", PORT).tell(outcome.mail)
+    except RuntimeError as error:
+        say(error)
+
+SmtpActor.start("localhost", PORT).ask(mail())
+""",
+        server,
+    )
+    wait_for_ehlo(server)
+
+    program.interrupt()
+
+    assert sorted(program.end(within=AT_ONCE)) == [
+        "CANCELLED ehlo not accepted",
+        "the program is ending: no actor can be started any more",
+    ]
+
+
+def test_a_receiver_that_hangs_does_not_keep_an_interrupted_program(
+    run: Run, scripted_server: Start
+) -> None:
+    server = scripted_server()
+    program = run(
+        """
+import threading
+
+@smtp_send_success.connect
+def hang(sender, outcome, **extra):
+    say("hangs")
+    threading.Event().wait(60)
+
+SmtpActor.start("localhost", PORT).tell(mail())
+""",
+        server,
+    )
+    program.wait_for("accepted 250")
+    program.wait_for("hangs")
+
+    # The first ends the main thread's wait for ours; the interpreter may then wait for its own.
+    for _ in range(3):
+        program.interrupt()
+        try:
+            program.process.wait(AT_ONCE)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+
+    assert program.end() == []
+
+
+def test_a_program_that_handles_ctrl_c_itself_goes_on_and_delivers(
+    run: Run, scripted_server: Start, door: Door
+) -> None:
+    server = scripted_server(door)
+    program = run(
+        """
+import time
+
+SmtpActor.start("localhost", PORT).tell(mail())
+try:
+    say("sleeping")
+    time.sleep(60)
+except KeyboardInterrupt:
+    say("handled")
+""",
+        server,
+    )
+    program.wait_for("sleeping")
+    server.wait_for(lambda: server.sessions)
+
+    program.interrupt()
+    program.wait_for("handled")
+    door.open()
+
+    assert program.end() == ["accepted 250"]
+    assert (program.status, program.errors) == (0, "")
+
+
+# fork
+
+FORKS = """
+import os
+import warnings
+warnings.simplefilter("ignore")
+from pykka_smtp import set_connection_limit
+
+def who(text):
+    say("child" if os.getpid() != parent else "parent", text)
+
+parent = os.getpid()
+smtp_send_success.disconnect(sent)
+smtp_send_failure.disconnect(failed)
+smtp_send_success.connect(said := lambda sender, outcome, **_: who(outcome.context))
+smtp_send_failure.connect(said)
+"""
+
+
+def test_after_a_fork_parent_and_child_both_send_and_the_parents_outcome_comes_once(
+    run: Run, scripted_server: Start, door: Door
+) -> None:
+    server = scripted_server(door, polite())
+    program = run(
+        FORKS
+        + """
+SmtpActor.start("localhost", PORT).tell(mail(context="in flight"))
+sys.stdin.readline()
+child = os.fork()
+if not child:
+    SmtpActor.start("localhost", PORT).tell(mail(context="its own"))
+else:
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    who(f"saw the child end with {status}")
+""",
+        server,
+    )
+    server.wait_for(lambda: server.sessions)
+    program.tell("fork")
+    program.wait_for("child its own")
+    program.wait_for("parent saw the child end with 0")
+    assert not server.sessions[0].lines
+    door.open()
+
+    assert program.end() == ["parent in flight"]
+    assert (program.status, program.errors) == (0, "")
+    assert server.accepted == 2
+    assert [line.split()[0] for line in server.sessions[0].lines] == [
+        *("EHLO", "MAIL", "RCPT", "DATA", "QUIT"),
+    ]
+
+
+def test_a_child_does_not_wait_for_the_permits_that_its_parent_holds(
+    run: Run, scripted_server: Start, door: Door
+) -> None:
+    server = scripted_server(door, polite())
+    program = run(
+        FORKS
+        + """
+set_connection_limit(1)
+SmtpActor.start("localhost", PORT).tell(mail(context="in flight"))
+SmtpActor.start("localhost", PORT).tell(mail(context="waits for its turn"))
+sys.stdin.readline()
+child = os.fork()
+if not child:
+    SmtpActor.start("localhost", PORT).tell(mail(context="its own"))
+else:
+    os.waitpid(child, 0)
+""",
+        server,
+    )
+    server.wait_for(lambda: server.sessions)
+    program.tell("fork")
+    program.wait_for("child its own")
+    door.open()
+
+    assert program.end() == ["parent in flight", "parent waits for its turn"]
+    assert (program.status, program.errors) == (0, "")
+    assert server.accepted == 3
+
+
+def test_a_child_that_lives_on_does_not_keep_the_parents_connection_open(
+    run: Run, scripted_server: Start
+) -> None:
+    server = scripted_server(GREETS)
+    program = run(
+        FORKS
+        + """
+ref = SmtpActor.start("localhost", PORT)
+ref.tell(mail(context="in flight"))
+sys.stdin.readline()
+child = os.fork()
+if not child:
+    sys.stdin.readline()
+    who("ends")
+    sys.exit()
+ref.stop()
+os.waitpid(child, 0)
+""",
+        server,
+    )
+    wait_for_ehlo(server)
+    program.tell("fork")
+    program.wait_for("parent in flight")
+
+    server.wait_until_ended()
+    program.tell("end")
+
+    assert program.end() == ["child ends"]
+    assert (program.status, program.errors) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        pytest.param(
+            "localhost",
+            marks=pytest.mark.xfail(reason="the threads of libuv, see test_connect", strict=False),
+        ),
+    ],
+)
+def test_a_child_can_end_without_a_word_while_its_parent_sends(
+    run: Run, scripted_server: Start, door: Door, host: str
+) -> None:
+    server = scripted_server(door)
+    program = run(
+        FORKS
+        + f"""
+SmtpActor.start("{host}", PORT).tell(mail(context="in flight"))
+sys.stdin.readline()
+child = os.fork()
+if child:
+    who(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+""",
+        server,
+    )
+    server.wait_for(lambda: server.sessions)
+    program.tell("fork")
+    program.wait_for("parent 0")
+    door.open()
+
+    assert program.end() == ["parent in flight"]
+    assert (program.status, program.errors) == (0, "")
+
+
+def test_a_process_of_multiprocessing_that_is_forked_can_send_too(
+    run: Run, scripted_server: Start, door: Door
+) -> None:
+    server = scripted_server(door, polite())
+    program = run(
+        FORKS
+        + """
+import multiprocessing
+
+def work():
+    SmtpActor.start("localhost", PORT).ask(mail(context="asked"))
+    SmtpActor.start("localhost", PORT).tell(mail(context="told"))
+
+SmtpActor.start("localhost", PORT).tell(mail(context="in flight"))
+sys.stdin.readline()
+process = multiprocessing.get_context("fork").Process(target=work)
+process.start()
+process.join()
+who(process.exitcode)
+""",
+        server,
+    )
+    server.wait_for(lambda: server.sessions)
+    program.tell("fork")
+    program.wait_for("child asked")
+    program.wait_for("child told")
+    program.wait_for("parent 0")
+    door.open()
+
+    assert program.end() == ["parent in flight"]
+    assert (program.status, program.errors) == (0, "")
+    assert server.accepted == 3
+
+
+def test_an_actor_can_start_a_process_from_the_loops_own_thread(
+    run: Run, scripted_server: Start
+) -> None:
+    server = scripted_server()
+    program = run(
+        FORKS
+        + """
+from pykka_smtp import AsyncioActor
+
+class Forker(AsyncioActor):
+    def on_receive(self, message):
+        child = os.fork()
+        if not child:
+            SmtpActor.start("localhost", PORT).ask(mail(context="its own"))
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+ref = Forker.start()
+who(ref.ask("fork"))
+SmtpActor.start("localhost", PORT).tell(mail(context="after it"))
+ref.stop()
+""",
+        server,
+    )
+
+    lines = program.end(within=AT_ONCE)
+    assert lines[-2:] == ["parent 0", "parent after it"]
+    # The child may have left before its receiver was called.
+    assert lines[:-2] in ([], ["child its own"])
+    assert (program.status, program.errors) == (0, "")
+    assert server.accepted == 2

@@ -1,0 +1,92 @@
+"""The conversations on a real connection with an in-memory network below it."""
+
+import pytest
+
+from conversations.conversation import Conversation, conversations
+from conversations.memory import TIMEOUT, FakeLoop, MemoryPlayer
+from conversations.play import CUTS, play
+from pykka_smtp.actors import connection as connection_module
+from pykka_smtp.smtp.content import CompleteContent
+from pykka_smtp.smtp.delivery import Delivery
+from pykka_smtp.smtp.dialog import Dialog
+from pykka_smtp.smtp.envelope import Envelope
+from pykka_smtp.smtp.session import Session
+from pykka_smtp.smtp.stage import Stage
+from pykka_smtp.smtp.verdict import Failed, FailureKind
+
+ALL = conversations("memory")
+(TAKES,) = [c for c in ALL if c.title == "The server takes the mail."]
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> FakeLoop:
+    fake = FakeLoop()
+    monkeypatch.setattr(connection_module, "event_loop", lambda: fake)
+    return fake
+
+
+def dialog_of(conversation: Conversation) -> Dialog:
+    return Dialog(
+        Delivery(
+            Session(server="mx.test:25", ehlo_name="c.test"),
+            Envelope.of(conversation.sender, conversation.recipients),
+            CompleteContent(conversation.mail),
+        )
+    )
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("conversation", ALL, ids=lambda c: c.title)
+def test_the_connection_leads_the_conversation(
+    conversation: Conversation, cut: str, loop: FakeLoop
+) -> None:
+    player = MemoryPlayer(loop, dialog_of(conversation))
+
+    play(conversation, player, cut)
+
+    conversation.check(player.verdict)
+    assert loop.watched == []
+
+
+def test_a_server_that_drips_has_no_more_time_for_a_step_than_a_silent_one(loop: FakeLoop) -> None:
+    player = MemoryPlayer(loop, dialog_of(TAKES))
+    player.hear(b"220-")
+
+    while player.verdict is None:
+        player.hear(b"x")
+        loop.advance(1)
+
+    assert isinstance(player.verdict, Failed)
+    assert (player.verdict.kind, player.verdict.stage) == (FailureKind.TIMEOUT, Stage.GREETING)
+    assert player.is_closed
+    assert TIMEOUT <= loop.now <= TIMEOUT + 3
+
+
+REPLIES = {
+    Stage.GREETING: b"220 mx.test\r\n",
+    Stage.EHLO: b"250 mx.test\r\n",
+    Stage.MAIL: b"250 ok\r\n",
+    Stage.RCPT: b"250 ok\r\n",
+    Stage.DATA: b"354 go\r\n",
+    Stage.DOT: b"250 ok\r\n",
+}
+
+
+TWICE = pytest.mark.xfail(reason="mail data that went out long ago counts as progress once more")
+
+
+@pytest.mark.parametrize("stage", [*list(REPLIES)[:-1], pytest.param(Stage.DOT, marks=TWICE)])
+def test_a_silent_server_has_the_timeout_and_no_more(stage: Stage, loop: FakeLoop) -> None:
+    player = MemoryPlayer(loop, dialog_of(TAKES))
+    for octets in list(REPLIES.values())[: list(REPLIES).index(stage)]:
+        player.hear(octets)
+        loop.advance(1)
+    began = loop.now
+
+    while player.verdict is None:
+        loop.advance(1)
+
+    assert isinstance(player.verdict, Failed)
+    assert (player.verdict.kind, player.verdict.stage) == (FailureKind.TIMEOUT, stage)
+    assert player.verdict.maybe_accepted is (stage is Stage.DOT)
+    assert TIMEOUT - 2 <= loop.now - began <= TIMEOUT + 2
