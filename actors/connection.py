@@ -21,7 +21,8 @@ from ..smtp.verdict import FailureKind, Verdict
 from .connect import ConnectError, SourceAddress, connect, is_literal
 from .event_loop import event_loop
 from .mail_source import PIECE, FileSource, SourceError, pieces_of
-from .tls import Tls, channel_binding
+from .scram import server_end_point
+from .tls import Tls
 
 _logger = logging.getLogger("pykka_smtp.actors")
 
@@ -343,7 +344,10 @@ class Connection(asyncio.Protocol):
                 self._break(error)
 
     def _channel_binding(self) -> bytes | None:
-        return channel_binding(self._transport.get_extra_info("ssl_object"))
+        tls_object = self._transport.get_extra_info("ssl_object")
+        if self._dialog.needs_channel_binding and tls_object is not None:
+            return server_end_point(tls_object.getpeercert(binary_form=True) or b"")
+        return None
 
     def _tls_failed(self, error: ssl.SSLError) -> str:
         if isinstance(error, ssl.SSLCertVerificationError):

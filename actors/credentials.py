@@ -1,5 +1,6 @@
 """From a caller's credentials to the mechanisms that may be used, strongest first."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 from ..smtp.authentication import Authentication, MakeMechanism
@@ -34,11 +35,16 @@ class Masking:
 
     def learn(self, secret: Secret) -> None:
         """Mask this one from now on."""
-        self._scrubber = Scrubber(leaks_of(secret.reveal(), user=self._user))
+        self._scrubber = _scrubber(secret, self._user)
 
     def __call__(self, text: str) -> str:
         """Return the text with the secrets masked."""
         return self._scrubber.scrub(text)
+
+
+@functools.lru_cache(maxsize=16)  # each send of a program has the same
+def _scrubber(secret: Secret, user: str | None) -> Scrubber:
+    return Scrubber(leaks_of(secret.reveal(), user=user))
 
 
 def authentication(
@@ -115,8 +121,8 @@ def _with_password(user: str, password: Secret) -> dict[str, MakeMechanism]:
     # Made once here, so that what can't be sent is an error in the caller.
     Plain(user, password)
     makers: dict[str, MakeMechanism] = {}
-    if scram.available():
-        for name in _PASSWORD_MECHANISMS[:4]:
+    if _can_scram(user, password):
+        for name in scram.NAMES:
             makers[name] = _scram_maker(name, user, password)
     makers["CRAM-MD5"] = lambda _token, _binding: CramMd5(user, password)
     makers["PLAIN"] = lambda _token, _binding: Plain(user, password)
@@ -124,9 +130,19 @@ def _with_password(user: str, password: Secret) -> dict[str, MakeMechanism]:
     return makers
 
 
+def _can_scram(user: str, password: Secret) -> bool:
+    """Whether the library is there and takes this password: SASLprep takes no emoji, say."""
+    if not scram.available():
+        return False
+    try:
+        scram.scram("SCRAM-SHA-256", user, password, None)
+    except ValueError:
+        return False
+    return True
+
+
 def _scram_maker(name: str, user: str, password: Secret) -> MakeMechanism:
-    plus = name.endswith("-PLUS")
-    return lambda _token, binding: scram.scram(name, user, password, binding if plus else None)
+    return lambda _token, binding: scram.scram(name, user, password, binding)
 
 
 def _with_token(user: str, host: str, port: int) -> dict[str, MakeMechanism]:

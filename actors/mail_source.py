@@ -17,9 +17,7 @@ class SourceError(Exception):
     """The mail could not be read, or is not what it was a moment ago. It must not be sent."""
 
 
-def pieces_of(
-    data: bytes, *, transparent: bool = True, binary: bool = False
-) -> Iterator[bytes]:
+def pieces_of(data: bytes, *, transparent: bool = True, binary: bool = False) -> Iterator[bytes]:
     """Yield a mail that is in memory in wire form, without the final dot.
 
     Args:

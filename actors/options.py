@@ -3,15 +3,15 @@
 import ipaddress
 import math
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from ..smtp.address import check_ehlo_name
-from .connect import SourceAddress
-from .credentials import Masking, Token, authentication
 from ..smtp.authentication import Authentication
 from ..smtp.secret import Secret
+from .connect import SourceAddress
+from .credentials import Masking, Token, authentication
 from .relay_url import parse_relay_url
 from .tls import TLS_CHOICES, Tls, choose_tls
 

@@ -236,9 +236,7 @@ class SmtpActor(AsyncioActor):
         self._session = session
         self._connection = Connection(
             self,
-            Dialog(
-                Delivery(session, mail.envelope, content), self._trace(mail), options.masking
-            ),
+            Dialog(Delivery(session, mail.envelope, content), self._trace(mail), options.masking),
             host=options.server,
             port=options.port,
             timeout=options.timeout,

@@ -1,7 +1,6 @@
 """How to do TLS with one server: the context, and the name that its certificate must have."""
 
 import functools
-import hashlib
 import ssl
 from dataclasses import dataclass
 
@@ -92,9 +91,3 @@ def _opportunistic_context() -> ssl.SSLContext:
 
 def _a_label(host: str) -> str:
     return host if host.isascii() else host.encode("idna").decode("ascii")
-
-
-def channel_binding(tls_object: ssl.SSLObject | None) -> bytes | None:
-    """Return the tls-server-end-point binding (RFC 5929 §4): a hash of the certificate."""
-    certificate = None if tls_object is None else tls_object.getpeercert(binary_form=True)
-    return None if certificate is None else hashlib.sha256(certificate).digest()

@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .classification import CLOSING, Meaning, meaning
+from .classification import Meaning, meaning
 from .command import CANCEL_AUTH, auth, auth_response
 from .extensions import Extensions
 from .refusal import Garbled, Insecure, Refused
@@ -43,6 +43,11 @@ class Authentication:
     shows_secret: frozenset[str]
     allow_unsafe: bool = False
 
+    @property
+    def can_bind(self) -> bool:
+        """Whether a mechanism could be bound to TLS (RFC 5802 §6)."""
+        return any(name.endswith("-PLUS") for name in self.mechanisms)
+
     def script(
         self, server: str, extensions: Extensions, *, is_safe: bool, binding: bytes | None
     ) -> Script:
@@ -60,13 +65,20 @@ class Authentication:
             Garbled: the server's challenges make no sense.
         """
         names = self._usable(server, extensions, is_safe=is_safe, is_bound=binding is not None)
+        # RFC 5802 §6: where the server seems to know no -PLUS, say that we do: somebody may have
+        # taken it out of the server's reply.
+        offers_plus = any(name.endswith("-PLUS") for name in extensions.auth_mechanisms)
+
+        def binds(name: str) -> bool:
+            return name.endswith("-PLUS") or not offers_plus
+
         refusal: Refused | None = None
         for name in names:
             attempts = 2 if self.token is not None and name in ("XOAUTH2", "OAUTHBEARER") else 1
             for _ in range(attempts):
                 # A token may have expired on the way: it is asked for again, once.
                 try:
-                    yield from self._attempt(server, name, binding)
+                    yield from self._attempt(server, name, binding if binds(name) else None)
                 except Refused as refused:
                     refusal = refused
                     if refused.ends_session or refused.reply.is_transient:
@@ -94,8 +106,8 @@ class Authentication:
         if not names:
             raise Insecure(
                 Stage.AUTH,
-                f"{server} offers no mechanism that may be used: it has {' '.join(sorted(offered))},"
-                f" allowed are {' '.join(self.mechanisms)}",
+                f"{server} offers no mechanism that may be used: it has"
+                f" {' '.join(sorted(offered))}, allowed are {' '.join(self.mechanisms)}",
             )
         if is_safe or self.allow_unsafe:
             return names

@@ -132,6 +132,12 @@ class Dialog:
         """Whether the mail data is still wanted and no part of an early reply is here."""
         return self._sending is not None and not (self._ended or self._parser.is_pending)
 
+    @property
+    def needs_channel_binding(self) -> bool:
+        """Whether there is a use for the channel binding of TLS."""
+        authentication = self._delivery.session.authentication
+        return authentication is not None and authentication.can_bind
+
     def connected(self) -> list[Action]:
         """Begin: the connection stands, and the server owes its greeting."""
         if self._ended:

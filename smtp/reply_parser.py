@@ -141,9 +141,7 @@ class ReplyParser:
         return is_last
 
 
-def _read_line(
-    line: bytes, scrub: Callable[[str], str] | None
-) -> tuple[int, bool, str]:
+def _read_line(line: bytes, scrub: Callable[[str], str] | None) -> tuple[int, bool, str]:
     """Return code, whether it is the reply's last line, and text.
 
     Raises:
