@@ -433,6 +433,37 @@ def test_the_dot_is_not_allowed_any_more_when_the_mail_is_given_up() -> None:
     assert not rig.dialog.may_send_dot
 
 
+# Leaving hard, so that nothing can be taken for a mail
+
+
+@pytest.mark.parametrize("octets", [b"550 no\r\n", b"450 no\r\n", b"421 bye\r\n", b"250 ok\r\n"])
+def test_mail_data_that_is_under_way_is_broken_off_hard(octets: bytes) -> None:
+    rig = rig_at(ROUTES["one by one"], Stage.BODY)
+
+    rig.hear(octets)
+
+    assert isinstance(rig.verdict, Failed)
+    assert rig.closed == Close(reset=True)
+
+
+@pytest.mark.parametrize(
+    "refusals", [b"550 no\r\n250 ok\r\n250 ok\r\n", b"250 ok\r\n550 no\r\n550 no\r\n"]
+)
+def test_a_server_that_wants_mail_data_for_nobody_is_left_hard_and_without_a_dot(
+    refusals: bytes,
+) -> None:
+    rig = rig_at(ROUTES["in a group"], Stage.MAIL)
+
+    rig.hear(refusals)
+    assert rig.closed is None
+    rig.hear(b"354 go\r\n")
+
+    assert failure(rig).reply == Reply(550, ("no",))
+    assert rig.closed == Close(reset=True)
+    assert rig.body is None
+    assert rig.stream.endswith(b"DATA\r\n")
+
+
 # A mail that is decided stays decided
 
 
