@@ -8,7 +8,7 @@ from ..smtp.sasl import CramMd5, External, Login, Oauthbearer, Plain, Xoauth2
 from ..smtp.secret import Scrubber, Secret, leaks_of
 from . import scram
 
-Token = str | Callable[[], str]
+Token = str | Secret | Callable[[], str]
 
 _SHOWS_SECRET = frozenset({"PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"})
 _PASSWORD_MECHANISMS = (
@@ -20,8 +20,8 @@ _PASSWORD_MECHANISMS = (
     "PLAIN",
     "LOGIN",
 )
-_TOKEN_MECHANISMS = ("OAUTHBEARER", "XOAUTH2")
-MECHANISMS = (*_PASSWORD_MECHANISMS, *_TOKEN_MECHANISMS, "EXTERNAL")
+TOKEN_MECHANISMS = ("OAUTHBEARER", "XOAUTH2")
+MECHANISMS = (*_PASSWORD_MECHANISMS, *TOKEN_MECHANISMS, "EXTERNAL")
 
 
 class Masking:
@@ -153,12 +153,16 @@ def _with_token(user: str, host: str, port: int) -> dict[str, MakeMechanism]:
 
 
 def _fixed(token: Token | None) -> Secret | None:
-    return Secret(token) if isinstance(token, str) else None
+    if isinstance(token, str):
+        return Secret(token)
+    return token if isinstance(token, Secret) else None
 
 
 def _getter(token: Token, masking: Masking) -> Callable[[], str]:
-    if isinstance(token, str):
-        return lambda: token
+    fixed = _fixed(token)
+    if fixed is not None:
+        return fixed.reveal
+    assert callable(token)
 
     def get() -> str:
         fresh = token()

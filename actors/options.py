@@ -11,7 +11,7 @@ from ..smtp.address import check_ehlo_name
 from ..smtp.authentication import Authentication
 from ..smtp.secret import Secret
 from .connect import SourceAddress
-from .credentials import Masking, Token, authentication
+from .credentials import TOKEN_MECHANISMS, Masking, Token, authentication
 from .relay_url import parse_relay_url
 from .tls import TLS_CHOICES, Tls, choose_tls
 
@@ -88,7 +88,7 @@ def make_options(
     made = authentication(
         given["username"],
         given["password"],
-        token,
+        given.get("token", token),
         given["auth"],
         host=server,
         port=port,
@@ -133,12 +133,11 @@ def merge_url(url: Secret, given: Mapping[str, Any]) -> dict[str, Any]:
     merged["server"], merged["port"] = relay.host or "localhost", relay.port or 24
     merged["unix_path"] = relay.path
     merged["is_lmtp"] = relay.scheme.startswith("lmtp")
-    if relay.scheme == "smtps":
-        merged["tls"] = "implicit"
     if relay.username is not None:
         merged["username"] = relay.username
-    if relay.password is not None:
-        merged["password"] = Secret(relay.password)
+        # What stands for the password is a token if only OAuth's mechanisms may be used.
+        is_token = merged["auth"] is not None and set(merged["auth"]) <= set(TOKEN_MECHANISMS)
+        merged["token" if is_token else "password"] = relay.password
     return merged
 
 

@@ -102,7 +102,8 @@ class SmtpActor(AsyncioActor):
         # From here on the password can't be seen in a traceback that shows local variables.
         secret = None if password is None else Secret(password)
         hidden_url = None if url is None else Secret(url)
-        del password, url
+        hidden_token = Secret(token) if isinstance(token, str) else token
+        del password, url, token
         given = {
             "server": server,
             "port": port,
@@ -120,7 +121,7 @@ class SmtpActor(AsyncioActor):
         self._options = make_options(
             given if hidden_url is None else merge_url(hidden_url, given),
             tls_context=tls_context,
-            token=token,
+            token=hidden_token,
             allow_plaintext_auth=allow_plaintext_auth,
         )
         self._mail: SendMail | None = None
