@@ -909,6 +909,17 @@ def test_080_and_085_dots_are_doubled_from_memory_and_from_a_file(
         assert stored(server).data == data
 
 
+def test_080_a_dot_that_begins_the_whole_mail_is_doubled(
+    scripted_server: Start, tmp_path: Path
+) -> None:
+    path = tmp_path / "dot.eml"
+    path.write_bytes(b".\nsecond")
+    for message in (b".\nsecond", path):
+        server = scripted_server()
+        send(server, message=message)
+        assert stored(server).raw == b"..\r\nsecond\r\n.\r\n"
+
+
 def test_090_a_server_that_answers_250_to_every_line_gets_one_outcome(
     scripted_server: Start,
 ) -> None:
