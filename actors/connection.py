@@ -379,7 +379,9 @@ class Connection(asyncio.Protocol):
         self._body_begun = True
         self._final = b"" if action.is_chunk else b".\r\n"
         if self._source is not None:
-            self._source.begin(transparent=not action.is_chunk)
+            self._source.begin(
+                transparent=not action.is_chunk, may_be_eight_bit=rendition.may_be_eight_bit
+            )
         if rendition.data is not None:
             self._pieces = pieces_of(
                 rendition.data, transparent=not action.is_chunk, binary=rendition.is_binary
@@ -463,6 +465,7 @@ class Connection(asyncio.Protocol):
     def _dot_is_out(self) -> None:
         if not self._dialog.is_over:
             self._dot_written = False
+            self._taken = self._written
             self._dialog.dot_sent()
 
     def _has_something_to_read(self) -> bool:

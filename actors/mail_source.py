@@ -75,17 +75,16 @@ class FileSource:
         self._facts, self._scanner = self._scanner.finish(), MailScanner()
         return self._facts
 
-    def begin(self, *, transparent: bool) -> None:
+    def begin(self, *, transparent: bool, may_be_eight_bit: bool) -> None:
         """Prepare to read for the wire.
 
         Args:
             transparent: whether dots are doubled (RFC 5321 §4.5.2).
+            may_be_eight_bit: whether the server was promised no 7-bit data: `read` fails on what
+                was not promised.
         """
         self._encoder = MailDataEncoder(transparent=transparent)
-
-    def refuse_eight_bit(self) -> None:
-        """Make `read` fail on 8-bit data: the server takes none, and was promised none."""
-        self._must_be_ascii = True
+        self._must_be_ascii = not may_be_eight_bit
 
     def read(self) -> bytes | None:
         """Return the next piece in wire form, or None at the end.

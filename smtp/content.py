@@ -18,11 +18,13 @@ class Rendition:
         data: the mail, or None for one that is streamed: then whoever does the I/O has it.
         facts: its size and needs, or None for a stream that could be read only once.
         is_binary: whether it goes out octet for octet, which only BDAT can do (RFC 3030 §3).
+        may_be_eight_bit: whether a stream, of which nothing is known, may have 8-bit data.
     """
 
     data: bytes | None
     facts: MailFacts | None
     is_binary: bool = False
+    may_be_eight_bit: bool = True
 
 
 class Content(Protocol):
@@ -105,4 +107,4 @@ class StreamedContent:
 
     def render(self, *, eight_bit: bool, binary: bool = False) -> Rendition:  # noqa: ARG002
         """Return what is known of the mail."""
-        return Rendition(None, self.facts)
+        return Rendition(None, self.facts, may_be_eight_bit=eight_bit)
