@@ -1,0 +1,584 @@
+"""What README.md and docs/outcomes.md say is true: their code runs, their tables are complete."""
+
+import ast
+import base64
+import dataclasses
+import email
+import inspect
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pykka
+import pytest
+from pykka import ActorDeadError
+from servers.polite import polite
+from servers.require import require_module
+from servers.scripted import Script, ScriptedServer
+
+from pykka_smtp import (
+    AsyncioActor,
+    FailureKind,
+    Outcome,
+    SendFailure,
+    SendMail,
+    SmtpActor,
+    Stage,
+    smtp_send_failure,
+)
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+OUTCOMES = (ROOT / "docs" / "outcomes.md").read_text()
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
+
+INSTALL = "python3 -m venv .venv && .venv/bin/pip install -q -e"
+COMMANDS = [
+    f"{INSTALL} '.[demo]' && .venv/bin/python -m pykka_smtp demo",
+    f"{INSTALL} '.[test]' && .venv/bin/pytest",
+]
+
+Servers = Callable[..., ScriptedServer]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def section(text: str, heading: str) -> str:
+    """Return what stands below a heading, up to the next of the same or a higher level."""
+    level = heading.index(" ")
+    [_, rest] = text.split(f"\n{heading}\n")
+    return re.split(rf"^#{{1,{level}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def table(text: str) -> list[list[str]]:
+    """Return the cells of a table's rows, without its head."""
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def run(code: str, server: ScriptedServer) -> str:
+    """Run a block of code as a program, with this server; return what it printed."""
+    localhost, here = (
+        'server="localhost", port=25',
+        f'server="{server.host}", port={server.port}',
+    )
+    assert localhost in code or str(server.port) in code
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code.replace(localhost, here)],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def first_example() -> str:
+    return blocks(README, "python")[0]
+
+
+def test_the_first_example_has_fifteen_lines_at_most_and_sends_a_mail(
+    scripted_server: Servers,
+) -> None:
+    server = scripted_server(polite(replies={".": "250 2.0.0 Ok: queued as 4F2A"}))
+
+    assert first_example().count("\n") <= 15
+    assert run(first_example(), server) == "accepted: 250 2.0.0 Ok: queued as 4F2A\n"
+    assert server.accepted == 1
+
+
+def test_what_the_readme_says_the_first_example_prints_is_what_it_prints(
+    scripted_server: Servers,
+) -> None:
+    server = scripted_server(polite(replies={"RCPT": "550 5.1.1 who?"}))
+
+    assert "It prints `accepted: 250 2.0.0 Ok: queued as 4F2A`" in README
+    assert run(first_example(), server).startswith("not sent: SMTP ")
+
+
+SUBMISSION = """
+    S: 220 mail.example.org ESMTP
+    C: EHLO *
+    S: 250-mail.example.org
+    S: 250 STARTTLS
+    C: STARTTLS
+    S: 220 2.0.0 go ahead
+    S! tls
+    C: EHLO *
+    S: 250-mail.example.org
+    S: 250 AUTH PLAIN
+    C: AUTH PLAIN *
+    S: {verdict}
+"""
+MAIL = """
+    C: MAIL FROM:<me@example.com>
+    S: 250 2.1.0 Ok
+    C: RCPT TO:<you@example.org>
+    S: 250 2.1.5 Ok
+    C: DATA
+    S: 354 go ahead
+    C: <data>
+    S: 250 2.0.0 taken
+"""
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
+    """Make a server's context, and the file with the authority that its certificate is from."""
+    trustme = pytest.importorskip("trustme")
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+    return context, file
+
+
+def test_the_example_with_a_password_sends_it_over_verified_tls(
+    scripted_server: Servers,
+    certified: tuple[ssl.SSLContext, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    context, authority = certified
+    server = scripted_server(SUBMISSION.format(verdict="235 2.7.0 hello") + MAIL, context=context)
+    code = blocks(README, "python")[1]
+    assert "@mail.example.org:587" in code
+    code = code.replace("@mail.example.org:587", f"@{server.host}:{server.port}")
+
+    # OpenSSL's own way to name the system's authorities.
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    printed = run(code, server)
+
+    assert " accepted by " in printed
+    assert "secret" not in printed
+    [session] = server.sessions
+    assert session.tls is not None
+    assert session.lines[3] == f"AUTH PLAIN {plain('me@example.com', 'secret')}"
+
+
+def plain(user: str, password: str) -> str:
+    return base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+
+
+def test_all_the_code_of_the_readme_is_run_here() -> None:
+    assert len(blocks(README, "python")) == 2
+    assert len(blocks(OUTCOMES, "python")) == 3
+
+
+def test_the_code_for_a_partial_success_tells_who_may_be_tried_again(
+    scripted_server: Servers,
+) -> None:
+    code = blocks(OUTCOMES, "python")[0]
+    for reply, advice in (("450 4.2.0 later", "try"), ("550 5.1.1 who?", "do not try")):
+        server = scripted_server(polite(replies={"nobody@example.org": reply}))
+
+        assert run(code, server) == f"nobody@example.org {reply} {advice} again" + (
+            " later\n" if advice == "try" else "\n"
+        )
+
+
+def test_the_code_for_trying_again_does_until_the_mail_is_taken(scripted_server: Servers) -> None:
+    code = blocks(OUTCOMES, "python")[1].replace("[300, 1800, 7200]", "[0.01, 0.01, 0.01]")
+    greylisting = polite(replies={"RCPT": "450 4.2.0 greylisted"})
+    server = scripted_server(greylisting, greylisting, polite())
+
+    assert run(code, server) == ""
+    assert (server.accepted, len(server.sessions)) == (1, 3)
+
+
+def test_the_code_for_trying_again_gives_up_in_the_end(scripted_server: Servers) -> None:
+    code = blocks(OUTCOMES, "python")[1].replace("[300, 1800, 7200]", "[0.01, 0.01, 0.01]")
+    later = scripted_server(polite(replies={"RCPT": "450 4.2.0 greylisted"}))
+    never = scripted_server(polite(replies={"RCPT": "550 5.1.1 who?"}))
+
+    assert run(code, later).startswith("given up: patient: mail ")
+    assert run(code, never).startswith("given up: patient: mail ")
+    assert (len(later.sessions), len(never.sessions)) == (4, 1)
+
+
+UP_TO_THE_DOT = """
+    S: 220 mail.example.org ESMTP
+    C: EHLO *
+    S: 250 mail.example.org
+    C: MAIL FROM:<*>
+    S: 250 2.1.0 Ok
+    C: RCPT TO:<*>
+    S: 250 2.1.5 Ok
+    C: DATA
+    S: 354 go ahead
+    C: <data>
+"""
+
+
+def test_the_code_for_maybe_accepted_sends_an_alarm_a_second_time_and_only_that(
+    scripted_server: Servers,
+) -> None:
+    code = blocks(OUTCOMES, "python")[2]
+    twice = scripted_server(UP_TO_THE_DOT + "S! close", polite())
+    other = scripted_server(UP_TO_THE_DOT + "S! close")
+
+    assert run(code, twice) == ""
+    looked = run(code.replace('context="alarm"', 'context="newsletter"'), other)
+
+    assert re.fullmatch(r"look for \S+ in the log of \[127.0.0.1\]:[0-9]+\n", looked)
+    assert [len(session.mails) for session in twice.sessions] == [1, 1]
+    assert len(other.sessions) == 1
+    # The Message-ID is the same, and it is what the page says.
+    ids = {
+        email.message_from_bytes(mail.data)["Message-ID"]
+        for session in twice.sessions
+        for mail in session.mails
+    }
+    [message_id] = ids
+    assert re.fullmatch(r"<\S+@example\.com>", message_id)
+
+
+def test_the_two_commands_stand_in_the_readme_exactly() -> None:
+    assert [block.strip() for block in blocks(README, "console")] == [f"$ {c}" for c in COMMANDS]
+
+
+def test_the_readme_shows_what_the_demo_prints() -> None:
+    require_module("aiosmtpd")
+    require_module("rich")
+    done = subprocess.run(
+        [sys.executable, "-m", "pykka_smtp", "demo"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+    def without_times_and_ports(text: str) -> list[str]:
+        text = re.sub(r"127\.0\.0\.1:[0-9]+", "127.0.0.1:PORT", text)
+        text = re.sub(r"\b[0-9]+\.[0-9]+ s$", "SECONDS", text, flags=re.MULTILINE)
+        # The order is that in which the signals come.
+        return sorted(
+            re.sub(r"^[0-9]+\.[0-9]{2} s", "0.00 s", text, flags=re.MULTILINE).splitlines()
+        )
+
+    shown = blocks(README, "text")[0]
+    assert without_times_and_ports(shown) == without_times_and_ports(done.stdout)
+
+
+def defaults_of_the_actor() -> dict[str, Any]:
+    parameters = list(inspect.signature(SmtpActor.__init__).parameters.values())
+    return {parameter.name: parameter.default for parameter in parameters[1:]}
+
+
+def defaults_of_the_mail() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(SendMail):
+        if field.init:
+            made_up = field.default_factory is not dataclasses.MISSING
+            required = field.default is dataclasses.MISSING
+            found[field.name] = "made up" if made_up else "required" if required else field.default
+    return found
+
+
+@pytest.mark.parametrize(
+    ("heading", "defaults"),
+    [
+        ("### `SmtpActor.start`", defaults_of_the_actor()),
+        ("### `SendMail`", defaults_of_the_mail()),
+    ],
+)
+def test_a_table_of_options_names_what_exists_in_order_with_its_default(
+    heading: str, defaults: dict[str, Any]
+) -> None:
+    rows = table(section(README, heading))
+
+    assert all(meaning.endswith((".", ".)")) for _, _, meaning in rows)
+    assert {
+        name.strip("`"): ast.literal_eval(default.strip("`")) if "`" in default else default
+        for name, default, _ in rows
+    } == defaults
+    assert [name.strip("`") for name, _, _ in rows] == list(defaults)
+
+
+def test_each_kind_of_failure_has_a_row_and_a_section() -> None:
+    kinds = {kind.name: kind.value for kind in FailureKind}
+
+    rows = table(section(README, "## Kinds of failure"))
+    assert {name.strip("`"): int(value) for name, value, *_ in rows} == kinds
+    assert all(all(cells) and len(cells) == 4 for cells in rows)
+    assert re.findall(r"^### (\w+)$", OUTCOMES, re.MULTILINE) == list(kinds)
+    assert re.findall(r"^\| \[`(\w+)`\]", OUTCOMES, re.MULTILINE) == list(kinds)
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "docs/outcomes.md", "CHANGELOG.md"]
+)
+def test_what_a_page_links_to_exists(name: str) -> None:
+    page = ROOT / name
+    text = page.read_text()
+    anchors = {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    }
+
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+        path, _, anchor = target.partition("#")
+        assert (page.parent / path).exists(), target
+        assert not anchor or path or anchor in anchors, target
+
+
+def test_each_example_is_named_in_the_readme() -> None:
+    for path in (ROOT / "examples").glob("*.py"):
+        assert f"`{path.name}`" in README
+
+
+def mail(**options: Any) -> SendMail:
+    given = {"sender": "me@example.com", "recipients": "you@example.org", "body": "x"} | options
+    return SendMail(**given)
+
+
+def ask(server: ScriptedServer, message: SendMail, **options: Any) -> Outcome:
+    outcome = SmtpActor.start(server.host, server.port, **options).ask(message)
+    assert isinstance(outcome, Outcome)
+    return outcome
+
+
+def as_in_the_docs(outcome: Outcome) -> str:
+    """Return the outcome's line with the names that the examples have."""
+    text = str(outcome).replace(outcome.mail.id, "4f2a")
+    text = re.sub(r"\[127\.0\.0\.1\]:[0-9]+", "mail.example.org[192.0.2.1]:25", text)
+    return re.sub(r"127\.0\.0\.1:[0-9]+", "mail.example.org:25", text)
+
+
+QUEUED = {".": "250 2.0.0 Ok: queued as 9C3E"}
+THREE = {"recipients": ["a@example.org", "no@example.org", "b@example.org"]}
+BY_SCRIPT: dict[str, tuple[Script, dict[str, Any]]] = {
+    "success": (polite(replies=QUEUED), {}),
+    "partial success": (polite(replies=QUEUED | {"no@example.org": "550 5.1.1 who?"}), THREE),
+    "SMTP, for good": (polite(replies={"RCPT": "550 5.1.1 no such mailbox"}), {}),
+    "SMTP, for now": (polite(replies={"RCPT": "450 4.2.0 greylisted"}), {}),
+    "CONNECTION": ("S: 220 x ESMTP\nC: EHLO *\nS: 250 x\nC: MAIL *\nS! reset", {}),
+    "CONNECTION, maybe_accepted": (UP_TO_THE_DOT + "S! close", {}),
+    "TIMEOUT": ("S! silence", {}),
+    "PROTOCOL": ("S: HTTP/1.1 400 Bad Request", {}),
+    "LOCAL, too large": (polite("SIZE 1000"), {"body": "", "message": (b"x" * 98 + b"\r\n") * 20}),
+    "LOCAL, unreadable": (polite(), {"body": "", "message": Path("/nowhere/mail.eml")}),
+}
+
+
+@pytest.mark.parametrize("ending", BY_SCRIPT)
+def test_an_example_of_an_outcome_is_what_a_program_sees(
+    ending: str, scripted_server: Servers
+) -> None:
+    script, options = BY_SCRIPT[ending]
+    server = scripted_server(script)
+
+    outcome = ask(server, mail(**options), timeout=0.3 if ending == "TIMEOUT" else 10.0)
+
+    assert f"{as_in_the_docs(outcome)}\n" in blocks(OUTCOMES, "text")
+
+
+def test_the_examples_of_no_connection_are_what_a_program_sees(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        refused = SmtpActor.start(*nobody.getsockname()).ask(mail(), block=True)
+    assert f"{as_in_the_docs(refused)}\n" in blocks(OUTCOMES, "text")
+
+    def no_such_name(*_args: object, **_more: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_such_name)
+    unknown = SmtpActor.start("mail.invalid").ask(mail(), block=True)
+    assert f"{as_in_the_docs(unknown)}\n" in blocks(OUTCOMES, "text")
+
+
+def test_the_examples_of_cancelled_mails_are_what_a_program_sees(scripted_server: Servers) -> None:
+    server = scripted_server("S: 220 mail.example.org ESMTP\nC: EHLO *\nS! silence")
+    actor = SmtpActor.start(server.host, server.port)
+    first = actor.ask(mail(), block=False)
+    second = actor.ask(mail(), block=True)
+    server.wait_for(lambda: server.sessions and server.sessions[0].lines)
+    actor.stop()
+
+    for outcome in (first.get(timeout=5), second):
+        assert f"{as_in_the_docs(outcome)}\n" in blocks(OUTCOMES, "text")
+
+
+def test_the_examples_of_security_are_what_a_program_sees(
+    scripted_server: Servers, certified: tuple[ssl.SSLContext, Path]
+) -> None:
+    without = scripted_server(polite())
+    before_tls, _, _ = SUBMISSION.partition("S! tls")
+    unknown = scripted_server(f"{before_tls}S! tls", context=certified[0])
+
+    for server in (without, unknown):
+        outcome = ask(server, mail(), tls="starttls")
+        assert f"{as_in_the_docs(outcome)}\n" in blocks(OUTCOMES, "text")
+
+
+def test_an_example_of_security_in_the_questions_reads_as_it_does_for_a_user(
+    scripted_server: Servers, certified: tuple[ssl.SSLContext, Path]
+) -> None:
+    trusting = ssl.create_default_context(cafile=str(certified[1]))
+    asks = "S: 220 x ESMTP\nC: EHLO *\nS: 250-x\nS: 250 AUTH PLAIN"
+    wrong = SUBMISSION.format(verdict="535 5.7.8 who?")
+    who = {"username": "me@example.com", "password": "secret"}
+    cases: list[tuple[Script, dict[str, Any], str]] = [
+        (wrong, who | {"tls_context": trusting}, "refused the credentials: 535"),
+        (asks, who | {"tls": "off"}, "would see the password without verified TLS; not sent"),
+        ("S: 220 x ESMTP", {"tls": "implicit"}, "WRONG_VERSION_NUMBER"),
+        (polite(), who, "offers no STARTTLS"),
+    ]
+
+    for script, options, said in cases:
+        outcome = ask(scripted_server(script, context=certified[0]), mail(), **options)
+
+        assert isinstance(outcome, SendFailure)
+        shown = re.search(rf"`(\w+) at (\w+) \.\.\. {re.escape(said)}", README)
+        assert shown is not None, said
+        assert (outcome.kind.name, outcome.stage) == shown.groups()
+        assert said in outcome.detail
+
+
+def test_the_example_of_a_defect_is_written_as_all_others_are() -> None:
+    outcome = SendFailure(
+        mail=mail(),
+        alias="smtp_client",
+        kind=FailureKind.INTERNAL,
+        stage=Stage.CONNECT,
+        detail="defect in pykka-smtp: ZeroDivisionError: division by zero",
+        retryable=False,
+    )
+
+    assert f"{as_in_the_docs(outcome)}\n" in blocks(OUTCOMES, "text")
+
+
+def test_no_example_of_an_outcome_is_left_untested() -> None:
+    # Two of no connection, two of cancelled mails, two of security, one of a defect.
+    assert len(blocks(OUTCOMES, "text")) == len(BY_SCRIPT) + 7
+
+
+class Waiting(AsyncioActor):
+    """Does what it must not."""
+
+    def on_receive(self, message: object) -> object:
+        return SmtpActor.start("127.0.0.1", 9).ask(message)
+
+
+def tell_a_second_mail(server: ScriptedServer) -> object:
+    actor = SmtpActor.start(server.host, server.port)
+    actor.ask(mail())
+    actor.actor_stopped.wait(5)
+    actor.tell(mail())
+    return None
+
+
+def wait_in_an_actor(_server: ScriptedServer) -> object:
+    actor = Waiting.start()
+    try:
+        return actor.ask(mail())
+    finally:
+        actor.stop()
+        # It asked before it was told off: that mail was taken.
+        for left in pykka.ActorRegistry.get_all():
+            left.actor_stopped.wait(5)
+
+
+def open_as_text(_server: ScriptedServer) -> object:
+    with (ROOT / "LICENSE").open() as file:
+        return mail(body="", message=file)
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (tell_a_second_mail, "ActorDeadError: SmtpActor (urn:uuid:"),
+        (wait_in_an_actor, "RuntimeError: an AsyncioActor must not wait for a future"),
+        (
+            lambda _: mail(recipients="Your Name <you@example.org>"),
+            "only the address belongs here; display names go to from_name/to_name",
+        ),
+        (
+            lambda _: mail(recipients="you@example.org, her@example.org"),
+            "only one address belongs here; pass several recipients as a list",
+        ),
+        (
+            lambda _: mail(subject="Hello\r\nBcc: x@example.org"),
+            r"ValueError: subject: control character '\r' at position 5",
+        ),
+        (
+            open_as_text,
+            "TypeError: message: the file is opened in text mode; open it with mode 'rb'",
+        ),
+    ],
+)
+def test_an_error_in_the_questions_reads_as_it_does_for_a_user(
+    cause: Callable[[ScriptedServer], object], said: str, scripted_server: Servers
+) -> None:
+    with pytest.raises((ActorDeadError, RuntimeError, TypeError, ValueError)) as raised:
+        cause(scripted_server())
+
+    assert said in f"{raised.type.__name__}: {raised.value}"
+    # One space for each line break: a question may be wrapped.
+    assert said in " ".join(section(README, "## Questions, by what you see").split())
+
+
+@pytest.mark.parametrize(
+    ("offered", "options", "said"),
+    [
+        (
+            (),
+            {"body": "", "message": "Subject: x\r\n\r\nh\u00e4h\r\n".encode()},
+            "takes no 8-bit mail (no 8BITMIME)",
+        ),
+        (
+            ("8BITMIME",),
+            {"recipients": "j\u00f6rg@example.org"},
+            "takes no addresses beyond ASCII (no SMTPUTF8)",
+        ),
+    ],
+)
+def test_a_failure_in_the_questions_reads_as_it_does_for_a_user(
+    offered: tuple[str, ...], options: dict[str, Any], said: str, scripted_server: Servers
+) -> None:
+    outcome = ask(scripted_server(polite(*offered)), mail(**options))
+
+    assert isinstance(outcome, SendFailure)
+    assert outcome.kind is FailureKind.LOCAL
+    assert said in outcome.detail
+    assert f"**`LOCAL ... {said}`**" in README
+
+
+@pytest.mark.parametrize("signature", ["outcome", "sender, result"])
+def test_a_receiver_that_cannot_be_called_is_reported_as_the_questions_say(
+    signature: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    namespace: dict[str, Any] = {}
+    exec(f"def receiver({signature}): pass", namespace)  # noqa: S102 - two lines of our own
+    smtp_send_failure.connect(namespace["receiver"])
+    heard = threading.Event()
+    smtp_send_failure.connect(lambda _alias, **_more: heard.set(), weak=False)
+
+    SmtpActor.start("127.0.0.1", 9).ask(mail())
+
+    assert heard.wait(5)
+    [record] = [r for r in caplog.records if r.name == "pykka_smtp.signals"]
+    assert re.search(r"^receiver .* of signal smtp_send_failure raised", record.getMessage())
+    assert record.exc_info is not None
+    said = str(record.exc_info[1]).partition("() ")[2]
+    assert f"... {said}`**" in README.replace("TypeError: ", "")
+
+
+def test_the_changelog_has_the_form_that_it_names() -> None:
+    assert "## [Unreleased]" in CHANGELOG
+    headings = re.findall(r"^### (.*)$", CHANGELOG, re.MULTILINE)
+    assert {"Added", "Security"} <= set(headings)
+    assert set(headings) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
