@@ -1,6 +1,7 @@
 """From a server's name to a transport: look up, race the addresses (RFC 8305), connect."""
 
 import asyncio
+import errno
 import functools
 import ipaddress
 import os
@@ -38,7 +39,9 @@ class ConnectError(Exception):
 
 @functools.lru_cache(maxsize=1024)
 def is_literal(host: str) -> bool:
-    """Whether the host is an address, which needs no look-up."""
+    """Whether the host is an address, which needs no look-up. One with a scope does."""
+    if "%" in host:
+        return False
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -112,7 +115,7 @@ async def _connect_unix(
 
 async def _look_up(host: str, port: int) -> list[Any]:
     try:
-        return await event_loop().names.run(_getaddrinfo, host, port)
+        addresses = await event_loop().names.run(_getaddrinfo, host, port)
     except (OSError, UnicodeError) as error:
         number = error.errno if isinstance(error, OSError) else None
         reason = error.strerror if isinstance(error, OSError) else "not a host name"
@@ -121,14 +124,21 @@ async def _look_up(host: str, port: int) -> list[Any]:
         raise ConnectError(
             f"cannot find the address of {host}: {reason}", "getaddrinfo", number, passing=passing
         ) from error
+    if not addresses:
+        raise ConnectError(f"{host} has no address", "getaddrinfo", None, passing=False)
+    return addresses
 
 
 def _getaddrinfo(host: str, port: int) -> list[Any]:
     return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
 
 
-class _Recorder:
-    """Stands in for the loop where addresses are raced, to keep each one's own error."""
+class _Connector:
+    """Stands in for the loop where addresses are raced.
+
+    It keeps each address's own error; and it connects by itself, because both loops would look
+    the address up once more, in threads that stay.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -136,26 +146,44 @@ class _Recorder:
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         try:
-            await self._loop.sock_connect(sock, address)
+            await self._connect(sock, address)
         except OSError as error:
             self.errors.append((address, error))
             raise
+
+    async def _connect(self, sock: socket.socket, address: Any) -> None:
+        number = sock.connect_ex(address)
+        if number in (errno.EINPROGRESS, errno.EINTR):
+            writable = self._loop.create_future()
+            self._loop.add_writer(sock, _wake, writable)
+            try:
+                await writable
+            finally:
+                self._loop.remove_writer(sock)
+            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            raise OSError(number, os.strerror(number))
+
+
+def _wake(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 async def _race(
     host: str, port: int, source: SourceAddress | None, addresses: list[Any]
 ) -> socket.socket:
-    recorder = _Recorder(event_loop().loop)
+    connector = _Connector(event_loop().loop)
     try:
         return await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType]
             addresses,
             local_addr_infos=None if source is None else [_local(source)],
             happy_eyeballs_delay=_RACE_DELAY,
-            loop=cast(asyncio.AbstractEventLoop, recorder),
+            loop=cast(asyncio.AbstractEventLoop, connector),
         )
     except (OSError, RuntimeError) as error:
-        if recorder.errors:
-            raise _not_connected(host, port, recorder.errors, source) from error
+        if connector.errors:
+            raise _not_connected(host, port, connector.errors, source) from error
         number = error.errno if isinstance(error, OSError) else None
         raise ConnectError(
             f"cannot connect to {host}:{port}: {error}", "bind", number, passing=False

@@ -289,7 +289,11 @@ class Connection(asyncio.Protocol):
         else:
             transport.close()
 
-    def _break(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
+        """End on a defect of the owner's: with a verdict, like everything."""
+        self._break(error)
+
+    def _break(self, error: BaseException) -> None:
         """End on a defect of ours: with an outcome, like everything."""
         _logger.error("defect in the connection to %s:%s", self._host, self._port, exc_info=error)
         detail = f"defect in pykka-smtp: {type(error).__name__}: {error}"
@@ -305,6 +309,8 @@ class Connection(asyncio.Protocol):
         self._is_closed = True
         if self._source is not None:
             event_loop().files.run(self._source.close)
+        if self._task is not None:
+            self._task.cancel()
         event_loop().unwatch(self)
         self._owner.closed()
 

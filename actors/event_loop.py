@@ -204,6 +204,7 @@ class EventLoopThread:
             while self._loop is loop:
                 with contextlib.suppress(SystemExit, KeyboardInterrupt):
                     loop.run_forever()
+            _end_tasks(loop)
         finally:
             asyncio.set_event_loop(None)
             loop.close()
@@ -269,6 +270,15 @@ class EventLoopThread:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
 
 
+def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Let what was cancelled come to its end: a task that is left behind complains."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.wait(tasks, timeout=_INTERRUPT_GRACE))
+
+
 def _new_event_loop() -> asyncio.AbstractEventLoop:
     """Make a uvloop where it is installed, else a loop of the standard library.
 
@@ -277,7 +287,8 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     if os.environ.get("PYKKA_SMTP_LOOP") != "asyncio":
         try:
             import uvloop  # late: only who sends pays for it
-        except ImportError:
+        except (ImportError, RuntimeError):
+            # Not installed; or the main thread has ended, and uvloop's own imports fail.
             pass
         else:
             return uvloop.new_event_loop()
@@ -338,7 +349,7 @@ def _after_fork_in_child() -> None:
 
 
 atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(
         before=_before_fork,
         after_in_parent=_after_fork_in_parent,

@@ -129,6 +129,7 @@ class SmtpActor(AsyncioActor):
         self._outcome: Outcome | None = None
         self._connection: Connection | None = None
         self._session: Session | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._has_permit = False
         self._began: float | None = None
         self._transcript: list[str] = []
@@ -153,6 +154,8 @@ class SmtpActor(AsyncioActor):
         if self._connection is not None:
             self._connection.cancel()
         elif self._mail is not None and self._outcome is None:
+            if self._opening is not None:
+                self._opening.cancel()
             self._end_without_connection(FailureKind.CANCELLED, "stopped before it could connect")
 
     def on_failure(
@@ -162,7 +165,9 @@ class SmtpActor(AsyncioActor):
         traceback: TracebackType | None,  # noqa: ARG002 - Pykka's signature
     ) -> None:
         """Tell the outcome of a defect of ours: even that is an outcome."""
-        if self._mail is not None and self._outcome is None:
+        if self._connection is not None and exception_value is not None:
+            self._connection.fail(exception_value)
+        elif self._mail is not None and self._outcome is None:
             name = exception_type.__name__ if exception_type else "exception"
             self._end_without_connection(
                 FailureKind.INTERNAL, f"defect in pykka-smtp: {name}: {exception_value}"
@@ -187,9 +192,22 @@ class SmtpActor(AsyncioActor):
         """Begin: it is this send's turn. May be called from any thread."""
         self._has_permit = True
         if event_loop().is_current():
-            self._begin()
+            self._try_to_begin()
         else:
-            event_loop().loop.call_soon_threadsafe(self._begin)
+            event_loop().loop.call_soon_threadsafe(self._try_to_begin)
+
+    def _try_to_begin(self) -> None:
+        try:
+            self._begin()
+        except Exception as error:
+            # Not to whoever gave the permit back: that is another send.
+            self._end_broken(error)
+
+    def _end_broken(self, error: Exception) -> None:
+        _logger.error("defect in %r", self, exc_info=error)
+        self._end_without_connection(
+            FailureKind.INTERNAL, f"defect in pykka-smtp: {type(error).__name__}: {error}"
+        )
 
     def _begin(self) -> None:
         if self.actor_stopped.is_set():
@@ -201,7 +219,7 @@ class SmtpActor(AsyncioActor):
         if mail.content is not None:
             self._connect(mail, mail.content, None)
         else:
-            event_loop().loop.create_task(self._open_source(mail))
+            self._opening = event_loop().loop.create_task(self._open_source(mail))
 
     async def _open_source(self, mail: SendMail) -> None:
         """Look at the file first: a mail that can't be read needs no connection."""
@@ -215,10 +233,7 @@ class SmtpActor(AsyncioActor):
         except TimeoutError:
             self._end_without_connection(FailureKind.LOCAL, "reading the mail took too long")
         except Exception as error:
-            _logger.exception("defect while opening the mail")
-            self._end_without_connection(
-                FailureKind.INTERNAL, f"defect in pykka-smtp: {type(error).__name__}: {error}"
-            )
+            self._end_broken(error)
         else:
             if self.actor_stopped.is_set():
                 source.close()

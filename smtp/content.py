@@ -107,4 +107,4 @@ class StreamedContent:
 
     def render(self, *, eight_bit: bool, binary: bool = False) -> Rendition:  # noqa: ARG002
         """Return what is known of the mail."""
-        return Rendition(None, self.facts, may_be_eight_bit=eight_bit)
+        return Rendition(None, self.facts, may_be_eight_bit=eight_bit or self.facts is not None)

@@ -582,9 +582,6 @@ def test_a_server_that_is_silent_or_drips_is_too_slow_at_each_stage(
     assert f"{SHORT} s" in outcome.detail
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the octets of the body count once more as progress while the dot waits"
-)
 def test_silence_after_the_dot_lasts_no_longer_than_the_timeout(scripted_server: Start) -> None:
     server = scripted_server(f"{UP_TO_DATA}C: <data>\nS! silence")
     outcome = failure(ask(server, timeout=SHORT))
@@ -682,19 +679,7 @@ def test_the_seeds_synopsis_in_our_words_runs_and_ends(
 @pytest.mark.skipif(
     sys.version_info >= (3, 12), reason="no thread can start once the main thread has ended"
 )
-@pytest.mark.parametrize(
-    "loop",
-    [
-        "asyncio",
-        pytest.param(
-            "uvloop",
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="uvloop cannot be imported any more, and the standard loop is not tried",
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_first_send_that_begins_after_the_main_thread_has_ended_is_delivered(
     scripted_server: Start, monkeypatch: pytest.MonkeyPatch, loop: str
 ) -> None:

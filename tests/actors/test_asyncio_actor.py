@@ -698,6 +698,16 @@ def test_a_message_that_meets_nobody_at_all_raises(start_ours: Start) -> None:
         future.get(timeout=PATIENCE)
 
 
+def test_a_stop_that_nobody_waits_for_may_come_too_late(start_ours: Start) -> None:
+    gate, ref = Gate(), start_ours()
+    ref.tell(gate)
+    ref.tell(lambda actor: (actor.stop(), actor.stop()))
+
+    gate.open()
+
+    assert ref.stop(timeout=PATIENCE) is True
+
+
 def test_by_default_a_discarded_message_is_logged(
     loop_kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -273,7 +273,6 @@ def test_a_resolver_that_would_end_the_program_ends_one_send(
     assert isinstance(send(server.host, server.port), SendSuccess)
 
 
-@pytest.mark.xfail(reason="the race refuses to have no runner, with a ValueError", strict=True)
 def test_a_name_without_any_address_is_no_connection(resolver: Callable[..., None]) -> None:
     resolver()
 
@@ -357,7 +356,6 @@ print(len(names), "libuv-worker" in names)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-@pytest.mark.xfail(reason="uvloop looks the address up again, in threads of its own", strict=True)
 def test_a_name_costs_no_threads_that_stay_for_good(scripted_server: Start) -> None:
     """They would not survive a fork: the child crashes as it exits."""
     server = scripted_server()
@@ -375,6 +373,5 @@ def test_a_name_costs_no_threads_that_stay_for_good(scripted_server: Start) -> N
     assert done.stdout.split() == ["5", "False"]
 
 
-@pytest.mark.xfail(reason="the standard loop looks a scope up, in a thread of its own", strict=True)
 def test_an_address_with_a_scope_is_looked_up_where_names_are() -> None:
     assert not is_literal("fe80::1%eth0")

@@ -650,16 +650,7 @@ os.waitpid(child, 0)
     assert (program.status, program.errors) == (0, "")
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        "127.0.0.1",
-        pytest.param(
-            "localhost",
-            marks=pytest.mark.xfail(reason="the threads of libuv, see test_connect", strict=False),
-        ),
-    ],
-)
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_child_can_end_without_a_word_while_its_parent_sends(
     run: Run, scripted_server: Start, door: Door, host: str
 ) -> None:

@@ -301,7 +301,6 @@ def test_stop_while_the_server_takes_its_leave_changes_nothing(
     assert outcomes.wait_for(1) == [outcome]
 
 
-@pytest.mark.xfail(reason="the task that waits for the file outlives the loop", strict=True)
 def test_stop_while_a_file_that_nobody_writes_is_opened(
     stopped: Stopped,
     tmp_path: Path,
@@ -469,7 +468,6 @@ def limit_of_one() -> Iterator[None]:
     set_connection_limit(before)
 
 
-@pytest.mark.xfail(reason="an exception in _begin reaches whoever gave the permit", strict=True)
 @pytest.mark.usefixtures("limit_of_one")
 def test_a_send_that_breaks_as_it_gets_its_turn_has_an_outcome_and_hurts_no_other(
     loop_kind: str,
@@ -503,7 +501,6 @@ def test_a_send_that_breaks_as_it_gets_its_turn_has_an_outcome_and_hurts_no_othe
     assert isinstance(found["c"], SendSuccess)
 
 
-@pytest.mark.xfail(reason="on_failure does not ask the dialog", strict=True)
 def test_an_actor_that_fails_after_the_dot_says_that_the_mail_may_have_been_accepted(
     loop_kind: str, scripted_server: Start
 ) -> None:
