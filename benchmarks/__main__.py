@@ -1,6 +1,7 @@
 """The command line: ``python -m benchmarks``."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,9 +23,14 @@ from .report import summary_of, text_of, write_json
 from .result import Result, Unavailable
 
 _BENCHMARKS: dict[str, Callable[[Plan], Result]] = {
-    module.NAME: module.run
-    for module in (throughput, in_flight, faults, import_time, big_file, compose, round_trips)
+    throughput.NAME: throughput.run,
+    throughput.COMPOSED: throughput.run_composed,
+    **{
+        module.NAME: module.run
+        for module in (in_flight, faults, import_time, big_file, compose, round_trips)
+    },
 }
+OTHERS = "others' work"
 _FAILED = 1
 _INTERRUPTED = 130
 """What a shell reports of a program that Ctrl-C ended."""
@@ -51,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n".join(f"{name:12} {fact}" for name, fact in facts.items()), flush=True)
     if machine.load() > machine.BUSY:
         plan.progress(f"the load is {machine.load():.2f}: other work will distort the figures")
+    others = machine.OthersWork()
     chosen = options.only or list(_BENCHMARKS)
     results: list[Result] = []
     status = 0
@@ -63,9 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if plan.failures:
         status = status or _FAILED
     facts |= machine.describe()  # nodemailer may have been installed meanwhile
-    facts["load after"] = f"{machine.load():.2f}"
+    facts[OTHERS] = f"{others.cores():.2f} of {os.cpu_count()} cores"
     if results:
-        print(f"\n{summary_of(results)}", flush=True)
+        print(f"\n{summary_of(results)}")
+        print(f"others' work meanwhile: {facts[OTHERS]}", flush=True)
         _keep(options.out, facts, results, plan)
     return status
 

@@ -5,12 +5,14 @@ to run on uvloop instead of the standard library's event loop.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import aiosmtplib
 
+from .client_compose import make_email_message
 from .mail import CLIENT_NAME, RECIPIENT, SENDER, mail_of
 from .measure import PeakMemory, Stopwatch, arguments, report
 from .processes import HOST
@@ -18,7 +20,11 @@ from .processes import HOST
 _MAIL = mail_of()
 
 
-async def send_one(port: int, message: bytes = _MAIL) -> None:
+def _ready() -> bytes:
+    return _MAIL
+
+
+async def send_one(port: int, message: bytes | EmailMessage = _MAIL) -> None:
     """Send a mail on a connection of its own."""
     await aiosmtplib.send(
         message,
@@ -31,14 +37,16 @@ async def send_one(port: int, message: bytes = _MAIL) -> None:
     )
 
 
-async def send_many(port: int, count: int, limit: int) -> dict[str, float]:
+async def send_many(
+    port: int, count: int, limit: int, mail: Callable[[], bytes | EmailMessage] = _ready
+) -> dict[str, float]:
     """Send mails in so many tasks."""
     turns = iter(range(count))
     sent: list[int] = []
 
     async def work(turns: Iterator[int]) -> None:
         for turn in turns:
-            await send_one(port)
+            await send_one(port, mail())
             sent.append(turn)
 
     watch = Stopwatch()
@@ -50,8 +58,9 @@ async def main(told: dict[str, Any]) -> None:
     """Do as told."""
     port = told["port"]
     if told["mode"] == "many":
-        await send_many(port, told["warm_up"], told["limit"])
-        report(**await send_many(port, told["count"], told["limit"]))
+        mail = make_email_message if told["composed"] else _ready
+        await send_many(port, told["warm_up"], told["limit"], mail)
+        report(**await send_many(port, told["count"], told["limit"], mail))
         return
     for _ in range(told["warm_up"]):
         await send_one(port)

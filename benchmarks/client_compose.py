@@ -11,20 +11,18 @@ from email.utils import formatdate, make_msgid
 
 from pykka_smtp import SendMail
 
-from .mail import RECIPIENT, SENDER, TEXT
+from .mail import RECIPIENT, SENDER, SUBJECT, TEXT
 from .measure import Stopwatch, arguments, report
 
-_SUBJECT = "A mail to measure with"
 
-
-def make() -> object:
+def make() -> SendMail:
     """Make the message to the actor: everything is checked, nothing written yet."""
     return SendMail(
         sender=SENDER,
         recipients=RECIPIENT,
         from_name="My Name",
         to_name="Your Name",
-        subject=_SUBJECT,
+        subject=SUBJECT,
         body=TEXT,
     )
 
@@ -32,29 +30,33 @@ def make() -> object:
 def make_and_render() -> object:
     """Make it, and write it as mail data, as the connection does."""
     mail = make()
-    assert isinstance(mail, SendMail)
     assert mail.content is not None
     return mail.content.render(eight_bit=True)
 
 
-def email_message() -> object:
-    """Do the same with the standard library's `EmailMessage`."""
+def make_email_message() -> EmailMessage:
+    """Make the same mail as the standard library's `EmailMessage`."""
     mail = EmailMessage()
     mail["From"] = f"My Name <{SENDER}>"
     mail["To"] = f"Your Name <{RECIPIENT}>"
-    mail["Subject"] = _SUBJECT
+    mail["Subject"] = SUBJECT
     mail["Date"] = formatdate()
     mail["Message-ID"] = make_msgid(domain="example.com")
     mail.set_content(TEXT)
-    return mail.as_bytes(policy=policy.SMTP)
+    return mail
+
+
+def email_message() -> object:
+    """Make it, and write it as mail data."""
+    return make_email_message().as_bytes(policy=policy.SMTP)
 
 
 def mime_text() -> object:
-    """Do the same with its older `MIMEText`."""
+    """Do the same with the older `MIMEText`."""
     mail = MIMEText(TEXT)
     mail["From"] = f"My Name <{SENDER}>"
     mail["To"] = f"Your Name <{RECIPIENT}>"
-    mail["Subject"] = _SUBJECT
+    mail["Subject"] = SUBJECT
     mail["Date"] = formatdate()
     mail["Message-ID"] = make_msgid(domain="example.com")
     return mail.as_bytes()

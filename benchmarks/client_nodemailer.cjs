@@ -10,6 +10,10 @@ const transport = nodemailer.createTransport({
 const mail = Buffer.from(told.mail, "latin1");
 const envelope = { from: told.sender, to: [told.recipient] };
 
+const composed = () => ({
+  from: `My Name <${told.sender}>`, to: `Your Name <${told.recipient}>`, subject: told.subject,
+  text: told.text,
+});
 const sendOne = (raw) => transport.sendMail({ envelope, raw });
 
 async function sendMany(count, limit) {
@@ -18,7 +22,7 @@ async function sendMany(count, limit) {
   const work = async () => {
     while (next < count) {
       next += 1;
-      await sendOne(mail);
+      await (told.composed ? transport.sendMail(composed()) : sendOne(mail));
       sent += 1;
     }
   };

@@ -1,12 +1,13 @@
 """pykka-smtp as a client.
 
 Arguments: ``mode`` (``many``, ``single`` or ``file``), ``port``, ``count``, ``warm_up``, and for
-``many``: ``limit``, the connections at a time, and ``window``, the sends at a time (0: all), for
-``file``: ``path``.
+``many``: ``limit``, the connections at a time, and ``window``, the sends at a time (0: all), and
+``composed``, whether each mail is to be made of its parts; for ``file``: ``path``.
 """
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from pykka_smtp import (
     smtp_send_success,
 )
 
-from .mail import CLIENT_NAME, RECIPIENT, SENDER, mail_of
+from .client_compose import make
+from .mail import RECIPIENT, SENDER, mail_of
 from .measure import PeakMemory, Stopwatch, arguments, report
 from .processes import HOST
 
@@ -44,13 +46,14 @@ class Tally:
             self.done.set()
 
 
-def start(port: int, message: bytes | Path) -> tuple[Any, SendMail]:
-    """Return a fresh actor, and what to tell it."""
-    ref = SmtpActor.start(HOST, port, local_hostname=CLIENT_NAME)
-    return ref, SendMail(sender=SENDER, recipients=RECIPIENT, message=message)
+def ready(message: bytes | Path = _MAIL) -> SendMail:
+    """Wrap a complete mail."""
+    return SendMail(sender=SENDER, recipients=RECIPIENT, message=message)
 
 
-def send_many(port: int, count: int, window: int) -> dict[str, float]:
+def send_many(
+    port: int, count: int, window: int, mail: Callable[[], SendMail] = ready
+) -> dict[str, float]:
     """Tell all mails, or as many at a time as the window allows, and wait for all outcomes."""
     tally = Tally(count, window)
     smtp_send_success.connect(tally)
@@ -59,8 +62,7 @@ def send_many(port: int, count: int, window: int) -> dict[str, float]:
     for _ in range(count):
         if tally.room is not None:
             tally.room.acquire()
-        ref, mail = start(port, _MAIL)
-        ref.tell(mail)
+        SmtpActor.start(HOST, port).tell(mail())
     told = watch.seconds()
     tally.done.wait()
     seconds, cpu = watch.seconds(), watch.cpu()
@@ -72,8 +74,8 @@ def send_many(port: int, count: int, window: int) -> dict[str, float]:
 
 def send_one(port: int, message: bytes | Path = _MAIL) -> None:
     """Send a mail and wait for its outcome."""
-    ref, mail = start(port, message)
-    ref.ask(mail).raise_for_failure()
+    ref: Any = SmtpActor.start(HOST, port)
+    ref.ask(ready(message)).raise_for_failure()
 
 
 def main() -> None:
@@ -82,8 +84,9 @@ def main() -> None:
     port = told["port"]
     if told["mode"] == "many":
         set_connection_limit(told["limit"])
-        send_many(port, told["warm_up"], told["window"])
-        report(**send_many(port, told["count"], told["window"]))
+        mail = make if told["composed"] else ready
+        send_many(port, told["warm_up"], told["window"], mail)
+        report(**send_many(port, told["count"], told["window"], mail))
         return
     for _ in range(told["warm_up"]):
         send_one(port)

@@ -5,9 +5,10 @@ Arguments: as for `client_pykka`; ``limit`` is the number of threads.
 
 import smtplib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from .client_compose import make_email_message
 from .mail import CLIENT_NAME, RECIPIENT, SENDER, mail_of
 from .measure import PeakMemory, Stopwatch, arguments, report
 from .processes import HOST
@@ -21,14 +22,22 @@ def send_one(port: int, message: bytes = _MAIL) -> None:
         smtp.sendmail(SENDER, [RECIPIENT], message)
 
 
-def send_many(port: int, count: int, limit: int) -> dict[str, float]:
+def send_composed(port: int) -> None:
+    """Make a mail, and send it on a connection of its own."""
+    with smtplib.SMTP(HOST, port, local_hostname=CLIENT_NAME, timeout=30) as smtp:
+        smtp.send_message(make_email_message())
+
+
+def send_many(
+    port: int, count: int, limit: int, send: Callable[[int], None] = send_one
+) -> dict[str, float]:
     """Send mails in so many threads."""
     turns = iter(range(count))
     sent: list[int] = []
 
     def work(turns: Iterator[int]) -> None:
         for turn in turns:
-            send_one(port)
+            send(port)
             sent.append(turn)
 
     watch = Stopwatch()
@@ -45,8 +54,9 @@ def main() -> None:
     told = arguments()
     port = told["port"]
     if told["mode"] == "many":
-        send_many(port, told["warm_up"], told["limit"])
-        report(**send_many(port, told["count"], told["limit"]))
+        send = send_composed if told["composed"] else send_one
+        send_many(port, told["warm_up"], told["limit"], send)
+        report(**send_many(port, told["count"], told["limit"], send))
         return
     for _ in range(told["warm_up"]):
         send_one(port)

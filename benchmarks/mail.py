@@ -22,6 +22,7 @@ def mail_of(octets: int = 1000) -> bytes:
     return _HEADER + body + b"\r\n"
 
 
+SUBJECT = "A mail to measure with"
 TEXT = "The quick brown fox jumps over the lazy dog, and does so until told to h\n" * 14
 """About 1 kB of text, for mails that are composed."""
 

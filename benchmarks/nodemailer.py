@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from .mail import CLIENT_NAME, RECIPIENT, SENDER, mail_of
+from .mail import CLIENT_NAME, RECIPIENT, SENDER, SUBJECT, TEXT, mail_of
 from .processes import ROOT, ChildError, find_program, report_of, run_program
 from .result import Unavailable
 
@@ -70,6 +70,8 @@ def run_nodemailer(*, timeout: float, **arguments: object) -> dict[str, Any]:
         "name": CLIENT_NAME,
         "sender": SENDER,
         "recipient": RECIPIENT,
+        "subject": SUBJECT,
+        "text": TEXT,
         **arguments,
     }
     script = ROOT / "benchmarks" / "client_nodemailer.cjs"

@@ -71,11 +71,13 @@ def _bars(axis: Any, result: Result, key: str, samples: str, title: str) -> None
         axis.spines[side].set_visible(False)
 
 
+_RATE_AND_CPU = (
+    ("mails_per_second", "mails_per_second", "mails a second"),
+    ("cpu", "cpu_ms_per_mail", "processor time for each mail, ms"),
+)
 _PANELS: dict[str, tuple[tuple[str, str, str], ...]] = {
-    throughput.NAME: (
-        ("mails_per_second", "mails_per_second", "mails a second"),
-        ("cpu", "cpu_ms_per_mail", "processor time for each mail, ms"),
-    ),
+    throughput.NAME: _RATE_AND_CPU,
+    throughput.COMPOSED: _RATE_AND_CPU,
     big_file.NAME: (
         ("extra", "extra_megabytes", "extra peak memory, MB"),
         ("speed", "megabytes_per_second", "MB a second"),

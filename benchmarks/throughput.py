@@ -19,6 +19,7 @@ from .processes import (
 from .result import Column, Result, Row, Target, median_ratio
 
 NAME = "throughput"
+COMPOSED = "composed"
 AT_A_TIME = 20
 WINDOW = 100
 """Outstanding sends of the second pykka-smtp variant."""
@@ -39,21 +40,24 @@ SMTP_SOURCE = "smtp-source"
 _COUNTED = re.compile(r"\d+")
 
 
+_COLUMNS = (
+    Column(key="mails_per_second", title="mails/s"),
+    Column(key="lowest", title="lowest"),
+    Column(key="highest", title="highest"),
+    Column(key="cpu", title="CPU ms/mail", digits=3),
+    Column(key="sink_cpu", title="sink's CPU", digits=3),
+    Column(key="ratio", title="ours is x faster", digits=2),
+)
+
+
 def run(plan: Plan) -> Result:
-    """Measure."""
+    """Measure with mails that are ready as bytes."""
     samples, notes = compete(plan, NAME, _competitors(plan), "mails_per_second")
     return Result(
         name=NAME,
         title=f"One connection for each mail of 1 kB, {AT_A_TIME} at a time, to smtp-sink"
         f" ({plan.rounds} rounds of {plan.mails} mails, medians)",
-        columns=(
-            Column(key="mails_per_second", title="mails/s"),
-            Column(key="lowest", title="lowest"),
-            Column(key="highest", title="highest"),
-            Column(key="cpu", title="CPU ms/mail", digits=3),
-            Column(key="sink_cpu", title="sink's CPU", digits=3),
-            Column(key="ratio", title="ours is x faster", digits=2),
-        ),
+        columns=_COLUMNS,
         rows=[_row(name, taken, samples.get(OURS)) for name, taken in samples.items()],
         targets=_targets(samples),
         notes=[
@@ -63,6 +67,21 @@ def run(plan: Plan) -> Result:
                 f" a window of {WINDOW} means at most so many sends outstanding"
             ),
         ],
+    )
+
+
+def run_composed(plan: Plan) -> Result:
+    """Measure with mails that are made of a subject and a text, each anew."""
+    chosen = (OURS, OURS_STDLIB, SMTPLIB, AIOSMTPLIB, AIOSMTPLIB_UVLOOP, NODEMAILER)
+    competitors = [c for c in _competitors(plan, composed=True) if c.name in chosen]
+    samples, notes = compete(plan, COMPOSED, competitors, "mails_per_second")
+    return Result(
+        name=COMPOSED,
+        title="The same, but each mail is made of subject and text first"
+        f" ({plan.rounds} rounds of {plan.mails} mails, medians)",
+        columns=_COLUMNS,
+        rows=[_row(name, taken, samples.get(OURS)) for name, taken in samples.items()],
+        notes=[*notes, "smtplib and aiosmtplib send an EmailMessage"],
     )
 
 
@@ -104,7 +123,7 @@ def _targets(samples: dict[str, list[Sample]]) -> list[Target]:
     ]
 
 
-def _competitors(plan: Plan) -> list[Competitor]:
+def _competitors(plan: Plan, *, composed: bool = False) -> list[Competitor]:
     count, warm_up = plan.mails, min(_WARM_UP, plan.mails)
 
     def client(
@@ -126,13 +145,20 @@ def _competitors(plan: Plan) -> list[Competitor]:
                 limit=AT_A_TIME,
                 window=window,
                 uvloop=uvloop,
+                composed=composed,
             )
 
         return lambda: against_sink(turn, count, warm_up)
 
     def nodemailer(port: int) -> Sample:
         return run_nodemailer(
-            timeout=_TIMEOUT, mode="many", port=port, count=count, warm_up=warm_up, limit=AT_A_TIME
+            timeout=_TIMEOUT,
+            mode="many",
+            port=port,
+            count=count,
+            warm_up=warm_up,
+            limit=AT_A_TIME,
+            composed=composed,
         )
 
     return [
