@@ -337,6 +337,36 @@ def test_stop_while_a_file_that_nobody_writes_is_opened(
     assert caplog.records == []
 
 
+@pytest.mark.xfail(reason="who opens the file does not hear that nobody wants it", strict=True)
+def test_a_file_that_is_opened_only_after_the_stop_is_closed_again(
+    stopped: Stopped, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mail"
+    path.write_bytes(b"Subject: x\r\n\r\n")
+    opening, may_open = threading.Event(), threading.Event()
+    files: list[Any] = []
+    really_open = FileSource.open
+
+    def open_late(self: FileSource) -> Any:
+        opening.set()
+        assert may_open.wait(PATIENCE)
+        try:
+            return really_open(self)
+        finally:
+            files.append(self._file)
+
+    monkeypatch.setattr(FileSource, "open", open_late)
+    stopped(SmtpActor.start("127.0.0.1", 25), mail(message=path), lambda: opening.wait(PATIENCE))
+
+    may_open.set()
+
+    assert wait_until(lambda: not any_worker(), PATIENCE)
+    left_open = [file for file in files if file is not None and not file.closed]
+    for file in left_open:
+        file.close()
+    assert left_open == []
+
+
 def test_stop_before_a_mail_was_told_makes_no_outcome(loop_kind: str, outcomes: Any) -> None:
     ref = SmtpActor.start("127.0.0.1", 25)
 
