@@ -5,6 +5,16 @@ if __name__ == "actors":
 
 from .asyncio_actor import Answer, AsyncioActor
 from .connection_limit import set_connection_limit
+from .relay_url import relay_from_environment
 from .smtp_actor import SmtpActor
+from .verify import ServerReport, verify
 
-__all__ = ["Answer", "AsyncioActor", "SmtpActor", "set_connection_limit"]
+__all__ = [
+    "Answer",
+    "AsyncioActor",
+    "ServerReport",
+    "SmtpActor",
+    "relay_from_environment",
+    "set_connection_limit",
+    "verify",
+]

@@ -124,7 +124,7 @@ class _LoopFuture(ThreadingFuture[Any]):
 class AsyncioActor(Actor):
     """Base class for actors that share the event-loop thread."""
 
-    actor_inbox: _Inbox
+    actor_inbox: _Inbox  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @staticmethod
     def _create_actor_inbox() -> _Inbox:
@@ -203,17 +203,21 @@ class AsyncioActor(Actor):
         try:
             answer = self._handle_receive(envelope.message)
         except BaseException as error:  # nothing may reach the shared loop
-            if envelope.reply_to is None or self._handling is None:
+            if envelope.reply_to is None or self._is_answered_later:
                 self._fail()
             else:
                 envelope.reply_to.set_exception(sys.exc_info())
                 if not isinstance(error, Exception):
                     self._fail()
         else:
-            if self._handling is not None and envelope.reply_to is not None:
+            if not self._is_answered_later and envelope.reply_to is not None:
                 envelope.reply_to.set(answer)
         finally:
             self._handling = None
+
+    @property
+    def _is_answered_later(self) -> bool:
+        return self._handling is None
 
     def _guard(self, hook: Any, *args: Any) -> None:
         """Call a hook; what it raises ends this actor and nothing else."""
@@ -230,7 +234,9 @@ class AsyncioActor(Actor):
         except BaseException:  # nothing may reach the shared loop
             self._handle_failure(*sys.exc_info())
 
-    def _handle_failure(self, *exc_info: Any) -> None:
+    def _handle_failure(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, *exc_info: Any
+    ) -> None:
         """Do what Pykka does, and never raise: a log filter, or `__str__`, is a stranger's code."""
         with contextlib.suppress(BaseException):
             super()._handle_failure(*exc_info)

@@ -78,16 +78,17 @@ async def connect(
         options = {"ssl": tls.context, "server_hostname": tls.server_hostname}
     if unix_path is not None:
         await _connect_unix(loop, factory, unix_path)
-    elif is_literal(host):
+    elif is_literal(host) and source is None:
         # The common case at full speed: no look-up, and nothing to race.
         try:
-            await loop.create_connection(factory, host, port, local_addr=source, **options)
+            await loop.create_connection(factory, host, port, **options)
         except ssl.SSLError:
             raise
         except OSError as error:
             raise _not_connected(host, port, [((host, port), error)], source) from error
     else:
-        sock = await _race(host, port, source, await _look_up(host, port))
+        addresses = _literal(host, port) if is_literal(host) else await _look_up(host, port)
+        sock = await _race(host, port, source, addresses)
         try:
             await loop.create_connection(factory, sock=sock, **options)
         except ssl.SSLError:
@@ -188,6 +189,11 @@ async def _race(
         raise ConnectError(
             f"cannot connect to {host}:{port}: {error}", "bind", number, passing=False
         ) from error
+
+
+def _literal(host: str, port: int) -> list[Any]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
 
 
 def _local(source: SourceAddress) -> Any:

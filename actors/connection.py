@@ -17,11 +17,13 @@ from typing import Any, Protocol, cast
 
 from ..signals.outcome import Peer
 from ..smtp.dialog import Action, Close, Dialog, RunCallable, SendBody, StartTls
+from ..smtp.stage import Stage
 from ..smtp.verdict import FailureKind, Verdict
 from .connect import ConnectError, SourceAddress, connect, is_literal
 from .event_loop import event_loop
 from .mail_source import PIECE, FileSource, SourceError, pieces_of
 from .scram import server_end_point
+from .timeouts import MIN_DATA_RATE, Timeouts
 from .tls import Tls
 
 _logger = logging.getLogger("pykka_smtp.actors")
@@ -31,7 +33,8 @@ _FAREWELL = 5.0
 _LAST_READS = 16
 """How often a broken connection is read from, for what the server said before it broke."""
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, 0 seconds: close() sends RST
-_poll = select.poll()  # used on the loop thread only
+# Used on the loop thread only. Windows has none.
+_poll = select.poll() if hasattr(select, "poll") else None
 
 
 class Owner(Protocol):
@@ -63,8 +66,7 @@ class Connection(asyncio.Protocol):
         *,
         host: str,
         port: int,
-        timeout: float,
-        deadline: float,
+        timeouts: Timeouts,
         tls: Tls | None = None,
         unix_path: str | None = None,
         source: FileSource | None = None,
@@ -76,8 +78,7 @@ class Connection(asyncio.Protocol):
             dialog: the conversation to carry.
             host: the server's name or address.
             port: its port.
-            timeout: seconds for each step.
-            deadline: seconds for the whole.
+            timeouts: how long each step, and the whole, may take.
             tls: how to do TLS, if it comes to that.
             unix_path: the path of a unix socket to connect to, instead of host and port.
             source: the mail data, when the dialog's rendition has none.
@@ -86,8 +87,8 @@ class Connection(asyncio.Protocol):
         self._dialog = dialog
         self._host = host
         self._port = port
-        self._timeout = timeout
-        self._deadline = deadline
+        self._timeouts = timeouts
+        self._deadline = timeouts.deadline
         self._tls = tls
         self._unix_path = unix_path
         self._source = source
@@ -111,14 +112,15 @@ class Connection(asyncio.Protocol):
         self._farewell_due: float | None = None
         self._is_closed = False
 
-    def open(self, source_address: SourceAddress | None = None) -> None:
+    def open(self, source_address: SourceAddress | None = None, began: float | None = None) -> None:
         """Start the clock and connect.
 
         Args:
             source_address: the local address and port to connect from, or None.
+            began: when the whole began, on the loop's clock. Default: now.
         """
         event_loop().watch(self)
-        self._whole_due = self._loop.time() + self._deadline
+        self._whole_due = (self._loop.time() if began is None else began) + self._deadline
         self._connecting = self._loop.create_task(self._connect(source_address))
 
     def cancel(self) -> None:
@@ -477,6 +479,8 @@ class Connection(asyncio.Protocol):
     def _has_something_to_read(self) -> bool:
         try:
             number = self._transport.get_extra_info("socket").fileno()
+            if _poll is None:
+                return bool(select.select([number], [], [], 0)[0])
             _poll.register(number, select.POLLIN)
             try:
                 return bool(_poll.poll(0))
@@ -517,14 +521,16 @@ class Connection(asyncio.Protocol):
             self._step = dialog.steps
             self._step_began = now
             if dialog.verdict is not None and self._farewell_due is None:
-                self._farewell_due = now + min(self._timeout, _FAREWELL)
+                self._farewell_due = now + min(self._timeouts.stages[Stage.QUIT], _FAREWELL)
         if self._farewell_due is not None:
             if now >= self._farewell_due:
                 self._drop()
         elif now >= self._whole_due:
             self._perform(dialog.time_out(self._deadline, whole=True))
-        elif now >= self._step_began + self._timeout and not self._has_moved(now):
-            self._perform(dialog.time_out(self._timeout))
+        else:
+            limit = self._timeouts.stages[dialog.stage]
+            if now >= self._step_began + limit and not self._has_moved(now):
+                self._perform(dialog.time_out(limit))
 
     def _drop(self) -> None:
         """Leave without a good-bye: the mail is decided, and the server says no more."""
@@ -535,11 +541,11 @@ class Connection(asyncio.Protocol):
             self._perform(self._dialog.time_out(_FAREWELL))
 
     def _has_moved(self, now: float) -> bool:
-        """Whether the operating system took some mail data since the last look."""
+        """Whether the server takes the mail data, and fast enough."""
         if not self._body_begun:
             return False
         taken = self._written - self._transport.get_write_buffer_size()
-        if taken <= self._taken:
+        if taken - self._taken < MIN_DATA_RATE * (now - self._step_began):
             return False
         self._taken = taken
         self._step_began = now

@@ -3,7 +3,7 @@
 import ipaddress
 import math
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,7 +13,10 @@ from ..smtp.secret import Secret
 from .connect import SourceAddress
 from .credentials import TOKEN_MECHANISMS, Masking, Token, authentication
 from .relay_url import parse_relay_url
+from .timeouts import DEFAULT_DEADLINE, DEFAULT_TIMEOUT, PROFILES, Timeouts, make_timeouts
 from .tls import TLS_CHOICES, Tls, choose_tls
+
+_LMTP_PORT = 24
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,8 +30,7 @@ class Options:
         unix_path: the path of a unix socket instead, or None.
         is_lmtp: whether it speaks LMTP.
         alias: the sender of the signals.
-        timeout: seconds for each step.
-        deadline: seconds for the whole send.
+        timeouts: how long each step, and the whole send, may take.
         debug: whether the outcome has a transcript.
         tls: how to do TLS, or None for never.
         authentication: how to authenticate, or None.
@@ -43,8 +45,7 @@ class Options:
     unix_path: str | None
     is_lmtp: bool
     alias: str
-    timeout: float
-    deadline: float
+    timeouts: Timeouts
     debug: bool
     tls: Tls | None
     authentication: Authentication | None
@@ -53,42 +54,119 @@ class Options:
     source_address: SourceAddress | None
 
 
-def make_options(
-    given: Mapping[str, Any],
-    *,
-    tls_context: ssl.SSLContext | None,
-    token: Token | None,
-    allow_plaintext_auth: bool,
-) -> Options:
-    """Check what a caller asks for.
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The options that nobody may see."""
 
-    Args:
-        given: the options that may come from a relay URL as well, all of them.
-        tls_context: the caller's own.
-        token: an access token, or what gives one.
-        allow_plaintext_auth: whether secrets may be sent without verified TLS.
+    url: Secret | None
+    password: Secret | None
+    token: Secret | Callable[[], str] | None
+
+
+def hide(url: str | Secret | None, password: str | Secret | None, token: Token | None) -> Secrets:
+    """Wrap the options that nobody may see.
+
+    Raises:
+        TypeError: one has the wrong type.
+    """
+    if token is not None and not (isinstance(token, str | Secret) or callable(token)):
+        raise TypeError(f"token: needs a str, or a function, not {type(token).__name__}")
+    return Secrets(
+        _hidden("url", url),
+        _hidden("password", password),
+        Secret(token) if isinstance(token, str) else token,
+    )
+
+
+def _hidden(name: str, value: object) -> Secret | None:
+    if value is None or isinstance(value, Secret):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: needs a str, not {type(value).__name__}")
+    return Secret(value)
+
+
+def collect_options(
+    server: str = "localhost",
+    port: int = 25,
+    *,
+    url: str | Secret | None = None,
+    alias: str = "smtp_client",
+    timeout: float = DEFAULT_TIMEOUT,
+    deadline: float = DEFAULT_DEADLINE,
+    profile: str = "interactive",
+    debug: bool = False,
+    tls: str = "auto",
+    tls_context: ssl.SSLContext | None = None,
+    username: str | None = None,
+    password: str | Secret | None = None,
+    token: Token | None = None,
+    auth: Sequence[str] | None = None,
+    allow_plaintext_auth: bool = False,
+    local_hostname: str | None = None,
+    source_address: SourceAddress | None = None,
+) -> Options:
+    """Check the options of `SmtpActor.start`, which describes them.
 
     Raises:
         ValueError: one is invalid.
         TypeError: one has the wrong type.
     """
-    server, port, unix_path = given["server"], given["port"], given.get("unix_path")
-    check_server(server)
-    _check_port("port", port, least=1)
-    _check_alias(given["alias"])
-    check_seconds("timeout", given["timeout"])
-    check_seconds("deadline", given["deadline"])
-    _check_local_hostname(given["local_hostname"])
-    if given["source_address"] is not None:
-        _check_source_address(given["source_address"])
-    if given["tls"] not in TLS_CHOICES:
-        raise ValueError(f"tls: needs one of {', '.join(TLS_CHOICES)}, not {given['tls']!r}")
+    secrets = hide(url, password, token)
+    del url, password, token
+    given: dict[str, Any] = {
+        "server": server,
+        "port": port,
+        "alias": alias,
+        "timeout": timeout,
+        "deadline": deadline,
+        "profile": profile,
+        "debug": debug,
+        "tls": tls,
+        "username": username,
+        "password": secrets.password,
+        "token": secrets.token,
+        "auth": auth,
+        "local_hostname": local_hostname,
+        "source_address": source_address,
+        "unix_path": None,
+        "is_lmtp": False,
+    }
+    if secrets.url is not None:
+        given |= _from_url(secrets.url, auth)
+    return _make(given, tls_context, allow_plaintext_auth=allow_plaintext_auth)
+
+
+def _from_url(url: Secret, auth: Sequence[str] | None) -> dict[str, Any]:
+    """Return what a relay URL says, under the names of the options."""
+    relay = parse_relay_url(url.reveal())
+    said: dict[str, Any] = dict(relay.options)
+    said["server"], said["port"] = relay.host or "localhost", relay.port or _LMTP_PORT
+    said["unix_path"] = relay.path
+    said["is_lmtp"] = relay.scheme.startswith("lmtp")
+    if relay.username is not None:
+        said["username"] = relay.username
+        # What stands for the password is a token if only OAuth's mechanisms may be used.
+        names = said.get("auth", auth)
+        is_token = names is not None and set(names) <= set(TOKEN_MECHANISMS)
+        said["token" if is_token else "password"] = relay.password
+    return said
+
+
+def _make(
+    given: Mapping[str, Any],
+    tls_context: ssl.SSLContext | None,
+    *,
+    allow_plaintext_auth: bool,
+) -> Options:
+    _check(given)
+    server, port, unix_path = given["server"], given["port"], given["unix_path"]
     if allow_plaintext_auth and unix_path is None and not is_loopback(server):
         raise ValueError(f"allow_plaintext_auth: is for this machine only, not for {server}")
     made = authentication(
         given["username"],
         given["password"],
-        given.get("token", token),
+        given["token"],
         given["auth"],
         host=server,
         port=port,
@@ -109,10 +187,9 @@ def make_options(
         server=server,
         port=port,
         unix_path=unix_path,
-        is_lmtp=given.get("is_lmtp", False),
+        is_lmtp=given["is_lmtp"],
         alias=given["alias"],
-        timeout=float(given["timeout"]),
-        deadline=float(given["deadline"]),
+        timeouts=make_timeouts(given["profile"], float(given["timeout"]), float(given["deadline"])),
         debug=bool(given["debug"]),
         tls=tls,
         authentication=None if made is None else made[0],
@@ -122,23 +199,19 @@ def make_options(
     )
 
 
-def merge_url(url: Secret, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Put what a relay URL says in the place of the options that were given.
-
-    Raises:
-        ValueError: the URL is invalid.
-    """
-    relay = parse_relay_url(url.reveal())
-    merged = {**given, **relay.options}
-    merged["server"], merged["port"] = relay.host or "localhost", relay.port or 24
-    merged["unix_path"] = relay.path
-    merged["is_lmtp"] = relay.scheme.startswith("lmtp")
-    if relay.username is not None:
-        merged["username"] = relay.username
-        # What stands for the password is a token if only OAuth's mechanisms may be used.
-        is_token = merged["auth"] is not None and set(merged["auth"]) <= set(TOKEN_MECHANISMS)
-        merged["token" if is_token else "password"] = relay.password
-    return merged
+def _check(given: Mapping[str, Any]) -> None:
+    check_server(given["server"])
+    _check_port("port", given["port"], least=1)
+    _check_alias(given["alias"])
+    check_seconds("timeout", given["timeout"])
+    check_seconds("deadline", given["deadline"])
+    if given["profile"] not in PROFILES:
+        raise ValueError(f"profile: needs one of {', '.join(PROFILES)}, not {given['profile']!r}")
+    _check_local_hostname(given["local_hostname"])
+    if given["source_address"] is not None:
+        _check_source_address(given["source_address"])
+    if given["tls"] not in TLS_CHOICES:
+        raise ValueError(f"tls: needs one of {', '.join(TLS_CHOICES)}, not {given['tls']!r}")
 
 
 def is_loopback(server: str) -> bool:

@@ -1,9 +1,7 @@
 """`SmtpActor`: a short-lived actor that sends one mail."""
 
 import asyncio
-import functools
 import logging
-import socket
 import ssl
 from collections.abc import Sequence
 from types import TracebackType
@@ -12,11 +10,9 @@ from typing import Any
 from ..signals.bus import publish
 from ..signals.outcome import Outcome, Peer, outcome_of
 from ..signals.send_mail import SendMail
-from ..smtp.address import check_ehlo_name
 from ..smtp.content import Content, StreamedContent
 from ..smtp.delivery import Delivery
 from ..smtp.dialog import Dialog, Trace
-from ..smtp.secret import Secret
 from ..smtp.session import Session, TlsPolicy
 from ..smtp.stage import Stage
 from ..smtp.verdict import Failed, FailureKind, Verdict
@@ -25,9 +21,10 @@ from .connect import SourceAddress
 from .connection import Connection
 from .connection_limit import connection_limit
 from .credentials import Token
+from .ehlo_name import address_literal, complete_host_name
 from .event_loop import event_loop
 from .mail_source import FileSource, SourceError
-from .options import make_options, merge_url
+from .options import collect_options, hide
 
 _logger = logging.getLogger("pykka_smtp.session")
 
@@ -54,6 +51,7 @@ class SmtpActor(AsyncioActor):
         alias: str = "smtp_client",
         timeout: float = 30.0,
         deadline: float = 300.0,
+        profile: str = "interactive",
         debug: bool = False,
         tls: str = "auto",
         tls_context: ssl.SSLContext | None = None,
@@ -77,6 +75,9 @@ class SmtpActor(AsyncioActor):
                 reply, or without the server taking any more of the mail.
             deadline: how long the whole send may take, in seconds, from the moment in which it
                 has a connection to open.
+            profile: ``"interactive"``: `timeout` for each step, but no more than 15 s to connect,
+                and at least 120 s for the reply to the final dot, unless `timeout` is below its
+                default. ``"rfc5321"``: 2 to 10 minutes for each step, as the RFC asks of a relay.
             debug: put all lines of the session into the outcome, as its transcript.
             tls: ``"auto"``: from the start on port 465; required and verified on port 587 and
                 wherever there are credentials; elsewhere encrypted if the server offers it.
@@ -99,36 +100,36 @@ class SmtpActor(AsyncioActor):
             TypeError: an option has the wrong type.
         """
         super().__init__()
-        # From here on the password can't be seen in a traceback that shows local variables.
-        secret = None if password is None else Secret(password)
-        hidden_url = None if url is None else Secret(url)
-        hidden_token = Secret(token) if isinstance(token, str) else token
-        del password, url, token
-        given = {
-            "server": server,
-            "port": port,
-            "alias": alias,
-            "timeout": timeout,
-            "deadline": deadline,
-            "debug": debug,
-            "tls": tls,
-            "username": username,
-            "password": secret,
-            "auth": auth,
-            "local_hostname": local_hostname,
-            "source_address": source_address,
-        }
-        self._options = make_options(
-            given if hidden_url is None else merge_url(hidden_url, given),
+        # From here on the secrets can't be seen in a traceback that shows local variables.
+        secrets = hide(url, password, token)
+        del url, password, token
+        self._options = collect_options(
+            server,
+            port,
+            url=secrets.url,
+            alias=alias,
+            timeout=timeout,
+            deadline=deadline,
+            profile=profile,
+            debug=debug,
+            tls=tls,
             tls_context=tls_context,
-            token=hidden_token,
+            username=username,
+            password=secrets.password,
+            token=secrets.token,
+            auth=auth,
             allow_plaintext_auth=allow_plaintext_auth,
+            local_hostname=local_hostname,
+            source_address=source_address,
         )
         self._mail: SendMail | None = None
         self._answer: Answer | None = None
         self._outcome: Outcome | None = None
         self._connection: Connection | None = None
-        self._session: Session | None = None
+        self._delivery: Delivery | None = None
+        self._source: FileSource | None = None
+        self._second: Delivery | None = None  # another attempt, once this connection is closed
+        self._may_try_again = True
         self._opening: asyncio.Task[None] | None = None
         self._has_permit = False
         self._began: float | None = None
@@ -227,7 +228,7 @@ class SmtpActor(AsyncioActor):
         source = FileSource(mail.source)
         try:
             opening = event_loop().files.run(source.open)
-            facts = await asyncio.wait_for(opening, self._options.deadline)
+            facts = await asyncio.wait_for(opening, self._options.timeouts.deadline)
         except SourceError as error:
             self._end_without_connection(FailureKind.LOCAL, str(error))
         except TimeoutError:
@@ -244,24 +245,28 @@ class SmtpActor(AsyncioActor):
         options = self._options
         session = Session(
             server=options.name,
-            ehlo_name=options.local_hostname or _complete_host_name() or "",
+            ehlo_name=options.local_hostname or complete_host_name() or "",
             is_lmtp=options.is_lmtp,
             tls_policy=TlsPolicy.OFF if options.tls is None else options.tls.policy,
             authentication=options.authentication,
         )
-        self._session = session
+        self._open(Delivery(session, mail.envelope, content), source)
+
+    def _open(self, delivery: Delivery, source: FileSource | None) -> None:
+        options, mail = self._options, self._mail
+        assert mail is not None
+        self._delivery, self._source = delivery, source
         self._connection = Connection(
             self,
-            Dialog(Delivery(session, mail.envelope, content), self._trace(mail), options.masking),
+            Dialog(delivery, self._trace(mail), options.masking),
             host=options.server,
             port=options.port,
-            timeout=options.timeout,
-            deadline=options.deadline,
+            timeouts=options.timeouts,
             tls=options.tls,
             unix_path=options.unix_path,
             source=source,
         )
-        self._connection.open(options.source_address)
+        self._connection.open(options.source_address, self._began)
 
     def _trace(self, mail: SendMail) -> Trace | None:
         """Return who is to hear the lines of the session, if anybody is."""
@@ -281,16 +286,22 @@ class SmtpActor(AsyncioActor):
 
     def connected(self) -> None:
         """Name ourselves by address where there is no name (RFC 5321 §4.1.4)."""
-        assert self._session is not None
+        assert self._delivery is not None
         assert self._connection is not None
-        if not self._session.ehlo_name:
-            self._session.ehlo_name = _address_literal(self._connection.local_address)
+        session = self._delivery.session
+        if not session.ehlo_name:
+            session.ehlo_name = address_literal(self._connection.local_address)
 
     def decided(self, verdict: Verdict) -> None:
         """Publish the outcome."""
-        mail, connection = self._mail, self._connection
+        mail, connection, delivery = self._mail, self._connection, self._delivery
         if mail is None or self._outcome is not None:
             return
+        if self._may_try_again and delivery is not None and isinstance(verdict, Failed):
+            self._may_try_again = False
+            self._second = delivery.humbler(verdict)
+            if self._second is not None and not self.actor_stopped.is_set():
+                return
         outcome = self._build(mail, verdict, connection.peer if connection else None)
         self._outcome = outcome
         publish(outcome)
@@ -298,10 +309,14 @@ class SmtpActor(AsyncioActor):
             self._answer.set(outcome)
 
     def closed(self) -> None:
-        """Stop: the connection is gone, and with it the reason to live."""
+        """Try again if that may help; else stop: with the connection goes the reason to live."""
+        second, self._second = self._second, None
+        if second is not None and not self.actor_stopped.is_set():
+            self._open(second, self._source)
+            return
         # Untied, the connection and all that it has is freed at once: to leave it to the garbage
         # collector costs more than the session itself.
-        self._connection = self._session = self._answer = None
+        self._connection = self._delivery = self._answer = None
         self._give_permit_back()
         self.stop_now()
 
@@ -348,23 +363,3 @@ class SmtpActor(AsyncioActor):
         if self._has_permit:
             self._has_permit = False
             connection_limit.release()
-
-
-@functools.cache
-def _complete_host_name() -> str | None:
-    """Return this machine's name if a server could look it up; asks no name server."""
-    name = socket.gethostname()
-    if "." not in name.strip("."):
-        return None
-    try:
-        return check_ehlo_name(name)
-    except ValueError:
-        return None
-
-
-def _address_literal(address: str) -> str:
-    """Write an address as RFC 5321 §4.1.3 has it."""
-    if not address:
-        return "localhost"
-    address = address.partition("%")[0]
-    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"

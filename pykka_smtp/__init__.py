@@ -12,7 +12,14 @@ Each send is a short-lived Pykka actor; what became of it is a blinker signal::
         SendMail(sender="me@example.com", recipients="you@example.org", body="Hello"))
 """
 
-from .actors import Answer, AsyncioActor, SmtpActor, set_connection_limit
+from .actors import (
+    Answer,
+    AsyncioActor,
+    ServerReport,
+    SmtpActor,
+    set_connection_limit,
+    verify,
+)
 from .signals import (
     Outcome,
     Peer,
@@ -42,10 +49,12 @@ __all__ = [
     "SendFailure",
     "SendMail",
     "SendSuccess",
+    "ServerReport",
     "SmtpActor",
     "Stage",
     "forward_to",
     "set_connection_limit",
     "smtp_send_failure",
     "smtp_send_success",
+    "verify",
 ]

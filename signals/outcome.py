@@ -206,7 +206,7 @@ class SendFailure(Outcome):
     def __str__(self) -> str:
         advice = ""
         if self.maybe_accepted:
-            advice = " (it may have been delivered: find out before you send it again)"
+            advice = " (find out before you send it again)"
         elif self.retryable:
             advice = " (try again later)"
         return _one_line(

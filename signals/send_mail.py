@@ -175,7 +175,8 @@ def _addresses(name: str, value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
     if isinstance(value, bytes | bytearray | Mapping) or not isinstance(value, Iterable):
-        raise TypeError(f"{name}: needs an address or several, not {type(value).__name__}")
+        kind = type(cast("object", value)).__name__
+        raise TypeError(f"{name}: needs an address or several, not {kind}")
     return tuple(cast("Iterable[str]", value))
 
 

@@ -72,11 +72,15 @@ class Delivery:
                 return
             yield from self._settle()
         except Unsendable as unsendable:
-            yield Decide(self.failed(FailureKind.LOCAL, Stage.MAIL, str(unsendable)))
+            yield Decide(self.failed(FailureKind.LOCAL, unsendable.stage, str(unsendable)))
         except Insecure as insecure:
             yield Decide(self.failed(FailureKind.SECURITY, insecure.stage, str(insecure)))
+            if insecure.farewell is not None:
+                yield insecure.farewell
         except Garbled as garbled:
             yield Decide(self.failed(FailureKind.PROTOCOL, garbled.stage, str(garbled)))
+            if garbled.farewell is not None:
+                yield garbled.farewell
             return
         yield from close_session()
 
@@ -191,6 +195,15 @@ class Delivery:
                 # lone dot for a mail, an empty one, and we have said that it took none. This
                 # session has nothing more to do, and without the dot nothing can be taken.
                 yield HangUp()
+
+    def humbler(self, failed: Failed) -> "Delivery | None":
+        """Return another attempt that asks less of the server, or None if there is none.
+
+        Args:
+            failed: what this attempt came to. Nothing of the mail was sent in it.
+        """
+        session = self.session.humbler(failed.kind, failed.stage)
+        return None if session is None else Delivery(session, self._envelope, self._content)
 
     # Verdicts.
 

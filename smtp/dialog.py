@@ -14,6 +14,7 @@ nothing more is asked for. The dialog has no clock: whoever does the I/O measure
 """
 
 import contextlib
+import dataclasses
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,9 +23,10 @@ from typing import TypeAlias
 from .classification import CLOSING, Meaning, meaning
 from .command import GREETING, Command
 from .content import Rendition
-from .delivery import Delivery
+from .errand import Errand
 from .reply import Reply
 from .reply_parser import ReplyError, ReplyParser
+from .secret import MASK, Secret
 from .stage import Stage
 from .step import Call, Decide, Group, Handshake, HangUp, Quiet, Script, Step, Transfer
 from .verdict import Accepted, Failed, FailureKind, Verdict
@@ -55,7 +57,7 @@ class StartTls:
 class RunCallable:
     """Call the function where it may block, and give what it returns to `Dialog.supply`."""
 
-    function: Callable[[], str]
+    function: Callable[[], Secret]
 
 
 @dataclass(slots=True)
@@ -72,7 +74,8 @@ class Close:
 Action: TypeAlias = bytes | SendBody | StartTls | RunCallable | Accepted | Failed | Close
 Trace: TypeAlias = Callable[[str, str], object]
 
-_CHALLENGE = 334  # RFC 4954 §4
+# Replies whose text is more than a message for people: RFC 5321 §4.1.1.1, RFC 4954 §4.
+_UNDERSTOOD = frozenset({(Stage.EHLO, 250), (Stage.AUTH, 334)})
 
 
 class Dialog:
@@ -85,14 +88,14 @@ class Dialog:
 
     def __init__(
         self,
-        delivery: Delivery,
+        delivery: Errand,
         trace: Trace | None = None,
         scrub: Callable[[str], str] | None = None,
     ) -> None:
-        """Prepare a session that delivers one mail.
+        """Prepare a session that does one errand.
 
         Args:
-            delivery: the mail, and what is known of the session.
+            delivery: what is to be done, and what is known of the session.
             trace: called with ``"C"`` or ``"S"`` and a line for each line that the client or the
                 server says; secrets are masked. Its errors are its own affair.
             scrub: masks secrets in a text of the server's, which may repeat what it was sent.
@@ -174,7 +177,7 @@ class Dialog:
         if self._trace is not None:
             self._trace("C", "<TLS, verified>" if verified else "<TLS, not verified>")
 
-    def supply(self, result: str) -> list[Action]:
+    def supply(self, result: Secret) -> list[Action]:
         """Take what a `RunCallable` returned."""
         if self._ended:
             return []
@@ -252,11 +255,12 @@ class Dialog:
             seconds: how long it had.
             whole: whether it is the whole send that took too long, not this step.
         """
-        what = "the whole send took longer than" if whole else "no answer within"
-        return self.fail(
-            FailureKind.TIMEOUT,
-            f"{self._server} was too slow at {self.stage}: {what} {seconds:g} s",
-        )
+        if isinstance(self._waiting, Call):
+            detail = f"no token for {self._server}: the token callable took over {seconds:g} s"
+        else:
+            what = "the whole send took longer than" if whole else "no answer within"
+            detail = f"{self._server} was too slow at {self.stage}: {what} {seconds:g} s"
+        return self.fail(FailureKind.TIMEOUT, detail)
 
     def cancel(self) -> list[Action]:
         """Take note that the mail is not to be sent any more."""
@@ -307,9 +311,7 @@ class Dialog:
         return self._delivery.session.server
 
     def _take_reply(self, reply: Reply, actions: list[Action]) -> None:
-        challenge = reply if reply.code == _CHALLENGE else None
-        if self._scrub is not None:
-            reply = Reply(reply.code, tuple([self._scrub(line) for line in reply.lines]))
+        as_said, reply = reply, self._scrubbed(reply)
         if self._trace is not None:
             for line in reply.lines[:-1]:
                 self._trace("S", f"{reply.code}-{line}")
@@ -324,8 +326,18 @@ class Dialog:
             return
         self._stage = self._owed.popleft().stage
         self.steps += 1
-        answer = challenge if challenge is not None and self._stage is Stage.AUTH else reply
+        # To be understood, not shown: some password may be the name of an extension.
+        answer = as_said if (self._stage, reply.code) in _UNDERSTOOD else reply
         self._advance(lambda: self._script.send(answer), actions)
+
+    def _scrubbed(self, reply: Reply) -> Reply:
+        """Mask the secrets in a reply, also one that the server has spread over its lines."""
+        if self._scrub is None:
+            return reply
+        lines = tuple([self._scrub(line) for line in reply.lines])
+        if len(lines) > 1 and self._scrub(together := "".join(lines)) != together:
+            lines = (MASK,) * len(lines)
+        return Reply(reply.code, lines)
 
     def _take_surplus(self, reply: Reply, actions: list[Action]) -> None:
         """Judge a reply that was not owed."""
@@ -423,6 +435,12 @@ class Dialog:
 
     def _decide(self, verdict: Verdict, actions: list[Action]) -> None:
         self._due = None
+        if self._scrub is not None:
+            # Replies were scrubbed when they came; a detail may tell what the server offers.
+            warnings = tuple([self._scrub(warning) for warning in verdict.warnings])
+            verdict = dataclasses.replace(verdict, warnings=warnings)
+            if isinstance(verdict, Failed):
+                verdict = dataclasses.replace(verdict, detail=self._scrub(verdict.detail))
         self.verdict = verdict
         actions.append(verdict)
 

@@ -34,6 +34,11 @@ class Extensions:
         return iter(self._parameters)
 
     @property
+    def lines(self) -> list[str]:
+        """The extensions as the server wrote them, keywords in capitals."""
+        return [f"{key} {value}".rstrip() for key, value in self._parameters.items()]
+
+    @property
     def auth_mechanisms(self) -> frozenset[str]:
         """The names of the SASL mechanisms (RFC 4954 §3)."""
         return frozenset(self._parameters.get("AUTH", "").upper().split())

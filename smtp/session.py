@@ -11,6 +11,7 @@ from .refusal import Insecure, Refused, check
 from .reply import Reply
 from .stage import Stage
 from .step import Handshake, Script
+from .verdict import FailureKind
 
 
 class TlsPolicy(enum.Enum):
@@ -35,6 +36,7 @@ class Session:
         is_verified: whether the server's certificate was verified, name included.
         channel_binding: data that binds authentication to this TLS (RFC 5929), or None.
         authentication: how to authenticate, or None.
+        knows_ehlo: whether the server is asked by EHLO; False for one that hung up on it.
         warnings: what was odd but did not matter, one line each.
     """
 
@@ -47,7 +49,48 @@ class Session:
     is_verified: bool = False
     channel_binding: bytes | None = field(default=None, repr=False)
     authentication: Authentication | None = None
+    knows_ehlo: bool = True
     warnings: list[str] = field(default_factory=list[str])
+
+    def humbler(self, kind: FailureKind, stage: Stage) -> "Session | None":
+        """Return a session that asks less of a server that broke off, or None.
+
+        There are two: a server that drops the connection at EHLO may know HELO (RFC 5321 §3.2),
+        and one that offers TLS but can't do it may take the mail in clear, where TLS is only to
+        be used if it is to be had (RFC 7435 §3).
+        """
+        if kind is FailureKind.CONNECTION and stage is Stage.EHLO and self._needs_nothing:
+            return self._without(f"{self.server} hung up on EHLO; it got HELO", knows_ehlo=False)
+        if (
+            kind in (FailureKind.SECURITY, FailureKind.CONNECTION)
+            and stage is Stage.STARTTLS
+            and self.tls_policy is TlsPolicy.OPPORTUNISTIC
+            and self.authentication is None
+        ):
+            warning = f"sent without TLS: {self.server} offers it, but the handshake failed"
+            return self._without(warning, tls_policy=TlsPolicy.OFF)
+        return None
+
+    @property
+    def _needs_nothing(self) -> bool:
+        """Whether HELO would do."""
+        return not (
+            self.is_lmtp
+            or self.is_encrypted
+            or self.tls_policy is TlsPolicy.REQUIRED
+            or self.authentication is not None
+        )
+
+    def _without(
+        self, warning: str, *, knows_ehlo: bool = True, tls_policy: TlsPolicy | None = None
+    ) -> "Session":
+        return Session(
+            server=self.server,
+            ehlo_name=self.ehlo_name,
+            tls_policy=tls_policy or self.tls_policy,
+            knows_ehlo=knows_ehlo,
+            warnings=[*self.warnings, warning],
+        )
 
 
 def open_session(session: Session) -> Script:
@@ -73,13 +116,15 @@ def open_session(session: Session) -> Script:
 def _introduce(session: Session) -> Script:
     if session.is_lmtp:
         reply = yield lhlo(session.ehlo_name)
+    elif not session.knows_ehlo:
+        reply = yield helo(session.ehlo_name)
     else:
         reply = yield ehlo(session.ehlo_name)
         if reply.code in EHLO_UNKNOWN:
             yield from _introduce_to_old_server(session, reply)
             return
     check(Stage.EHLO, reply)
-    session.extensions = Extensions.from_reply(reply)
+    session.extensions = Extensions.from_reply(reply) if session.knows_ehlo else Extensions()
 
 
 def _introduce_to_old_server(session: Session, reply: Reply) -> Script:

@@ -742,3 +742,64 @@ def test_a_program_may_fork_before_it_sends(scripted_server: Start) -> None:
     """
     assert run(code) == ""
     assert server.accepted == 2
+
+
+# A server that breaks off, and a humbler second attempt
+
+
+def test_a_server_that_hangs_up_on_ehlo_gets_helo_on_a_new_connection(
+    scripted_server: Start,
+) -> None:
+    server = scripted_server(
+        "S: 220 mx.test\nC: EHLO *\nS! close",
+        "S: 220 mx.test\nC: HELO *\nS: 250 mx.test\nC: MAIL FROM:<*>\nS: 250 ok\n"
+        "C: RCPT TO:<*>\nS: 250 ok\nC: DATA\nS: 354 go\nC: <data>\nS: 250 taken\nC: QUIT\nS: 221 bye",
+    )
+
+    outcome = ask(server)
+
+    assert isinstance(outcome, SendSuccess)
+    assert len(server.sessions) == 2
+    [warning] = outcome.warnings
+    assert "hung up on EHLO" in warning
+
+
+def test_a_server_that_hangs_up_twice_is_not_asked_a_third_time(scripted_server: Start) -> None:
+    server = scripted_server("S: 220 mx.test\nC: *\nS! close")
+
+    outcome = failure(ask(server))
+
+    assert (outcome.kind, outcome.stage) == (FailureKind.CONNECTION, Stage.EHLO)
+    assert outcome.retryable
+    assert len(server.sessions) == 2
+
+
+def test_a_server_that_offers_tls_but_cannot_do_it_gets_the_mail_in_clear(
+    scripted_server: Start,
+) -> None:
+    offers = "S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS\n"
+    server = scripted_server(
+        f"{offers}C: STARTTLS\nS: 220 go\nS! raw nonsense that is no TLS at all\nS! close",
+        f"{offers}C: MAIL FROM:<*>\nS: 250 ok\nC: RCPT TO:<*>\nS: 250 ok\nC: DATA\nS: 354 go\n"
+        "C: <data>\nS: 250 taken\nC: QUIT\nS: 221 bye",
+    )
+
+    outcome = ask(server)
+
+    assert isinstance(outcome, SendSuccess)
+    assert outcome.peer is not None
+    assert outcome.peer.tls_version is None
+    [warning] = outcome.warnings
+    assert "without TLS" in warning
+
+
+def test_no_second_attempt_is_made_where_tls_was_asked_for(scripted_server: Start) -> None:
+    server = scripted_server(
+        "S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\n"
+        "S! raw nonsense that is no TLS at all\nS! close"
+    )
+
+    outcome = failure(ask(server, tls="starttls"))
+
+    assert outcome.kind is FailureKind.SECURITY
+    assert len(server.sessions) == 1

@@ -11,10 +11,11 @@ from typing import Any, cast
 from servers.script import decode
 
 from pykka_smtp.actors.connection import Connection
+from pykka_smtp.actors.timeouts import make_timeouts
 from pykka_smtp.smtp.dialog import Dialog
 from pykka_smtp.smtp.verdict import Verdict
 
-TIMEOUT = 30.0
+TIMEOUT = 20.0  # below the default, each stage has the same
 DEADLINE = 300.0
 _ROUNDS = 10_000  # callbacks at most, for a connection that would wait for itself for ever
 
@@ -142,7 +143,11 @@ class MemoryPlayer:
         self.is_closed = False
         self._loop = loop
         self._connection = Connection(
-            self, dialog, host="mx.test", port=25, timeout=TIMEOUT, deadline=DEADLINE
+            self,
+            dialog,
+            host="mx.test",
+            port=25,
+            timeouts=make_timeouts("interactive", TIMEOUT, DEADLINE),
         )
         self._connection.open()
         self.transport = FakeTransport(loop, self._connection)

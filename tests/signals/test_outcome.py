@@ -258,7 +258,7 @@ def test_a_success_without_peer_and_reply_reads_well_too() -> None:
         ({"retryable": True}, " (try again later)"),
         (
             {"maybe_accepted": True},
-            " (it may have been delivered: find out before you send it again)",
+            " (find out before you send it again)",
         ),
     ],
 )

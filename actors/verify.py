@@ -1,0 +1,145 @@
+"""`verify`: can a mail be sent this way, and what does the server offer?"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..signals.outcome import Peer
+from ..smtp.dialog import Dialog
+from ..smtp.session import Session, TlsPolicy
+from ..smtp.verdict import Failed, Verdict
+from ..smtp.verification import Verification
+from .asyncio_actor import Answer, AsyncioActor
+from .connection import Connection
+from .ehlo_name import address_literal, complete_host_name
+from .options import Options, collect_options
+
+_GRACE = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerReport:
+    """What a server said to a session without a mail.
+
+    Attributes:
+        server: the server's name and port, or the path of its socket.
+        is_ready: whether a mail could be sent this way.
+        detail: one line for people: why not, if it could not.
+        offers: the extensions that the server offers, with their parameters.
+        authenticated: whether we authenticated.
+        peer: the server's address, and its TLS; None if there was no connection.
+        failure: the verdict, if the session failed.
+        warnings: what was odd but did not matter.
+        transcript: the lines of the session, secrets masked.
+    """
+
+    server: str
+    is_ready: bool
+    detail: str
+    offers: tuple[str, ...]
+    authenticated: bool
+    peer: Peer | None
+    failure: Failed | None
+    warnings: tuple[str, ...]
+    transcript: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+@dataclass(frozen=True, slots=True)
+class _Verify:
+    """Asks for the report."""
+
+
+def verify(server: str = "localhost", port: int = 25, **options: Any) -> ServerReport:
+    """Connect, start TLS and authenticate as a send would, and take leave.
+
+    Blocks until the server has answered; never on the event-loop thread.
+
+    Args:
+        server: the server's name or address.
+        port: its port.
+        options: the options of `SmtpActor.start`: url, tls, username, password, …
+
+    Returns:
+        What the server said. A server that can't be reached, or refuses us, is a report too.
+
+    Raises:
+        ValueError: an option is invalid.
+        TypeError: an option has the wrong type, or does not exist.
+    """
+    chosen = collect_options(server, port, **options)
+    answer = _VerifyActor.start(chosen).ask(_Verify(), block=False)
+    report: ServerReport = answer.get(timeout=chosen.timeouts.deadline + _GRACE)
+    return report
+
+
+class _VerifyActor(AsyncioActor):
+    """Leads one session without a mail."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self._options = options
+        self._answer: Answer | None = None
+        self._connection: Connection | None = None
+        self._transcript: list[str] = []
+        self._session = Session(
+            server=options.name,
+            ehlo_name=options.local_hostname or complete_host_name() or "",
+            is_lmtp=options.is_lmtp,
+            tls_policy=TlsPolicy.OFF if options.tls is None else options.tls.policy,
+            authentication=options.authentication,
+        )
+
+    def on_receive(self, message: Any) -> Any:
+        if not isinstance(message, _Verify):
+            return super().on_receive(message)
+        self._answer = self.answer_later()
+        options = self._options
+        self._connection = Connection(
+            self,
+            Dialog(Verification(self._session), self._trace, options.masking),
+            host=options.server,
+            port=options.port,
+            timeouts=options.timeouts,
+            tls=options.tls,
+            unix_path=options.unix_path,
+        )
+        self._connection.open(options.source_address)
+        return None
+
+    def on_stop(self) -> None:
+        if self._connection is not None:
+            self._connection.cancel()
+
+    def _trace(self, who: str, line: str) -> None:
+        self._transcript.append(f"{who}: {line}")
+
+    def connected(self) -> None:
+        """Name ourselves by address where there is no name (RFC 5321 §4.1.4)."""
+        if not self._session.ehlo_name and self._connection is not None:
+            self._session.ehlo_name = address_literal(self._connection.local_address)
+
+    def decided(self, verdict: Verdict) -> None:
+        """Answer with the report."""
+        assert self._answer is not None
+        failure = verdict if isinstance(verdict, Failed) else None
+        session = self._session
+        self._answer.set(
+            ServerReport(
+                server=session.server,
+                is_ready=failure is None,
+                detail=f"{session.server} is ready" if failure is None else failure.detail,
+                offers=tuple(session.extensions.lines),
+                authenticated=failure is None and session.authentication is not None,
+                peer=None if self._connection is None else self._connection.peer,
+                failure=failure,
+                warnings=verdict.warnings,
+                transcript=tuple(self._transcript),
+            )
+        )
+
+    def closed(self) -> None:
+        """Stop."""
+        self._connection = None
+        self.stop_now()

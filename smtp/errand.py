@@ -1,0 +1,46 @@
+"""What a dialog is led for: to deliver a mail, or only to see whether one could be delivered."""
+
+from typing import Protocol
+
+from .reply import Reply
+from .session import Session
+from .stage import Stage
+from .step import Script
+from .verdict import FailureKind, Verdict
+
+
+class Errand(Protocol):
+    """The script of a session, and the verdict it comes to. See `Delivery`."""
+
+    session: Session
+
+    @property
+    def max_replies(self) -> int:
+        """Characters that all replies of the session may have together, up to the dot."""
+        ...
+
+    def script(self) -> Script:
+        """Converse from the greeting to QUIT, and decide on the way."""
+        ...
+
+    def warn(self, warning: str) -> None:
+        """Note what is odd but does not matter."""
+        ...
+
+    def refused_uncalled(self, stage: Stage, reply: Reply) -> Verdict:
+        """Judge a refusal that came without being owed."""
+        ...
+
+    def failed(
+        self,
+        kind: FailureKind,
+        stage: Stage,
+        detail: str,
+        *,
+        maybe_accepted: bool = False,
+        operation: str | None = None,
+        errno: int | None = None,
+        retryable: bool | None = None,
+    ) -> Verdict:
+        """Build the verdict for a failure that no reply announced."""
+        ...
