@@ -1,27 +1,19 @@
 """From a caller's credentials to the mechanisms that may be used, strongest first."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 from ..smtp.authentication import Authentication, MakeMechanism
+from ..smtp.credentials import WITH_TOKEN, Credentials
 from ..smtp.sasl import CramMd5, External, Login, Oauthbearer, Plain, Xoauth2
 from ..smtp.secret import Scrubber, Secret, leaks_of
 from . import scram
 
 Token = str | Secret | Callable[[], str]
 
-_SHOWS_SECRET = frozenset({"PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"})
-_PASSWORD_MECHANISMS = (
-    "SCRAM-SHA-256-PLUS",
-    "SCRAM-SHA-256",
-    "SCRAM-SHA-1-PLUS",
-    "SCRAM-SHA-1",
-    "CRAM-MD5",
-    "PLAIN",
-    "LOGIN",
-)
-TOKEN_MECHANISMS = ("OAUTHBEARER", "XOAUTH2")
-MECHANISMS = (*_PASSWORD_MECHANISMS, *TOKEN_MECHANISMS, "EXTERNAL")
+TOKEN_MECHANISMS = tuple(sorted(WITH_TOKEN))
+_ANY_TOKEN = Secret("token")  # stands for one that is not known yet
 
 
 class Masking:
@@ -29,13 +21,16 @@ class Masking:
 
     def __init__(self, secret: Secret | None, user: str | None) -> None:
         self._user = user
+        self._secrets: tuple[Secret, ...] = ()
         self._scrubber = Scrubber()
         if secret is not None:
             self.learn(secret)
 
     def learn(self, secret: Secret) -> None:
-        """Mask this one from now on."""
-        self._scrubber = _scrubber(secret, self._user)
+        """Mask this one as well from now on. May be called from any thread."""
+        if secret not in self._secrets:
+            self._secrets = (*self._secrets, secret)
+            self._scrubber = _scrubber(self._secrets, self._user)
 
     def __call__(self, text: str) -> str:
         """Return the text with the secrets masked."""
@@ -43,132 +38,140 @@ class Masking:
 
 
 @functools.lru_cache(maxsize=16)  # each send of a program has the same
-def _scrubber(secret: Secret, user: str | None) -> Scrubber:
-    return Scrubber(leaks_of(secret.reveal(), user=user))
+def _scrubber(secrets: tuple[Secret, ...], user: str | None) -> Scrubber:
+    return Scrubber(leaks_of(*[secret.reveal() for secret in secrets], user=user))
 
 
 def authentication(
     username: str | None,
     password: Secret | None,
     token: Token | None,
-    allowed: Sequence[str] | None,
+    auth: Sequence[str] | None,
     *,
     host: str,
     port: int,
     allow_unsafe: bool,
 ) -> tuple[Authentication, Masking] | None:
-    """Make the authentication for a session, or None if there are no credentials.
+    """Make the authentication for a session, or None if there is nothing to authenticate with.
 
     Args:
         username: the user's name.
         password: the password.
         token: an access token, or what gives one.
-        allowed: the names of the mechanisms that may be used, or None for all.
+        auth: the names of the mechanisms that may be used, or None for all.
         host: the server's name.
         port: its port.
         allow_unsafe: whether secrets may be sent without verified TLS.
 
     Raises:
         ValueError: the credentials are incomplete, or can't be sent.
+        TypeError: one has the wrong type.
     """
-    names = _allowed(allowed)
-    if username is None and password is None and token is None and names != ("EXTERNAL",):
+    if username is None and password is None and token is None and auth is None:
         return None
-    if password is not None and token is not None:
-        raise ValueError("give a password or a token, not both")
-    user = username or ""
-    masking = Masking(password or _fixed(token), username)
-    makers: dict[str, MakeMechanism] = {}
-    if password is not None:
-        if not user:
-            raise ValueError("username: missing; a password needs one")
-        makers = _with_password(user, password)
-    elif token is not None:
-        if not user:
-            raise ValueError("username: missing; a token needs one")
-        makers = _with_token(user, host, port)
-    elif names != ("EXTERNAL",):
-        raise ValueError("password: missing; a username needs one (or a token)")
-    if names == ("EXTERNAL",):
-        makers = {"EXTERNAL": lambda _token, _binding: External(user)}
-    if names is not None:
-        makers = {name: maker for name, maker in makers.items() if name in names}
-    if not makers:
-        raise ValueError("auth: no mechanism is left that these credentials can be used with")
-    get = None if token is None else _getter(token, masking)
-    return (
-        Authentication(
-            mechanisms=makers,
-            token=get,
-            shows_secret=_SHOWS_SECRET,
-            allow_unsafe=allow_unsafe,
-        ),
-        masking,
+    credentials = Credentials(
+        username="" if username is None else username,
+        password=password,
+        token=Secret(token) if isinstance(token, str) else token,
+        auth=cast("tuple[str, ...] | None", auth),  # which checks and copies it
     )
+    fixed, get = _fixed_or_fetched(credentials)
+    masking = Masking(credentials.password or fixed, username)
+    makers = _makers(credentials, host, port)
+    authentication = Authentication(
+        mechanisms={name: makers[name] for name in _serving(credentials, makers)},
+        token=None if get is None else _fetcher(get, masking),
+        allow_unsafe=allow_unsafe,
+    )
+    return authentication, masking
 
 
-def _allowed(names: Sequence[str] | None) -> tuple[str, ...] | None:
-    if names is None:
-        return None
-    chosen = tuple(name.upper() for name in ([names] if isinstance(names, str) else names))
-    for name in chosen:
-        if name not in MECHANISMS:
-            raise ValueError(f"auth: no mechanism {name!r}; there are {', '.join(MECHANISMS)}")
-    return chosen
+def _fixed_or_fetched(credentials: Credentials) -> tuple[Secret | None, Callable[[], str] | None]:
+    token = credentials.token
+    return (token, None) if isinstance(token, Secret) else (None, token)
 
 
-def _with_password(user: str, password: Secret) -> dict[str, MakeMechanism]:
-    # Made once here, so that what can't be sent is an error in the caller.
-    Plain(user, password)
-    makers: dict[str, MakeMechanism] = {}
-    if _can_scram(user, password):
-        for name in scram.NAMES:
-            makers[name] = _scram_maker(name, user, password)
-    makers["CRAM-MD5"] = lambda _token, _binding: CramMd5(user, password)
-    makers["PLAIN"] = lambda _token, _binding: Plain(user, password)
-    makers["LOGIN"] = lambda _token, _binding: Login(user, password)
-    return makers
+def _makers(credentials: Credentials, host: str, port: int) -> dict[str, MakeMechanism]:
+    """Return what makes each mechanism, whether or not these credentials can serve it."""
+    user, password = credentials.username, credentials.password or Secret("")
+    fixed, _ = _fixed_or_fetched(credentials)
 
+    def bearer(token: Secret | None) -> Secret:
+        return token or fixed or Secret("")
 
-def _can_scram(user: str, password: Secret) -> bool:
-    """Whether the library is there and takes this password: SASLprep takes no emoji, say."""
-    if not scram.available():
-        return False
-    try:
-        scram.scram("SCRAM-SHA-256", user, password, None)
-    except ValueError:
-        return False
-    return True
+    return {
+        "EXTERNAL": lambda _token, _binding: External(user),
+        **{name: _scram_maker(name, user, password) for name in scram.NAMES},
+        "OAUTHBEARER": lambda token, _binding: Oauthbearer(user, bearer(token), host, port),
+        "XOAUTH2": lambda token, _binding: Xoauth2(user, bearer(token)),
+        "CRAM-MD5": lambda _token, _binding: CramMd5(user, password),
+        "PLAIN": lambda _token, _binding: Plain(user, password),
+        "LOGIN": lambda _token, _binding: Login(user, password),
+    }
 
 
 def _scram_maker(name: str, user: str, password: Secret) -> MakeMechanism:
     return lambda _token, binding: scram.scram(name, user, password, binding)
 
 
-def _with_token(user: str, host: str, port: int) -> dict[str, MakeMechanism]:
-    return {
-        "OAUTHBEARER": lambda token, _binding: Oauthbearer(user, Secret(token or ""), host, port),
-        "XOAUTH2": lambda token, _binding: Xoauth2(user, Secret(token or "")),
-    }
+def _serving(credentials: Credentials, makers: Mapping[str, MakeMechanism]) -> list[str]:
+    """Return the names of the mechanisms that can serve these credentials, strongest first.
+
+    Each is made once here, so that what can't be sent is an error in the caller. Some take less
+    than others: SCRAM no emoji in a password, say, and it needs a library; CRAM-MD5 needs MD5.
+
+    Raises:
+        ValueError: there is none; tells why the first of them can't.
+    """
+    serving: list[str] = []
+    problems: list[str] = []
+    for name in credentials.candidates:
+        if name in scram.NAMES:
+            assert credentials.password is not None
+            problem = _scram_problem(credentials.username, credentials.password)
+        else:
+            problem = _problem(functools.partial(makers[name], _ANY_TOKEN, None))
+        if problem is None:
+            serving.append(name)
+        else:
+            problems.append(problem)
+    if not serving:
+        raise ValueError(problems[0])
+    return serving
 
 
-def _fixed(token: Token | None) -> Secret | None:
-    if isinstance(token, str):
-        return Secret(token)
-    return token if isinstance(token, Secret) else None
+@functools.lru_cache(maxsize=16)  # it takes a while, and each send of a program has the same
+def _scram_problem(user: str, password: Secret) -> str | None:
+    return _problem(functools.partial(scram.scram, "SCRAM-SHA-256", user, password, None))
 
 
-def _getter(token: Token, masking: Masking) -> Callable[[], str]:
-    fixed = _fixed(token)
-    if fixed is not None:
-        return fixed.reveal
-    assert callable(token)
+def _problem(make: Callable[[], object]) -> str | None:
+    try:
+        make()
+    except (ValueError, ImportError) as error:
+        return str(error)
+    return None
 
-    def get() -> str:
-        fresh = token()
-        if not isinstance(fresh, str) or not fresh:
-            raise TypeError("the token callable returned no token")
-        masking.learn(Secret(fresh))
+
+def _fetcher(token: Callable[[], str], masking: Masking) -> Callable[[], Secret]:
+    """Return what asks for a token, and has it masked from then on."""
+
+    def fetch() -> Secret:
+        # Not for a moment in a local variable, which an error would show.
+        fresh = _hidden(token())
+        masking.learn(fresh)
         return fresh
 
-    return get
+    return fetch
+
+
+def _hidden(token: object) -> Secret:
+    if isinstance(token, Secret):
+        return token
+    if token is None:
+        return Secret("")  # which is refused where it is used
+    if not isinstance(token, str):
+        kind = type(token).__name__
+        del token
+        raise TypeError(f"a token needs to be a str, not {kind}")
+    return Secret(token)

@@ -68,26 +68,41 @@ def choose_tls(
         policy=TlsPolicy.REQUIRED if required else TlsPolicy.OPPORTUNISTIC,
         is_implicit=implicit,
         context=context,
-        server_hostname=_a_label(host),
+        server_hostname=_reference_name(host),
     )
 
 
 @functools.cache
 def _verifying_context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
+    return _no_worse(ssl.create_default_context())
 
 
 @functools.cache
 def _opportunistic_context() -> ssl.SSLContext:
     """Make a context for RFC 7435: encryption without verification rather than clear text."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    return _no_worse(context)
+
+
+def _no_worse(context: ssl.SSLContext) -> ssl.SSLContext:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996
+    context.options |= ssl.OP_NO_RENEGOTIATION  # a server has no reason to ask for one
     return context
 
 
-def _a_label(host: str) -> str:
-    return host if host.isascii() else host.encode("idna").decode("ascii")
+def _reference_name(host: str) -> str:
+    """Return the name that the certificate must have, as it goes into SNI.
+
+    Raises:
+        ValueError: it has no A-label.
+    """
+    name = host.partition("%")[0]  # a certificate knows nothing of our interfaces (RFC 4007 §11)
+    name = name.removesuffix(".")  # RFC 6066 §3
+    if name.isascii():
+        return name
+    try:
+        return name.encode("idna").decode("ascii")
+    except UnicodeError as error:
+        raise ValueError(f"server: not a host name: {host[:80]!r}") from error

@@ -1,27 +1,28 @@
 """The AUTH dialog (RFC 4954): which mechanism, and its challenges and answers."""
 
 import base64
-import binascii
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .classification import Meaning, meaning
-from .command import CANCEL_AUTH, auth, auth_response
+from .command import CANCEL_AUTH, Command, auth, auth_response
+from .credentials import SHOW_SECRET, WITH_TOKEN
 from .extensions import Extensions
-from .refusal import Garbled, Insecure, Refused
+from .mechanism import Mechanism, SaslError
+from .refusal import Garbled, Insecure, Refused, Unsendable
 from .reply import Reply
-from .sasl import Mechanism, SaslError
+from .secret import Secret
 from .stage import Stage
-from .step import Call, Script
+from .step import Call, Script, Step
 
 MAX_ROUNDS = 10
 """Challenges at most: a server could ask for ever."""
-_MAX_COMMAND = 12288  # RFC 4954 §4: octets of a line with an initial response
+_MAX_COMMAND = 512  # RFC 5321 §4.5.3.1.4: octets of a command line
+_MAX_CHALLENGE = 12288  # RFC 4954 §4: octets of a challenge in base64
 # RFC 4954 §4 and §6: the mechanism is not to be had, or too weak here; another may do.
 _NOT_THIS_MECHANISM = frozenset({504, 534})
-_SUCCESS = 235
 
-MakeMechanism = Callable[[str | None, bytes | None], Mechanism]
+MakeMechanism = Callable[[Secret | None, bytes | None], Mechanism]
 """Makes a mechanism for one attempt, of the token and the TLS channel binding, if there are any."""
 
 
@@ -31,16 +32,14 @@ class Authentication:
 
     Attributes:
         mechanisms: for each name that may be used, in order of preference, what makes it.
-        token: what gives an access token when it is called, or None. It may block, so whoever
-            does the I/O calls it.
-        shows_secret: the names of the mechanisms that show the secret to the server: they need
+        token: what gives an access token when it is called, or None where the mechanisms need
+            none or have one. It may block, so whoever does the I/O calls it.
+        allow_unsafe: whether mechanisms that show the secret to the server are used without
             verified TLS.
-        allow_unsafe: whether they are used without it all the same.
     """
 
     mechanisms: Mapping[str, MakeMechanism]
-    token: Callable[[], str] | None = None
-    shows_secret: frozenset[str]
+    token: Callable[[], Secret] | None = None
     allow_unsafe: bool = False
 
     @property
@@ -63,6 +62,7 @@ class Authentication:
             Refused: the server refused us.
             Insecure: no mechanism may be used, or the server could not prove itself.
             Garbled: the server's challenges make no sense.
+            Unsendable: what should have given a token gave none that can be sent.
         """
         names = self._usable(server, extensions, is_safe=is_safe, is_bound=binding is not None)
         # RFC 5802 §6: where the server seems to know no -PLUS, say that we do: somebody may have
@@ -74,9 +74,8 @@ class Authentication:
 
         refusal: Refused | None = None
         for name in names:
-            attempts = 2 if self.token is not None and name in ("XOAUTH2", "OAUTHBEARER") else 1
-            for _ in range(attempts):
-                # A token may have expired on the way: it is asked for again, once.
+            # A token may have expired on the way: it is asked for again, once.
+            for _ in range(2 if self._fetches(name) else 1):
                 try:
                     yield from self._attempt(server, name, binding if binds(name) else None)
                 except Refused as refused:
@@ -91,6 +90,10 @@ class Authentication:
                 break  # wrong credentials are not shown by a weaker mechanism as well
         assert refusal is not None
         raise refusal
+
+    def _fetches(self, name: str) -> bool:
+        """Whether a mechanism takes a token that must be asked for."""
+        return self.token is not None and name in WITH_TOKEN
 
     def _usable(
         self, server: str, extensions: Extensions, *, is_safe: bool, is_bound: bool
@@ -111,7 +114,7 @@ class Authentication:
             )
         if is_safe or self.allow_unsafe:
             return names
-        names = [name for name in names if name not in self.shows_secret]
+        names = [name for name in names if name not in SHOW_SECRET]
         if not names:
             raise Insecure(
                 Stage.AUTH, f"{server} would see the password without verified TLS; not sent"
@@ -119,28 +122,23 @@ class Authentication:
         return names
 
     def _attempt(self, server: str, name: str, binding: bytes | None) -> Script:
-        token: str | None = None
-        if self.token is not None and name in ("XOAUTH2", "OAUTHBEARER"):
-            answer = Call(self.token)
-            yield answer
-            token = answer.result
-        mechanism = self.mechanisms[name](token, binding)
-        initial = mechanism.start()
-        reply = yield auth(name, None if initial is None else _encode(initial))
-        for _ in range(MAX_ROUNDS):
-            if reply.code != 334:
-                break
+        # No local variable here may hold a response in clear: an error that comes from further
+        # below would show it. A command does not show what is in it.
+        mechanism = yield from self._make(name, binding)
+        command, held = _opening(mechanism)
+        reply = yield command
+        challenges = 0
+        while reply.code == 334:
+            challenges += 1
+            if challenges > MAX_ROUNDS:
+                detail = f"{server} sent more than {MAX_ROUNDS} challenges"
+                raise Garbled(Stage.AUTH, detail, CANCEL_AUTH)
             try:
-                response = _encode(mechanism.respond(_decode(reply)))
+                command = held or auth_response(_encode(mechanism.respond(_decode(reply))))
             except SaslError as error:
-                yield CANCEL_AUTH
-                raise _given_up(server, error) from error
-            reply = yield auth_response(response)
-        else:
-            raise Garbled(Stage.AUTH, f"{server} sent more than {MAX_ROUNDS} challenges")
-        self._judge(server, mechanism, reply)
-
-    def _judge(self, server: str, mechanism: Mechanism, reply: Reply) -> None:
+                raise _given_up(server, error, CANCEL_AUTH) from error
+            held = None
+            reply = yield command
         cause = meaning(Stage.AUTH, reply.code)
         if cause is not Meaning.GO_ON:
             raise Refused(Stage.AUTH, reply, cause)
@@ -149,11 +147,37 @@ class Authentication:
         except SaslError as error:
             raise _given_up(server, error) from error
 
+    def _make(self, name: str, binding: bytes | None) -> Generator[Step, Reply, Mechanism]:
+        """Make a mechanism, of a fresh token if it takes one."""
+        if self.token is None or not self._fetches(name):
+            return self.mechanisms[name](None, binding)
+        answer = Call(self.token)
+        yield answer
+        try:
+            return self.mechanisms[name](answer.result, binding)
+        except ValueError as error:
+            raise Unsendable(
+                f"the token callable returned no token that can be sent: {error}", Stage.AUTH
+            ) from error
 
-def _given_up(server: str, error: SaslError) -> Exception:
+
+def _opening(mechanism: Mechanism) -> tuple[Command, Command | None]:
+    """Return the AUTH command, and what answers the first challenge if that is known already."""
+    initial = mechanism.start()
+    if initial is None:
+        return auth(mechanism.name, None), None
+    command = auth(mechanism.name, _encode(initial))
+    if len(command.wire) <= _MAX_COMMAND:
+        return command, None
+    # RFC 4954 §4: then the response has to wait for an empty challenge.
+    return auth(mechanism.name, None), auth_response(_encode(initial))
+
+
+def _given_up(server: str, error: SaslError, farewell: Command | None = None) -> Exception:
     if error.is_security:
-        return Insecure(Stage.AUTH, f"{server} did not prove that it knows the password: {error}")
-    return Garbled(Stage.AUTH, f"{server} sent a challenge that makes no sense: {error}")
+        detail = f"{server} did not prove that it knows the password: {error}"
+        return Insecure(Stage.AUTH, detail, farewell)
+    return Garbled(Stage.AUTH, f"{server} sent a challenge that makes no sense: {error}", farewell)
 
 
 def _encode(octets: bytes) -> str:
@@ -161,9 +185,11 @@ def _encode(octets: bytes) -> str:
 
 
 def _decode(reply: Reply) -> bytes:
-    if len(reply.lines) != 1 or len(reply.lines[0]) > _MAX_COMMAND:
+    if len(reply.lines) != 1:
+        raise SaslError("it has more than one line")
+    if len(reply.lines[0]) > _MAX_CHALLENGE:
         raise SaslError("it is too long")
     try:
         return base64.b64decode(reply.lines[0].strip().encode(), validate=True)
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise SaslError("it is no base64") from error

@@ -21,9 +21,12 @@ STRENGTH = (
     "LOGIN",
 )
 """The mechanisms that there are, strongest first."""
+WITH_TOKEN = frozenset({"OAUTHBEARER", "XOAUTH2"})
+"""Those that take an OAuth 2.0 token."""
+SHOW_SECRET = WITH_TOKEN | {"PLAIN", "LOGIN"}
+"""Those by which the server learns the password or token: they need TLS with a verified name."""
 
-_WITH_TOKEN = frozenset({"OAUTHBEARER", "XOAUTH2"})
-_WITH_PASSWORD = frozenset(STRENGTH) - _WITH_TOKEN - {"EXTERNAL"}
+_WITH_PASSWORD = frozenset(STRENGTH) - WITH_TOKEN - {"EXTERNAL"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +37,9 @@ class Credentials:
         username: the user name; may be empty for EXTERNAL alone.
         password: the password, or None. A str is made a `Secret`.
         token: an OAuth 2.0 access token without the word ``Bearer``, or what returns one; it is
-            never called here. Or None.
-        allowed: the names of the mechanisms that may be used, in any case; None for all but
-            EXTERNAL, which has to be named.
+            never called here. Or None: nobody needs both.
+        auth: the names of the mechanisms that may be used, in any case; None for all but
+            EXTERNAL, which has to be named. A str is one name.
 
     Raises:
         ValueError: a field is invalid, or no mechanism is left.
@@ -46,7 +49,7 @@ class Credentials:
     username: str = ""
     password: Secret | None = None
     token: Secret | Callable[[], str] | None = field(default=None, repr=False)
-    allowed: tuple[str, ...] | None = None
+    auth: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("password", "token"):
@@ -58,8 +61,10 @@ class Credentials:
             raise TypeError(f"password: needs a Secret, not {type(self.password).__name__}")
         if not (isinstance(self.token, Secret | None) or callable(self.token)):
             raise TypeError(f"token: needs a Secret or callable, not {type(self.token).__name__}")
-        if self.allowed is not None:
-            object.__setattr__(self, "allowed", _checked_names(self.allowed))
+        if self.auth is not None:
+            object.__setattr__(self, "auth", _checked_names(self.auth))
+        if self.password is not None and self.token is not None:
+            raise ValueError("credentials: a password and a token; give one of them")
         if not self.candidates:
             raise ValueError(f"credentials: {self._why_useless()}")
         check_text("username", self.username, may_be_empty=self.candidates == ("EXTERNAL",))
@@ -77,42 +82,36 @@ class Credentials:
         can: set[str] = set()
         if self.password is not None:
             can |= _WITH_PASSWORD
-        elif self.allowed is not None:
+        elif self.auth is not None:
             can.add("EXTERNAL")
         if self.token is not None:
-            can |= _WITH_TOKEN
-        if self.allowed is not None:
-            can.intersection_update(self.allowed)
+            can |= WITH_TOKEN
+        if self.auth is not None:
+            can.intersection_update(self.auth)
         return tuple(name for name in STRENGTH if name in can)
 
     def _why_useless(self) -> str:
-        if self.allowed is None:
+        if self.auth is None:
             return "neither password nor token; give one beside the user name"
-        given = "password" if self.password is not None else "token" if self.token else "user name"
-        return f"a {given} is of no use to {', '.join(self.allowed)}; allow another mechanism"
+        names = ", ".join(self.auth)
+        if self.password is None and self.token is None:
+            return f"neither password nor token for {names}; give one, or leave out auth"
+        given = "token" if self.password is None else "password"
+        return f"a {given} is of no use to {names}; allow another mechanism"
 
 
-def choose(offered: AbstractSet[str] | Sequence[str], candidates: Sequence[str]) -> list[str]:
-    """Return the mechanisms to try, strongest first.
-
-    Args:
-        offered: what the server's EHLO reply names (RFC 4954 §3), in any case.
-        candidates: what the client can do and wants to.
-    """
-    common = {name.upper() for name in offered} & {name.upper() for name in candidates}
-    return [name for name in STRENGTH if name in common]
-
-
-def _checked_names(allowed: object) -> tuple[str, ...]:
-    if isinstance(allowed, str) or not isinstance(allowed, Sequence | AbstractSet):
-        raise TypeError("allowed: needs several names of mechanisms, such as ('SCRAM-SHA-256',)")
+def _checked_names(auth: object) -> tuple[str, ...]:
+    if isinstance(auth, str):
+        auth = (auth,)
+    if not isinstance(auth, Sequence | AbstractSet):
+        raise TypeError("auth: needs names of mechanisms, such as ('SCRAM-SHA-256', 'PLAIN')")
     names: list[str] = []
-    for name in cast("Sequence[object]", allowed):
+    for name in cast("Sequence[object]", auth):
         if not isinstance(name, str):
-            raise TypeError(f"allowed: needs names of mechanisms, not {type(name).__name__}")
+            raise TypeError(f"auth: needs names of mechanisms, not {type(name).__name__}")
         if name.upper() not in STRENGTH:
-            raise ValueError(f"allowed: not one of {', '.join(STRENGTH)}: {name[:40]!r}")
+            raise ValueError(f"auth: not one of {', '.join(STRENGTH)}: {name[:40]!r}")
         names.append(name.upper())
     if not names:
-        raise ValueError("allowed: empty; name a mechanism, or leave it out for all")
+        raise ValueError("auth: empty; name a mechanism, or leave it out for all")
     return tuple(names)

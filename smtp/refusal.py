@@ -1,6 +1,7 @@
 """What ends a mail's way: raised in a script, and made a verdict by `Delivery`."""
 
 from .classification import CLOSING, Meaning, meaning
+from .command import Command
 from .reply import Reply
 from .stage import Stage
 
@@ -23,21 +24,32 @@ class Refused(Exception):  # noqa: N818 - not an error of ours: the server said 
 class Unsendable(Exception):  # noqa: N818 - says something of the mail, not of our code
     """The mail cannot go to this server as it is. Nothing of it was sent."""
 
+    def __init__(self, detail: str, stage: Stage = Stage.MAIL) -> None:
+        super().__init__(detail)
+        self.stage = stage
 
-class Insecure(Exception):  # noqa: N818 - says something of the session, not of our code
+
+class _Broken(Exception):  # noqa: N818 - says something of the session, not of our code
+    """What `Insecure` and `Garbled` have in common.
+
+    Attributes:
+        stage: where it broke.
+        farewell: what the server is still to be told, once the verdict is out: it may never
+            answer.
+    """
+
+    def __init__(self, stage: Stage, detail: str, farewell: Command | None = None) -> None:
+        super().__init__(detail)
+        self.stage = stage
+        self.farewell = farewell
+
+
+class Insecure(_Broken):
     """The session is not as safe as was asked for. Nothing of the mail was sent."""
 
-    def __init__(self, stage: Stage, detail: str) -> None:
-        super().__init__(detail)
-        self.stage = stage
 
-
-class Garbled(Exception):  # noqa: N818 - the server's fault
+class Garbled(_Broken):
     """The server broke a rule of the protocol in the text of a reply, or went on for ever."""
-
-    def __init__(self, stage: Stage, detail: str) -> None:
-        super().__init__(detail)
-        self.stage = stage
 
 
 def check(stage: Stage, reply: Reply) -> None:

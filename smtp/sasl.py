@@ -6,7 +6,7 @@ SCRAM takes a library, and so is not here but in `pykka_smtp.actors.scram`.
 import hmac
 import re
 
-from .credentials import STRENGTH, Credentials, choose
+from .credentials import STRENGTH, Credentials
 from .mechanism import (
     MAX_CHALLENGE,
     MAX_RESPONSE,
@@ -32,7 +32,6 @@ __all__ = [
     "SaslError",
     "Xoauth2",
     "check_challenge",
-    "choose",
 ]
 
 # Whatever else a server calls an error is not shown: it could be the token. RFC 6750 §3.1.

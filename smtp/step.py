@@ -5,12 +5,13 @@ written first unless it went out with a `Group` before. The other steps are belo
 """
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from .command import END_OF_DATA, Command
 from .content import Rendition
 from .reply import Reply
+from .secret import Secret
 from .verdict import Verdict
 
 
@@ -59,8 +60,8 @@ class Handshake:
 class Call:
     """Call a function of the program's, which may block; then `result` has what it returned."""
 
-    function: Callable[[], str]
-    result: str | None = field(default=None, repr=False)
+    function: Callable[[], Secret]
+    result: Secret | None = None
 
 
 @dataclass(slots=True)
