@@ -16,6 +16,7 @@ from . import (
     round_trips,
     throughput,
 )
+from .others import OthersWork
 from .pictures import draw
 from .plan import Plan
 from .processes import ROOT, ChildError
@@ -51,13 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mails=options.mails or (200 if options.quick else 3000),
         quick=options.quick,
         without=tuple(options.without),
+        calm=options.calm,
     )
     facts = machine.describe()
     facts["load before"] = f"{machine.load():.2f}"
     print("\n".join(f"{name:12} {fact}" for name, fact in facts.items()), flush=True)
     if machine.load() > machine.BUSY:
         plan.progress(f"the load is {machine.load():.2f}: other work will distort the figures")
-    others = machine.OthersWork()
+    others = OthersWork()
     chosen = options.only or list(_BENCHMARKS)
     results: list[Result] = []
     status = 0
@@ -103,6 +105,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=_positive, help="turns for each competitor (5)")
     parser.add_argument("--mails", type=_positive, help="mails in a turn of throughput (3000)")
+    parser.add_argument(
+        "--calm",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="repeat turns while others use the machine, for so long in each benchmark (0)",
+    )
     parser.add_argument(
         "--out",
         type=Path,

@@ -5,9 +5,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from .others import QUIET, OthersWork
 from .processes import ChildError
 from .result import Unavailable
 
+OTHERS = "others_work"
+_REST = 1.0
+"""Seconds before a disturbed turn is repeated."""
 Sample = Mapping[str, float]
 """What one competitor measured in one round, by name."""
 
@@ -21,6 +25,8 @@ class Plan:
         mails: mails in each turn, where many are sent at once.
         quick: whether small counts will do, to see that everything works.
         without: competitors to leave out: those whose name begins so.
+        calm: seconds that may be spent, in each benchmark, on repeating turns in which others
+            used the machine.
         failures: who failed, and how; filled as it comes.
     """
 
@@ -28,6 +34,7 @@ class Plan:
     mails: int = 3000
     quick: bool = False
     without: Sequence[str] = ()
+    calm: float = 0.0
     failures: list[str] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
 
@@ -69,6 +76,8 @@ def compete(
         note for each that did not take part, or failed.
     """
     rounds = rounds or plan.rounds
+    calm_until = time.monotonic() + plan.calm
+    disturbed = 0
     samples: dict[str, list[Sample]] = {}
     notes: list[str] = []
     field_of = [c for c in competitors if not c.name.startswith(tuple(plan.without))]
@@ -81,7 +90,7 @@ def compete(
                 continue
             where = f"{title}, round {number + 1} of {rounds}, {competitor.name}"
             try:
-                sample = competitor.turn()
+                sample = _turn(plan, competitor, where, calm_until)
             except Unavailable as error:
                 del samples[competitor.name]
                 notes.append(f"{competitor.name} left out: {error}")
@@ -93,9 +102,30 @@ def compete(
                 plan.progress(f"{where}: FAILED: {error}")
             else:
                 samples[competitor.name].append(sample)
+                disturbed += sample[OTHERS] > QUIET
                 plan.progress(f"{where}: {sample[show]:.4g} {show.replace('_', ' ')}")
+    if disturbed:
+        notes.append(
+            f"disturbed: in {disturbed} turns others used more than {QUIET} processors; run it"
+            " where nothing else does, or with --calm"
+        )
     order = [c.name for c in field_of if c.name in samples]
     return {name: samples[name] for name in order}, notes
+
+
+def _turn(plan: Plan, competitor: Competitor, where: str, calm_until: float) -> Sample:
+    """Take a turn; again, if others used the machine meanwhile and there is time for it.
+
+    Whether it is taken again depends on the others' work alone, never on what was measured.
+    """
+    while True:
+        others = OthersWork()
+        sample = dict(competitor.turn())
+        sample[OTHERS] = others.cores()
+        if sample[OTHERS] <= QUIET or time.monotonic() > calm_until:
+            return sample
+        plan.progress(f"{where}: others used {sample[OTHERS]:.2f} processors, once more")
+        time.sleep(_REST)
 
 
 def column_of(samples: Sequence[Sample], key: str) -> list[float]:
