@@ -1,5 +1,6 @@
 """The options of a connection: checked at once, with a clear error, before anything is sent."""
 
+import functools
 import ipaddress
 import math
 import ssl
@@ -114,27 +115,66 @@ def collect_options(
     """
     secrets = hide(url, password, token)
     del url, password, token
-    given: dict[str, Any] = {
-        "server": server,
-        "port": port,
-        "alias": alias,
-        "timeout": timeout,
-        "deadline": deadline,
-        "profile": profile,
-        "debug": debug,
-        "tls": tls,
-        "username": username,
-        "password": secrets.password,
-        "token": secrets.token,
-        "auth": auth,
-        "local_hostname": local_hostname,
-        "source_address": source_address,
-        "unix_path": None,
-        "is_lmtp": False,
-    }
-    if secrets.url is not None:
-        given |= _from_url(secrets.url, auth)
-    return _make(given, tls_context, allow_plaintext_auth=allow_plaintext_auth)
+    arguments = (
+        secrets.url,
+        tls_context,
+        allow_plaintext_auth,
+        # In the order of _NAMES.
+        server,
+        port,
+        alias,
+        timeout,
+        deadline,
+        profile,
+        debug,
+        tls,
+        username,
+        secrets.password,
+        secrets.token,
+        tuple(auth) if isinstance(auth, list) else auth,
+        local_hostname,
+        source_address,
+    )
+    try:
+        hash(arguments)
+    except TypeError:  # an option of a wrong type: it is about to be refused
+        return _collect(*arguments)
+    return _collect_again(*arguments)
+
+
+_NAMES = (
+    "server",
+    "port",
+    "alias",
+    "timeout",
+    "deadline",
+    "profile",
+    "debug",
+    "tls",
+    "username",
+    "password",
+    "token",
+    "auth",
+    "local_hostname",
+    "source_address",
+)
+
+
+def _collect(
+    url: Secret | None,
+    tls_context: ssl.SSLContext | None,
+    allow_plaintext_auth: bool,
+    *given: Any,
+) -> Options:
+    options: dict[str, Any] = dict(zip(_NAMES, given, strict=True))
+    options |= {"unix_path": None, "is_lmtp": False}
+    if url is not None:
+        options |= _from_url(url, options["auth"])
+    return _make(options, tls_context, allow_plaintext_auth=allow_plaintext_auth)
+
+
+# A program sends all its mail with the same few sets of options.
+_collect_again = functools.lru_cache(maxsize=64, typed=True)(_collect)
 
 
 def _from_url(url: Secret, auth: Sequence[str] | None) -> dict[str, Any]:

@@ -108,6 +108,7 @@ class Dialog:
         self._script: Script = delivery.script()
         self._parser = ReplyParser(scrub)
         self._heard = 0  # characters of replies
+        self._most = delivery.max_replies
         self._owed: deque[Command] = deque()  # written, and not answered yet
         self._due: Step | None = None  # to be done as soon as nothing more is here to read
         self._sending: Transfer | None = None
@@ -189,7 +190,7 @@ class Dialog:
         self._waiting = None
         self.steps += 1
         actions: list[Action] = []
-        self._advance(lambda: next(self._script), actions)
+        self._advance(None, actions)
         return actions + self._go_on()
 
     def _go_on(self) -> list[Action]:
@@ -317,7 +318,7 @@ class Dialog:
                 self._trace("S", f"{reply.code}-{line}")
             self._trace("S", f"{reply.code} {reply.lines[-1]}".rstrip())
         self._heard += sum(map(len, reply.lines))
-        if self._heard > self._delivery.max_replies and not self._dot_out:
+        if self._heard > self._most and not self._dot_out:
             # Each reply has its bound; a group of thousands of commands is owed thousands of them.
             self._broke_protocol("too much text in its replies", actions)
             return
@@ -328,7 +329,7 @@ class Dialog:
         self.steps += 1
         # To be understood, not shown: some password may be the name of an extension.
         answer = as_said if (self._stage, reply.code) in _UNDERSTOOD else reply
-        self._advance(lambda: self._script.send(answer), actions)
+        self._advance(answer, actions)
 
     def _scrubbed(self, reply: Reply) -> Reply:
         """Mask the secrets in a reply, also one that the server has spread over its lines."""
@@ -370,10 +371,10 @@ class Dialog:
         if not self._ended:
             self._end(actions, reset=True)
 
-    def _advance(self, resume: Callable[[], Step], actions: list[Action]) -> None:
-        """Let the script go on to its next step."""
+    def _advance(self, reply: Reply | None, actions: list[Action]) -> None:
+        """Let the script go on to its next step, with the reply that it waits for, if it does."""
         try:
-            step = resume()
+            step = next(self._script) if reply is None else self._script.send(reply)
         except StopIteration:
             self._end(actions)
         else:
@@ -401,7 +402,7 @@ class Dialog:
                 self._write((step,), actions)
             case Group():
                 self._write(step.commands, actions)
-                self._advance(lambda: next(self._script), actions)
+                self._advance(None, actions)
             case Transfer():
                 self._sending = step
                 if step.chunk is not None:
@@ -409,7 +410,7 @@ class Dialog:
                     self._trace_commands((step.chunk,))
                 actions.append(SendBody(step.rendition, step.chunk is not None))
             case Quiet():
-                self._advance(lambda: next(self._script), actions)
+                self._advance(None, actions)
             case Handshake():
                 self._waiting = step
                 self._stage = Stage.STARTTLS
