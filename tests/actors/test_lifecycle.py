@@ -195,7 +195,9 @@ SmtpActor.start("127.0.0.1", 1).tell(mail())
         "SMTP rcpt not accepted",
         "accepted 250",
     ]
-    assert (program.status, program.errors) == (0, "")
+    # On a busy machine asyncio tells that a step took its time; that is no complaint about us.
+    complaints = [line for line in program.errors.splitlines() if "Executing <" not in line]
+    assert (program.status, complaints) == (0, [])
 
 
 def test_a_receiver_can_send_another_mail_after_the_main_thread_has_ended(
