@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
@@ -197,6 +198,35 @@ def test_what_is_watched_is_told_the_time_and_keeps_the_thread(loop_kind: str) -
     assert clock.times == sorted(clock.times)
     loop.call_soon_threadsafe(event_loop().unwatch, clock)
     assert has_ended()
+
+
+def test_a_task_that_an_actor_left_behind_is_cancelled_and_ends_before_the_loop_does(
+    loop_kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    came_to_its_end = threading.Event()
+
+    async def wait_for_ever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            came_to_its_end.set()
+
+    ref = Echo.start()
+    tasks: list[asyncio.Task[None]] = []
+    ref.ask(
+        lambda _: tasks.append(event_loop().loop.create_task(wait_for_ever())), timeout=PATIENCE
+    )
+    ref.ask(str, timeout=PATIENCE)
+
+    ref.stop(timeout=PATIENCE)
+
+    assert has_ended()
+    assert came_to_its_end.is_set()
+    assert tasks[0].cancelled()
+    tasks.clear()
+    gc.collect()
+    assert caplog.records == []
 
 
 # When things go wrong
