@@ -31,6 +31,7 @@ from .signals import (
     smtp_send_failure,
     smtp_send_success,
 )
+from .smtp.delivery_options import DeliverBy, Dsn
 from .smtp.reply import Reply
 from .smtp.stage import Stage
 from .smtp.verdict import FailureKind, RecipientResult
@@ -40,6 +41,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Answer",
     "AsyncioActor",
+    "DeliverBy",
+    "Dsn",
     "FailureKind",
     "Outcome",
     "Peer",

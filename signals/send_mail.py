@@ -12,10 +12,11 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 from blinker import Signal
 
-from ..smtp.address import split_mailbox
+from ..smtp.address import split_mailbox, to_ascii_domain
 from ..smtp.compose import Letter
 from ..smtp.content import CompleteContent, Content, LetterContent
-from ..smtp.envelope import Envelope
+from ..smtp.delivery_options import DeliverBy, DeliveryOptions, Dsn
+from ..smtp.envelope import MAX_RECIPIENTS, Envelope
 from .bus import Tellable
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _NULL_REVERSE_PATH = "<>"
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _NO_SUBJECT = "(none)"  # the seed's default
+_MAX_HEADERS = 1000
 
 MailSource: TypeAlias = "os.PathLike[str] | IO[bytes]"
 """Where a mail is read from while it is sent: a path, or a file opened in binary mode."""
@@ -71,6 +73,13 @@ class SendMail:
             `email.message.EmailMessage`, a path, or a file opened in binary mode (read from where
             it stands, while the mail is sent; it stays open, and is yours to close). An
             EmailMessage is copied at once and loses its Bcc; all else goes out as it is.
+        dsn: which delivery status notifications the sender wants.
+        deliver_by: how long the delivery may take.
+        hold_for: seconds that the server is to keep the mail before it delivers it.
+        hold_until: the time until which it is to keep it: a datetime with time zone.
+        priority: -9 (lowest) to 9 (highest).
+        require_tls: send it by servers that promise to pass it on under verified TLS, or not
+            at all.
         context: anything; it comes back in the outcome.
         success_signal: the name of a signal, or a signal, to publish instead of
             `smtp_send_success`.
@@ -80,7 +89,7 @@ class SendMail:
             left out.
 
     Raises:
-        ValueError: an address, a header field or the body is invalid.
+        ValueError: an address, a header field, the body or an option is invalid.
         TypeError: an argument has a type that is not listed here.
     """
 
@@ -94,6 +103,12 @@ class SendMail:
     bcc: str | Iterable[str] = field(default=(), repr=False)
     headers: Mapping[str, str] | Iterable[tuple[str, str]] = field(default=(), repr=False)
     message: "bytes | Message[Any, Any] | MailSource | None" = field(default=None, repr=False)
+    dsn: Dsn | None = field(default=None, repr=False)
+    deliver_by: DeliverBy | None = field(default=None, repr=False)
+    hold_for: int | None = field(default=None, repr=False)
+    hold_until: dt.datetime | None = field(default=None, repr=False)
+    priority: int | None = field(default=None, repr=False)
+    require_tls: bool = field(default=False, repr=False)
     context: Any = field(default=None, repr=False)
     success_signal: str | Signal | None = field(default=None, repr=False)
     failure_signal: str | Signal | None = field(default=None, repr=False)
@@ -111,7 +126,7 @@ class SendMail:
         _set(self, "recipients", to)
         _set(self, "cc", cc)
         _set(self, "bcc", bcc)
-        _set(self, "envelope", Envelope.of(self.sender, (*to, *cc, *bcc)))
+        _set(self, "envelope", Envelope.of(self.sender, (*to, *cc, *bcc), self._options()))
         _check_id(self.id)
         _check_signal("success_signal", self.success_signal)
         _check_signal("failure_signal", self.failure_signal)
@@ -137,6 +152,16 @@ class SendMail:
     def source(self) -> "MailSource | None":
         """The path or file that the mail is read from, or None."""
         return None if self._content is not None else self.message  # type: ignore[return-value]
+
+    def _options(self) -> DeliveryOptions:
+        return DeliveryOptions(
+            dsn=self.dsn,
+            deliver_by=self.deliver_by,
+            hold_for=self.hold_for,
+            hold_until=self.hold_until,
+            priority=self.priority,
+            require_tls=self.require_tls,
+        )
 
     def _compose(self, to: tuple[str, ...], cc: tuple[str, ...]) -> Letter:
         null = self.sender == _NULL_REVERSE_PATH
@@ -172,12 +197,13 @@ _set = object.__setattr__
 
 
 def _addresses(name: str, value: object) -> tuple[str, ...]:
+    kind = type(value).__name__
     if isinstance(value, str):
         return (value,)
     if isinstance(value, bytes | bytearray | Mapping) or not isinstance(value, Iterable):
-        kind = type(cast("object", value)).__name__
         raise TypeError(f"{name}: needs an address or several, not {kind}")
-    return tuple(cast("Iterable[str]", value))
+    # The envelope refuses so many; but an iterator without end would never come to that.
+    return tuple(itertools.islice(cast("Iterable[str]", value), MAX_RECIPIENTS + 1))
 
 
 def _names(value: object, count: int) -> tuple[str | None, ...]:
@@ -202,7 +228,10 @@ def _pairs(value: object) -> tuple[tuple[str, str], ...]:
         raise TypeError(
             f"headers: needs a mapping, or pairs of name and value, not {type(value).__name__}"
         )
-    return tuple(cast("Iterable[tuple[str, str]]", value))
+    pairs = tuple(itertools.islice(cast("Iterable[tuple[str, str]]", value), _MAX_HEADERS + 1))
+    if len(pairs) > _MAX_HEADERS:
+        raise ValueError(f"headers: more than {_MAX_HEADERS} fields")
+    return pairs
 
 
 def _check_id(value: object) -> None:
@@ -221,9 +250,7 @@ def _message_id(mail_id: str, address: str) -> str:
     """Make a Message-ID (RFC 5322 §3.6.4): unique, and stable for this mail."""
     left = mail_id if _DOT_ATOM.fullmatch(mail_id) and len(mail_id) <= 64 else new_id()
     domain = split_mailbox(address)[1] or "localhost"
-    if not domain.isascii():
-        domain = domain.encode("idna").decode()
-    return f"<{left}@{domain}>"
+    return f"<{to_ascii_domain(f'{left}@{domain}')}>"
 
 
 def _content_of(message: object) -> Content | None:

@@ -49,6 +49,8 @@ STARTTLS = Command(Stage.STARTTLS, "STARTTLS")
 CANCEL_AUTH = Command(Stage.AUTH, "*")
 """Ends an AUTH dialog that can't go on (RFC 4954 §4)."""
 DATA = Command(Stage.DATA, "DATA")
+RSET = Command(Stage.MAIL, "RSET")
+"""Ends a transaction that came to nothing, so that another may begin (RFC 5321 §4.1.1.5)."""
 QUIT = Command(Stage.QUIT, "QUIT")
 
 

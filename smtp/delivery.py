@@ -1,19 +1,19 @@
 """The delivery of one mail: the script of a session, and the verdict it comes to."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from .classification import CLOSING, Meaning, meaning
-from .command import DATA, END_OF_DATA, Command, bdat, mail, rcpt
-from .content import Content, Rendition
+from .command import DATA, END_OF_DATA, RSET, Command, bdat
+from .content import Content
 from .envelope import Envelope
-from .parameters import check_mail, mail_parameters
-from .recipients import Recipient, decisive_refusal
+from .parameters import Offer, make_offer
+from .recipients import Recipient, decisive_refusal, in_batches
 from .refusal import Garbled, Insecure, Refused, Unsendable, check
 from .reply import Reply
 from .session import Session, close_session, open_session
 from .stage import Stage
-from .step import Decide, Group, HangUp, Quiet, Script, Transfer
+from .step import Decide, Group, HangUp, Quiet, Script, Step, Transfer
 from .verdict import Accepted, Failed, FailureKind, Verdict
 
 MAX_REPLIES = 1_048_576
@@ -47,7 +47,9 @@ class Delivery:
         self._envelope = envelope
         self._content = content
         self._recipients = [Recipient(path) for path in envelope.forward_paths]
+        self._batch: Sequence[Recipient] = ()  # those of the transaction under way
         self._decisive: Reply | None = None  # the reply to the mail data
+        self._is_stuck = False  # nothing more can be said, once the verdict is out
         self._owed_group: deque[Command] = deque()  # of a group: not answered yet
 
     @property
@@ -70,7 +72,6 @@ class Delivery:
             yield Decide(self.refused(refused))
             if refused.ends_session:
                 return
-            yield from self._settle()
         except Unsendable as unsendable:
             yield Decide(self.failed(FailureKind.LOCAL, unsendable.stage, str(unsendable)))
         except Insecure as insecure:
@@ -82,75 +83,88 @@ class Delivery:
             if garbled.farewell is not None:
                 yield garbled.farewell
             return
+        if self._is_stuck or (yield from self._settle()) is not None:
+            yield HangUp()
         yield from close_session()
 
     def _transact_all(self) -> Script:
-        """Transfer the mail, in as many transactions as the server's limit needs (RFC 9422)."""
-        most = self.session.extensions.limit("RCPTMAX") or len(self._recipients)
-        for start in range(0, len(self._recipients), most):
-            batch = self._recipients[start : start + most]
+        """Transfer the mail, in as many transactions as the server's limits need (RFC 9422)."""
+        offer = make_offer(self.session, self._envelope, self._content)
+        batches, left = in_batches(self._recipients, self.session.extensions)
+        if offer.is_read_once and len(batches) > 1:
+            raise Unsendable(
+                f"{self.session.server} takes the mail for {len(batches[0])} recipients at a time,"
+                " and it can be read only once; give a path, or bytes"
+            )
+        reason = f"takes {len(batches)} mails in a session (LIMITS MAILMAX)"
+        refusals: list[Refused] = []
+        for number, batch in enumerate(batches, 1):
+            self._batch = batch
             try:
-                yield from self._transact(batch)
+                yield from self._transact(offer, batch)
             except Refused as refused:
-                if refused.ends_session or not self._may_go_on(refused, batch, start + most):
+                if refused.ends_session:
                     raise
-                yield from self._settle()
+                for recipient in batch:
+                    recipient.final = recipient.final or refused.reply
+                refusals.append(refused)
+                if number < len(batches) and (reply := (yield from self._clear())) is not None:
+                    reason = f"can't begin another transaction ({_one_line(str(reply))})"
+                    left = [r for r in self._recipients if r.final is None]
+                    break
+        if left:
+            self.warn(
+                f"{self.session.server} {reason}; {len(left)} recipients were not tried,"
+                " send to them again"
+            )
+        if self._decisive is None:
+            raise next((r for r in refusals if r.cause is Meaning.TRANSIENT), refusals[-1])
 
-    def _may_go_on(self, refused: Refused, batch: Sequence[Recipient], done: int) -> bool:
-        """Whether the refusal of this transaction leaves others to be done."""
-        for recipient in batch:
-            recipient.final = recipient.final or refused.reply
-        return done < len(self._recipients) or any(r.is_accepted for r in self._recipients)
+    def _clear(self) -> Generator[Step, Reply, Reply | None]:
+        """Leave a transaction that was refused, so that another can begin (RFC 5321 §4.1.4).
 
-    def _transact(self, batch: Sequence[Recipient]) -> Script:
+        Returns:
+            The reply after which none can, or None.
+        """
+        reply = yield from self._settle()
+        if reply is None:
+            reply = yield RSET
+            if reply.is_positive:
+                return None
+        if reply.code == CLOSING:
+            raise Refused(Stage.MAIL, reply, Meaning.TRANSIENT)
+        self._is_stuck = True
+        return reply
+
+    def _transact(self, offer: Offer, batch: Sequence[Recipient]) -> Script:
         """Run one mail transaction (RFC 5321 §3.3)."""
-        extensions = self.session.extensions
-        chunking = "CHUNKING" in extensions
-        rendition = self._content.render(
-            eight_bit=extensions.eight_bit_mime,
-            binary=chunking and "BINARYMIME" in extensions,
-        )
-        check_mail(self.session, rendition)
-        first = mail(
-            self._envelope.reverse_path,
-            *mail_parameters(self.session, self._envelope, self._content, rendition),
-        )
-        commands = [rcpt(recipient.path) for recipient in batch]
-        chunked = chunking and rendition.facts is not None
-        if extensions.pipelining:
-            group = (first, *commands) if chunked else (first, *commands, DATA)
+        commands = [offer.rcpt(recipient.path) for recipient in batch]
+        if self.session.extensions.pipelining:
+            group = (offer.mail, *commands, *(() if offer.is_chunked else (DATA,)))
             yield Group(group)
             self._owed_group.extend(group)
-        self._check_next(Stage.MAIL, (yield first))
+        self._check_next(Stage.MAIL, (yield offer.mail))
         for recipient, command in zip(batch, commands, strict=True):
             self._hear_rcpt(recipient, (yield command))
         refusal = decisive_refusal(batch)
         if refusal is not None:
             check(Stage.RCPT, refusal)
-        if not chunked:
+        if not offer.is_chunked:
             self._check_next(Stage.DATA, (yield DATA))
-        yield from self._transfer(rendition, [r for r in batch if r.is_taken], chunked=chunked)
+        yield from self._transfer(offer, [r for r in batch if r.is_taken])
 
-    def _transfer(
-        self, rendition: Rendition, taken: Sequence[Recipient], *, chunked: bool
-    ) -> Script:
+    def _transfer(self, offer: Offer, taken: Sequence[Recipient]) -> Script:
         """Send the mail data and hear the verdict: in LMTP, one for each recipient."""
-        size = 0 if rendition.facts is None else rendition.facts.size
+        chunk = bdat(offer.size) if offer.is_chunked else None
         verdicts = len(taken) if self.session.is_lmtp else 1
-        transfer = Transfer(rendition, bdat(size) if chunked else None, (END_OF_DATA,) * verdicts)
-        reply = yield transfer
+        reply = yield Transfer(offer.rendition, chunk, (END_OF_DATA,) * verdicts)
         if self.session.is_lmtp:
             yield from self._hear_verdicts(taken, reply)
             return
         check(Stage.DOT, reply)
         # Octets behind the verdict: which of the two would be the one? Then there is none.
         yield Quiet()
-        if reply.contradicts_itself:
-            self.warn(
-                f"{self.session.server} took the mail with a reply whose text says otherwise"
-                f" (the code counts, RFC 2034 §4): {_one_line(str(reply))}"
-            )
-        self._decisive = reply
+        self._note_acceptance(reply)
         for recipient in taken:
             recipient.final = reply
 
@@ -163,12 +177,20 @@ class Delivery:
                 check(Stage.DOT, reply)
             if recipient is taken[-1]:
                 yield Quiet()
-            recipient.final = reply
+            recipient.final, recipient.is_final_own = reply, True
             if reply.is_positive:
-                self._decisive = reply
+                self._note_acceptance(reply)
         refusal = decisive_refusal(taken)
         if refusal is not None:
             check(Stage.DOT, refusal)
+
+    def _note_acceptance(self, reply: Reply) -> None:
+        self._decisive = reply
+        if reply.contradicts_itself:
+            self.warn(
+                f"{self.session.server} took the mail with a reply whose text says otherwise"
+                f" (the code counts, RFC 2034 §4): {_one_line(str(reply))}"
+            )
 
     def _check_next(self, stage: Stage, reply: Reply) -> None:
         if self._owed_group:
@@ -182,19 +204,24 @@ class Delivery:
             check(Stage.RCPT, reply)
         recipient.hear(reply)
 
-    def _settle(self) -> Script:
-        """Take the replies still owed to a group after the mail was refused (RFC 2920 §3.1)."""
+    def _settle(self) -> Generator[Step, Reply, Reply | None]:
+        """Take the replies still owed to a group after the mail was refused (RFC 2920 §3.1).
+
+        Returns:
+            The reply after which nothing more can be said, or None.
+        """
         while self._owed_group:
             command = self._owed_group.popleft()
             reply = yield command
             if reply.code == CLOSING:
-                yield HangUp()  # and never come back
+                return reply
             if command is DATA and reply.is_intermediate:
                 # The server wants mail data for nobody. RFC 2920 would end it with a lone dot, to
                 # go on with the session. But a server that is broken in this way may take the
                 # lone dot for a mail, an empty one, and we have said that it took none. This
                 # session has nothing more to do, and without the dot nothing can be taken.
-                yield HangUp()
+                return reply
+        return None
 
     def humbler(self, failed: Failed) -> "Delivery | None":
         """Return another attempt that asks less of the server, or None if there is none.
@@ -207,16 +234,13 @@ class Delivery:
 
     # Verdicts.
 
-    def _accepted(self) -> Accepted | Failed:
+    def _accepted(self) -> Accepted:
         """Sum up: the server took the mail, for somebody at least."""
-        if self._decisive is None:
-            refusal = decisive_refusal(self._recipients)
-            assert refusal is not None
-            return self.refused(Refused(Stage.RCPT, refusal, meaning(Stage.RCPT, refusal.code)))
+        assert self._decisive is not None
         return Accepted(
             reply=self._decisive,
             recipients=tuple(
-                recipient.result(None, retryable=False, maybe_accepted=False)
+                recipient.result(None, retryable=True, maybe_accepted=False)
                 for recipient in self._recipients
             ),
             warnings=tuple(self.session.warnings),
@@ -231,21 +255,27 @@ class Delivery:
         kind, retryable, maybe_accepted = refused.cause.failure
         reply, stage = refused.reply, refused.stage
         if kind is FailureKind.SMTP:
-            for recipient in self._recipients:
+            # Before the first transaction it concerns them all.
+            for recipient in self._batch or self._recipients:
                 recipient.final = recipient.final or reply
+            retryable = retryable or any(r.final is None for r in self._recipients)
         return self._failed(
             kind,
             stage,
             self._describe(kind, stage, reply),
             retryable=retryable,
+            retryable_undecided=True,
             maybe_accepted=maybe_accepted,
             reply=reply,
+            reply_to_undecided=reply if refused.ends_session and not maybe_accepted else None,
         )
 
     def _describe(self, kind: FailureKind, stage: Stage, reply: Reply) -> str:
         server, paths = self.session.server, self._envelope.forward_paths
         if kind is FailureKind.PROTOCOL:
             return f"{server} broke the protocol at {stage}: it answered {reply}"
+        if len(self._batch) not in (0, len(paths)) and reply.code != CLOSING:
+            return f"{server} took the mail for nobody, one refusal was at {stage}: {reply}"
         if stage is Stage.RCPT and reply.code != CLOSING:
             if len(paths) > 1:
                 return f"{server} refused all {len(paths)} recipients, one with: {reply}"
@@ -278,12 +308,16 @@ class Delivery:
             errno: its error number.
             retryable: overrides what follows from the kind.
         """
+        passing = kind in _PASSING if retryable is None else retryable
+        # After a dot that was answered, what comes is another transaction's affair.
+        maybe_accepted = maybe_accepted and any(r.is_taken for r in self._recipients)
         return self._failed(
             kind,
             stage,
             detail,
             # Another attempt at a mail that may be there already can make a duplicate.
-            retryable=(kind in _PASSING if retryable is None else retryable) and not maybe_accepted,
+            retryable=passing and not maybe_accepted,
+            retryable_undecided=passing,
             maybe_accepted=maybe_accepted,
             operation=operation,
             errno=errno,
@@ -296,20 +330,22 @@ class Delivery:
         detail: str,
         *,
         retryable: bool,
+        retryable_undecided: bool,
         maybe_accepted: bool,
         reply: Reply | None = None,
+        reply_to_undecided: Reply | None = None,
         operation: str | None = None,
         errno: int | None = None,
     ) -> Verdict:
         recipients = tuple(
             recipient.result(
-                None if maybe_accepted else reply,
-                retryable=retryable,
-                maybe_accepted=maybe_accepted,
+                reply_to_undecided, retryable=retryable_undecided, maybe_accepted=maybe_accepted
             )
             for recipient in self._recipients
         )
         detail = _one_line(detail)
+        if maybe_accepted:
+            detail = f"{detail}; the mail may have been accepted"
         if self._decisive is not None:
             # Some have the mail already: for them, what came later is at most a warning.
             warnings = (*self.session.warnings, detail)
@@ -317,7 +353,7 @@ class Delivery:
         return Failed(
             kind=kind,
             stage=stage,
-            detail=f"{detail}; the mail may have been accepted" if maybe_accepted else detail,
+            detail=detail,
             retryable=retryable,
             maybe_accepted=maybe_accepted,
             reply=reply,

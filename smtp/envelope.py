@@ -14,6 +14,7 @@ from .address import (
     check_reverse_path,
     needs_smtputf8,
 )
+from .delivery_options import NO_OPTIONS, DeliveryOptions
 
 MAX_RECIPIENTS = 100_000
 """Recipients of one mail. A server may take no more than 100 at a time (RFC 5321 §4.5.3.1.8)."""
@@ -29,15 +30,19 @@ class Envelope:
     Attributes:
         reverse_path: the sender's mailbox; ``""`` is the null reverse-path, ``<>`` on the wire.
         forward_paths: the recipients, in order, exact duplicates once. At least one.
+        options: what the sender asks for beyond delivery. RFC 5321 §2.3.1 counts this "optional
+            protocol extension material" to the envelope.
 
     Raises:
         AddressError: a path is invalid.
-        ValueError: there are no recipients, or more than `MAX_RECIPIENTS`.
+        ValueError: there are no recipients, or more than `MAX_RECIPIENTS`, or the options do not
+            fit them.
         TypeError: a path is no str.
     """
 
     reverse_path: str
     forward_paths: tuple[str, ...]
+    options: DeliveryOptions = NO_OPTIONS
 
     def __post_init__(self) -> None:
         reverse_path = self.reverse_path
@@ -45,27 +50,37 @@ class Envelope:
             reverse_path = _checked("sender", check_mailbox, reverse_path)
         object.__setattr__(self, "reverse_path", reverse_path)
         object.__setattr__(self, "forward_paths", _distinct(_bounded(self.forward_paths)))
+        if self.options.dsn is not None:
+            self.options.dsn.check_recipients(self.forward_paths)
 
     @classmethod
-    def of(cls, sender: str, recipients: str | Iterable[str]) -> "Envelope":
+    def of(
+        cls,
+        sender: str,
+        recipients: str | Iterable[str],
+        options: DeliveryOptions = NO_OPTIONS,
+    ) -> "Envelope":
         """Make an envelope of addresses as people write them.
 
         Args:
             sender: one mailbox, or ``"<>"`` for the null reverse-path.
             recipients: one mailbox, or several. Each may be ``postmaster``.
+            options: what the sender asks for beyond delivery.
 
         Returns:
             The envelope, with the addresses as they were given, octet for octet.
 
         Raises:
             AddressError: an address is invalid; the message names it and says what is wrong.
-            ValueError: there are no recipients, or more than `MAX_RECIPIENTS`.
+            ValueError: there are no recipients, or more than `MAX_RECIPIENTS`, or the options do
+                not fit them.
             TypeError: `sender` is no str, or `recipients` is neither a str nor several.
         """
         sender = _checked("sender", check_reverse_path, sender)
         return cls(
             reverse_path="" if sender == "<>" else sender,
             forward_paths=_bounded((recipients,) if isinstance(recipients, str) else recipients),
+            options=options,
         )
 
     @property

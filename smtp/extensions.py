@@ -38,6 +38,10 @@ class Extensions:
         """The extensions as the server wrote them, keywords in capitals."""
         return [f"{key} {value}".rstrip() for key, value in self._parameters.items()]
 
+    def parameter(self, keyword: str) -> str:
+        """Return what follows a keyword, as the server wrote it; empty if there is nothing."""
+        return self._parameters.get(keyword, "")
+
     @property
     def auth_mechanisms(self) -> frozenset[str]:
         """The names of the SASL mechanisms (RFC 4954 §3)."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .classification import Meaning, meaning
-from .command import Command
+from .extensions import Extensions
 from .reply import Reply
 from .stage import Stage
 from .verdict import RecipientResult
@@ -16,15 +16,15 @@ class Recipient:
 
     Attributes:
         path: the forward-path.
-        command: RCPT, as it goes to this server.
         answer: the reply to RCPT, once it came.
         final: the reply that decided: a refusal, or the verdict on the mail.
+        is_final_own: whether that verdict was given on this recipient alone (RFC 2033 §4.2).
     """
 
     path: str
-    command: Command | None = None
     answer: Reply | None = None
     final: Reply | None = None
+    is_final_own: bool = False
 
     @property
     def is_taken(self) -> bool:
@@ -63,8 +63,10 @@ class Recipient:
                 retryable=retryable and not doubt,
             )
         if final.is_positive:
-            # The answer to RCPT speaks of this recipient ("251 will forward"), if there is one.
-            return RecipientResult(address=self.path, accepted=True, reply=self.answer or final)
+            # The answer to RCPT speaks of this recipient ("251 will forward"), not the verdict,
+            # unless each has one of his own.
+            own = final if self.is_final_own else self.answer
+            return RecipientResult(address=self.path, accepted=True, reply=own or final)
         stage = Stage.RCPT if final is self.answer else Stage.DOT
         return RecipientResult(
             address=self.path,
@@ -72,6 +74,20 @@ class Recipient:
             reply=final,
             retryable=meaning(stage, final.code) is Meaning.TRANSIENT,
         )
+
+
+def in_batches(
+    recipients: Sequence[Recipient], extensions: Extensions
+) -> tuple[list[Sequence[Recipient]], Sequence[Recipient]]:
+    """Divide recipients among as many transactions as the server's limits need (RFC 9422).
+
+    Returns:
+        The recipients of each transaction, and those for whom the session has none left.
+    """
+    most = extensions.limit("RCPTMAX") or len(recipients)
+    batches = [recipients[start : start + most] for start in range(0, len(recipients), most)]
+    allowed = extensions.limit("MAILMAX") or len(batches)
+    return batches[:allowed], recipients[allowed * most :]
 
 
 def decisive_refusal(recipients: Sequence[Recipient]) -> Reply | None:
