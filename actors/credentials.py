@@ -1,6 +1,5 @@
 """From a caller's credentials to the mechanisms that may be used, strongest first."""
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -13,33 +12,12 @@ from . import scram
 Token = str | Secret | Callable[[], str]
 
 TOKEN_MECHANISMS = tuple(sorted(WITH_TOKEN))
-_ANY_TOKEN = Secret("token")  # stands for one that is not known yet
+# What is not known yet is tried with these.
+_ANY_TOKEN = Secret("token")
+_ANY_BINDING = bytes(32)
 
-
-class Masking:
-    """Masks what must not be shown, in texts of the server's. A token becomes known only later."""
-
-    def __init__(self, secret: Secret | None, user: str | None) -> None:
-        self._user = user
-        self._secrets: tuple[Secret, ...] = ()
-        self._scrubber = Scrubber()
-        if secret is not None:
-            self.learn(secret)
-
-    def learn(self, secret: Secret) -> None:
-        """Mask this one as well from now on. May be called from any thread."""
-        if secret not in self._secrets:
-            self._secrets = (*self._secrets, secret)
-            self._scrubber = _scrubber(self._secrets, self._user)
-
-    def __call__(self, text: str) -> str:
-        """Return the text with the secrets masked."""
-        return self._scrubber.scrub(text)
-
-
-@functools.lru_cache(maxsize=16)  # each send of a program has the same
-def _scrubber(secrets: tuple[Secret, ...], user: str | None) -> Scrubber:
-    return Scrubber(leaks_of(*[secret.reveal() for secret in secrets], user=user))
+Masking = Callable[[str], str]
+"""Masks the secrets that are known from the start, in texts of the server's."""
 
 
 def authentication(
@@ -76,14 +54,15 @@ def authentication(
         auth=cast("tuple[str, ...] | None", auth),  # which checks and copies it
     )
     fixed, get = _fixed_or_fetched(credentials)
-    masking = Masking(credentials.password or fixed, username)
     makers = _makers(credentials, host, port)
-    authentication = Authentication(
+    made = Authentication(
         mechanisms={name: makers[name] for name in _serving(credentials, makers)},
-        token=None if get is None else _fetcher(get, masking),
+        token=None if get is None else _fetcher(get),
         allow_unsafe=allow_unsafe,
     )
-    return authentication, masking
+    known = credentials.password or fixed
+    forms = () if known is None else leaks_of(known.reveal(), user=username)
+    return made, Scrubber(forms).scrub
 
 
 def _fixed_or_fetched(credentials: Credentials) -> tuple[Secret | None, Callable[[], str] | None]:
@@ -97,7 +76,7 @@ def _makers(credentials: Credentials, host: str, port: int) -> dict[str, MakeMec
     fixed, _ = _fixed_or_fetched(credentials)
 
     def bearer(token: Secret | None) -> Secret:
-        return token or fixed or Secret("")
+        return fixed or token or Secret("")
 
     return {
         "EXTERNAL": lambda _token, _binding: External(user),
@@ -124,45 +103,22 @@ def _serving(credentials: Credentials, makers: Mapping[str, MakeMechanism]) -> l
         ValueError: there is none; tells why the first of them can't.
     """
     serving: list[str] = []
-    problems: list[str] = []
+    problem: str | None = None
     for name in credentials.candidates:
-        if name in scram.NAMES:
-            assert credentials.password is not None
-            problem = _scram_problem(credentials.username, credentials.password)
+        try:
+            makers[name](_ANY_TOKEN, _ANY_BINDING)
+        except (ValueError, ImportError) as error:
+            problem = problem or str(error)
         else:
-            problem = _problem(functools.partial(makers[name], _ANY_TOKEN, None))
-        if problem is None:
             serving.append(name)
-        else:
-            problems.append(problem)
     if not serving:
-        raise ValueError(problems[0])
+        raise ValueError(problem)
     return serving
 
 
-@functools.lru_cache(maxsize=16)  # it takes a while, and each send of a program has the same
-def _scram_problem(user: str, password: Secret) -> str | None:
-    return _problem(functools.partial(scram.scram, "SCRAM-SHA-256", user, password, None))
-
-
-def _problem(make: Callable[[], object]) -> str | None:
-    try:
-        make()
-    except (ValueError, ImportError) as error:
-        return str(error)
-    return None
-
-
-def _fetcher(token: Callable[[], str], masking: Masking) -> Callable[[], Secret]:
-    """Return what asks for a token, and has it masked from then on."""
-
-    def fetch() -> Secret:
-        # Not for a moment in a local variable, which an error would show.
-        fresh = _hidden(token())
-        masking.learn(fresh)
-        return fresh
-
-    return fetch
+def _fetcher(token: Callable[[], str]) -> Callable[[], Secret]:
+    # Not for a moment in a local variable, which an error would show.
+    return lambda: _hidden(token())
 
 
 def _hidden(token: object) -> Secret:

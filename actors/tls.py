@@ -62,10 +62,15 @@ def choose_tls(
     )
     if choice == "off":
         return None
-    if context is None:
-        context = _verifying_context() if required else _opportunistic_context()
+    if required:
+        policy, context = TlsPolicy.REQUIRED, context or _verifying_context()
+    elif context is None:
+        policy, context = TlsPolicy.OPPORTUNISTIC, _opportunistic_context()
+    else:
+        # Whoever has a context of his own does not want clear text where it refuses a server.
+        policy = TlsPolicy.OFFERED
     return Tls(
-        policy=TlsPolicy.REQUIRED if required else TlsPolicy.OPPORTUNISTIC,
+        policy=policy,
         is_implicit=implicit,
         context=context,
         server_hostname=_reference_name(host),

@@ -26,7 +26,7 @@ from .content import Rendition
 from .errand import Errand
 from .reply import Reply
 from .reply_parser import ReplyError, ReplyParser
-from .secret import MASK, Secret
+from .secret import MASK, Masking, Secret
 from .stage import Stage
 from .step import Call, Decide, Group, Handshake, HangUp, Quiet, Script, Step, Transfer
 from .verdict import Accepted, Failed, FailureKind, Verdict
@@ -104,9 +104,9 @@ class Dialog:
         self.verdict: Verdict | None = None
         self._delivery = delivery
         self._trace = None if trace is None else _guarded(trace)
-        self._scrub = scrub
+        self._scrub = None if scrub is None else Masking(scrub)
         self._script: Script = delivery.script()
-        self._parser = ReplyParser(scrub)
+        self._parser = ReplyParser(self._scrub)
         self._heard = 0  # characters of replies
         self._most = delivery.max_replies
         self._owed: deque[Command] = deque()  # written, and not answered yet
@@ -183,6 +183,8 @@ class Dialog:
         if self._ended:
             return []
         assert isinstance(self._waiting, Call)
+        if self._scrub is not None:
+            self._scrub.learn(result)
         self._waiting.result = result
         return self._answer_waiting()
 
@@ -200,7 +202,10 @@ class Dialog:
             try:
                 reply = self._parser.next_reply()
             except ReplyError as error:
-                self._broke_protocol(str(error), actions)
+                if isinstance(self._due, Handshake):
+                    self._inject_suspected(actions)
+                else:
+                    self._broke_protocol(str(error), actions)
                 break
             if self._parser.saw_bare_lf:
                 self._delivery.warn(f"{self._server} ends lines in LF alone (RFC 5321 §2.3.8)")
@@ -455,6 +460,7 @@ class Dialog:
 
         RFC 3207 §6: they would count as the first replies under TLS, whoever sent them.
         """
+        self._delivery.session.is_suspect = True
         actions += self.fail(
             FailureKind.SECURITY,
             f"{self._server} sent more in clear after it had agreed to start TLS:"

@@ -7,7 +7,7 @@ raises: tools that report errors print the local variables of each frame.
 import base64
 import json
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
 MASK = "***"
@@ -113,6 +113,30 @@ class Scrubber:
         for sign in self._signs:
             if sign in folded:
                 return _masked(text, folded, self._forms)
+        return text
+
+
+class Masking:
+    """Masks secrets in the texts of one session; a token may become known in its course only.
+
+    Args:
+        scrub: masks those that are known from the start.
+    """
+
+    __slots__ = ("_scrubs",)
+
+    def __init__(self, scrub: Callable[[str], str]) -> None:
+        self._scrubs = [scrub]
+
+    def learn(self, secret: Secret) -> None:
+        """Mask this one as well from now on."""
+        # Whose it is does not matter: what base64 text around it must contain is a form, too.
+        self._scrubs.append(Scrubber(leaks_of(secret.reveal(), user=None)).scrub)
+
+    def __call__(self, text: str) -> str:
+        """Return the text without the secrets."""
+        for scrub in self._scrubs:
+            text = scrub(text)
         return text
 
 

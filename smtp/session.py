@@ -18,7 +18,8 @@ class TlsPolicy(enum.Enum):
     """What to do about TLS on a connection that begins without it."""
 
     OFF = "never"
-    OPPORTUNISTIC = "use it if it is offered (RFC 7435)"
+    OPPORTUNISTIC = "use it if it is to be had (RFC 7435)"
+    OFFERED = "use it if it is offered, and then insist on it"
     REQUIRED = "use it, or send nothing"
 
 
@@ -37,6 +38,7 @@ class Session:
         channel_binding: data that binds authentication to this TLS (RFC 5929), or None.
         authentication: how to authenticate, or None.
         knows_ehlo: whether the server is asked by EHLO; False for one that hung up on it.
+        is_suspect: whether somebody may have changed what the server said.
         warnings: what was odd but did not matter, one line each.
     """
 
@@ -50,6 +52,7 @@ class Session:
     channel_binding: bytes | None = field(default=None, repr=False)
     authentication: Authentication | None = None
     knows_ehlo: bool = True
+    is_suspect: bool = False
     warnings: list[str] = field(default_factory=list[str])
 
     def humbler(self, kind: FailureKind, stage: Stage) -> "Session | None":
@@ -66,6 +69,7 @@ class Session:
             and stage is Stage.STARTTLS
             and self.tls_policy is TlsPolicy.OPPORTUNISTIC
             and self.authentication is None
+            and not self.is_suspect
         ):
             warning = f"sent without TLS: {self.server} offers it, but the handshake failed"
             return self._without(warning, tls_policy=TlsPolicy.OFF)
@@ -87,6 +91,7 @@ class Session:
         return Session(
             server=self.server,
             ehlo_name=self.ehlo_name,
+            is_lmtp=self.is_lmtp,
             tls_policy=tls_policy or self.tls_policy,
             knows_ehlo=knows_ehlo,
             warnings=[*self.warnings, warning],

@@ -15,7 +15,7 @@ from typing import Any
 import blinker
 import pykka
 import pytest
-from servers.scripted import Conn, ScriptedServer, polite
+from servers.scripted import Conn, ScriptedServer, parse_script, polite
 
 from pykka_smtp import (
     FailureKind,
@@ -778,8 +778,15 @@ def test_a_server_that_offers_tls_but_cannot_do_it_gets_the_mail_in_clear(
     scripted_server: Start,
 ) -> None:
     offers = "S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS\n"
+
+    def nonsense(conn: Conn) -> None:
+        conn.play(parse_script(f"{offers}C: STARTTLS\nS: 220 go"))
+        # Any sooner, and it would be what somebody put between the 220 and TLS.
+        conn._read("the client's first octets of TLS")
+        conn.raw(b"nonsense that is no TLS at all")
+
     server = scripted_server(
-        f"{offers}C: STARTTLS\nS: 220 go\nS! raw nonsense that is no TLS at all\nS! close",
+        nonsense,
         f"{offers}C: MAIL FROM:<*>\nS: 250 ok\nC: RCPT TO:<*>\nS: 250 ok\nC: DATA\nS: 354 go\n"
         "C: <data>\nS: 250 taken\nC: QUIT\nS: 221 bye",
     )
