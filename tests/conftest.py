@@ -9,11 +9,20 @@ from contextlib import ExitStack
 
 import pytest
 from hypothesis import settings
+from servers.certificates import Certificates
+from servers.dovecot_lmtp import DovecotLmtp
+from servers.dovecot_submission import DovecotSubmission
+from servers.exim import EximSmtpd
 from servers.leftovers import Leftovers
+from servers.node_smtp_server import NodeSmtpServer
+from servers.opensmtpd import OpenSmtpd
 from servers.scripted import ScriptedServer
 from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
 
-REAL = {"smtp_sink", "postfix_smtpd"}
+REAL = {
+    *("smtp_sink", "postfix_smtpd", "exim_smtpd", "opensmtpd"),
+    *("dovecot_lmtp", "dovecot_submission", "node_smtp_server"),
+}
 """Fixtures that start a program; tests that use one are marked ``real``."""
 
 # Busy machines are slow, not wrong; and a run in CI is to be repeated, not to be lucky.
@@ -73,3 +82,44 @@ def postfix_smtpd() -> Iterator[Callable[..., PostfixSmtpd]]:
     """Start `PostfixSmtpd` with these arguments; it is stopped after the test."""
     with ExitStack() as exits:
         yield lambda **kwargs: exits.enter_context(PostfixSmtpd(**kwargs))
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Certificates of a CA that `Certificates.trusting` clients trust, and others."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def exim_smtpd() -> Iterator[Callable[..., EximSmtpd]]:
+    """Start `EximSmtpd` with these arguments; it is stopped after the test."""
+    with ExitStack() as exits:
+        yield lambda **kwargs: exits.enter_context(EximSmtpd(**kwargs))
+
+
+@pytest.fixture
+def opensmtpd() -> Iterator[Callable[..., OpenSmtpd]]:
+    """Start `OpenSmtpd` with these arguments; it is stopped after the test."""
+    with ExitStack() as exits:
+        yield lambda **kwargs: exits.enter_context(OpenSmtpd(**kwargs))
+
+
+@pytest.fixture
+def dovecot_lmtp() -> Iterator[Callable[..., DovecotLmtp]]:
+    """Start `DovecotLmtp` with these arguments; it is stopped after the test."""
+    with ExitStack() as exits:
+        yield lambda **kwargs: exits.enter_context(DovecotLmtp(**kwargs))
+
+
+@pytest.fixture
+def dovecot_submission() -> Iterator[Callable[..., DovecotSubmission]]:
+    """Start `DovecotSubmission` with these arguments; it is stopped after the test."""
+    with ExitStack() as exits:
+        yield lambda **kwargs: exits.enter_context(DovecotSubmission(**kwargs))
+
+
+@pytest.fixture
+def node_smtp_server() -> Iterator[Callable[..., NodeSmtpServer]]:
+    """Start `NodeSmtpServer` with these arguments; it is stopped after the test."""
+    with ExitStack() as exits:
+        yield lambda **kwargs: exits.enter_context(NodeSmtpServer(**kwargs))

@@ -57,7 +57,8 @@ class Conn:
         drip_interval: float,
     ) -> None:
         sock.settimeout(patience)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.session = session
         self._sock = sock
         self._changed = changed

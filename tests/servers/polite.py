@@ -13,15 +13,19 @@ def polite(
     *extensions: str,
     replies: Mapping[str, str] | None = None,
     name: str = "mx.test",
+    implicit_tls: bool = False,
 ) -> Callable[[Conn], None]:
     """Make the script, for SMTP and for LMTP alike.
 
     Args:
         extensions: the lines of the EHLO reply, such as ``"PIPELINING"`` and ``"SIZE 1000"``.
+            With ``"STARTTLS"`` it starts TLS, and does not offer that again.
         replies: what to say instead of yes: by command line or recipient, such as
             ``{"MAIL": "451 4.3.0 later", "no@x.test": "550 5.1.1 who?", ".": "554 5.6.0 no"}``.
-            A recipient's goes before the verb's; ``"."`` is the reply to a mail.
+            A recipient's goes before the verb's; ``"."`` is the reply to a mail, and in LMTP
+            ``". c@d.test"`` that for one recipient.
         name: what the server calls itself.
+        implicit_tls: start TLS before the greeting.
 
     Returns:
         The script, for `servers.scripted.ScriptedServer`.
@@ -29,6 +33,8 @@ def polite(
     said = dict(replies or {})
 
     def script(conn: Conn) -> None:
+        if implicit_tls:
+            conn.starttls()
         conn.send(said.get("greeting", f"220 {name} ESMTP"))
         recipients = 0
         for _ in range(COMMANDS_MAX):
@@ -43,8 +49,15 @@ def polite(
                 case "DATA" if reply is None and recipients:
                     conn.send("354 go ahead")
                     mail = conn.body()
-                    verdicts = len(mail.recipients) if _lmtp(conn) else 1
-                    conn.send(*[said.get(".", "250 2.0.0 taken")] * verdicts)
+                    # RFC 2033 §4.2: one reply for each recipient.
+                    whom = mail.recipients if _lmtp(conn) else [""]
+                    taken = said.get(".", "250 2.0.0 taken")
+                    conn.send(*[said.get(f". {who}", taken) for who in whom])
+                    recipients = 0
+                    continue
+                case "STARTTLS" if reply is None and "STARTTLS" in _offered(conn, extensions):
+                    conn.send("220 2.0.0 go ahead")
+                    conn.starttls()
                     recipients = 0
                     continue
                 case "BDAT":
@@ -55,7 +68,7 @@ def polite(
                     recipients = 0
                 case _:
                     pass
-            conn.send(*_answer(verb, reply, name, extensions))
+            conn.send(*_answer(verb, reply, name, _offered(conn, extensions)))
             if verb == "QUIT":
                 return
 
@@ -64,6 +77,13 @@ def polite(
 
 def _lmtp(conn: Conn) -> bool:
     return any(line.upper().startswith("LHLO") for line in conn.session.lines)
+
+
+def _offered(conn: Conn, extensions: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave STARTTLS out under TLS (RFC 3207 §4.2)."""
+    if conn.session.tls is None:
+        return extensions
+    return tuple(line for line in extensions if line != "STARTTLS")
 
 
 def _answer(verb: str, reply: str | None, name: str, extensions: tuple[str, ...]) -> list[str]:

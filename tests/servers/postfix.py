@@ -15,6 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from .accounts import USERS
+from .certificates import Tls
+from .delivered import MARKER, without_trace
+from .dovecot import DovecotAuth
 from .process import ServerProcess
 from .require import require, require_root
 from .scripted import ReceivedMail, ScriptedServer, polite
@@ -48,11 +52,17 @@ class PostfixSmtpd:
 
     Args:
         replies: what to say to recipients instead of yes, such as ``{"no@x.test": "550 5.1.1
-            who?", "later@x.test": "450 4.2.0 greylisted"}``.
+            who?", "later@x.test": "450 4.2.0 greylisted"}``; ``"."`` is the reply to a mail.
         withhold: EHLO keywords that it does not offer, such as ``("PIPELINING",)``.
         size_limit: octets of a mail, offered as SIZE.
         keep: deliver what was taken to `mails` (with Postfix's Received header on top); otherwise
             it is discarded.
+        trace: leave Postfix's Received header on the `mails`; False cuts it off.
+        tls: how it speaks TLS, or None if it does not.
+        auth: the mechanisms that it offers, with Dovecot as its SASL server: those of Dovecot
+            but EXTERNAL; under TLS only if ``tls`` is given. Mails are then for those who logged
+            in.
+        users: passwords by name.
         settings: lines of main.cf, which win over the ones here. ``$config_directory/NAME`` is the
             file of that name in ``tables``.
         tables: files beside main.cf, such as ``{"body": "/virus/ REJECT no"}`` for a
@@ -70,6 +80,10 @@ class PostfixSmtpd:
         withhold: Sequence[str] = (),
         size_limit: int = 10_240_000,
         keep: bool = False,
+        trace: bool = True,
+        tls: Tls | None = None,
+        auth: Sequence[str] = (),
+        users: Mapping[str, str] = USERS,
         settings: Mapping[str, str] | None = None,
         tables: Mapping[str, str] | None = None,
     ) -> None:
@@ -77,11 +91,14 @@ class PostfixSmtpd:
         self._postconf = require("postconf")
         self.host = "127.0.0.1"
         self.port = 0
-        self._recipients = "".join(f"{who} {reply}\n" for who, reply in (replies or {}).items())
+        self._replies = dict(replies or {})
         self._withhold = tuple(withhold)
         self._size_limit = size_limit
         self._settings = dict(settings or {})
         self._tables = dict(tables or {})
+        self._trace = trace
+        self._tls = tls
+        self._sasl = DovecotAuth(auth=auth, users=users) if auth else None
         self._store = ScriptedServer(polite("8BITMIME", "SMTPUTF8")) if keep else None
         self._exits = ExitStack()
 
@@ -90,6 +107,8 @@ class PostfixSmtpd:
         with ExitStack() as exits:
             if self._store is not None:
                 exits.enter_context(self._store)
+            if self._sasl is not None:
+                exits.enter_context(self._sasl)
             self._folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="postfix-")))
             self._lay_out()
             process = ServerProcess(
@@ -113,13 +132,15 @@ class PostfixSmtpd:
     @property
     def mails(self) -> tuple[ReceivedMail, ...]:
         """What was delivered; delivery comes a moment after the verdict: `wait_for` it."""
-        return self._kept.mails
+        mails = self._kept.mails
+        return mails if self._trace else tuple(without_trace(mail, "received") for mail in mails)
 
     @property
     def log(self) -> str:
-        """Postfix's log."""
+        """Postfix's log, and that of its SASL server."""
         path = self._folder / "log"
-        return path.read_text(errors="backslashreplace") if path.exists() else "(no log)"
+        log = path.read_text(errors="backslashreplace") if path.exists() else "(no log)"
+        return log + self._sasl.log if self._sasl else log
 
     def wait_for(self, predicate: Callable[[], object], timeout: float = 10.0) -> None:
         """Wait until the predicate holds; it is asked after each step of a delivery.
@@ -163,21 +184,69 @@ class PostfixSmtpd:
             # One connection for each delivery, closed at once; mails go on as they came.
             "lmtp_connection_cache_on_demand": "no",
             "lmtp_line_length_limit": "0",
-            "smtpd_relay_restrictions": "permit_mynetworks, reject",
+            "smtpd_relay_restrictions": f"{self._whom}, reject",
             "smtpd_recipient_restrictions": "check_recipient_access "
-            "texthash:$config_directory/recipients, permit_mynetworks, reject",
+            f"texthash:$config_directory/recipients, {self._whom}, reject",
+            # No client of it is a local one, whose mail it would complete with header fields.
+            "local_header_rewrite_clients": "",
+            "body_checks": "regexp:$config_directory/marker",
             "smtpd_discard_ehlo_keywords": ", ".join(self._withhold),
             "message_size_limit": str(self._size_limit),
             # Tests misbehave on purpose, and do not wait for the punishment.
             "smtpd_error_sleep_time": "0",
             "smtpd_client_connection_count_limit": "0",
+            **self._tls_settings(),
+            **self._sasl_settings(),
+            **self._dot_settings(),
         } | self._settings
+
+    @property
+    def _whom(self) -> str:
+        return "permit_sasl_authenticated" if self._sasl else "permit_mynetworks"
+
+    def _tls_settings(self) -> dict[str, str]:
+        if self._tls is None:
+            return {"smtpd_tls_security_level": "none"}
+        settings = {
+            "smtpd_tls_security_level": "may",
+            "smtpd_tls_wrappermode": "yes" if self._tls.implicit else "no",
+            "smtpd_tls_chain_files": f"{self._tls.certificate.key}, {self._tls.certificate.chain}",
+            "smtpd_tls_auth_only": "yes",
+            "smtpd_tls_loglevel": "1",
+            "tls_random_source": "dev:/dev/urandom",
+        }
+        if self._tls.client_ca is not None:
+            # Asked for, and no more: it can demand one only where TLS itself is demanded.
+            required = self._tls.client_required
+            settings["smtpd_tls_CAfile"] = str(self._tls.client_ca)
+            settings["smtpd_tls_ask_ccert"] = "yes"
+            settings["smtpd_tls_req_ccert"] = "yes" if required else "no"
+            settings["smtpd_tls_security_level"] = "encrypt" if required else "may"
+        return settings
+
+    def _sasl_settings(self) -> dict[str, str]:
+        if self._sasl is None:
+            return {}
+        return {
+            "smtpd_sasl_auth_enable": "yes",
+            "smtpd_sasl_type": "dovecot",
+            "smtpd_sasl_path": f"inet:{self._sasl.host}:{self._sasl.port}",
+            "smtpd_sasl_security_options": "noanonymous",
+        }
+
+    def _dot_settings(self) -> dict[str, str]:
+        if "." not in self._replies:
+            return {}
+        every = f"check_sender_access static:{{{self._replies['.']}}}"
+        return {"smtpd_end_of_data_restrictions": every}
 
     def _lay_out(self) -> None:
         folder = self._folder
         folder.chmod(0o755)
         main = "".join(f"{name} = {value}\n" for name, value in self._main().items())
-        files = {"main.cf": main, "master.cf": MASTER, "recipients": self._recipients}
+        recipients = "".join(f"{who} {reply}\n" for who, reply in self._replies.items())
+        files = {"main.cf": main, "master.cf": MASTER, "recipients": recipients}
+        files["marker"] = f"/{MARKER}/ REJECT 5.6.0 The content is refused\n"
         for name, text in (files | self._tables).items():
             (folder / name).write_text(text)
             # Postfix reads a file of the last seconds again and again, lest it be half written.

@@ -3,18 +3,18 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
-
+from .listening import listening_port
 from .waiting import wait_until
 
 START = 10.0
 """Seconds that a server has to listen."""
 STOP = 5.0
-"""Seconds that it has to end after SIGTERM."""
+"""Seconds that it has to end when told to."""
 
 
 class ServerProcess:
@@ -27,6 +27,10 @@ class ServerProcess:
         command: program and arguments.
         log: where its output goes; shown when it fails.
         environment: variables besides this process's own.
+        listener: a listening socket for a server that cannot be told to listen on port 0, as its
+            standard input.
+        ready: whether it is up, where that it listens does not say so.
+        ending: the signal that ends it; SIGKILL for one with nothing to lose that takes its time.
 
     Attributes:
         pid: its process id.
@@ -34,13 +38,22 @@ class ServerProcess:
     """
 
     def __init__(
-        self, command: Sequence[str], *, log: Path, environment: dict[str, str] | None = None
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        environment: dict[str, str] | None = None,
+        listener: socket.socket | None = None,
+        ready: Callable[[], bool] = lambda: True,
+        ending: signal.Signals = signal.SIGTERM,
     ) -> None:
         self._log = log
+        self._ending = ending
+        self._ready = ready
         with log.open("wb") as output:
             self._child = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if listener is None else listener.fileno(),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -48,10 +61,10 @@ class ServerProcess:
             )
         self.pid = self._child.pid
         self.port = 0
-        if not wait_until(lambda: self._listens() or self._child.poll() is not None, START):
+        if not wait_until(lambda: self._is_up() or self._child.poll() is not None, START):
             self.stop()
             raise RuntimeError(f"{command[0]} does not listen after {START} s: {self.output()}")
-        if not self.port:
+        if self._child.poll() is not None:
             self.stop()
             raise RuntimeError(f"{command[0]} ended at once: {self.output()}")
 
@@ -61,7 +74,7 @@ class ServerProcess:
 
     def stop(self) -> None:
         """End it and its children, and wait for that."""
-        self._signal(signal.SIGTERM)
+        self._signal(self._ending)
         try:
             self._child.wait(STOP)
         except subprocess.TimeoutExpired:
@@ -74,9 +87,9 @@ class ServerProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
+    def _is_up(self) -> bool:
+        return self._listens() and self._ready()
+
     def _listens(self) -> bool:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for connection in psutil.Process(self.pid).net_connections(kind="inet"):
-                if connection.status == psutil.CONN_LISTEN:
-                    self.port = connection.laddr.port
+        self.port = listening_port(self.pid)
         return self.port != 0

@@ -13,6 +13,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -53,13 +54,14 @@ class ScriptedServer:
         scripts: the first for the first connection, and so on; the last one for all others. None
             given: a polite server that takes everything, see `servers.polite`.
         host: ``"127.0.0.1"`` or ``"::1"``.
+        path: a Unix socket to listen on, instead of a port.
         context: for the scripts that start TLS.
         patience: seconds that one read or write may wait for the client.
         drip_interval: seconds between two octets of ``S! drip``.
 
     Attributes:
         host: where it listens.
-        port: a free port, chosen by the system.
+        port: a free port, chosen by the system; 0 on a Unix socket.
         sessions: one ledger for each connection, in order; none before it is accepted.
     """
 
@@ -67,6 +69,7 @@ class ScriptedServer:
         self,
         *scripts: Script,
         host: str = "127.0.0.1",
+        path: Path | None = None,
         context: ssl.SSLContext | None = None,
         patience: float = 30.0,
         drip_interval: float = 0.02,
@@ -74,6 +77,7 @@ class ScriptedServer:
         self.host = host
         self.port = 0
         self.sessions: list[Session] = []
+        self._path = path
         self._scripts = [_callable(script) for script in scripts or (polite(),)]
         self._context = context
         self._patience = patience
@@ -84,10 +88,9 @@ class ScriptedServer:
 
     def __enter__(self) -> Self:
         """Listen, and accept in a thread."""
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        self._listener = socket.create_server((self.host, 0), family=family, backlog=512)
+        self._listener = self._listen()
         self._listener.setblocking(False)
-        self.port = self._listener.getsockname()[1]
+        self.port = 0 if self._path else self._listener.getsockname()[1]
         # Closing a socket does not wake a thread that waits on it; an octet from a friend does.
         self._alarm, self._bell = socket.socketpair()
         self._accepter = threading.Thread(
@@ -175,6 +178,15 @@ class ScriptedServer:
         if errors:
             raise ScriptMismatch("\n".join(errors) + f"\nwhat happened:\n{self.transcript}")
 
+    def _listen(self) -> socket.socket:
+        if self._path is None:
+            family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+            return socket.create_server((self.host, 0), family=family, backlog=512)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self._path))
+        listener.listen(512)
+        return listener
+
     def _accept(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
@@ -184,7 +196,7 @@ class ScriptedServer:
                 # The client may have gone again before it was accepted.
                 with contextlib.suppress(OSError):
                     sock, peer = self._listener.accept()
-                    self._begin(sock, peer[0])
+                    self._begin(sock, peer[0] if peer else "")
 
     def _begin(self, sock: socket.socket, peer: str) -> None:
         with self._changed:
