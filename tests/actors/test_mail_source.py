@@ -275,6 +275,22 @@ def test_a_mail_from_a_pipe_arrives_though_it_can_be_read_only_once(
     assert not any("SIZE=" in line for line in server.lines)
 
 
+@pytest.mark.xfail(reason="the first connection closes the file for the second", strict=True)
+@pytest_on_both_loops
+@pytest.mark.parametrize("data", [MAIL, LARGE], ids=["small", "large"])
+def test_a_file_survives_a_first_attempt_that_came_to_nothing(
+    scripted_server: Start, path: Path, data: bytes
+) -> None:
+    """A server that hangs up on EHLO gets HELO on another connection."""
+    path.write_bytes(data)
+    server = scripted_server("S: 220 mx.test\nC: EHLO *\nS! close", polite())
+
+    outcome = send(server, path)
+
+    assert isinstance(outcome, SendSuccess)
+    assert server.mails[0].data == data
+
+
 @pytest_on_both_loops
 def test_a_file_that_is_not_there_needs_no_connection(
     scripted_server: Start, tmp_path: Path

@@ -550,3 +550,57 @@ def test_an_actor_that_fails_after_the_dot_says_that_the_mail_may_have_been_acce
     assert outcome.kind is FailureKind.INTERNAL
     assert outcome.maybe_accepted
     assert outcome.stage is Stage.DOT
+
+
+# Between two attempts: a server that hangs up on EHLO gets HELO on another connection
+
+
+HANGS_UP_ON_EHLO = "S: 220 mx.test\nC: EHLO *\nS! close"
+
+
+@pytest.mark.xfail(reason="what was decided goes with the attempt that never comes", strict=True)
+def test_a_stop_between_two_attempts_has_an_outcome(
+    loop_kind: str, scripted_server: Start, outcomes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = scripted_server(HANGS_UP_ON_EHLO, "S! silence")
+    closed = SmtpActor.closed
+
+    def stop_right_before(self: SmtpActor) -> None:
+        # As when the stop is handled after the verdict, and before the connection is gone.
+        self._stop()
+        closed(self)
+
+    monkeypatch.setattr(SmtpActor, "closed", stop_right_before)
+    SmtpActor.start(server.host, server.port).tell(mail())
+
+    [outcome] = outcomes.wait_for(1, 1.0)
+
+    assert outcome.kind in {FailureKind.CANCELLED, FailureKind.CONNECTION}
+    assert not outcome.maybe_accepted
+    assert len(server.sessions) == 1
+
+
+@pytest.mark.xfail(reason="closed() lets it out into the loop", strict=True)
+def test_a_second_attempt_that_breaks_as_it_begins_has_an_outcome(
+    loop_kind: str, scripted_server: Start, outcomes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = scripted_server(HANGS_UP_ON_EHLO)
+    made: list[object] = []
+    connection: Any = vars(smtp_actor)["Connection"]
+
+    def break_the_second(*args: Any, **options: Any) -> Any:
+        made.append(None)
+        if len(made) == 2:
+            raise LookupError("a bug")
+        return connection(*args, **options)
+
+    monkeypatch.setattr(smtp_actor, "Connection", break_the_second)
+    ref = SmtpActor.start(server.host, server.port)
+    ref.tell(mail())
+
+    try:
+        [outcome] = outcomes.wait_for(1, 1.0)
+    finally:
+        ref.stop(timeout=PATIENCE)
+
+    assert outcome.kind is FailureKind.INTERNAL
