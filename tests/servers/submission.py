@@ -125,18 +125,20 @@ class AuthServer:
         scramp: Any = importlib.import_module("scramp")
         mechanism = scramp.ScramMechanism(name)
         binding = None if self._binding is None else ("tls-server-end-point", self._binding)
-        infos = {
-            user: mechanism.make_auth_info(word, iteration_count=4096)
-            for user, word in self._users.items()
-        }
-        server = mechanism.make_server(infos.__getitem__, channel_binding=binding)
+        users: list[str] = []
+
+        def look_up(user: str) -> Any:
+            users.append(user)
+            return mechanism.make_auth_info(self._users[user], iteration_count=4096)
+
+        server = mechanism.make_server(look_up, channel_binding=binding)
         try:
             server.set_client_first((yield b"").decode())
             server.set_client_final((yield server.get_server_first().encode()).decode())
         except (scramp.ScramException, KeyError):
             return None
         assert (yield server.get_server_final().encode()) == b""
-        return str(server.user)
+        return users[-1]
 
     def _xoauth2(self) -> Exchange:
         head, _, token = (yield b"").removesuffix(b"\x01\x01").partition(b"\x01auth=Bearer ")

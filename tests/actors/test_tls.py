@@ -1,0 +1,175 @@
+"""Which TLS there is to be with a server: by option, port and credentials."""
+
+import ssl
+
+import pytest
+from servers.certificates import Certificates
+
+from pykka_smtp.actors import tls as tls_module
+from pykka_smtp.actors.tls import Tls, choose_tls
+from pykka_smtp.smtp.session import TlsPolicy
+
+NONE, IF, MUST = None, TlsPolicy.OPPORTUNISTIC, TlsPolicy.REQUIRED
+
+# (tls, port) -> (policy, from the start) without credentials, and with them.
+TABLE = {
+    ("auto", 25): ((IF, False), (MUST, False)),
+    ("auto", 2525): ((IF, False), (MUST, False)),
+    ("auto", 465): ((MUST, True), (MUST, True)),
+    ("auto", 587): ((MUST, False), (MUST, False)),
+    ("starttls", 25): ((MUST, False), (MUST, False)),
+    ("starttls", 465): ((MUST, False), (MUST, False)),
+    ("starttls", 587): ((MUST, False), (MUST, False)),
+    ("implicit", 25): ((MUST, True), (MUST, True)),
+    ("implicit", 465): ((MUST, True), (MUST, True)),
+    ("implicit", 587): ((MUST, True), (MUST, True)),
+    ("off", 25): (NONE, NONE),
+    ("off", 465): (NONE, NONE),
+    ("off", 587): (NONE, NONE),
+}
+
+
+def choose(
+    choice: str = "auto",
+    context: ssl.SSLContext | None = None,
+    *,
+    host: str = "mx.test",
+    port: int = 25,
+    credentials: bool = False,
+    without: bool = False,
+) -> Tls | None:
+    return choose_tls(
+        choice,
+        context,
+        host=host,
+        port=port,
+        has_credentials=credentials,
+        may_do_without=without,
+    )
+
+
+def chosen(choice: str = "auto", context: ssl.SSLContext | None = None, **given: object) -> Tls:
+    tls = choose(choice, context, **given)  # type: ignore[arg-type]
+    assert tls is not None
+    return tls
+
+
+@pytest.mark.parametrize(("choice", "port"), TABLE)
+@pytest.mark.parametrize("credentials", [False, True])
+def test_option_port_and_credentials_decide(choice: str, port: int, credentials: bool) -> None:
+    expected = TABLE[choice, port][credentials]
+
+    tls = choose(choice, port=port, credentials=credentials)
+
+    if tls is None:
+        assert expected is NONE
+    else:
+        assert (tls.policy, tls.is_implicit) == expected
+        assert tls.is_verified is (tls.policy is MUST)
+        assert tls.server_hostname == "mx.test"
+
+
+@pytest.mark.parametrize(("port", "policy"), [(25, IF), (2525, IF), (465, MUST), (587, MUST)])
+def test_credentials_that_may_go_without_tls_ask_for_none(port: int, policy: TlsPolicy) -> None:
+    assert chosen(port=port, credentials=True, without=True).policy is policy
+
+
+def test_who_asks_for_verified_tls_gets_it_in_every_way() -> None:
+    context = chosen("starttls").context
+
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert context is chosen("implicit").context  # the system's authorities are read once
+    assert context is not chosen().context
+
+
+def test_encryption_for_want_of_better_verifies_nothing() -> None:
+    tls = chosen()
+
+    assert tls.context.verify_mode is ssl.CERT_NONE
+    assert not tls.context.check_hostname
+    assert not tls.is_verified
+
+
+@pytest.mark.parametrize("choice", ["auto", "starttls"])
+def test_no_context_of_ours_takes_tls_that_is_broken(choice: str) -> None:
+    context = chosen(choice).context
+
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2  # RFC 8996
+    assert context.options & ssl.OP_NO_RENEGOTIATION
+    assert context.options & ssl.OP_NO_COMPRESSION
+
+
+@pytest.mark.parametrize("choice", ["auto", "starttls", "implicit"])
+@pytest.mark.parametrize("port", [25, 465, 587])
+def test_a_context_of_the_callers_own_is_used_as_it_is(choice: str, port: int) -> None:
+    own = ssl.create_default_context()
+    own.minimum_version = ssl.TLSVersion.TLSv1_3
+
+    tls = chosen(choice, own, port=port)
+
+    assert tls.context is own
+    assert own.minimum_version is ssl.TLSVersion.TLSv1_3
+    assert not own.options & ssl.OP_NO_RENEGOTIATION
+    assert tls.is_verified
+
+
+def test_where_a_context_of_the_callers_own_refuses_a_server_there_is_no_clear_text() -> None:
+    own = ssl.create_default_context()
+
+    assert chosen(context=own).policy is TlsPolicy.OFFERED
+    assert chosen(context=own, port=587).policy is MUST
+    assert chosen(context=own, credentials=True).policy is MUST
+    assert choose("off", own) is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [(ssl.CERT_NONE, False), (ssl.CERT_OPTIONAL, False), (ssl.CERT_REQUIRED, False)],
+)
+def test_a_context_that_lets_some_pass_verifies_none(mode: ssl.VerifyMode, name: bool) -> None:
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    own.check_hostname = name
+    own.verify_mode = mode
+
+    assert not chosen("starttls", own).is_verified
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("mx.test", "mx.test"),
+        ("MX.Test", "MX.Test"),  # compared in either case
+        ("mx.test.", "mx.test"),  # RFC 6066 §3
+        ("bücher.test", "xn--bcher-kva.test"),
+        ("BÜCHER.test", "xn--bcher-kva.test"),
+        ("bücher.test.", "xn--bcher-kva.test"),
+        ("xn--bcher-kva.test", "xn--bcher-kva.test"),
+        ("例え。テスト", "xn--r8jz45g.xn--zckzah"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("localhost", "localhost"),
+    ],
+)
+def test_the_certificate_must_be_for_the_host_as_it_was_configured(host: str, name: str) -> None:
+    assert chosen("starttls", host=host).server_hostname == name
+
+
+@pytest.mark.parametrize("host", ["ü..test", f"{'ü' * 70}.test", "ü\u0627.test"])
+def test_a_host_that_has_no_a_label_is_a_value_error(host: str) -> None:
+    with pytest.raises(ValueError, match="server: not a host name"):
+        choose("starttls", host=host)
+
+
+def test_the_authorities_of_the_system_are_the_ones_that_are_trusted(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
+    tls_module._verifying_context.cache_clear()
+    try:
+        trusted = chosen("starttls").context.get_ca_certs(binary_form=True)
+    finally:
+        tls_module._verifying_context.cache_clear()
+
+    assert ssl.PEM_cert_to_DER_cert(certificates.ca.read_text()) in trusted
