@@ -7,7 +7,7 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import aiohappyeyeballs
@@ -25,16 +25,26 @@ class ConnectError(Exception):
     """No connection came about.
 
     Attributes:
-        operation: ``"getaddrinfo"``, ``"bind"`` or ``"connect"``.
+        operation: ``"getaddrinfo"``, ``"bind"``, ``"connect"`` or ``"proxy"``.
         errno: the error number.
         passing: whether trying again later may help.
+        is_timeout: whether it took too long.
     """
 
-    def __init__(self, detail: str, operation: str, errno: int | None, *, passing: bool) -> None:
+    def __init__(
+        self,
+        detail: str,
+        operation: str,
+        errno: int | None,
+        *,
+        passing: bool,
+        is_timeout: bool = False,
+    ) -> None:
         super().__init__(detail)
         self.operation = operation
         self.errno = errno
         self.passing = passing
+        self.is_timeout = is_timeout
 
 
 @functools.lru_cache(maxsize=1024)
@@ -57,6 +67,7 @@ async def connect(
     *,
     tls: Tls | None = None,
     unix_path: str | None = None,
+    dial: Callable[[], Awaitable[socket.socket]] | None = None,
 ) -> None:
     """Connect a protocol to a server. Called on the loop thread.
 
@@ -67,6 +78,7 @@ async def connect(
         source: the local address and port (0: any) to connect from, or None.
         tls: begin with TLS at once (RFC 8314 §3).
         unix_path: connect to this unix socket instead.
+        dial: what makes the connection instead: a proxy.
 
     Raises:
         ConnectError: with every address that was tried, and what became of it.
@@ -78,7 +90,7 @@ async def connect(
         options = {"ssl": tls.context, "server_hostname": tls.server_hostname}
     if unix_path is not None:
         await _connect_unix(loop, factory, unix_path)
-    elif is_literal(host) and source is None:
+    elif is_literal(host) and source is None and dial is None:
         # The common case at full speed: no look-up, and nothing to race.
         try:
             await loop.create_connection(factory, host, port, **options)
@@ -87,8 +99,7 @@ async def connect(
         except OSError as error:
             raise _not_connected(host, port, [((host, port), error)], source) from error
     else:
-        addresses = _literal(host, port) if is_literal(host) else await _look_up(host, port)
-        sock = await _race(host, port, source, addresses)
+        sock = await (_dial(host, port, source) if dial is None else dial())
         try:
             await loop.create_connection(factory, sock=sock, **options)
         except ssl.SSLError:
@@ -112,6 +123,11 @@ async def _connect_unix(
         raise ConnectError(
             f"cannot connect to {path}: {reason}", "connect", error.errno, passing=True
         ) from error
+
+
+async def _dial(host: str, port: int, source: SourceAddress | None) -> socket.socket:
+    addresses = _literal(host, port) if is_literal(host) else await _look_up(host, port)
+    return await _race(host, port, source, addresses)
 
 
 async def _look_up(host: str, port: int) -> list[Any]:

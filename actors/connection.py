@@ -6,6 +6,7 @@ for, tells it what comes back, and knows no SMTP.
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import select
@@ -22,6 +23,7 @@ from ..smtp.verdict import FailureKind, Verdict
 from .connect import ConnectError, SourceAddress, connect, is_literal
 from .event_loop import event_loop
 from .mail_source import PIECE, FileSource, SourceError, pieces_of
+from .proxy import Proxy, connect_through
 from .scram import server_end_point
 from .timeouts import MIN_DATA_RATE, Timeouts
 from .tls import Tls
@@ -69,6 +71,7 @@ class Connection(asyncio.Protocol):
         timeouts: Timeouts,
         tls: Tls | None = None,
         unix_path: str | None = None,
+        proxy: Proxy | None = None,
         source: FileSource | None = None,
     ) -> None:
         """Prepare a connection.
@@ -81,6 +84,7 @@ class Connection(asyncio.Protocol):
             timeouts: how long each step, and the whole, may take.
             tls: how to do TLS, if it comes to that.
             unix_path: the path of a unix socket to connect to, instead of host and port.
+            proxy: the proxy to go through.
             source: the mail data, when the dialog's rendition has none.
         """
         self._owner = owner
@@ -91,6 +95,7 @@ class Connection(asyncio.Protocol):
         self._deadline = timeouts.deadline
         self._tls = tls
         self._unix_path = unix_path
+        self._proxy = proxy
         self._source = source
         self._loop = event_loop().loop
         self._transport: Any = None  # asyncio.Transport; uvloop's is none by its class
@@ -139,7 +144,9 @@ class Connection(asyncio.Protocol):
         """The server, or None while there is no connection."""
         if self._transport is None:
             return None
-        address = self._host if is_literal(self._host) else self._address("peername")
+        # Which address a proxy has connected to, nobody tells.
+        is_known = is_literal(self._host) or self._proxy is not None
+        address = self._host if is_known else self._address("peername")
         tls = self._transport.get_extra_info("ssl_object")
         if tls is None:
             return Peer(host=self._host, address=address, port=self._port)
@@ -163,6 +170,12 @@ class Connection(asyncio.Protocol):
         return str(cast("tuple[object, ...]", name)[0]) if isinstance(name, tuple) else ""
 
     async def _connect(self, source_address: SourceAddress | None) -> None:
+        dial = None
+        if self._proxy is not None:
+            limit = self._timeouts.stages[Stage.CONNECT]
+            dial = functools.partial(
+                connect_through, self._proxy, self._host, self._port, limit, source_address
+            )
         try:
             await connect(
                 lambda: self,
@@ -171,6 +184,7 @@ class Connection(asyncio.Protocol):
                 source_address,
                 tls=self._tls if self._tls is not None and self._tls.is_implicit else None,
                 unix_path=self._unix_path,
+                dial=dial,
             )
         except ssl.SSLError as error:
             self._connecting = None
@@ -179,7 +193,7 @@ class Connection(asyncio.Protocol):
             self._connecting = None
             self._perform(
                 self._dialog.fail(
-                    FailureKind.CONNECT,
+                    FailureKind.TIMEOUT if error.is_timeout else FailureKind.CONNECT,
                     str(error),
                     operation=error.operation,
                     errno=error.errno,

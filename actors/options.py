@@ -13,6 +13,7 @@ from ..smtp.authentication import Authentication
 from ..smtp.secret import Secret
 from .connect import SourceAddress
 from .credentials import TOKEN_MECHANISMS, Masking, Token, authentication
+from .proxy import Proxy, check_target, parse_proxy
 from .relay_url import parse_relay_url
 from .timeouts import DEFAULT_DEADLINE, DEFAULT_TIMEOUT, PROFILES, Timeouts, make_timeouts
 from .tls import TLS_CHOICES, Tls, choose_tls
@@ -38,6 +39,7 @@ class Options:
         masking: masks secrets in texts of the server's, or None if there are none.
         local_hostname: the name for EHLO, or None.
         source_address: where to connect from, or None.
+        proxy: the proxy to go through, or None.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Options:
     masking: Masking | None
     local_hostname: str | None
     source_address: SourceAddress | None
+    proxy: Proxy | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,15 @@ class Secrets:
     url: Secret | None
     password: Secret | None
     token: Secret | Callable[[], str] | None
+    proxy: Secret | None
 
 
-def hide(url: str | Secret | None, password: str | Secret | None, token: Token | None) -> Secrets:
+def hide(
+    url: str | Secret | None,
+    password: str | Secret | None,
+    token: Token | None,
+    proxy: str | Secret | None,
+) -> Secrets:
     """Wrap the options that nobody may see.
 
     Raises:
@@ -76,6 +85,7 @@ def hide(url: str | Secret | None, password: str | Secret | None, token: Token |
         _hidden("url", url),
         _hidden("password", password),
         Secret(token) if isinstance(token, str) else token,
+        _hidden("proxy", proxy),
     )
 
 
@@ -106,15 +116,17 @@ def collect_options(
     allow_plaintext_auth: bool = False,
     local_hostname: str | None = None,
     source_address: SourceAddress | None = None,
+    proxy: str | Secret | None = None,
 ) -> Options:
     """Check the options of `SmtpActor.start`, which describes them.
 
     Raises:
         ValueError: one is invalid.
         TypeError: one has the wrong type.
+        ImportError: one needs what is not installed.
     """
-    secrets = hide(url, password, token)
-    del url, password, token
+    secrets = hide(url, password, token, proxy)
+    del url, password, token, proxy
     arguments = (
         secrets.url,
         tls_context,
@@ -134,6 +146,7 @@ def collect_options(
         tuple(auth) if isinstance(auth, list) else auth,
         local_hostname,
         source_address,
+        secrets.proxy,
     )
     try:
         hash(arguments)
@@ -157,6 +170,7 @@ _NAMES = (
     "auth",
     "local_hostname",
     "source_address",
+    "proxy",
 )
 
 
@@ -236,7 +250,20 @@ def _make(
         masking=None if made is None else made[1],
         local_hostname=given["local_hostname"],
         source_address=given["source_address"],
+        proxy=_proxy(given, allow_plaintext_auth=allow_plaintext_auth),
     )
+
+
+def _proxy(given: Mapping[str, Any], *, allow_plaintext_auth: bool) -> Proxy | None:
+    if given["proxy"] is None:
+        return None
+    if given["unix_path"] is not None:
+        raise ValueError("proxy: is not for a unix socket")
+    if allow_plaintext_auth:
+        # What is "localhost" to a proxy is some other machine to us.
+        raise ValueError("allow_plaintext_auth: is for this machine only, not for a proxy")
+    check_target(given["server"])
+    return parse_proxy(given["proxy"])
 
 
 def _check(given: Mapping[str, Any]) -> None:

@@ -315,6 +315,8 @@ def _parse_options(scheme: Scheme, query: str) -> dict[str, object]:
         raise _Flaw(f"smtps:// means tls=implicit, not {options['tls']}; write smtp:// for that")
     if scheme == "lmtp+unix" and options.get("tls") in {"starttls", "implicit"}:
         raise _Flaw("the option tls can only be off for a unix socket, which has no TLS")
+    if scheme == "lmtp+unix" and "proxy" in options:
+        raise _Flaw("the option proxy is not for a unix socket, which is on this machine")
     if scheme == "lmtp+unix" and "source_address" in options:
         raise _Flaw("the option source_address is not for a unix socket, which has no addresses")
     return options
@@ -324,6 +326,10 @@ def _name(text: str) -> str:
     if not text:
         raise ValueError
     return text
+
+
+def _hidden(text: str) -> Secret:
+    return Secret(_name(text))
 
 
 def _seconds(text: str) -> float:
@@ -380,6 +386,7 @@ _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
     "auth": (_mechanisms, "names of mechanisms, such as SCRAM-SHA-256,PLAIN"),
     "local_hostname": (check_ehlo_name, "a domain or an address literal such as [192.0.2.1]"),
     "source_address": (_source_address, "an address, or address:port such as [2001:db8::1]:0"),
+    "proxy": (_hidden, "a proxy's URL, such as socks5://host:1080"),
     "alias": (_name, "a name that is not empty"),
     "debug": (_flag, "0, 1, false or true"),
 }

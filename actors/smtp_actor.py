@@ -62,6 +62,7 @@ class SmtpActor(AsyncioActor):
         allow_plaintext_auth: bool = False,
         local_hostname: str | None = None,
         source_address: SourceAddress | None = None,
+        proxy: str | None = None,
     ) -> None:
         """Check the options; runs in the thread that calls `start`. Nothing is sent yet.
 
@@ -69,7 +70,8 @@ class SmtpActor(AsyncioActor):
             server: the server's name or address.
             port: its port, 1 to 65535.
             url: a relay URL instead of server, port, tls and credentials, such as
-                ``"smtp://user:password@mail.example.org:587"``.
+                ``"smtp://user:password@mail.example.org:587"``. SMTP_URL from the environment is
+                never used by itself: pass ``url=os.environ["SMTP_URL"]``.
             alias: the sender of the signals.
             timeout: how long each step may take, in seconds: from a command to its complete
                 reply, or without the server taking any more of the mail.
@@ -94,15 +96,19 @@ class SmtpActor(AsyncioActor):
             local_hostname: the name or address literal that EHLO gives of this machine.
                 Default: its host name if that is complete, else its address.
             source_address: local address and port (0 for any) to connect from.
+            proxy: the proxy to go through, as ``socks5://[user:password@]host:port`` or
+                ``http://[user:password@]host:port``. It looks up the server's name. Needs
+                python-socks: ``pip install 'pykka-smtp[proxy]'``.
 
         Raises:
             ValueError: an option is invalid.
             TypeError: an option has the wrong type.
+            ImportError: an option needs what is not installed.
         """
         super().__init__()
         # From here on the secrets can't be seen in a traceback that shows local variables.
-        secrets = hide(url, password, token)
-        del url, password, token
+        secrets = hide(url, password, token, proxy)
+        del url, password, token, proxy
         self._options = collect_options(
             server,
             port,
@@ -121,6 +127,7 @@ class SmtpActor(AsyncioActor):
             allow_plaintext_auth=allow_plaintext_auth,
             local_hostname=local_hostname,
             source_address=source_address,
+            proxy=secrets.proxy,
         )
         self._mail: SendMail | None = None
         self._answer: Answer | None = None
@@ -264,6 +271,7 @@ class SmtpActor(AsyncioActor):
             timeouts=options.timeouts,
             tls=options.tls,
             unix_path=options.unix_path,
+            proxy=options.proxy,
             source=source,
         )
         self._connection.open(options.source_address, self._began)

@@ -67,10 +67,17 @@ def verify(server: str = "localhost", port: int = 25, **options: Any) -> ServerR
     Raises:
         ValueError: an option is invalid.
         TypeError: an option has the wrong type, or does not exist.
+        ImportError: an option needs what is not installed.
     """
     chosen = collect_options(server, port, **options)
-    answer = _VerifyActor.start(chosen).ask(_Verify(), block=False)
-    report: ServerReport = answer.get(timeout=chosen.timeouts.deadline + _GRACE)
+    actor = _VerifyActor.start(chosen)
+    try:
+        answer = actor.ask(_Verify(), block=False)
+        report: ServerReport = answer.get(timeout=chosen.timeouts.deadline + _GRACE)
+    except BaseException:
+        # Ctrl-C, most of all: nobody wants the answer any more.
+        actor.stop(block=False)
+        raise
     return report
 
 
@@ -83,6 +90,8 @@ class _VerifyActor(AsyncioActor):
         self._answer: Answer | None = None
         self._connection: Connection | None = None
         self._transcript: list[str] = []
+        self._second: Session | None = None  # another attempt, once this connection is closed
+        self._may_try_again = True
         self._session = Session(
             server=options.name,
             ehlo_name=options.local_hostname or complete_host_name() or "",
@@ -95,6 +104,10 @@ class _VerifyActor(AsyncioActor):
         if not isinstance(message, _Verify):
             return super().on_receive(message)
         self._answer = self.answer_later()
+        self._open()
+        return None
+
+    def _open(self) -> None:
         options = self._options
         self._connection = Connection(
             self,
@@ -104,9 +117,9 @@ class _VerifyActor(AsyncioActor):
             timeouts=options.timeouts,
             tls=options.tls,
             unix_path=options.unix_path,
+            proxy=options.proxy,
         )
         self._connection.open(options.source_address)
-        return None
 
     def on_stop(self) -> None:
         if self._connection is not None:
@@ -125,6 +138,11 @@ class _VerifyActor(AsyncioActor):
         assert self._answer is not None
         failure = verdict if isinstance(verdict, Failed) else None
         session = self._session
+        if failure is not None and self._may_try_again and not self.actor_stopped.is_set():
+            self._may_try_again = False
+            self._second = session.humbler(failure.kind, failure.stage)
+            if self._second is not None:
+                return
         self._answer.set(
             ServerReport(
                 server=session.server,
@@ -140,6 +158,10 @@ class _VerifyActor(AsyncioActor):
         )
 
     def closed(self) -> None:
-        """Stop."""
+        """Stop, or try again as a send would."""
         self._connection = None
+        if self._second is not None:
+            self._session, self._second = self._second, None
+            self._open()
+            return
         self.stop_now()

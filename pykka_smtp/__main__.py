@@ -21,8 +21,9 @@ INTERRUPTED = 130
 """What a shell reports of a program that Ctrl-C ended."""
 
 _EPILOG = """\
-exit status: 0 done, 64 wrong usage, 69 something is not installed, 70 not as it should be,
-71 the system refused, 74 nobody reads the output, 130 interrupted.
+exit status: 0 done, 64 wrong usage, 68 unknown host, 69 not to be had, 70 not as it should be,
+71 the system refused, 74 nobody reads the output, 75 try again later, 76 no SMTP, 77 not allowed
+or not safe, 130 interrupted.
 
 In a program:
 
@@ -87,6 +88,24 @@ def _build_parser() -> argparse.ArgumentParser:
         " Nothing leaves this machine.",
     )
     demo.set_defaults(run=_demo)
+    verify = commands.add_parser(
+        "verify",
+        help="see whether a server would take mail, and what it offers; sends none",
+        description="Connect to a server, start TLS and log in as a send would, take leave, and"
+        " print what the server said. No mail is sent. A password in the URL is seen by everybody"
+        " on this machine while the command runs: put the URL into SMTP_URL instead.",
+    )
+    verify.add_argument(
+        "url",
+        nargs="?",
+        metavar="URL",
+        help="a relay URL, such as smtp://user:password@mail.example.org:587;"
+        " by default SMTP_URL from the environment",
+    )
+    verify.add_argument(
+        "-v", "--verbose", action="store_true", help="print the session, secrets masked"
+    )
+    verify.set_defaults(run=_verify)
     return parser
 
 
@@ -109,6 +128,12 @@ def _demo(_options: argparse.Namespace) -> int:
         print(f"pykka-smtp demo: cannot use the loopback interface: {error}", file=sys.stderr)
         return EX_OSERR
     return EX_OK if done else EX_SOFTWARE
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from .verify_command import run
+
+    return run(options.url, sys.stdout, sys.stderr, verbose=options.verbose)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any, cast
 from servers.script import decode
 
 from pykka_smtp.actors.connection import Connection
-from pykka_smtp.actors.timeouts import make_timeouts
+from pykka_smtp.actors.timeouts import Timeouts, make_timeouts
 from pykka_smtp.smtp.dialog import Dialog
 from pykka_smtp.smtp.verdict import Verdict
 
@@ -138,7 +138,14 @@ class MemoryPlayer:
         is_closed: whether the connection is gone.
     """
 
-    def __init__(self, loop: FakeLoop, dialog: Dialog) -> None:
+    def __init__(
+        self,
+        loop: FakeLoop,
+        dialog: Dialog,
+        *,
+        timeouts: Timeouts | None = None,
+        transport: type[FakeTransport] = FakeTransport,
+    ) -> None:
         self.verdict: Verdict | None = None
         self.is_closed = False
         self._loop = loop
@@ -147,10 +154,10 @@ class MemoryPlayer:
             dialog,
             host="mx.test",
             port=25,
-            timeouts=make_timeouts("interactive", TIMEOUT, DEADLINE),
+            timeouts=timeouts or make_timeouts("interactive", TIMEOUT, DEADLINE),
         )
         self._connection.open()
-        self.transport = FakeTransport(loop, self._connection)
+        self.transport = transport(loop, self._connection)
         self._connection.connection_made(cast("Any", self.transport))
         loop.run()
 
