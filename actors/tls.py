@@ -94,6 +94,7 @@ def _opportunistic_context() -> ssl.SSLContext:
 def _no_worse(context: ssl.SSLContext) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996
     context.options |= ssl.OP_NO_RENEGOTIATION  # a server has no reason to ask for one
+    context.hostname_checks_common_name = False  # RFC 9525 §2
     return context
 
 

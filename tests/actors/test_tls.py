@@ -98,6 +98,7 @@ def test_no_context_of_ours_takes_tls_that_is_broken(choice: str) -> None:
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2  # RFC 8996
     assert context.options & ssl.OP_NO_RENEGOTIATION
     assert context.options & ssl.OP_NO_COMPRESSION
+    assert not context.hostname_checks_common_name  # RFC 9525 §2
 
 
 @pytest.mark.parametrize("choice", ["auto", "starttls", "implicit"])
