@@ -323,8 +323,6 @@ class Connection(asyncio.Protocol):
         if self._is_closed:
             return
         self._is_closed = True
-        if self._source is not None:
-            event_loop().files.run(self._source.close)
         if self._task is not None:
             self._task.cancel()
         event_loop().unwatch(self)

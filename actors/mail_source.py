@@ -48,6 +48,7 @@ class FileSource:
         self._scanner = MailScanner()
         self._must_be_ascii = False
         self._is_at_end = False
+        self._is_closed = False
 
     def open(self) -> MailFacts | None:
         """Open the file and read it once, to learn what the server must be told of it.
@@ -72,6 +73,8 @@ class FileSource:
         except (OSError, ValueError) as error:
             self.close()
             raise SourceError(f"cannot read the mail: {error}") from error
+        if self._is_closed:  # given up meanwhile
+            self.close()
         self._facts, self._scanner = self._scanner.finish(), MailScanner()
         return self._facts
 
@@ -92,7 +95,8 @@ class FileSource:
         Raises:
             SourceError: the file cannot be read, or has changed since `open`.
         """
-        assert self._file is not None
+        if self._file is None:
+            raise SourceError("the mail was closed")
         try:
             piece = self._read(self._file)
         except (OSError, ValueError) as error:
@@ -114,7 +118,8 @@ class FileSource:
         return self._encoder.finish() or None
 
     def close(self) -> None:
-        """Close the file, if it was opened here."""
+        """Close the file, if it was opened here; at once, or as soon as it is."""
+        self._is_closed = True
         if self._file is not None and self._file is not self._source:
             self._file.close()
         self._file = None

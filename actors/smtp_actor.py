@@ -161,7 +161,8 @@ class SmtpActor(AsyncioActor):
         """Cancel what is under way; see that there is an outcome."""
         if self._connection is not None:
             self._connection.cancel()
-        elif self._mail is not None and self._outcome is None:
+        if self._mail is not None and self._outcome is None:
+            # Waiting for its turn, for a file, or for a second attempt.
             if self._opening is not None:
                 self._opening.cancel()
             self._end_without_connection(FailureKind.CANCELLED, "stopped before it could connect")
@@ -175,7 +176,7 @@ class SmtpActor(AsyncioActor):
         """Tell the outcome of a defect of ours: even that is an outcome."""
         if self._connection is not None and exception_value is not None:
             self._connection.fail(exception_value)
-        elif self._mail is not None and self._outcome is None:
+        if self._mail is not None and self._outcome is None:
             name = exception_type.__name__ if exception_type else "exception"
             self._end_without_connection(
                 FailureKind.INTERNAL, f"defect in pykka-smtp: {name}: {exception_value}"
@@ -225,14 +226,14 @@ class SmtpActor(AsyncioActor):
         assert mail is not None
         self._began = event_loop().loop.time()
         if mail.content is not None:
-            self._connect(mail, mail.content, None)
+            self._connect(mail, mail.content)
         else:
             self._opening = event_loop().loop.create_task(self._open_source(mail))
 
     async def _open_source(self, mail: SendMail) -> None:
         """Look at the file first: a mail that can't be read needs no connection."""
         assert mail.source is not None
-        source = FileSource(mail.source)
+        source = self._source = FileSource(mail.source)
         try:
             opening = event_loop().files.run(source.open)
             facts = await asyncio.wait_for(opening, self._options.timeouts.deadline)
@@ -243,12 +244,10 @@ class SmtpActor(AsyncioActor):
         except Exception as error:
             self._end_broken(error)
         else:
-            if self.actor_stopped.is_set():
-                source.close()
-            else:
-                self._connect(mail, StreamedContent(facts), source)
+            if not self.actor_stopped.is_set():
+                self._connect(mail, StreamedContent(facts))
 
-    def _connect(self, mail: SendMail, content: Content, source: FileSource | None) -> None:
+    def _connect(self, mail: SendMail, content: Content) -> None:
         options = self._options
         session = Session(
             server=options.name,
@@ -257,12 +256,12 @@ class SmtpActor(AsyncioActor):
             tls_policy=TlsPolicy.OFF if options.tls is None else options.tls.policy,
             authentication=options.authentication,
         )
-        self._open(Delivery(session, mail.envelope, content), source)
+        self._open(Delivery(session, mail.envelope, content))
 
-    def _open(self, delivery: Delivery, source: FileSource | None) -> None:
+    def _open(self, delivery: Delivery) -> None:
         options, mail = self._options, self._mail
         assert mail is not None
-        self._delivery, self._source = delivery, source
+        self._delivery = delivery
         self._connection = Connection(
             self,
             Dialog(delivery, self._trace(mail), options.masking),
@@ -272,7 +271,7 @@ class SmtpActor(AsyncioActor):
             tls=options.tls,
             unix_path=options.unix_path,
             proxy=options.proxy,
-            source=source,
+            source=self._source,
         )
         self._connection.open(options.source_address, self._began)
 
@@ -319,12 +318,23 @@ class SmtpActor(AsyncioActor):
     def closed(self) -> None:
         """Try again if that may help; else stop: with the connection goes the reason to live."""
         second, self._second = self._second, None
-        if second is not None and not self.actor_stopped.is_set():
-            self._open(second, self._source)
+        if second is not None and self._outcome is None and not self.actor_stopped.is_set():
+            try:
+                self._open(second)
+            except Exception as error:
+                self._connection = None
+                self._end_broken(error)
             return
         # Untied, the connection and all that it has is freed at once: to leave it to the garbage
         # collector costs more than the session itself.
         self._connection = self._delivery = self._answer = None
+        self._leave()
+
+    def _leave(self) -> None:
+        """Give back what others wait for, and stop."""
+        source, self._source = self._source, None
+        if source is not None:
+            event_loop().files.run(source.close)
         self._give_permit_back()
         self.stop_now()
 
@@ -355,8 +365,7 @@ class SmtpActor(AsyncioActor):
         if self._connection is not None:
             self._connection.cancel()
             return
-        self._give_permit_back()
-        self.stop_now()
+        self._leave()
 
     def _refuse(self, mail: SendMail, detail: str) -> Outcome:
         """Publish and return the outcome of a mail that this actor does not send."""

@@ -275,7 +275,6 @@ def test_a_mail_from_a_pipe_arrives_though_it_can_be_read_only_once(
     assert not any("SIZE=" in line for line in server.lines)
 
 
-@pytest.mark.xfail(reason="the first connection closes the file for the second", strict=True)
 @pytest_on_both_loops
 @pytest.mark.parametrize("data", [MAIL, LARGE], ids=["small", "large"])
 def test_a_file_survives_a_first_attempt_that_came_to_nothing(

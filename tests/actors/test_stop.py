@@ -337,7 +337,6 @@ def test_stop_while_a_file_that_nobody_writes_is_opened(
     assert caplog.records == []
 
 
-@pytest.mark.xfail(reason="who opens the file does not hear that nobody wants it", strict=True)
 def test_a_file_that_is_opened_only_after_the_stop_is_closed_again(
     stopped: Stopped, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -565,7 +564,6 @@ def permits() -> Iterator[Any]:
     connection_limit.reset_after_fork()
 
 
-@pytest.mark.xfail(reason="what was decided goes with the attempt that never comes", strict=True)
 def test_a_stop_between_two_attempts_has_an_outcome(
     loop_kind: str,
     scripted_server: Start,
@@ -592,7 +590,6 @@ def test_a_stop_between_two_attempts_has_an_outcome(
     assert permits._in_use == 0
 
 
-@pytest.mark.xfail(reason="closed() lets it out into the loop", strict=True)
 def test_a_second_attempt_that_breaks_as_it_begins_has_an_outcome(
     loop_kind: str,
     scripted_server: Start,
