@@ -170,19 +170,33 @@ class Delivery:
 
     def _hear_verdicts(self, taken: Sequence[Recipient], reply: Reply) -> Script:
         """Hear one verdict for each recipient (RFC 2033 §4.2)."""
+        before = self._decisive
         for recipient in taken:
             if recipient is not taken[0]:
+                # Also after 421: it says nothing of the recipients that come after this one.
                 reply = yield END_OF_DATA
-            if meaning(Stage.DOT, reply.code) is Meaning.DOUBT or reply.code == CLOSING:
+            if meaning(Stage.DOT, reply.code) is Meaning.DOUBT:
                 check(Stage.DOT, reply)
-            if recipient is taken[-1]:
-                yield Quiet()
             recipient.final, recipient.is_final_own = reply, True
             if reply.is_positive:
                 self._note_acceptance(reply)
-        refusal = decisive_refusal(taken)
+        # Octets behind the last verdict: one of them all was none, and nobody knows which.
+        verdicts, decisive = [recipient.final for recipient in taken], self._decisive
+        self._take_back(taken, before)
+        yield Quiet()
+        self._decisive = decisive
+        for recipient, verdict in zip(taken, verdicts, strict=True):
+            recipient.final = verdict
+        closing = [verdict for verdict in verdicts if verdict and verdict.code == CLOSING]
+        refusal = closing[0] if closing else decisive_refusal(taken)
         if refusal is not None:
             check(Stage.DOT, refusal)
+
+    def _take_back(self, taken: Sequence[Recipient], before: Reply | None) -> None:
+        """Forget the verdicts of a transaction."""
+        self._decisive = before
+        for recipient in taken:
+            recipient.final = None
 
     def _note_acceptance(self, reply: Reply) -> None:
         self._decisive = reply

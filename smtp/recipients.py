@@ -36,6 +36,12 @@ class Recipient:
         """Whether the server took responsibility for the mail to this recipient."""
         return self.final is not None and self.final.is_positive
 
+    @property
+    def may_be_tried_again(self) -> bool:
+        """Whether the refusal is one that may pass. 552 at RCPT is one, 552 at the dot is not."""
+        stage = Stage.RCPT if self.final is self.answer else Stage.DOT
+        return self.final is not None and meaning(stage, self.final.code) is Meaning.TRANSIENT
+
     def hear(self, answer: Reply) -> None:
         """Take the reply to RCPT."""
         self.answer = answer
@@ -67,12 +73,8 @@ class Recipient:
             # unless each has one of his own.
             own = final if self.is_final_own else self.answer
             return RecipientResult(address=self.path, accepted=True, reply=own or final)
-        stage = Stage.RCPT if final is self.answer else Stage.DOT
         return RecipientResult(
-            address=self.path,
-            accepted=False,
-            reply=final,
-            retryable=meaning(stage, final.code) is Meaning.TRANSIENT,
+            address=self.path, accepted=False, reply=final, retryable=self.may_be_tried_again
         )
 
 
@@ -97,5 +99,5 @@ def decisive_refusal(recipients: Sequence[Recipient]) -> Reply | None:
         if recipient.final is None or recipient.final.is_positive:
             return None
         refusals.append(recipient.final)
-    passing = (r for r in refusals if meaning(Stage.RCPT, r.code) is Meaning.TRANSIENT)
+    passing = (r.final for r in recipients if r.may_be_tried_again)
     return next(passing, refusals[-1])
