@@ -114,8 +114,8 @@ class Delivery:
                     break
         if left:
             self.warn(
-                f"{self.session.server} {reason}; {len(left)} recipients were not tried,"
-                " send to them again"
+                f"{self.session.server} {reason}; {len(left)} of {len(self._recipients)}"
+                " recipients not tried, send to them again"
             )
         if self._decisive is None:
             raise next((r for r in refusals if r.cause is Meaning.TRANSIENT), refusals[-1])

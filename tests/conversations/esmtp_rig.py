@@ -1,0 +1,117 @@
+"""A rig for what a server offers: extensions, LMTP, chunks, several transactions."""
+
+from collections.abc import Sequence
+
+from pykka_smtp.smtp.content import CompleteContent, Content
+from pykka_smtp.smtp.delivery import Delivery
+from pykka_smtp.smtp.delivery_options import NO_OPTIONS, DeliveryOptions
+from pykka_smtp.smtp.dialog import Dialog
+from pykka_smtp.smtp.envelope import Envelope
+from pykka_smtp.smtp.mail_data import encode_whole
+from pykka_smtp.smtp.session import Session
+from pykka_smtp.smtp.verdict import Accepted, Failed
+
+from .rig import MAIL, SERVER, Rig
+
+
+class EsmtpRig(Rig):
+    """A rig whose server offers extensions, or speaks LMTP.
+
+    Attributes:
+        chunks: the octets of each BDAT that was sent.
+    """
+
+    def __init__(
+        self,
+        *recipients: str,
+        offers: Sequence[str] = (),
+        is_lmtp: bool = False,
+        sender: str = "a@b.test",
+        content: Content | None = None,
+        options: DeliveryOptions = NO_OPTIONS,
+    ) -> None:
+        super().__init__(*recipients, sender=sender, content=content)
+        self.chunks: list[bytes] = []
+        self._offers = offers
+        self._hello = "LHLO c.test" if is_lmtp else "EHLO c.test"
+        self.delivery = Delivery(
+            Session(server=SERVER, ehlo_name="c.test", is_lmtp=is_lmtp),
+            Envelope.of(sender, recipients or ("c@d.test",), options),
+            content or CompleteContent(MAIL),
+        )
+        self.dialog = Dialog(self.delivery, self._note)
+
+    def greet(self, *, tls: bool | None = None) -> "EsmtpRig":
+        """Come as far as the server's extensions.
+
+        Args:
+            tls: whether the server is verified, or None: without TLS.
+        """
+        if tls is not None:
+            self.dialog.tls_is_up(verified=tls)
+        self.connect()
+        self.hear(b"220 mx.test\r\n")
+        assert self.line() == self._hello
+        lines = ["mx.test", *self._offers]
+        text = "".join(f"250-{line}\r\n" for line in lines[:-1]) + f"250 {lines[-1]}\r\n"
+        self.hear(text.encode())
+        return self
+
+    def say(self, *replies: str) -> "EsmtpRig":
+        """The server says these, one after the other."""
+        for reply in replies:
+            self.hear(reply.encode() + b"\r\n")
+        return self
+
+    def send_body(self) -> bool:
+        """Write the mail data, by DATA or BDAT, if the dialog allows it."""
+        assert self.body is not None
+        if not self.dialog.may_send_dot:
+            return False
+        rendition, is_chunk = self.body.rendition, self.body.is_chunk
+        data = rendition.data or b""
+        if not rendition.is_binary:
+            data = encode_whole(data, transparent=not is_chunk)
+        if is_chunk:
+            self.chunks.append(data)
+        self.write(data if is_chunk else data + b".\r\n")
+        self.body = None
+        self.dialog.dot_sent()
+        return True
+
+    def chunk(self) -> bytes:
+        """Take the chunk, which the client writes now; BDAT was taken before."""
+        assert not self.said, f"unexpected before the chunk: {self.said!r}"
+        assert self.send_body()
+        assert bytes(self.said) == self.chunks[-1]
+        self.said.clear()
+        return self.chunks[-1]
+
+    @property
+    def accepted(self) -> Accepted:
+        """The verdict, which is a good one."""
+        assert isinstance(self.verdict, Accepted), self.verdict
+        return self.verdict
+
+    @property
+    def failed(self) -> Failed:
+        """The verdict, which is not."""
+        assert isinstance(self.verdict, Failed), self.verdict
+        return self.verdict
+
+    @property
+    def told(self) -> list[str]:
+        """What became of each recipient, in a word or two."""
+        assert self.verdict is not None
+        words: list[str] = []
+        for result in self.verdict.recipients:
+            assert not (result.accepted and (result.maybe_accepted or result.retryable))
+            assert not (result.maybe_accepted and result.retryable)
+            if result.accepted:
+                words.append("accepted")
+            elif result.maybe_accepted:
+                words.append("doubt")
+            else:
+                code = "" if result.reply is None else f" {result.reply.code}"
+                words.append(("later" if result.retryable else "refused") + code)
+        return words
