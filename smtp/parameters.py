@@ -80,10 +80,19 @@ def make_offer(session: Session, envelope: Envelope, content: Content) -> Offer:
     return Offer(
         rendition=rendition,
         mail=mail(_on_the_wire(envelope.reverse_path, is_utf8=is_utf8), *parameters),
-        is_chunked=chunking and rendition.facts is not None,
+        is_chunked=chunking and _fits_a_chunk(rendition),
         is_utf8=is_utf8,
         dsn=options.dsn if "DSN" in extensions else None,
     )
+
+
+def _fits_a_chunk(rendition: Rendition) -> bool:
+    """Whether the mail can go out as one chunk: its size is known, and is not 0.
+
+    An empty chunk is complete with the command that announces it: the verdict could come before
+    anybody has looked whether the server spoke too early.
+    """
+    return rendition.facts is not None and rendition.facts.size > 0
 
 
 def _on_the_wire(path: str, *, is_utf8: bool) -> str:
