@@ -68,6 +68,16 @@ class Secrets:
     proxy: Secret | None
 
 
+def hide_in(given: dict[str, Any]) -> None:
+    """Wrap them among the keyword arguments of a call, in place.
+
+    A traceback that shows local variables shows the arguments of each function in it, too.
+    """
+    for name in ("url", "password", "token", "proxy"):
+        if isinstance(given.get(name), str):
+            given[name] = Secret(given[name])
+
+
 def hide(
     url: str | Secret | None,
     password: str | Secret | None,

@@ -5,7 +5,9 @@ import logging
 import ssl
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
+
+from pykka import ActorRef
 
 from ..signals.bus import publish
 from ..signals.outcome import Outcome, Peer, outcome_of
@@ -24,7 +26,7 @@ from .credentials import Token
 from .ehlo_name import address_literal, complete_host_name
 from .event_loop import event_loop
 from .mail_source import FileSource, SourceError
-from .options import collect_options, hide
+from .options import collect_options, hide, hide_in
 
 _logger = logging.getLogger("pykka_smtp.session")
 
@@ -41,6 +43,12 @@ class SmtpActor(AsyncioActor):
     `smtp_send_success`, `SendFailure` as `smtp_send_failure`, both with the alias as sender.
     `stop` ends a send at once, with the outcome ``CANCELLED``.
     """
+
+    @classmethod
+    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:
+        """Start an actor, with the options that `__init__` describes. See `pykka.Actor.start`."""
+        hide_in(kwargs)
+        return super().start(*args, **kwargs)
 
     def __init__(
         self,
@@ -143,6 +151,8 @@ class SmtpActor(AsyncioActor):
         self._transcript: list[str] = []
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_options"):  # one of them was wrong
+            return "<SmtpActor>"
         state = "idle" if self._mail is None else "done" if self._outcome else "sending"
         return f"<SmtpActor {self._options.alias!r} {self._options.name} {state}>"
 

@@ -11,7 +11,7 @@ from ..smtp.verification import Verification
 from .asyncio_actor import Answer, AsyncioActor
 from .connection import Connection
 from .ehlo_name import address_literal, complete_host_name
-from .options import Options, collect_options
+from .options import Options, collect_options, hide_in
 
 _GRACE = 5.0
 
@@ -69,6 +69,7 @@ def verify(server: str = "localhost", port: int = 25, **options: Any) -> ServerR
         TypeError: an option has the wrong type, or does not exist.
         ImportError: an option needs what is not installed.
     """
+    hide_in(options)
     chosen = collect_options(server, port, **options)
     actor = _VerifyActor.start(chosen)
     try:
@@ -148,7 +149,7 @@ class _VerifyActor(AsyncioActor):
                 server=session.server,
                 is_ready=failure is None,
                 detail=f"{session.server} is ready" if failure is None else failure.detail,
-                offers=tuple(session.extensions.lines),
+                offers=tuple(map(self._options.masking or str, session.extensions.lines)),
                 authenticated=failure is None and session.authentication is not None,
                 peer=None if self._connection is None else self._connection.peer,
                 failure=failure,

@@ -162,15 +162,19 @@ class Authentication:
 
 
 def _opening(mechanism: Mechanism) -> tuple[Command, Command | None]:
-    """Return the AUTH command, and what answers the first challenge if that is known already."""
-    initial = mechanism.start()
-    if initial is None:
-        return auth(mechanism.name, None), None
-    command = auth(mechanism.name, _encode(initial))
+    """Return the AUTH command, and what answers the first challenge if that is known already.
+
+    Nor is there a response in clear in a local variable here.
+    """
+    alone = auth(mechanism.name, None)
+    if mechanism.start() is None:
+        return alone, None
+    answer = auth_response(_encode(mechanism.start()))
+    command = auth(mechanism.name, answer.line)
     if len(command.wire) <= _MAX_COMMAND:
         return command, None
     # RFC 4954 §4: then the response has to wait for an empty challenge.
-    return auth(mechanism.name, None), auth_response(_encode(initial))
+    return alone, answer
 
 
 def _given_up(server: str, error: SaslError, farewell: Command | None = None) -> Exception:
@@ -180,8 +184,8 @@ def _given_up(server: str, error: SaslError, farewell: Command | None = None) ->
     return Garbled(Stage.AUTH, f"{server} sent a challenge that makes no sense: {error}", farewell)
 
 
-def _encode(octets: bytes) -> str:
-    return base64.b64encode(octets).decode()
+def _encode(octets: bytes | None) -> str:
+    return base64.b64encode(octets or b"").decode()
 
 
 def _decode(reply: Reply) -> bytes:

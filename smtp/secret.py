@@ -123,21 +123,23 @@ class Masking:
         scrub: masks those that are known from the start.
     """
 
-    __slots__ = ("_scrubs",)
+    __slots__ = ("_learned", "_scrub", "_scrubber")
 
     def __init__(self, scrub: Callable[[str], str]) -> None:
-        self._scrubs = [scrub]
+        self._scrub = scrub
+        self._learned: tuple[Secret, ...] = ()
+        self._scrubber = Scrubber()
 
     def learn(self, secret: Secret) -> None:
         """Mask this one as well from now on."""
+        self._learned = (*self._learned, secret)
         # Whose it is does not matter: what base64 text around it must contain is a form, too.
-        self._scrubs.append(Scrubber(leaks_of(secret.reveal(), user=None)).scrub)
+        forms = leaks_of(*[learned.reveal() for learned in self._learned], user=None)
+        self._scrubber = Scrubber(forms)
 
     def __call__(self, text: str) -> str:
         """Return the text without the secrets."""
-        for scrub in self._scrubs:
-            text = scrub(text)
-        return text
+        return self._scrubber.scrub(self._scrub(text))
 
 
 def _masked(text: str, folded: bytes, forms: list[bytes]) -> str:
@@ -179,6 +181,7 @@ def _texts(secret: str) -> Iterator[str]:
         yield _shown(octets).replace("\\", "\\\\")  # an error message that quotes a reply
         yield from (urllib.parse.quote(octets), urllib.parse.quote(octets, safe=""))
         yield urllib.parse.quote_plus(octets)
+        yield repr(octets)[2:-1]
 
 
 def _encoded(secret: str) -> Iterator[bytes]:
