@@ -201,9 +201,12 @@ async def _race(
     except (OSError, RuntimeError) as error:
         if connector.errors:
             raise _not_connected(host, port, connector.errors, source) from error
+        # No address was tried, so the local end is the trouble.
         number = error.errno if isinstance(error, OSError) else None
+        reason = os.strerror(number) if number else str(error)
+        place = "" if source is None else f" from {_bracketed(source[0])}:{source[1]}"
         raise ConnectError(
-            f"cannot connect to {host}:{port}: {error}", "bind", number, passing=False
+            f"cannot connect to {host}:{port}{place}: {reason}", "bind", number, passing=False
         ) from error
 
 
@@ -226,13 +229,17 @@ def _not_connected(
     else:
         detail = "; ".join(f"{address}: {reason}" for address, reason in reasons)
     if source is not None:
-        detail += f" (from {source[0]}:{source[1]})"
+        detail += f" (from {_bracketed(source[0])}:{source[1]})"
     return ConnectError(
         f"cannot connect to {host}:{port}: {detail}",
         "connect",
         errors[0][1].errno,
         passing=True,
     )
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 def _reason(error: OSError) -> str:

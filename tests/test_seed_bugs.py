@@ -263,7 +263,9 @@ def test_421_followed_by_a_close_is_one_outcome(
         assert outcome.retryable
         assert not outcome.maybe_accepted
     else:  # the reset may have destroyed the reply on its way
-        assert outcome.kind in {FailureKind.SMTP, FailureKind.CONNECTION}
+        kinds = {FailureKind.SMTP, FailureKind.CONNECTION}
+        # Without a greeting, the reset may come before the connection was seen to stand.
+        assert outcome.kind in (kinds if before else kinds | {FailureKind.CONNECT})
 
 
 def test_421_that_nobody_asked_for_is_one_outcome(scripted_server: Start) -> None:
