@@ -45,7 +45,9 @@ class SmtpActor(AsyncioActor):
     """
 
     @classmethod
-    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:
+    def start(  # pyright: ignore[reportIncompatibleMethodOverride] - ActorRef is invariant
+        cls, *args: Any, **kwargs: Any
+    ) -> ActorRef[Self]:
         """Start an actor, with the options that `__init__` describes. See `pykka.Actor.start`."""
         hide_in(kwargs)
         return super().start(*args, **kwargs)

@@ -426,6 +426,8 @@ class Dialog:
                 actions.append(RunCallable(step.function))
             case HangUp():
                 self._end(actions, reset=True)
+            case Decide():  # pragma: no cover - is never due: see `_take_step`
+                raise AssertionError("a verdict was put off")
 
     def _write(self, commands: tuple[Command, ...], actions: list[Action]) -> None:
         if commands[0].stage is Stage.MAIL:
