@@ -23,6 +23,7 @@ from typing import IO, Any, Protocol
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from servers.certificates import Certificates, Tls
 from servers.scripted import ReceivedMail
 from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
 from servers.waiting import wait_until
@@ -191,10 +192,13 @@ def sink_rows() -> Iterator[Row]:
         yield Row(f"says 421 to {command} and closes", ["-Q", command], transient(stage, 421))
         if command != "EHLO":
             yield Row(f"says 500 to {command}", ["-f", command], permanent(stage))
-        if command != ".":
+        if command not in {"EHLO", "."}:
             yield Row(f"hangs up on {command}", ["-q", command], broken(stage))
     yield Row("hangs up on the dot", ["-q", "."], in_doubt(FailureKind.CONNECTION))
     yield Row("knows no EHLO", ["-f", "EHLO"], DELIVERED)
+    # RFC 5321 §3.2: a server that cannot bear EHLO may still know HELO.
+    yield Row("hangs up on EHLO", ["-q", "EHLO"], DELIVERED)
+    yield Row("hangs up on EHLO and on HELO", ["-q", "EHLO,HELO"], broken(Stage.EHLO))
     yield Row("knows neither EHLO nor HELO", ["-f", "EHLO,HELO"], permanent(Stage.EHLO))
     for option, deed in ("-r", "450"), ("-f", "500"), ("-q", "nothing"), ("-Q", "421"):
         yield Row(f"says {deed} to QUIT", [option, "QUIT"], DELIVERED)
@@ -264,6 +268,17 @@ def test_smtp_sink(smtp_sink: Callable[..., SmtpSink], row: Row) -> None:
     if row.timeout == SHORT and isinstance(outcome, SendFailure):
         # Of a body it is seen only from look to look whether it still moves.
         assert SHORT <= outcome.elapsed < 3 * SHORT + 1
+
+
+def test_smtp_sink_that_hangs_up_on_ehlo_gets_helo_on_a_second_connection(
+    smtp_sink: Callable[..., SmtpSink],
+) -> None:
+    outcome = settle(smtp_sink("-q", "EHLO"), mail(body=TEXT))
+
+    assert class_of(outcome) == DELIVERED
+    assert commands(outcome) == ["EHLO", "HELO", "MAIL", "RCPT", "DATA", ".", "QUIT"]
+    [warning] = outcome.warnings
+    assert warning.endswith("hung up on EHLO; it got HELO")
 
 
 def test_smtp_sink_that_refuses_right_behind_its_354_may_find_a_small_mail_sent(
@@ -710,9 +725,8 @@ POLICIES: dict[str, Policy] = {
     "aiosmtpd is about to close": Policy(
         lambda: AiosmtpdServer(replies={".": "421 4.3.2 going down"}), transient(Stage.DOT, 421)
     ),
-    "aiosmtpd wants TLS first": Policy(
-        lambda: AiosmtpdServer(require_starttls=False, auth_required=True),
-        permanent(Stage.MAIL, 530),
+    "aiosmtpd wants a login first": Policy(
+        lambda: AiosmtpdServer(auth=["PLAIN"]), permanent(Stage.MAIL, 530)
     ),
 }
 
@@ -729,3 +743,16 @@ def test_a_server_with_a_rule_of_its_own(policy: Policy) -> None:
     assert policy.text in (outcome.text or "")
     if isinstance(outcome, SendFailure) and outcome.kind is FailureKind.LOCAL:
         assert commands(outcome) == ["EHLO", "QUIT"], "the server was not even asked"
+
+
+def test_a_server_that_wants_tls_first_gets_it_unasked(certificates: Certificates) -> None:
+    tls = Tls(certificate=certificates.good)
+    with AiosmtpdServer(tls=tls, require_starttls=True) as server:
+        outcome = settle(server, mail())
+
+    assert class_of(outcome) == DELIVERED
+    assert commands(outcome)[:4] == ["EHLO", "STARTTLS", "EHLO", "MAIL"]
+    assert outcome.peer is not None
+    assert outcome.peer.tls_version is not None
+    # Nobody asked for it, and nobody said whom to trust (RFC 7435).
+    assert not outcome.peer.tls_verified
