@@ -20,6 +20,9 @@ class SourceError(Exception):
 def pieces_of(data: bytes, *, transparent: bool = True, binary: bool = False) -> Iterator[bytes]:
     """Yield a mail that is in memory in wire form, without the final dot.
 
+    The last piece is never empty, unless the mail is: it is held back until nothing more can come
+    in between, and then it completes the mail.
+
     Args:
         data: the mail.
         transparent: whether dots are doubled (RFC 5321 §4.5.2).
@@ -33,8 +36,8 @@ def pieces_of(data: bytes, *, transparent: bool = True, binary: bool = False) ->
     for start in range(0, len(data), PIECE):
         piece = view[start : start + PIECE]
         yield bytes(piece) if binary else encoder.encode(piece)
-    if not binary:
-        yield encoder.finish()
+    if not binary and (rest := encoder.finish()):
+        yield rest
 
 
 class FileSource:
@@ -48,6 +51,8 @@ class FileSource:
         self._scanner = MailScanner()
         self._must_be_ascii = False
         self._is_at_end = False
+        self._start: int | None = None  # where the mail begins, in a file that is seekable
+        self._must_rewind = False
         self._is_closed = False
 
     def open(self) -> MailFacts | None:
@@ -66,10 +71,10 @@ class FileSource:
                 self._file = self._source
                 if not self._is_seekable(self._file):
                     return None
-            start = self._file.tell()
+            self._start = self._file.tell()
             while piece := self._read(self._file):
                 self._scanner.feed(piece)
-            self._file.seek(start)
+            self._must_rewind = True
         except (OSError, ValueError) as error:
             self.close()
             raise SourceError(f"cannot read the mail: {error}") from error
@@ -79,15 +84,17 @@ class FileSource:
         return self._facts
 
     def begin(self, *, transparent: bool, may_be_eight_bit: bool) -> None:
-        """Prepare to read for the wire.
+        """Prepare to read for the wire, from the start: the mail may go out several times.
 
         Args:
             transparent: whether dots are doubled (RFC 5321 §4.5.2).
             may_be_eight_bit: whether the server was promised no 7-bit data: `read` fails on what
                 was not promised.
         """
-        self._encoder = MailDataEncoder(transparent=transparent)
+        self._encoder, self._scanner = MailDataEncoder(transparent=transparent), MailScanner()
         self._must_be_ascii = not may_be_eight_bit
+        self._is_at_end = False
+        self._must_rewind = self._start is not None
 
     def read(self) -> bytes | None:
         """Return the next piece in wire form, or None at the end.
@@ -98,6 +105,9 @@ class FileSource:
         if self._file is None:
             raise SourceError("the mail was closed")
         try:
+            if self._must_rewind and self._start is not None:
+                self._file.seek(self._start)
+                self._must_rewind = False
             piece = self._read(self._file)
         except (OSError, ValueError) as error:
             raise SourceError(f"cannot read on in the mail: {error}") from error
