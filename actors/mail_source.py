@@ -74,7 +74,7 @@ class FileSource:
             self._start = self._file.tell()
             while piece := self._read(self._file):
                 self._scanner.feed(piece)
-            self._must_rewind = True
+            self._file.seek(self._start)
         except (OSError, ValueError) as error:
             self.close()
             raise SourceError(f"cannot read the mail: {error}") from error

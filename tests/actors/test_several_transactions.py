@@ -174,3 +174,16 @@ def test_a_large_binary_chunk_arrives_octet_for_octet(size: int, scripted_server
     assert isinstance(outcome, SendSuccess)
     assert [mail.data for mail in server.mails] == [data]
     assert f"BDAT {size} LAST" in server.lines
+
+
+def test_a_file_of_a_mail_that_nobody_wanted_stands_where_it_stood(
+    tmp_path: Path, scripted_server: Start
+) -> None:
+    server = scripted_server(polite(replies={"MAIL": "451 4.3.0 later"}))
+    with source_of("file", SMALL, tmp_path).open("rb") as file:
+        file.seek(len(b"not this"))
+
+        outcome = send(server, file)
+
+        assert isinstance(outcome, SendFailure)
+        assert file.tell() == len(b"not this")  # ready for another attempt
