@@ -18,6 +18,9 @@ those of `servers.script`. Around them may stand:
 ``to: a@b.test, c@d.test``      the recipients; default ``c@d.test``
 ``from: <>``                    the sender; default ``a@b.test``
 ``body: text``                  the mail's text; ``\n`` and the like count as in Python
+``tls: starttls``               TLS is required; ``auto``: it is used if it is to be had. Without
+                                this line, nobody offers any
+``as: tim secret``              the user name and password; they may go without TLS
 ``only: dialog``                the levels that can play it: ``dialog``, ``memory``, ``socket``
 ``=> accepted: 250 Ok``         the mail was accepted, with this reply to the dot
 ``=> SMTP at mail: 550 no``     it was not: kind, stage, and the reply that decided, if any
@@ -57,6 +60,8 @@ class Conversation:
         sender: the reverse-path, as a program gives it.
         recipients: the forward-paths.
         body: the text of the mail.
+        tls: what the client does about TLS: ``off``, ``auto`` or ``starttls``.
+        login: the user name and password, or None.
         levels: who can play it.
         steps: what is said.
         expected: what the program hears, as it stands in the text.
@@ -66,6 +71,8 @@ class Conversation:
     sender: str = "a@b.test"
     recipients: tuple[str, ...] = ("c@d.test",)
     body: str = "Hello\n.\n..b\nend"
+    tls: str = "off"
+    login: tuple[str, str] | None = None
     levels: tuple[str, ...] = LEVELS
     steps: tuple[Step, ...]
     expected: tuple[str, ...] = field(repr=False)
@@ -212,6 +219,10 @@ def _conversation(title: str, lines: list[str]) -> Conversation:
             case "body:":
                 plain = value.encode("latin-1", "backslashreplace")
                 given["body"] = plain.decode("unicode_escape")
+            case "tls:":
+                given["tls"] = value
+            case "as:":
+                given["login"] = tuple(value.split(" ", 1))
             case "only:":
                 given["levels"] = tuple(value.split())
             case "=>":
@@ -220,6 +231,8 @@ def _conversation(title: str, lines: list[str]) -> Conversation:
                 steps.append(line)
     if not expected or not set(given.get("levels", ())) <= set(LEVELS):
         raise ValueError(f"{title!r} expects nothing, or names a level that is none")
+    if given.get("tls", "off") not in ("off", "auto", "starttls"):
+        raise ValueError(f"{title!r} wants a TLS that is none")
     parsed = tuple(parse_script("\n".join(steps)))
     return Conversation(title=title, steps=parsed, expected=tuple(expected), **given)
 

@@ -192,6 +192,10 @@ class MemoryPlayer:
         self.transport.said[:] = rest
         return decode(line)
 
+    def start_tls(self) -> None:
+        """There is no TLS without a socket."""
+        raise AssertionError("this conversation is not for this level")
+
     def data(self) -> bytes:
         """Take the mail data with the lone dot."""
         data, end, rest = bytes(self.transport.said).partition(b"\r\n.\r\n")

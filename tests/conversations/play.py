@@ -21,6 +21,10 @@ class Player(Protocol):
         """Take the client's next line, without CRLF."""
         ...
 
+    def start_tls(self) -> None:
+        """Both sides start TLS."""
+        ...
+
     def data(self) -> bytes:
         """Take the client's mail data, with the lone dot."""
         ...
@@ -76,6 +80,8 @@ def _play(step: Step, player: Player, conversation: Conversation) -> None:
         case Action.EXPECT:
             line = player.line()
             assert step.matches(line), f"the client said {line!r}, not as in {step}"
+        case Action.TLS:
+            player.start_tls()
         case Action.DATA:
             data = player.data()
             assert data == conversation.mail_data, f"not the mail at {step}"

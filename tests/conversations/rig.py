@@ -5,7 +5,7 @@ from servers.script import decode
 from pykka_smtp.smtp.command import Command
 from pykka_smtp.smtp.content import CompleteContent, Content
 from pykka_smtp.smtp.delivery import Delivery
-from pykka_smtp.smtp.dialog import Action, Close, Dialog, SendBody, Trace
+from pykka_smtp.smtp.dialog import Action, Close, Dialog, SendBody, StartTls, Trace
 from pykka_smtp.smtp.envelope import Envelope
 from pykka_smtp.smtp.mail_data import encode_whole
 from pykka_smtp.smtp.session import Session
@@ -27,6 +27,7 @@ class Rig:
         dot_out: whether the final dot has gone out.
         verdict: what became of the mail; comes once.
         closed: how the connection was closed, once it was.
+        wants_tls: whether the dialog waits for TLS to be started.
         trace: the lines of the session.
     """
 
@@ -36,7 +37,9 @@ class Rig:
         sender: str = "a@b.test",
         content: Content | None = None,
         trace: Trace | None = None,
+        session: Session | None = None,
     ) -> None:
+        self.wants_tls = False
         self.trace: list[str] = []
         self.said = bytearray()
         self.stream = bytearray()
@@ -45,7 +48,7 @@ class Rig:
         self.verdict: Verdict | None = None
         self.closed: Close | None = None
         self.delivery = Delivery(
-            Session(server=SERVER, ehlo_name="c.test"),
+            session or Session(server=SERVER, ehlo_name="c.test"),
             Envelope.of(sender, recipients or ("c@d.test",)),
             content or CompleteContent(MAIL),
         )
@@ -62,6 +65,12 @@ class Rig:
     def hear(self, octets: bytes) -> None:
         """The server says this, in one piece."""
         self.perform(self.dialog.receive_data(octets))
+
+    def start_tls(self) -> None:
+        """TLS is up, and the server is the one that it should be."""
+        assert self.wants_tls, "nobody asked for TLS"
+        self.wants_tls = False
+        self.perform(self.dialog.tls_started(verified=True))
 
     def send_body(self) -> bool:
         """Write the mail data and the final dot, if the dialog allows it."""
@@ -95,6 +104,9 @@ class Rig:
                 case bytes():
                     assert self.body is None, "a command amid the mail data"
                     self.write(action)
+                case StartTls():
+                    assert not self.said, "a command before TLS"
+                    self.wants_tls = True
                 case SendBody():
                     assert self.verdict is None, "mail data after the verdict"
                     assert not self.dot_out

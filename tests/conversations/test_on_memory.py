@@ -2,6 +2,7 @@
 
 import pytest
 
+from conversations.client import session_of
 from conversations.conversation import Conversation, conversations
 from conversations.memory import TIMEOUT, FakeLoop, MemoryPlayer
 from conversations.play import CUTS, play
@@ -10,7 +11,6 @@ from pykka_smtp.smtp.content import CompleteContent
 from pykka_smtp.smtp.delivery import Delivery
 from pykka_smtp.smtp.dialog import Dialog
 from pykka_smtp.smtp.envelope import Envelope
-from pykka_smtp.smtp.session import Session
 from pykka_smtp.smtp.stage import Stage
 from pykka_smtp.smtp.verdict import Failed, FailureKind
 
@@ -28,7 +28,7 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> FakeLoop:
 def dialog_of(conversation: Conversation) -> Dialog:
     return Dialog(
         Delivery(
-            Session(server="mx.test:25", ehlo_name="c.test"),
+            session_of(conversation),
             Envelope.of(conversation.sender, conversation.recipients),
             CompleteContent(conversation.mail),
         )

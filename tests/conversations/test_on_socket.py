@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 import pytest
+from servers.certificates import Certificates, Tls, server_context
 from servers.script import Action
 from servers.scripted import Conn, ScriptedServer
 
+from conversations.client import options_of
 from conversations.conversation import Conversation, conversations
 from pykka_smtp import SendFailure, SendMail, SendSuccess, SmtpActor
 
@@ -18,13 +20,16 @@ SILENCE = 0.7
 
 @pytest.mark.parametrize("conversation", ALL, ids=lambda c: c.title)
 def test_the_actor_leads_the_conversation(
-    conversation: Conversation, scripted_server: Callable[..., ScriptedServer]
+    conversation: Conversation,
+    scripted_server: Callable[..., ScriptedServer],
+    certificates: Certificates,
 ) -> None:
     def script(conn: Conn) -> None:
         conn.play(conversation.steps)
 
     falls_silent = any(step.action is Action.SILENCE for step in conversation.steps)
-    server = scripted_server(script, drip_interval=0.001)
+    context = server_context(Tls(certificate=certificates.good))
+    server = scripted_server(script, drip_interval=0.001, context=context)
     mail = SendMail(
         sender=conversation.sender,
         recipients=conversation.recipients,
@@ -36,6 +41,7 @@ def test_the_actor_leads_the_conversation(
         server.port,
         timeout=SILENCE if falls_silent else PATIENCE,
         local_hostname="c.test",
+        **options_of(conversation, certificates),
     ).ask(mail, timeout=PATIENCE * 2)
 
     assert isinstance(outcome, SendSuccess | SendFailure)

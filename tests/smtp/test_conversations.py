@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+from conversations.client import session_of
 from conversations.conversation import Conversation, conversations, read
 from conversations.play import CUTS, play
 from conversations.rig import Rig
@@ -22,6 +23,7 @@ def test_the_dialog_leads_the_conversation(conversation: Conversation, cut: str)
         *conversation.recipients,
         sender=conversation.sender,
         content=CompleteContent(conversation.mail),
+        session=session_of(conversation),
     ).connect()
 
     play(conversation, rig, cut)
@@ -59,11 +61,12 @@ def test_a_conversation_that_goes_wrong_is_noticed() -> None:
         "No steps.\n    => accepted: 250",
         "No outcome.\n    S: 220 mx.test",
         "No such level.\n    only: paper\n    S: 220 mx.test\n    => accepted: 250",
+        "No such TLS.\n    tls: perhaps\n    S: 220 mx.test\n    => accepted: 250",
         "No such step.\n    X: 220 mx.test\n    => accepted: 250",
     ],
 )
 def test_what_is_no_conversation_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"title|step|expects"):
+    with pytest.raises(ValueError, match=r"title|step|expects|TLS"):
         read(text)
 
 
