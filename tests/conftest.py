@@ -19,6 +19,8 @@ from servers.opensmtpd import OpenSmtpd
 from servers.scripted import ScriptedServer
 from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
 
+pytest_plugins = ["servers.actor_fixtures"]
+
 REAL = {
     *("smtp_sink", "postfix_smtpd", "exim_smtpd", "opensmtpd"),
     *("dovecot_lmtp", "dovecot_submission", "node_smtp_server"),

@@ -5,8 +5,9 @@ import pytest
 from pykka_smtp.smtp.classification import Meaning
 from pykka_smtp.smtp.command import Command
 from pykka_smtp.smtp.extensions import Extensions
+from pykka_smtp.smtp.refusal import Refused, check
 from pykka_smtp.smtp.reply import Reply
-from pykka_smtp.smtp.session import Refused, Session, check, close_session, open_session
+from pykka_smtp.smtp.session import Session, close_session, open_session
 from pykka_smtp.smtp.stage import Stage
 from pykka_smtp.smtp.step import Script
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from servers.waiting import wait_until
 
 from pykka_smtp import Outcome, smtp_send_failure, smtp_send_success
+from servers.waiting import wait_until
 
 PATIENCE = 10.0
 """Seconds; reached only by a test that fails."""
