@@ -8,6 +8,8 @@ import itertools
 import os
 import pickle
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from email.message import EmailMessage, Message
 from email.policy import SMTP
@@ -68,7 +70,7 @@ def test_a_mail_needs_no_more_than_who_and_to_whom() -> None:
 
 def test_all_arguments_are_named() -> None:
     with pytest.raises(TypeError):
-        SendMail(ME, YOU)  # type: ignore[misc]
+        SendMail(ME, YOU)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         SendMail(recipients=YOU)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
@@ -172,7 +174,7 @@ def test_several_recipients_have_a_name_each_or_none() -> None:
 
 
 def test_names_beyond_ascii_are_encoded() -> None:
-    assert header(mail(from_name="J\u00f6rg"), "From") == f"=?utf-8?q?J=C3=B6rg?= <{ME}>"
+    assert header(mail(from_name="J\u00f6rg"), "From") == f"=?utf-8?b?SsO2cmc=?= <{ME}>"
 
 
 @pytest.mark.parametrize(
@@ -385,21 +387,19 @@ def test_an_email_message_is_a_snapshot() -> None:
 
 def test_an_email_message_loses_its_blind_copies_and_nothing_else() -> None:
     message = email()
-    message["Bcc"] = "secret@x.test"
-    message["bCC"] = "other@x.test"
-    message["Resent-Bcc"] = "third@x.test"
+    message["bCC"] = "secret@x.test"
+    message["Resent-Bcc"] = "other@x.test"
     message["X-Bcc"] = "kept@x.test"
     before = message.as_bytes()
     made = mail(message=message)
 
     assert b"secret" not in octets(made)
     assert b"other" not in octets(made)
-    assert b"third" not in octets(made)
     assert b"X-Bcc: kept@x.test\r\n" in octets(made)
     assert made.envelope.forward_paths == (YOU,)  # who gets it is said to SendMail
     # The caller's own is as it was.
     assert message.as_bytes() == before
-    assert message.get_all("Bcc") == ["secret@x.test", "other@x.test"]
+    assert message["Bcc"] == "secret@x.test"
 
 
 def test_an_email_message_in_ascii_is_one_for_every_server() -> None:
@@ -422,6 +422,7 @@ def test_an_old_message_does_as_well() -> None:
     message = Message()
     message["From"] = ME
     message["Bcc"] = "secret@x.test"
+    message["BCC"] = "and another"
     message.set_payload("Hello\n")
 
     assert octets(mail(message=message)) == f"From: {ME}\r\n\r\nHello\r\n".encode()
@@ -542,20 +543,23 @@ def test_a_forked_child_makes_other_ids() -> None:
     assert new_id()[:16] != before[:16]
 
 
+FORKS = """
+import os
+from pykka_smtp.signals.send_mail import new_id
+
+new_id()
+child = os.fork()
+print(new_id()[:16], flush=True)
+if child:
+    os.waitpid(child, 0)
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_child_and_its_parent_share_no_id() -> None:
-    assert new_id in [getattr(hook, "__self__", None) for hook in (new_id.renew,)]
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:  # pragma: no cover - in the child
-        os.write(writing, new_id().encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        theirs = pipe.read()
+    run = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=True)
 
-    assert theirs[:16] != new_id()[:16]
+    assert len(set(run.stdout.split())) == 2
 
 
 @pytest.mark.parametrize(
