@@ -753,7 +753,8 @@ def test_a_server_that_hangs_up_on_ehlo_gets_helo_on_a_new_connection(
     server = scripted_server(
         "S: 220 mx.test\nC: EHLO *\nS! close",
         "S: 220 mx.test\nC: HELO *\nS: 250 mx.test\nC: MAIL FROM:<*>\nS: 250 ok\n"
-        "C: RCPT TO:<*>\nS: 250 ok\nC: DATA\nS: 354 go\nC: <data>\nS: 250 taken\nC: QUIT\nS: 221 bye",
+        "C: RCPT TO:<*>\nS: 250 ok\nC: DATA\nS: 354 go\nC: <data>\nS: 250 taken\nC: QUIT\n"
+        "S: 221 bye",
     )
 
     outcome = ask(server)
