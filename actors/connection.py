@@ -240,7 +240,9 @@ class Connection(asyncio.Protocol):
         if not self._dialog.is_over:
             if exc is not None:
                 self._read_last_words()
-            number = exc.errno if isinstance(exc, OSError) else None
+            # The number of an SSLError is OpenSSL's, not the system's.
+            is_tls = isinstance(exc, ssl.SSLError)
+            number = exc.errno if isinstance(exc, OSError) and not is_tls else None
             reason = os.strerror(number) if number else str(exc or "closed")
             self._perform(self._dialog.connection_lost("read", number, reason))
         self._finish()
@@ -421,6 +423,13 @@ class Connection(asyncio.Protocol):
                 self._hold(self._read_on())
             return
         while not self._paused and not self._dialog.is_over:
+            if self._held and self._has_something_to_read():
+                # First of all: it may be a refusal. To write on may break the connection, and
+                # under TLS what was not read by then is lost.
+                self._loop.call_soon(self._pump)
+                return
+            if self._transport.is_closing():
+                return  # it broke: connection_lost() is on its way
             piece = next(self._pieces, None)
             if piece is None:
                 self._end_body()
@@ -463,6 +472,8 @@ class Connection(asyncio.Protocol):
         A reply counts as the verdict only if it comes after the dot has gone out. So nothing may
         be here to read when it goes out, and nothing may wait to be written before it.
         """
+        if self._transport.is_closing():
+            return  # it broke: connection_lost() is on its way
         if not self._dialog.may_send_dot:
             return  # a part of an early reply is here; the rest of it decides
         if self._has_something_to_read():

@@ -69,10 +69,11 @@ class Net:
     def send(self, server: str = HOST, port: int = 587, **options: Any) -> Outcome:
         """Send a mail; return its outcome once the actor has ended."""
         options = {"tls_context": self.context, "timeout": PATIENCE} | options
+        mail = options.pop("mail", MAIL)
         if "url" not in options:
             options |= {"server": server, "port": port}
         ref = SmtpActor.start(local_hostname="c.test", **options)
-        outcome = ref.ask(MAIL, timeout=PATIENCE)
+        outcome = ref.ask(mail, timeout=PATIENCE)
         assert ref.actor_stopped.wait(PATIENCE)
         assert isinstance(outcome, Outcome)
         if isinstance(outcome, SendSuccess):
@@ -413,6 +414,7 @@ def test_a_client_without_the_certificate_that_is_asked_for_sends_nothing(
     # In TLS 1.3 the client has nothing more to wait for when the server's refusal comes.
     assert outcome.kind in (FailureKind.SECURITY, FailureKind.CONNECTION)
     assert not net.said("MAIL")
+    assert "Operation not permitted" not in outcome.detail
 
 
 # STARTTLS.
@@ -640,7 +642,7 @@ def cut(conn: Conn) -> None:
     socket.socket.shutdown(conn._sock, socket.SHUT_RDWR)
 
 
-def until_the_dot(conn: Conn) -> None:
+def before_the_mail(conn: Conn) -> None:
     conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
     conn.line("STARTTLS")
     conn.send("220 go")
@@ -648,9 +650,14 @@ def until_the_dot(conn: Conn) -> None:
     conn.play(
         parse_script(
             "C: EHLO *\nS: 250 mx.test\nC: MAIL *\nS: 250 ok\nC: RCPT *\nS: 250 ok\n"
-            "C: DATA\nS: 354 go\nC: <data>"
+            "C: DATA\nS: 354 go"
         )
     )
+
+
+def until_the_dot(conn: Conn) -> None:
+    before_the_mail(conn)
+    conn.body()
 
 
 @pytest.mark.parametrize("end", [cut, Conn.reset, Conn.close])
@@ -703,6 +710,47 @@ def test_a_verdict_that_is_cut_off_is_none(
     assert not outcome.retryable
 
 
+LINE = b"a line of text, as there are many in a mail that no buffer holds as a whole\n"
+LARGE = SendMail(sender="me@a.test", recipients="you@b.test", message=b"x: y\n\n" + LINE * 200_000)
+
+
+@pytest.mark.parametrize("end", [Conn.reset, Conn.close])
+def test_a_refusal_amid_the_mail_is_heard_and_leaves_no_doubt(
+    end: Callable[[Conn], None], net: Net
+) -> None:
+    def script(conn: Conn) -> None:
+        before_the_mail(conn)
+        conn._read("mail data")
+        conn.send("550 5.7.1 no more of this")
+        if end is Conn.reset:
+            # Else the reset may overtake the refusal.
+            conn._read("more mail data")
+        end(conn)
+
+    net.serve(script)
+
+    outcome = net.failure(mail=LARGE)
+
+    assert outcome.stage is Stage.BODY
+    assert not outcome.maybe_accepted
+    if outcome.kind is not FailureKind.CONNECTION:  # heard before the connection broke
+        assert outcome.code == 550
+
+
+def test_a_verdict_amid_the_mail_is_none(net: Net) -> None:
+    def script(conn: Conn) -> None:
+        before_the_mail(conn)
+        conn._read("mail data")
+        conn.send("250 2.0.0 taken, whatever it is")
+        conn.hang()
+
+    net.serve(script)
+
+    outcome = net.failure(mail=LARGE)
+
+    assert (outcome.kind, outcome.stage) == (FailureKind.PROTOCOL, Stage.BODY)
+
+
 def test_octets_that_are_no_tls_break_the_connection_and_are_no_reply(net: Net) -> None:
     def script(conn: Conn) -> None:
         until_the_dot(conn)
@@ -715,6 +763,8 @@ def test_octets_that_are_no_tls_break_the_connection_and_are_no_reply(net: Net) 
 
     assert (outcome.kind, outcome.stage) == (FailureKind.CONNECTION, Stage.DOT)
     assert outcome.maybe_accepted
+    assert outcome.errno is None  # OpenSSL's number is not the system's
+    assert "Operation not permitted" not in outcome.detail
 
 
 # AUTH.

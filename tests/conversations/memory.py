@@ -96,18 +96,18 @@ class FakeTransport:
 
     Attributes:
         said: what the client has written, and nobody has taken yet.
-        is_closing: whether the client closes.
+        is_closed: whether the client closes.
     """
 
     def __init__(self, loop: FakeLoop, connection: Connection) -> None:
         self.said = bytearray()
-        self.is_closing = False
+        self.is_closed = False
         self._loop = loop
         self._connection = connection
 
     def write(self, data: bytes) -> None:
         """Take octets, until it is closed."""
-        if not self.is_closing:
+        if not self.is_closed:
             self.said += data
 
     def get_write_buffer_size(self) -> int:
@@ -121,10 +121,14 @@ class FakeTransport:
         """A socket, and nothing else."""
         return FakeSocket() if name == "socket" else None
 
+    def is_closing(self) -> bool:
+        """Whether the client closes."""
+        return self.is_closed
+
     def close(self) -> None:
         """Close, soon."""
-        if not self.is_closing:
-            self.is_closing = True
+        if not self.is_closed:
+            self.is_closed = True
             self._loop.call_soon(self._connection.connection_lost, None)
 
     abort = close
@@ -181,7 +185,7 @@ class MemoryPlayer:
 
     def hear(self, octets: bytes) -> None:
         """The server says this, in one piece."""
-        if not self.transport.is_closing:
+        if not self.transport.is_closed:
             self._connection.data_received(octets)
         self._loop.run()
 
@@ -209,15 +213,15 @@ class MemoryPlayer:
 
     def close(self) -> None:
         """The server closes; a transport does the same then, by itself."""
-        if not self.transport.is_closing:
+        if not self.transport.is_closed:
             self._connection.eof_received()
             self.transport.close()
         self._loop.run()
 
     def reset(self) -> None:
         """The server closes hard."""
-        if not self.transport.is_closing:
-            self.transport.is_closing = True
+        if not self.transport.is_closed:
+            self.transport.is_closed = True
             self._connection.connection_lost(ConnectionResetError(104, "reset"))
         self._loop.run()
 
