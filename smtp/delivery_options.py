@@ -27,7 +27,10 @@ MAX_PRIORITY = 9
 
 _NOTICES: tuple[Notice, ...] = ("success", "failure", "delay")
 _NEVER = "never"
-_NOT_XCHAR = re.compile(r"[^!-*,-<>-~]")  # RFC 3461 §4: neither "+" nor "=", nor a space
+# RFC 3461 §4 asks for "+", "=" and what is not printable to be encoded, and allows it for all. A
+# server may look for the end of the path in the whole line (Exim 4.96 does): nothing of ours shall
+# look like one, or like a quoted string.
+_NOT_XCHAR = re.compile(r"[^A-Za-z0-9!#$%&'*./?@^_`{|}~-]")
 _NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")  # RFC 6533 §3: nor a backslash
 
 _set = object.__setattr__

@@ -32,11 +32,6 @@ class Recipient:
         return self.final is None and self.answer is not None and self.answer.is_positive
 
     @property
-    def is_accepted(self) -> bool:
-        """Whether the server took responsibility for the mail to this recipient."""
-        return self.final is not None and self.final.is_positive
-
-    @property
     def may_be_tried_again(self) -> bool:
         """Whether the refusal is one that may pass. 552 at RCPT is one, 552 at the dot is not."""
         stage = Stage.RCPT if self.final is self.answer else Stage.DOT

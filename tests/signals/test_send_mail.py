@@ -543,13 +543,13 @@ def test_a_forked_child_makes_other_ids() -> None:
     assert new_id()[:16] != before[:16]
 
 
-FORKS = """
+FORKS = r"""
 import os
 from pykka_smtp.signals.send_mail import new_id
 
 new_id()
 child = os.fork()
-print(new_id()[:16], flush=True)
+os.write(1, f"{new_id()[:16]}\n".encode())
 if child:
     os.waitpid(child, 0)
 """
