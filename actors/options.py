@@ -210,9 +210,11 @@ def _from_url(url: Secret, auth: Sequence[str] | None) -> dict[str, Any]:
     said["is_lmtp"] = relay.scheme.startswith("lmtp")
     if relay.username is not None:
         said["username"] = relay.username
+    if relay.password is not None:
         # What stands for the password is a token if only OAuth's mechanisms may be used.
-        names = said.get("auth", auth)
-        is_token = names is not None and set(names) <= set(TOKEN_MECHANISMS)
+        names = said.get("auth", auth) or ()
+        chosen = {str(name).upper() for name in ([names] if isinstance(names, str) else names)}
+        is_token = bool(chosen) and chosen <= set(TOKEN_MECHANISMS)
         said["token" if is_token else "password"] = relay.password
     return said
 

@@ -1061,13 +1061,36 @@ def test_credentials_may_stand_in_a_relay_url(url: str, tls: str, net: Net) -> N
     assert "AUTH" not in net.in_clear.replace("S: 250-AUTH PLAIN", "")
 
 
-def test_a_token_may_stand_in_a_relay_url(net: Net) -> None:
+@pytest.mark.parametrize(
+    ("url", "given"),
+    [
+        (f"smtp://user%40mx.test:{TOKEN}@mx.test:587?auth=XOAUTH2", {}),
+        (f"smtp://user%40mx.test:{TOKEN}@mx.test:587", {"auth": ["XOAUTH2"]}),
+        (f"smtp://user%40mx.test:{TOKEN}@mx.test:587", {"auth": ["xoauth2"]}),
+        (f"smtp://user%40mx.test:{TOKEN}@mx.test:587", {"auth": "XOAUTH2"}),
+        ("smtp://user%40mx.test@mx.test:587", {"token": TOKEN}),
+        ("smtp://user%40mx.test@mx.test:587", {"token": lambda: TOKEN, "auth": ["XOAUTH2"]}),
+        ("smtp://user%40mx.test@mx.test:587?auth=XOAUTH2", {"token": TOKEN}),
+    ],
+)
+def test_a_token_may_stand_in_a_relay_url_or_beside_it(
+    url: str, given: dict[str, Any], net: Net
+) -> None:
     auth = AuthServer()
     net.serve(submission("AUTH XOAUTH2 PLAIN", auth=auth))
 
-    net.success(url=f"smtp://user%40mx.test:{TOKEN}@mx.test:587?auth=XOAUTH2")
+    net.success(url=url, **given)
 
     assert auth.asked == ["XOAUTH2"]
+    assert auth.who == USER
+
+
+def test_a_password_may_stand_beside_a_relay_url(net: Net) -> None:
+    auth = AuthServer()
+    net.serve(submission("AUTH PLAIN", auth=auth))
+
+    net.success(url="smtp://user%40mx.test@mx.test:587", password=PASSWORD)
+
     assert auth.who == USER
 
 
