@@ -653,3 +653,12 @@ def test_a_mail_can_be_copied_and_pickled(given: dict[str, Any]) -> None:
         assert other.envelope == made.envelope
         assert octets(other) == octets(made)
         assert repr(other) == repr(made)
+
+
+DOCS = Path(__file__).parents[2] / "docs" / "extensions.md"
+EXAMPLES = re.findall(r"^```python\n(.*?)^```$", DOCS.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_examples_of_extensions_can_be_run(example: str) -> None:
+    exec(compile(example, str(DOCS), "exec"), {})  # noqa: S102 - ours
