@@ -657,6 +657,7 @@ def test_a_mail_can_be_copied_and_pickled(given: dict[str, Any]) -> None:
 
 DOCS = Path(__file__).parents[2] / "docs" / "extensions.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", DOCS.read_text(), re.MULTILINE | re.DOTALL)
+assert EXAMPLES
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
