@@ -5,7 +5,6 @@ if __name__ == "actors":
 
 from .asyncio_actor import Answer, AsyncioActor
 from .connection_limit import set_connection_limit
-from .relay_url import relay_from_environment
 from .smtp_actor import SmtpActor
 from .verify import ServerReport, verify
 
@@ -14,7 +13,6 @@ __all__ = [
     "AsyncioActor",
     "ServerReport",
     "SmtpActor",
-    "relay_from_environment",
     "set_connection_limit",
     "verify",
 ]

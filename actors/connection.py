@@ -14,7 +14,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Coroutine, Iterator
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..signals.outcome import Peer
 from ..smtp.dialog import Action, Close, Dialog, RunCallable, SendBody, StartTls
@@ -23,10 +23,11 @@ from ..smtp.verdict import FailureKind, Verdict
 from .connect import ConnectError, SourceAddress, connect, is_literal
 from .event_loop import event_loop
 from .mail_source import PIECE, FileSource, SourceError, pieces_of
-from .proxy import Proxy, connect_through
-from .scram import server_end_point
 from .timeouts import MIN_DATA_RATE, Timeouts
 from .tls import Tls
+
+if TYPE_CHECKING:
+    from .proxy import Proxy
 
 _logger = logging.getLogger("pykka_smtp.actors")
 
@@ -71,7 +72,7 @@ class Connection(asyncio.Protocol):
         timeouts: Timeouts,
         tls: Tls | None = None,
         unix_path: str | None = None,
-        proxy: Proxy | None = None,
+        proxy: "Proxy | None" = None,
         source: FileSource | None = None,
     ) -> None:
         """Prepare a connection.
@@ -172,6 +173,8 @@ class Connection(asyncio.Protocol):
     async def _connect(self, source_address: SourceAddress | None) -> None:
         dial = None
         if self._proxy is not None:
+            from .proxy import connect_through  # late: few have one
+
             limit = self._timeouts.stages[Stage.CONNECT]
             dial = functools.partial(
                 connect_through, self._proxy, self._host, self._port, limit, source_address
@@ -368,6 +371,8 @@ class Connection(asyncio.Protocol):
     def _channel_binding(self) -> bytes | None:
         tls_object = self._transport.get_extra_info("ssl_object")
         if self._dialog.needs_channel_binding and tls_object is not None:
+            from .scram import server_end_point
+
             return server_end_point(tls_object.getpeercert(binary_form=True) or b"")
         return None
 

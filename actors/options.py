@@ -6,17 +6,18 @@ import math
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..smtp.address import check_ehlo_name
 from ..smtp.authentication import Authentication
 from ..smtp.secret import Secret
 from .connect import SourceAddress
-from .credentials import TOKEN_MECHANISMS, Masking, Token, authentication
-from .proxy import Proxy, check_target, parse_proxy
-from .relay_url import parse_relay_url
 from .timeouts import DEFAULT_DEADLINE, DEFAULT_TIMEOUT, PROFILES, Timeouts, make_timeouts
 from .tls import TLS_CHOICES, Tls, choose_tls
+
+if TYPE_CHECKING:
+    from .credentials import Masking, Token
+    from .proxy import Proxy
 
 _LMTP_PORT = 24
 
@@ -52,10 +53,10 @@ class Options:
     debug: bool
     tls: Tls | None
     authentication: Authentication | None
-    masking: Masking | None
+    masking: "Masking | None"
     local_hostname: str | None
     source_address: SourceAddress | None
-    proxy: Proxy | None
+    proxy: "Proxy | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def hide_in(given: dict[str, Any]) -> None:
 def hide(
     url: str | Secret | None,
     password: str | Secret | None,
-    token: Token | None,
+    token: "Token | None",
     proxy: str | Secret | None,
 ) -> Secrets:
     """Wrap the options that nobody may see.
@@ -121,7 +122,7 @@ def collect_options(
     tls_context: ssl.SSLContext | None = None,
     username: str | None = None,
     password: str | Secret | None = None,
-    token: Token | None = None,
+    token: "Token | None" = None,
     auth: Sequence[str] | None = None,
     allow_plaintext_auth: bool = False,
     local_hostname: str | None = None,
@@ -203,6 +204,10 @@ _collect_again = functools.lru_cache(maxsize=64, typed=True)(_collect)
 
 def _from_url(url: Secret, auth: Sequence[str] | None) -> dict[str, Any]:
     """Return what a relay URL says, under the names of the options."""
+    # Late, as below: who has no URL, no password and no proxy need not wait for their modules.
+    from .credentials import TOKEN_MECHANISMS
+    from .relay_url import parse_relay_url
+
     relay = parse_relay_url(url.reveal())
     said: dict[str, Any] = dict(relay.options)
     said["server"], said["port"] = relay.host or "localhost", relay.port or _LMTP_PORT
@@ -229,15 +234,7 @@ def _make(
     server, port, unix_path = given["server"], given["port"], given["unix_path"]
     if allow_plaintext_auth and unix_path is None and not is_loopback(server):
         raise ValueError(f"allow_plaintext_auth: is for this machine only, not for {server}")
-    made = authentication(
-        given["username"],
-        given["password"],
-        given["token"],
-        given["auth"],
-        host=server,
-        port=port,
-        allow_unsafe=allow_plaintext_auth,
-    )
+    made = _authentication(given, allow_plaintext_auth=allow_plaintext_auth)
     tls = None
     if unix_path is None:
         tls = choose_tls(
@@ -266,7 +263,25 @@ def _make(
     )
 
 
-def _proxy(given: Mapping[str, Any], *, allow_plaintext_auth: bool) -> Proxy | None:
+def _authentication(
+    given: Mapping[str, Any], *, allow_plaintext_auth: bool
+) -> "tuple[Authentication, Masking] | None":
+    if all(given[name] is None for name in ("username", "password", "token", "auth")):
+        return None
+    from .credentials import authentication
+
+    return authentication(
+        given["username"],
+        given["password"],
+        given["token"],
+        given["auth"],
+        host=given["server"],
+        port=given["port"],
+        allow_unsafe=allow_plaintext_auth,
+    )
+
+
+def _proxy(given: Mapping[str, Any], *, allow_plaintext_auth: bool) -> "Proxy | None":
     if given["proxy"] is None:
         return None
     if given["unix_path"] is not None:
@@ -274,6 +289,8 @@ def _proxy(given: Mapping[str, Any], *, allow_plaintext_auth: bool) -> Proxy | N
     if allow_plaintext_auth:
         # What is "localhost" to a proxy is some other machine to us.
         raise ValueError("allow_plaintext_auth: is for this machine only, not for a proxy")
+    from .proxy import check_target, parse_proxy
+
     check_target(given["server"])
     return parse_proxy(given["proxy"])
 

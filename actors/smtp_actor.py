@@ -5,7 +5,7 @@ import logging
 import ssl
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pykka import ActorRef
 
@@ -22,11 +22,13 @@ from .asyncio_actor import Answer, AsyncioActor
 from .connect import SourceAddress
 from .connection import Connection
 from .connection_limit import connection_limit
-from .credentials import Token
 from .ehlo_name import address_literal, complete_host_name
 from .event_loop import event_loop
 from .mail_source import FileSource, SourceError
 from .options import collect_options, hide, hide_in
+
+if TYPE_CHECKING:
+    from .credentials import Token
 
 _logger = logging.getLogger("pykka_smtp.session")
 
@@ -67,7 +69,7 @@ class SmtpActor(AsyncioActor):
         tls_context: ssl.SSLContext | None = None,
         username: str | None = None,
         password: str | None = None,
-        token: Token | None = None,
+        token: "Token | None" = None,
         auth: Sequence[str] | None = None,
         allow_plaintext_auth: bool = False,
         local_hostname: str | None = None,

@@ -3,7 +3,8 @@
 import os
 from typing import TextIO
 
-from .actors import ServerReport, relay_from_environment, verify
+from .actors import ServerReport, verify
+from .actors.relay_url import relay_from_environment
 from .signals import Peer
 from .smtp.stage import Stage
 from .smtp.verdict import Failed, FailureKind
