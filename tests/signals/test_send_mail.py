@@ -549,9 +549,9 @@ from pykka_smtp.signals.send_mail import new_id
 
 new_id()
 child = os.fork()
-os.write(1, f"{new_id()[:16]}\n".encode())
 if child:
     os.waitpid(child, 0)
+os.write(1, f"{new_id()[:16]}\n".encode())
 """
 
 
