@@ -276,6 +276,7 @@ def test_a_callable_may_return_a_secret() -> None:
         ({"token": "Bearer x"}, "leave out the word"),
         ({"token": ""}, "token: empty"),
         ({"token": "x" * 8193}, "longer than 8192 octets"),
+        ({"username": "u" * 2000, "token": "x" * 8000}, "all together is longer than 9216 octets"),
         ({"username": "me\r\nMAIL", "password": "x"}, "username: a control character"),
         ({"username": "me", "password": "a\0b"}, "password: a control character"),
         ({"password": "\u0627b", "auth": ["PLAIN"]}, "password: .*SASLprep"),

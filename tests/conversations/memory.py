@@ -102,8 +102,8 @@ class FakeTransport:
     def __init__(self, loop: FakeLoop, connection: Connection) -> None:
         self.said = bytearray()
         self.is_closed = False
+        self.connection = connection
         self._loop = loop
-        self._connection = connection
 
     def write(self, data: bytes) -> None:
         """Take octets, until it is closed."""
@@ -129,7 +129,7 @@ class FakeTransport:
         """Close, soon."""
         if not self.is_closed:
             self.is_closed = True
-            self._loop.call_soon(self._connection.connection_lost, None)
+            self._loop.call_soon(self.connection.connection_lost, None)
 
     abort = close
 

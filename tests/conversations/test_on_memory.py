@@ -1,10 +1,13 @@
 """The conversations on a real connection with an in-memory network below it."""
 
+import dataclasses
+import socket
+
 import pytest
 
 from conversations.client import session_of
 from conversations.conversation import Conversation, conversations
-from conversations.memory import TIMEOUT, FakeLoop, MemoryPlayer
+from conversations.memory import TIMEOUT, FakeLoop, FakeTransport, MemoryPlayer
 from conversations.play import CUTS, play
 from pykka_smtp.actors import connection as connection_module
 from pykka_smtp.smtp.content import CompleteContent
@@ -87,3 +90,61 @@ def test_a_silent_server_has_the_timeout_and_no_more(stage: Stage, loop: FakeLoo
     assert (player.verdict.kind, player.verdict.stage) == (FailureKind.TIMEOUT, stage)
     assert player.verdict.maybe_accepted is (stage is Stage.DOT)
     assert TIMEOUT - 2 <= loop.now - began <= TIMEOUT + 2
+
+
+def test_nothing_more_of_the_mail_is_written_while_there_is_something_to_read(
+    loop: FakeLoop,
+) -> None:
+    """What is written to a server that has refused breaks the connection, and with it the reply."""
+    ours, theirs = socket.socketpair()
+    looks: list[bytes] = []
+
+    class Talking(FakeTransport):
+        """Has something to read at each look, and after three of them it is read."""
+
+        def get_extra_info(self, name: str) -> object:
+            if name != "socket" or len(looks) == 3:
+                return super().get_extra_info(name)
+            looks.append(bytes(self.said))
+            if len(looks) == 3:
+                loop.call_soon(self.connection.data_received, b"550 5.7.1 no more\r\n")
+            return ours
+
+    large = dataclasses.replace(TAKES, body="a line\n" * 100_000)
+    player = MemoryPlayer(loop, dialog_of(large), transport=Talking)
+    with ours, theirs:
+        theirs.send(b"what is to be read")
+        for octets in list(REPLIES.values())[:4]:
+            player.hear(octets)
+        player.transport.said.clear()
+        player.hear(REPLIES[Stage.DATA])
+
+    assert looks == [b""] * 3
+    assert isinstance(player.verdict, Failed)
+    assert (player.verdict.kind, player.verdict.stage) == (FailureKind.SMTP, Stage.BODY)
+    assert not player.verdict.maybe_accepted
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_dot_that_can_not_leave_any_more_leaves_no_doubt(pieces: int, loop: FakeLoop) -> None:
+    class Broken(FakeTransport):
+        """Breaks as the mail is written; the connection is told so a little later, as in TLS."""
+
+        is_broken = False
+
+        def is_closing(self) -> bool:
+            return self.is_broken or super().is_closing()
+
+        def write(self, data: bytes) -> None:
+            super().write(data)
+            self.is_broken = self.is_broken or len(data) > 1000
+
+    large = dataclasses.replace(TAKES, body="a line\n" * (20_000 * pieces))
+    player = MemoryPlayer(loop, dialog_of(large), transport=Broken)
+    for octets in list(REPLIES.values())[:5]:
+        player.hear(octets)
+    player.reset()
+
+    assert isinstance(player.verdict, Failed)
+    assert (player.verdict.kind, player.verdict.stage) == (FailureKind.CONNECTION, Stage.BODY)
+    assert not player.verdict.maybe_accepted

@@ -420,6 +420,18 @@ def test_an_initial_response_that_makes_the_line_too_long_waits(surplus: int) ->
     assert max(len(line) for line in said if line.startswith("AUTH")) + 2 <= 512
 
 
+@pytest.mark.parametrize(("size", "lines"), [(372, 1), (373, 2)])
+def test_a_line_of_512_octets_is_not_too_long(size: int, lines: int) -> None:
+    makers: dict[str, MakeMechanism] = {"EXTERNAL": lambda *_: External("u" * size)}
+    server = AuthServer(subject="u" * size)
+
+    said = lead(begin(authentication(makers=makers), "EXTERNAL"), server.hear)
+
+    assert server.who == "u" * size
+    assert len(said) == lines
+    assert (len(said[0]) + 2 == 512) is (lines == 1)
+
+
 def test_a_long_token_that_is_refused_is_told_so() -> None:
     server = AuthServer(tokens={})
 
@@ -462,6 +474,16 @@ def test_a_token_is_not_asked_for_again_if_the_refusal_will_pass() -> None:
         lead(begin(authentication("XOAUTH2", tokens=[TOKEN]), "XOAUTH2"), server.hear)
 
     assert caught.value.cause is Meaning.TRANSIENT
+    assert server.asked == ["XOAUTH2"]
+
+
+def test_a_token_is_not_asked_for_again_if_the_answer_makes_no_sense() -> None:
+    server = AuthServer(replies={"XOAUTH2": "354 go"})
+
+    with pytest.raises(Refused) as caught:
+        lead(begin(authentication("XOAUTH2", tokens=[TOKEN]), "XOAUTH2"), server.hear)
+
+    assert caught.value.cause is Meaning.NONSENSE
     assert server.asked == ["XOAUTH2"]
 
 

@@ -358,6 +358,7 @@ def test_a_server_that_refuses_ehlo_under_tls_refuses_us(said: bytes) -> None:
     client = Client(TlsPolicy.REQUIRED).greet().agree().encrypt(said)
 
     assert client.what == "SMTP at ehlo"
+    assert list(client.session.extensions) == []  # what was offered before TLS is forgotten
 
 
 # Another attempt, in clear.
