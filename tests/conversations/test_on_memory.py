@@ -125,8 +125,7 @@ def test_nothing_more_of_the_mail_is_written_while_there_is_something_to_read(
     assert not player.verdict.maybe_accepted
 
 
-@pytest.mark.parametrize("pieces", [1, 3])
-def test_a_dot_that_can_not_leave_any_more_leaves_no_doubt(pieces: int, loop: FakeLoop) -> None:
+def test_a_dot_that_can_not_leave_any_more_leaves_no_doubt(loop: FakeLoop) -> None:
     class Broken(FakeTransport):
         """Breaks as the mail is written; the connection is told so a little later, as in TLS."""
 
@@ -136,13 +135,43 @@ def test_a_dot_that_can_not_leave_any_more_leaves_no_doubt(pieces: int, loop: Fa
             return self.is_broken or super().is_closing()
 
         def write(self, data: bytes) -> None:
+            assert not self.is_broken
             super().write(data)
-            self.is_broken = self.is_broken or len(data) > 1000
+            self.is_broken = len(data) > 1000
 
-    large = dataclasses.replace(TAKES, body="a line\n" * (20_000 * pieces))
+    large = dataclasses.replace(TAKES, body="a line\n" * 60_000)
     player = MemoryPlayer(loop, dialog_of(large), transport=Broken)
     for octets in list(REPLIES.values())[:5]:
         player.hear(octets)
+    player.reset()
+
+    assert isinstance(player.verdict, Failed)
+    assert (player.verdict.kind, player.verdict.stage) == (FailureKind.CONNECTION, Stage.BODY)
+    assert not player.verdict.maybe_accepted
+
+
+def test_a_dot_that_waits_while_the_connection_breaks_leaves_no_doubt(loop: FakeLoop) -> None:
+    ours, theirs = socket.socketpair()
+
+    class Breaking(FakeTransport):
+        """Has something to read when the dot is due; but that is its end."""
+
+        looks = 0
+
+        def is_closing(self) -> bool:
+            return self.looks > 0 or super().is_closing()
+
+        def get_extra_info(self, name: str) -> object:
+            if name != "socket" or self.looks:
+                return super().get_extra_info(name)
+            self.looks += 1
+            return ours
+
+    with ours, theirs:
+        theirs.send(b"what nobody reads")
+        player = MemoryPlayer(loop, dialog_of(TAKES), transport=Breaking)
+        for octets in list(REPLIES.values())[:5]:
+            player.hear(octets)
     player.reset()
 
     assert isinstance(player.verdict, Failed)
