@@ -159,13 +159,12 @@ def test_a_dot_that_waits_while_the_connection_breaks_leaves_no_doubt(loop: Fake
         looks = 0
 
         def is_closing(self) -> bool:
-            return self.looks > 0 or super().is_closing()
+            return self.looks > 1 or super().is_closing()
 
         def get_extra_info(self, name: str) -> object:
-            if name != "socket" or self.looks:
-                return super().get_extra_info(name)
-            self.looks += 1
-            return ours
+            self.looks += name == "socket"
+            is_second = name == "socket" and self.looks == 2
+            return ours if is_second else super().get_extra_info(name)
 
     with ours, theirs:
         theirs.send(b"what nobody reads")
