@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 if nothing failed, targets met or not; 1 if something did; 130 after a Ctrl-C.
     """
+    # Both end it in good order, children first; in the background of a shell, too, where SIGINT
+    # is ignored at first.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     options = _parser().parse_args(arguments)
     plan = Plan(
         rounds=options.rounds or (1 if options.quick else 5),

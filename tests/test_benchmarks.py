@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
+import pytest
 from servers.require import require
 
 ROOT = Path(__file__).parents[1]
@@ -77,7 +78,8 @@ def test_a_benchmark_that_does_not_exist_is_refused() -> None:
     assert b"invalid choice: 'speed'" in done.stderr
 
 
-def test_an_interrupt_ends_it_and_its_children_soon(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_its_children_soon(number: signal.Signals, tmp_path: Path) -> None:
     few = ("--without", "Email", "--without", "MIME")
     with subprocess.Popen(
         command("--only", "compose", "--only", "faults", *few, "--out", str(tmp_path)),
@@ -90,7 +92,7 @@ def test_an_interrupt_ends_it_and_its_children_soon(tmp_path: Path) -> None:
         while "faults:" not in process.stderr.readline():
             assert process.poll() is None
         children = psutil.Process(process.pid).children(recursive=True)
-        os.kill(process.pid, signal.SIGINT)
+        os.kill(process.pid, number)
         _, complaints = process.communicate(timeout=20)
 
     assert process.returncode == 130
