@@ -1,0 +1,242 @@
+"""The client's side of a fuzzed session: does what the dialog asks for, as a connection would.
+
+It checks on the way that the dialog keeps to its own rules: one verdict, then the close, then
+nothing; and that what goes out is what may go out.
+"""
+
+from pykka_smtp.actors.mail_source import FileSource, SourceError, pieces_of
+from pykka_smtp.smtp.content import Rendition
+from pykka_smtp.smtp.delivery import Delivery
+from pykka_smtp.smtp.dialog import Action, Close, Dialog, RunCallable, SendBody, StartTls
+from pykka_smtp.smtp.mail_data import MailDataEncoder
+from pykka_smtp.smtp.secret import Secret
+from pykka_smtp.smtp.session import Session
+from pykka_smtp.smtp.verdict import Accepted, Failed, FailureKind, Verdict
+
+from .choices import Choices
+from .ledger import Ledger
+from .scene import Scene, leaks
+from .violation import Hang, UndefinedOutcome, Violation, insist
+
+_MOST_ACTIONS = 64
+"""Actions that one event may ask for."""
+_RESET = 104  # ECONNRESET
+
+
+class Client:
+    """Drives one dialog.
+
+    Attributes:
+        dialog: the dialog.
+        verdict: what became of the mail, once it is decided.
+        is_closed: whether the dialog has ended the session.
+        waits_for: ``"tls"`` or ``"call"`` where whoever does the I/O is at work.
+        body: the pieces of the mail data that are still to be written, or None.
+        data: the mail as the server should get it, once it was asked for.
+        trace: the lines of the session.
+        clear: what the client said where somebody could have listened.
+    """
+
+    def __init__(self, scene: Scene, ledger: Ledger, choices: Choices) -> None:
+        self._scene = scene
+        self._ledger = ledger
+        self._choices = choices
+        self.verdict: Verdict | None = None
+        self.is_closed = False
+        self.waits_for = ""
+        self.body: list[bytes] | None = None
+        self.data = b""
+        self.trace: list[str] = []
+        self.clear = bytearray()
+        self._call: RunCallable | None = None
+        self._source: FileSource | None = None
+        self._unreadable = ""  # why the mail could not be read to its end
+        session = Session(
+            server="mx.test:25",
+            ehlo_name="c.test",
+            is_lmtp=scene.is_lmtp,
+            tls_policy=scene.tls,
+            authentication=scene.authentication,
+        )
+        self.dialog = Dialog(
+            Delivery(session, scene.envelope, scene.content),
+            lambda who, line: self.trace.append(f"{who}: {line}"),
+            scene.masking,
+        )
+
+    # What happens to the connection.
+
+    def connect(self) -> None:
+        """The connection stands."""
+        if self._scene.is_implicit:
+            self.dialog.tls_is_up(verified=self._scene.is_verified)
+        self.perform(self.dialog.connected())
+
+    def hear(self, octets: bytes) -> None:
+        """The server says this, in one piece."""
+        if self.waits_for == "tls":
+            # To a TLS library these are no reply, but a handshake that went wrong.
+            self.fail_tls()
+        else:
+            self.perform(self.dialog.receive_data(octets))
+
+    def start_tls(self) -> None:
+        """The handshake went well."""
+        self.waits_for = ""
+        self._ledger.start_tls()
+        self.perform(self.dialog.tls_started(verified=self._scene.is_verified, binding=b"b" * 32))
+
+    def fail_tls(self) -> None:
+        """The handshake went wrong."""
+        self.waits_for = ""
+        self.perform(
+            self.dialog.fail(FailureKind.SECURITY, "no TLS with mx.test:25: WRONG_VERSION")
+        )
+
+    def supply(self) -> None:
+        """The program's function returns."""
+        self.waits_for = ""
+        assert self._call is not None
+        self._scene.is_secret_known = True
+        self.perform(self.dialog.supply(self._call.function()))
+
+    def fail_call(self) -> None:
+        """The program's function raises."""
+        self.waits_for = ""
+        self.perform(self.dialog.fail(FailureKind.LOCAL, "the token callable raised OSError"))
+
+    def write_body(self) -> None:
+        """Write the next piece of the mail; the last one only while the server keeps silent."""
+        if self.body is None or self.is_closed:
+            return
+        if len(self.body) > 1:
+            self._write(self.body.pop(0))
+        elif self._unreadable:
+            self.perform(self.dialog.fail(FailureKind.LOCAL, self._unreadable))
+        elif self.dialog.may_send_dot:
+            last, self.body = b"".join(self.body), None
+            self._write(last)
+            self.dialog.dot_sent()
+
+    def end(self, how: int) -> None:
+        """Something ends the session from outside."""
+        dialog = self.dialog
+        match how:
+            case 0:
+                self.perform(dialog.receive_eof())
+            case 1:
+                self.perform(dialog.connection_lost("read", _RESET, "Connection reset by peer"))
+            case 2:
+                self.perform(dialog.time_out(30.0))
+            case 3:
+                self.perform(dialog.time_out(300.0, whole=True))
+            case 4:
+                self.perform(dialog.cancel())
+            case _:
+                self.perform(dialog.fail(FailureKind.INTERNAL, "defect in pykka-smtp: X: y"))
+
+    # What the dialog asks for.
+
+    def perform(self, actions: list[Action]) -> None:
+        """Do what the dialog asks for."""
+        insist(len(actions) <= _MOST_ACTIONS, f"{len(actions)} actions at once", Hang)
+        for action in actions:
+            insist(not self.is_closed, "an action after the close")
+            match action:
+                case bytes():
+                    insist(self.body is None, "a command amid the mail data")
+                    insist(self.waits_for != "tls", "a command amid the handshake")
+                    self._write(action)
+                case SendBody():
+                    insist(self.verdict is None, "mail data after the verdict")
+                    self._begin_body(action)
+                case StartTls():
+                    self.waits_for = "tls"
+                case RunCallable():
+                    self.waits_for, self._call = "call", action
+                case Accepted() | Failed():
+                    insist(self.verdict is None, "a second verdict", UndefinedOutcome)
+                    self.verdict = action
+                case Close():
+                    insist(self.verdict is not None, "a close without verdict", UndefinedOutcome)
+                    self.is_closed, self.body, self.waits_for = True, None, ""
+        insist(self.dialog.verdict is self.verdict, "another verdict", UndefinedOutcome)
+        insist(self.dialog.is_over is self.is_closed, "over and not closed", UndefinedOutcome)
+        insist(self.dialog.stage is not None, "no stage")
+
+    def _begin_body(self, action: SendBody) -> None:
+        """Prepare the mail data: in pieces, the last of them with what ends it."""
+        rendition, chunk = action.rendition, action.is_chunk
+        insist(self.body is None, "a second mail at once")
+        wire: list[bytes] = []
+        if rendition.data is not None:
+            self.data = rendition.data if rendition.is_binary else _normal(rendition.data)
+            pieces = self._choices.cut(rendition.data, most=3)
+            if rendition.is_binary or len(pieces) < 2:
+                data, binary = rendition.data, rendition.is_binary
+                wire += pieces_of(data, transparent=not chunk, binary=binary)
+            else:
+                encoder = MailDataEncoder(transparent=not chunk)
+                wire += [encoder.encode(piece) for piece in pieces] + [encoder.finish()]
+        else:
+            self._read(rendition, wire, transparent=not chunk)
+        # The last octets of a chunk count as the dot does: held back until all else is out.
+        wire = [*filter(None, wire)]
+        last = wire.pop() if wire else b""
+        self.body = [*wire, last + (b"" if chunk else b".\r\n")]
+        if self.body == [b""]:
+            self.write_body()  # an empty chunk is complete with the command that announces it
+
+    def _read(self, rendition: Rendition, wire: list[bytes], *, transparent: bool) -> None:
+        """Read the mail from its file, once more for each transaction."""
+        if self._source is None:
+            self._source = self._scene.open_source(is_seekable=rendition.facts is not None)
+        source = self._source
+        self.data = _normal(self._scene.data)
+        source.begin(transparent=transparent, may_be_eight_bit=rendition.may_be_eight_bit)
+        try:
+            while (piece := source.read()) is not None:
+                wire.append(piece)
+        except SourceError as error:
+            self._unreadable = str(error)
+
+    def _write(self, octets: bytes) -> None:
+        if not (self._ledger.in_tls and self._scene.is_verified):
+            self.clear += octets
+        self._ledger.client(octets)
+
+    # What must hold in the end.
+
+    def check_silence(self) -> None:
+        """Whatever happens after the end, nothing comes of it."""
+        dialog = self.dialog
+        nothing: list[Action] = [
+            *dialog.receive_data(b"250 ok\r\n"),
+            *dialog.tls_started(verified=True),
+            *dialog.supply(Secret("x")),
+            *dialog.receive_eof(),
+            *dialog.cancel(),
+            *dialog.connected(),
+        ]
+        insist(nothing == [], "it goes on after the end")
+        insist(dialog.verdict is self.verdict, "the verdict changed", UndefinedOutcome)
+
+    def check_secrets(self) -> None:
+        """No secret in what people see, nor on the wire where others could listen.
+
+        Raises:
+            Violation: there is one.
+        """
+        if not self._scene.is_secret_known:
+            return
+        for text in (repr(self.verdict), *self.trace):
+            if leaks(text, self._scene.secret):
+                raise Violation(f"a secret shows: {text[:200]}")
+        if not self._scene.may_show and leaks(self.clear.decode("latin-1"), self._scene.secret):
+            raise Violation("a secret went out where anybody could have listened")
+
+
+def _normal(data: bytes) -> bytes:
+    """The mail with CRLF at the end of each line: what a server should store."""
+    data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+    return data if not data or data.endswith(b"\r\n") else data + b"\r\n"

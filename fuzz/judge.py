@@ -1,0 +1,116 @@
+"""Compares a verdict with the ledger, at the moment in which it came."""
+
+from pykka_smtp.smtp.session import TlsPolicy
+from pykka_smtp.smtp.verdict import Accepted, RecipientResult, Verdict
+
+from .ledger import Ledger
+from .scene import Scene
+from .transaction import Rcpt, Transaction
+from .violation import FalseSuccess, UndefinedOutcome, insist
+
+_MOST_DETAIL = 560
+
+
+def judge(scene: Scene, ledger: Ledger, verdict: Verdict) -> str:
+    """See that the verdict is the truth, for the mail and for each recipient.
+
+    Returns:
+        What became of the mail, in a word or two.
+
+    Raises:
+        Violation: it is not.
+    """
+    paths = scene.envelope.forward_paths
+    results = verdict.recipients
+    insist([r.address for r in results] == [*paths], "not the recipients", UndefinedOutcome)
+    fates = _fates(ledger, scene)
+    for number, result in enumerate(results):
+        _judge_recipient(result, _fate(number, fates, ledger))
+    _check_policy(scene, ledger)
+    in_doubt = any(_is_in_doubt(transaction, ledger) for transaction in ledger.transactions)
+    if isinstance(verdict, Accepted):
+        insist(any(r.accepted for r in results), "accepted for nobody", FalseSuccess)
+        codes = {rcpt.verdict for t in ledger.transactions for rcpt in t.rcpts}
+        insist(verdict.reply.code in codes, "a reply that never came", FalseSuccess)
+        insist(verdict.reply.is_positive, "accepted by a refusal", FalseSuccess)
+        return "accepted, in part" if not all(r.accepted for r in results) else "accepted"
+    insist(not any(r.accepted for r in results), "failed, and accepted", UndefinedOutcome)
+    insist(
+        verdict.maybe_accepted is in_doubt,
+        f"maybe_accepted is {verdict.maybe_accepted}: {verdict.detail}",
+        UndefinedOutcome,
+    )
+    insist(not (verdict.maybe_accepted and verdict.retryable), "a duplicate", UndefinedOutcome)
+    insist(verdict.detail.isprintable(), "a detail of several lines")
+    insist(0 < len(verdict.detail) <= _MOST_DETAIL, "a detail that nobody reads")
+    kind = verdict.kind.name
+    return f"in doubt ({kind})" if in_doubt else f"{kind} at {verdict.stage}"
+
+
+def _fates(ledger: Ledger, scene: Scene) -> dict[int, tuple[Transaction, Rcpt]]:
+    """For each recipient by number, the transaction and the command that was its own."""
+    numbers = {}
+    for number, path in enumerate(scene.envelope.forward_paths):
+        local, at, domain = path.rpartition("@")
+        # A domain may go out with A-labels; nothing else may change.
+        numbers[path] = numbers[local + at + domain.encode("idna").decode()] = number
+    fates: dict[int, tuple[Transaction, Rcpt]] = {}
+    for transaction in ledger.transactions:
+        for rcpt in transaction.rcpts:
+            number = numbers.get(rcpt.path.decode(), -1)
+            insist(number >= 0, f"a recipient that was not given: {rcpt.path!r}")
+            insist(number not in fates, f"a recipient that was named twice: {rcpt.path!r}")
+            fates[number] = transaction, rcpt
+    return fates
+
+
+def _is_in_doubt(transaction: Transaction, ledger: Ledger) -> bool:
+    """Whether nobody can know if the server took the mail, for some recipient."""
+    if transaction.data is None:
+        return False
+    return any(_decided(transaction, rcpt, ledger) is None for rcpt in transaction.taken)
+
+
+def _decided(transaction: Transaction, rcpt: Rcpt, ledger: Ledger) -> bool | None:
+    """Whether the server took the mail for this recipient; None where nobody can know."""
+    code = rcpt.verdict
+    if transaction.too_early or code is None or 300 <= code <= 399:
+        return None
+    if code >= 400 and not ledger.is_lmtp:
+        return False
+    # Octets behind the last verdict: was this the one, or is it the next? Of several verdicts, none
+    # can be told from its neighbour then.
+    if ledger.has_more and not transaction.is_settled and not ledger.owed:
+        return None
+    return code <= 299
+
+
+def _fate(number: int, fates: dict[int, tuple[Transaction, Rcpt]], ledger: Ledger) -> bool | None:
+    """Whether the server took the mail for a recipient; None where nobody can know."""
+    if number not in fates:
+        return False
+    transaction, rcpt = fates[number]
+    if transaction.data is None or not rcpt.is_taken:
+        return False
+    return _decided(transaction, rcpt, ledger)
+
+
+def _judge_recipient(result: RecipientResult, fate: bool | None) -> None:
+    who = result.address
+    insist(not result.accepted or fate is True, f"{who}: not taken", FalseSuccess)
+    insist(result.accepted or fate is not True, f"{who}: taken", UndefinedOutcome)
+    insist(result.maybe_accepted is (fate is None), f"{who}: doubt, or none", UndefinedOutcome)
+    insist(
+        not result.retryable or not (result.accepted or result.maybe_accepted),
+        f"{who}: another attempt would make a duplicate",
+        UndefinedOutcome,
+    )
+    insist(not result.accepted or result.reply is not None, f"{who}: no reply", UndefinedOutcome)
+
+
+def _check_policy(scene: Scene, ledger: Ledger) -> None:
+    """See that no mail went out below what was asked for."""
+    if not ledger.transactions:
+        return
+    insist(scene.tls is not TlsPolicy.REQUIRED or ledger.in_tls, "a mail without TLS")
+    insist(scene.authentication is None or ledger.is_authenticated, "a mail without AUTH")

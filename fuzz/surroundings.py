@@ -1,0 +1,96 @@
+"""What the chaos test runs in: the server's process, the log, and the machine's own tables."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pykka
+
+HOST = "127.0.0.1"
+PATIENCE = 30.0
+"""Seconds; reached only by a run that fails."""
+
+
+class ServerProcess:
+    """The server's process.
+
+    Attributes:
+        port: where it listens.
+        book: what it did with each mail, once it has ended.
+    """
+
+    def __init__(self, child: "subprocess.Popen[str]") -> None:
+        assert child.stdout is not None
+        self.port = int(child.stdout.readline())
+        self.book: dict[str, Any] = {}
+
+
+@contextmanager
+def serving(seed: int) -> Iterator[ServerProcess]:
+    """Start the server, and have it end and tell what it did.
+
+    Args:
+        seed: of its faults.
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-m", f"{__package__}.chaos_server", str(seed)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    with child:
+        try:
+            server = ServerProcess(child)
+            yield server
+            told, _ = child.communicate(timeout=PATIENCE)
+            server.book = json.loads(told)
+        finally:
+            child.kill()
+
+
+class LogLines(logging.Handler):
+    """Counts the lines of the log that say that something is wrong."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - logging's signature
+        """Count one."""
+        self.count += 1
+
+
+@contextmanager
+def log_lines() -> Iterator[LogLines]:
+    """Count our lines of the log, instead of showing them."""
+    logger, handler = logging.getLogger("pykka_smtp"), LogLines()
+    propagates, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagates
+
+
+def resources() -> tuple[int, int, int]:
+    """Count descriptors (0 where the system does not say), threads and actors."""
+    folder = Path("/proc/self/fd")
+    descriptors = len(list(folder.iterdir())) if folder.is_dir() else 0
+    return descriptors, threading.active_count(), len(pykka.ActorRegistry.get_all())
+
+
+def resident() -> int:
+    """Octets of memory in use; 0 where the system does not say."""
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        return 0
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,416 @@
+"""The fuzz targets are alive: they find nothing in the code as it is, and they find each of these
+faults when it is put in. The long runs are ``python -m fuzz``."""
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pykka import ActorRegistry
+
+from fuzz import atheris_driver, random_driver, scene
+from fuzz.choices import Choices
+from fuzz.injections import injections
+from fuzz.ledger import Ledger
+from fuzz.tally import Tally, kind_of
+from fuzz.target import NAMES, Target, load
+from fuzz.violation import FalseSuccess, Hang, UndefinedOutcome, Violation
+from fuzz.wire import ReplyReader
+from pykka_smtp.smtp import address, delivery, mail_data, refusal, reply_parser
+from pykka_smtp.smtp.classification import Meaning, meaning
+from pykka_smtp.smtp.dialog import Dialog
+from pykka_smtp.smtp.secret import Scrubber
+from pykka_smtp.smtp.stage import Stage
+
+ROOT = Path(__file__).parents[1]
+SEED = 5321
+EXECUTIONS = {"reply_parser": 1500, "dialog": 1000, "output": 800, "grammar": 3000}
+ENDINGS = {
+    "reply_parser": {"replies", "error", "nothing yet"},
+    "dialog": {"accepted", "accepted, in part", "in doubt (PROTOCOL)", "in doubt (CONNECTION)"},
+    "output": {"sent", "encoded", "refused", "not for this server"},
+    "grammar": {"mailbox: taken", "mailbox: refused", "URL: taken", "URL: refused"},
+}
+"""What some of the executions must come to, or the target would look at the surface only."""
+
+
+def fuzz(name: str, executions: int, seed: int = SEED) -> Tally:
+    return random_driver.drive(load(name), executions=executions, seed=seed)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_target_finds_nothing_and_comes_deep(name: str) -> None:
+    tally = fuzz(name, EXECUTIONS[name])
+
+    assert [f"{finding.what} {finding.data.hex()}" for finding in tally.findings] == []
+    assert tally.executions >= EXECUTIONS[name]
+    assert set(tally.endings) >= ENDINGS[name], tally.spread(100)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_target_says_its_invariant_first(name: str) -> None:
+    lines = (ROOT / "fuzz" / f"{name}.py").read_text().splitlines()
+
+    first = next(line for line in lines if line.startswith("#"))
+    assert first.startswith("# Invariant: ")
+
+
+# That each target can find fault
+
+
+def takes_any_answer_to_the_dot(patch: pytest.MonkeyPatch) -> None:
+    def careless(stage: Stage, code: int) -> Meaning:
+        return Meaning.GO_ON if stage is Stage.DOT else meaning(stage, code)
+
+    patch.setattr(refusal, "meaning", careless)
+    # So that 354 and 550 are called a yes further on, too.
+    patch.setattr(delivery, "meaning", careless)
+
+
+def takes_a_verdict_that_came_before_the_dot(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Dialog, "may_send_dot", property(lambda self: self._sending is not None))
+
+
+def forgets_that_the_dot_is_out(patch: pytest.MonkeyPatch) -> None:
+    sent = Dialog.dot_sent
+
+    def forget(self: Dialog) -> None:
+        sent(self)
+        self._dot_out = False
+
+    patch.setattr(Dialog, "dot_sent", forget)
+
+
+def waits_for_a_connection_that_is_gone(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Dialog, "connection_lost", lambda self, operation, errno, reason: [])
+
+
+def raises_on_a_timeout(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Dialog, "time_out", lambda self, seconds, whole=False: 1 / 0)
+
+
+def shows_secrets(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Scrubber, "scrub", lambda self, text: text)
+
+
+def does_not_double_dots(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(mail_data, "_stuff", lambda data, at_line_start: data)
+
+
+def lets_a_bare_lf_out(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(mail_data, "encode_whole", lambda data, transparent=True: data)
+    patch.setattr("pykka_smtp.actors.mail_source.encode_whole", mail_data.encode_whole)
+
+
+def takes_an_odd_separator(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reply_parser, "_SEPARATORS", (b" ", b"-", b"", b"_", b"0"))
+
+
+def takes_one_code_for_another(patch: pytest.MonkeyPatch) -> None:
+    class Equal(int):
+        __slots__ = ()
+
+        def __ne__(self, other: object) -> bool:
+            return False
+
+        __hash__ = int.__hash__
+
+    read = reply_parser._read_line
+
+    def careless(*args: Any) -> tuple[int, bool, str]:
+        code, is_last, text = read(*args)
+        return Equal(code), is_last, text
+
+    patch.setattr(reply_parser, "_read_line", careless)
+
+
+def holds_octets_without_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reply_parser, "MAX_LINE", 1 << 30)
+
+
+def takes_any_address(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(address, "_refuse_harmful", lambda text: None)
+    patch.setattr(address, "_check_dot_string", lambda local: None)
+
+
+def rewrites_an_address(patch: pytest.MonkeyPatch) -> None:
+    checked = address.check_mailbox
+    patch.setattr("fuzz.grammar.check_mailbox", lambda text: checked(text.lower()))
+
+
+FAULTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, str]] = {
+    takes_any_answer_to_the_dot: ("dialog", "false successes"),
+    takes_a_verdict_that_came_before_the_dot: ("dialog", "false successes"),
+    forgets_that_the_dot_is_out: ("dialog", "undefined outcomes"),
+    waits_for_a_connection_that_is_gone: ("dialog", "hangs"),
+    raises_on_a_timeout: ("dialog", "undefined outcomes"),
+    shows_secrets: ("dialog", "other violations"),
+    does_not_double_dots: ("output", "other violations"),
+    lets_a_bare_lf_out: ("output", "other violations"),
+    takes_an_odd_separator: ("reply_parser", "false successes"),
+    takes_one_code_for_another: ("reply_parser", "false successes"),
+    holds_octets_without_end: ("reply_parser", "other violations"),
+    takes_any_address: ("grammar", "other violations"),
+    rewrites_an_address: ("grammar", "other violations"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_target_finds_a_client_that(
+    fault: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, kind = FAULTS[fault]
+    target = load(name)
+    scene._authentication.cache_clear()
+    reply_parser._read_whole.cache_clear()
+    fault(monkeypatch)
+    try:
+        tally = random_driver.drive(target, executions=2000, seed=SEED)
+    finally:
+        scene._authentication.cache_clear()
+        reply_parser._read_whole.cache_clear()
+
+    assert tally.counts[kind] > 0, tally.line()
+    assert any(finding.kind == kind and finding.data for finding in tally.findings)
+
+
+# The injection corpus
+
+
+def test_no_injection_gets_as_far_as_a_connection() -> None:
+    fields: Counter[str] = Counter()
+    taken: list[tuple[str, object]] = []
+    for injection in injections():
+        fields[injection.field] += 1
+        try:
+            injection.give()
+        except ValueError:
+            continue
+        taken.append((injection.field, injection.value))
+
+    assert taken == []
+    assert ActorRegistry.get_all() == []
+    assert fields.total() >= 1000
+    assert len(fields) >= 12
+
+
+# The ledger
+
+
+def ledger_of(*said: str | bytes, **given: Any) -> Ledger:
+    """Lines as ``S: ...`` and ``C: ...``; octets are the client's."""
+    ledger = Ledger(**given)
+    for one in said:
+        if isinstance(one, bytes):
+            ledger.client(one)
+        elif one.startswith("S: "):
+            ledger.server(one[3:].encode() + b"\r\n")
+        else:
+            ledger.client(one[3:].encode() + b"\r\n")
+    return ledger
+
+
+HELLO = ("S: 220 x", "C: EHLO c.test", "S: 250-x\r\n250-PIPELINING\r\n250 CHUNKING")
+ENVELOPE = ("C: MAIL FROM:<a@b.test>", "S: 250 ok", "C: RCPT TO:<c@d.test>", "S: 250 ok")
+DATA = (*HELLO, *ENVELOPE, "C: DATA", "S: 354 go")
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict", "too_early"),
+    [
+        ((*DATA, b"a\r\n.\r\n", "S: 250 ok"), 250, False),
+        ((*DATA, b"a\r\n.\r", b"\n", "S: 250-a\r\n250 b"), 250, False),
+        ((*DATA, b".\r\n", "S: 550 no", "S: 250 ok"), 550, False),
+        ((*DATA, b"a\r\n.\r\n", "S: 250-ok"), None, False),
+        ((*DATA, b"a\r\n.\r\n", "S: 2500"), None, False),
+        ((*DATA, b"a\r\n", "S: 250 ok", b".\r\n"), None, True),
+        ((*DATA, b"a\r\n", "S: 250-ok", b".\r\n", "S: 250 ok"), 250, True),
+        ((*HELLO, *ENVELOPE, "C: BDAT 3 LAST", b"a\r\n", "S: 250 ok"), 250, False),
+    ],
+)
+def test_the_ledger_knows_the_verdict(
+    said: tuple[str | bytes, ...], verdict: int | None, *, too_early: bool
+) -> None:
+    (transaction,) = ledger_of(*said).transactions
+
+    assert transaction.rcpts[0].verdict == verdict
+    assert transaction.too_early is too_early
+
+
+def test_the_ledger_undoes_transparency() -> None:
+    (transaction,) = ledger_of(*DATA, b"..\r\n.a\r\n...\r\n\r\n.\r\n").transactions
+
+    assert transaction.data == b".\r\na\r\n..\r\n\r\n"
+
+
+def test_the_ledger_knows_a_verdict_for_each_recipient_of_lmtp() -> None:
+    hello = ("S: 220 x", "C: LHLO c.test", "S: 250 x")
+    rcpts = ("C: RCPT TO:<e@d.test>", "S: 550 no", "C: RCPT TO:<f@d.test>", "S: 250 ok")
+    mail = ("C: DATA", "S: 354 go", b".\r\n", "S: 250 ok", "S: 451 later")
+
+    (transaction,) = ledger_of(*hello, *ENVELOPE, *rcpts, *mail, is_lmtp=True).transactions
+
+    assert [rcpt.verdict for rcpt in transaction.rcpts] == [250, None, 451]
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        (("C: EHLO c.test",), "said before the server was ready"),
+        (("S: 554 no", "C: EHLO c.test"), "said before the server was ready"),
+        ((*HELLO, b"NOOP\n"), "a bare LF"),
+        ((*HELLO, b"NO\rOP\r\n"), "a bare CR"),
+        ((*HELLO, "C: XYZZY"), "no command"),
+        ((*HELLO, "C: MAIL FROM:<a b@c.test>"), "no MAIL"),
+        ((*HELLO, "C: MAIL FROM:<a@b.test> SIZE=1"), "a parameter that was not offered"),
+        ((*HELLO, "C: MAIL FROM:<\u00e4@b.test>"), "not ASCII"),
+        ((*HELLO, "C: RCPT TO:<a@b.test>"), "no RCPT"),
+        ((*HELLO, "C: AUTH PLAIN AGEAYg=="), "a mechanism that was not offered"),
+        ((*HELLO, "C: STARTTLS"), "STARTTLS not offered"),
+        ((*HELLO, "C: EHLO c.test"), "a greeting too many"),
+        ((*HELLO, *ENVELOPE, "C: MAIL FROM:<a@b.test>"), "MAIL amid a transaction"),
+        ((*HELLO, "C: MAIL FROM:<a@b.test>", "C: QUIT"), "not in a group"),
+        ((*HELLO, "C: MAIL FROM:<a@b.test>", "C: RCPT TO:<c@d.test>", "C: BDAT 1 LAST"), "BDAT"),
+        ((*HELLO, "C: QUIT", "S: 221 bye", "C: NOOP"), "after QUIT"),
+        ((*DATA, b"a\nb\r\n.\r\n"), "a bare CR or LF in the mail data"),
+        (("S: 220 x", "C: EHLO c.test", "S: 250 x", "C: NOOP", "C: NOOP"), "not offered"),
+    ],
+)
+def test_the_ledger_knows_what_a_client_must_not_say(
+    said: tuple[str | bytes, ...], wrong: str
+) -> None:
+    with pytest.raises(Violation, match=re.escape(wrong)):
+        ledger_of(*said)
+
+
+# What the targets are made of
+
+
+@given(st.binary(max_size=20), st.binary(max_size=60), st.integers(0, 6))
+def test_pieces_are_the_whole(choice: bytes, data: bytes, most: int) -> None:
+    pieces = Choices(choice).cut(data, most)
+
+    assert b"".join(pieces) == data
+    assert all(pieces)
+    assert len(pieces) <= most + 1
+
+
+def test_choices_are_the_first_ones_once_the_octets_are_used_up() -> None:
+    choices = Choices(b"\x03\x01\x02")
+
+    assert choices.pick("abcd") == "d"
+    assert choices.below(1000) == 258
+    assert choices.is_used_up
+    assert choices.pick("abcd") == "a"
+    assert not choices.one_in(2)
+    assert choices.octets(9) == choices.rest() == b""
+
+
+@given(st.lists(st.binary(max_size=30), max_size=6))
+def test_the_second_reader_does_not_mind_pieces(pieces: list[bytes]) -> None:
+    whole, cut = ReplyReader(), ReplyReader()
+    found = [reply for piece in pieces for reply in cut.feed(piece)]
+
+    assert whole.feed(b"".join(pieces)) == found
+    assert whole.is_broken is cut.is_broken
+    assert whole.is_broken or whole.is_amid is cut.is_amid
+
+
+# Drivers
+
+
+def test_the_plain_driver_repeats_itself() -> None:
+    first, second = (fuzz("grammar", 300, seed=7) for _ in range(2))
+
+    assert first.endings == second.endings
+    assert first.executions == second.executions >= 300
+    assert fuzz("grammar", 300, seed=8).endings != first.endings
+
+
+def test_the_plain_driver_ends_in_time() -> None:
+    tally = random_driver.drive(load("grammar"), seconds=0.05)
+
+    assert tally.executions > 0
+    assert 0.05 <= tally.seconds < 10
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (Hang("x"), "hangs"),
+        (UndefinedOutcome("x"), "undefined outcomes"),
+        (FalseSuccess("x"), "false successes"),
+        (Violation("x"), "other violations"),
+        (ZeroDivisionError("x"), "undefined outcomes"),
+    ],
+)
+def test_a_tally_counts_by_kind_and_keeps_the_input(
+    error: Exception, kind: str, tmp_path: Path
+) -> None:
+    def run(data: bytes) -> str:
+        if data:
+            raise error
+        return "fine"
+
+    tally = Tally("name", "driver")
+    target = Target("name", run, ())
+    assert [tally.execute(target, data) for data in (b"", b"\xff", b"")] == ["fine", None, "fine"]
+    tally.write(tmp_path / "tally")
+    again = Tally("name", "driver")
+    again.read(tmp_path / "tally")
+
+    assert kind_of(error) == kind
+    assert again == tally
+    assert (tally.executions, tally.violations, tally.counts[kind]) == (3, 1, 1)
+    assert tally.endings == {"fine": 2}
+    assert [finding.data for finding in tally.findings] == [b"\xff"]
+    assert f"{kind} 1" in tally.line()
+    assert tally.spread() == "66.7% fine"
+
+
+def run_fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fuzz", *arguments],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+
+
+def test_the_command_runs_each_target_and_prints_what_it_found() -> None:
+    done = run_fuzz("--executions", "40", "--driver", "random")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in NAMES:
+        assert re.search(
+            rf"{name} \(random\): executions \d+, hangs 0, undefined outcomes 0,"
+            " false successes 0, other violations 0; ",
+            done.stdout,
+        )
+    assert re.search(r"^all: executions \d{3}, hangs 0,", done.stdout, re.MULTILINE)
+
+
+def test_the_command_plays_an_input_again(tmp_path: Path) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(b"")
+
+    done = run_fuzz("--target", "dialog", "--replay", str(path))
+
+    assert done.stdout == "dialog: accepted\n", done.stderr
+
+
+@pytest.mark.skipif(not atheris_driver.is_available(), reason="atheris is not installed")
+def test_atheris_runs_the_same_targets() -> None:
+    tally = atheris_driver.drive("reply_parser", executions=300, seconds=30)
+
+    assert tally.executions >= 300
+    assert tally.findings == []
+    assert set(tally.endings) >= ENDINGS["reply_parser"]
