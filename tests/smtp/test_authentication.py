@@ -690,6 +690,16 @@ def test_a_token_is_asked_for_outside_and_goes_on_when_it_is_there() -> None:
     assert client.line().startswith("MAIL")
 
 
+def test_a_token_is_taken_where_nobody_masks_anything() -> None:
+    client = Client(authentication("XOAUTH2"))
+    client.dialog = Dialog(client.delivery)
+    client.meet("XOAUTH2")
+
+    client.perform(client.dialog.supply(Secret(TOKEN)))
+
+    assert client.line().startswith("AUTH XOAUTH2 ")
+
+
 def test_a_token_that_comes_too_late_is_not_used() -> None:
     client = Client(authentication("XOAUTH2")).meet("XOAUTH2")
 
