@@ -40,6 +40,8 @@ SEEDS: Sequence[bytes] = (
     b"\x00\x02\x01\x04250 a\n250 b\n2500 c\n",
     b"\x01\x00\x05\x01\x00\x00\x00",
     b"\x01\x02\x08\x08\x05\x01\x06\x00\x00",
+    bytes([1, 0, 23, 2, 0, 1, 0, 8]),
+    bytes([1, 3, 23, 2, 0, 1, 1, 3, 9, 9]),
 )
 """Inputs to begin with."""
 

@@ -1,0 +1,160 @@
+"""Hundreds of sends, half of them hit by faults, among hostile receivers and random stops.
+
+The long form is ``python -m fuzz chaos --sends 10000``.
+"""
+
+import threading
+from typing import Any
+
+import pytest
+from servers.waiting import wait_until
+
+from fuzz.chaos import Chaos
+from fuzz.chaos_report import ChaosReport, Heard
+from fuzz.ledger import Ledger
+from pykka_smtp import SendMail, smtp_send_failure, smtp_send_success
+from pykka_smtp.signals import bus
+from pykka_smtp.signals.outcome import Outcome
+
+PATIENCE = 10.0
+"""Seconds; reached only by a test that fails."""
+SENDS = 300
+
+
+def no_thread_of_ours() -> bool:
+    return not any(thread.name.startswith("pykka-smtp") for thread in threading.enumerate())
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def loop_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have the loop thread start with this loop."""
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop")
+    assert wait_until(no_thread_of_ours, PATIENCE), "the loop thread of the test before still runs"
+    monkeypatch.setenv("PYKKA_SMTP_LOOP", request.param)
+    return str(request.param)
+
+
+def test_in_chaos_each_mail_has_one_outcome_and_it_is_true(loop_kind: str) -> None:
+    report = Chaos(SENDS, seed=5321).run()
+
+    print(report.text())  # noqa: T201 - shown when the test fails
+    assert report.wrong == []
+    assert report.figures["false successes"] == report.figures["false failures"] == 0
+    # That there was chaos.
+    kinds = str(report.figures["outcomes by kind"])
+    for kind in ("accepted", "SMTP", "CONNECTION", "TIMEOUT", "PROTOCOL", "CANCELLED", "in doubt"):
+        assert kind in kinds
+    assert int(str(report.figures["stops"])) > 10
+    assert not smtp_send_success.receivers
+    assert not smtp_send_failure.receivers
+
+
+def test_the_chaos_test_finds_an_outcome_that_is_published_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    publish = bus.publish
+
+    def twice(outcome: Outcome) -> None:
+        publish(outcome)
+        if int(outcome.mail.id) == 20:
+            publish(outcome)
+
+    monkeypatch.setattr("pykka_smtp.actors.smtp_actor.publish", twice)
+
+    report = Chaos(40, window=8).run()
+
+    assert "1 mails have several outcomes: [20]" in report.wrong
+
+
+def test_the_chaos_test_finds_an_outcome_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    publish = bus.publish
+
+    def not_each(outcome: Outcome) -> None:
+        if int(outcome.mail.id) != 20:
+            publish(outcome)
+
+    monkeypatch.setattr("pykka_smtp.actors.smtp_actor.publish", not_each)
+
+    report = Chaos(40, window=8).run()
+
+    assert "1 mails have no outcome: [20]" in report.wrong
+
+
+# What is compared with what
+
+TO = "r1.0@b.test"
+MAIL = SendMail(sender="s1@a.test", recipients=TO, message=b"12", context=2, id="1")
+
+
+def wrong_in(
+    *, accepted: bool = False, maybe: bool = False, entry: dict[str, Any] | None = None
+) -> list[str]:
+    """What a report says of one mail with one recipient."""
+    report = ChaosReport(1)
+    heard = Heard(count=1, kind="x", results=((TO, accepted, maybe),))
+    entries = [] if entry is None else [{"to": TO, "size": 2, "verdict": None, **entry}]
+    book = {"mails": {"1": entries}, "complaints": [], "faults": {}, "sessions": 1}
+    report.compare({1: MAIL}, {1: heard}, book, limit=5.0)
+    return report.wrong
+
+
+@pytest.mark.parametrize(
+    ("said", "entry"),
+    [
+        ({"accepted": True}, {"verdict": 250}),
+        ({"accepted": True}, {"verdict": 251}),
+        ({"maybe": True}, {"verdict": 250}),
+        ({"maybe": True}, {"verdict": None}),
+        ({"maybe": True}, None),
+        ({}, {"verdict": 451}),
+        ({}, {"verdict": 550}),
+        ({}, {"size": None}),
+        ({}, None),
+    ],
+)
+def test_the_truth_is_not_wrong(said: dict[str, bool], entry: dict[str, Any] | None) -> None:
+    assert wrong_in(**said, entry=entry) == []
+
+
+@pytest.mark.parametrize("entry", [None, {"verdict": None}, {"verdict": 550}, {"size": None}])
+def test_a_false_success_is_found(entry: dict[str, Any] | None) -> None:
+    [wrong] = wrong_in(accepted=True, entry=entry)
+
+    assert "accepted, and was not" in wrong
+
+
+@pytest.mark.parametrize("entry", [{"verdict": 250}, {"verdict": None}, {"verdict": 354}])
+def test_a_false_failure_is_found(entry: dict[str, Any]) -> None:
+    [wrong] = wrong_in(entry=entry)
+
+    assert "not sent, and may be there" in wrong
+
+
+def test_a_mail_of_another_size_is_found() -> None:
+    assert wrong_in(accepted=True, entry={"verdict": 250, "size": 1}) == [
+        f"{TO}: 1 octets of 2 came"
+    ]
+
+
+def test_a_complaint_of_the_server_a_late_outcome_and_a_defect_of_ours_are_found() -> None:
+    report = ChaosReport(1)
+    heard = Heard(count=1, kind="INTERNAL", elapsed=6.0, results=((TO, False, False),))
+    book = {"mails": {}, "complaints": ["no command: XYZZY"], "faults": {}, "sessions": 1}
+
+    report.compare({1: MAIL}, {1: heard}, book, limit=5.0)
+
+    assert report.wrong == [
+        "1 outcomes came too late: [1]",
+        "the server complains: no command: XYZZY",
+        "a defect of ours: INTERNAL",
+    ]
+    assert "WRONG: a defect of ours" in report.text()
+
+
+def test_a_second_connection_may_begin_with_helo() -> None:
+    ledger = Ledger(may_say_helo=True)
+    ledger.server(b"220 mx.test\r\n")
+    ledger.client(b"HELO c.test\r\n")
+
+    assert [item.verb for item in ledger.owed] == ["HELO"]
