@@ -24,7 +24,7 @@ from pykka_smtp import (
 )
 from pykka_smtp.signals.dispatcher import dispatcher
 
-from .chaos_report import ChaosReport, Heard
+from .chaos_report import ChaosReport, Given, Heard, address
 from .surroundings import HOST, PATIENCE, log_lines, resident, resources, serving
 
 TIMEOUT = 0.5
@@ -62,7 +62,7 @@ class Chaos:
         self._port = 0
         self._lock = threading.Lock()  # for what follows
         self._next = 0  # the number of the next mail
-        self._given: dict[int, SendMail] = {}
+        self._given: dict[int, Given] = {}
         self._ended = 0
         self._stops = 0
         self._memory: list[int] = []
@@ -70,7 +70,9 @@ class Chaos:
         self._wake = threading.Event()
         # What follows is the dispatcher thread's.
         self._heard: dict[int, Heard] = {}
-        self._told: Counter[str] = Counter()
+        self._told: Counter[int] = Counter()
+        self._slowest = 0.0
+        self._late: list[str] = []
         self._published = 0
         self._raised = 0
         self._slept = 0
@@ -88,21 +90,29 @@ class Chaos:
                 _settle()
                 before = resources()
                 began = time.monotonic()
-                with self._receivers(), log_lines() as log:
+                with (
+                    self._receivers(),
+                    log_lines("pykka_smtp") as log,
+                    log_lines("asyncio") as loop,
+                ):
                     self._send_all(self._end, path)
                     report.insist(dispatcher.wait_idle(PATIENCE), "a receiver does not end")
                     report.seconds = time.monotonic() - began
                     report.insist(log.count == self._raised, f"{log.count} lines in the log")
                 _settle()
                 after = resources()
-        report.compare(self._given, self._heard, server.book, limit=DEADLINE + 1)
-        wanted = Counter(m.id for m in self._given.values() if m.outcome_to is not None)
+        report.compare(self._given, self._heard, server.book)
+        report.insist(not self._late, f"outcomes that came too late: {self._late[:5]}")
+        wanted = Counter(number for number, given in self._given.items() if given.is_told)
         report.insist(self._told == wanted, "outcome_to was not told each outcome once")
         report.insist(after == before, f"left behind: {before} before, {after} after")
         report.figures |= {
+            "hangs": f"{len(self._late)}; the slowest outcome took {self._slowest:.2f} s"
+            f" of {DEADLINE + 1:g}",
             "stops": self._stops,
             "receivers": f"raised {self._raised} times, slept {self._slept} times,"
             f" sent {self._sent} mails themselves",
+            "asyncio's log": f"{loop.count} lines",
             "left behind": f"descriptors, threads, actors: {before} before, {after} after",
         }
         if len(self._memory) == 2:
@@ -168,25 +178,25 @@ class Chaos:
                 self._wake.set()
 
     def _mail(self, number: int, chance: random.Random, path: Path) -> SendMail:
-        to = [f"r{number}.{k}@b.test" for k in range(chance.choice((1, 1, 2, 3, 5)))]
+        to = [address(number, bit) for bit in range(chance.choice((1, 1, 2, 3, 5)))]
         message: Any = chance.choice((*[_SMALL] * 18, _LARGE, path))
-        mail = SendMail(
+        is_told = number >= _WARM_UP and chance.random() < 1 / 5
+        if number >= _WARM_UP:
+            size = len(_SMALL if message is _SMALL else _LARGE)
+            self._given[number] = Given(len(to), size, is_told)
+        return SendMail(
             sender=f"s{number}@a.test",
             recipients=to,
             message=message,
-            context=len(_SMALL if message is _SMALL else _LARGE),
-            outcome_to=self if number >= _WARM_UP and chance.random() < 1 / 5 else None,
+            outcome_to=self if is_told else None,
             id=f"{number}",
         )
-        if number >= _WARM_UP:
-            self._given[number] = mail
-        return mail
 
     # Receiving: all of this runs on the dispatcher's thread.
 
     def tell(self, message: Any, /) -> None:
         """Take an outcome, as an actor's ref does."""
-        self._told[message.mail.id] += 1
+        self._told[int(message.mail.id)] += 1
 
     @contextmanager
     def _receivers(self) -> Iterator[None]:
@@ -203,6 +213,9 @@ class Chaos:
 
     def _hear(self, _alias: str, outcome: Outcome, **_extra: object) -> None:
         self._heard.setdefault(int(outcome.mail.id), Heard()).hear(outcome)
+        self._slowest = max(self._slowest, outcome.elapsed)
+        if outcome.elapsed > DEADLINE + 1:
+            self._late.append(outcome.mail.id)
 
     def _raise(self, _alias: str, outcome: Outcome, **_extra: object) -> None:
         self._published += 1
@@ -230,7 +243,7 @@ class Chaos:
         mail = SendMail(
             sender="s0@a.test", recipients="inner@b.test", message=_SMALL, id=f"{-number}"
         )
-        self._given[-number] = mail
+        self._given[-number] = Given(1, len(_SMALL))
         ref = SmtpActor.start(HOST, self._port, timeout=TIMEOUT, deadline=DEADLINE)
         answer: Any = ref.ask(mail, timeout=PATIENCE)
         self._report.insist(answer.mail is mail, "a receiver got another mail's outcome")

@@ -6,10 +6,14 @@ client leaves behind can be counted.
 """
 
 import asyncio
+import contextlib
+import importlib
+import importlib.util
 import json
 import random
 import re
 import socket
+import ssl
 import struct
 import sys
 from collections import Counter
@@ -18,12 +22,16 @@ from typing import Any, cast
 
 from .ledger import Ledger
 from .surroundings import HOST
-from .transaction import Item, Transaction
+from .transaction import Item
 from .violation import Violation
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, 0 seconds: close() sends RST
 _DRIP = 0.004
 """Seconds between two octets of a slow reply."""
+_HANDSHAKE = b"\x16"
+"""The first octet of a TLS handshake (RFC 8446 §5.1)."""
+_TLS = 1 / 5
+"""The share of sessions that offer STARTTLS, if there is a library to make a certificate."""
 _STAGES = ("CONNECT", "GREETING", "EHLO", "MAIL", "RCPT", "DATA", "BODY", "END", "END", "QUIT")
 _FAULTY = 0.62
 """The share of sessions with a fault; some never come to the stage where it waits."""
@@ -40,6 +48,8 @@ class Book:
             came whole, and the code of the verdict if one went out whole.
         faults: how many sessions were hit, by fault and stage.
         complaints: what the client did that it must not do.
+        sessions: how many there were.
+        encrypted: how many of them came to TLS.
         live: sessions that are not in the book yet.
     """
 
@@ -49,6 +59,7 @@ class Book:
         self.faults: Counter[str] = Counter()
         self.complaints: list[str] = []
         self.sessions = 0
+        self.encrypted = 0
 
     def note(self, ledger: Ledger) -> None:
         """Take over what a session's ledger says."""
@@ -62,9 +73,9 @@ class Book:
                 {
                     "to": rcpt.path.decode(),
                     "size": None if transaction.data is None else len(transaction.data),
-                    "verdict": code,
+                    "verdict": None if transaction.too_early else rcpt.verdict,
                 }
-                for rcpt, code in _verdicts(transaction, ledger)
+                for rcpt in transaction.taken
             ]
 
     def complain(self, what: str) -> None:
@@ -73,31 +84,29 @@ class Book:
             self.complaints.append(what)
 
 
-def _verdicts(transaction: Transaction, ledger: Ledger) -> list[tuple[Any, int | None]]:
-    """Each recipient that was taken, and the code of the verdict, if one went out."""
-    if transaction.too_early and ledger.surplus and min(ledger.surplus) >= 400:
-        # Refused before its end, and the end was on its way already.
-        return [(rcpt, ledger.surplus[0]) for rcpt in transaction.taken]
-    told = not transaction.too_early
-    return [(rcpt, rcpt.verdict if told else None) for rcpt in transaction.taken]
-
-
 class Session(asyncio.Protocol):
     """One session, with at most one fault."""
 
-    def __init__(self, book: Book, chance: random.Random) -> None:
+    def __init__(self, book: Book, chance: random.Random, tls: ssl.SSLContext | None) -> None:
         self._book = book
         self._chance = chance
+        self._tls = tls
+        self._task: asyncio.Task[None] | None = None
+        self._came_early = b""
         self._ledger = Ledger(may_say_helo=True)
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._stage = chance.choice(_STAGES) if chance.random() < _FAULTY else ""
         self._fault = chance.choice(_FAULTS)
         self._offers = [offer for offer in _OFFERS if chance.random() < 1 / 2]
+        if tls is not None and chance.random() < _TLS:
+            self._offers.append("STARTTLS")
         self._is_over = False  # nothing more is said, nor heard
-        self._waits = False  # while a reply drips
+        self._waits = False  # while a reply drips, or TLS begins
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet, or not."""
+        """Greet, or not. Comes once more when TLS is up."""
+        if self in self._book.live:
+            return
         self._transport = cast("asyncio.Transport", transport)
         self._book.sessions += 1
         self._book.live.add(self)
@@ -108,6 +117,11 @@ class Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hear the client, and answer."""
+        if self._task is not None and not self._ledger.in_tls:
+            self._came_early += data  # under TLS, but the task does not know yet that it is up
+            return
+        if self._ledger.tls_agreed and data[:1] == _HANDSHAKE:
+            return  # it begins with TLS, and nobody is there
         try:
             self._ledger.client(data)
         except Violation as violation:
@@ -117,6 +131,7 @@ class Session(asyncio.Protocol):
         if self._is_over:
             return
         if self._stage == "BODY" and self._is_in_body():
+            self._stage = ""
             self._hit(
                 self._chance.choice(
                     (Session._fin, Session._rst, Session._deaf, Session._refuse, Session._later)
@@ -157,7 +172,11 @@ class Session(asyncio.Protocol):
                 self._stage = ""
                 self._hit(self._fault)
             else:
+                if item.verb == "STARTTLS":
+                    self._transport.pause_reading()  # start_tls() goes on
                 self._say(self._right(item))
+            if self._ledger.tls_agreed and not self._is_over:
+                self._begin_tls()
             if self._ledger.owed and self._ledger.owed[0] is item and not self._waits:
                 self._is_over = True  # that was no answer, and it says no more
 
@@ -181,6 +200,8 @@ class Session(asyncio.Protocol):
             case "RCPT":
                 refused = self._chance.random() < 1 / 16
                 return b"550 5.1.1 no such user\r\n" if refused else b"250 2.1.5 ok\r\n"
+            case "STARTTLS":
+                return b"220 2.0.0 go ahead\r\n"
             case "QUIT":
                 return b"221 2.0.0 bye\r\n"
             case _:
@@ -191,6 +212,37 @@ class Session(asyncio.Protocol):
         if not self._transport.is_closing():
             self._ledger.server(octets)
             self._transport.write(octets)
+
+    def _begin_tls(self) -> None:
+        """Shake hands, or do something else."""
+        if self._stage and self._chance.random() < 1 / 2:
+            self._stage = ""
+            self._transport.resume_reading()
+            fault = self._chance.choice((Session._fin, Session._rst, Session._silence, None))
+            self._book.faults[f"{fault.__name__ if fault else '_noise'} at HANDSHAKE"] += 1
+            if fault is None:
+                self._transport.write(b"250 this is no handshake\r\n")
+                self._is_over = True
+            else:
+                fault(self)
+            return
+        self._waits = True
+        self._task = asyncio.get_running_loop().create_task(self._shake_hands())
+
+    async def _shake_hands(self) -> None:
+        assert self._tls is not None
+        with contextlib.suppress(OSError):  # of which all that TLS raises are
+            transport = await asyncio.get_running_loop().start_tls(
+                self._transport, self, self._tls, server_side=True
+            )
+            if transport is not None:
+                self._transport = transport
+                self._ledger.start_tls()
+                self._waits = False
+                self._book.encrypted += 1
+                self.data_received(self._came_early)
+                return
+        self._is_over = True
 
     # Faults.
 
@@ -270,10 +322,20 @@ _FAULTS: tuple[Callable[[Session], None], ...] = (
 )
 
 
+def _server_context() -> ssl.SSLContext | None:
+    """Make a certificate that nobody trusts, if there is a library for that."""
+    if importlib.util.find_spec("trustme") is None:
+        return None
+    trustme: Any = importlib.import_module("trustme")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert(HOST).configure_cert(context)
+    return context
+
+
 async def _serve(seed: int) -> None:
     book, chance = Book(), random.Random(seed)
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Session(book, chance), HOST, 0, backlog=512)
+    loop, tls = asyncio.get_running_loop(), _server_context()
+    server = await loop.create_server(lambda: Session(book, chance, tls), HOST, 0, backlog=512)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
@@ -284,6 +346,7 @@ async def _serve(seed: int) -> None:
         "faults": book.faults,
         "complaints": book.complaints,
         "sessions": book.sessions,
+        "encrypted": book.encrypted,
     }
     print(json.dumps(told), flush=True)
 

@@ -92,6 +92,7 @@ class Ledger:
         self._came = bytearray()
         self._left = -1  # octets of the chunk that are missing; -1 where none is under way
         self._data: bytearray | None = None  # of the mail that is under way
+        self._refusal = 0  # of the mail that is under way
 
     @property
     def has_more(self) -> bool:
@@ -106,6 +107,9 @@ class Ledger:
         for reply in self.reader.feed(octets):
             if self.owed:
                 self._answer(self.owed.popleft(), reply)
+            elif self._data is not None and reply.code >= 400:
+                # A refusal amid the mail data is the reply to it; another one does not follow.
+                self._refusal = self._refusal or reply.code
             else:
                 self.surplus.append(reply.code)
 
@@ -206,7 +210,11 @@ class Ledger:
         insist(transaction.data is None, "a second mail in one transaction")
         transaction.data = data
         transaction.too_early = bool(self.reader.is_amid or self.reader.is_broken or self.surplus)
-        if self.is_lmtp:
+        refusal, self._refusal = self._refusal, 0
+        if refusal:
+            for rcpt in transaction.taken:
+                rcpt.verdict = refusal
+        elif self.is_lmtp:
             # RFC 2033 §4.2: one for each recipient that the server accepted.
             self.owed.extend(Item("END", b"", transaction, rcpt) for rcpt in transaction.taken)
         else:

@@ -60,7 +60,7 @@ _MAILS = (
     b"Subject: x\r\n\r\n\xe4\0" + b"." * 1200,
 )
 _OPTIONS = (
-    *[DeliveryOptions()] * 6,
+    *[DeliveryOptions()] * 20,
     DeliveryOptions(dsn=Dsn(notify=("failure", "delay"), ret="hdrs", envid="a+b=c", orcpt=True)),
     DeliveryOptions(dsn=Dsn(notify="never"), priority=-3),
     DeliveryOptions(deliver_by=DeliverBy(seconds=120, on_expiry="notify", trace=True)),
@@ -145,7 +145,7 @@ def choose_scene(choices: Choices) -> Scene:
     if tls is not TlsPolicy.OFF and not choices.one_in(4):
         clear = ("STARTTLS", *clear)
     made, masking = (None, None) if chosen is None else _authentication(chosen)
-    data = choices.pick(_MAILS)
+    data = choices.pick((*[_MAILS[0]] * 8, *_MAILS))
     content, piece = _choose_content(choices, data)
     return Scene(
         envelope=_choose_envelope(choices),

@@ -69,9 +69,13 @@ class LogLines(logging.Handler):
 
 
 @contextmanager
-def log_lines() -> Iterator[LogLines]:
-    """Count our lines of the log, instead of showing them."""
-    logger, handler = logging.getLogger("pykka_smtp"), LogLines()
+def log_lines(name: str) -> Iterator[LogLines]:
+    """Count a logger's lines, instead of showing them.
+
+    Args:
+        name: the logger's.
+    """
+    logger, handler = logging.getLogger(name), LogLines()
     propagates, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
     try:

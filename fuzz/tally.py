@@ -95,7 +95,7 @@ class Tally:
             f" {self.seconds:.0f} s, {rate:.0f} a second"
         )
 
-    def spread(self, most: int = 8) -> str:
+    def spread(self, most: int = 16) -> str:
         """What the executions came to, the most frequent first."""
         total = max(1, self.executions)
         shown = [f"{n / total:.1%} {ending}" for ending, n in self.endings.most_common(most)]
