@@ -32,6 +32,9 @@ TIMEOUT = 0.5
 DEADLINE = 4.0
 """Seconds for a whole send; its outcome may come a second later."""
 
+STOP = 1.0
+"""Seconds that an actor has to stop."""
+
 _WARM_UP = 8
 """Sends that are not counted: what a process opens once and keeps is open after them."""
 _RAISES_EVERY = 7
@@ -65,6 +68,7 @@ class Chaos:
         self._given: dict[int, Given] = {}
         self._ended = 0
         self._stops = 0
+        self._slowest_stop = 0.0
         self._memory: list[int] = []
         self._wake_at = 0  # of `_ended`, while a receiver sleeps
         self._wake = threading.Event()
@@ -109,7 +113,7 @@ class Chaos:
         report.figures |= {
             "hangs": f"{len(self._late)}; the slowest outcome took {self._slowest:.2f} s"
             f" of {DEADLINE + 1:g}",
-            "stops": self._stops,
+            "stops": f"{self._stops}; the slowest took {self._slowest_stop:.2f} s",
             "receivers": f"raised {self._raised} times, slept {self._slept} times,"
             f" sent {self._sent} mails themselves",
             "asyncio's log": f"{loop.count} lines",
@@ -165,13 +169,17 @@ class Chaos:
         if stops:
             ref.actor_stopped.wait(chance.choice((0, 0.002, 0.01, 0.03)) * chance.random())
             ref.stop(block=False)
+        began = time.monotonic()
         stopped = ref.actor_stopped.wait(DEADLINE + 1 + PATIENCE)
+        took = time.monotonic() - began
         self._report.insist(stopped, f"mail {number}: its actor never stopped")
+        self._report.insist(took <= STOP or not stops, f"mail {number}: {took:.1f} s to stop")
         if asked is not None:
             answer: Any = asked.get(timeout=PATIENCE)
             self._report.insist(answer.mail is mail, f"mail {number}: another mail's outcome")
         with self._lock:
             self._stops += stops
+            self._slowest_stop = max(self._slowest_stop, took * stops)
             self._ended += 1
             if self._wake_at and self._ended >= self._wake_at:
                 self._wake_at = 0

@@ -219,7 +219,8 @@ class Session(asyncio.Protocol):
             self._stage = ""
             self._transport.resume_reading()
             fault = self._chance.choice((Session._fin, Session._rst, Session._silence, None))
-            self._book.faults[f"{fault.__name__ if fault else '_noise'} at HANDSHAKE"] += 1
+            name = fault.__name__.strip("_") if fault else "noise"
+            self._book.faults[f"{name} at HANDSHAKE"] += 1
             if fault is None:
                 self._transport.write(b"250 this is no handshake\r\n")
                 self._is_over = True

@@ -45,7 +45,7 @@ def test_in_chaos_each_mail_has_one_outcome_and_it_is_true(loop_kind: str) -> No
     kinds = str(report.figures["outcomes by kind"])
     for kind in ("accepted", "SMTP", "CONNECTION", "TIMEOUT", "PROTOCOL", "CANCELLED", "in doubt"):
         assert kind in kinds
-    assert int(str(report.figures["stops"])) > 10
+    assert int(str(report.figures["stops"]).partition(";")[0]) > 10
     assert not smtp_send_success.receivers
     assert not smtp_send_failure.receivers
 
