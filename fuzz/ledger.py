@@ -250,7 +250,7 @@ class Ledger:
                 match = _AUTH.fullmatch(line)
                 insist(match and self._is_introduced, f"no AUTH: {line!r}")
                 assert match is not None
-                names = self.offers.get("AUTH", "").upper().split()
+                names = self.offers.get("AUTH", "").upper().split(" ")
                 insist(match[1].decode() in names, f"a mechanism that was not offered: {line!r}")
                 insist(match[2] is None or _is_base64(match[2]), f"no base64: {line!r}")
                 self._owe("AUTH", line)
@@ -377,5 +377,5 @@ def _offers(reply: WireReply) -> dict[str, str]:
         if keyword[:5].upper() == "AUTH=":
             keyword, parameter = "AUTH", f"{keyword[5:]} {parameter}"
         if keyword and keyword.isascii():
-            offers.setdefault(keyword.upper(), parameter.strip())
+            offers.setdefault(keyword.upper(), parameter.strip(" "))
     return offers
