@@ -1,5 +1,6 @@
 """What else the machine does while something is measured."""
 
+import os
 import resource
 import time
 
@@ -23,6 +24,8 @@ class OthersWork:
     @staticmethod
     def _seconds() -> float:
         spent = psutil.cpu_times()
-        busy: float = spent.user + spent.nice + spent.system + getattr(spent, "steal", 0.0)
+        # Not the sum of what was used: the kernel samples that, but measures when it is idle.
+        all_of_it = time.monotonic() * (os.cpu_count() or 1)
+        idle: float = spent.idle + getattr(spent, "iowait", 0.0)
         own = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        return busy - sum(usage.ru_utime + usage.ru_stime for usage in own)
+        return all_of_it - idle - sum(usage.ru_utime + usage.ru_stime for usage in own)
