@@ -1,0 +1,246 @@
+"""How many mails may be on their way to one destination at once, as it proves able to take them.
+
+The window grows by one after as many successes as it is wide, and shrinks by one at the first of
+as many failures. This is the feedback 1/N of Postfix's queue manager, whose SCHEDULER_README tells
+what was measured: to add 1/N climbs steadily where to add 1 would double and overshoot; to subtract
+at the beginning of a row corrects an overload before it has cost N mails.
+
+Apart from that it watches for rows of failures. A destination that fails a whole window's worth
+without one success is dead: nothing goes there, until a single mail, the probe, gets through.
+
+Pure arithmetic: the time is passed in, in seconds of a clock that never goes back, and nothing
+here waits. Whoever owns a window uses it on one thread only.
+"""
+
+FIRST = 5
+"""How wide a window is at first: Postfix's initial_destination_concurrency. It is more than 1, so
+that one bad mail does not hold up all others, and few enough not to overrun a small server."""
+
+# How many windows' worth of failures in a row make a destination dead: Postfix's
+# destination_concurrency_failed_cohort_limit.
+_FAILED_COHORTS = 1.0
+# But never fewer failures than these. At a window of 1 a single one would be a window's worth, and
+# that may have been one bad mail, or a connection lost by chance.
+_LEAST_FAILURES = 3
+# A window's worth adds up from fractions, and ten tenths make less than one.
+_ROUNDING = 1e-9
+
+FIRST_PAUSE = 10.0
+"""Seconds from death to the first probe: about what a server takes to restart."""
+LONGEST_PAUSE = 300.0
+"""Seconds between probes at most. A probe costs little, and five minutes are what a person waits
+after having repaired a server."""
+
+
+class ConcurrencyWindow:
+    """How many mails may be on their way to one destination.
+
+    What `may_begin` has allowed is to end in exactly one call of `succeeded`, `failed`,
+    `pushed_back` or `released`.
+
+    A destination that comes back begins with a window of 1, not with `first`: it has just been
+    down, all its clients come back at the same time, and the way from 1 to 5 takes ten mails. The
+    pause doubles with each failed probe. It is short again once the window is as wide as at first:
+    a destination that takes one mail between two deaths has not recovered.
+
+    Args:
+        most: the window is never wider.
+        first: how wide it is at first, if `most` allows.
+        pause: seconds from death to the first probe.
+        longest_pause: seconds between probes at most.
+
+    Raises:
+        ValueError: one is out of range.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_failed_cohorts",
+        "_failures",
+        "_first",
+        "_forgiven",
+        "_is_probing",
+        "_limit",
+        "_longest_pause",
+        "_most",
+        "_next_pause",
+        "_pause",
+        "_revives_at",
+        "_state_since",
+        "_successes",
+    )
+
+    def __init__(
+        self,
+        most: int,
+        *,
+        first: int = FIRST,
+        pause: float = FIRST_PAUSE,
+        longest_pause: float = LONGEST_PAUSE,
+    ) -> None:
+        if most < 1 or first < 1:
+            raise ValueError(f"a window needs to be at least 1 wide, not {min(most, first)}")
+        if not 0 < pause <= longest_pause:
+            raise ValueError(f"a pause needs to be from 0 to {longest_pause} seconds, not {pause}")
+        self._most = most
+        self._first = min(first, most)
+        self._pause = self._next_pause = pause
+        self._longest_pause = longest_pause
+        self._asked = 0  # how many were busy when somebody last asked
+        self._revives_at: float | None = None
+        self._is_probing = False
+        self._state_since = float("-inf")
+        self._open(self._first)
+
+    def _open(self, limit: int) -> None:
+        """Begin anew with a window as wide as that."""
+        self._limit = limit
+        self._successes = 0  # towards the next wider window
+        self._forgiven = 0  # failures that the last narrower window has answered already
+        self._failures, self._failed_cohorts = 0, 0.0  # in a row
+
+    @property
+    def limit(self) -> int:
+        """How many may be on their way at once: 1 to `most`, and 1, the probe, when dead."""
+        return self._limit
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the destination has failed too often: nothing but a probe may go there."""
+        return self._revives_at is not None
+
+    @property
+    def is_probing(self) -> bool:
+        """Whether the destination is dead, and a probe is on its way."""
+        return self._is_probing
+
+    @property
+    def revives_at(self) -> float | None:
+        """When a probe may begin; None if alive, or while a probe is on its way."""
+        return None if self._is_probing else self._revives_at
+
+    def may_begin(self, busy: int, now: float) -> bool:
+        """Return whether one more may begin.
+
+        Ask this last, when all else allows the mail to go: a True from a dead destination makes
+        that mail the probe. If it does not begin after all, call `released`.
+
+        Args:
+            busy: how many are on their way to this destination.
+            now: the time, in seconds.
+        """
+        self._asked = busy
+        if self._revives_at is None:
+            return busy < self._limit
+        if self._is_probing or now < self._revives_at:
+            return False
+        # Those still on their way since before it died do not count: they may hang for long.
+        self._is_probing = True
+        self._state_since = now
+        return True
+
+    def succeeded(self, now: float) -> None:
+        """Take note that the destination took a mail, or refused it for good.
+
+        It brings a dead destination back, whether it was the probe or one that began before.
+
+        Args:
+            now: the time, in seconds.
+        """
+        if self._revives_at is not None:
+            self._revive(now)
+            return
+        self._failures, self._failed_cohorts = 0, 0.0
+        # A window much wider than what is used was never tried: it would only put off the moment
+        # when failures begin to tell.
+        if self._limit < min(self._most, self._asked + self._first):
+            self._successes += 1
+            if self._successes >= self._limit:
+                self._limit += 1
+                self._successes = self._forgiven = 0
+        if self._limit >= self._first:
+            self._next_pause = self._pause
+
+    def failed(self, now: float, *, since: float | None = None) -> None:
+        """Take note that the destination could not be reached, or would not talk.
+
+        So are connections that fail or break, time-outs, and 421 instead of a greeting.
+
+        Args:
+            now: the time, in seconds.
+            since: when that mail's `may_begin` was. What began before the destination died, or
+                came back, tells nothing new and is not counted. None: it is counted.
+        """
+        if self._is_old(since):
+            return
+        if self._revives_at is not None:
+            if self._is_probing:
+                self._die(now)
+            return
+        self._failures += 1
+        self._failed_cohorts += 1 / self._limit
+        if (
+            self._failures >= _LEAST_FAILURES
+            and self._failed_cohorts >= _FAILED_COHORTS - _ROUNDING
+        ):
+            self._die(now)
+        else:
+            self._shrink()
+
+    def pushed_back(self, now: float, *, since: float | None = None) -> None:
+        """Take note that the destination answered, but wants this mail later: a 4yz reply.
+
+        The window shrinks as after a failure, but the destination is alive. Were it otherwise, a
+        server that greylists would be dead after five strangers.
+
+        Args:
+            now: the time, in seconds.
+            since: as for `failed`.
+        """
+        if self._revives_at is not None:
+            self._revive(now)
+        elif not self._is_old(since):
+            self._failures, self._failed_cohorts = 0, 0.0
+            self._shrink()
+
+    def released(self, *, since: float | None = None) -> None:
+        """Take note that a mail ended without a word about the destination: it was cancelled.
+
+        If it was the probe, another may begin at once.
+
+        Args:
+            since: as for `failed`.
+        """
+        if not self._is_old(since):
+            self._is_probing = False
+
+    def _is_old(self, since: float | None) -> bool:
+        return since is not None and since < self._state_since
+
+    def _shrink(self) -> None:
+        """Make the window smaller by one, and then leave it for as many failures as it is wide."""
+        if self._forgiven > 0:
+            self._forgiven -= 1
+        elif self._limit > 1:
+            self._limit -= 1
+            self._forgiven = self._limit
+            self._successes = 0
+
+    def _die(self, now: float) -> None:
+        self._open(1)
+        self._is_probing = False
+        self._revives_at = now + self._next_pause
+        self._next_pause = min(2 * self._next_pause, self._longest_pause)
+
+    def _revive(self, now: float) -> None:
+        self._open(1)
+        self._is_probing = False
+        self._revives_at = None
+        self._state_since = now
+
+    def __repr__(self) -> str:
+        if self._is_probing:
+            return "<ConcurrencyWindow dead, probing>"
+        if self._revives_at is not None:
+            return f"<ConcurrencyWindow dead, probe at {self._revives_at:.1f}>"
+        return f"<ConcurrencyWindow {self._limit} of {self._most}>"
