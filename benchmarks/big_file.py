@@ -10,7 +10,7 @@ from .nodemailer import run_nodemailer
 from .plan import Competitor, Plan, Sample, column_of, columns_of, compete
 from .processes import need_package, run_client
 from .result import Column, Result, Row, Target
-from .throughput import against_sink
+from .turns import against_sink
 
 NAME = "big_file"
 _MEGABYTES, _QUICK = 100, 5

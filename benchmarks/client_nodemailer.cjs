@@ -1,12 +1,19 @@
 // nodemailer as a client. Arguments: the folder of the package, and JSON as for client_pykka.py;
-// besides, "mail" is the mail to send, and "limit" the number of sends at a time.
+// besides, "mail" is the mail to send, "limit" the number of sends at a time, "reuse" whether to
+// use its pool of so many connections, and "per_connection" the mails on each of these.
 "use strict";
 const fs = require("fs");
 const nodemailer = require(process.argv[2]);
 const told = JSON.parse(process.argv[3]);
-const transport = nodemailer.createTransport({
-  host: "127.0.0.1", port: told.port, name: told.name, secure: false, ignoreTLS: true,
-});
+const options = { host: "127.0.0.1", port: told.port, name: told.name, secure: false };
+if (told.ca) Object.assign(options, { requireTLS: true, tls: { ca: fs.readFileSync(told.ca) } });
+else options.ignoreTLS = true;
+if (told.reuse) {
+  Object.assign(options, {
+    pool: true, maxConnections: told.limit, maxMessages: told.per_connection,
+  });
+}
+const transport = nodemailer.createTransport(options);
 const mail = Buffer.from(told.mail, "latin1");
 const envelope = { from: told.sender, to: [told.recipient] };
 
@@ -16,7 +23,7 @@ const composed = () => ({
 });
 const sendOne = (raw) => transport.sendMail({ envelope, raw });
 
-async function sendMany(count, limit) {
+async function sendMany(count) {
   let next = 0;
   let sent = 0;
   const work = async () => {
@@ -26,7 +33,9 @@ async function sendMany(count, limit) {
       sent += 1;
     }
   };
-  await Promise.all(Array.from({ length: limit }, work));
+  // The pool has always a mail ready for a connection that becomes free.
+  const workers = told.reuse ? 2 * told.limit : told.limit;
+  await Promise.all(Array.from({ length: workers }, work));
   return sent;
 }
 
@@ -44,7 +53,7 @@ function peak() {
 
 async function main() {
   const many = told.mode === "many";
-  await (many ? sendMany(told.warm_up, told.limit) : Promise.resolve());
+  await (many ? sendMany(told.warm_up) : Promise.resolve());
   for (let i = 0; !many && i < told.warm_up; i += 1) await sendOne(mail);
   let before = null;
   if (told.mode === "file" && fs.existsSync("/proc/self/clear_refs")) {
@@ -53,11 +62,12 @@ async function main() {
   }
   const cpu = process.cpuUsage();
   const began = process.hrtime.bigint();
-  const sent = await (many ? sendMany(told.count, told.limit) : sendInARow(told.count));
+  const sent = await (many ? sendMany(told.count) : sendInARow(told.count));
   const seconds = Number(process.hrtime.bigint() - began) / 1e9;
   const used = process.cpuUsage(cpu);
   const figures = { seconds, cpu: (used.user + used.system) / 1e6, sent };
   if (before !== null) figures.peak = peak() - before;
+  transport.close();
   console.log(JSON.stringify(figures));
 }
 

@@ -1,8 +1,8 @@
-"""pykka-smtp as a client.
+"""pykka-smtp's `SmtpActor` as a client: a connection for each mail.
 
 Arguments: ``mode`` (``many``, ``single`` or ``file``), ``port``, ``count``, ``warm_up``, and for
 ``many``: ``limit``, the connections at a time, and ``window``, the sends at a time (0: all), and
-``composed``, whether each mail is to be made of its parts; for ``file``: ``path``.
+``composed`` and ``ca`` as `way.Way` has them; for ``file``: ``path``.
 """
 
 import threading
@@ -25,6 +25,7 @@ from .client_compose import make
 from .mail import RECIPIENT, SENDER, mail_of
 from .measure import PeakMemory, Stopwatch, arguments, report
 from .processes import HOST
+from .way import Way
 
 _MAIL = mail_of()
 
@@ -52,9 +53,19 @@ def ready(message: bytes | Path = _MAIL) -> SendMail:
 
 
 def send_many(
-    port: int, count: int, window: int, mail: Callable[[], SendMail] = ready
+    tell: Callable[[SendMail], object],
+    count: int,
+    window: int,
+    mail: Callable[[], SendMail] = ready,
 ) -> dict[str, float]:
-    """Tell all mails, or as many at a time as the window allows, and wait for all outcomes."""
+    """Tell all mails, or as many at a time as the window allows, and wait for all outcomes.
+
+    Args:
+        tell: tells somebody to send a mail.
+        count: mails.
+        window: sends outstanding at most; 0 for all.
+        mail: makes a mail.
+    """
     tally = Tally(count, window)
     smtp_send_success.connect(tally)
     smtp_send_failure.connect(tally)
@@ -62,7 +73,7 @@ def send_many(
     for _ in range(count):
         if tally.room is not None:
             tally.room.acquire()
-        SmtpActor.start(HOST, port).tell(mail())
+        tell(mail())
     told = watch.seconds()
     tally.done.wait()
     seconds, cpu = watch.seconds(), watch.cpu()
@@ -85,8 +96,13 @@ def main() -> None:
     if told["mode"] == "many":
         set_connection_limit(told["limit"])
         mail = make if told["composed"] else ready
-        send_many(port, told["warm_up"], told["window"], mail)
-        report(**send_many(port, told["count"], told["window"], mail))
+        options = Way.of(told).tls_options
+
+        def tell(mail: SendMail) -> None:
+            SmtpActor.start(HOST, port, **options).tell(mail)
+
+        send_many(tell, told["warm_up"], told["window"], mail)
+        report(**send_many(tell, told["count"], told["window"], mail))
         return
     for _ in range(told["warm_up"]):
         send_one(port)

@@ -4,7 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import big_file, round_trips, throughput
+from . import (
+    attachment,
+    big_file,
+    far_away,
+    latency,
+    overload,
+    reuse,
+    round_trips,
+    throughput,
+    tls_speed,
+)
 from .result import Result
 
 _OURS = "#1f6f8b"
@@ -78,6 +88,9 @@ _RATE_AND_CPU = (
 _PANELS: dict[str, tuple[tuple[str, str, str], ...]] = {
     throughput.NAME: _RATE_AND_CPU,
     throughput.COMPOSED: _RATE_AND_CPU,
+    reuse.NAME: _RATE_AND_CPU,
+    reuse.COMPOSED: _RATE_AND_CPU,
+    tls_speed.NAME: _RATE_AND_CPU,
     big_file.NAME: (
         ("extra", "extra_megabytes", "extra peak memory, MB"),
         ("speed", "megabytes_per_second", "MB a second"),
@@ -85,6 +98,24 @@ _PANELS: dict[str, tuple[tuple[str, str, str], ...]] = {
     round_trips.NAME: (
         ("ms_per_mail", "ms_per_mail", "ms for each mail"),
         ("in_all", "in_all", "round trips after connect, with QUIT"),
+    ),
+    far_away.NAME: (
+        ("rate", "rate", "mails a second on each connection"),
+        ("turns", "turns", "round trips for each mail"),
+    ),
+    latency.NAME: (
+        ("mails_per_second", "mails_per_second", "mails a second"),
+        ("cpu_ms_per_mail", "cpu_ms_per_mail", "processor time for each mail, ms"),
+        ("kib_each", "kib_each", "extra peak KiB for each"),
+    ),
+    attachment.NAME: (
+        ("megabytes_per_second", "megabytes_per_second", "MB a second"),
+        ("extra", "extra", "extra peak memory for each, MB"),
+    ),
+    overload.NAME: (
+        ("taken", "taken", "mails a second that were taken"),
+        ("mean_wait", "mean_wait", "mean wait, s"),
+        ("longest_wait", "longest_wait", "longest wait, s"),
     ),
 }
 """For each benchmark its panels: a figure, the samples that it is the median of, and a title."""

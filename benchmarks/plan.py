@@ -93,8 +93,8 @@ def compete(
                 sample = _turn(plan, competitor, where, calm_until)
             except Unavailable as error:
                 del samples[competitor.name]
-                notes.append(f"{competitor.name} left out: {error}")
-                plan.progress(f"{where}: left out: {error}")
+                notes.append(f"{competitor.name} skipped: {error}")
+                plan.progress(f"{where}: skipped: {error}")
             except ChildError as error:
                 del samples[competitor.name]
                 notes.append(f"{competitor.name} FAILED: {error}")

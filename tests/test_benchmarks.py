@@ -3,8 +3,12 @@
 import json
 import os
 import signal
+import smtplib
+import socket
+import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +16,23 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from servers.require import require
 
+import pykka_smtp
+from benchmarks.__main__ import BENCHMARKS, run_one
+from benchmarks.certificate import certificate
+from benchmarks.client_bare import prepare
+from benchmarks.mailer import NoMailer, mailer_api
+from benchmarks.plan import Plan
+from benchmarks.processes import OwnServer
+from benchmarks.result import Result
+
 ROOT = Path(__file__).parents[1]
-NAMES = (
+FIRST = (
     *("throughput", "composed", "in_flight", "faults", "import", "big_file"),
     *("compose", "round_trips"),
 )
+KEPT = ("reuse", "composed_reuse", "round_trip_50ms", "tls")
+LOADED = ("latency", "attachment", "overload")
+HAS_MAILER = hasattr(pykka_smtp, "Mailer")
 
 
 def command(*arguments: str) -> list[str]:
@@ -39,24 +55,108 @@ def measure(*arguments: str, out: Path) -> tuple[dict[str, Any], str]:
     return results, done.stdout
 
 
-def test_a_quick_run_measures_everything_and_judges_every_target(tmp_path: Path) -> None:
-    require("smtp-sink")
-    others = ("smtp", "aio", "asyncio", "bare", "MIME", "pykka-smtp, stdlib")
-    left_out = [word for name in others for word in ("--without", name)]
+def test_every_benchmark_is_run_by_a_test() -> None:
+    assert sorted(BENCHMARKS) == sorted((*FIRST, *KEPT, *LOADED))
 
-    whole, printed = measure(*left_out, out=tmp_path)
+
+@pytest.mark.parametrize("names", [FIRST, KEPT, LOADED], ids=["first", "kept", "loaded"])
+def test_a_quick_run_measures_everything_and_judges_every_target(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    require("smtp-sink")
+    others = ("smtp", "aio", "asyncio", "bare interpreter", "MIME", "pykka-smtp, stdlib")
+    left_out = [word for name in others for word in ("--without", name)]
+    chosen = [word for name in names for word in ("--only", name)]
+
+    whole, printed = measure(*left_out, *chosen, out=tmp_path)
 
     results = {result["name"]: result for result in whole["results"]}
-    assert tuple(results) == NAMES
+    assert tuple(results) == tuple(name for name in names if HAS_MAILER or name != "overload")
     for result in results.values():
         assert any("pykka" in row["name"] or "SendMail" in row["name"] for row in result["rows"])
         assert result["title"] in printed
         assert result["targets"] or result["name"] == "composed"
         assert all(target["text"] in printed for target in result["targets"])
     # The figures that no busy machine can excuse.
-    for name in ("in_flight", "faults"):
+    for name in {"in_flight", "faults", "overload"} & set(results):
         lost = "sends with no outcome, or two"
         assert [t["value"] for t in results[name]["targets"] if t["text"] == lost] == [0]
+
+
+def test_without_a_mailer_its_benchmark_is_skipped_with_a_word_and_nothing_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(pykka_smtp, "Mailer", raising=False)
+    results: list[Result] = []
+
+    status = run_one("overload", Plan(quick=True), results)
+
+    assert (status, results) == (0, [])
+    assert "overload: skipped: no Mailer in this version" in capsys.readouterr().out
+    with pytest.raises(NoMailer):
+        mailer_api()
+
+
+def session_with(server: OwnServer) -> smtplib.SMTP:
+    return smtplib.SMTP("127.0.0.1", server.port, local_hostname="client.example.com", timeout=10)
+
+
+def test_the_server_to_measure_against_takes_mails_by_data_and_by_bdat() -> None:
+    with OwnServer("taking_server", chunking=True) as server, session_with(server) as session:
+        session.sendmail("me@example.com", ["you@example.org"], b"one\r\n.\r\n")
+        assert session.has_extn("chunking")
+        # One group, as RFC 3030 allows with PIPELINING; the second chunk ends the mail.
+        session.send(
+            b"MAIL FROM:<me@example.com>\r\nRCPT TO:<you@example.org>\r\n"
+            b"BDAT 5\r\none\r\nBDAT 3 LAST\r\n.\r\n"
+        )
+        codes = [session.getreply()[0] for _ in range(4)]
+        server.tell("report")
+        facts = server.hear(10)
+
+    assert codes == [250] * 4
+    assert (facts["mails"], facts["connections"]) == (2, 1)
+
+
+def test_the_server_to_measure_against_takes_no_more_mails_a_second_than_told() -> None:
+    began = time.monotonic()
+    with OwnServer("taking_server", rate=20, free=1) as server, session_with(server) as session:
+        for _ in range(4):  # one at once, the next too, and the others 50 ms apart
+            session.sendmail("me@example.com", ["you@example.org"], b"one\r\n")
+        took = time.monotonic() - began
+        server.tell("report")
+        facts = server.hear(10)
+
+    assert took >= 0.1
+    assert (facts["mails"], facts["most_held"]) == (4, 1)
+
+
+def test_the_server_to_measure_against_counts_resumed_tls_sessions() -> None:
+    pytest.importorskip("trustme")
+    with certificate() as made, OwnServer("taking_server", certificate=made.server) as server:
+        context = ssl.create_default_context(cafile=made.authority)
+        context.maximum_version = ssl.TLSVersion.TLSv1_2  # its session is known at once
+        kept = None
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain:
+                plain.recv(1000)
+                plain.sendall(b"STARTTLS\r\n")
+                plain.recv(1000)
+                with context.wrap_socket(
+                    plain, server_hostname="127.0.0.1", session=kept
+                ) as encrypted:
+                    encrypted.sendall(b"EHLO client.example.com\r\n")
+                    offers = encrypted.recv(1000)
+                    kept = encrypted.session
+        server.tell("report")
+        facts = server.hear(10)
+
+    assert b"STARTTLS" not in offers
+    assert (facts["handshakes"], facts["resumed"]) == (2, 1)
+
+
+def test_the_bare_sockets_double_a_leading_dot() -> None:
+    assert prepare(b"one\r\n.two\r\n") == b"one\r\n..two\r\n.\r\n"
 
 
 def test_a_competitor_is_left_out_on_request(tmp_path: Path) -> None:

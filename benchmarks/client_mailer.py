@@ -1,0 +1,37 @@
+"""pykka-smtp's `Mailer` as a client: one for all mails.
+
+Arguments: ``port``, ``count``, ``warm_up``; ``limit``, its connections; ``per_connection``, the
+mails that it sends on each; ``window``, ``composed`` and ``ca`` as for `client_pykka`.
+"""
+
+from pykka_smtp import set_connection_limit
+
+from .client_compose import make
+from .client_pykka import ready, send_many
+from .mailer import mailer_api
+from .measure import arguments, report
+from .processes import HOST
+from .way import Way
+
+
+def main() -> None:
+    """Do as told."""
+    told = arguments()
+    set_connection_limit(told["limit"])
+    mailer = mailer_api().Mailer.start(
+        HOST,
+        told["port"],
+        max_connections=told["limit"],
+        max_mails_per_connection=told["per_connection"],
+        max_queued=told["count"] + told["warm_up"],
+        **Way.of(told).tls_options,
+    )
+    mail = make if told["composed"] else ready
+    send_many(mailer.tell, told["warm_up"], told["window"], mail)
+    figures = send_many(mailer.tell, told["count"], told["window"], mail)
+    mailer.stop()
+    report(**figures)
+
+
+if __name__ == "__main__":
+    main()
