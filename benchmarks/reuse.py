@@ -92,8 +92,8 @@ def _count(plan: Plan, name: str, *, composed: bool) -> int:
 
 
 def _counts(plan: Plan, samples: Samples, *, composed: bool) -> str:
-    counts = ", ".join(f"{_count(plan, name, composed=composed)} {name}" for name in samples)
-    return f"mails in a turn: {counts}"
+    counts = "; ".join(f"{name}: {_count(plan, name, composed=composed)}" for name in samples)
+    return f"mails in a turn of {counts}"
 
 
 def _competitors(plan: Plan, *, composed: bool) -> list[Competitor]:
