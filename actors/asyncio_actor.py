@@ -16,14 +16,17 @@ What differs from `pykka.ThreadingActor`, on purpose:
 """
 
 import contextlib
+import itertools
 import logging
+import os
 import sys
+import threading
 import weakref
 from collections import deque
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
-from pykka import Actor, ActorDeadError, ActorRegistry, Future, ThreadingFuture
+from pykka import Actor, ActorDeadError, ActorRef, ActorRegistry, Future, ThreadingFuture
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
@@ -36,6 +39,64 @@ _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 _MOST_PER_TURN = 100
 """Messages that one actor handles before the next has its turn."""
+
+
+class _Urns:
+    """Makes URNs that no other process makes, in the form of UUIDs: random bits, and a counter.
+
+    A random number for each actor would cost a system call, and a lock that every thread wants.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Start afresh, as a forked child must."""
+        octets = os.urandom(8).hex()
+        # The digits that say version 4, variant 1 of RFC 9562.
+        self._start = f"urn:uuid:{octets[:8]}-{octets[8:12]}-4{octets[12:15]}-8"
+        self._counter = itertools.count(1)
+
+    def __call__(self) -> str:
+        number = f"{next(self._counter):015x}"
+        return f"{self._start}{number[:3]}-{number[3:]}"
+
+
+_new_urn = _Urns()
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=_new_urn.renew)
+
+
+class _StopFlag(threading.Event):
+    """An event that has no lock until somebody waits for it, as hardly anybody does.
+
+    An actor lives for one mail: the lock would be a good part of what it costs.
+    """
+
+    def __init__(self) -> None:
+        self._flag = False
+
+    def _shared(self) -> threading.Condition:
+        # One step, whichever thread is first.
+        lock: threading.Condition = self.__dict__.setdefault("_cond", threading.Condition())
+        return lock
+
+    def is_set(self) -> bool:
+        return self._flag
+
+    def set(self) -> None:
+        # In this order: whoever has made the lock by now looks at the flag after that.
+        self._flag = True
+        if "_cond" in self.__dict__:
+            super().set()
+
+    def clear(self) -> None:
+        self._flag = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        with self._shared():
+            pass
+        return super().wait(timeout)
 
 
 class Answer:
@@ -62,6 +123,9 @@ class Answer:
         if future is not None:
             self._open.discard(self)
             future.set_exception(exc_info)
+
+
+_NOBODY_ASKS = Answer(None, set())
 
 
 class _Inbox:
@@ -134,10 +198,22 @@ class AsyncioActor(Actor):
     def _create_future() -> Future[Any]:
         return _LoopFuture()
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    @classmethod
+    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:
+        """Start an actor, with the arguments of `__init__`. See `pykka.Actor.start`."""
+        actor = cls(*args, **kwargs)
+        ActorRegistry.register(actor.actor_ref)
+        actor._start_actor_loop()
+        return actor.actor_ref
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         """Create the actor; runs in the thread that calls `start`."""
-        super().__init__(*args, **kwargs)
+        # What `pykka.Actor` has, made for less: an actor of Pykka's own lives long.
+        self.actor_urn = _new_urn()
+        self.actor_inbox = self._create_actor_inbox()
         self.actor_inbox.actor = weakref.ref(self)
+        self.actor_stopped = _StopFlag()
+        self._actor_ref = ActorRef(self)
         self._is_started = False
         self._handling: Envelope[Any] | None = None
         self._open_answers: set[Answer] = set()
@@ -162,6 +238,8 @@ class AsyncioActor(Actor):
         if envelope is None:
             raise RuntimeError("answer_later() is for use while a message is being handled")
         self._handling = None
+        if envelope.reply_to is None:
+            return _NOBODY_ASKS
         return Answer(envelope.reply_to, self._open_answers)
 
     def on_discard(self, message: Any) -> None:

@@ -1,7 +1,7 @@
-"""One connection: it carries a dialog's octets, and keeps its time.
+"""One connection: it carries dialogs, one after the other, and keeps their time.
 
-Program → actor → dialog → wire: this is the wire. It performs the actions that the dialog asks
-for, tells it what comes back, and knows no SMTP.
+Program → actor → dialog → wire: this is the wire. It performs the actions that a dialog asks for,
+tells it what comes back, and knows no SMTP.
 """
 
 import asyncio
@@ -13,21 +13,22 @@ import select
 import socket
 import ssl
 import struct
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..signals.outcome import Peer
-from ..smtp.dialog import Action, Close, Dialog, RunCallable, SendBody, StartTls
+from ..smtp.dialog import Action, Close, Dialog, Release, RunCallable, SendBody, StartTls
+from ..smtp.mail_data import encode_whole
 from ..smtp.stage import Stage
 from ..smtp.verdict import FailureKind, Verdict
-from .connect import ConnectError, SourceAddress, connect, is_literal
+from .connect import ConnectError, connect, is_literal
 from .event_loop import event_loop
-from .mail_source import PIECE, FileSource, SourceError, pieces_of
-from .timeouts import MIN_DATA_RATE, Timeouts
-from .tls import Tls
+from .mail_source import PIECE, FileSource
+from .mail_writer import MailWriter
+from .timeouts import MIN_DATA_RATE
 
 if TYPE_CHECKING:
-    from .proxy import Proxy
+    from .options import Options
 
 _logger = logging.getLogger("pykka_smtp.actors")
 
@@ -36,102 +37,159 @@ _FAREWELL = 5.0
 _LAST_READS = 16
 """How often a broken connection is read from, for what the server said before it broke."""
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, 0 seconds: close() sends RST
-# Used on the loop thread only. Windows has none.
-_poll = select.poll() if hasattr(select, "poll") else None
 
 
 class Owner(Protocol):
-    """Who uses a connection: an actor."""
+    """Who uses a connection: an actor, for as long as a dialog lasts; or who keeps it."""
+
+    def connected(self) -> None:
+        """Hear that the connection stands; comes before the first dialog begins."""
+        ...
 
     def decided(self, verdict: Verdict) -> None:
-        """Hear the verdict; comes exactly once."""
+        """Hear the verdict; comes exactly once for each dialog."""
+        ...
+
+    def released(self) -> None:
+        """Hear that the dialog is over and the connection may serve another."""
         ...
 
     def closed(self) -> None:
         """Hear that the connection is gone; comes exactly once, after the verdict."""
         ...
 
-    def connected(self) -> None:
-        """Hear that the connection stands; comes before the dialog begins."""
-        ...
+
+class _Rest:
+    """Stands for the dialog of a connection that nobody uses: whatever comes ends it."""
+
+    steps = 0
+    stage = Stage.QUIT
+    verdict = None
+    may_send_dot = False
+
+    def __init__(self) -> None:
+        self.is_over = False
+
+    def receive_data(self, _data: bytes) -> list[Action]:
+        return self.cancel()
+
+    def receive_eof(self) -> list[Action]:
+        return self.cancel()
+
+    def connection_lost(self, *_facts: object) -> list[Action]:
+        self.is_over = True
+        return []
+
+    def time_out(self, *_facts: object, **_more: object) -> list[Action]:
+        return self.cancel()
+
+    def fail(self, *_facts: object, **_more: object) -> list[Action]:
+        return self.cancel()
+
+    def cancel(self) -> list[Action]:
+        if self.is_over:
+            return []
+        self.is_over = True
+        return [Close()]
 
 
 class Connection(asyncio.Protocol):
-    """Connects to a server and runs one dialog. Lives on the loop thread.
+    """Connects to a server and carries dialogs. Lives on the loop thread.
 
-    Call `open` once. Everything else follows, and ends in `Owner.closed`.
+    Call `run`. Everything else follows, and ends in `Owner.closed`, or in `Owner.released`: then
+    the connection can be given to another owner by `run`, or to a keeper by `rest`.
+
+    Attributes:
+        served: how many dialogs it has carried before this one.
     """
 
-    def __init__(
-        self,
-        owner: Owner,
-        dialog: Dialog,
-        *,
-        host: str,
-        port: int,
-        timeouts: Timeouts,
-        tls: Tls | None = None,
-        unix_path: str | None = None,
-        proxy: "Proxy | None" = None,
-        source: FileSource | None = None,
-    ) -> None:
+    def __init__(self, options: "Options") -> None:
         """Prepare a connection.
 
         Args:
-            owner: who hears of it.
-            dialog: the conversation to carry.
-            host: the server's name or address.
-            port: its port.
-            timeouts: how long each step, and the whole, may take.
-            tls: how to do TLS, if it comes to that.
-            unix_path: the path of a unix socket to connect to, instead of host and port.
-            proxy: the proxy to go through.
-            source: the mail data, when the dialog's rendition has none.
+            options: where to connect to and how: server, port, unix_path, proxy, source_address,
+                tls, timeouts.
         """
-        self._owner = owner
-        self._dialog = dialog
-        self._host = host
-        self._port = port
-        self._timeouts = timeouts
-        self._deadline = timeouts.deadline
-        self._tls = tls
-        self._unix_path = unix_path
-        self._proxy = proxy
-        self._source = source
+        self.served = 0
+        self._options = options
         self._loop = event_loop().loop
+        self._owner: Owner = cast("Owner", None)
+        self._dialog: Dialog = cast("Dialog", None)
         self._transport: Any = None  # asyncio.Transport; uvloop's is none by its class
         self._connecting: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None  # what takes its time
         self._is_upgrading = False
-        self._pieces: Iterator[bytes] | None = None
-        self._reading = False  # whether a piece of the source is being read
-        self._held = b""  # the last piece so far, not yet written
-        self._final = b""  # what ends the mail data
-        self._body_begun = False
+        self._peer: Peer | None = None
+        self._poll: Callable[[int], list[tuple[int, int]]] | None = None
+        self._source: FileSource | None = None
+        self._writer: MailWriter | None = None
+        self._last = b""  # what completes the mail, not yet written
         self._dot_written = False
         self._written = 0  # octets of mail data
         self._taken = 0  # how many of them the operating system had taken when last looked at
-        self._paused = False
         self._step = -1
         self._step_began = 0.0
         self._whole_due = 0.0
         self._farewell_due: float | None = None
         self._is_closed = False
 
-    def open(self, source_address: SourceAddress | None = None, began: float | None = None) -> None:
-        """Start the clock and connect.
+    def run(
+        self,
+        owner: Owner,
+        dialog: Dialog,
+        *,
+        source: FileSource | None = None,
+        began: float | None = None,
+    ) -> None:
+        """Start the clock, connect if need be, and carry a dialog.
 
         Args:
-            source_address: the local address and port to connect from, or None.
+            owner: who hears of it.
+            dialog: the conversation to carry.
+            source: the mail data, when the dialog's rendition has none.
             began: when the whole began, on the loop's clock. Default: now.
         """
+        self._owner = owner
+        self._dialog = dialog
+        self._source = source
+        began = self._loop.time() if began is None else began
+        self._whole_due = began + self._options.timeouts.deadline
         event_loop().watch(self)
-        self._whole_due = (self._loop.time() if began is None else began) + self._deadline
-        self._connecting = self._loop.create_task(self._connect(source_address))
+        if self._transport is None:
+            self._connecting = self._loop.create_task(self._connect())
+            return
+        self.served += 1
+        self._writer = None
+        self._written = self._taken = 0
+        self._step = -1
+        self._farewell_due = None
+        try:
+            self._carry_out(dialog.resumed())
+        except Exception as error:
+            self._break(error)
+
+    def rest(self, keeper: Owner) -> None:
+        """Have somebody else keep the connection until it is used again: who hears if it closes.
+
+        Args:
+            keeper: who keeps it.
+        """
+        self._owner = keeper
+        self._dialog = cast("Dialog", _Rest())
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a resting connection still stands, and the server has said nothing."""
+        return not (
+            self._is_closed
+            or self._dialog.is_over
+            or self._transport.is_closing()
+            or self.has_something_to_read()
+        )
 
     def cancel(self) -> None:
         """Give up at once, whatever is under way."""
-        self._perform(self._dialog.cancel())
+        self.perform(self._dialog.cancel())
 
     def abandon(self) -> None:
         """Let go of the socket in a forked child, which must not keep the parent's open."""
@@ -143,22 +201,25 @@ class Connection(asyncio.Protocol):
     @property
     def peer(self) -> Peer | None:
         """The server, or None while there is no connection."""
-        if self._transport is None:
-            return None
+        if self._peer is None and self._transport is not None:
+            self._peer = self._look_at_peer()
+        return self._peer
+
+    def _look_at_peer(self) -> Peer:
+        options, tls = self._options, self._transport.get_extra_info("ssl_object")
         # Which address a proxy has connected to, nobody tells.
-        is_known = is_literal(self._host) or self._proxy is not None
-        address = self._host if is_known else self._address("peername")
-        tls = self._transport.get_extra_info("ssl_object")
+        is_known = options.proxy is not None or is_literal(options.server)
+        address = options.server if is_known else self._address("peername")
         if tls is None:
-            return Peer(host=self._host, address=address, port=self._port)
+            return Peer(host=options.server, address=address, port=options.port)
         cipher = tls.cipher()
         return Peer(
-            host=self._host,
+            host=options.server,
             address=address,
-            port=self._port,
+            port=options.port,
             tls_version=tls.version(),
             tls_cipher=cipher[0] if cipher else None,
-            tls_verified=self._tls is not None and self._tls.is_verified,
+            tls_verified=options.tls is not None and options.tls.is_verified,
         )
 
     @property
@@ -170,31 +231,35 @@ class Connection(asyncio.Protocol):
         name = self._transport.get_extra_info(which)
         return str(cast("tuple[object, ...]", name)[0]) if isinstance(name, tuple) else ""
 
-    async def _connect(self, source_address: SourceAddress | None) -> None:
-        dial = None
-        if self._proxy is not None:
+    async def _connect(self) -> None:
+        options, dial = self._options, None
+        if options.proxy is not None:
             from .proxy import connect_through  # late: few have one
 
-            limit = self._timeouts.stages[Stage.CONNECT]
             dial = functools.partial(
-                connect_through, self._proxy, self._host, self._port, limit, source_address
+                connect_through,
+                options.proxy,
+                options.server,
+                options.port,
+                options.timeouts.stages[Stage.CONNECT],
+                options.source_address,
             )
         try:
             await connect(
                 lambda: self,
-                self._host,
-                self._port,
-                source_address,
-                tls=self._tls if self._tls is not None and self._tls.is_implicit else None,
-                unix_path=self._unix_path,
+                options.server,
+                options.port,
+                options.source_address,
+                tls=options.tls if options.tls is not None and options.tls.is_implicit else None,
+                unix_path=options.unix_path,
                 dial=dial,
             )
         except ssl.SSLError as error:
             self._connecting = None
-            self._perform(self._dialog.fail(FailureKind.SECURITY, self._tls_failed(error)))
+            self.perform(self._dialog.fail(FailureKind.SECURITY, self._tls_failed(error)))
         except ConnectError as error:
             self._connecting = None
-            self._perform(
+            self.perform(
                 self._dialog.fail(
                     FailureKind.TIMEOUT if error.is_timeout else FailureKind.CONNECT,
                     str(error),
@@ -219,24 +284,23 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._owner.connected()
-            if self._tls is not None and self._tls.is_implicit:
-                self._dialog.tls_is_up(
-                    verified=self._tls.is_verified, binding=self._channel_binding()
-                )
-            self._perform(self._dialog.connected())
+            tls = self._options.tls
+            if tls is not None and tls.is_implicit:
+                self._dialog.tls_is_up(verified=tls.is_verified, binding=self._channel_binding())
+            self._carry_out(self._dialog.connected())
         except Exception as error:
             self._break(error)
 
     def data_received(self, data: bytes) -> None:
         """Let the dialog judge what the server said."""
         try:
-            self._perform(self._dialog.receive_data(data))
+            self._carry_out(self._dialog.receive_data(data))
         except Exception as error:
             self._break(error)
 
     def eof_received(self) -> None:
         """Tell the dialog that nothing more will come."""
-        self._perform(self._dialog.receive_eof())
+        self.perform(self._dialog.receive_eof())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the dialog, after all that the server said before."""
@@ -247,24 +311,29 @@ class Connection(asyncio.Protocol):
             is_tls = isinstance(exc, ssl.SSLError)
             number = exc.errno if isinstance(exc, OSError) and not is_tls else None
             reason = os.strerror(number) if number else str(exc or "closed")
-            self._perform(self._dialog.connection_lost("read", number, reason))
+            self.perform(self._dialog.connection_lost("read", number, reason))
         self._finish()
 
     def pause_writing(self) -> None:
         """Read no more of the mail: the server does not keep up."""
-        self._paused = True
+        if self._writer is not None:
+            self._writer.is_paused = True
 
     def resume_writing(self) -> None:
         """Go on: the operating system has taken all that was written."""
-        self._paused = False
+        if self._writer is not None:
+            self._writer.is_paused = False
         if self._dot_written:
             self._dot_is_out()
-        else:
-            self._pump()
+        elif self._last:
+            self._write_last()
+        elif self._writer is not None:
+            self._writer.pump()
 
     # What the dialog asks for.
 
-    def _perform(self, actions: list[Action]) -> None:
+    def perform(self, actions: list[Action]) -> None:
+        """Do what the dialog asks for; a defect of ours ends it."""
         try:
             self._carry_out(actions)
         except Exception as error:
@@ -278,12 +347,19 @@ class Connection(asyncio.Protocol):
                 self._begin_body(action)
             elif isinstance(action, Close):
                 self._close(reset=action.reset)
+            elif isinstance(action, Release):
+                self._release()
             elif isinstance(action, StartTls):
-                self._hold(self._start_tls())
+                self.hold(self._start_tls())
             elif isinstance(action, RunCallable):
-                self._hold(self._run_callable(action))
+                self.hold(self._run_callable(action))
             else:
                 self._owner.decided(action)
+
+    def _release(self) -> None:
+        event_loop().unwatch(self)
+        self._source = None
+        self._owner.released()
 
     def _close(self, *, reset: bool) -> None:
         transport = self._transport
@@ -316,7 +392,7 @@ class Connection(asyncio.Protocol):
 
     def _break(self, error: BaseException) -> None:
         """End on a defect of ours: with an outcome, like everything."""
-        _logger.error("defect in the connection to %s:%s", self._host, self._port, exc_info=error)
+        _logger.error("defect in the connection to %s", self._options.name, exc_info=error)
         detail = f"defect in pykka-smtp: {type(error).__name__}: {error}"
         try:
             self._carry_out(self._dialog.fail(FailureKind.INTERNAL, detail))
@@ -333,7 +409,7 @@ class Connection(asyncio.Protocol):
         event_loop().unwatch(self)
         self._owner.closed()
 
-    def _hold(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def hold(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run something of this connection's; asyncio itself keeps tasks only weakly."""
         self._task = self._loop.create_task(coroutine)
 
@@ -341,17 +417,25 @@ class Connection(asyncio.Protocol):
 
     async def _start_tls(self) -> None:
         """Start TLS on the connection that stands (RFC 3207)."""
-        tls = self._tls
+        tls = self._options.tls
         assert tls is not None
+        if self._dialog.is_over or self._transport.is_closing():
+            return  # it broke before this task had its turn; whoever saw that ends it
         self._is_upgrading = True
+        limit = self._options.timeouts.stages[Stage.STARTTLS]
         try:
             transport = await self._loop.start_tls(
-                self._transport, self, tls.context, server_hostname=tls.server_hostname
+                self._transport,
+                self,
+                tls.context,
+                server_hostname=tls.server_hostname,
+                # Ours is the limit that counts; the loop's own, of a minute, may be shorter.
+                ssl_handshake_timeout=limit + 1.0,
             )
         except ssl.SSLError as error:
-            self._perform(self._dialog.fail(FailureKind.SECURITY, self._tls_failed(error)))
+            self.perform(self._dialog.fail(FailureKind.SECURITY, self._tls_failed(error)))
         except OSError as error:
-            self._perform(
+            self.perform(
                 self._dialog.connection_lost("read", error.errno, f"in the TLS handshake: {error}")
             )
         except Exception as error:
@@ -359,8 +443,9 @@ class Connection(asyncio.Protocol):
         else:
             self._transport = transport
             self._is_upgrading = False
+            self._peer = self._poll = None
             try:
-                self._perform(
+                self._carry_out(
                     self._dialog.tls_started(
                         verified=tls.is_verified, binding=self._channel_binding()
                     )
@@ -379,10 +464,10 @@ class Connection(asyncio.Protocol):
     def _tls_failed(self, error: ssl.SSLError) -> str:
         if isinstance(error, ssl.SSLCertVerificationError):
             return (
-                f"the certificate of {self._host}:{self._port} is not good:"
+                f"the certificate of {self._options.name} is not good:"
                 f" {error.verify_message or error.reason}"
             )
-        return f"no TLS with {self._host}:{self._port}: {error.reason or error}"
+        return f"no TLS with {self._options.name}: {error.reason or error}"
 
     async def _run_callable(self, action: RunCallable) -> None:
         """Call a function of the program's in a worker thread: it may block."""
@@ -392,104 +477,77 @@ class Connection(asyncio.Protocol):
             # Not its text: it may have the secret in it.
             _logger.warning("the token callable raised %s", type(error).__name__)
             detail = f"the token callable raised {type(error).__name__}"
-            self._perform(self._dialog.fail(FailureKind.LOCAL, detail))
+            self.perform(self._dialog.fail(FailureKind.LOCAL, detail))
             return
         try:
-            self._perform(self._dialog.supply(result))
+            self._carry_out(self._dialog.supply(result))
         except Exception as error:
             self._break(error)
 
     # The mail data.
 
-    def _begin_body(self, action: SendBody) -> None:
-        rendition = action.rendition
-        self._body_begun = True
-        self._final = b"" if action.is_chunk else b".\r\n"
-        if self._source is not None:
-            self._source.begin(
-                transparent=not action.is_chunk, may_be_eight_bit=rendition.may_be_eight_bit
-            )
-        if rendition.data is not None:
-            self._pieces = pieces_of(
-                rendition.data, transparent=not action.is_chunk, binary=rendition.is_binary
-            )
-            if len(rendition.data) > PIECE:
+    def _begin_body(self, body: SendBody) -> None:
+        rendition = body.rendition
+        data = rendition.data
+        if data is None or len(data) > PIECE:
+            if body.head:
+                self._transport.write(body.head)
+            if data is not None:
                 self._transport.set_write_buffer_limits(high=PIECE, low=0)
-        self._pump()
-
-    def _pump(self) -> None:
-        """Write mail data for as long as the server takes it.
-
-        The last piece is held back: it goes out together with the dot.
-        """
-        if self._pieces is None:
-            if self._source is not None and not self._reading and not self._paused:
-                self._reading = True
-                self._hold(self._read_on())
+            self._writer = MailWriter(self, body, self._source)
+            self._writer.pump()
             return
-        while not self._paused and not self._dialog.is_over:
-            if self._held and self._has_something_to_read():
-                # First of all: it may be a refusal. To write on may break the connection, and
-                # under TLS what was not read by then is lost.
-                self._loop.call_soon(self._pump)
-                return
-            if self._transport.is_closing():
-                return  # it broke: connection_lost() is on its way
-            piece = next(self._pieces, None)
-            if piece is None:
-                self._end_body()
-                return
-            self._write_held()
-            self._held = piece
-
-    async def _read_on(self) -> None:
-        """Read the next piece in a worker thread, and write the one before."""
-        assert self._source is not None
-        try:
-            piece = await event_loop().files.run(self._source.read)
-        except SourceError as error:
-            # RFC 5321 §4.1.1.4: with the dot, the server would take a part for the whole.
-            self._perform(self._dialog.fail(FailureKind.LOCAL, str(error)))
-            return
-        except Exception as error:
-            self._break(error)
-            return
-        finally:
-            self._reading = False
-        if self._dialog.is_over:
-            return
-        if piece is None:
-            self._end_body()
+        # The common case at full speed: all of it in one piece.
+        if not rendition.is_binary:
+            data = encode_whole(data, transparent=not body.is_chunk)
+        self._last = body.head + data if body.is_chunk else data + b".\r\n"
+        if body.is_bold:
+            self._put_last()
         else:
-            self._write_held()
-            self._held = piece
-            self._pump()
+            self._write_last()
 
-    def _write_held(self) -> None:
-        if self._held:
-            self._written += len(self._held)
-            self._transport.write(self._held)
-            self._held = b""
+    def write_part(self, octets: bytes) -> None:
+        """Write mail data that is not the last of it."""
+        self._written += len(octets)
+        self._transport.write(octets)
 
-    def _end_body(self) -> None:
-        """Write the last piece and the final dot, unless the server has spoken meanwhile.
+    def end_body(self, last: bytes) -> None:
+        """Write what completes the mail: the last octets, and the final dot if there is one."""
+        self._last = last
+        self._write_last()
+
+    def unreadable(self, detail: str) -> None:
+        """Give the mail up: its source can't be read."""
+        self.perform(self._dialog.fail(FailureKind.LOCAL, detail))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether mail data can be written at all."""
+        # If it is closing, it broke: connection_lost() is on its way.
+        return not (self._dialog.is_over or self._transport.is_closing())
+
+    def _write_last(self) -> None:
+        """Complete the mail, unless the server has spoken meanwhile.
 
         A reply counts as the verdict only if it comes after the dot has gone out. So nothing may
         be here to read when it goes out, and nothing may wait to be written before it.
         """
-        if self._transport.is_closing():
+        transport = self._transport
+        if transport.is_closing():
             return  # it broke: connection_lost() is on its way
         if not self._dialog.may_send_dot:
             return  # a part of an early reply is here; the rest of it decides
-        if self._has_something_to_read():
-            self._loop.call_soon(self._end_body)
+        if self.has_something_to_read():
+            self._loop.call_soon(self._write_last)
             return
-        transport = self._transport
         if transport.get_write_buffer_size():
             transport.set_write_buffer_limits(high=0)  # resume_writing() when all is out
             return
-        last = self._held + self._final
-        self._held = b""
+        self._put_last()
+
+    def _put_last(self) -> None:
+        transport = self._transport
+        last, self._last = self._last, b""
         self._written += len(last)
         transport.write(last)
         self._dot_written = True
@@ -499,23 +557,20 @@ class Connection(asyncio.Protocol):
             self._dot_is_out()
 
     def _dot_is_out(self) -> None:
+        self._dot_written = False
         if not self._dialog.is_over:
-            self._dot_written = False
             self._taken = self._written
             self._dialog.dot_sent()
 
-    def _has_something_to_read(self) -> bool:
-        try:
-            number = self._transport.get_extra_info("socket").fileno()
-            if _poll is None:
-                return bool(select.select([number], [], [], 0)[0])
-            _poll.register(number, select.POLLIN)
+    def has_something_to_read(self) -> bool:
+        """Whether the server has said something that nobody has heard yet."""
+        if self._poll is None:
             try:
-                return bool(_poll.poll(0))
-            finally:
-                _poll.unregister(number)
-        except (OSError, ValueError, AttributeError):
-            return False
+                number = self._transport.get_extra_info("socket").fileno()
+                self._poll = _make_poll(number)
+            except (OSError, ValueError, AttributeError):
+                return False
+        return bool(self._poll(0))
 
     def _read_last_words(self) -> None:
         """Hear what the server said before it broke the connection while we were writing.
@@ -549,16 +604,16 @@ class Connection(asyncio.Protocol):
             self._step = dialog.steps
             self._step_began = now
             if dialog.verdict is not None and self._farewell_due is None:
-                self._farewell_due = now + min(self._timeouts.stages[Stage.QUIT], _FAREWELL)
+                self._farewell_due = now + min(self._options.timeouts.stages[Stage.QUIT], _FAREWELL)
         if self._farewell_due is not None:
             if now >= self._farewell_due:
                 self._drop()
         elif now >= self._whole_due:
-            self._perform(dialog.time_out(self._deadline, whole=True))
+            self.perform(dialog.time_out(self._options.timeouts.deadline, whole=True))
         else:
-            limit = self._timeouts.stages[dialog.stage]
+            limit = self._options.timeouts.stages[dialog.stage]
             if now >= self._step_began + limit and not self._has_moved(now):
-                self._perform(dialog.time_out(limit))
+                self.perform(dialog.time_out(limit))
 
     def _drop(self) -> None:
         """Leave without a good-bye: the mail is decided, and the server says no more."""
@@ -566,11 +621,11 @@ class Connection(asyncio.Protocol):
             if self._transport is not None:
                 self._transport.abort()
         else:
-            self._perform(self._dialog.time_out(_FAREWELL))
+            self.perform(self._dialog.time_out(_FAREWELL))
 
     def _has_moved(self, now: float) -> bool:
         """Whether the server takes the mail data, and fast enough."""
-        if not self._body_begun:
+        if not self._written:
             return False
         taken = self._written - self._transport.get_write_buffer_size()
         if taken - self._taken < MIN_DATA_RATE * (now - self._step_began):
@@ -578,3 +633,12 @@ class Connection(asyncio.Protocol):
         self._taken = taken
         self._step_began = now
         return True
+
+
+def _make_poll(number: int) -> Callable[[int], list[tuple[int, int]]]:
+    """Return a function that tells, without waiting, whether a socket has something to read."""
+    if not hasattr(select, "poll"):  # Windows
+        return lambda _timeout: [(n, 0) for n in select.select([number], [], [], 0)[0]]
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return poll.poll

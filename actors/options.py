@@ -69,13 +69,17 @@ class Secrets:
     proxy: Secret | None
 
 
+_NO_SECRETS = Secrets(None, None, None, None)
+_SECRET_NAMES = frozenset({"url", "password", "token", "proxy"})
+
+
 def hide_in(given: dict[str, Any]) -> None:
     """Wrap them among the keyword arguments of a call, in place.
 
     A traceback that shows local variables shows the arguments of each function in it, too.
     """
-    for name in ("url", "password", "token", "proxy"):
-        if isinstance(given.get(name), str):
+    for name in _SECRET_NAMES.intersection(given):
+        if isinstance(given[name], str):
             given[name] = Secret(given[name])
 
 
@@ -90,6 +94,8 @@ def hide(
     Raises:
         TypeError: one has the wrong type.
     """
+    if url is None and password is None and token is None and proxy is None:
+        return _NO_SECRETS
     if token is not None and not (isinstance(token, str | Secret) or callable(token)):
         raise TypeError(f"token: needs a str, or a function, not {type(token).__name__}")
     return Secrets(
@@ -160,10 +166,10 @@ def collect_options(
         secrets.proxy,
     )
     try:
-        hash(arguments)
-    except TypeError:  # an option of a wrong type: it is about to be refused
+        return _collect_again(*arguments)
+    except TypeError:
+        # An option of a wrong type, perhaps of one that can't be looked up: let that be said.
         return _collect(*arguments)
-    return _collect_again(*arguments)
 
 
 _NAMES = (

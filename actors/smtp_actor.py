@@ -141,6 +141,10 @@ class SmtpActor(AsyncioActor):
             source_address=source_address,
             proxy=secrets.proxy,
         )
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Set out: nothing is known yet."""
         self._mail: SendMail | None = None
         self._answer: Answer | None = None
         self._outcome: Outcome | None = None
@@ -262,32 +266,25 @@ class SmtpActor(AsyncioActor):
                 self._connect(mail, StreamedContent(facts))
 
     def _connect(self, mail: SendMail, content: Content) -> None:
+        self._open(Delivery(self._new_session(), mail.envelope, content), Connection(self._options))
+
+    def _new_session(self) -> Session:
         options = self._options
-        session = Session(
+        return Session(
             server=options.name,
             ehlo_name=options.local_hostname or complete_host_name() or "",
             is_lmtp=options.is_lmtp,
             tls_policy=TlsPolicy.OFF if options.tls is None else options.tls.policy,
             authentication=options.authentication,
         )
-        self._open(Delivery(session, mail.envelope, content))
 
-    def _open(self, delivery: Delivery) -> None:
+    def _open(self, delivery: Delivery, connection: Connection) -> None:
         options, mail = self._options, self._mail
         assert mail is not None
         self._delivery = delivery
-        self._connection = Connection(
-            self,
-            Dialog(delivery, self._trace(mail), options.masking),
-            host=options.server,
-            port=options.port,
-            timeouts=options.timeouts,
-            tls=options.tls,
-            unix_path=options.unix_path,
-            proxy=options.proxy,
-            source=self._source,
-        )
-        self._connection.open(options.source_address, self._began)
+        self._connection = connection
+        dialog = Dialog(delivery, self._trace(mail), options.masking)
+        connection.run(self, dialog, source=self._source, began=self._began)
 
     def _trace(self, mail: SendMail) -> Trace | None:
         """Return who is to hear the lines of the session, if anybody is."""
@@ -325,16 +322,25 @@ class SmtpActor(AsyncioActor):
                 return
         outcome = self._build(mail, verdict, connection.peer if connection else None)
         self._outcome = outcome
+        self._report(outcome)
+
+    def _report(self, outcome: Outcome) -> None:
+        """Tell whoever wants to know."""
         publish(outcome)
         if self._answer is not None:
             self._answer.set(outcome)
+
+    def released(self) -> None:
+        """Close: whoever sends one mail keeps no connection."""
+        if self._connection is not None:
+            self._connection.cancel()
 
     def closed(self) -> None:
         """Try again if that may help; else stop: with the connection goes the reason to live."""
         second, self._second = self._second, None
         if second is not None and self._outcome is None and not self.actor_stopped.is_set():
             try:
-                self._open(second)
+                self._open(second, Connection(self._options))
             except Exception as error:
                 self._connection = None
                 self._end_broken(error)

@@ -109,18 +109,9 @@ class _VerifyActor(AsyncioActor):
         return None
 
     def _open(self) -> None:
-        options = self._options
-        self._connection = Connection(
-            self,
-            Dialog(Verification(self._session), self._trace, options.masking),
-            host=options.server,
-            port=options.port,
-            timeouts=options.timeouts,
-            tls=options.tls,
-            unix_path=options.unix_path,
-            proxy=options.proxy,
-        )
-        self._connection.open(options.source_address)
+        self._connection = Connection(self._options)
+        dialog = Dialog(Verification(self._session), self._trace, self._options.masking)
+        self._connection.run(self, dialog)
 
     def on_stop(self) -> None:
         if self._connection is not None:
@@ -157,6 +148,9 @@ class _VerifyActor(AsyncioActor):
                 transcript=tuple(self._transcript),
             )
         )
+
+    def released(self) -> None:
+        """Nothing to do: a verification ends with QUIT."""
 
     def closed(self) -> None:
         """Stop, or try again as a send would."""

@@ -149,6 +149,8 @@ class Client:
                     self._write(action)
                 case SendBody():
                     insist(self.verdict is None, "mail data after the verdict")
+                    if action.head:
+                        self._write(action.head)
                     self._begin_body(action)
                 case StartTls():
                     self.waits_for = "tls"

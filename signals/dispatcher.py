@@ -25,9 +25,11 @@ logger = logging.getLogger("pykka_smtp.signals")
 _LONG_QUEUE = 10_000
 
 
-# Seconds of rest between two batches. To wake a sleeping thread for each outcome costs the event
-# loop more than the whole conversation with the server: under load, outcomes come in batches.
+# Seconds of rest between two batches, the first and the longest: it grows while outcomes keep
+# coming. To wake a sleeping thread for each of them costs the event loop more than the whole
+# conversation with the server: each time, the two threads hand the interpreter over and back.
 _PAUSE = 0.001
+_LONGEST_PAUSE = 0.005
 
 
 def log_safely(level: int, message: str, *args: object, exc: BaseException | None = None) -> None:
@@ -193,6 +195,7 @@ class Dispatcher:
         """
         me = threading.current_thread()
         has_paused = not stay
+        pause = _PAUSE
         try:
             # It is another thread, or none, if a receiver has forked and this is the child.
             while self._thread is me:
@@ -201,8 +204,10 @@ class Dispatcher:
                 except IndexError:
                     if has_paused:
                         self._rest(stay=stay)
+                        pause = _PAUSE
                     else:
-                        time.sleep(_PAUSE)
+                        time.sleep(pause)
+                        pause = min(2 * pause, _LONGEST_PAUSE)
                         has_paused = True
                 else:
                     has_paused = not stay

@@ -15,7 +15,7 @@ from blinker import Signal
 from ..smtp.address import split_mailbox, to_ascii_domain
 from ..smtp.compose import Letter
 from ..smtp.content import CompleteContent, Content, LetterContent
-from ..smtp.delivery_options import DeliverBy, DeliveryOptions, Dsn
+from ..smtp.delivery_options import NO_OPTIONS, DeliverBy, DeliveryOptions, Dsn
 from ..smtp.envelope import MAX_RECIPIENTS, Envelope
 from .bus import Tellable
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _NULL_REVERSE_PATH = "<>"
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _NO_SUBJECT = "(none)"  # the seed's default
+_NO_PARTS = ("", None, None, (), ())
+_NOTHING_ASKED = (None,) * 5
 _MAX_HEADERS = 1000
 
 MailSource: TypeAlias = "os.PathLike[str] | IO[bytes]"
@@ -154,6 +156,9 @@ class SendMail:
         return None if self._content is not None else self.message  # type: ignore[return-value]
 
     def _options(self) -> DeliveryOptions:
+        asked = (self.dsn, self.deliver_by, self.hold_for, self.hold_until, self.priority)
+        if asked == _NOTHING_ASKED and self.require_tls is False:
+            return NO_OPTIONS
         return DeliveryOptions(
             dsn=self.dsn,
             deliver_by=self.deliver_by,
@@ -180,6 +185,10 @@ class SendMail:
 
     def _refuse_parts(self) -> None:
         """A complete message has all these already; which of the two should count?"""
+        if self.subject is _NO_SUBJECT and (
+            (self.body, self.from_name, self.to_name, self.cc, self.headers) == _NO_PARTS
+        ):
+            return
         given = {
             "subject": self.subject != _NO_SUBJECT,
             "body": bool(self.body),
@@ -197,9 +206,11 @@ _set = object.__setattr__
 
 
 def _addresses(name: str, value: object) -> tuple[str, ...]:
-    kind = type(value).__name__
     if isinstance(value, str):
         return (value,)
+    if value == ():
+        return ()
+    kind = type(value).__name__
     if isinstance(value, bytes | bytearray | Mapping) or not isinstance(value, Iterable):
         raise TypeError(f"{name}: needs an address or several, not {kind}")
     # The envelope refuses so many; but an iterator without end would never come to that.
@@ -255,7 +266,9 @@ def _message_id(mail_id: str, address: str) -> str:
 
 def _content_of(message: object) -> Content | None:
     """Take a snapshot of what is in memory; None for what is read later."""
-    if isinstance(message, bytes | bytearray | memoryview):
+    if isinstance(message, bytes):
+        return CompleteContent(message)
+    if isinstance(message, bytearray | memoryview):
         return CompleteContent(bytes(cast("bytes", message)))
     if isinstance(message, os.PathLike):
         return None

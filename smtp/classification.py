@@ -46,18 +46,18 @@ def meaning(stage: Stage, code: int) -> Meaning:
             the dot went out), DOT or QUIT.
         code: 200 to 599.
     """
-    if 400 <= code <= 499:
+    if code < 300:
+        if stage is Stage.GREETING:
+            # RFC 5321 §4.3.2: 220 opens a session; 221, for one, closes it.
+            return Meaning.GO_ON if code == 220 else Meaning.NONSENSE
+        if stage is Stage.DATA or stage is Stage.BODY:
+            return Meaning.NONSENSE
+        return Meaning.GO_ON
+    if code < 400:
+        if stage is Stage.DATA:
+            return Meaning.GO_ON
+        return Meaning.DOUBT if stage is Stage.DOT else Meaning.NONSENSE
+    # RFC 5321 §4.5.3.1.10: 552 at RCPT is "too many recipients", which 452 should have said.
+    if code < 500 or (code == 552 and stage is Stage.RCPT):
         return Meaning.TRANSIENT
-    if code >= 500:
-        # RFC 5321 §4.5.3.1.10: 552 at RCPT is "too many recipients", which 452 should have said.
-        return Meaning.TRANSIENT if (stage, code) == (Stage.RCPT, 552) else Meaning.PERMANENT
-    if stage is Stage.DATA:
-        return Meaning.GO_ON if code >= 300 else Meaning.NONSENSE
-    if stage is Stage.GREETING:
-        # RFC 5321 §4.3.2: 220 opens a session; 221, for one, closes it.
-        return Meaning.GO_ON if code == 220 else Meaning.NONSENSE
-    if stage is Stage.DOT:
-        return Meaning.GO_ON if code < 300 else Meaning.DOUBT
-    if stage is Stage.BODY:
-        return Meaning.NONSENSE
-    return Meaning.GO_ON if code < 300 else Meaning.NONSENSE
+    return Meaning.PERMANENT

@@ -1,6 +1,5 @@
 """The delivery of one mail: the script of a session, and the verdict it comes to."""
 
-from collections import deque
 from collections.abc import Generator, Sequence
 
 from .classification import CLOSING, Meaning, meaning
@@ -8,12 +7,12 @@ from .command import DATA, END_OF_DATA, RSET, Command, bdat
 from .content import Content
 from .envelope import Envelope
 from .parameters import Offer, make_offer
-from .recipients import Recipient, decisive_refusal, in_batches
+from .recipients import USUAL_MAX, Recipient, decisive_refusal, in_batches
 from .refusal import Garbled, Insecure, Refused, Unsendable, check
 from .reply import Reply
 from .session import Session, close_session, open_session
 from .stage import Stage
-from .step import Decide, Group, HangUp, Quiet, Script, Step, Transfer
+from .step import Decide, Group, HangUp, Keep, Quiet, Script, Step, Transfer
 from .verdict import Accepted, Failed, FailureKind, Verdict
 
 MAX_REPLIES = 1_048_576
@@ -22,6 +21,11 @@ MAX_REPLIES_EACH = 512
 """The length of a reply line in RFC 5321 §4.5.3.1.5."""
 MAX_DETAIL = 500
 """Characters of a verdict's detail: a server's reply may have more than a line can show."""
+
+BOLD_SIZE = 65_536
+"""Octets of a mail that goes out before the server has said whether anybody may have it."""
+
+_QUIET = Quiet()
 
 # What a later attempt could change. The others need a change to the mail, or to the options.
 _PASSING = frozenset(
@@ -40,17 +44,32 @@ class Delivery:
 
     Attributes:
         session: what is known of the session.
+        has_begun: whether the server has answered the first command of this mail's.
     """
 
-    def __init__(self, session: Session, envelope: Envelope, content: Content) -> None:
+    def __init__(
+        self, session: Session, envelope: Envelope, content: Content, *, keeps: bool = False
+    ) -> None:
+        """Prepare a delivery.
+
+        Args:
+            session: what is known of the session. It may be open, with mails before this one.
+            envelope: who sends, and to whom.
+            content: the mail.
+            keeps: leave the connection to the next mail, where that can be done.
+        """
         self.session = session
+        self.has_begun = False
         self._envelope = envelope
         self._content = content
+        self._keeps = keeps
         self._recipients = [Recipient(path) for path in envelope.forward_paths]
         self._batch: Sequence[Recipient] = ()  # those of the transaction under way
         self._decisive: Reply | None = None  # the reply to the mail data
         self._is_stuck = False  # nothing more can be said, once the verdict is out
-        self._owed_group: deque[Command] = deque()  # of a group: not answered yet
+        self._is_unclear = False  # a reply may come that nobody would know to place
+        self._group: tuple[Command, ...] = ()  # commands that went out together
+        self._answered = 0  # how many of them were
 
     @property
     def max_replies(self) -> int:
@@ -65,7 +84,10 @@ class Delivery:
     def script(self) -> Script:
         """Converse from the greeting to QUIT, and decide on the way."""
         try:
-            yield from open_session(self.session)
+            if self.session.is_open:
+                del self.session.warnings[self.session.lasting :]
+            else:
+                yield from open_session(self.session)
             yield from self._transact_all()
             yield Decide(self._accepted())
         except Refused as refused:
@@ -85,12 +107,30 @@ class Delivery:
             return
         if self._is_stuck or (yield from self._settle()) is not None:
             yield HangUp()
+        if self._keeps and self._can_keep:
+            yield Keep()
         yield from close_session()
+
+    @property
+    def _can_keep(self) -> bool:
+        """Whether another mail may follow in this session."""
+        most = self.session.extensions.mail_max
+        return (
+            self.session.is_open
+            and not self._is_unclear
+            and (most is None or self.session.mails < most)
+        )
 
     def _transact_all(self) -> Script:
         """Transfer the mail, in as many transactions as the server's limits need (RFC 9422)."""
-        offer = make_offer(self.session, self._envelope, self._content)
-        batches, left = in_batches(self._recipients, self.session.extensions)
+        session = self.session
+        offer = make_offer(session, self._envelope, self._content)
+        batches, left = in_batches(
+            self._recipients,
+            session.extensions,
+            mails_before=session.mails,
+            usual_max=len(self._recipients) if offer.is_read_once else USUAL_MAX,
+        )
         if offer.is_read_once and len(batches) > 1:
             raise Unsendable(
                 f"{self.session.server} takes the mail for {len(batches[0])} recipients at a time,"
@@ -108,8 +148,11 @@ class Delivery:
                 for recipient in batch:
                     recipient.final = recipient.final or refused.reply
                 refusals.append(refused)
-                if number < len(batches) and (reply := (yield from self._clear())) is not None:
-                    reason = f"can't begin another transaction ({_one_line(str(reply))})"
+                if number == len(batches):
+                    break
+                stop = refused.reply if self._is_unclear else (yield from self._clear())
+                if stop is not None:
+                    reason = f"can't begin another transaction ({_one_line(str(stop))})"
                     left = [r for r in self._recipients if r.final is None]
                     break
         if left:
@@ -130,6 +173,7 @@ class Delivery:
         if reply is None:
             reply = yield RSET
             if reply.is_positive:
+                self.session.needs_reset = False
                 return None
         if reply.code == CLOSING:
             raise Refused(Stage.MAIL, reply, Meaning.TRANSIENT)
@@ -138,35 +182,83 @@ class Delivery:
 
     def _transact(self, offer: Offer, batch: Sequence[Recipient]) -> Script:
         """Run one mail transaction (RFC 5321 §3.3)."""
+        session = self.session
         commands = [offer.rcpt(recipient.path) for recipient in batch]
-        if self.session.extensions.pipelining:
-            group = (offer.mail, *commands, *(() if offer.is_chunked else (DATA,)))
-            yield Group(group)
-            self._owed_group.extend(group)
-        self._check_next(Stage.MAIL, (yield offer.mail))
+        is_bold = False
+        if session.extensions.pipelining:
+            group = (*((RSET,) if session.needs_reset else ()), offer.mail, *commands)
+            is_bold = self._is_bold(offer)
+            if is_bold:
+                yield Transfer(offer.rendition, bdat(offer.size), before=group)
+                for recipient in batch:
+                    recipient.is_bold = True
+                group = (*group, END_OF_DATA)
+            else:
+                if not offer.is_chunked:
+                    group = (*group, DATA)
+                yield Group(group)
+            self._group, self._answered = group, 0
+        if session.needs_reset:
+            self._check_next(Stage.MAIL, (yield RSET))
+            session.needs_reset = False
+        reply = yield offer.mail
+        self.has_begun = True
+        self._check_next(Stage.MAIL, reply)
+        session.mails += 1
+        session.needs_reset = True
         for recipient, command in zip(batch, commands, strict=True):
             self._hear_rcpt(recipient, (yield command))
         refusal = decisive_refusal(batch)
         if refusal is not None:
             check(Stage.RCPT, refusal)
-        if not offer.is_chunked:
+        if is_bold:
+            reply = yield END_OF_DATA
+            self._answered += 1
+        elif offer.is_chunked:
+            reply = yield Transfer(offer.rendition, bdat(offer.size), self._verdicts(batch))
+        else:
             self._check_next(Stage.DATA, (yield DATA))
-        yield from self._transfer(offer, [r for r in batch if r.is_taken])
+            reply = yield Transfer(offer.rendition, None, self._verdicts(batch))
+        yield from self._hear_verdict(offer, batch, reply)
 
-    def _transfer(self, offer: Offer, taken: Sequence[Recipient]) -> Script:
-        """Send the mail data and hear the verdict: in LMTP, one for each recipient."""
-        chunk = bdat(offer.size) if offer.is_chunked else None
-        verdicts = len(taken) if self.session.is_lmtp else 1
-        reply = yield Transfer(offer.rendition, chunk, (END_OF_DATA,) * verdicts)
+    def _is_bold(self, offer: Offer) -> bool:
+        """Whether all of a transaction goes out in one go (RFC 3030 §4.2).
+
+        Only where connections are kept: there it is the round trips that cost time. And only a
+        mail that is no great loss if it turns out that nobody may have it.
+        """
+        return (
+            self._keeps
+            and offer.is_chunked
+            and offer.size <= BOLD_SIZE
+            and offer.rendition.data is not None
+            and not self.session.is_lmtp
+        )
+
+    def _verdicts(self, batch: Sequence[Recipient]) -> tuple[Command, ...]:
+        """Return a command for each reply to the mail data: in LMTP, one for each recipient."""
+        if not self.session.is_lmtp:
+            return (END_OF_DATA,)
+        return (END_OF_DATA,) * sum(recipient.is_taken for recipient in batch)
+
+    def _hear_verdict(self, offer: Offer, batch: Sequence[Recipient], reply: Reply) -> Script:
+        """Hear what the server says of the mail data."""
+        taken = [recipient for recipient in batch if recipient.is_taken]
+        # A server that has refused the data may have done so before its end, and answer the end,
+        # too. After a final dot that would be seen; after a chunk it would shift all replies.
+        self._is_unclear = self.session.extensions.chunking
+        # RFC 5321 §4.1.1.4: the dot ends the transaction, whatever comes of it.
+        self.session.needs_reset = offer.is_chunked
         if self.session.is_lmtp:
             yield from self._hear_verdicts(taken, reply)
-            return
-        check(Stage.DOT, reply)
-        # Octets behind the verdict: which of the two would be the one? Then there is none.
-        yield Quiet()
-        self._note_acceptance(reply)
-        for recipient in taken:
-            recipient.final = reply
+        else:
+            check(Stage.DOT, reply)
+            # Octets behind the verdict: which of the two would be the one? Then there is none.
+            yield _QUIET
+            self._note_acceptance(reply)
+            for recipient in taken:
+                recipient.final = reply
+        self._is_unclear = self.session.needs_reset = False
 
     def _hear_verdicts(self, taken: Sequence[Recipient], reply: Reply) -> Script:
         """Hear one verdict for each recipient (RFC 2033 §4.2)."""
@@ -183,7 +275,7 @@ class Delivery:
         # Octets behind the last verdict: one of them all was none, and nobody knows which.
         verdicts, decisive = [recipient.final for recipient in taken], self._decisive
         self._take_back(taken, before)
-        yield Quiet()
+        yield _QUIET
         self._decisive = decisive
         for recipient, verdict in zip(taken, verdicts, strict=True):
             recipient.final = verdict
@@ -207,16 +299,17 @@ class Delivery:
             )
 
     def _check_next(self, stage: Stage, reply: Reply) -> None:
-        if self._owed_group:
-            self._owed_group.popleft()
+        self._answered += 1
         check(stage, reply)
 
     def _hear_rcpt(self, recipient: Recipient, reply: Reply) -> None:
-        if self._owed_group:
-            self._owed_group.popleft()
-        if reply.code == CLOSING or meaning(Stage.RCPT, reply.code) is Meaning.NONSENSE:
-            check(Stage.RCPT, reply)
-        recipient.hear(reply)
+        self._answered += 1
+        means = meaning(Stage.RCPT, reply.code)
+        if means is Meaning.NONSENSE or reply.code == CLOSING:
+            raise Refused(Stage.RCPT, reply, means)
+        recipient.answer = reply
+        if means is not Meaning.GO_ON:
+            recipient.final = reply
 
     def _settle(self) -> Generator[Step, Reply, Reply | None]:
         """Take the replies still owed to a group after the mail was refused (RFC 2920 §3.1).
@@ -224,10 +317,11 @@ class Delivery:
         Returns:
             The reply after which nothing more can be said, or None.
         """
-        while self._owed_group:
-            command = self._owed_group.popleft()
+        while self._answered < len(self._group):
+            command = self._group[self._answered]
+            self._answered += 1
             reply = yield command
-            if reply.code == CLOSING:
+            if reply.code == CLOSING or (command is END_OF_DATA and reply.is_positive):
                 return reply
             if command is DATA and reply.is_intermediate:
                 # The server wants mail data for nobody. RFC 2920 would end it with a lone dot, to
@@ -244,7 +338,9 @@ class Delivery:
             failed: what this attempt came to. Nothing of the mail was sent in it.
         """
         session = self.session.humbler(failed.kind, failed.stage)
-        return None if session is None else Delivery(session, self._envelope, self._content)
+        if session is None:
+            return None
+        return Delivery(session, self._envelope, self._content, keeps=self._keeps)
 
     # Verdicts.
 
@@ -254,8 +350,7 @@ class Delivery:
         return Accepted(
             reply=self._decisive,
             recipients=tuple(
-                recipient.result(None, retryable=True, maybe_accepted=False)
-                for recipient in self._recipients
+                [r.result(None, retryable=True, maybe_accepted=False) for r in self._recipients]
             ),
             warnings=tuple(self.session.warnings),
         )
@@ -324,7 +419,7 @@ class Delivery:
         """
         passing = kind in _PASSING if retryable is None else retryable
         # After a dot that was answered, what comes is another transaction's affair.
-        maybe_accepted = maybe_accepted and any(r.is_taken for r in self._recipients)
+        maybe_accepted = maybe_accepted and any(r.may_have_it for r in self._recipients)
         return self._failed(
             kind,
             stage,

@@ -8,9 +8,9 @@ that goes out later (RFC 5321 §4.3.1, RFC 2920 §3.1).
 
 How to use it, whoever does the I/O: call `connected` once, then `receive_data` for all that comes,
 and whatever of the other methods fits what happened. Each returns a list of actions to perform,
-in order: octets to write; `SendBody`; a verdict, which comes exactly once; `Close`. After `Close`
-nothing more is asked for. The dialog has no clock: whoever does the I/O measures the steps
-(`steps` changes with each) and calls `time_out`.
+in order: octets to write; `SendBody`; a verdict, which comes exactly once; `Close` or `Release`.
+After either nothing more is asked for. The dialog has no clock: whoever does the I/O measures the
+steps (`steps` changes with each) and calls `time_out`.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .classification import CLOSING, Meaning, meaning
-from .command import GREETING, Command
+from .command import END_OF_DATA, GREETING, Command
 from .content import Rendition
 from .errand import Errand
 from .reply import Reply
 from .reply_parser import ReplyError, ReplyParser
 from .secret import MASK, Masking, Secret
 from .stage import Stage
-from .step import Call, Decide, Group, Handshake, HangUp, Quiet, Script, Step, Transfer
+from .step import Call, Decide, Group, Handshake, HangUp, Keep, Quiet, Script, Step, Transfer
 from .verdict import Accepted, Failed, FailureKind, Verdict
 
 
@@ -42,10 +42,14 @@ class SendBody:
     Attributes:
         rendition: the mail.
         is_chunk: whether it goes out as a chunk of BDAT: without transparency and final dot.
+        head: octets to write before it.
+        is_bold: whether head and mail go out in one go, whatever comes meanwhile.
     """
 
     rendition: Rendition
     is_chunk: bool
+    head: bytes = b""
+    is_bold: bool = False
 
 
 @dataclass(slots=True)
@@ -61,6 +65,11 @@ class RunCallable:
 
 
 @dataclass(slots=True)
+class Release:
+    """Nothing more is to be said for this mail; the connection may serve another."""
+
+
+@dataclass(slots=True)
 class Close:
     """Close the connection once all is written.
 
@@ -71,7 +80,7 @@ class Close:
     reset: bool = False
 
 
-Action: TypeAlias = bytes | SendBody | StartTls | RunCallable | Accepted | Failed | Close
+Action: TypeAlias = bytes | SendBody | StartTls | RunCallable | Accepted | Failed | Release | Close
 Trace: TypeAlias = Callable[[str, str], object]
 
 # Replies whose text is more than a message for people: RFC 5321 §4.1.1.1, RFC 4954 §4.
@@ -107,7 +116,7 @@ class Dialog:
         self._scrub = None if scrub is None else Masking(scrub)
         self._script: Script = delivery.script()
         self._parser = ReplyParser(self._scrub)
-        self._heard = 0  # characters of replies
+        self._heard = 0  # octets of replies
         self._most = delivery.max_replies
         self._owed: deque[Command] = deque()  # written, and not answered yet
         self._due: Step | None = None  # to be done as soon as nothing more is here to read
@@ -155,8 +164,28 @@ class Dialog:
         """Take octets from the server."""
         if self._ended:
             return []
-        self._parser.feed(data)
-        return self._go_on()
+        self._heard += len(data)
+        if self._heard > self._most and not self._dot_out:
+            # Each reply has its bound; a group of thousands of commands is owed thousands of them.
+            actions: list[Action] = []
+            self._broke_protocol("too much text in its replies", actions)
+            return actions
+        replies = self._parser.familiar(data)
+        if replies is None:
+            self._parser.feed(data)
+            return self._go_on()
+        return self._go_on(replies)
+
+    def resumed(self) -> list[Action]:
+        """Begin on a connection that another dialog has released: no greeting is owed."""
+        if self._ended:
+            return []
+        self._stage = Stage.MAIL
+        actions: list[Action] = []
+        self._take_step(next(self._script), actions)
+        if self._due is not None:
+            self._do(self._due, actions)
+        return actions
 
     def tls_started(self, *, verified: bool, binding: bytes | None = None) -> list[Action]:
         """Take note that TLS is up.
@@ -195,30 +224,36 @@ class Dialog:
         self._advance(None, actions)
         return actions + self._go_on()
 
-    def _go_on(self) -> list[Action]:
+    def _go_on(self, replies: tuple[Reply, ...] = ()) -> list[Action]:
         """Take the replies that are here; then do what is due."""
         actions: list[Action] = []
+        parser = self._parser
+        for familiar in replies:
+            if not self._ended:
+                self._take_reply(familiar, actions)
         while not self._ended:
             try:
-                reply = self._parser.next_reply()
+                reply = parser.next_reply()
             except ReplyError as error:
                 if isinstance(self._due, Handshake):
                     self._inject_suspected(actions)
                 else:
                     self._broke_protocol(str(error), actions)
                 break
-            if self._parser.saw_bare_lf:
-                self._delivery.warn(f"{self._server} ends lines in LF alone (RFC 5321 §2.3.8)")
             if reply is not None:
+                if parser.saw_bare_lf:
+                    self._delivery.warn(f"{self._server} ends lines in LF alone (RFC 5321 §2.3.8)")
                 self._take_reply(reply, actions)
-            elif isinstance(self._due, Handshake) and self._parser.is_pending:
+            elif self._due is None:
+                break
+            elif not parser.is_pending:
+                self._do(self._due, actions)
+            elif isinstance(self._due, Handshake):
                 self._inject_suspected(actions)
-            elif self._due is None or self._parser.is_pending:
+            else:
                 # With a part of a reply here that is not owed, nothing goes out: what follows
                 # must not be taken for the answer to it.
                 break
-            else:
-                self._do(self._due, actions)
         return actions
 
     def dot_sent(self) -> None:
@@ -317,33 +352,22 @@ class Dialog:
         return self._delivery.session.server
 
     def _take_reply(self, reply: Reply, actions: list[Action]) -> None:
-        as_said, reply = reply, self._scrubbed(reply)
+        as_said = reply
+        if self._scrub is not None:
+            reply = _scrubbed(reply, self._scrub)
         if self._trace is not None:
             for line in reply.lines[:-1]:
                 self._trace("S", f"{reply.code}-{line}")
             self._trace("S", f"{reply.code} {reply.lines[-1]}".rstrip())
-        self._heard += sum(map(len, reply.lines))
-        if self._heard > self._most and not self._dot_out:
-            # Each reply has its bound; a group of thousands of commands is owed thousands of them.
-            self._broke_protocol("too much text in its replies", actions)
-            return
         if not self._owed:
             self._take_surplus(reply, actions)
             return
-        self._stage = self._owed.popleft().stage
+        stage = self._stage = self._owed.popleft().stage
         self.steps += 1
-        # To be understood, not shown: some password may be the name of an extension.
-        answer = as_said if (self._stage, reply.code) in _UNDERSTOOD else reply
-        self._advance(answer, actions)
-
-    def _scrubbed(self, reply: Reply) -> Reply:
-        """Mask the secrets in a reply, also one that the server has spread over its lines."""
-        if self._scrub is None:
-            return reply
-        lines = tuple([self._scrub(line) for line in reply.lines])
-        if len(lines) > 1 and self._scrub(together := "".join(lines)) != together:
-            lines = (MASK,) * len(lines)
-        return Reply(reply.code, lines)
+        if reply is not as_said and (stage, reply.code) in _UNDERSTOOD:
+            # To be understood, not shown: some password may be the name of an extension.
+            reply = as_said
+        self._advance(reply, actions)
 
     def _take_surplus(self, reply: Reply, actions: list[Action]) -> None:
         """Judge a reply that was not owed."""
@@ -382,8 +406,10 @@ class Dialog:
             step = next(self._script) if reply is None else self._script.send(reply)
         except StopIteration:
             self._end(actions)
-        else:
-            self._take_step(step, actions)
+            return
+        if self._owed and step is self._owed[0]:
+            return  # the most common case: it waits for what is on its way
+        self._take_step(step, actions)
 
     def _take_step(self, step: Step, actions: list[Action]) -> None:
         """Note what is to be done next; do at once what need not wait."""
@@ -396,6 +422,8 @@ class Dialog:
             step = following
         if self._owed and step is self._owed[0]:
             return
+        if step is END_OF_DATA:
+            return  # it will be owed as soon as it is out
         self._due = step
 
     def _do(self, step: Step, actions: list[Action]) -> None:
@@ -409,11 +437,7 @@ class Dialog:
                 self._write(step.commands, actions)
                 self._advance(None, actions)
             case Transfer():
-                self._sending = step
-                if step.chunk is not None:
-                    actions.append(step.chunk.wire)
-                    self._trace_commands((step.chunk,))
-                actions.append(SendBody(step.rendition, step.chunk is not None))
+                self._begin_transfer(step, actions)
             case Quiet():
                 self._advance(None, actions)
             case Handshake():
@@ -426,8 +450,28 @@ class Dialog:
                 actions.append(RunCallable(step.function))
             case HangUp():
                 self._end(actions, reset=True)
+            case Keep():
+                self._ended = True
+                self._script.close()
+                actions.append(Release())
             case Decide():  # pragma: no cover - is never due: see `_take_step`
                 raise AssertionError("a verdict was put off")
+
+    def _begin_transfer(self, transfer: Transfer, actions: list[Action]) -> None:
+        before, chunk = transfer.before, transfer.chunk
+        head = b""
+        if before:
+            self._dot_out = False
+            self._owed.extend(before)
+            head = b"".join([command.wire for command in before])
+            self._trace_commands(before)
+        self._sending = transfer
+        if chunk is not None:
+            head += chunk.wire
+            self._trace_commands((chunk,))
+        actions.append(SendBody(transfer.rendition, chunk is not None, head, bool(before)))
+        if before:
+            self._advance(None, actions)
 
     def _write(self, commands: tuple[Command, ...], actions: list[Action]) -> None:
         if commands[0].stage is Stage.MAIL:
@@ -474,6 +518,14 @@ class Dialog:
         self._due = None
         self._script.close()
         actions.append(Close(reset=reset))
+
+
+def _scrubbed(reply: Reply, scrub: Masking) -> Reply:
+    """Mask the secrets in a reply, also one that the server has spread over its lines."""
+    lines = tuple([scrub(line) for line in reply.lines])
+    if len(lines) > 1 and scrub(together := "".join(lines)) != together:
+        lines = (MASK,) * len(lines)
+    return Reply(reply.code, lines)
 
 
 def _guarded(trace: Trace) -> Trace:

@@ -45,10 +45,9 @@ class Envelope:
     options: DeliveryOptions = NO_OPTIONS
 
     def __post_init__(self) -> None:
-        reverse_path = self.reverse_path
-        if reverse_path != "":
-            reverse_path = _checked("sender", check_mailbox, reverse_path)
-        object.__setattr__(self, "reverse_path", reverse_path)
+        if self.reverse_path != "":
+            reverse_path = _checked("sender", check_mailbox, self.reverse_path)
+            object.__setattr__(self, "reverse_path", reverse_path)
         object.__setattr__(self, "forward_paths", _distinct(_bounded(self.forward_paths)))
         if self.options.dsn is not None:
             self.options.dsn.check_recipients(self.forward_paths)
@@ -76,17 +75,19 @@ class Envelope:
                 not fit them.
             TypeError: `sender` is no str, or `recipients` is neither a str nor several.
         """
-        sender = _checked("sender", check_reverse_path, sender)
+        if sender == "" or not isinstance(sender, str):
+            # Where a path is expected, the empty one is the null reverse-path.
+            sender = _checked("sender", check_reverse_path, sender)
         return cls(
             reverse_path="" if sender == "<>" else sender,
-            forward_paths=_bounded((recipients,) if isinstance(recipients, str) else recipients),
+            forward_paths=(recipients,) if isinstance(recipients, str) else recipients,  # type: ignore[arg-type]
             options=options,
         )
 
     @property
     def needs_smtputf8(self) -> bool:
         """Whether a path has a non-ASCII local part, so that the server must offer SMTPUTF8."""
-        return any(map(needs_smtputf8, (self.reverse_path, *self.forward_paths)))
+        return needs_smtputf8(self.reverse_path) or any(map(needs_smtputf8, self.forward_paths))
 
 
 def _checked(name: str, check: Callable[[str], str], path: str) -> str:
@@ -101,6 +102,8 @@ def _checked(name: str, check: Callable[[str], str], path: str) -> str:
 
 def _bounded(recipients: Iterable[str]) -> tuple[str, ...]:
     """Collect recipients, but not those of an iterator without end."""
+    if type(recipients) is tuple and len(recipients) <= MAX_RECIPIENTS:
+        return recipients
     # These are iterable, too: octet by octet, character by character.
     if isinstance(recipients, (str, bytes, bytearray, memoryview)):
         raise _not_recipients(recipients)
@@ -122,6 +125,8 @@ def _distinct(recipients: tuple[str, ...]) -> tuple[str, ...]:
     """
     if not recipients:
         raise ValueError("there are no recipients; give at least one")
+    if len(recipients) == 1:
+        return (_checked("recipients[0]", check_forward_path, recipients[0]),)
     return tuple(
         dict.fromkeys(
             _checked(f"recipients[{index}]", check_forward_path, path)

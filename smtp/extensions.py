@@ -12,15 +12,41 @@ class Extensions:
 
     Keywords are compared as whole words, in any case. What a server offered before TLS began
     says nothing about after: make a new object from the new reply (RFC 3207 §4.2).
+
+    Attributes:
+        pipelining: whether commands may go out in groups.
+        eight_bit_mime: whether mail data may have 8-bit octets.
+        smtputf8: whether addresses may go out in UTF-8.
+        chunking: whether mail data may go out by BDAT.
+        offers_size: whether MAIL may declare the size of the mail.
+        size_limit: the largest mail in octets, or None when the server names no limit.
+        rcpt_max: recipients in one transaction at most (RFC 9422), or None.
+        mail_max: transactions in one session at most (RFC 9422), or None.
     """
 
-    __slots__ = ("_parameters", "eight_bit_mime", "pipelining", "smtputf8")
+    __slots__ = (
+        "_parameters",
+        "chunking",
+        "eight_bit_mime",
+        "mail_max",
+        "offers_size",
+        "pipelining",
+        "rcpt_max",
+        "size_limit",
+        "smtputf8",
+    )
 
     def __init__(self, parameters: Mapping[str, str] = MappingProxyType({})) -> None:
         self._parameters = parameters
+        # Asked with each mail, so worked out once.
         self.pipelining = "PIPELINING" in parameters  # RFC 2920
         self.eight_bit_mime = "8BITMIME" in parameters  # RFC 6152
         self.smtputf8 = "SMTPUTF8" in parameters  # RFC 6531
+        self.chunking = "CHUNKING" in parameters  # RFC 3030
+        self.offers_size = "SIZE" in parameters  # RFC 1870
+        self.size_limit = _size_limit(parameters.get("SIZE", ""))
+        self.rcpt_max = self._limit("RCPTMAX")
+        self.mail_max = self._limit("MAILMAX")
 
     @staticmethod
     def from_reply(reply: Reply) -> "Extensions":
@@ -47,8 +73,8 @@ class Extensions:
         """The names of the SASL mechanisms (RFC 4954 §3)."""
         return frozenset(self._parameters.get("AUTH", "").upper().split())
 
-    def limit(self, name: str) -> int | None:
-        """Return a limit that the server declares (RFC 9422), such as RCPTMAX, or None."""
+    def _limit(self, name: str) -> int | None:
+        """Return a limit that the server declares (RFC 9422), or None."""
         for word in self._parameters.get("LIMITS", "").upper().split():
             key, _, value = word.partition("=")
             # RFC 9422 §4: six digits at most; what is malformed is as good as not said.
@@ -56,19 +82,13 @@ class Extensions:
                 return int(value) or None
         return None
 
-    @property
-    def offers_size(self) -> bool:
-        """Whether MAIL may declare the size of the mail (RFC 1870)."""
-        return "SIZE" in self._parameters
 
-    @property
-    def size_limit(self) -> int | None:
-        """The largest mail in octets, or None when the server names no limit (RFC 1870 §4)."""
-        limit = self._parameters.get("SIZE", "")
-        # 20 digits are RFC 1870's own bound; 0 means that there is no fixed limit.
-        if not (limit.isascii() and limit.isdigit() and len(limit) <= 20):
-            return None
-        return int(limit) or None
+def _size_limit(value: str) -> int | None:
+    """Return the largest mail in octets, or None when the server names no limit (RFC 1870 §4)."""
+    # 20 digits are RFC 1870's own bound; 0 means that there is no fixed limit.
+    if not (value.isascii() and value.isdigit() and len(value) <= 20):
+        return None
+    return int(value) or None
 
 
 @functools.lru_cache(maxsize=32)  # a server says the same to each EHLO

@@ -94,7 +94,7 @@ def _stuff(data: bytes, *, at_line_start: bool) -> bytes:
     return b"." + stuffed if at_line_start and data.startswith(b".") else stuffed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MailFacts:
     """What has to be known of a mail before it is offered to a server.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .address import to_ascii_domain
 from .command import Command, mail, rcpt
 from .content import MAX_TEXT_LINE, Content, Rendition
-from .delivery_options import DeliveryOptions, Dsn
+from .delivery_options import NO_OPTIONS, DeliveryOptions, Dsn
 from .envelope import Envelope
 from .extensions import Extensions
 from .refusal import Insecure, Unsendable
@@ -18,7 +18,7 @@ _MAX_NUMBER = 9
 """Digits of the limits in RFC 2852 §4 and RFC 4865 §4."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Offer:
     """A mail as it is offered to one server, in each transaction alike.
 
@@ -48,8 +48,9 @@ class Offer:
 
     def rcpt(self, path: str) -> Command:
         """Return the command that names a recipient."""
-        parameters = () if self.dsn is None else self.dsn.for_rcpt(path)
-        return rcpt(_on_the_wire(path, is_utf8=self.is_utf8), *parameters)
+        if not (self.is_utf8 or path.isascii()):
+            path = to_ascii_domain(path)
+        return rcpt(path) if self.dsn is None else rcpt(path, *self.dsn.for_rcpt(path))
 
 
 def make_offer(session: Session, envelope: Envelope, content: Content) -> Offer:
@@ -67,22 +68,26 @@ def make_offer(session: Session, envelope: Envelope, content: Content) -> Offer:
         Insecure: the session is not as safe as the mail demands.
     """
     extensions, options = session.extensions, envelope.options
-    chunking = "CHUNKING" in extensions
+    chunking = extensions.chunking
     rendition = content.render(
         eight_bit=extensions.eight_bit_mime, binary=chunking and "BINARYMIME" in extensions
     )
     _check_rendition(session, rendition)
     is_utf8 = envelope.needs_smtputf8 or content.needs_smtputf8
-    parameters = [
-        *_mail_parameters(session, rendition, is_utf8=is_utf8),
-        *_option_parameters(session, options),
-    ]
+    parameters = list(_mail_parameters(session, rendition, is_utf8=is_utf8))
+    dsn = None
+    if options is not NO_OPTIONS:
+        parameters += _option_parameters(session, options)
+        dsn = options.dsn if "DSN" in extensions else None
+    sender = envelope.reverse_path
+    # RFC 6531 §3.2: without SMTPUTF8 no address beyond ASCII may be sent; but a domain has a form
+    # in ASCII, its A-labels, and is the same domain.
     return Offer(
-        rendition=rendition,
-        mail=mail(_on_the_wire(envelope.reverse_path, is_utf8=is_utf8), *parameters),
-        is_chunked=chunking and _fits_a_chunk(rendition),
-        is_utf8=is_utf8,
-        dsn=options.dsn if "DSN" in extensions else None,
+        rendition,
+        mail(sender if is_utf8 else to_ascii_domain(sender), *parameters),
+        chunking and _fits_a_chunk(rendition),
+        is_utf8,
+        dsn,
     )
 
 
@@ -93,15 +98,6 @@ def _fits_a_chunk(rendition: Rendition) -> bool:
     anybody has looked whether the server spoke too early.
     """
     return rendition.facts is not None and rendition.facts.size > 0
-
-
-def _on_the_wire(path: str, *, is_utf8: bool) -> str:
-    """Write a path for a server.
-
-    RFC 6531 §3.2: without SMTPUTF8 no address beyond ASCII may be sent; but a domain has a form
-    in ASCII, its A-labels, and is the same domain.
-    """
-    return path if is_utf8 else to_ascii_domain(path)
 
 
 def _check_rendition(session: Session, rendition: Rendition) -> None:

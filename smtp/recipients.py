@@ -9,6 +9,9 @@ from .reply import Reply
 from .stage import Stage
 from .verdict import RecipientResult
 
+USUAL_MAX = 100
+"""Recipients that every server takes at a time (RFC 5321 §4.5.3.1.8)."""
+
 
 @dataclass(slots=True)
 class Recipient:
@@ -19,12 +22,14 @@ class Recipient:
         answer: the reply to RCPT, once it came.
         final: the reply that decided: a refusal, or the verdict on the mail.
         is_final_own: whether that verdict was given on this recipient alone (RFC 2033 §4.2).
+        is_bold: whether the mail data goes out without waiting for the reply to RCPT.
     """
 
     path: str
     answer: Reply | None = None
     final: Reply | None = None
     is_final_own: bool = False
+    is_bold: bool = False
 
     @property
     def is_taken(self) -> bool:
@@ -32,16 +37,15 @@ class Recipient:
         return self.final is None and self.answer is not None and self.answer.is_positive
 
     @property
+    def may_have_it(self) -> bool:
+        """Whether the mail would have reached this recipient, had the server got all of it."""
+        return self.is_taken or (self.is_bold and self.final is None and self.answer is None)
+
+    @property
     def may_be_tried_again(self) -> bool:
         """Whether the refusal is one that may pass. 552 at RCPT is one, 552 at the dot is not."""
         stage = Stage.RCPT if self.final is self.answer else Stage.DOT
         return self.final is not None and meaning(stage, self.final.code) is Meaning.TRANSIENT
-
-    def hear(self, answer: Reply) -> None:
-        """Take the reply to RCPT."""
-        self.answer = answer
-        if not answer.is_positive:
-            self.final = answer
 
     def result(
         self, reply: Reply | None, *, retryable: bool, maybe_accepted: bool
@@ -55,7 +59,7 @@ class Recipient:
         """
         final = self.final
         if final is None:
-            doubt = maybe_accepted and self.is_taken
+            doubt = maybe_accepted and self.may_have_it
             return RecipientResult(
                 address=self.path,
                 accepted=False,
@@ -74,16 +78,30 @@ class Recipient:
 
 
 def in_batches(
-    recipients: Sequence[Recipient], extensions: Extensions
+    recipients: Sequence[Recipient],
+    extensions: Extensions,
+    *,
+    mails_before: int = 0,
+    usual_max: int = USUAL_MAX,
 ) -> tuple[list[Sequence[Recipient]], Sequence[Recipient]]:
     """Divide recipients among as many transactions as the server's limits need (RFC 9422).
+
+    Args:
+        recipients: all of them.
+        extensions: what the server offers.
+        mails_before: how many transactions the session had already.
+        usual_max: recipients in one transaction, where the server names no limit.
 
     Returns:
         The recipients of each transaction, and those for whom the session has none left.
     """
-    most = extensions.limit("RCPTMAX") or len(recipients)
+    most = extensions.rcpt_max or usual_max
+    if len(recipients) <= most and extensions.mail_max is None:
+        return [recipients], ()
     batches = [recipients[start : start + most] for start in range(0, len(recipients), most)]
-    allowed = extensions.limit("MAILMAX") or len(batches)
+    allowed = len(batches)
+    if extensions.mail_max is not None:
+        allowed = max(0, extensions.mail_max - mails_before)
     return batches[:allowed], recipients[allowed * most :]
 
 

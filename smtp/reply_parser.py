@@ -5,7 +5,6 @@ guess: a client that takes ``2500 ok`` or ``+25`` for 250 reports mails as sent 
 """
 
 import functools
-from collections import deque
 from collections.abc import Callable
 
 from .reply import Reply
@@ -44,7 +43,6 @@ class ReplyParser:
         "_code",
         "_error",
         "_lines",
-        "_ready",
         "_scrub",
         "_size",
         "_start",
@@ -63,26 +61,30 @@ class ReplyParser:
         self._code = 0  # the code of the reply under way
         self._lines: list[str] = []
         self._size = 0
-        self._ready: deque[Reply] = deque()  # complete, and not asked for yet
         self._error: ReplyError | None = None
         self.saw_bare_lf = False
 
     @property
     def is_pending(self) -> bool:
         """Whether octets are here that are no complete reply yet."""
-        return bool(self._start < len(self._buffer) or self._lines or self._ready)
+        return self._start < len(self._buffer) or bool(self._lines)
+
+    def familiar(self, data: bytes) -> "tuple[Reply, ...] | None":
+        """Return the replies in received octets if they are nothing else, and known from before.
+
+        Otherwise, `feed` them. Servers say the same few things to every mail.
+        """
+        if (
+            len(data) <= _FAMILIAR
+            and data[:3] in _FAMILIAR_STARTS
+            and not self.is_pending
+            and self._error is None
+        ):
+            return _read_whole(data)
+        return None
 
     def feed(self, data: bytes) -> None:
         """Take received octets."""
-        if not self.is_pending and len(data) <= _FAMILIAR and data[:3] in _FAMILIAR_STARTS:
-            replies = _read_whole(data)
-            if replies is not None and self._error is None:
-                self._ready.extend(replies)
-                return
-        self.feed_unknown(data)
-
-    def feed_unknown(self, data: bytes) -> None:
-        """Take received octets, and never mind whether they were seen before."""
         if self._error is None:
             self._buffer = self._buffer + data if self._buffer else data
 
@@ -92,8 +94,6 @@ class ReplyParser:
         Raises:
             ReplyError: what came is no reply, or is too long.
         """
-        if self._ready:
-            return self._ready.popleft()
         if self._error is not None:
             # Without the traceback, which would grow with each call.
             raise self._error.with_traceback(None)
@@ -165,7 +165,7 @@ def _read_whole(data: bytes) -> tuple[Reply, ...] | None:
     Servers say the same few things to every mail, so this is remembered.
     """
     parser = ReplyParser()
-    parser.feed_unknown(data)
+    parser.feed(data)
     replies: list[Reply] = []
     try:
         while (reply := parser.next_reply()) is not None:

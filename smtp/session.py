@@ -23,6 +23,9 @@ class TlsPolicy(enum.Enum):
     REQUIRED = "use it, or send nothing"
 
 
+_NONE = Extensions()
+
+
 @dataclass(slots=True, kw_only=True)
 class Session:
     """What is known of one session.
@@ -39,12 +42,16 @@ class Session:
         authentication: how to authenticate, or None.
         knows_ehlo: whether the server is asked by EHLO; False for one that hung up on it.
         is_suspect: whether somebody may have changed what the server said.
+        is_open: whether a mail may follow: all that comes before the first has been said.
+        mails: how many transactions there were (RFC 9422 §4.1).
+        needs_reset: whether a transaction is under way that came to nothing.
         warnings: what was odd but did not matter, one line each.
+        lasting: how many of them are of the session, not of one mail in it.
     """
 
     server: str
     ehlo_name: str
-    extensions: Extensions = field(default_factory=Extensions)
+    extensions: Extensions = _NONE
     is_lmtp: bool = False
     tls_policy: TlsPolicy = TlsPolicy.OFF
     is_encrypted: bool = False
@@ -53,7 +60,11 @@ class Session:
     authentication: Authentication | None = None
     knows_ehlo: bool = True
     is_suspect: bool = False
+    is_open: bool = False
+    mails: int = 0
+    needs_reset: bool = False
     warnings: list[str] = field(default_factory=list[str])
+    lasting: int = 0
 
     def humbler(self, kind: FailureKind, stage: Stage) -> "Session | None":
         """Return a session that asks less of a server that broke off, or None.
@@ -116,6 +127,8 @@ def open_session(session: Session) -> Script:
             is_safe=session.is_verified,
             binding=session.channel_binding,
         )
+    session.is_open = True
+    session.lasting = len(session.warnings)
 
 
 def _introduce(session: Session) -> Script:
@@ -129,7 +142,7 @@ def _introduce(session: Session) -> Script:
             yield from _introduce_to_old_server(session, reply)
             return
     check(Stage.EHLO, reply)
-    session.extensions = Extensions.from_reply(reply) if session.knows_ehlo else Extensions()
+    session.extensions = Extensions.from_reply(reply) if session.knows_ehlo else _NONE
 
 
 def _introduce_to_old_server(session: Session, reply: Reply) -> Script:
@@ -139,7 +152,7 @@ def _introduce_to_old_server(session: Session, reply: Reply) -> Script:
     if session.authentication is not None:
         raise Insecure(Stage.EHLO, f"{session.server} knows no EHLO, so no AUTH: {reply}")
     check(Stage.EHLO, (yield helo(session.ehlo_name)))
-    session.extensions = Extensions()
+    session.extensions = _NONE
 
 
 def _start_tls(session: Session) -> Script:
@@ -152,7 +165,7 @@ def _start_tls(session: Session) -> Script:
     if reply.code == 220:  # RFC 3207 §4
         yield Handshake()
         # RFC 3207 §4.2: what was learned before TLS may come from somebody else.
-        session.extensions = Extensions()
+        session.extensions = _NONE
         yield from _introduce(session)
         return
     if reply.code == CLOSING:

@@ -32,11 +32,14 @@ class Transfer:
             transparency and a final dot.
         owed: a command for each reply that the server owes to the mail: in LMTP, one for each
             recipient (RFC 2033 §4.2).
+        before: commands that go out with it, in the same write (RFC 3030 §4.2): then the step
+            has no answer of its own, and all replies are asked for one by one, as with a `Group`.
     """
 
     rendition: Rendition
     chunk: Command | None = None
     owed: tuple[Command, ...] = (END_OF_DATA,)
+    before: tuple[Command, ...] = ()
 
 
 @dataclass(slots=True)
@@ -65,9 +68,14 @@ class Call:
 
 
 @dataclass(slots=True)
+class Keep:
+    """Let the connection be: another mail may follow on it."""
+
+
+@dataclass(slots=True)
 class HangUp:
     """Drop the connection: the server waits for mail data that it must not get."""
 
 
-Step: TypeAlias = Command | Group | Transfer | Quiet | Decide | Handshake | Call | HangUp
+Step: TypeAlias = Command | Group | Transfer | Quiet | Decide | Handshake | Call | Keep | HangUp
 Script: TypeAlias = Generator[Step, Reply, None]

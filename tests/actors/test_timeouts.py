@@ -4,6 +4,7 @@ import pytest
 from conversations.memory import FakeLoop, FakeTransport, MemoryPlayer
 
 from pykka_smtp.actors import connection as connection_module
+from pykka_smtp.actors import mail_writer
 from pykka_smtp.actors.timeouts import (
     DEFAULT_DEADLINE,
     DEFAULT_TIMEOUT,
@@ -92,6 +93,7 @@ class SlowTransport(FakeTransport):
 def loop(monkeypatch: pytest.MonkeyPatch) -> FakeLoop:
     fake = FakeLoop()
     monkeypatch.setattr(connection_module, "event_loop", lambda: fake)
+    monkeypatch.setattr(mail_writer, "event_loop", lambda: fake)
     return fake
 
 

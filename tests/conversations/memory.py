@@ -4,6 +4,7 @@ The connection is the real one, and so is the dialog. The transport, the socket 
 fakes: no thread, no descriptor, and a clock that is moved by hand.
 """
 
+import dataclasses
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
@@ -11,7 +12,8 @@ from typing import Any, cast
 from servers.script import decode
 
 from pykka_smtp.actors.connection import Connection
-from pykka_smtp.actors.timeouts import Timeouts, make_timeouts
+from pykka_smtp.actors.options import collect_options
+from pykka_smtp.actors.timeouts import Timeouts
 from pykka_smtp.smtp.dialog import Dialog
 from pykka_smtp.smtp.verdict import Verdict
 
@@ -153,14 +155,11 @@ class MemoryPlayer:
         self.verdict: Verdict | None = None
         self.is_closed = False
         self._loop = loop
-        self._connection = Connection(
-            self,
-            dialog,
-            host="mx.test",
-            port=25,
-            timeouts=timeouts or make_timeouts("interactive", TIMEOUT, DEADLINE),
-        )
-        self._connection.open()
+        options = collect_options("mx.test", 25, tls="off", timeout=TIMEOUT, deadline=DEADLINE)
+        if timeouts is not None:
+            options = dataclasses.replace(options, timeouts=timeouts)
+        self._connection = Connection(options)
+        self._connection.run(self, dialog)
         self.transport = transport(loop, self._connection)
         self._connection.connection_made(cast("Any", self.transport))
         loop.run()
@@ -180,6 +179,10 @@ class MemoryPlayer:
 
     def connected(self) -> None:
         """Hear that the connection stands."""
+
+    def released(self) -> None:
+        """Nobody keeps this connection."""
+        raise AssertionError("released, and was not asked for")
 
     # What the server does.
 

@@ -110,6 +110,8 @@ class Rig:
                 case SendBody():
                     assert self.verdict is None, "mail data after the verdict"
                     assert not self.dot_out
+                    if action.head:
+                        self.write(action.head)
                     self.body = action
                 case Accepted() | Failed():
                     assert self.verdict is None, "a second verdict"

@@ -1,7 +1,6 @@
 """The conversations on a real connection with an in-memory network below it."""
 
 import dataclasses
-import socket
 
 import pytest
 
@@ -10,6 +9,8 @@ from conversations.conversation import Conversation, conversations
 from conversations.memory import TIMEOUT, FakeLoop, FakeTransport, MemoryPlayer
 from conversations.play import CUTS, play
 from pykka_smtp.actors import connection as connection_module
+from pykka_smtp.actors import mail_writer
+from pykka_smtp.actors.connection import Connection
 from pykka_smtp.smtp.content import CompleteContent
 from pykka_smtp.smtp.delivery import Delivery
 from pykka_smtp.smtp.dialog import Dialog
@@ -25,6 +26,7 @@ ALL = conversations("memory")
 def loop(monkeypatch: pytest.MonkeyPatch) -> FakeLoop:
     fake = FakeLoop()
     monkeypatch.setattr(connection_module, "event_loop", lambda: fake)
+    monkeypatch.setattr(mail_writer, "event_loop", lambda: fake)
     return fake
 
 
@@ -93,31 +95,25 @@ def test_a_silent_server_has_the_timeout_and_no_more(stage: Stage, loop: FakeLoo
 
 
 def test_nothing_more_of_the_mail_is_written_while_there_is_something_to_read(
-    loop: FakeLoop,
+    loop: FakeLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is written to a server that has refused breaks the connection, and with it the reply."""
-    ours, theirs = socket.socketpair()
     looks: list[bytes] = []
 
-    class Talking(FakeTransport):
-        """Has something to read at each look, and after three of them it is read."""
+    def look(connection: Connection) -> bool:
+        """Something is there at each look, and after three of them it is read."""
+        looks.append(bytes(player.transport.said))
+        if len(looks) == 3:
+            loop.call_soon(connection.data_received, b"550 5.7.1 no more\r\n")
+        return len(looks) <= 3
 
-        def get_extra_info(self, name: str) -> object:
-            if name != "socket" or len(looks) == 3:
-                return super().get_extra_info(name)
-            looks.append(bytes(self.said))
-            if len(looks) == 3:
-                loop.call_soon(self.connection.data_received, b"550 5.7.1 no more\r\n")
-            return ours
-
+    monkeypatch.setattr(Connection, "has_something_to_read", look)
     large = dataclasses.replace(TAKES, body="a line\n" * 100_000)
-    player = MemoryPlayer(loop, dialog_of(large), transport=Talking)
-    with ours, theirs:
-        theirs.send(b"what is to be read")
-        for octets in list(REPLIES.values())[:4]:
-            player.hear(octets)
-        player.transport.said.clear()
-        player.hear(REPLIES[Stage.DATA])
+    player = MemoryPlayer(loop, dialog_of(large))
+    for octets in list(REPLIES.values())[:4]:
+        player.hear(octets)
+    player.transport.said.clear()
+    player.hear(REPLIES[Stage.DATA])
 
     assert looks == [b""] * 3
     assert isinstance(player.verdict, Failed)
@@ -150,29 +146,29 @@ def test_a_dot_that_can_not_leave_any_more_leaves_no_doubt(loop: FakeLoop) -> No
     assert not player.verdict.maybe_accepted
 
 
-def test_a_dot_that_waits_while_the_connection_breaks_leaves_no_doubt(loop: FakeLoop) -> None:
-    ours, theirs = socket.socketpair()
+def test_a_dot_that_waits_while_the_connection_breaks_leaves_no_doubt(
+    loop: FakeLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Connection] = []
 
     class Breaking(FakeTransport):
-        """Has something to read when the dot is due; but that is its end."""
-
-        looks = 0
+        """Breaks after the first look."""
 
         def is_closing(self) -> bool:
-            return self.looks > 1 or super().is_closing()
+            return bool(looks) or super().is_closing()
 
-        def get_extra_info(self, name: str) -> object:
-            self.looks += name == "socket"
-            is_second = name == "socket" and self.looks == 2
-            return ours if is_second else super().get_extra_info(name)
+    def look(connection: Connection) -> bool:
+        """Something is there to read when the dot is due; but that is the connection's end."""
+        looks.append(connection)
+        return True
 
-    with ours, theirs:
-        theirs.send(b"what nobody reads")
-        player = MemoryPlayer(loop, dialog_of(TAKES), transport=Breaking)
-        for octets in list(REPLIES.values())[:5]:
-            player.hear(octets)
+    monkeypatch.setattr(Connection, "has_something_to_read", look)
+    player = MemoryPlayer(loop, dialog_of(TAKES), transport=Breaking)
+    for octets in list(REPLIES.values())[:5]:
+        player.hear(octets)
     player.reset()
 
+    assert looks
     assert isinstance(player.verdict, Failed)
     assert (player.verdict.kind, player.verdict.stage) == (FailureKind.CONNECTION, Stage.BODY)
     assert not player.verdict.maybe_accepted

@@ -14,7 +14,7 @@ from pykka_smtp import SendFailure, SendMail, SendSuccess, SmtpActor
 ALL = conversations("socket")
 PATIENCE = 20.0
 """Seconds for what must not take long."""
-SILENCE = 0.7
+SILENCE = 0.3
 """Seconds that the client waits for a server of which it is known that it falls silent."""
 
 

@@ -614,7 +614,7 @@ def test_the_text_of_all_replies_together_has_a_bound() -> None:
     to = tuple(f"u{number}@d.test" for number in range(200))
     rig = Rig(*to).connect()
     rig.hear(b"220 mx.test\r\n")
-    rig.hear(b"250-mx.test\r\n250 PIPELINING\r\n")
+    rig.hear(b"250-mx.test\r\n250-LIMITS RCPTMAX=200\r\n250 PIPELINING\r\n")
     rig.hear(b"250 ok\r\n")
     reply = b"250-" + b"x" * 4000 + b"\r\n250 " + b"x" * 4000 + b"\r\n"
 
@@ -635,7 +635,7 @@ def test_long_replies_to_many_recipients_are_within_the_bound() -> None:
     to = tuple(f"u{number}@d.test" for number in range(5000))
     rig = Rig(*to).connect()
     rig.hear(b"220 mx.test\r\n")
-    rig.hear(b"250-mx.test\r\n250 PIPELINING\r\n")
+    rig.hear(b"250-mx.test\r\n250-LIMITS RCPTMAX=5000\r\n250 PIPELINING\r\n")
     rig.hear(b"250 ok\r\n" + (b"250 " + b"x" * 506 + b"\r\n") * 5000 + b"354 go\r\n")
     assert rig.send_body()
     rig.hear(b"250 taken\r\n")

@@ -153,13 +153,20 @@ def test_a_display_name_is_written(name: str, field: str) -> None:
     assert header.mailbox_field("To", [(name, "a@b.org")]) == field
 
 
+def squeezed(mailboxes: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Make one space of several."""
+    return [(re.sub(" +", " ", name), address) for name, address in mailboxes]
+
+
 @given(st.lists(st.tuples(TEXT, st.sampled_from(["a@b.org", "c.d@g", "e+f@g"])), min_size=1))
+@example([("  \x80", "a@b.org")])
 def test_any_display_names_read_back_as_they_were(mailboxes: list[tuple[str, str]]) -> None:
     field = header.mailbox_field("To", mailboxes)
     check_lines(field)
     assert read_mailboxes(field) == mailboxes
     if not (KEEPS_SPACE and re.search(r"\?=\s+=\?", field)):
-        assert read_mailboxes_anew(field) == mailboxes
+        # The library's newer reader makes one space of several, wherever they stand.
+        assert squeezed(read_mailboxes_anew(field)) == squeezed(mailboxes)
 
 
 @pytest.mark.parametrize(
