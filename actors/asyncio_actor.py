@@ -217,6 +217,7 @@ class AsyncioActor(Actor):
         self._is_started = False
         self._handling: Envelope[Any] | None = None
         self._open_answers: set[Answer] = set()
+        self._stop_answers: list[Answer] = []
 
     def _start_actor_loop(self) -> None:
         self.actor_inbox.scheduled = True
@@ -241,6 +242,14 @@ class AsyncioActor(Actor):
         if envelope.reply_to is None:
             return _NOBODY_ASKS
         return Answer(envelope.reply_to, self._open_answers)
+
+    def may_stop_now(self) -> bool:
+        """Whether to stop now that somebody has asked for it.
+
+        Whoever answers no has things to finish, and calls `stop_now` once they are; whoever
+        asked, and waits, waits until then. Messages that are told meanwhile are refused.
+        """
+        return True
 
     def on_discard(self, message: Any) -> None:
         """Hear of a told message that will never be handled, because the actor has stopped.
@@ -279,6 +288,9 @@ class AsyncioActor(Actor):
     def _handle(self, envelope: Envelope[Any]) -> None:
         self._handling = envelope
         try:
+            if isinstance(envelope.message, _ActorStop) and not self.may_stop_now():
+                self._stop_answers.append(Answer(envelope.reply_to, set()))
+                return
             answer = self._handle_receive(envelope.message)
         except BaseException as error:  # nothing may reach the shared loop
             if envelope.reply_to is None or self._is_answered_later:
@@ -354,6 +366,8 @@ class AsyncioActor(Actor):
                 envelope.reply_to.set_exception(self._dead())
             else:
                 self._guard_quietly(self.on_discard, envelope.message)
+        for answer in self._stop_answers:
+            answer.set(None)
         for answer in list(self._open_answers):
             answer.set_exception(self._dead())
         event_loop().leave(self)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from ..signals.outcome import Peer
 from ..smtp.dialog import Action, Close, Dialog, Release, RunCallable, SendBody, StartTls
 from ..smtp.mail_data import encode_whole
+from ..smtp.rest import Rest
 from ..smtp.stage import Stage
 from ..smtp.verdict import FailureKind, Verdict
 from .connect import ConnectError, connect, is_literal
@@ -57,40 +58,6 @@ class Owner(Protocol):
     def closed(self) -> None:
         """Hear that the connection is gone; comes exactly once, after the verdict."""
         ...
-
-
-class _Rest:
-    """Stands for the dialog of a connection that nobody uses: whatever comes ends it."""
-
-    steps = 0
-    stage = Stage.QUIT
-    verdict = None
-    may_send_dot = False
-
-    def __init__(self) -> None:
-        self.is_over = False
-
-    def receive_data(self, _data: bytes) -> list[Action]:
-        return self.cancel()
-
-    def receive_eof(self) -> list[Action]:
-        return self.cancel()
-
-    def connection_lost(self, *_facts: object) -> list[Action]:
-        self.is_over = True
-        return []
-
-    def time_out(self, *_facts: object, **_more: object) -> list[Action]:
-        return self.cancel()
-
-    def fail(self, *_facts: object, **_more: object) -> list[Action]:
-        return self.cancel()
-
-    def cancel(self) -> list[Action]:
-        if self.is_over:
-            return []
-        self.is_over = True
-        return [Close()]
 
 
 class Connection(asyncio.Protocol):
@@ -175,7 +142,7 @@ class Connection(asyncio.Protocol):
             keeper: who keeps it.
         """
         self._owner = keeper
-        self._dialog = cast("Dialog", _Rest())
+        self._dialog = cast("Dialog", Rest())
 
     @property
     def is_usable(self) -> bool:

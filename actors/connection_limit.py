@@ -27,6 +27,7 @@ class ConnectionLimit:
         self._lock = threading.Lock()
         self._in_use = 0
         self._waiting: OrderedDict[object, Callable[[], None]] = OrderedDict()
+        self._spare: OrderedDict[object, Callable[[], None]] = OrderedDict()
 
     @property
     def limit(self) -> int:
@@ -48,11 +49,35 @@ class ConnectionLimit:
                 one back.
         """
         with self._lock:
-            if self._in_use >= self._limit or self._waiting:
+            is_waiting = self._in_use >= self._limit or bool(self._waiting)
+            if is_waiting:
                 self._waiting[holder] = granted
-                return
-            self._in_use += 1
-        granted()
+                give_up = self._spare.popitem(last=False)[1] if self._spare else None
+            else:
+                self._in_use += 1
+        if not is_waiting:
+            granted()
+        elif give_up is not None:
+            give_up()
+
+    def offer(self, key: object, give_up: Callable[[], None]) -> None:
+        """Offer the permit of a connection that nobody uses at the moment.
+
+        Args:
+            key: the connection.
+            give_up: closes it; called once, by whoever waits for a permit.
+        """
+        with self._lock:
+            is_wanted = bool(self._waiting)
+            if not is_wanted:
+                self._spare[key] = give_up
+        if is_wanted:
+            give_up()
+
+    def take_back(self, key: object) -> None:
+        """Offer the permit no more: the connection is in use again, or gone."""
+        with self._lock:
+            self._spare.pop(key, None)
 
     def withdraw(self, holder: object) -> bool:
         """Wait no longer; return whether the holder was waiting."""

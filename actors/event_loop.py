@@ -48,6 +48,14 @@ class Runnable(Protocol):
         ...
 
 
+class Standing(Protocol):
+    """What lives until it is stopped, and would keep a program from ending."""
+
+    def main_has_ended(self) -> None:
+        """Hear that the program has come to its end; called on the loop thread."""
+        ...
+
+
 class Watched(Protocol):
     """What has time limits: a connection."""
 
@@ -75,6 +83,7 @@ class EventLoopThread:
         self._ready: deque[Runnable] = deque()
         self._wake_pending = False
         self._watched: set[Watched] = set()
+        self._standing: set[Standing] = set()
         self._was_idle = False
         self._is_over = False
         self.names = Workers("names", 3)
@@ -107,6 +116,11 @@ class EventLoopThread:
             except BaseException:
                 self._alive.discard(actor)
                 raise
+
+    def adopt(self, actor: Runnable) -> None:
+        """Count an actor as alive that needs no first turn. On the loop thread."""
+        with self._lock:
+            self._alive.add(actor)
 
     def schedule(self, actor: Runnable) -> None:
         """Give an actor a turn on the loop, soon. One wake-up serves all that are ready."""
@@ -141,6 +155,14 @@ class EventLoopThread:
     def unwatch(self, watched: Watched) -> None:
         """Take back a `watch`."""
         self._watched.discard(watched)
+
+    def stand(self, standing: Standing) -> None:
+        """Tell something when the program ends: it would live for ever. On the loop thread."""
+        self._standing.add(standing)
+
+    def unstand(self, standing: Standing) -> None:
+        """Take back a `stand`."""
+        self._standing.discard(standing)
 
     def cancel_all(self, timeout: float) -> None:
         """Cancel each actor, and wait until their outcomes are out. Not on the loop thread.
@@ -235,6 +257,10 @@ class EventLoopThread:
         main_ended = _main_has_ended()
         if main_ended and not self._is_over and _main_was_interrupted():
             self._cancel_alive()
+        if main_ended and self._standing and not _others_run():
+            standing, self._standing = self._standing, set()
+            for one in standing:
+                one.main_has_ended()
         with self._lock:
             if self._loop is not loop:
                 return False

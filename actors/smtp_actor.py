@@ -366,11 +366,15 @@ class SmtpActor(AsyncioActor):
             verdict,
             mail=mail,
             alias=self._options.alias,
-            recipients_in_order=mail.all_recipients,
+            recipients_in_order=self._addresses(mail),
             peer=peer,
             elapsed=0.0 if began is None else event_loop().loop.time() - began,
             transcript=tuple(self._transcript),
         )
+
+    def _addresses(self, mail: SendMail) -> Sequence[str]:
+        """Return the recipients of whom the outcome tells."""
+        return mail.all_recipients
 
     def _end_without_connection(self, kind: FailureKind, detail: str) -> None:
         connection_limit.withdraw(self)

@@ -13,10 +13,17 @@ Each send is a short-lived Pykka actor; what became of it is a blinker signal::
 """
 
 from .actors import (
+    NO_RETRY,
     Answer,
     AsyncioActor,
+    Drain,
+    Mailer,
+    MailerStatistics,
+    Rate,
+    RetryPolicy,
     ServerReport,
     SmtpActor,
+    Statistics,
     set_connection_limit,
     verify,
 )
@@ -29,6 +36,7 @@ from .signals import (
     SendSuccess,
     forward_to,
     smtp_send_failure,
+    smtp_send_retry,
     smtp_send_success,
 )
 from .smtp.delivery_options import DeliverBy, Dsn
@@ -39,15 +47,21 @@ from .smtp.verdict import FailureKind, RecipientResult
 __version__ = "0.1.0"
 
 __all__ = [
+    "NO_RETRY",
     "Answer",
     "AsyncioActor",
     "DeliverBy",
+    "Drain",
     "Dsn",
     "FailureKind",
+    "Mailer",
+    "MailerStatistics",
     "Outcome",
     "Peer",
+    "Rate",
     "RecipientResult",
     "Reply",
+    "RetryPolicy",
     "SendError",
     "SendFailure",
     "SendMail",
@@ -55,9 +69,11 @@ __all__ = [
     "ServerReport",
     "SmtpActor",
     "Stage",
+    "Statistics",
     "forward_to",
     "set_connection_limit",
     "smtp_send_failure",
+    "smtp_send_retry",
     "smtp_send_success",
     "verify",
 ]

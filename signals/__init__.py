@@ -3,7 +3,14 @@
 if __name__ == "signals":
     raise ImportError("import pykka_smtp.signals, not the bare folder name")
 
-from .bus import Forwarding, forward_to, publish, smtp_send_failure, smtp_send_success
+from .bus import (
+    Forwarding,
+    forward_to,
+    publish,
+    smtp_send_failure,
+    smtp_send_retry,
+    smtp_send_success,
+)
 from .outcome import Outcome, Peer, SendError, SendFailure, SendSuccess
 from .send_mail import SendMail
 
@@ -18,5 +25,6 @@ __all__ = [
     "forward_to",
     "publish",
     "smtp_send_failure",
+    "smtp_send_retry",
     "smtp_send_success",
 ]

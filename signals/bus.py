@@ -8,6 +8,7 @@ The bus only reads the lists of receivers. It connects and disconnects nothing p
 blinker's bookkeeping has no locks.
 """
 
+import datetime as dt
 import inspect
 import logging
 from collections.abc import Callable, Coroutine
@@ -23,6 +24,11 @@ smtp_send_success = blinker.signal(
 )
 smtp_send_failure = blinker.signal(
     "smtp_send_failure", doc="Sent with a SendFailure; the sender is the actor's alias."
+)
+smtp_send_retry = blinker.signal(
+    "smtp_send_retry",
+    doc="Sent when a Mailer will try a mail again, with the attempt's outcome, `attempt` and"
+    " `next_time`; the sender is the Mailer's alias. What became of the mail comes later.",
 )
 
 # How often a look into blinker's lists is tried while another thread changes them.
@@ -153,6 +159,22 @@ def publish(outcome: Outcome) -> None:
         dispatcher.submit(_deliver, outcome, signal)
 
 
+def publish_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> None:
+    """Tell everyone who wants to hear it that a mail will be tried again.
+
+    Receivers of `smtp_send_retry` are called as
+    ``receiver(alias, outcome=outcome, attempt=attempt, next_time=next_time)``.
+
+    Args:
+        outcome: what this attempt came to; its recipients are those that were tried in it.
+        attempt: which it was; the first is 1.
+        next_time: when the next may begin, in UTC.
+    """
+    if smtp_send_retry.receivers and not smtp_send_retry.is_muted:
+        more = {"attempt": attempt, "next_time": next_time}
+        dispatcher.submit(_run_receivers, outcome, smtp_send_retry, more)
+
+
 def _signal(chosen: blinker.Signal | str | None, default: blinker.Signal) -> blinker.Signal | None:
     """Return the signal to send, or None if it does not exist, so that nobody can hear it."""
     if chosen is None:
@@ -179,12 +201,17 @@ def _deliver(outcome: Outcome, signal: blinker.Signal | None) -> None:
                 outcome,
                 exc=exc,
             )
+    if signal is not None:
+        _run_receivers(outcome, signal, {})
+
+
+def _run_receivers(outcome: Outcome, signal: blinker.Signal, more: dict[str, Any]) -> None:
     # Muted is asked again: from the moment a signal is muted none of its receivers runs.
-    if signal is None or signal.is_muted:
+    if signal.is_muted:
         return
     for receiver in _receivers_of(signal, outcome.alias):
         try:
-            result = receiver(outcome.alias, outcome=outcome)
+            result = receiver(outcome.alias, outcome=outcome, **more)
             if inspect.iscoroutine(result):
                 _run_coroutine(result)
         except BaseException as exc:

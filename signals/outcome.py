@@ -65,6 +65,7 @@ class Outcome:
         elapsed: how long the send took, in seconds, waiting for a free connection excluded.
         transcript: all lines of the session, secrets masked; empty unless `debug` was set.
         warnings: what was odd but did not matter, one line each.
+        attempts: how often the mail was tried; a `Mailer` tries again what may pass.
     """
 
     # A context may be any object, a mail may hold one: neither need be hashable.
@@ -77,6 +78,7 @@ class Outcome:
     elapsed: float = 0.0
     transcript: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    attempts: int = 1
 
     @property
     def code(self) -> int | None:
@@ -116,6 +118,7 @@ class Outcome:
             **_reply_as_dict(self.reply),
             "peer": None if peer is None else {f.name: getattr(peer, f.name) for f in fields(peer)},
             "elapsed": self.elapsed,
+            "attempts": self.attempts,
             "warnings": list(self.warnings),
         }
 

@@ -4,7 +4,7 @@ An `Envelope` that exists is valid: each path in it may be written into a comman
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from .address import (
@@ -83,6 +83,15 @@ class Envelope:
             forward_paths=(recipients,) if isinstance(recipients, str) else recipients,  # type: ignore[arg-type]
             options=options,
         )
+
+    def only(self, forward_paths: Iterable[str]) -> "Envelope":
+        """Return the envelope of the same mail for some of its recipients.
+
+        Args:
+            forward_paths: some of `forward_paths`.
+        """
+        chosen = tuple(forward_paths)
+        return self if chosen == self.forward_paths else replace(self, forward_paths=chosen)
 
     @property
     def needs_smtputf8(self) -> bool:

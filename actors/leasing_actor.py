@@ -1,0 +1,175 @@
+"""The `SmtpActor` of a `Mailer`: it sends one mail on a connection that it leases."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from pykka import ActorRegistry
+
+from ..signals.outcome import Outcome
+from ..signals.send_mail import SendMail
+from ..smtp.classification import CLOSING
+from ..smtp.content import Content
+from ..smtp.delivery import Delivery
+from ..smtp.envelope import Envelope
+from ..smtp.stage import Stage
+from ..smtp.verdict import Failed, FailureKind, Verdict
+from .asyncio_actor import AsyncioActor
+from .connection import Connection
+from .connection_limit import connection_limit
+from .event_loop import event_loop
+from .relay import Kept, Relay
+from .smtp_actor import SmtpActor
+
+
+class Principal(Protocol):
+    """For whom a mail is sent: the `Mailer`."""
+
+    def attempt_ended(self, actor: "LeasingActor", outcome: Outcome) -> None:
+        """Hear what became of this attempt; comes exactly once."""
+        ...
+
+    def actor_left(self, actor: "LeasingActor") -> None:
+        """Hear that the actor, and what it held, is free; comes exactly once, and last."""
+        ...
+
+
+class LeasingActor(SmtpActor):
+    """Owns a connection for one transaction, then gives it back or closes it.
+
+    Attributes:
+        relay: where the mail goes.
+        job: what the principal knows this attempt by.
+        since: when the mail was let go, on the loop's clock.
+    """
+
+    def __init__(
+        self,
+        principal: Principal,
+        relay: Relay,
+        job: object,
+        mail: SendMail,
+        envelope: Envelope,
+    ) -> None:
+        """Prepare; `begin` begins. Runs on the loop thread.
+
+        Args:
+            principal: who hears of it.
+            relay: where to send the mail.
+            job: what the principal knows this attempt by.
+            mail: the mail.
+            envelope: for those recipients that are to get it now.
+        """
+        AsyncioActor.__init__(self)
+        self._options = relay.options
+        self._prepare()
+        self.relay = relay
+        self.job = job
+        self.since = 0.0
+        self._principal = principal
+        self._mail = mail
+        self._envelope = envelope
+        self._content: Content | None = None
+        self._may_lease_again = True
+        self._has_left = False
+
+    def begin(self, now: float) -> None:
+        """Be alive, and set to work; without a message, because the mail is here already.
+
+        Args:
+            now: the time, on the loop's clock.
+        """
+        ActorRegistry.register(self.actor_ref)
+        self._is_started = True
+        event_loop().adopt(self)
+        self._began = self.since = now
+        mail = self._mail
+        assert mail is not None
+        try:
+            if mail.content is not None:
+                self._connect(mail, mail.content)
+            else:
+                self._opening = event_loop().loop.create_task(self._open_source(mail))
+        except Exception as error:
+            self._end_broken(error)
+
+    def _connect(self, mail: SendMail, content: Content) -> None:  # noqa: ARG002
+        self._content = content
+        kept = self.relay.take()
+        if kept is not None:
+            self._use(kept, content)
+            return
+        connection_limit.acquire(self, self._permitted)
+
+    def _use(self, kept: Kept, content: Content) -> None:
+        """Go on with a connection that another mail has left, and its permit."""
+        self._has_permit = True
+        connection = kept.connection
+        delivery = Delivery(
+            kept.session,
+            self._envelope,
+            content,
+            keeps=self.relay.keeps_another(connection.served + 1),
+        )
+        self._open(delivery, connection)
+
+    def _begin(self) -> None:
+        if self.actor_stopped.is_set():
+            self._give_permit_back()
+            return
+        assert self._content is not None
+        # It may have waited for the permit, which does not count.
+        self._began = event_loop().loop.time()
+        self._open(self._fresh(self._content), Connection(self._options))
+
+    def _fresh(self, content: Content) -> Delivery:
+        keeps = self.relay.keeps_another(0)
+        return Delivery(self._new_session(), self._envelope, content, keeps=keeps)
+
+    def decided(self, verdict: Verdict) -> None:
+        """Tell the outcome; but a kept connection that turns out to be dead is no outcome."""
+        content = self._content
+        if self._may_lease_again and self._was_dead(verdict) and content is not None:
+            self._may_lease_again = False  # the next is a fresh one
+            if not self.actor_stopped.is_set():
+                self._second = self._fresh(content)
+                return
+        super().decided(verdict)
+
+    def _was_dead(self, verdict: Verdict) -> bool:
+        """Whether the server left before this mail's turn, on a connection that was kept.
+
+        It may leave at any time between two mails; then it has not seen this one.
+        """
+        connection, delivery = self._connection, self._delivery
+        if connection is None or delivery is None or not connection.served:
+            return False
+        if not isinstance(verdict, Failed) or verdict.maybe_accepted:
+            return False
+        if verdict.reply is not None:
+            return verdict.reply.code == CLOSING and verdict.stage is Stage.MAIL
+        return verdict.kind is FailureKind.CONNECTION and not delivery.has_begun
+
+    def _addresses(self, mail: SendMail) -> Sequence[str]:
+        paths = self._envelope.forward_paths
+        if mail is not self._mail or paths is mail.envelope.forward_paths:
+            return mail.all_recipients
+        return paths
+
+    def _report(self, outcome: Outcome) -> None:
+        self._principal.attempt_ended(self, outcome)
+
+    def released(self) -> None:
+        """Give the connection back, and stop: with it goes the reason to live."""
+        connection, delivery = self._connection, self._delivery
+        assert connection is not None
+        assert delivery is not None
+        self._connection = self._delivery = None
+        self._has_permit = False  # it goes with the connection
+        self.relay.give_back(connection, delivery.session)
+        self._leave()
+
+    def _leave(self) -> None:
+        super()._leave()
+        if not self._has_left:
+            self._has_left = True
+            self._principal.actor_left(self)

@@ -1,0 +1,611 @@
+"""`Mailer`: an actor that stays, and sends many mails on few connections."""
+
+import datetime as dt
+import heapq
+import itertools
+import os
+import random
+import ssl
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from pykka import ActorRef
+
+from ..signals.attempts import Attempts
+from ..signals.bus import publish, publish_retry
+from ..signals.outcome import Outcome, SendFailure, SendSuccess, outcome_of
+from ..signals.send_mail import SendMail
+from ..smtp.envelope import Envelope
+from ..smtp.stage import Stage
+from ..smtp.verdict import Failed, FailureKind
+from .asyncio_actor import Answer, AsyncioActor
+from .concurrency import FIRST
+from .connect import SourceAddress
+from .event_loop import event_loop
+from .leasing_actor import LeasingActor
+from .options import check_seconds, collect_options, hide, hide_in
+from .pacing import Rate, parse_rate
+from .relay import Limits, Relay, choose
+from .retry import RetryPolicy, is_worth_retrying
+from .statistics import Latencies, MailerStatistics, Throughput
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from .credentials import Token
+
+_MOST = 1_000_000
+"""Connections, mails on one of them, and mails that wait: none of the limits can be higher."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """Ask a `Mailer` to answer once all mails that it was told are out.
+
+    The answer is True, or False if that took longer than the timeout. More mails can be told
+    meanwhile; they are waited for as well.
+
+    Attributes:
+        timeout: seconds, or None to wait without limit.
+    """
+
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None:
+            check_seconds("timeout", self.timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Ask a `Mailer` for its `MailerStatistics`."""
+
+
+class _Job:
+    """One mail on its way, over all attempts."""
+
+    __slots__ = ("answer", "attempts", "avoid", "envelope", "mail", "relay", "told_at")
+
+    def __init__(self, mail: SendMail, answer: Answer, told_at: float) -> None:
+        self.mail = mail
+        self.answer = answer
+        self.told_at = told_at
+        self.envelope: Envelope = mail.envelope  # for those that have not got it yet
+        self.attempts: Attempts | None = None  # none before the first retry
+        self.avoid: frozenset[int] = frozenset()  # relays that have failed it, by number
+        self.relay = 0
+
+
+class Mailer(AsyncioActor):
+    """Sends mails on connections that it keeps open, until it is stopped.
+
+    Tell it mails, or ask it for the outcome of one::
+
+        mailer = Mailer.start("mail.example.org", max_connections=10, rate="50/s")
+        mailer.tell(SendMail(...))
+        mailer.ask(Drain(timeout=60))
+        mailer.stop()
+
+    Each `SendMail` gets exactly one outcome, published as for `SmtpActor`, with the Mailer's alias
+    as sender. Each is sent by a short-lived `SmtpActor` of its own, which leases a connection.
+
+    `stop` lets the transactions that are under way finish, for `grace` seconds, and then cancels
+    them; mails that wait are cancelled at once. The end of the program does the same: `Drain`
+    before it.
+    """
+
+    @classmethod
+    def start(  # pyright: ignore[reportIncompatibleMethodOverride] - ActorRef is invariant
+        cls, *args: Any, **kwargs: Any
+    ) -> ActorRef[Self]:
+        """Start a Mailer, with the options that `__init__` describes. See `pykka.Actor.start`."""
+        hide_in(kwargs)
+        return super().start(*args, **kwargs)
+
+    def __init__(
+        self,
+        server: str = "localhost",
+        port: int = 25,
+        *,
+        url: str | None = None,
+        alias: str = "mailer",
+        max_connections: int = 20,
+        first_connections: int = FIRST,
+        max_mails_per_connection: int = 100,
+        idle_timeout: float = 30.0,
+        max_queued: int = 10_000,
+        rate: "str | float | Rate | None" = None,
+        retry: RetryPolicy | None = None,
+        backups: Iterable[str | tuple[str, float]] = (),
+        grace: float = 10.0,
+        timeout: float = 30.0,
+        deadline: float = 300.0,
+        profile: str = "interactive",
+        debug: bool = False,
+        tls: str = "auto",
+        tls_context: ssl.SSLContext | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        token: "Token | None" = None,
+        auth: Sequence[str] | None = None,
+        allow_plaintext_auth: bool = False,
+        local_hostname: str | None = None,
+        source_address: SourceAddress | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        """Check the options; runs in the thread that calls `start`. Nothing is sent yet.
+
+        The options that are not listed here are those of `SmtpActor`; `deadline` bounds each
+        attempt.
+
+        Args:
+            server: the server's name or address.
+            port: its port.
+            url: a relay URL instead of server, port, tls and credentials.
+            alias: the sender of the signals.
+            max_connections: connections to one relay at once. The process's limit,
+                `set_connection_limit`, counts too.
+            first_connections: the same at first: it grows as the relay takes mails, and shrinks
+                where it does not.
+            max_mails_per_connection: mails on one connection, at least 1.
+            idle_timeout: seconds after which a connection that nobody uses is closed.
+            max_queued: mails that may wait. One more gets a `SendFailure` of the kind ``LOCAL`` at
+                once, with `retryable` set.
+            rate: mails to one relay, such as ``"10/s"``, ``"500/min"`` or ``"10/s burst 20"``.
+            retry: how mails are tried again that were refused for now. Default:
+                ``RetryPolicy()``, eight attempts within about two hours.
+            backups: relay URLs to go to while the relays before them are dead; or pairs of URL
+                and weight, to choose among at random.
+            grace: seconds that transactions under way have to finish once `stop` was called.
+            timeout: see `SmtpActor`, as for all that follow.
+            deadline: seconds for one attempt.
+            profile: ``"interactive"`` or ``"rfc5321"``.
+            debug: put all lines of the sessions into the outcomes.
+            tls: ``"auto"``, ``"starttls"``, ``"implicit"`` or ``"off"``.
+            tls_context: the context to use.
+            username: the user to authenticate as.
+            password: the password.
+            token: an OAuth 2 access token, or a function that returns one.
+            auth: the SASL mechanisms that may be used.
+            allow_plaintext_auth: send the password without verified TLS to this machine.
+            local_hostname: the name that EHLO gives of this machine.
+            source_address: local address and port (0 for any) to connect from.
+            proxy: the proxy to go through.
+
+        Raises:
+            ValueError: an option is invalid.
+            TypeError: an option has the wrong type.
+            ImportError: an option needs what is not installed.
+        """
+        super().__init__()
+        secrets = hide(url, password, token, proxy)
+        del url, password, token, proxy
+        common: dict[str, Any] = {
+            "alias": alias,
+            "timeout": timeout,
+            "deadline": deadline,
+            "profile": profile,
+            "debug": debug,
+            "tls_context": tls_context,
+            "local_hostname": local_hostname,
+            "source_address": source_address,
+            "proxy": secrets.proxy,
+        }
+        first = collect_options(
+            server,
+            port,
+            url=secrets.url,
+            tls=tls,
+            username=username,
+            password=secrets.password,
+            token=secrets.token,
+            auth=auth,
+            allow_plaintext_auth=allow_plaintext_auth,
+            **common,
+        )
+        check_seconds("idle_timeout", idle_timeout)
+        check_seconds("grace", grace)
+        limits = Limits(
+            max_connections=_whole("max_connections", max_connections),
+            first_connections=_whole("first_connections", first_connections),
+            max_mails_per_connection=_whole("max_mails_per_connection", max_mails_per_connection),
+            idle_timeout=idle_timeout,
+            rate=parse_rate(rate),
+        )
+        self._max_queued = _whole("max_queued", max_queued)
+        if not isinstance(retry, RetryPolicy | None):
+            raise TypeError(f"retry: needs a RetryPolicy, not {type(retry).__name__}")
+        self._retry = RetryPolicy() if retry is None else retry
+        self._grace = grace
+        self._alias = first.alias
+        self._relays = [Relay(first, limits)]
+        for backup, weight in _backups(backups):
+            self._relays.append(Relay(collect_options(url=backup, **common), limits, weight))
+        self._queue: deque[_Job] = deque()
+        self._waiting: list[tuple[float, int, _Job]] = []  # a heap, by the time of the next attempt
+        self._order = itertools.count()
+        self._flying: dict[LeasingActor, _Job] = {}
+        self._drains: list[tuple[Answer, float | None]] = []
+        self._is_pumping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_stopping = False
+        self._grace_ends: float | None = None
+        self._told = self._sent = self._retries = 0
+        self._failed: Counter[FailureKind] = Counter()
+        self._latencies = Latencies()
+        self._throughput = Throughput()
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "_throughput"):  # one of the options was wrong
+            return "<Mailer>"
+        return (
+            f"<Mailer {self._alias!r} {self._relays[0].options.name}"
+            f" {len(self._queue)} queued, {len(self._flying)} in flight, {self._sent} sent,"
+            f" {self._failed.total()} failed>"
+        )
+
+    # What the program asks for.
+
+    def on_start(self) -> None:
+        """Look at the clock from now on."""
+        event_loop().watch(self)
+        event_loop().stand(self)
+
+    def on_receive(self, message: Any) -> Any:
+        """Take a mail, or a question."""
+        if isinstance(message, SendMail):
+            self._take(message)
+            return None
+        if isinstance(message, Drain):
+            self._drain(message)
+            return None
+        if isinstance(message, Statistics):
+            return self.statistics()
+        return super().on_receive(message)
+
+    def statistics(self) -> MailerStatistics:
+        """Return what was done, and what is being done: ``ref.proxy().statistics().get()``."""
+        latencies, relays = self._latencies, self._relays
+        in_use = next((relay for relay in relays if not relay.window.is_dead), relays[0])
+        return MailerStatistics(
+            queued=len(self._queue),
+            waiting_for_retry=len(self._waiting),
+            in_flight=len(self._flying),
+            connections_idle=sum(relay.idle for relay in relays),
+            connections_busy=sum(relay.busy for relay in relays),
+            told=self._told,
+            sent=self._sent,
+            failed=self._failed,
+            retries=self._retries,
+            rate=self._throughput.per_second(event_loop().loop.time()),
+            window=in_use.window.limit,
+            dead_relays=tuple(r.options.name for r in relays if r.window.is_dead),
+            latency_p50=latencies.percentile(50),
+            latency_p90=latencies.percentile(90),
+            latency_p99=latencies.percentile(99),
+            latency_max=latencies.maximum,
+        )
+
+    def _take(self, mail: SendMail) -> None:
+        self._told += 1
+        job = _Job(mail, self.answer_later(), event_loop().loop.time())
+        if len(self._queue) + len(self._waiting) >= self._max_queued:
+            self._end_unsent(
+                job,
+                FailureKind.LOCAL,
+                f"{len(self._queue) + len(self._waiting)} mails wait already (max_queued);"
+                " tell it again later",
+            )
+            return
+        self._queue.append(job)
+        self._pump()
+
+    def _drain(self, drain: Drain) -> None:
+        answer = self.answer_later()
+        now = event_loop().loop.time()
+        self._drains.append((answer, None if drain.timeout is None else now + drain.timeout))
+        self._answer_drains(now)
+
+    def _answer_drains(self, now: float) -> None:
+        is_empty = not (self._queue or self._waiting or self._flying)
+        drains, self._drains = self._drains, []
+        for answer, until in drains:
+            if is_empty:
+                answer.set(True)
+            elif until is not None and now >= until:
+                answer.set(False)
+            else:
+                self._drains.append((answer, until))
+
+    # Mails out.
+
+    def _pump(self) -> None:
+        """Let go all that may go now."""
+        if self._is_pumping or self._is_stopping or self._grace <= 0:
+            return
+        self._is_pumping = True
+        try:
+            while self._queue:
+                now = event_loop().loop.time()
+                job = self._queue[0]
+                number = choose(self._relays, job.avoid, now)
+                if number is None:
+                    if not self._give_up_first(job, now):
+                        self._wait(now)
+                        return
+                    continue
+                self._queue.popleft()
+                self._let_go(job, number, now)
+        finally:
+            self._is_pumping = False
+
+    def _give_up_first(self, job: _Job, now: float) -> bool:
+        """End the first mail that waits, if there is nothing to be waited for."""
+        relays = self._relays
+        if self._retry.attempts == 1 and all(relay.window.is_dead for relay in relays):
+            # Whoever wants one attempt wants to hear now. The probe is another mail's.
+            detail, kind = f"not tried: {relays[0].last_failure}", FailureKind.CONNECT
+        elif (patience := self._retry.give_up_after) and now - job.told_at > patience:
+            detail = f"no relay could take it within {patience:g} s: {relays[0].last_failure}"
+            kind = FailureKind.TIMEOUT
+        else:
+            return False
+        self._queue.popleft()
+        self._end_unsent(job, kind, detail)
+        return True
+
+    def _let_go(self, job: _Job, number: int, now: float) -> None:
+        relay = self._relays[number]
+        relay.busy += 1
+        job.relay = number
+        actor = LeasingActor(self, relay, job, job.mail, job.envelope)
+        self._flying[actor] = job
+        actor.begin(now)
+
+    def _wait(self, now: float) -> None:
+        """Come back when time alone will have made it possible to go on."""
+        waits = [wait for relay in self._relays if (wait := relay.wait(now)) is not None]
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if waits:
+            self._timer = event_loop().loop.call_later(min(waits), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._pump()
+
+    def attempt_ended(self, actor: LeasingActor, outcome: Outcome) -> None:
+        """Hear what became of an attempt: the end, or not."""
+        job = self._flying[actor]
+        now = event_loop().loop.time()
+        actor.relay.ended(outcome, actor.since, now)
+        if isinstance(outcome, SendSuccess) and job.attempts is None and not outcome.refused:
+            self._end(job, outcome, now)
+            return
+        attempts = job.attempts = job.attempts or Attempts()
+        attempts.add(outcome)
+        again = self._worth_retrying(job, outcome)
+        when: float | None = None
+        if self._may_go_elsewhere(job, outcome):
+            again, when = job.envelope.forward_paths, now
+        elif again:
+            job.avoid = frozenset()
+            when = self._retry.next_time(attempts.count, job.told_at, now, random.random())  # noqa: S311 - no secret
+        if when is None:
+            self._end(job, attempts.sum_up(job.mail.all_recipients), now)
+            return
+        self._retries += 1
+        job.envelope = job.mail.envelope.only(again)
+        if when == now:
+            self._queue.appendleft(job)
+        else:
+            heapq.heappush(self._waiting, (when, next(self._order), job))
+        next_time = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=when - now)
+        publish_retry(outcome, attempts.count, next_time)
+
+    def _worth_retrying(self, job: _Job, outcome: Outcome) -> tuple[str, ...]:
+        """Return the recipients to whom the mail may be tried again."""
+        if self._is_stopping or not _can_be_read_again(job.mail):
+            return ()
+        if isinstance(outcome, SendFailure) and outcome.kind is FailureKind.CANCELLED:
+            return ()
+        results = {result.address: result for result in outcome.recipients}
+        again: list[str] = []
+        for path in job.envelope.forward_paths:
+            result = results.get(path)
+            if (
+                result is not None
+                and not result.accepted
+                and is_worth_retrying(result.retryable, result.maybe_accepted, self._retry)
+            ):
+                again.append(path)
+        return tuple(again)
+
+    def _may_go_elsewhere(self, job: _Job, outcome: Outcome) -> bool:
+        """Whether another relay is to be tried at once: this one was not to be reached."""
+        if len(self._relays) == 1 or self._is_stopping or not isinstance(outcome, SendFailure):
+            return False
+        if outcome.stage not in _BEFORE_THE_MAIL or outcome.kind not in _UNREACHABLE:
+            return False
+        job.avoid |= {job.relay}
+        return len(job.avoid) < len(self._relays)
+
+    def _end(self, job: _Job, outcome: Outcome, now: float) -> None:
+        """Tell the one outcome of a mail."""
+        if isinstance(outcome, SendFailure):
+            self._failed[outcome.kind] += 1
+        else:
+            self._sent += 1
+        self._throughput.add(now)
+        self._latencies.add(now - job.told_at)
+        publish(outcome)
+        job.answer.set(outcome)
+
+    def _end_unsent(self, job: _Job, kind: FailureKind, detail: str) -> None:
+        failed = Failed(kind=kind, stage=Stage.CONNECT, detail=detail, retryable=True)
+        outcome: Outcome = outcome_of(
+            failed,
+            mail=job.mail,
+            alias=self._alias,
+            recipients_in_order=job.mail.all_recipients,
+            peer=None,
+            elapsed=0.0,
+        )
+        if job.attempts is not None and isinstance(outcome, SendFailure):
+            job.attempts.give_up(outcome)
+            outcome = job.attempts.sum_up(job.mail.all_recipients)
+        self._end(job, outcome, event_loop().loop.time())
+
+    def actor_left(self, actor: LeasingActor) -> None:
+        """Take note that a connection, or the room for one, is free."""
+        if self._flying.pop(actor, None) is None:
+            return
+        actor.relay.busy -= 1
+        if self._is_stopping:
+            self._stop_if_done()
+        else:
+            self._pump()
+        if self._drains:
+            self._answer_drains(event_loop().loop.time())
+
+    # Time.
+
+    def look_at_clock(self, now: float) -> None:
+        """Do what is due. Called every `TICK` seconds."""
+        for relay in self._relays:
+            relay.expire(now)
+        while self._waiting and self._waiting[0][0] <= now:
+            self._queue.append(heapq.heappop(self._waiting)[2])
+        if self._queue:
+            self._pump()
+        if self._drains:
+            self._answer_drains(now)
+        if self._grace_ends is not None and now >= self._grace_ends:
+            self._grace_ends = None
+            self._cancel_flying()
+
+    # The end.
+
+    def main_has_ended(self) -> None:
+        """Stop: the program has come to its end, and would wait for ever."""
+        super().cancel()
+
+    def cancel(self) -> None:
+        """Stop at once, from any thread: what is under way is cancelled."""
+        self._grace = 0.0
+        super().cancel()
+
+    def may_stop_now(self) -> bool:
+        """Whether nothing is under way any more. What waits is cancelled."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._cancel_waiting()
+            self._grace_ends = event_loop().loop.time() + self._grace
+        if self._grace <= 0:
+            self._cancel_flying()
+        return not self._flying
+
+    def _cancel_waiting(self) -> None:
+        jobs = [*self._queue, *(job for _, _, job in self._waiting)]
+        self._queue.clear()
+        self._waiting.clear()
+        for job in jobs:
+            self._end_unsent(job, FailureKind.CANCELLED, "stopped before it was sent")
+
+    def _cancel_flying(self) -> None:
+        for actor in list(self._flying):
+            actor.stop_now()
+
+    def _stop_if_done(self) -> None:
+        if not self._flying and not self.actor_stopped.is_set():
+            self.stop_now()
+
+    def on_stop(self) -> None:
+        """Close what is open."""
+        self._is_stopping = True
+        self._cancel_waiting()
+        self._cancel_flying()
+        self._close()
+
+    def _close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        event_loop().unwatch(self)
+        event_loop().unstand(self)
+        for relay in self._relays:
+            relay.close()
+        self._answer_drains(event_loop().loop.time())
+
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,  # noqa: ARG002 - Pykka's signature
+        exception_value: BaseException | None,  # noqa: ARG002
+        traceback: TracebackType | None,  # noqa: ARG002
+    ) -> None:
+        """See that there is an outcome for each mail, even after a defect of ours."""
+        self.on_stop()
+
+    def on_discard(self, message: Any) -> None:
+        """Give a mail that came too late an outcome."""
+        if isinstance(message, SendMail):
+            self._told += 1
+            job = _Job(message, Answer(None, set()), event_loop().loop.time())
+            self._end_unsent(
+                job, FailureKind.CANCELLED, "the Mailer was stopped before it took the mail"
+            )
+        else:
+            super().on_discard(message)
+
+    def abandon(self) -> None:
+        """Leave the mails and the connections to the parent, in a forked child."""
+        super().abandon()
+        for relay in self._relays:
+            relay.abandon()
+
+
+# Where a relay is not to be reached, or would not talk: nothing of the mail was said.
+_BEFORE_THE_MAIL = frozenset({Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.STARTTLS})
+_UNREACHABLE = frozenset(
+    {
+        FailureKind.SMTP,
+        FailureKind.CONNECT,
+        FailureKind.CONNECTION,
+        FailureKind.TIMEOUT,
+        FailureKind.PROTOCOL,
+    }
+)
+
+
+def _can_be_read_again(mail: SendMail) -> bool:
+    """Whether there can be another attempt; a file that is open stands at its end after one."""
+    return mail.source is None or isinstance(mail.source, os.PathLike)
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: needs an int, not {type(value).__name__}")
+    if not 1 <= value <= _MOST:
+        raise ValueError(f"{name}: needs 1 to {_MOST}, not {value}")
+    return value
+
+
+def _backups(backups: object) -> list[tuple[str, float | None]]:
+    """Check the backups; return pairs of URL and weight."""
+    if isinstance(backups, str | bytes) or not isinstance(backups, Iterable):
+        raise TypeError("backups: needs relay URLs, or pairs of URL and weight")
+    pairs: list[tuple[str, float | None]] = []
+    for backup in itertools.islice(backups, 100):
+        url, weight = backup if isinstance(backup, tuple) and len(backup) == 2 else (backup, None)
+        if not isinstance(url, str):
+            raise TypeError(f"backups: needs relay URLs, not {type(url).__name__}")
+        if weight is not None:
+            if isinstance(weight, bool) or not isinstance(weight, int | float):
+                raise TypeError(f"backups: needs a number as weight, not {type(weight).__name__}")
+            if not 0 < weight < 1_000_000:
+                raise ValueError(f"backups: needs a weight above 0, not {weight}")
+        pairs.append((url, weight))
+    return pairs

@@ -1,0 +1,79 @@
+"""Several attempts at one mail, summed up to the one outcome that counts."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..smtp.verdict import RecipientResult
+from .outcome import Outcome, SendFailure, SendSuccess
+
+MAX_WARNINGS = 100
+"""Warnings of one outcome: each attempt may add some."""
+
+
+class Attempts:
+    """What became of each recipient of one mail so far, over all attempts.
+
+    Attributes:
+        count: how many attempts there were.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._last: Outcome | None = None
+        self._success: SendSuccess | None = None  # the first attempt that came to one
+        self._results: dict[str, RecipientResult] = {}
+        self._elapsed = 0.0
+        self._transcript: list[str] = []
+        self._warnings: list[str] = []
+        self._is_given_up = False
+
+    def add(self, outcome: Outcome) -> None:
+        """Take what one attempt came to.
+
+        Args:
+            outcome: its `recipients` are those that were tried in it.
+        """
+        self.count += 1
+        self._last = outcome
+        if self._success is None and isinstance(outcome, SendSuccess):
+            self._success = outcome
+        for result in outcome.recipients:
+            self._results[result.address] = result
+        self._elapsed += outcome.elapsed
+        self._transcript += outcome.transcript
+        if isinstance(outcome, SendFailure) and self._success is not None:
+            # Some have the mail already: for them, what came later is at most a warning.
+            self._warnings.append(outcome.detail)
+        self._warnings += outcome.warnings
+        del self._warnings[:-MAX_WARNINGS]
+
+    def give_up(self, outcome: SendFailure) -> None:
+        """Take why there is no further attempt: the mail was cancelled, or waited for too long."""
+        self._last = outcome
+        self._is_given_up = True
+        if self._success is not None:
+            self._warnings.append(outcome.detail)
+
+    def sum_up(self, addresses: Sequence[str]) -> Outcome:
+        """Return the outcome of the mail: a success if there was one for anybody.
+
+        Args:
+            addresses: the recipients as the caller gave them.
+        """
+        last = self._last
+        assert last is not None
+        if self.count == 1 and not self._is_given_up:
+            return last
+        return replace(
+            self._success or last,
+            recipients=tuple(
+                [
+                    self._results.get(address) or RecipientResult(address=address, accepted=False)
+                    for address in addresses
+                ]
+            ),
+            elapsed=self._elapsed,
+            transcript=tuple(self._transcript),
+            warnings=tuple(self._warnings),
+            attempts=self.count,
+        )
