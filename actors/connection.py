@@ -146,12 +146,9 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """Whether a resting connection still stands, and the server has said nothing."""
+        """Whether a connection that was released still stands, and the server says nothing."""
         return not (
-            self._is_closed
-            or self._dialog.is_over
-            or self._transport.is_closing()
-            or self.has_something_to_read()
+            self._is_closed or self._transport.is_closing() or self.has_something_to_read()
         )
 
     def cancel(self) -> None:

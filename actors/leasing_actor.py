@@ -11,13 +11,14 @@ from ..smtp.classification import CLOSING
 from ..smtp.content import Content
 from ..smtp.delivery import Delivery
 from ..smtp.envelope import Envelope
+from ..smtp.session import Session
 from ..smtp.stage import Stage
 from ..smtp.verdict import Failed, FailureKind, Verdict
 from .asyncio_actor import AsyncioActor
 from .connection import Connection
 from .connection_limit import connection_limit
 from .event_loop import event_loop
-from .relay import Kept, Relay
+from .relay import Relay
 from .smtp_actor import SmtpActor
 
 
@@ -96,21 +97,15 @@ class LeasingActor(SmtpActor):
         self._content = content
         kept = self.relay.take()
         if kept is not None:
-            self._use(kept, content)
+            self._use(*kept, content)
             return
         connection_limit.acquire(self, self._permitted)
 
-    def _use(self, kept: Kept, content: Content) -> None:
+    def _use(self, connection: Connection, session: Session, content: Content) -> None:
         """Go on with a connection that another mail has left, and its permit."""
         self._has_permit = True
-        connection = kept.connection
-        delivery = Delivery(
-            kept.session,
-            self._envelope,
-            content,
-            keeps=self.relay.keeps_another(connection.served + 1),
-        )
-        self._open(delivery, connection)
+        keeps = self.relay.keeps_another(connection.served + 1)
+        self._open(Delivery(session, self._envelope, content, keeps=keeps), connection)
 
     def _begin(self) -> None:
         if self.actor_stopped.is_set():

@@ -301,7 +301,8 @@ class Mailer(AsyncioActor):
             )
             return
         self._queue.append(job)
-        self._pump()
+        if len(self._queue) == 1:  # or whatever the first waits for, this one waits for, too
+            self._pump()
 
     def _drain(self, drain: Drain) -> None:
         answer = self.answer_later()
@@ -464,11 +465,13 @@ class Mailer(AsyncioActor):
         """Take note that a connection, or the room for one, is free."""
         if self._flying.pop(actor, None) is None:
             return
-        actor.relay.busy -= 1
+        relay = actor.relay
+        relay.busy -= 1
+        if not (self._is_stopping or self._is_pumping):
+            self._pump()
+        relay.settle()
         if self._is_stopping:
             self._stop_if_done()
-        else:
-            self._pump()
         if self._drains:
             self._answer_drains(event_loop().loop.time())
 

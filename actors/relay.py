@@ -103,6 +103,8 @@ class Relay:
         self._limits = limits
         self._bucket: TokenBucket | None = None
         self._idle: dict[Kept, None] = {}  # in the order in which they began to wait
+        # The connection that became free just now: mostly, the next mail is here already.
+        self._free: tuple[Connection, Session] | None = None
 
     @property
     def idle(self) -> int:
@@ -168,18 +170,32 @@ class Relay:
 
     # Connections that wait.
 
-    def take(self) -> Kept | None:
+    def take(self) -> tuple[Connection, Session] | None:
         """Return a connection that can be used, and that nobody else has; with its permit."""
+        free, self._free = self._free, None
+        if free is not None:
+            if free[0].is_usable:
+                return free
+            self._keep(*free)
         while self._idle:
             kept, _ = self._idle.popitem()  # the one that waited least: the others may expire
             connection_limit.take_back(kept)
             if kept.connection.is_usable:
-                return kept
+                return kept.connection, kept.session
             kept.connection.cancel()
         return None
 
     def give_back(self, connection: Connection, session: Session) -> None:
-        """Keep a connection for the next mail, with its permit."""
+        """Take a connection back, with its permit; `settle` next."""
+        self._free = connection, session
+
+    def settle(self) -> None:
+        """Keep what was given back, if nobody has taken it at once."""
+        free, self._free = self._free, None
+        if free is not None:
+            self._keep(*free)
+
+    def _keep(self, connection: Connection, session: Session) -> None:
         self._idle[Kept(self, connection, session)] = None
 
     def keeps_another(self, served: int) -> bool:

@@ -319,9 +319,7 @@ def _in_order(
     results: tuple[RecipientResult, ...], addresses: Sequence[str]
 ) -> tuple[RecipientResult, ...]:
     """Return one result for each of `addresses`, in their order."""
-    if len(results) == len(addresses) and all(
-        result.address == address for result, address in zip(results, addresses, strict=True)
-    ):
+    if [result.address for result in results] == list(addresses):
         return results
     by_address = {result.address: result for result in results}
     return tuple(

@@ -79,6 +79,9 @@ def encode_whole(data: bytes, *, transparent: bool = True) -> bytes:
         data: the mail, with any line ends.
         transparent: double the dot that begins a line; False for BDAT.
     """
+    if data.endswith(_CRLF) and data.count(_CRLF) == data.count(b"\n") == data.count(b"\r"):
+        # The line ends are as they should be, as they mostly are.
+        return _stuff(data, at_line_start=True) if transparent else data
     if len(data) > _SMALL:
         encoder = MailDataEncoder(transparent=transparent)
         return encoder.encode(data) + encoder.finish()
