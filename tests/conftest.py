@@ -1,6 +1,7 @@
 """Fixtures for all tests: servers to send to, and a look at what each test leaves behind."""
 
 import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -10,12 +11,15 @@ from contextlib import ExitStack
 import pytest
 from hypothesis import settings
 from servers.certificates import Certificates
+from servers.demo_run import DemoRun
 from servers.dovecot_lmtp import DovecotLmtp
 from servers.dovecot_submission import DovecotSubmission
+from servers.effort import times
 from servers.exim import EximSmtpd
 from servers.leftovers import Leftovers
 from servers.node_smtp_server import NodeSmtpServer
 from servers.opensmtpd import OpenSmtpd
+from servers.require import require_module
 from servers.scripted import ScriptedServer
 from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
 
@@ -26,9 +30,18 @@ REAL = {
     *("dovecot_lmtp", "dovecot_submission", "node_smtp_server"),
 }
 """Fixtures that start a program; tests that use one are marked ``real``."""
+HEAVY = REAL - {"smtp_sink", "postfix_smtpd"}
+"""Those of them that take their time; tests that use one are marked ``servers``, too."""
+LONG = {"test_a_quick_run_measures_everything_and_judges_every_target"}
+"""Tests that take as long, and are marked so as well."""
 
 # Busy machines are slow, not wrong; and a run in CI is to be repeated, not to be lucky.
-settings.register_profile("suite", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    max_examples=times(100, thoroughly=500),
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
@@ -38,10 +51,31 @@ with contextlib.suppress(ImportError):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need a mail server on this machine."""
+    """Mark the tests that need a mail server on this machine, and those that take their time."""
     for item in items:
-        if REAL & set(getattr(item, "fixturenames", ())):
+        used = set(getattr(item, "fixturenames", ()))
+        if REAL & used:
             item.add_marker("real")
+        if HEAVY & used or getattr(item, "originalname", "") in LONG:
+            item.add_marker("servers")
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector forget the thousands of tests: they stay, and it looks long."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs_need_not_be_compiled_each_time(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[None]:
+    """Where the environment forbids ``__pycache__``, let the programs of the tests share one."""
+    with pytest.MonkeyPatch.context() as patch:
+        if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+            patch.delenv("PYTHONDONTWRITEBYTECODE")
+            patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("pycache")))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +84,7 @@ def nothing_left_behind() -> Iterator[None]:
     actors_thread = sys.modules.get("pykka_smtp.actors.event_loop")
     if hasattr(actors_thread, "TICK"):
         # It lingers for two ticks after the last actor. Each test waits for that.
-        vars(actors_thread)["TICK"] = 0.005
+        vars(actors_thread)["TICK"] = 0.001
     before = Leftovers()
     yield
     complaints = before.complaints()
@@ -84,6 +118,14 @@ def postfix_smtpd() -> Iterator[Callable[..., PostfixSmtpd]]:
     """Start `PostfixSmtpd` with these arguments; it is stopped after the test."""
     with ExitStack() as exits:
         yield lambda **kwargs: exits.enter_context(PostfixSmtpd(**kwargs))
+
+
+@pytest.fixture(scope="session")
+def demo_run() -> DemoRun:
+    """Run the demo, once for all tests."""
+    require_module("aiosmtpd")
+    require_module("rich")
+    return DemoRun.run()
 
 
 @pytest.fixture(scope="session")

@@ -163,6 +163,7 @@ def test_bulk_sends_a_thousand_to_a_sink(smtp_sink: Callable[..., SmtpSink]) -> 
     assert re.search(r"told in .* s, all done in .* s: [0-9]+ mails a second\n$", printed)
 
 
+@pytest.mark.servers  # that they work is shown above
 @pytest.mark.parametrize("name", PLAIN)
 def test_an_example_works_with_smtp_sink_as_well(
     name: str, smtp_sink: Callable[..., SmtpSink]

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pykka import ActorRegistry
+from servers.effort import times
 
 from fuzz import atheris_driver, random_driver, scene
 from fuzz.choices import Choices
@@ -30,7 +31,12 @@ from pykka_smtp.smtp.stage import Stage
 
 ROOT = Path(__file__).parents[1]
 SEED = 5321
-EXECUTIONS = {"reply_parser": 1500, "dialog": 1000, "output": 800, "grammar": 3000}
+EXECUTIONS = {
+    "reply_parser": times(800, thoroughly=15_000),
+    "dialog": times(600, thoroughly=10_000),
+    "output": times(500, thoroughly=8000),
+    "grammar": times(2000, thoroughly=30_000),
+}
 TURN, MOST_TURNS = 200, 15
 """Executions at a time, until a fault is found."""
 ENDINGS = {

@@ -26,6 +26,7 @@ from servers.dovecot_lmtp import DovecotLmtp
 from servers.dovecot_submission import DovecotSubmission
 from servers.exim import EximSmtpd
 from servers.listening import listening_port
+from servers.matrix import each
 from servers.node_smtp_server import NodeSmtpServer
 from servers.opensmtpd import OpenSmtpd
 from servers.ports import reserved_port
@@ -80,10 +81,11 @@ ALL_BUT_DOVECOT = [name for name in SERVERS if name != "Dovecot"]
 EARLY = ("Dovecot", "smtp-server")
 """Those that offer AUTH in clear though they have TLS: Dovecot for what tells no password."""
 
-every_server = pytest.mark.parametrize("name", SERVERS)
-every_open_server = pytest.mark.parametrize("name", ALL_BUT_DOVECOT)
+every_server = pytest.mark.parametrize("name", each(SERVERS))
+every_open_server = pytest.mark.parametrize("name", each(ALL_BUT_DOVECOT))
 both_ways = pytest.mark.parametrize("implicit", [False, True], ids=["STARTTLS", "implicit TLS"])
 real = pytest.mark.real
+heavy = pytest.mark.servers
 
 
 @contextlib.contextmanager
@@ -222,7 +224,7 @@ def test_a_server_refuses_a_mail_at_the_dot(name: str, code: int) -> None:
 
 
 @real
-@pytest.mark.parametrize("name", ["Postfix", "Exim", "smtp-server", "aiosmtpd"])
+@pytest.mark.parametrize("name", each(["Postfix", "Exim", "smtp-server", "aiosmtpd"]))
 def test_a_server_refuses_a_mail_for_its_text(name: str) -> None:
     with started(name) as server, client(server) as connection:
         with pytest.raises(smtplib.SMTPDataError, match="refused"):
@@ -260,7 +262,7 @@ def test_a_server_takes_a_large_mail(name: str) -> None:
 
 
 @real
-@pytest.mark.parametrize("name", ["Exim", "smtp-server", "Postfix"])
+@pytest.mark.parametrize("name", each(["Exim", "smtp-server", "Postfix"]))
 @pytest.mark.parametrize("keyword", ["PIPELINING", "8BITMIME", "SMTPUTF8"])
 def test_a_server_withholds_what_it_is_told_to(name: str, keyword: str) -> None:
     with started(name) as server, client(server) as connection:
@@ -297,6 +299,7 @@ def test_opensmtpd_takes_a_dot_between_bare_line_feeds_for_the_end(
 
 
 @real
+@heavy
 @pytest.mark.parametrize(
     ("make", "keyword"),
     [(EximSmtpd, "SIZE"), (OpenSmtpd, "8BITMIME"), (NodeSmtpServer, "CHUNKING")],
@@ -448,7 +451,7 @@ def test_a_server_refuses_a_wrong_password(name: str, certificates: Certificates
 
 
 @real
-@pytest.mark.parametrize("name", [name for name in SERVERS if name != "OpenSMTPD"])
+@pytest.mark.parametrize("name", each([name for name in SERVERS if name != "OpenSMTPD"]))
 def test_a_server_takes_logins_in_clear_where_it_has_no_tls(name: str) -> None:
     with started(name, auth=["PLAIN"]) as server, client(server) as connection:
         assert log_in(connection, "PLAIN", PASSWORD) == 235
@@ -457,7 +460,7 @@ def test_a_server_takes_logins_in_clear_where_it_has_no_tls(name: str) -> None:
 
 
 @real
-@pytest.mark.parametrize("name", ["Postfix", "Exim", "Dovecot", "smtp-server", "aiosmtpd"])
+@pytest.mark.parametrize("name", each(["Postfix", "Exim", "Dovecot", "smtp-server", "aiosmtpd"]))
 def test_a_password_may_hold_any_text(name: str) -> None:
     users = {"j\u00fcrgen": ' p\u00e4ss:w\u00f6rd "\\{$}# '.strip(), "other": "x"}
     plain = "\0".join(["", "j\u00fcrgen", users["j\u00fcrgen"]])
@@ -466,7 +469,7 @@ def test_a_password_may_hold_any_text(name: str) -> None:
 
 
 @real
-@pytest.mark.parametrize("name", ["Exim", "Dovecot", "smtp-server", "aiosmtpd", "OpenSMTPD"])
+@pytest.mark.parametrize("name", each(["Exim", "Dovecot", "smtp-server", "aiosmtpd", "OpenSMTPD"]))
 def test_a_mechanism_that_a_server_does_not_know_is_an_error(name: str) -> None:
     with pytest.raises(ValueError, match="offer"):
         SERVERS[name](auth=["SCRAM-SHA-512"])
@@ -541,7 +544,11 @@ def test_dovecot_speaks_lmtp_under_tls(
 
 
 @pytest.mark.parametrize(
-    "make", [AiosmtpdServer, pytest.param(NodeSmtpServer, marks=real)], ids=["aiosmtpd", "node"]
+    "make",
+    [
+        pytest.param(AiosmtpdServer, id="aiosmtpd"),
+        pytest.param(NodeSmtpServer, id="node", marks=[real, heavy]),
+    ],
 )
 def test_other_servers_speak_lmtp_too(make: Start) -> None:
     replies = {"no@d.test": "550 5.1.1 who?", ". late@d.test": "452 4.2.2 full"}
@@ -591,13 +598,14 @@ def test_the_polite_server_speaks_tls(
 
 
 @real
+@heavy
 def test_a_server_that_does_not_start_tells_why() -> None:
     with pytest.raises(RuntimeError, match=r"(?s)ended at once.*no_such_option"):
         EximSmtpd(settings={"no_such_option": "1"}).__enter__()
 
 
 @real
-@pytest.mark.parametrize("name", ["Exim", "OpenSMTPD", "smtp-server"])
+@pytest.mark.parametrize("name", each(["Exim", "OpenSMTPD", "smtp-server"]))
 def test_waiting_in_vain_shows_the_servers_log(name: str) -> None:
     with (
         started(name) as server,
@@ -607,6 +615,7 @@ def test_waiting_in_vain_shows_the_servers_log(name: str) -> None:
 
 
 @real
+@heavy
 def test_a_server_leaves_no_folder_and_no_process() -> None:
     for server in OpenSmtpd(), EximSmtpd(), DovecotLmtp():
         with server:

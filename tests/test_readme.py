@@ -18,8 +18,8 @@ from typing import Any
 import pykka
 import pytest
 from pykka import ActorDeadError
+from servers.demo_run import DemoRun
 from servers.polite import polite
-from servers.require import require_module
 from servers.scripted import Script, ScriptedServer
 
 from pykka_smtp import (
@@ -247,18 +247,7 @@ def test_the_two_commands_stand_in_the_readme_exactly() -> None:
     assert [block.strip() for block in blocks(README, "console")] == [f"$ {c}" for c in COMMANDS]
 
 
-def test_the_readme_shows_what_the_demo_prints() -> None:
-    require_module("aiosmtpd")
-    require_module("rich")
-    done = subprocess.run(
-        [sys.executable, "-m", "pykka_smtp", "demo"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-
+def test_the_readme_shows_what_the_demo_prints(demo_run: DemoRun) -> None:
     def without_times_and_ports(text: str) -> list[str]:
         text = re.sub(r"127\.0\.0\.1:[0-9]+", "127.0.0.1:PORT", text)
         text = re.sub(r"\b[0-9]+\.[0-9]+ s$", "SECONDS", text, flags=re.MULTILINE)
@@ -268,7 +257,7 @@ def test_the_readme_shows_what_the_demo_prints() -> None:
         )
 
     shown = blocks(README, "text")[0]
-    assert without_times_and_ports(shown) == without_times_and_ports(done.stdout)
+    assert without_times_and_ports(shown) == without_times_and_ports("\n".join(demo_run.lines))
 
 
 def defaults_of_the_actor() -> dict[str, Any]:

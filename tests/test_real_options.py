@@ -32,7 +32,7 @@ DSNS = [
 Start = Callable[..., Any]
 
 
-@pytest.fixture(params=["postfix_smtpd", "exim_smtpd"])
+@pytest.fixture(params=["postfix_smtpd", pytest.param("exim_smtpd", marks=pytest.mark.servers)])
 def server_with_dsn(request: pytest.FixtureRequest) -> Any:
     start: Start = request.getfixturevalue(request.param)
     return start()

@@ -6,7 +6,9 @@ import smtplib
 import socket
 import ssl
 import threading
+import tomllib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import blinker
 import pykka
@@ -25,6 +27,8 @@ from servers.scripted import (
 from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
 
 Start = Callable[..., ScriptedServer]
+
+ROOT = Path(__file__).parents[1]
 
 BODY = b"Subject: dots\r\n\r\n.\r\n..b\r\nend"
 
@@ -554,6 +558,7 @@ def test_smtp_sink_misbehaves_on_demand(smtp_sink: Callable[..., SmtpSink]) -> N
         assert connection.rcpt("c@d.test")[0] == 450
 
 
+@pytest.mark.servers  # which it does after a second's sleep
 def test_smtp_sink_tells_why_it_does_not_start() -> None:
     with pytest.raises(RuntimeError, match=r"smtp-sink ended at once.*invalid option"):
         SmtpSink("-9").__enter__()
@@ -661,6 +666,14 @@ def test_a_forgotten_descriptor_is_found() -> None:
     left.close()
     right.close()
     assert before.complaints() == []
+
+
+def test_what_a_plain_run_leaves_out_is_run_by_ci() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    ci = (ROOT / ".ci/run").read_text()
+
+    assert project["tool"]["pytest"]["ini_options"]["addopts"][-2:] == ["-m", "not servers"]
+    assert '"$bin/pytest" -m servers ' in ci
 
 
 def test_receivers_are_forgotten() -> None:

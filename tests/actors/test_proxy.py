@@ -557,7 +557,7 @@ def test_a_proxy_that_hangs_is_a_timeout_that_names_it(
 ) -> None:
     proxy = proxies(says(octets))
 
-    outcome = send("mx.test", 25, f"{scheme}://127.0.0.1:{proxy.port}", timeout=0.4)
+    outcome = send("mx.test", 25, f"{scheme}://127.0.0.1:{proxy.port}", timeout=0.2)
 
     assert (outcome.kind, outcome.stage) == (FailureKind.TIMEOUT, Stage.CONNECT)
     assert outcome.detail == (
