@@ -147,9 +147,7 @@ class Connection(asyncio.Protocol):
     @property
     def is_usable(self) -> bool:
         """Whether a connection that was released still stands, and the server says nothing."""
-        return not (
-            self._is_closed or self._transport.is_closing() or self.has_something_to_read()
-        )
+        return not (self._is_closed or self._transport.is_closing() or self.has_something_to_read())
 
     def cancel(self) -> None:
         """Give up at once, whatever is under way."""
@@ -462,7 +460,8 @@ class Connection(asyncio.Protocol):
             self._writer.pump()
             return
         # The common case at full speed: all of it in one piece.
-        if not rendition.is_binary:
+        is_plain = rendition.facts is not None and rendition.facts.is_plain
+        if not (is_plain or rendition.is_binary):
             data = encode_whole(data, transparent=not body.is_chunk)
         self._last = body.head + data if body.is_chunk else data + b".\r\n"
         if body.is_bold:

@@ -64,9 +64,12 @@ class MailWriter:
         self._final = b"" if body.is_chunk else b".\r\n"
         self._pieces: Iterator[bytes] | None = None
         rendition, transparent = body.rendition, not body.is_chunk
+        facts = rendition.facts
         if rendition.data is not None:
             self._pieces = pieces_of(
-                rendition.data, transparent=transparent, binary=rendition.is_binary
+                rendition.data,
+                transparent=transparent,
+                binary=rendition.is_binary or (facts is not None and facts.is_plain),
             )
         elif source is not None:
             source.begin(transparent=transparent, may_be_eight_bit=rendition.may_be_eight_bit)

@@ -79,9 +79,6 @@ def encode_whole(data: bytes, *, transparent: bool = True) -> bytes:
         data: the mail, with any line ends.
         transparent: double the dot that begins a line; False for BDAT.
     """
-    if data.endswith(_CRLF) and data.count(_CRLF) == data.count(b"\n") == data.count(b"\r"):
-        # The line ends are as they should be, as they mostly are.
-        return _stuff(data, at_line_start=True) if transparent else data
     if len(data) > _SMALL:
         encoder = MailDataEncoder(transparent=transparent)
         return encoder.encode(data) + encoder.finish()
@@ -107,12 +104,15 @@ class MailFacts:
         eight_bit: whether an octet is above 127 (RFC 6152).
         nul: whether there is a NUL, which no extension but BINARYMIME allows.
         longest_line: octets of the longest line, without its CRLF. RFC 5321 §4.5.3.1.6 allows 998.
+        is_plain: whether the mail is mail data as it stands: each line ends in CRLF, the last
+            one too, and none begins with a dot.
     """
 
     size: int
     eight_bit: bool
     nul: bool
     longest_line: int
+    is_plain: bool = False
 
 
 class MailScanner:
@@ -121,9 +121,20 @@ class MailScanner:
     Holds no mail data, however long the lines are.
     """
 
-    __slots__ = ("_eight_bit", "_ended_in_cr", "_longest", "_nul", "_open_line", "_size")
+    __slots__ = (
+        "_dotted",
+        "_eight_bit",
+        "_ended_in_cr",
+        "_fed",
+        "_longest",
+        "_nul",
+        "_open_line",
+        "_size",
+    )
 
     def __init__(self) -> None:
+        self._fed = 0  # octets in all
+        self._dotted = False  # whether a line begins with a dot
         self._size = 0  # of the complete lines, with their CRLF
         self._open_line = 0  # octets of the line that has not ended yet
         self._ended_in_cr = False
@@ -138,6 +149,11 @@ class MailScanner:
             self._feed_slice(bytes(chunk[start : start + _SMALL]))
 
     def _feed_slice(self, data: bytes) -> None:
+        self._fed += len(data)
+        if not self._dotted:
+            # Only where line ends are CRLF does it matter: there, a line begins after LF.
+            begins_line = not self._open_line
+            self._dotted = b"\n." in data or (begins_line and data.startswith(b"."))
         self._eight_bit = self._eight_bit or not data.isascii()
         self._nul = self._nul or b"\0" in data
         if self._ended_in_cr:
@@ -156,11 +172,13 @@ class MailScanner:
 
     def finish(self) -> MailFacts:
         """Return the facts of all that was fed."""
+        size = self._size + (self._open_line + 2 if self._open_line else 0)
         return MailFacts(
-            size=self._size + (self._open_line + 2 if self._open_line else 0),
+            size=size,
             eight_bit=self._eight_bit,
             nul=self._nul,
             longest_line=self._longest,
+            is_plain=size == self._fed and not self._dotted,
         )
 
 
@@ -171,9 +189,12 @@ def scan(data: bytes) -> MailFacts:
         scanner.feed(memoryview(data))
         return scanner.finish()
     lengths = list(map(len, data.splitlines()))
+    size = sum(lengths) + 2 * len(lengths)
     return MailFacts(
-        size=sum(lengths) + 2 * len(lengths),
-        eight_bit=not data.isascii(),
-        nul=b"\0" in data,
-        longest_line=max(lengths, default=0),
+        size,
+        not data.isascii(),
+        b"\0" in data,
+        max(lengths, default=0),
+        # A line end that is no CRLF, or is missing, makes the two differ.
+        size == len(data) and b"\n." not in data and data[:1] != b".",
     )

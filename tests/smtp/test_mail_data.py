@@ -185,6 +185,7 @@ def facts_of(data: bytes) -> MailFacts:
         eight_bit=max(data, default=0) > 127,
         nul=0 in data,
         longest_line=max(map(len, wire.split(b"\r\n"))),
+        is_plain=reference(data, transparent=True) == data,
     )
 
 
@@ -206,7 +207,8 @@ def test_facts_of_a_mail_are_told() -> None:
     assert scan(b"a\n.bcd\xe9\r\0") == MailFacts(
         size=len(b"a\r\n.bcd\xe9\r\n\0\r\n"), eight_bit=True, nul=True, longest_line=5
     )
-    assert scan(b"") == MailFacts(size=0, eight_bit=False, nul=False, longest_line=0)
+    nothing = MailFacts(size=0, eight_bit=False, nul=False, longest_line=0, is_plain=True)
+    assert scan(b"") == nothing
 
 
 def test_a_line_longer_than_any_slice_is_measured_whole() -> None:
