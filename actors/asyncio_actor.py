@@ -34,6 +34,7 @@ from ..signals.dispatcher import log_safely
 from .event_loop import event_loop
 
 _logger = logging.getLogger("pykka_smtp.actors")
+_pykka_logger = logging.getLogger("pykka")
 
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -202,9 +203,18 @@ class AsyncioActor(Actor):
     def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:
         """Start an actor, with the arguments of `__init__`. See `pykka.Actor.start`."""
         actor = cls(*args, **kwargs)
-        ActorRegistry.register(actor.actor_ref)
+        actor.register()
         actor._start_actor_loop()
-        return actor.actor_ref
+        return actor._actor_ref
+
+    def register(self) -> None:
+        """Make the actor known to the `ActorRegistry`."""
+        if _pykka_logger.isEnabledFor(logging.DEBUG):
+            ActorRegistry.register(self._actor_ref)
+            return
+        # Pykka writes its log lines before it looks whether anybody wants to read them.
+        with ActorRegistry._actor_refs_lock:
+            ActorRegistry._actor_refs.append(self._actor_ref)
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         """Create the actor; runs in the thread that calls `start`."""
@@ -342,10 +352,15 @@ class AsyncioActor(Actor):
 
     def _unregister(self) -> None:
         """Be dead, for all who ask."""
-        if not self.actor_stopped.is_set():
+        if self.actor_stopped.is_set():
+            return
+        if _pykka_logger.isEnabledFor(logging.DEBUG):
             with contextlib.suppress(BaseException):  # it logs, see above
-                ActorRegistry.unregister(self.actor_ref)
-            self.actor_stopped.set()
+                ActorRegistry.unregister(self._actor_ref)
+        else:
+            with ActorRegistry._actor_refs_lock, contextlib.suppress(ValueError):
+                ActorRegistry._actor_refs.remove(self._actor_ref)
+        self.actor_stopped.set()
 
     def stop_now(self) -> None:
         """Stop at once, from the loop thread, outside of any message."""

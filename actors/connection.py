@@ -27,6 +27,7 @@ from .event_loop import event_loop
 from .mail_source import PIECE, FileSource
 from .mail_writer import MailWriter
 from .timeouts import MIN_DATA_RATE
+from .tls import remember_session
 
 if TYPE_CHECKING:
     from .options import Options
@@ -175,6 +176,7 @@ class Connection(asyncio.Protocol):
         if tls is None:
             return Peer(host=options.server, address=address, port=options.port)
         cipher = tls.cipher()
+        remember_session(tls)
         return Peer(
             host=options.server,
             address=address,

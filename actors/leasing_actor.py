@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from pykka import ActorRegistry
-
 from ..signals.outcome import Outcome
 from ..signals.send_mail import SendMail
 from ..smtp.classification import CLOSING
@@ -79,7 +77,7 @@ class LeasingActor(SmtpActor):
         Args:
             now: the time, on the loop's clock.
         """
-        ActorRegistry.register(self.actor_ref)
+        self.register()
         self._is_started = True
         event_loop().adopt(self)
         self._began = self.since = now

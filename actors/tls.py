@@ -2,6 +2,9 @@
 
 import functools
 import ssl
+import time
+import weakref
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from ..smtp.session import TlsPolicy
@@ -32,6 +35,69 @@ class Tls:
     def is_verified(self) -> bool:
         """Whether a connection that comes about has been verified, name included."""
         return self.context.verify_mode is ssl.CERT_REQUIRED and self.context.check_hostname
+
+
+_MOST_SESSIONS = 256
+"""Servers whose TLS session is remembered."""
+_SESSION_LIFETIME = 3600.0
+"""Seconds: a certificate that was good is looked at again after that."""
+
+
+class _Sessions:
+    """The last TLS session with each server, to be taken up again (RFC 8446 §2.2).
+
+    That spares both sides the costly part of the handshake. A session is only ever offered to the
+    name with which it began, by the context that has verified that name, if it verifies at all.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, tuple[ssl.SSLSession, float]] = OrderedDict()
+
+    def of(self, name: str) -> ssl.SSLSession | None:
+        """Return the session to offer to a server, or None."""
+        session, since = self._known.get(name, (None, 0.0))
+        return session if time.monotonic() < since + _SESSION_LIFETIME else None
+
+    def remember(self, name: str, session: ssl.SSLSession) -> None:
+        """Take the place of the last session with that server."""
+        self._known[name] = session, time.monotonic()
+        self._known.move_to_end(name)
+        if len(self._known) > _MOST_SESSIONS:
+            self._known.popitem(last=False)
+
+
+_sessions: "weakref.WeakKeyDictionary[ssl.SSLContext, _Sessions]" = weakref.WeakKeyDictionary()
+
+
+class _ResumingObject(ssl.SSLObject):
+    """A TLS connection that takes up the last session with its server, if the server agrees."""
+
+    _has_begun = False
+
+    def do_handshake(self) -> None:
+        """Offer the session with the first flight."""
+        if not self._has_begun:
+            self._has_begun = True
+            known = _sessions.get(self.context)
+            session = known.of(self.server_hostname or "") if known is not None else None
+            if session is not None:
+                self.session = session
+        super().do_handshake()
+
+
+def remember_session(tls_object: object) -> None:
+    """Note the session of a connection, for the next one to the same server.
+
+    To be called once the server has said something under TLS: only then has it given what the
+    session can be taken up with (RFC 8446 §4.6.1).
+
+    Args:
+        tls_object: the connection's.
+    """
+    if isinstance(tls_object, _ResumingObject):
+        session, known = tls_object.session, _sessions.get(tls_object.context)
+        if known is not None and session is not None and session.has_ticket:
+            known.remember(tls_object.server_hostname or "", session)
 
 
 def choose_tls(
@@ -95,6 +161,8 @@ def _no_worse(context: ssl.SSLContext) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996
     context.options |= ssl.OP_NO_RENEGOTIATION  # a server has no reason to ask for one
     context.hostname_checks_common_name = False  # RFC 9525 §2
+    context.sslobject_class = _ResumingObject
+    _sessions[context] = _Sessions()
     return context
 
 

@@ -74,7 +74,7 @@ def make_offer(session: Session, envelope: Envelope, content: Content) -> Offer:
     )
     _check_rendition(session, rendition)
     is_utf8 = envelope.needs_smtputf8 or content.needs_smtputf8
-    parameters = list(_mail_parameters(session, rendition, is_utf8=is_utf8))
+    parameters = _mail_parameters(session, rendition, is_utf8=is_utf8)
     dsn = None
     if options is not NO_OPTIONS:
         parameters += _option_parameters(session, options)
@@ -119,28 +119,30 @@ def _check_rendition(session: Session, rendition: Rendition) -> None:
         )
 
 
-def _mail_parameters(session: Session, rendition: Rendition, *, is_utf8: bool) -> Iterator[str]:
-    """Yield what MAIL says of the mail."""
+def _mail_parameters(session: Session, rendition: Rendition, *, is_utf8: bool) -> list[str]:
+    """Return what MAIL says of the mail."""
     extensions, facts = session.extensions, rendition.facts
+    parameters: list[str] = []
     if is_utf8:
         if not extensions.smtputf8:
             raise Unsendable(
                 f"{session.server} takes no addresses beyond ASCII (no SMTPUTF8);"
                 " use ASCII addresses"
             )
-        yield "SMTPUTF8"  # RFC 6531 §3.4
+        parameters.append("SMTPUTF8")  # RFC 6531 §3.4
     if rendition.is_binary:
-        yield "BODY=BINARYMIME"  # RFC 3030 §3
+        parameters.append("BODY=BINARYMIME")  # RFC 3030 §3
     elif facts.eight_bit if facts is not None else extensions.eight_bit_mime:
         # A stream that can be read only once declares the most that it may need.
-        yield "BODY=8BITMIME"  # RFC 6152 §2
+        parameters.append("BODY=8BITMIME")  # RFC 6152 §2
     if facts is not None and extensions.offers_size:
         limit = extensions.size_limit
         if limit is not None and facts.size > limit:
             raise Unsendable(
                 f"{session.server} takes mails of up to {limit} octets; this one has {facts.size}"
             )
-        yield f"SIZE={facts.size}"  # RFC 1870 §5
+        parameters.append(f"SIZE={facts.size}")  # RFC 1870 §5
+    return parameters
 
 
 def _option_parameters(session: Session, options: DeliveryOptions) -> Iterator[str]:

@@ -1,12 +1,15 @@
 """Which TLS there is to be with a server: by option, port and credentials."""
 
+import contextlib
 import ssl
+from collections.abc import Iterator
 
 import pytest
-from servers.certificates import Certificates
+from servers.certificates import Certificates, server_context
+from servers.certificates import Tls as ServerTls
 
 from pykka_smtp.actors import tls as tls_module
-from pykka_smtp.actors.tls import Tls, choose_tls
+from pykka_smtp.actors.tls import Tls, choose_tls, remember_session
 from pykka_smtp.smtp.session import TlsPolicy
 
 NONE, IF, MUST = None, TlsPolicy.OPPORTUNISTIC, TlsPolicy.REQUIRED
@@ -174,3 +177,80 @@ def test_the_authorities_of_the_system_are_the_ones_that_are_trusted(
         tls_module._verifying_context.cache_clear()
 
     assert ssl.PEM_cert_to_DER_cert(certificates.ca.read_text()) in trusted
+
+
+def serving(certificates: Certificates) -> ssl.SSLContext:
+    return server_context(ServerTls(certificate=certificates.good))
+
+
+@pytest.fixture(autouse=True)
+def _fresh_contexts() -> Iterator[None]:
+    """No test takes up the session of another, and none leaves one behind."""
+    tls_module._opportunistic_context.cache_clear()
+    yield
+    tls_module._opportunistic_context.cache_clear()
+
+
+def shake_hands(context: ssl.SSLContext, server: ssl.SSLContext, name: str) -> ssl.SSLObject:
+    """Lead a TLS handshake in memory, and have the server say something; return the client."""
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = context.wrap_bio(to_client, to_server, server_hostname=name)
+    theirs = server.wrap_bio(to_server, to_client, server_side=True)
+    open_ends = [ours, theirs]
+    for _ in range(10):
+        for end in list(open_ends):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+                open_ends.remove(end)
+    assert not open_ends
+    theirs.write(b"220 mx")
+    assert ours.read(100) == b"220 mx"
+    return ours
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_is_taken_up_again_with_the_same_name_only(
+    version: ssl.TLSVersion, certificates: Certificates
+) -> None:
+    server = serving(certificates)
+    server.maximum_version = version
+    context = chosen("auto").context
+
+    first = shake_hands(context, server, "localhost")
+    remember_session(first)
+
+    assert not first.session_reused
+    assert shake_hands(context, server, "localhost").session_reused
+    assert not shake_hands(context, server, "elsewhere.test").session_reused
+
+
+def test_a_session_is_forgotten_in_time(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, context = serving(certificates), chosen("auto").context
+    remember_session(shake_hands(context, server, "localhost"))
+    monkeypatch.setattr(tls_module, "_SESSION_LIFETIME", 0.0)
+
+    assert not shake_hands(context, server, "localhost").session_reused
+
+
+def test_only_so_many_sessions_are_remembered(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, context = serving(certificates), chosen("auto").context
+    monkeypatch.setattr(tls_module, "_MOST_SESSIONS", 1)
+    remember_session(shake_hands(context, server, "localhost"))
+    remember_session(shake_hands(context, server, "elsewhere.test"))
+
+    assert not shake_hands(context, server, "localhost").session_reused
+    assert shake_hands(context, server, "elsewhere.test").session_reused
+
+
+def test_a_context_of_the_callers_own_is_left_alone(certificates: Certificates) -> None:
+    own = certificates.trusting()
+    context = chosen("starttls", own).context
+    first = shake_hands(context, serving(certificates), "localhost")
+    remember_session(first)
+
+    assert context is own
+    assert type(first) is ssl.SSLObject
