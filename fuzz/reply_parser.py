@@ -107,13 +107,16 @@ def _read(pieces: Iterable[bytes]) -> Read:
     replies: list[Reply] = []
     error: str | None = None
     for piece in pieces:
+        familiar = parser.familiar(piece)
+        if familiar is not None:
+            replies += familiar
+            continue
         parser.feed(piece)
         error = _drain(parser, replies, most=len(piece) // 4 + 1)
         if error is not None:
             break
         insist(len(parser._buffer) - parser._start < MAX_LINE, "it holds more than a line")
         insist(parser._size <= MAX_REPLY, "it holds more than a reply may have")
-        insist(not parser._ready, "it holds replies back")
     if error is not None:
         parser.feed(b"250 ok\r\n")
         insist(_drain(parser, replies, most=1) == error, "after an error it read on", FalseSuccess)

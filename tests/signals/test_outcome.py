@@ -352,6 +352,7 @@ def test_as_dict_of_a_success_goes_through_json() -> None:
             "tls_verified": True,
         },
         "elapsed": 0.25,
+        "attempts": 1,
         "warnings": ["no reply to QUIT"],
     }
 

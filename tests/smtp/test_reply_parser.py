@@ -427,3 +427,41 @@ def test_a_reply_that_is_written_down_is_read_as_it_was(code: int, lines: list[s
     ).encode()
 
     assert reply_of(octets) == Reply(code, tuple(lines))
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"250 ok\r\n",
+        b"250-mx.test\r\n250-PIPELINING\r\n250 SIZE\r\n",
+        b"250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go on\r\n",
+        b"221 bye\r\n",
+    ],
+)
+def test_replies_that_are_familiar_are_what_reading_them_gives(octets: bytes) -> None:
+    assert ReplyParser().familiar(octets) == hear([octets]).replies
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"250 ok\n",  # a bare LF is to be noted
+        b"250 ok\r\n250 half",
+        b"250 ok\r\nnonsense\r\n",
+        b"550 may repeat what it was sent\r\n",
+        b"250 " + b"x" * 2000 + b"\r\n",
+    ],
+)
+def test_what_needs_a_closer_look_is_not_familiar(octets: bytes) -> None:
+    assert ReplyParser().familiar(octets) is None
+
+
+def test_nothing_is_familiar_behind_a_part_of_a_reply_or_an_error() -> None:
+    parser = ReplyParser()
+    parser.feed(b"250-ok\r\n")
+    assert parser.next_reply() is None
+    assert parser.familiar(b"250 ok\r\n") is None
+    parser.feed(b"nonsense\r\n")
+    with pytest.raises(ReplyError):
+        parser.next_reply()
+    assert parser.familiar(b"250 ok\r\n") is None
