@@ -256,12 +256,14 @@ def outcome_of(
         alias: the alias of the actor.
         recipients_in_order: the addresses as the caller gave them. The outcome has one result
             for each, in this order, duplicates included. An address of which the verdict says
-            nothing, because the session did not come that far, was not accepted.
+            nothing, because the session did not come that far, was not accepted; it may be tried
+            again if the mail may.
         peer: the server, or None where no connection came about.
         elapsed: seconds.
         transcript: the lines of the session, secrets masked.
     """
-    recipients = _in_order(verdict.recipients, recipients_in_order)
+    retryable = isinstance(verdict, Failed) and verdict.retryable
+    recipients = _in_order(verdict.recipients, recipients_in_order, retryable=retryable)
     if isinstance(verdict, Accepted):
         return SendSuccess(
             mail=mail,
@@ -316,14 +318,15 @@ def _failure_of(
 
 
 def _in_order(
-    results: tuple[RecipientResult, ...], addresses: Sequence[str]
+    results: tuple[RecipientResult, ...], addresses: Sequence[str], *, retryable: bool
 ) -> tuple[RecipientResult, ...]:
     """Return one result for each of `addresses`, in their order."""
     if [result.address for result in results] == list(addresses):
         return results
     by_address = {result.address: result for result in results}
     return tuple(
-        by_address.get(address) or RecipientResult(address=address, accepted=False)
+        by_address.get(address)
+        or RecipientResult(address=address, accepted=False, retryable=retryable)
         for address in addresses
     )
 

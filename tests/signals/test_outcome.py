@@ -160,11 +160,21 @@ def test_two_local_parts_that_differ_in_case_keep_their_own_results() -> None:
 
 def test_an_address_that_the_session_did_not_come_to_was_not_accepted() -> None:
     verdict = Failed(
-        kind=FailureKind.CONNECT, stage=Stage.CONNECT, detail="refused", retryable=True
+        kind=FailureKind.CONNECT, stage=Stage.CONNECT, detail="refused", retryable=False
     )
 
     assert outcome(verdict, "a@x.org", peer=None).recipients == (
         RecipientResult(address="a@x.org", accepted=False, reply=None),
+    )
+
+
+def test_an_address_that_the_session_did_not_come_to_may_be_tried_again_if_the_mail_may() -> None:
+    verdict = Failed(
+        kind=FailureKind.CANCELLED, stage=Stage.CONNECT, detail="stopped", retryable=True
+    )
+
+    assert outcome(verdict, "a@x.org", peer=None).recipients == (
+        RecipientResult(address="a@x.org", accepted=False, retryable=True),
     )
 
 
