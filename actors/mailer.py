@@ -243,7 +243,7 @@ class Mailer(AsyncioActor):
             return "<Mailer>"
         return (
             f"<Mailer {self._alias!r} {self._relays[0].options.name}"
-            f" {len(self._queue)} queued, {len(self._flying)} in flight, {self._sent} sent,"
+            f" {len(self._queue)} queued, {self._in_flight} in flight, {self._sent} sent,"
             f" {self._failed.total()} failed>"
         )
 
@@ -273,7 +273,7 @@ class Mailer(AsyncioActor):
         return MailerStatistics(
             queued=len(self._queue),
             waiting_for_retry=len(self._waiting),
-            in_flight=len(self._flying),
+            in_flight=self._in_flight,
             connections_idle=sum(relay.idle for relay in relays),
             connections_busy=sum(relay.busy for relay in relays),
             told=self._told,
@@ -288,6 +288,12 @@ class Mailer(AsyncioActor):
             latency_p99=latencies.percentile(99),
             latency_max=latencies.maximum,
         )
+
+    @property
+    def _in_flight(self) -> int:
+        # Not those whose connections still take their leave: they have an outcome already.
+        ended = self._sent + self._failed.total()
+        return self._told - ended - len(self._queue) - len(self._waiting)
 
     def _take(self, mail: SendMail) -> None:
         self._told += 1

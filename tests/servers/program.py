@@ -1,0 +1,85 @@
+"""A Python program of a test, in a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Self
+
+PATIENCE = 15.0
+"""Seconds; reached only by a test that fails."""
+
+
+class Program:
+    """Runs a script, and listens to what it prints.
+
+    Args:
+        script: its source text.
+        arguments: what it finds in ``sys.argv[1:]``.
+        loop: ``"uvloop"`` or ``"asyncio"``.
+        options: for the interpreter.
+    """
+
+    def __init__(
+        self, script: str, *arguments: object, loop: str, options: tuple[str, ...] = ()
+    ) -> None:
+        self._began = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, *options, "-c", script, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYKKA_SMTP_LOOP": loop},
+        )
+        self.errors = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.process.kill()
+        with self.process:
+            pass
+
+    def wait_for(self, line: str) -> None:
+        """Wait until the program has printed this line, as its first or next."""
+        assert self.process.stdout is not None
+        # Bounded by pytest's own time limit.
+        came = self.process.stdout.readline()
+        if came != line + "\n":
+            self.process.kill()
+        assert came == line + "\n", self.process.communicate()[1]
+
+    def tell(self, line: str) -> None:
+        """Write a line into the program's standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal; `end` measures from now on."""
+        self.process.send_signal(number)
+        self._began = time.monotonic()
+
+    def end(self, within: float = PATIENCE) -> list[str]:
+        """Wait until it has ended by itself, and return the lines that it has printed.
+
+        Args:
+            within: seconds, from its start, or from the last signal or `count_from_now`.
+        """
+        output, self.errors = self.process.communicate(timeout=PATIENCE)
+        took = time.monotonic() - self._began
+        assert took < within, f"ended only after {took:.1f} s instead of {within} s: {self.errors}"
+        return output.splitlines()
+
+    def count_from_now(self) -> None:
+        """Have `end` measure from now on."""
+        self._began = time.monotonic()
+
+    @property
+    def status(self) -> int:
+        """The exit status, or minus the signal that ended it."""
+        assert self.process.returncode is not None
+        return self.process.returncode
