@@ -2,9 +2,10 @@
 
 import contextlib
 import gc
-import importlib
+import importlib.util
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -33,14 +34,21 @@ REAL = {
 HEAVY = REAL - {"smtp_sink", "postfix_smtpd"}
 """Those of them that take their time; tests that use one are marked ``servers``, too."""
 LONG = {"test_a_quick_run_measures_everything_and_judges_every_target"}
-"""Tests that take as long, and are marked so as well."""
+"""Tests that are marked ``long``."""
+ONE_LOOP = {
+    *("test_lifecycle.py", "test_tls_and_auth.py", "test_proxy.py", "test_secrets.py"),
+    *("test_leaks.py", "test_chaos.py", "test_mail_source.py", "test_several_transactions.py"),
+}
+"""Tests on both loops of which a plain run does half on the one, half on the other."""
+LOOPS = ("uvloop", "asyncio")
+HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 
 # Busy machines are slow, not wrong; and a run in CI is to be repeated, not to be lucky.
 settings.register_profile(
     "suite",
     deadline=None,
     derandomize="CI" in os.environ,
-    max_examples=times(100, thoroughly=500),
+    max_examples=times(50, thoroughly=500),
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
@@ -56,8 +64,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         used = set(getattr(item, "fixturenames", ()))
         if REAL & used:
             item.add_marker("real")
-        if HEAVY & used or getattr(item, "originalname", "") in LONG:
+        if HEAVY & used:
             item.add_marker("servers")
+        if getattr(item, "originalname", "") in LONG or is_on_the_other_loop(item):
+            item.add_marker("long")
+
+
+def is_on_the_other_loop(item: pytest.Item) -> bool:
+    """Whether a plain run does this test on the other loop, and not on this one."""
+    callspec = getattr(item, "callspec", None)
+    if callspec is None or item.path.name not in ONE_LOOP or not HAS_UVLOOP:
+        return False
+    for loop in LOOPS:
+        if loop in callspec.params.values():
+            name = item.name.replace(loop, "")
+            return loop != LOOPS[zlib.crc32(name.encode()) % 2]
+    return False
 
 
 def pytest_collection_finish() -> None:

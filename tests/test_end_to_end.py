@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import logging
 import os
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ Start = Callable[..., ScriptedServer]
 
 PATIENCE = 10.0
 """Seconds; reached only by a test that fails."""
-SHORT = 0.2
+SHORT = 0.3
 """Seconds that a server has which is too slow."""
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -552,28 +554,46 @@ def test_the_peer_says_which_server_it_was(scripted_server: Start) -> None:
 # Time
 
 
-@pytest.mark.parametrize(
-    ("script", "stage"),
-    [
-        ("", Stage.GREETING),
-        ("S: 220 mx.test\nC: EHLO *\n", Stage.EHLO),
-        (f"{UP_TO_EHLO}C: MAIL *\n", Stage.MAIL),
-        (f"{UP_TO_MAIL}C: RCPT *\n", Stage.RCPT),
-        (f"{UP_TO_RCPT}C: DATA\n", Stage.DATA),
-        (f"{UP_TO_DATA}C: <data>\n", Stage.DOT),
-    ],
-    ids=lambda value: value.value if isinstance(value, Stage) else "",
-)
-@pytest.mark.parametrize("deed", ["silence", "drip 250-a…"])
+UP_TO = {
+    Stage.GREETING: "",
+    Stage.EHLO: "S: 220 mx.test\nC: EHLO *\n",
+    Stage.MAIL: f"{UP_TO_EHLO}C: MAIL *\n",
+    Stage.RCPT: f"{UP_TO_MAIL}C: RCPT *\n",
+    Stage.DATA: f"{UP_TO_RCPT}C: DATA\n",
+    Stage.DOT: f"{UP_TO_DATA}C: <data>\n",
+}
+SLOWLY = ("silence", "drip 250-a\u2026")
+
+
+@pytest.fixture(scope="module")
+def too_slow() -> dict[tuple[Stage, str], list[Outcome]]:
+    """Send to all servers that are too slow at once; what the signals said of each."""
+    told: dict[tuple[Stage, str], list[Outcome]] = {}
+
+    def hear(sender: str, outcome: Outcome, **extra: object) -> None:
+        told[outcome.context].append(outcome)
+
+    with ExitStack() as exits:
+        exits.enter_context(smtp_send_success.connected_to(hear))
+        exits.enter_context(smtp_send_failure.connected_to(hear))
+        refs: list[pykka.ActorRef[SmtpActor]] = []
+        for case in itertools.product(UP_TO, SLOWLY):
+            told[case] = []
+            stage, deed = case
+            server = exits.enter_context(ScriptedServer(f"{UP_TO[stage]}S! {deed}"))
+            refs.append(start(server, timeout=SHORT))
+            refs[-1].tell(mail(context=case))
+        assert all(ref.actor_stopped.wait(PATIENCE) for ref in refs)
+        assert dispatcher.wait_idle(PATIENCE)
+    return told
+
+
+@pytest.mark.parametrize("stage", UP_TO, ids=lambda stage: stage.value)
+@pytest.mark.parametrize("deed", SLOWLY)
 def test_a_server_that_is_silent_or_drips_is_too_slow_at_each_stage(
-    scripted_server: Start, receiver: Receiver, script: str, stage: Stage, deed: str
+    too_slow: dict[tuple[Stage, str], list[Outcome]], stage: Stage, deed: str
 ) -> None:
-    server = scripted_server(f"{script}S! {deed}")
-    smtp_send_failure.connect(receiver)
-
-    tell(server, timeout=SHORT)
-
-    [(_, told)] = receiver.calls
+    [told] = too_slow[stage, deed]
     outcome = failure(told)
     assert (outcome.kind, outcome.stage) == (FailureKind.TIMEOUT, stage)
     assert outcome.maybe_accepted == (stage is Stage.DOT)
@@ -586,7 +606,7 @@ def test_silence_after_the_dot_lasts_no_longer_than_the_timeout(scripted_server:
     server = scripted_server(f"{UP_TO_DATA}C: <data>\nS! silence")
     outcome = failure(ask(server, timeout=SHORT))
     assert outcome.stage is Stage.DOT
-    assert outcome.elapsed < 1.7 * SHORT
+    assert outcome.elapsed < 2 * SHORT
 
 
 def test_a_server_that_stops_reading_in_the_body_is_too_slow(scripted_server: Start) -> None:

@@ -456,6 +456,7 @@ def test_a_server_stores_each_body_that_went_in_and_nothing_else(
     assert "evil@x.test" not in {one.sender for one in started.server.mails}
 
 
+@pytest.mark.servers
 @servers("open")
 def test_a_server_stores_20_megabytes_as_they_were(started: Started) -> None:
     body = (b"." + b"y" * 997 + b"\r\n") * 20_000

@@ -13,6 +13,7 @@ import itertools
 import re
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pykka
@@ -38,6 +39,8 @@ PATIENCE = 10.0
 """Seconds; reached only by a test that fails."""
 SHORT = 0.2
 """Seconds that a server has that says nothing more."""
+MUCH = 0.5
+"""The same, where it is waited for once for many."""
 
 UP_TO_EHLO = """
     S: 220 mx.test ESMTP
@@ -210,23 +213,53 @@ def test_an_accepted_mail_does_not_wait_for_an_answer_to_quit(
 # No outcome at all
 
 
-@pytest.mark.parametrize(("code", "deafness"), [(450, "silence"), (550, "deaf")])
-@pytest.mark.parametrize(
-    "before",
-    ["", f"{UP_TO_EHLO}\nC: MAIL *", f"{UP_TO_MAIL}\nC: RCPT *", f"{UP_TO_RCPT}\nC: DATA"],
-    ids=["greeting", "mail", "rcpt", "data"],
-)
+BEFORE = {
+    "greeting": "",
+    "mail": f"{UP_TO_EHLO}\nC: MAIL *",
+    "rcpt": f"{UP_TO_MAIL}\nC: RCPT *",
+    "data": f"{UP_TO_RCPT}\nC: DATA",
+}
+DEAFNESS = {450: "silence", 550: "deaf"}
+
+
+@pytest.fixture(scope="module")
+def told_of_the_deaf() -> dict[tuple[str, int], list[Outcome]]:
+    """Send to all that refuse and then go deaf, at once: each keeps its actor for a while."""
+    told: dict[tuple[str, int], list[Outcome]] = {}
+
+    def note(_sender: str, outcome: Outcome, **_extra: object) -> None:
+        told[outcome.context].append(outcome)
+
+    with (
+        ExitStack() as exits,
+        smtp_send_success.connected_to(note),
+        smtp_send_failure.connected_to(note),
+    ):
+        refs: list[pykka.ActorRef[SmtpActor]] = []
+        for case in itertools.product(BEFORE, DEAFNESS):
+            told[case] = []
+            stage, code = case
+            script = f"{BEFORE[stage]}\nS: {code} no\nS! {DEAFNESS[code]}"
+            server = exits.enter_context(ScriptedServer(script))
+            refs.append(SmtpActor.start(server.host, server.port, timeout=MUCH))
+            refs[-1].tell(mail(context=case))
+        assert all(ref.actor_stopped.wait(PATIENCE) for ref in refs), "a session never ended"
+        assert dispatcher.wait_idle(PATIENCE)
+    return told
+
+
+@pytest.mark.parametrize("code", DEAFNESS)
+@pytest.mark.parametrize("stage", BEFORE)
 def test_a_refusal_by_a_server_that_then_goes_deaf_is_an_outcome(
-    scripted_server: Start, before: str, code: int, deafness: str
+    told_of_the_deaf: dict[tuple[str, int], list[Outcome]], stage: str, code: int
 ) -> None:
     # The seed waited for the 221 for ever.
-    server = scripted_server(f"{before}\nS: {code} no\nS! {deafness}")
-
-    outcome = failure(settle(server, timeout=SHORT))
+    [told] = told_of_the_deaf[stage, code]
+    outcome = failure(told)
 
     assert (outcome.kind, outcome.code) == (FailureKind.SMTP, code)
     assert outcome.retryable == (code == 450)
-    assert outcome.elapsed < SHORT, "told at once, not when the wait for QUIT is over"
+    assert outcome.elapsed < MUCH, "told at once, not when the wait for QUIT is over"
 
 
 def test_a_refused_dot_by_a_server_that_then_goes_deaf_is_an_outcome(
