@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from ..smtp.address import check_ehlo_name
-from ..smtp.authentication import Authentication
 from ..smtp.secret import Secret
 from .connect import SourceAddress
 from .timeouts import DEFAULT_DEADLINE, DEFAULT_TIMEOUT, PROFILES, Timeouts, make_timeouts
 from .tls import TLS_CHOICES, Tls, choose_tls
 
 if TYPE_CHECKING:
+    from ..smtp.authentication import Authentication
     from .credentials import Masking, Token
     from .proxy import Proxy
 
@@ -52,7 +52,7 @@ class Options:
     timeouts: Timeouts
     debug: bool
     tls: Tls | None
-    authentication: Authentication | None
+    authentication: "Authentication | None"
     masking: "Masking | None"
     local_hostname: str | None
     source_address: SourceAddress | None

@@ -12,21 +12,10 @@ Each send is a short-lived Pykka actor; what became of it is a blinker signal::
         SendMail(sender="me@example.com", recipients="you@example.org", body="Hello"))
 """
 
-from .actors import (
-    NO_RETRY,
-    Answer,
-    AsyncioActor,
-    Drain,
-    Mailer,
-    MailerStatistics,
-    Rate,
-    RetryPolicy,
-    ServerReport,
-    SmtpActor,
-    Statistics,
-    set_connection_limit,
-    verify,
-)
+import importlib
+from typing import TYPE_CHECKING
+
+from .actors import Answer, AsyncioActor, SmtpActor, set_connection_limit
 from .signals import (
     Outcome,
     Peer,
@@ -43,6 +32,13 @@ from .smtp.delivery_options import DeliverBy, Dsn
 from .smtp.reply import Reply
 from .smtp.stage import Stage
 from .smtp.verdict import FailureKind, RecipientResult
+
+if TYPE_CHECKING:
+    from .actors.mailer import Drain, Mailer, Statistics
+    from .actors.pacing import Rate
+    from .actors.retry import NO_RETRY, RetryPolicy
+    from .actors.statistics import MailerStatistics
+    from .actors.verify import ServerReport, verify
 
 __version__ = "0.1.0"
 
@@ -77,3 +73,29 @@ __all__ = [
     "smtp_send_success",
     "verify",
 ]
+
+# Who sends single mails need not wait for the modules of these.
+_LATE = {
+    "Drain": "mailer",
+    "Mailer": "mailer",
+    "MailerStatistics": "statistics",
+    "NO_RETRY": "retry",
+    "Rate": "pacing",
+    "RetryPolicy": "retry",
+    "ServerReport": "verify",
+    "Statistics": "mailer",
+    "verify": "verify",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for the first time."""
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.actors.{_LATE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})

@@ -3,7 +3,7 @@
 import os
 from typing import TextIO
 
-from .actors import ServerReport, verify
+from .actors.verify import ServerReport, verify
 from .actors.relay_url import relay_from_environment
 from .signals import Peer
 from .smtp.stage import Stage

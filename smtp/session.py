@@ -2,8 +2,8 @@
 
 import enum
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from .authentication import Authentication
 from .classification import CLOSING, EHLO_UNKNOWN, Meaning
 from .command import GREETING, QUIT, STARTTLS, ehlo, helo, lhlo
 from .extensions import Extensions
@@ -12,6 +12,9 @@ from .reply import Reply
 from .stage import Stage
 from .step import Handshake, Script
 from .verdict import FailureKind
+
+if TYPE_CHECKING:
+    from .authentication import Authentication
 
 
 class TlsPolicy(enum.Enum):
@@ -57,7 +60,7 @@ class Session:
     is_encrypted: bool = False
     is_verified: bool = False
     channel_binding: bytes | None = field(default=None, repr=False)
-    authentication: Authentication | None = None
+    authentication: "Authentication | None" = None
     knows_ehlo: bool = True
     is_suspect: bool = False
     is_open: bool = False
