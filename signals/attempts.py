@@ -38,6 +38,10 @@ class Attempts:
         if self._success is None and isinstance(outcome, SendSuccess):
             self._success = outcome
         for result in outcome.recipients:
+            before = self._results.get(result.address)
+            if before is not None and before.maybe_accepted and not result.accepted:
+                # What this attempt came to does not undo what that one may have done.
+                result = replace(result, maybe_accepted=True, retryable=False)  # noqa: PLW2901
             self._results[result.address] = result
         self._elapsed += outcome.elapsed
         self._transcript += outcome.transcript
@@ -64,16 +68,32 @@ class Attempts:
         assert last is not None
         if self.count == 1 and not self._is_given_up:
             return last
+        recipients = tuple(
+            [
+                self._results.get(address) or RecipientResult(address=address, accepted=False)
+                for address in addresses
+            ]
+        )
+        deciding = self._success or last
+        if isinstance(deciding, SendFailure) and not deciding.maybe_accepted:
+            deciding = _with_doubt(deciding, recipients)
         return replace(
-            self._success or last,
-            recipients=tuple(
-                [
-                    self._results.get(address) or RecipientResult(address=address, accepted=False)
-                    for address in addresses
-                ]
-            ),
+            deciding,
+            recipients=recipients,
             elapsed=self._elapsed,
             transcript=tuple(self._transcript),
             warnings=tuple(self._warnings),
             attempts=self.count,
         )
+
+
+def _with_doubt(failure: SendFailure, recipients: Sequence[RecipientResult]) -> SendFailure:
+    """Have a failure say so if an earlier attempt may have brought the mail there (RFC 1047)."""
+    if not any(result.maybe_accepted for result in recipients):
+        return failure
+    return replace(
+        failure,
+        detail=f"{failure.detail}; an earlier attempt may have been accepted",
+        retryable=False,
+        maybe_accepted=True,
+    )
