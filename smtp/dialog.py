@@ -130,8 +130,8 @@ class Dialog:
     def stage(self) -> Stage:
         """Where the session stands."""
         # Due is enough: a refusal right behind the 354 is one of the mail data, however the
-        # octets were cut on their way.
-        if self._sending is not None or isinstance(self._due, Transfer):
+        # octets were cut on their way. Where MAIL is still to go out as well, there is no 354.
+        if self._sending is not None or (isinstance(self._due, Transfer) and not self._due.before):
             return Stage.BODY
         return self._owed[0].stage if self._owed else self._stage
 
@@ -164,17 +164,24 @@ class Dialog:
         """Take octets from the server."""
         if self._ended:
             return []
+        actions: list[Action] = []
         self._heard += len(data)
         if self._heard > self._most and not self._dot_out:
             # Each reply has its bound; a group of thousands of commands is owed thousands of them.
-            actions: list[Action] = []
             self._broke_protocol("too much text in its replies", actions)
             return actions
         replies = self._parser.familiar(data)
         if replies is None:
             self._parser.feed(data)
             return self._go_on()
-        return self._go_on(replies)
+        # The same, where it is known that nothing else is here to read.
+        actions = []
+        for reply in replies:
+            if not self._ended:
+                self._take_reply(reply, actions)
+        while self._due is not None and not self._ended:
+            self._do(self._due, actions)
+        return actions
 
     def resumed(self) -> list[Action]:
         """Begin on a connection that another dialog has released: no greeting is owed."""
@@ -224,13 +231,10 @@ class Dialog:
         self._advance(None, actions)
         return actions + self._go_on()
 
-    def _go_on(self, replies: tuple[Reply, ...] = ()) -> list[Action]:
+    def _go_on(self) -> list[Action]:
         """Take the replies that are here; then do what is due."""
         actions: list[Action] = []
         parser = self._parser
-        for familiar in replies:
-            if not self._ended:
-                self._take_reply(familiar, actions)
         while not self._ended:
             try:
                 reply = parser.next_reply()
@@ -266,7 +270,7 @@ class Dialog:
             if transfer.chunk is None:
                 self._trace("C", ".")
         self._sending = None
-        self._dot_out = True
+        transfer.is_out = self._dot_out = True
         self._owed.extend(transfer.owed)
         self.steps += 1
 
