@@ -68,6 +68,7 @@ class Delivery:
         self._decisive: Reply | None = None  # the reply to the mail data
         self._is_stuck = False  # nothing more can be said, once the verdict is out
         self._is_unclear = False  # a reply may come that nobody would know to place
+        self._bold: Transfer | None = None  # that of the transaction under way
         self._group: tuple[Command, ...] = ()  # commands that went out together
         self._answered = 0  # how many of them were
 
@@ -150,7 +151,7 @@ class Delivery:
                 refusals.append(refused)
                 if number == len(batches):
                     break
-                stop = refused.reply if self._is_unclear else (yield from self._clear())
+                stop = yield from self._clear(refused.reply)
                 if stop is not None:
                     reason = f"can't begin another transaction ({_one_line(str(stop))})"
                     left = [r for r in self._recipients if r.final is None]
@@ -163,14 +164,19 @@ class Delivery:
         if self._decisive is None:
             raise next((r for r in refusals if r.cause is Meaning.TRANSIENT), refusals[-1])
 
-    def _clear(self) -> Generator[Step, Reply, Reply | None]:
+    def _clear(self, refusal: Reply) -> Generator[Step, Reply, Reply | None]:
         """Leave a transaction that was refused, so that another can begin (RFC 5321 §4.1.4).
+
+        Args:
+            refusal: the reply that refused it.
 
         Returns:
             The reply after which none can, or None.
         """
         reply = yield from self._settle()
         if reply is None:
+            if self._is_unclear:
+                return refusal
             reply = yield RSET
             if reply.is_positive:
                 self.session.needs_reset = False
@@ -184,12 +190,12 @@ class Delivery:
         """Run one mail transaction (RFC 5321 §3.3)."""
         session = self.session
         commands = [offer.rcpt(recipient.path) for recipient in batch]
-        is_bold = False
+        self._bold = None
         if session.extensions.pipelining:
             group = (*((RSET,) if session.needs_reset else ()), offer.mail, *commands)
-            is_bold = self._is_bold(offer)
-            if is_bold:
-                yield Transfer(offer.rendition, bdat(offer.size), before=group)
+            if self._is_bold(offer):
+                self._bold = Transfer(offer.rendition, bdat(offer.size), before=group)
+                yield self._bold
                 for recipient in batch:
                     recipient.is_bold = True
                 group = (*group, END_OF_DATA)
@@ -199,19 +205,18 @@ class Delivery:
                 yield Group(group)
             self._group, self._answered = group, 0
         if session.needs_reset:
-            self._check_next(Stage.MAIL, (yield RSET))
-            session.needs_reset = False
+            self._hear_rset((yield RSET))
         reply = yield offer.mail
         self.has_begun = True
+        session.mails += 1  # RFC 9422 §4.1: those that are refused count, too
         self._check_next(Stage.MAIL, reply)
-        session.mails += 1
         session.needs_reset = True
         for recipient, command in zip(batch, commands, strict=True):
             self._hear_rcpt(recipient, (yield command))
         refusal = decisive_refusal(batch)
         if refusal is not None:
             check(Stage.RCPT, refusal)
-        if is_bold:
+        if self._bold is not None:
             reply = yield END_OF_DATA
             self._answered += 1
         elif offer.is_chunked:
@@ -222,13 +227,18 @@ class Delivery:
         yield from self._hear_verdict(offer, batch, reply)
 
     def _is_bold(self, offer: Offer) -> bool:
-        """Whether all of a transaction goes out in one go (RFC 3030 §4.2).
+        """Whether all of a transaction goes out in one go.
+
+        RFC 3030 §2 has the mail sent after all replies to MAIL and RCPT have been collected, and
+        does not say that it must be. Exim and Google send it without, so servers know it.
 
         Only where connections are kept: there it is the round trips that cost time. And only a
-        mail that is no great loss if it turns out that nobody may have it.
+        mail that is no great loss if it turns out that nobody may have it. Not after RSET: were
+        that refused, and the rest obeyed, the mail would be taken in a session that is over.
         """
         return (
             self._keeps
+            and not self.session.needs_reset
             and offer.is_chunked
             and offer.size <= BOLD_SIZE
             and offer.rendition.data is not None
@@ -298,6 +308,18 @@ class Delivery:
                 f" (the code counts, RFC 2034 §4): {_one_line(str(reply))}"
             )
 
+    def _hear_rset(self, reply: Reply) -> None:
+        """Hear whether the transaction before this one is forgotten (RFC 5321 §4.1.1.5).
+
+        If not, that is no refusal of this mail, of which nothing was heard yet.
+        """
+        self._answered += 1
+        if reply.code == CLOSING:
+            check(Stage.MAIL, reply)
+        if not reply.is_positive:
+            raise Garbled(Stage.MAIL, f"{self.session.server} did not obey RSET: {reply}")
+        self.session.needs_reset = False
+
     def _check_next(self, stage: Stage, reply: Reply) -> None:
         self._answered += 1
         check(stage, reply)
@@ -321,6 +343,10 @@ class Delivery:
             command = self._group[self._answered]
             self._answered += 1
             reply = yield command
+            if command is END_OF_DATA:
+                # RFC 3030 §2: a server reads a chunk that it refuses to the end, and then says so.
+                # One that does not (Exchange 2000) takes the mail for commands, and answers them.
+                self._is_unclear = True
             if reply.code == CLOSING or (command is END_OF_DATA and reply.is_positive):
                 return reply
             if command is DATA and reply.is_intermediate:
@@ -361,8 +387,10 @@ class Delivery:
 
     def refused(self, refused: Refused) -> Verdict:
         """Judge a reply that ends the mail's way."""
-        kind, retryable, maybe_accepted = refused.cause.failure
-        reply, stage = refused.reply, refused.stage
+        cause, reply, stage = refused.cause, refused.reply, refused.stage
+        if cause is Meaning.NONSENSE and self._bold is not None and self._bold.is_out:
+            cause = Meaning.DOUBT  # it makes no sense of the mail either, which the server has
+        kind, retryable, maybe_accepted = cause.failure
         if kind is FailureKind.SMTP:
             # Before the first transaction it concerns them all.
             for recipient in self._batch or self._recipients:

@@ -4,7 +4,7 @@ An `Envelope` that exists is valid: each path in it may be written into a comman
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 from .address import (
@@ -89,9 +89,24 @@ class Envelope:
 
         Args:
             forward_paths: some of `forward_paths`.
+
+        Raises:
+            ValueError: there are none, or others.
         """
-        chosen = tuple(forward_paths)
-        return self if chosen == self.forward_paths else replace(self, forward_paths=chosen)
+        chosen = tuple(dict.fromkeys(forward_paths))
+        if chosen == self.forward_paths:
+            return self
+        if not chosen or not self._has(chosen):
+            raise ValueError("an envelope is for some of the recipients; give at least one of them")
+        # Not by `replace`: all of it was checked, and its options may speak of the others, too.
+        part = object.__new__(Envelope)
+        object.__setattr__(part, "reverse_path", self.reverse_path)
+        object.__setattr__(part, "forward_paths", chosen)
+        object.__setattr__(part, "options", self.options)
+        return part
+
+    def _has(self, paths: tuple[str, ...]) -> bool:
+        return set(self.forward_paths).issuperset(paths)
 
     @property
     def needs_smtputf8(self) -> bool:

@@ -32,14 +32,16 @@ class Transfer:
             transparency and a final dot.
         owed: a command for each reply that the server owes to the mail: in LMTP, one for each
             recipient (RFC 2033 §4.2).
-        before: commands that go out with it, in the same write (RFC 3030 §4.2): then the step
-            has no answer of its own, and all replies are asked for one by one, as with a `Group`.
+        before: commands that go out with it, in the same write: then the step has no answer of
+            its own, and all replies are asked for one by one, as with a `Group`.
+        is_out: whether all of it has gone out; the dialog notes that.
     """
 
     rendition: Rendition
     chunk: Command | None = None
     owed: tuple[Command, ...] = (END_OF_DATA,)
     before: tuple[Command, ...] = ()
+    is_out: bool = False
 
 
 @dataclass(slots=True)
