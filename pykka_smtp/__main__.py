@@ -3,12 +3,14 @@
 import argparse
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from . import __version__
+from .send_options import add_arguments
 
 # Exit statuses as BSD's sysexits.h has them: mail programs have spoken these for decades.
 EX_OK = 0
@@ -20,10 +22,12 @@ EX_IOERR = 74
 INTERRUPTED = 130
 """What a shell reports of a program that Ctrl-C ended."""
 
+_CREDENTIALS = re.compile(r"://.*@")
+
 _EPILOG = """\
-exit status: 0 done, 64 wrong usage, 68 unknown host, 69 not to be had, 70 not as it should be,
-71 the system refused, 74 nobody reads the output, 75 try again later, 76 no SMTP, 77 not allowed
-or not safe, 130 interrupted.
+exit status: 0 done, 64 wrong usage, 65 wrong data, 66 no input, 68 unknown host, 69 not to be had,
+70 not as it should be, 71 the system refused, 73 cannot create a file, 74 nobody reads the output,
+75 try again later, 76 no SMTP, 77 not allowed or not safe, 130 interrupted.
 
 In a program:
 
@@ -38,6 +42,8 @@ class _Parser(argparse.ArgumentParser):
     """Exits with the status for wrong usage, which is not argparse's 2."""
 
     def error(self, message: str) -> NoReturn:
+        # A relay URL in the wrong place would be shown with its password.
+        message = _CREDENTIALS.sub("://***@", message)
         self.exit(EX_USAGE, f"{self.prog}: {message}\n{self.format_usage()}")
 
 
@@ -106,6 +112,11 @@ def _build_parser() -> argparse.ArgumentParser:
         "-v", "--verbose", action="store_true", help="print the session, secrets masked"
     )
     verify.set_defaults(run=_verify)
+    send = commands.add_parser(
+        "send", help="send a mail to many, with a report of what became of each recipient"
+    )
+    add_arguments(send)
+    send.set_defaults(run=_send)
     return parser
 
 
@@ -134,6 +145,12 @@ def _verify(options: argparse.Namespace) -> int:
     from .verify_command import run
 
     return run(options.url, sys.stdout, sys.stderr, verbose=options.verbose)
+
+
+def _send(options: argparse.Namespace) -> int:
+    from .send_command import run
+
+    return run(options, sys.stdout, sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,172 @@
+"""``pykka-smtp send``: one mail for many, a report, and an exit status that programs know."""
+
+import argparse
+import os
+import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import pykka
+
+from .actors.connection_limit import connection_limit
+from .actors.mailer import Mailer
+from .actors.retry import RetryPolicy
+from .printable import printable
+from .send_checks import CannotSendError, Checked, cannot_create, check
+from .send_interrupts import Interrupts
+from .send_progress import Silence, progress_on
+from .send_recipients import Recipients
+from .send_report import Report
+from .send_run import AHEAD, GRACE, Order, Run
+from .sysexits import EX_IOERR, EX_OK, SIGNALLED
+
+
+def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
+    """Check everything, and send.
+
+    Args:
+        options: what `send_options` has parsed.
+        out: where the summary goes.
+        err: where progress and complaints go.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        BrokenPipeError: nobody reads `out`.
+    """
+    try:
+        with Recipients() as recipients:
+            checked = check(options, recipients)
+            for warning in checked.mail.warnings:
+                Silence(err).say(f"{options.mail} {warning}")
+            order = Order(
+                sender=checked.sender,
+                data=checked.mail.data,
+                recipients=recipients,
+                together=options.together,
+            )
+            if options.dry_run:
+                return _describe(options, checked, order, out)
+            return _send(options, checked, order, out, err)
+    except CannotSendError as error:
+        for complaint in error.complaints:
+            Silence(err).say(complaint)
+        return error.status
+
+
+def _describe(options: argparse.Namespace, checked: Checked, order: Order, out: TextIO) -> int:
+    if not options.quiet:
+        mails = 1 if order.together else len(order.recipients)
+        _print(
+            out,
+            f"would send {_many(mails, 'mail')} of {checked.mail.size} octets from {order.sender}"
+            f" to {_many(len(order.recipients), 'recipient')} by {checked.relay.name};"
+            " nothing was sent",
+        )
+    return EX_OK
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _send(
+    options: argparse.Namespace, checked: Checked, order: Order, out: TextIO, err: TextIO
+) -> int:
+    begun = time.monotonic()
+    report = _open_report(options.report)
+    with ExitStack() as exits:
+        interrupts = exits.enter_context(Interrupts())
+        exits.enter_context(_room_for(options.connections))
+        with progress_on(err, len(order.recipients), quiet=options.quiet) as progress:
+            run = Run(
+                order,
+                _start_mailer(options, checked),
+                alias=checked.relay.alias,
+                report=report,
+                progress=progress,
+            )
+            try:
+                run.send(interrupts)
+            finally:
+                _close(report, run)
+        status = _conclude(run, interrupts, Silence(err))
+        if not options.quiet:
+            _print(out, *run.tally.summary(time.monotonic() - begun))
+        if interrupts.is_urgent:
+            # Mails are still under way on another thread, and would have their grace.
+            os._exit(status)
+    return status
+
+
+def _open_report(name: str | None) -> Report | None:
+    try:
+        return None if name is None else Report(Path(name))
+    except OSError as error:
+        assert name is not None
+        raise cannot_create(name, error) from None
+
+
+@contextmanager
+def _room_for(connections: int) -> Generator[None]:
+    """Let the process have so many connections; its limit is for programs that don't say."""
+    before = connection_limit.limit
+    connection_limit.limit = max(before, connections)
+    try:
+        yield
+    finally:
+        connection_limit.limit = before
+
+
+def _start_mailer(options: argparse.Namespace, checked: Checked) -> pykka.ActorRef[Mailer]:
+    url, *backups = checked.urls
+    more: dict[str, Any] = {} if options.timeout is None else {"timeout": options.timeout}
+    return Mailer.start(
+        url=url,
+        backups=[backup.reveal() for backup in backups],
+        alias=checked.relay.alias,
+        max_connections=options.connections,
+        max_queued=2 * AHEAD,
+        rate=options.rate,
+        retry=RetryPolicy(attempts=options.attempts),
+        grace=GRACE,
+        **more,
+    )
+
+
+def _close(report: Report | None, run: Run) -> None:
+    if report is not None:
+        try:
+            report.close()
+        except OSError as error:
+            run.report_failed(error)
+
+
+def _conclude(run: Run, interrupts: Interrupts, complaints: Silence) -> int:
+    """Say what needs a person, and return the exit status."""
+    if run.stopped_because is not None and interrupts.number is None:
+        complaints.say(f"stopped: {run.stopped_because}")
+    left = run.tally.total - run.tally.done
+    if left:
+        complaints.say(f"{left} recipients were not tried, and are not in the report")
+    doubtful = run.tally.counts["maybe"]
+    if doubtful:
+        complaints.say(
+            f"{_many(doubtful, 'recipient')} may have got the mail, nobody knows;"
+            " find out before you send it again"
+        )
+    if interrupts.number is not None:
+        return SIGNALLED + interrupts.number
+    return run.tally.status() if run.report_error is None else EX_IOERR
+
+
+def _print(out: TextIO, *lines: str) -> None:
+    try:
+        out.writelines(f"{printable(line, out)}\n" for line in lines)
+        out.flush()
+    except OSError as error:
+        # A terminal that was closed is no pipe, but comes to the same.
+        raise BrokenPipeError(error.errno, error.strerror) from error
