@@ -428,6 +428,10 @@ class Dialog:
             return
         if step is END_OF_DATA:
             return  # it will be owed as soon as it is out
+        if isinstance(step, HangUp):
+            # Whatever is still owed, and may be here already, is not waited for.
+            self._end(actions, reset=True)
+            return
         self._due = step
 
     def _do(self, step: Step, actions: list[Action]) -> None:
@@ -452,14 +456,12 @@ class Dialog:
                 self._waiting = step
                 self._stage = Stage.AUTH
                 actions.append(RunCallable(step.function))
-            case HangUp():
-                self._end(actions, reset=True)
             case Keep():
                 self._ended = True
                 self._script.close()
                 actions.append(Release())
-            case Decide():  # pragma: no cover - is never due: see `_take_step`
-                raise AssertionError("a verdict was put off")
+            case Decide() | HangUp():  # pragma: no cover - are never due: see `_take_step`
+                raise AssertionError("a verdict, or the end, was put off")
 
     def _begin_transfer(self, transfer: Transfer, actions: list[Action]) -> None:
         before, chunk = transfer.before, transfer.chunk
