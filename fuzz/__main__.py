@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import atheris_driver, random_driver
 from .chaos import Chaos
+from .soak import Soak
 from .tally import KINDS, Tally, interrupt_hangs
 from .target import NAMES, load
 
@@ -25,6 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report = Chaos(options.sends, options.window, options.seed).run()
         _say(report.text())
         return 1 if report.wrong else 0
+    if options.what == "soak":
+        soaked = Soak(60.0 if options.seconds is None else options.seconds, options.seed, _say)
+        found = soaked.run()
+        _say(found.text())
+        return 1 if found.wrong else 0
     if options.replay is not None:
         return _replay(options.target or NAMES[:1], options.replay)
     interrupt_hangs()
@@ -39,16 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m fuzz",
-        description="Fuzz pykka-smtp, or send thousands of mails to a server that breaks half of"
-        " its sessions. Nothing leaves this machine.",
+        description="Fuzz pykka-smtp, send thousands of mails to a server that breaks half of its"
+        " sessions, or keep Mailers under load while their servers fail. Nothing leaves this"
+        " machine.",
         epilog="docs/testing.md says what is checked.",
     )
     parser.add_argument(
-        "what", nargs="?", choices=("targets", "chaos"), default="targets", help="(targets)"
+        "what", nargs="?", choices=("targets", "chaos", "soak"), default="targets", help="(targets)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (0)")
     targets = parser.add_argument_group("targets")
-    targets.add_argument("--seconds", type=float, help="for all targets together (60)")
+    targets.add_argument("--seconds", type=float, help="for all targets, or of a soak (60)")
     targets.add_argument("--executions", type=int, help="of each target, instead of seconds")
     targets.add_argument(
         "--target", action="append", choices=NAMES, help="only this one; may be repeated"
