@@ -36,6 +36,8 @@ _logger = logging.getLogger("pykka_smtp.actors")
 
 _FAREWELL = 5.0
 """Seconds at most that a server may take over what follows the verdict, which is only QUIT."""
+_CLOSING = 1.0
+"""Seconds at most that closing may take once nothing is left to be said."""
 _LAST_READS = 16
 """How often a broken connection is read from, for what the server said before it broke."""
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, 0 seconds: close() sends RST
@@ -130,7 +132,6 @@ class Connection(asyncio.Protocol):
         self._writer = None
         self._written = self._taken = 0
         self._step = -1
-        self._farewell_due = None
         try:
             self._carry_out(dialog.resumed())
         except Exception as error:
@@ -322,7 +323,7 @@ class Connection(asyncio.Protocol):
 
     def _release(self) -> None:
         event_loop().unwatch(self)
-        self._source = None
+        self._source = self._farewell_due = None
         self._owner.released()
 
     def _close(self, *, reset: bool) -> None:
@@ -348,6 +349,11 @@ class Connection(asyncio.Protocol):
             # What the server has not read by now, it must not get any more.
             transport.abort()
         else:
+            if self._farewell_due is None:
+                # With TLS it takes both sides to close (RFC 8446 §6.1), and the server may not
+                # care to. Nobody else looks at the time of a connection that rests.
+                self._farewell_due = self._loop.time() + _CLOSING
+                event_loop().watch(self)
             transport.close()
 
     def fail(self, error: BaseException) -> None:

@@ -40,6 +40,11 @@ class ConnectionLimit:
             self._limit = limit
         self._hand_out()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for a permit."""
+        return bool(self._waiting)
+
     def acquire(self, holder: object, granted: Callable[[], None]) -> None:
         """Ask for a permit.
 

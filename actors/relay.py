@@ -19,6 +19,10 @@ from .pacing import Rate, TokenBucket
 # What says nothing about the relay: the mail was at fault, or we were, or nobody.
 _NOT_THE_RELAYS = frozenset({FailureKind.LOCAL, FailureKind.CANCELLED, FailureKind.INTERNAL})
 
+_TURN = 10
+"""Mails after which a connection is left if somebody else waits for its permit. To open another
+then costs each of them little; to wait for a long queue to end would cost some of them all."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -65,7 +69,11 @@ class Kept:
     def close(self) -> None:
         """Take leave of the server, unless the connection is in use again."""
         if self._relay.forget(self):
-            self.connection.cancel()
+            self.leave()
+
+    def leave(self) -> None:
+        """Take leave of the server."""
+        self.connection.cancel()
 
     def connected(self) -> None:
         """Nothing to do: it has been for long."""
@@ -187,7 +195,10 @@ class Relay:
 
     def give_back(self, connection: Connection, session: Session) -> None:
         """Take a connection back, with its permit; `settle` next."""
-        self._free = connection, session
+        if connection_limit.is_wanted and connection.served + 1 >= _TURN:
+            Kept(self, connection, session).leave()
+        else:
+            self._free = connection, session
 
     def settle(self) -> None:
         """Keep what was given back, if nobody has taken it at once."""
