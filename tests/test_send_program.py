@@ -1,0 +1,221 @@
+"""``pykka-smtp send`` as a program: on a terminal, and under Ctrl-C."""
+
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from servers.conn import Conn
+from servers.polite import polite
+from servers.require import require_module
+from servers.scripted import ScriptedServer
+from servers.sending import (
+    PATIENCE,
+    dead_url,
+    list_in,
+    mail_in,
+    many,
+    program,
+    read_until_closed,
+    rows_of,
+    url_of,
+)
+
+from pykka_smtp import send_run
+from pykka_smtp.send_interrupts import Interrupts
+
+Start = Callable[..., ScriptedServer]
+
+
+@pytest.fixture
+def mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.delenv("SMTP_URL", raising=False)
+    monkeypatch.delenv("SMTP_BACKUP_URLS", raising=False)
+    return mail_in(tmp_path)
+
+
+@pytest.fixture
+def to_file(tmp_path: Path) -> Callable[[str | bytes], str]:
+    return partial(list_in, tmp_path)
+
+
+def test_on_a_terminal_there_is_a_bar_that_fits_and_fills(
+    scripted_server: Start, mail: str, to_file: Callable[..., str]
+) -> None:
+    require_module("rich")
+    pty = pytest.importorskip("pty")
+    server = scripted_server(polite(replies={"u7@x.test": "550 5.1.1 who?"}))
+    master, slave = pty.openpty()
+    try:
+        process = program(
+            *("--url", url_of(server), "--to-file", to_file(many(300)), mail),
+            stderr=slave,
+            env={"TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
+        )
+        os.close(slave)
+        written = b"".join(read_until_closed(master)).decode()
+        printed, _ = process.communicate(timeout=PATIENCE)
+    finally:
+        os.close(master)
+
+    assert process.returncode == 69
+    assert "accepted    299" in printed
+    text = re.sub(r"\x1b\[[0-9;]*m", "", written)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\r", text)
+    lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
+    assert all(len(line) <= 80 for line in lines)
+    assert re.search(r"300/300 299 accepted, 1 refused, \d+/s 0:00:00$", lines[-1])
+
+
+def test_whoever_does_not_read_the_summary_has_his_mails_sent_all_the_same(
+    scripted_server: Start, mail: str
+) -> None:
+    server = scripted_server()
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = program("--url", url_of(server), "--to=a@x.test", mail, stdout=writer)
+    os.close(writer)
+    _, complaints = process.communicate(timeout=PATIENCE)
+
+    assert (process.returncode, complaints) == (74, "")
+    assert server.accepted == 1
+
+
+# Ctrl-C.
+
+
+class Holding:
+    """A server that answers no final dot before it is told to."""
+
+    def __init__(self, begin: Start) -> None:
+        self.released = threading.Event()
+        self.server = begin(self._script)
+
+    def _script(self, conn: Conn) -> None:
+        conn.send("220 mx.test ESMTP")
+        count = 0
+        while (line := conn.line()) != "QUIT":
+            if line == "DATA":
+                conn.send("354 go ahead")
+                conn.body()
+                count += 1
+                # The very first mail goes alone, and would go alone for ever.
+                if len(self.server.mails) > 1:
+                    self.released.wait(PATIENCE)
+            conn.send("250 2.0.0 Ok")
+        conn.send("221 Bye")
+
+    def wait_for_mails(self, count: int) -> None:
+        self.server.wait_for(lambda: len(self.server.mails) >= count, PATIENCE)
+
+
+@pytest.fixture
+def holding(scripted_server: Start) -> Iterator[Holding]:
+    made = Holding(scripted_server)
+    yield made
+    made.released.set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_lets_mails_under_way_finish_and_reports_all(
+    holding: Holding,
+    mail: str,
+    to_file: Callable[..., str],
+    tmp_path: Path,
+    number: signal.Signals,
+) -> None:
+    report = tmp_path / "report.json"
+    process = program(
+        *("--url", url_of(holding.server), "--to-file", to_file(many(5000))),
+        *("--report", str(report), mail),
+    )
+    holding.wait_for_mails(3)
+    process.send_signal(number)
+    assert process.stderr is not None
+    notice = process.stderr.readline()
+    holding.released.set()
+    printed, complaints = process.communicate(timeout=PATIENCE)
+
+    rows = rows_of(report)
+    accepted = {address for address, row in rows.items() if row["result"] == "accepted"}
+    assert process.returncode == 128 + number
+    assert notice == (
+        "pykka-smtp send: interrupted; mails under way have 10 s, interrupt again to end at once\n"
+    )
+    assert complaints == ""
+    assert len(rows) == 5000
+    assert len(accepted) >= 3
+    assert accepted == {mail.recipients[0] for mail in holding.server.mails}
+    assert {
+        (row["result"], row["kind"], row["retryable"], row["attempts"])
+        for address, row in rows.items()
+        if address not in accepted
+    } == {("failed", "CANCELLED", True, 0)}
+    assert f"accepted    {len(accepted):>4}\n" in printed
+
+
+def test_a_second_ctrl_c_ends_it_at_once_and_says_of_whom_nobody_knows(
+    holding: Holding, mail: str, to_file: Callable[..., str], tmp_path: Path
+) -> None:
+    report = tmp_path / "report.json"
+    process = program(
+        *("--url", url_of(holding.server), "--to-file", to_file(many(50))),
+        *("--report", str(report), mail),
+    )
+    holding.wait_for_mails(3)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    # It is not waited for the server, which goes on to say nothing.
+    printed, complaints = process.communicate(timeout=send_run.GRACE / 2)
+
+    rows = rows_of(report)
+    maybe = {address for address, row in rows.items() if row["result"] == "maybe"}
+    assert process.returncode == 130
+    assert len(maybe) >= 2
+    assert maybe >= {mail.recipients[0] for mail in holding.server.mails[1:]}
+    assert f"{len(maybe)} recipients may have got the mail, nobody knows" in complaints
+    assert f"maybe       {len(maybe):>2}" in printed
+
+
+def test_ctrl_c_while_it_still_reads_ends_it_at_once(mail: str, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    process = program("--url", dead_url(), "--to-file", str(fifo), mail)
+    with fifo.open("wb") as pipe:
+        # More than a pipe holds: it has begun to read, and waits for what never comes.
+        pipe.write(b"# comment\n" * 50_000)
+        pipe.flush()
+        process.send_signal(signal.SIGINT)
+        printed, complaints = process.communicate(timeout=PATIENCE)
+
+    assert (process.returncode, printed) == (130, "")
+    assert complaints == "\ninterrupted\n"
+
+
+def test_what_is_ignored_stays_ignored_and_all_is_as_before_in_the_end() -> None:
+    def seen(interrupts: Interrupts) -> tuple[int | None, bool]:
+        return interrupts.number, interrupts.is_urgent
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        with Interrupts() as interrupts:
+            signal.raise_signal(signal.SIGHUP)
+            assert seen(interrupts) == (None, False)
+            signal.raise_signal(signal.SIGTERM)
+            assert seen(interrupts) == (signal.SIGTERM, False)
+            signal.raise_signal(signal.SIGINT)
+            assert seen(interrupts) == (signal.SIGTERM, True)
+            # From the third on they do what they did before.
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is interrupt
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
