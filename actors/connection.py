@@ -9,25 +9,22 @@ import contextlib
 import functools
 import logging
 import os
-import select
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..signals.outcome import Peer
 from ..smtp.dialog import Action, Close, Dialog, Release, RunCallable, SendBody, StartTls
-from ..smtp.mail_data import encode_whole
 from ..smtp.rest import Rest
 from ..smtp.stage import Stage
 from ..smtp.verdict import FailureKind, Verdict
 from .connect import ConnectError, connect, is_literal
 from .event_loop import event_loop
-from .mail_source import PIECE, FileSource
-from .mail_writer import MailWriter
-from .timeouts import MIN_DATA_RATE
+from .mail_source import FileSource
 from .tls import remember_session
+from .wire import Wire
 
 if TYPE_CHECKING:
     from .options import Options
@@ -63,7 +60,7 @@ class Owner(Protocol):
         ...
 
 
-class Connection(asyncio.Protocol):
+class Connection(Wire):
     """Connects to a server and carries dialogs. Lives on the loop thread.
 
     Call `run`. Everything else follows, and ends in `Owner.closed`, or in `Owner.released`: then
@@ -80,23 +77,16 @@ class Connection(asyncio.Protocol):
             options: where to connect to and how: server, port, unix_path, proxy, source_address,
                 tls, timeouts.
         """
+        super().__init__()
         self.served = 0
         self._options = options
         self._loop = event_loop().loop
         self._owner: Owner = cast("Owner", None)
         self._dialog: Dialog = cast("Dialog", None)
-        self._transport: Any = None  # asyncio.Transport; uvloop's is none by its class
         self._connecting: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None  # what takes its time
         self._is_upgrading = False
         self._peer: Peer | None = None
-        self._poll: Callable[[int], list[tuple[int, int]]] | None = None
-        self._source: FileSource | None = None
-        self._writer: MailWriter | None = None
-        self._last = b""  # what completes the mail, not yet written
-        self._dot_written = False
-        self._written = 0  # octets of mail data
-        self._taken = 0  # how many of them the operating system had taken when last looked at
         self._step = -1
         self._step_began = 0.0
         self._whole_due = 0.0
@@ -279,22 +269,6 @@ class Connection(asyncio.Protocol):
             self.perform(self._dialog.connection_lost("read", number, reason))
         self._finish()
 
-    def pause_writing(self) -> None:
-        """Read no more of the mail: the server does not keep up."""
-        if self._writer is not None:
-            self._writer.is_paused = True
-
-    def resume_writing(self) -> None:
-        """Go on: the operating system has taken all that was written."""
-        if self._writer is not None:
-            self._writer.is_paused = False
-        if self._dot_written:
-            self._dot_is_out()
-        elif self._last:
-            self._write_last()
-        elif self._writer is not None:
-            self._writer.pump()
-
     # What the dialog asks for.
 
     def perform(self, actions: list[Action]) -> None:
@@ -309,7 +283,7 @@ class Connection(asyncio.Protocol):
             if isinstance(action, bytes):
                 self._transport.write(action)
             elif isinstance(action, SendBody):
-                self._begin_body(action)
+                self.begin_body(action)
             elif isinstance(action, Close):
                 self._close(reset=action.reset)
             elif isinstance(action, Release):
@@ -454,94 +428,9 @@ class Connection(asyncio.Protocol):
         except Exception as error:
             self._break(error)
 
-    # The mail data.
-
-    def _begin_body(self, body: SendBody) -> None:
-        rendition = body.rendition
-        data = rendition.data
-        if data is None or len(data) > PIECE:
-            if body.head:
-                self._transport.write(body.head)
-            if data is not None:
-                self._transport.set_write_buffer_limits(high=PIECE, low=0)
-            self._writer = MailWriter(self, body, self._source)
-            self._writer.pump()
-            return
-        # The common case at full speed: all of it in one piece.
-        is_plain = rendition.facts is not None and rendition.facts.is_plain
-        if not (is_plain or rendition.is_binary):
-            data = encode_whole(data, transparent=not body.is_chunk)
-        self._last = body.head + data if body.is_chunk else data + b".\r\n"
-        if body.is_bold:
-            self._put_last()
-        else:
-            self._write_last()
-
-    def write_part(self, octets: bytes) -> None:
-        """Write mail data that is not the last of it."""
-        self._written += len(octets)
-        self._transport.write(octets)
-
-    def end_body(self, last: bytes) -> None:
-        """Write what completes the mail: the last octets, and the final dot if there is one."""
-        self._last = last
-        self._write_last()
-
     def unreadable(self, detail: str) -> None:
         """Give the mail up: its source can't be read."""
         self.perform(self._dialog.fail(FailureKind.LOCAL, detail))
-
-    @property
-    def is_open(self) -> bool:
-        """Whether mail data can be written at all."""
-        # If it is closing, it broke: connection_lost() is on its way.
-        return not (self._dialog.is_over or self._transport.is_closing())
-
-    def _write_last(self) -> None:
-        """Complete the mail, unless the server has spoken meanwhile.
-
-        A reply counts as the verdict only if it comes after the dot has gone out. So nothing may
-        be here to read when it goes out, and nothing may wait to be written before it.
-        """
-        transport = self._transport
-        if transport.is_closing():
-            return  # it broke: connection_lost() is on its way
-        if not self._dialog.may_send_dot:
-            return  # a part of an early reply is here; the rest of it decides
-        if self.has_something_to_read():
-            self._loop.call_soon(self._write_last)
-            return
-        if transport.get_write_buffer_size():
-            transport.set_write_buffer_limits(high=0)  # resume_writing() when all is out
-            return
-        self._put_last()
-
-    def _put_last(self) -> None:
-        transport = self._transport
-        last, self._last = self._last, b""
-        self._written += len(last)
-        transport.write(last)
-        self._dot_written = True
-        if transport.get_write_buffer_size():
-            transport.set_write_buffer_limits(high=0)
-        else:
-            self._dot_is_out()
-
-    def _dot_is_out(self) -> None:
-        self._dot_written = False
-        if not self._dialog.is_over:
-            self._taken = self._written
-            self._dialog.dot_sent()
-
-    def has_something_to_read(self) -> bool:
-        """Whether the server has said something that nobody has heard yet."""
-        if self._poll is None:
-            try:
-                number = self._transport.get_extra_info("socket").fileno()
-                self._poll = _make_poll(number)
-            except (OSError, ValueError, AttributeError):
-                return False
-        return bool(self._poll(0))
 
     def _read_last_words(self) -> None:
         """Hear what the server said before it broke the connection while we were writing.
@@ -583,7 +472,11 @@ class Connection(asyncio.Protocol):
             self.perform(dialog.time_out(self._options.timeouts.deadline, whole=True))
         else:
             limit = self._options.timeouts.stages[dialog.stage]
-            if now >= self._step_began + limit and not self._has_moved(now):
+            if now < self._step_began + limit:
+                return
+            if self.has_moved(self._step_began, now):
+                self._step_began = now
+            else:
                 self.perform(dialog.time_out(limit))
 
     def _drop(self) -> None:
@@ -593,23 +486,3 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
         else:
             self.perform(self._dialog.time_out(_FAREWELL))
-
-    def _has_moved(self, now: float) -> bool:
-        """Whether the server takes the mail data, and fast enough."""
-        if not self._written:
-            return False
-        taken = self._written - self._transport.get_write_buffer_size()
-        if taken - self._taken < MIN_DATA_RATE * (now - self._step_began):
-            return False
-        self._taken = taken
-        self._step_began = now
-        return True
-
-
-def _make_poll(number: int) -> Callable[[int], list[tuple[int, int]]]:
-    """Return a function that tells, without waiting, whether a socket has something to read."""
-    if not hasattr(select, "poll"):  # Windows
-        return lambda _timeout: [(n, 0) for n in select.select([number], [], [], 0)[0]]
-    poll = select.poll()
-    poll.register(number, select.POLLIN)
-    return poll.poll

@@ -59,7 +59,8 @@ class FakeLoop:
 
     def watch(self, connection: Connection) -> None:
         """Show a connection the clock from now on."""
-        self.watched.append(connection)
+        if connection not in self.watched:
+            self.watched.append(connection)
 
     def unwatch(self, connection: Connection) -> None:
         """Show it no more."""

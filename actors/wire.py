@@ -1,0 +1,169 @@
+"""What a connection writes: the mail data, and when its end may go out.
+
+Nothing here knows what a reply says; but whether there is one decides when the mail ends.
+"""
+
+import asyncio
+import select
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from ..smtp.dialog import Dialog, SendBody
+from ..smtp.mail_data import encode_whole
+from .mail_source import PIECE, FileSource
+from .mail_writer import MailWriter
+from .timeouts import MIN_DATA_RATE
+
+
+class Wire(asyncio.Protocol):
+    """The writing half of a `Connection`."""
+
+    _loop: asyncio.AbstractEventLoop
+    _dialog: Dialog
+    _transport: Any  # asyncio.Transport; uvloop's is none by its class
+
+    def __init__(self) -> None:
+        self._transport = None
+        self._poll: Callable[[int], list[tuple[int, int]]] | None = None
+        self._source: FileSource | None = None
+        self._writer: MailWriter | None = None
+        self._last = b""  # what completes the mail, not yet written
+        self._dot_written = False
+        self._written = 0  # octets of mail data
+        self._taken = 0  # how many of them the operating system had taken when last looked at
+
+    def hold(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run something that takes its time, until the connection is gone."""
+        raise NotImplementedError
+
+    def unreadable(self, detail: str) -> None:
+        """Give the mail up: its source can't be read."""
+        raise NotImplementedError
+
+    def fail(self, error: BaseException) -> None:
+        """Give the mail up on a defect of ours."""
+        raise NotImplementedError
+
+    def pause_writing(self) -> None:
+        """Read no more of the mail: the server does not keep up."""
+        if self._writer is not None:
+            self._writer.is_paused = True
+
+    def resume_writing(self) -> None:
+        """Go on: the operating system has taken all that was written."""
+        if self._writer is not None:
+            self._writer.is_paused = False
+        if self._dot_written:
+            self._dot_is_out()
+        elif self._last:
+            self._write_last()
+        elif self._writer is not None:
+            self._writer.pump()
+
+    def begin_body(self, body: SendBody) -> None:
+        """Write the mail that the dialog asks for."""
+        rendition = body.rendition
+        data = rendition.data
+        if data is None or len(data) > PIECE:
+            if body.head:
+                self._transport.write(body.head)
+            if data is not None:
+                self._transport.set_write_buffer_limits(high=PIECE, low=0)
+            self._writer = MailWriter(self, body, self._source)
+            self._writer.pump()
+            return
+        # The common case at full speed: all of it in one piece.
+        is_plain = rendition.facts is not None and rendition.facts.is_plain
+        if not (is_plain or rendition.is_binary):
+            data = encode_whole(data, transparent=not body.is_chunk)
+        self._last = body.head + data if body.is_chunk else data + b".\r\n"
+        if body.is_bold:
+            self._put_last()
+        else:
+            self._write_last()
+
+    def write_part(self, octets: bytes) -> None:
+        """Write mail data that is not the last of it."""
+        self._written += len(octets)
+        self._transport.write(octets)
+
+    def end_body(self, last: bytes) -> None:
+        """Write what completes the mail: the last octets, and the final dot if there is one."""
+        self._last = last
+        self._write_last()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether mail data can be written at all."""
+        # If it is closing, it broke: connection_lost() is on its way.
+        return not (self._dialog.is_over or self._transport.is_closing())
+
+    def _write_last(self) -> None:
+        """Complete the mail, unless the server has spoken meanwhile.
+
+        A reply counts as the verdict only if it comes after the dot has gone out. So nothing may
+        be here to read when it goes out, and nothing may wait to be written before it.
+        """
+        transport = self._transport
+        if transport.is_closing():
+            return  # it broke: connection_lost() is on its way
+        if not self._dialog.may_send_dot:
+            return  # a part of an early reply is here; the rest of it decides
+        if self.has_something_to_read():
+            self._loop.call_soon(self._write_last)
+            return
+        if transport.get_write_buffer_size():
+            transport.set_write_buffer_limits(high=0)  # resume_writing() when all is out
+            return
+        self._put_last()
+
+    def _put_last(self) -> None:
+        transport = self._transport
+        last, self._last = self._last, b""
+        self._written += len(last)
+        transport.write(last)
+        self._dot_written = True
+        if transport.get_write_buffer_size():
+            transport.set_write_buffer_limits(high=0)
+        else:
+            self._dot_is_out()
+
+    def _dot_is_out(self) -> None:
+        self._dot_written = False
+        if not self._dialog.is_over:
+            self._taken = self._written
+            self._dialog.dot_sent()
+
+    def has_something_to_read(self) -> bool:
+        """Whether the server has said something that nobody has heard yet."""
+        if self._poll is None:
+            try:
+                number = self._transport.get_extra_info("socket").fileno()
+                self._poll = _make_poll(number)
+            except (OSError, ValueError, AttributeError):
+                return False
+        return bool(self._poll(0))
+
+    def has_moved(self, since: float, now: float) -> bool:
+        """Whether the server takes the mail data, and fast enough.
+
+        Args:
+            since: when somebody last looked, or the step began.
+            now: the time. Both are of the loop's clock.
+        """
+        if not self._written:
+            return False
+        taken = self._written - self._transport.get_write_buffer_size()
+        if taken - self._taken < MIN_DATA_RATE * (now - since):
+            return False
+        self._taken = taken
+        return True
+
+
+def _make_poll(number: int) -> Callable[[int], list[tuple[int, int]]]:
+    """Return a function that tells, without waiting, whether a socket has something to read."""
+    if not hasattr(select, "poll"):  # Windows
+        return lambda _timeout: [(n, 0) for n in select.select([number], [], [], 0)[0]]
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return poll.poll
