@@ -33,11 +33,15 @@ REAL = {
 """Fixtures that start a program; tests that use one are marked ``real``."""
 HEAVY = REAL - {"smtp_sink", "postfix_smtpd"}
 """Those of them that take their time; tests that use one are marked ``servers``, too."""
-LONG = {"test_a_quick_run_measures_everything_and_judges_every_target"}
+LONG = {
+    "test_a_quick_run_measures_everything_and_judges_every_target",
+    "test_two_thousand_connections_wanted_of_a_server_that_takes_ten",
+}
 """Tests that are marked ``long``."""
 ONE_LOOP = {
     *("test_lifecycle.py", "test_tls_and_auth.py", "test_proxy.py", "test_secrets.py"),
     *("test_leaks.py", "test_chaos.py", "test_mail_source.py", "test_several_transactions.py"),
+    *("test_connect.py", "test_mailer_connections.py"),
 }
 """Tests on both loops of which a plain run does half on the one, half on the other."""
 LOOPS = ("uvloop", "asyncio")
