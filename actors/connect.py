@@ -18,6 +18,9 @@ from .tls import Tls
 _RACE_DELAY = 0.25
 """Seconds that an address has before the next is tried beside it (RFC 8305 §5)."""
 
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN})
+"""What this machine may be out of at the moment, without any fault of the options."""
+
 SourceAddress = tuple[str, int]
 
 
@@ -136,8 +139,10 @@ async def _look_up(host: str, port: int) -> list[Any]:
     except (OSError, UnicodeError) as error:
         number = error.errno if isinstance(error, OSError) else None
         reason = error.strerror if isinstance(error, OSError) else "not a host name"
-        # A name that is not there is not there tomorrow; a resolver that fails may recover.
-        passing = number in (socket.EAI_AGAIN, socket.EAI_MEMORY, socket.EAI_SYSTEM)
+        # A name that is not there is not there tomorrow; a resolver that fails may recover. What
+        # the system has to say (EAI_SYSTEM) comes as an OSError of another kind.
+        is_answer = isinstance(error, socket.gaierror | UnicodeError)
+        passing = number in (socket.EAI_AGAIN, socket.EAI_MEMORY) or not is_answer
         raise ConnectError(
             f"cannot find the address of {host}: {reason}", "getaddrinfo", number, passing=passing
         ) from error
@@ -203,6 +208,8 @@ async def _race(
             raise _not_connected(host, port, connector.errors, source) from error
         # No address was tried, so the local end is the trouble.
         number = error.errno if isinstance(error, OSError) else None
+        if isinstance(error, OSError) and number in _SHORTAGES:
+            raise _not_connected(host, port, [((host, port), error)], source) from error
         reason = os.strerror(number) if number else str(error)
         place = "" if source is None else f" from {_bracketed(source[0])}:{source[1]}"
         raise ConnectError(

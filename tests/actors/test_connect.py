@@ -240,6 +240,38 @@ def test_a_name_that_cannot_be_looked_up_can_be_tried_again_if_the_resolver_says
     )
 
 
+def test_a_machine_without_a_descriptor_to_spare_for_the_look_up_may_have_one_later(
+    resolver: Callable[..., None],
+) -> None:
+    resolver(error=OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+
+    outcome = send("mx.test", 25)
+
+    assert (outcome.kind, outcome.errno) == (FailureKind.CONNECT, errno.EMFILE)
+    assert outcome.detail == "cannot find the address of mx.test: Too many open files"
+    assert outcome.retryable
+
+
+@pytest.mark.parametrize("shortage", ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"])
+def test_a_machine_without_a_descriptor_to_spare_for_the_socket_may_have_one_later(
+    resolver: Callable[..., None], monkeypatch: pytest.MonkeyPatch, shortage: str
+) -> None:
+    number = getattr(errno, shortage)
+    resolver(("127.0.0.1", 25), ("127.0.0.2", 25))
+
+    async def none_left(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(module.aiohappyeyeballs, "start_connection", none_left)
+
+    outcome = send("mx.test", 25)
+
+    assert (outcome.kind, outcome.operation) == (FailureKind.CONNECT, "connect")
+    assert outcome.errno == number
+    assert outcome.detail == f"cannot connect to mx.test:25: {os.strerror(number)}"
+    assert outcome.retryable
+
+
 def test_an_unknown_name_is_not_worth_another_try() -> None:
     # The system's own resolver; a label of more than 63 octets goes to no name server.
     name = "x" * 64 + ".invalid"
