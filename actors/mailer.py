@@ -461,6 +461,7 @@ class Mailer(AsyncioActor):
             recipients_in_order=job.mail.all_recipients,
             peer=None,
             elapsed=0.0,
+            attempts=0,
         )
         if job.attempts is not None and isinstance(outcome, SendFailure):
             job.attempts.give_up(outcome)

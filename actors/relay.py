@@ -19,6 +19,8 @@ from .pacing import Rate, TokenBucket
 # What says nothing about the relay: the mail was at fault, or we were, or nobody.
 _NOT_THE_RELAYS = frozenset({FailureKind.LOCAL, FailureKind.CANCELLED, FailureKind.INTERNAL})
 
+_BEFORE_THE_MAIL = frozenset({Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.AUTH})
+
 _TURN = 10
 """Mails after which a connection is left if somebody else waits for its permit. To open another
 then costs each of them little; to wait for a long queue to end would cost some of them all."""
@@ -168,7 +170,8 @@ class Relay:
             self.window.succeeded(now)
         elif outcome.kind in _NOT_THE_RELAYS:
             self.window.released(since=since)
-        elif outcome.kind is not FailureKind.SMTP or outcome.stage is Stage.GREETING:
+        elif outcome.kind is not FailureKind.SMTP or outcome.stage in _BEFORE_THE_MAIL:
+            # A refused login, too: whoever goes on with a wrong password is locked out.
             self.last_failure = outcome.detail
             self.window.failed(now, since=since)
         elif outcome.retryable or outcome.code == CLOSING:

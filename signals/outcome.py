@@ -65,7 +65,8 @@ class Outcome:
         elapsed: how long the send took, in seconds, waiting for a free connection excluded.
         transcript: all lines of the session, secrets masked; empty unless `debug` was set.
         warnings: what was odd but did not matter, one line each.
-        attempts: how often the mail was tried; a `Mailer` tries again what may pass.
+        attempts: how often the mail was tried: a `Mailer` tries again what may pass, and may end a
+            mail without having tried it once.
     """
 
     # A context may be any object, a mail may hold one: neither need be hashable.
@@ -247,6 +248,7 @@ def outcome_of(
     peer: Peer | None,
     elapsed: float,
     transcript: tuple[str, ...] = (),
+    attempts: int = 1,
 ) -> SendSuccess | SendFailure:
     """Make the outcome that a program hears out of the verdict that the protocol came to.
 
@@ -261,6 +263,7 @@ def outcome_of(
         peer: the server, or None where no connection came about.
         elapsed: seconds.
         transcript: the lines of the session, secrets masked.
+        attempts: how often the mail was tried, this time included.
     """
     retryable = isinstance(verdict, Failed) and verdict.retryable
     recipients = _in_order(verdict.recipients, recipients_in_order, retryable=retryable)
@@ -275,6 +278,7 @@ def outcome_of(
             elapsed=elapsed,
             transcript=transcript,
             warnings=verdict.warnings,
+            attempts=attempts,
         )
     return _failure_of(
         verdict,
@@ -284,6 +288,7 @@ def outcome_of(
         peer=peer,
         elapsed=elapsed,
         transcript=transcript,
+        attempts=attempts,
     )
 
 
@@ -296,6 +301,7 @@ def _failure_of(
     peer: Peer | None,
     elapsed: float,
     transcript: tuple[str, ...],
+    attempts: int,
 ) -> SendFailure:
     return SendFailure(
         mail=mail,
@@ -307,6 +313,7 @@ def _failure_of(
         elapsed=elapsed,
         transcript=transcript,
         warnings=verdict.warnings,
+        attempts=attempts,
         kind=verdict.kind,
         stage=verdict.stage,
         detail=verdict.detail,
