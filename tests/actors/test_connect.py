@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import aiohappyeyeballs
 import pytest
 from servers.scripted import ScriptedServer
 
@@ -262,7 +263,7 @@ def test_a_machine_without_a_descriptor_to_spare_for_the_socket_may_have_one_lat
     async def none_left(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(module.aiohappyeyeballs, "start_connection", none_left)
+    monkeypatch.setattr(aiohappyeyeballs, "start_connection", none_left)
 
     outcome = send("mx.test", 25)
 
