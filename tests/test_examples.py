@@ -3,6 +3,7 @@
 import email
 import email.policy
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,8 +19,11 @@ NAMES = (
     "ask_and_wait",
     "bulk",
     "email_message",
+    "mailer_bulk",
+    "mailer_sigterm",
     "outcome_to_an_actor",
     "per_send_signals",
+    "retries",
     "send_one",
     "subscribe_by_sender",
 )
@@ -161,6 +165,79 @@ def test_bulk_sends_a_thousand_to_a_sink(smtp_sink: Callable[..., SmtpSink]) -> 
 
     assert printed.startswith("accepted: 1000\n")
     assert re.search(r"told in .* s, all done in .* s: [0-9]+ mails a second\n$", printed)
+
+
+def test_mailer_bulk_counts_what_became_of_the_mails(aiosmtpd_server: Servers) -> None:
+    server = aiosmtpd_server(replies={"reader7@example.org": "550 5.1.1 who?"})
+
+    printed = run("mailer_bulk", server.host, server.port, 50).splitlines()
+
+    assert printed[-3:-1] == ["accepted: 49", "SMTP: 1"]
+    assert server.accepted == 49
+
+
+def test_mailer_bulk_sends_a_thousand_to_a_server_of_its_own() -> None:
+    printed = run("mailer_bulk")
+
+    assert "accepted: 1000\n" in printed
+    assert re.search(r"^all done in .* s: [0-9]+ mails a second\n\Z", printed, re.MULTILINE)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends a program at once there")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_mailer_sigterm_tells_of_each_mail_when_it_is_ended(
+    number: int, aiosmtpd_server: Servers
+) -> None:
+    server = aiosmtpd_server()
+
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            EXAMPLES / "mailer_sigterm.py",
+            server.host,
+            f"{server.port}",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as example:
+        assert example.stdout is not None
+        assert example.stdout.readline() == "told: 200\n"
+        example.send_signal(number)
+        printed, _ = example.communicate(timeout=50)
+
+    counts = {
+        what: int(n) for what, _, n in (line.partition(": ") for line in printed.splitlines())
+    }
+    assert example.returncode == 0
+    assert sum(counts.values()) == 200
+    assert counts["CANCELLED"] > 0
+    assert counts.get("accepted", 0) == server.accepted
+
+
+def test_mailer_sigterm_ends_by_itself_as_well(aiosmtpd_server: Servers) -> None:
+    server = aiosmtpd_server()
+
+    assert run("mailer_sigterm", server.host, server.port, 10) == "told: 10\naccepted: 10\n"
+
+
+def test_retries_shows_each_attempt_and_what_it_came_to(aiosmtpd_server: Servers) -> None:
+    server = aiosmtpd_server(replies={"her@example.org": "450 4.2.0 greylisted"})
+
+    printed = run("retries", server.host, server.port, 0.05).splitlines()
+
+    later = (
+        f"{server.host}:{server.port} refused the recipient her@example.org: 450 4.2.0 greylisted"
+    )
+    assert printed == [
+        "attempt 1: not taken for everybody; again in 0 s",
+        *(f"attempt {number}: {later}; again in 0 s" for number in (2, 3, 4)),
+        "you@example.org accepted 250 2.1.5 Ok",
+        "her@example.org refused 450 4.2.0 greylisted",
+        "attempts: 5",
+    ]
+    assert server.accepted == 1
 
 
 @pytest.mark.servers  # that they work is shown above

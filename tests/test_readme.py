@@ -21,6 +21,7 @@ from pykka import ActorDeadError
 from servers.demo_run import DemoRun
 from servers.polite import polite
 from servers.scripted import Script, ScriptedServer
+from servers.sink import AiosmtpdServer
 
 from pykka_smtp import (
     AsyncioActor,
@@ -64,7 +65,7 @@ def table(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in row] for row in rows[2:]]
 
 
-def run(code: str, server: ScriptedServer) -> str:
+def run(code: str, server: ScriptedServer | AiosmtpdServer) -> str:
     """Run a block of code as a program, with this server; return what it printed."""
     localhost, here = (
         'server="localhost", port=25',
@@ -171,8 +172,21 @@ def plain(user: str, password: str) -> str:
 
 
 def test_all_the_code_of_the_readme_is_run_here() -> None:
-    assert len(blocks(README, "python")) == 2
+    assert len(blocks(README, "python")) == 3
     assert len(blocks(OUTCOMES, "python")) == 3
+
+
+def test_the_example_with_a_mailer_sends_all_on_connections_that_it_keeps(
+    aiosmtpd_server: Callable[..., AiosmtpdServer],
+) -> None:
+    server = aiosmtpd_server(replies={"her@example.org": "550 5.1.1 who?"})
+    code = blocks(README, "python")[2]
+
+    printed = run(code, server).splitlines()
+
+    refused = f"{server.host}:{server.port} refused the recipient her@example.org: 550 5.1.1 who?"
+    assert sorted(printed) == ["True", f"not sent: her@example.org {refused}"]
+    assert [mail.recipients for mail in server.mails] == [("you@example.org",)]
 
 
 def test_the_code_for_a_partial_success_tells_who_may_be_tried_again(

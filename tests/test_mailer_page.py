@@ -1,0 +1,149 @@
+"""What docs/mailer.md says is true: its code runs, its tables are complete."""
+
+import ast
+import dataclasses
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers.sink import AiosmtpdServer
+
+from pykka_smtp import Mailer, MailerStatistics, RetryPolicy, SmtpActor
+
+PATH = Path(__file__).parents[1] / "docs" / "mailer.md"
+PAGE = PATH.read_text()
+HERE = 'server="localhost", port=25'
+MAIL = 'SendMail(sender="me@example.com", recipients="you@example.org", body="Hello")'
+
+Servers = Callable[..., AiosmtpdServer]
+
+
+def blocks() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def table(head: str) -> list[list[str]]:
+    """Return the cells of the table whose first column has this head."""
+    [_, rest] = PAGE.split(f"\n| {head} | ")
+    rows = rest.partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def defaults(of: type) -> dict[str, Any]:
+    parameters = list(inspect.signature(of.__init__).parameters.values())  # type: ignore[misc]
+    return {parameter.name: parameter.default for parameter in parameters[1:]}
+
+
+def run(code: str, server: AiosmtpdServer, more: str = "") -> str:
+    """Run a block of code as a program, with this server, and perhaps more behind it."""
+    here = f'server="{server.host}", port={server.port}'
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code.replace(HERE, here) + more],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_the_first_example_sends_all_and_tells_what_was_refused(
+    aiosmtpd_server: Servers,
+) -> None:
+    server = aiosmtpd_server(replies={"reader7@example.org": "550 5.1.1 who?"})
+
+    printed = run(blocks()[0], server)
+
+    assert printed.count("not sent: reader7@example.org ") == 1
+    assert (
+        "0 queued, 0 waiting for retry; 0 in flight; 20 told, 19 sent, 1 failed (1 SMTP)" in printed
+    )
+    assert server.accepted == 19
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_an_example_of_options_is_one_that_a_mailer_takes(
+    number: int, aiosmtpd_server: Servers
+) -> None:
+    server = aiosmtpd_server()
+    before = "from pykka_smtp import Mailer, SendMail\n"
+
+    # With two of them in a block, the first is stopped by the end of the program.
+    printed = run(before + blocks()[number], server, f"print(mailer.ask({MAIL}))\nmailer.stop()\n")
+
+    assert " accepted by " in printed
+
+
+def test_the_example_of_the_retry_signal_shows_each_attempt(aiosmtpd_server: Servers) -> None:
+    server = aiosmtpd_server(replies={"you@example.org": "450 4.2.0 greylisted"})
+    more = f"""
+from pykka_smtp import Mailer, RetryPolicy, SendMail
+mailer = Mailer.start({HERE}, retry=RetryPolicy(attempts=2, first=0.01))
+print(mailer.ask({MAIL}).attempts)
+mailer.stop()
+""".replace(HERE, f'server="{server.host}", port={server.port}')
+
+    first, last = run(blocks()[2], server, more).splitlines()
+
+    assert re.search(r" attempt 1 mailer: .* 450 4\.2\.0 greylisted .* again at 2", first)
+    assert last == "2"
+
+
+def test_all_the_code_of_the_page_is_run_here() -> None:
+    assert len(blocks()) == 4
+
+
+def test_the_table_of_options_has_those_that_an_smtp_actor_does_not_have() -> None:
+    own, usual = defaults(Mailer), defaults(SmtpActor)
+    new = {name: default for name, default in own.items() if usual.get(name, ...) != default}
+
+    rows = table("option")
+
+    assert {
+        name.strip("`"): ast.literal_eval(default.strip("`")) for name, default, _ in rows
+    } == new
+    assert [name.strip("`") for name, _, _ in rows] == list(new)
+
+
+def test_the_page_names_all_the_options_that_are_as_usual() -> None:
+    own, usual = defaults(Mailer), defaults(SmtpActor)
+    [_, rest] = PAGE.split("The others are as [for `SmtpActor`]")
+    sentence = rest.partition(" They are checked")[0]
+
+    named = re.findall(r"`(\w+)`", sentence)
+
+    assert named == [name for name, default in own.items() if usual.get(name, ...) == default]
+
+
+def test_the_table_of_the_retry_policy_is_complete() -> None:
+    rows = table("option of `RetryPolicy`")
+
+    assert {
+        name.strip("`"): ast.literal_eval(default.strip("`")) for name, default, _ in rows
+    } == dataclasses.asdict(RetryPolicy())
+    assert [name.strip("`") for name, _, _ in rows] == [
+        field.name for field in dataclasses.fields(RetryPolicy)
+    ]
+
+
+def test_the_table_of_the_statistics_is_complete() -> None:
+    named = [name for fields, _ in table("field") for name in re.findall(r"`(\w+)`", fields)]
+
+    assert sorted(named) == sorted(MailerStatistics().as_dict())
+
+
+def test_what_the_page_links_to_exists() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", PAGE):
+        path, _, anchor = target.partition("#")
+        page = PATH.parent / path if path else PATH
+        assert page.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+            anchors = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
+            assert anchor in anchors, target
