@@ -27,6 +27,7 @@ from .errand import Errand
 from .reply import Reply
 from .reply_parser import ReplyError, ReplyParser
 from .secret import MASK, Masking, Secret
+from .session import Session
 from .stage import Stage
 from .step import Call, Decide, Group, Handshake, HangUp, Keep, Quiet, Script, Step, Transfer
 from .verdict import Accepted, Failed, FailureKind, Verdict
@@ -113,7 +114,7 @@ class Dialog:
         self.verdict: Verdict | None = None
         self._delivery = delivery
         self._trace = None if trace is None else _guarded(trace)
-        self._scrub = None if scrub is None else Masking(scrub)
+        self._scrub = None if scrub is None else _masking_of(delivery.session, scrub)
         self._script: Script = delivery.script()
         self._parser = ReplyParser(self._scrub)
         self._heard = 0  # octets of replies
@@ -523,7 +524,14 @@ class Dialog:
         self._ended = True
         self._due = None
         self._script.close()
-        actions.append(Close(reset=reset))
+        # What is not out yet of a mail must not go out either.
+        actions.append(Close(reset=reset or self._sending is not None))
+
+
+def _masking_of(session: Session, scrub: Callable[[str], str]) -> Masking:
+    """Return what masks secrets in this session: those that earlier mails in it learned, too."""
+    masking = session.masking = Masking(scrub, session.masking)
+    return masking
 
 
 def _scrubbed(reply: Reply, scrub: Masking) -> Reply:

@@ -121,14 +121,15 @@ class Masking:
 
     Args:
         scrub: masks those that are known from the start.
+        before: what masked those of the mail before this one in the same session.
     """
 
     __slots__ = ("_learned", "_scrub", "_scrubber")
 
-    def __init__(self, scrub: Callable[[str], str]) -> None:
+    def __init__(self, scrub: Callable[[str], str], before: "Masking | None" = None) -> None:
         self._scrub = scrub
-        self._learned: tuple[Secret, ...] = ()
-        self._scrubber = Scrubber()
+        self._learned: tuple[Secret, ...] = () if before is None else before._learned
+        self._scrubber: Scrubber = Scrubber() if before is None else before._scrubber
 
     def learn(self, secret: Secret) -> None:
         """Mask this one as well from now on."""

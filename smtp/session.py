@@ -15,6 +15,7 @@ from .verdict import FailureKind
 
 if TYPE_CHECKING:
     from .authentication import Authentication
+    from .secret import Masking
 
 
 class TlsPolicy(enum.Enum):
@@ -43,6 +44,7 @@ class Session:
         is_verified: whether the server's certificate was verified, name included.
         channel_binding: data that binds authentication to this TLS (RFC 5929), or None.
         authentication: how to authenticate, or None.
+        masking: masks secrets in what the server says, or None where nobody has any.
         knows_ehlo: whether the server is asked by EHLO; False for one that hung up on it.
         is_suspect: whether somebody may have changed what the server said.
         is_open: whether a mail may follow: all that comes before the first has been said.
@@ -61,6 +63,7 @@ class Session:
     is_verified: bool = False
     channel_binding: bytes | None = field(default=None, repr=False)
     authentication: "Authentication | None" = None
+    masking: "Masking | None" = field(default=None, repr=False)
     knows_ehlo: bool = True
     is_suspect: bool = False
     is_open: bool = False

@@ -362,6 +362,19 @@ def test_a_reply_that_makes_no_sense_leaves_doubt_once_the_mail_is_out(
     assert not rig.released
 
 
+@pytest.mark.parametrize("reply", ["354 go", "421 closing"])
+def test_a_session_that_ends_before_the_mail_is_out_is_reset_so_that_the_rest_stays_here(
+    reply: str,
+) -> None:
+    # Else the system would send it all the same, and the server might take the mail.
+    rig = bold(is_slow=True)
+    rig.say(reply)
+
+    assert rig.told[0].startswith("later")
+    assert rig.closed is not None
+    assert rig.closed.reset
+
+
 @pytest.mark.parametrize("place", range(3))
 def test_a_reply_that_makes_no_sense_leaves_no_doubt_before_the_mail_is_out(place: int) -> None:
     rig = bold(*TO[:2], is_slow=True)

@@ -18,6 +18,7 @@ from pykka_smtp.smtp.extensions import Extensions
 from pykka_smtp.smtp.mail_data import MailFacts, encode_whole
 from pykka_smtp.smtp.recipients import Recipient, in_batches
 from pykka_smtp.smtp.rest import Rest
+from pykka_smtp.smtp.secret import Secret
 from pykka_smtp.smtp.session import Session
 from pykka_smtp.smtp.stage import Stage
 from pykka_smtp.smtp.verdict import FailureKind
@@ -423,6 +424,31 @@ def test_a_reply_that_contradicts_itself_is_said_of_that_mail_alone() -> None:
     assert "text says otherwise" in rig.accepted.warnings[0]
 
     assert deliver(after(rig)).accepted.warnings == ()
+
+
+# Secrets
+
+
+def test_a_token_that_the_session_began_with_stays_secret_in_the_mails_after_the_first() -> None:
+    token = "ya29.t0ken/of+mine"
+    session = Session(server=SERVER, ehlo_name="c.test")
+    said: list[str] = []
+
+    def dialog() -> Dialog:
+        delivery = Delivery(session, Envelope.of("a@b.test", "c@d.test"), CompleteContent(MAIL))
+        return Dialog(delivery, lambda _who, line: said.append(line), lambda text: text)
+
+    first_of_all = dialog()
+    assert first_of_all._scrub is not None
+    first_of_all._scrub.learn(Secret(token))  # as from a function of the program's
+    session.is_open = True
+    second = dialog()
+    second.resumed()
+    actions = second.receive_data(f"550 not with {token}\r\n".encode())
+
+    assert "550 not with ***" in said
+    assert token not in repr(actions)
+    assert token not in repr(session)
 
 
 # MAILMAX (RFC 9422 §4.1)
