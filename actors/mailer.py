@@ -298,6 +298,9 @@ class Mailer(AsyncioActor):
     def _take(self, mail: SendMail) -> None:
         self._told += 1
         job = _Job(mail, self.answer_later(), event_loop().loop.time())
+        if self._is_stopping:
+            self._end_unsent(job, FailureKind.CANCELLED, _TOO_LATE)
+            return
         if len(self._queue) + len(self._waiting) >= self._max_queued:
             self._end_unsent(
                 job,
@@ -564,9 +567,7 @@ class Mailer(AsyncioActor):
         if isinstance(message, SendMail):
             self._told += 1
             job = _Job(message, Answer(None, set()), event_loop().loop.time())
-            self._end_unsent(
-                job, FailureKind.CANCELLED, "the Mailer was stopped before it took the mail"
-            )
+            self._end_unsent(job, FailureKind.CANCELLED, _TOO_LATE)
         else:
             super().on_discard(message)
 
@@ -576,6 +577,8 @@ class Mailer(AsyncioActor):
         for relay in self._relays:
             relay.abandon()
 
+
+_TOO_LATE = "the Mailer was stopped before it took the mail"
 
 # Where a relay is not to be reached, or would not talk: nothing of the mail was said.
 _BEFORE_THE_MAIL = frozenset({Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.STARTTLS})

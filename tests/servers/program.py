@@ -5,7 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Self
+
+from .waiting import wait_until
 
 PATIENCE = 15.0
 """Seconds; reached only by a test that fails."""
@@ -52,6 +55,11 @@ class Program:
             self.process.kill()
         assert came == line + "\n", self.process.communicate()[1]
 
+    def lines(self, count: int) -> list[str]:
+        """Wait for so many lines, and return them."""
+        assert self.process.stdout is not None
+        return [self.process.stdout.readline().removesuffix("\n") for _ in range(count)]
+
     def tell(self, line: str) -> None:
         """Write a line into the program's standard input."""
         assert self.process.stdin is not None
@@ -62,6 +70,23 @@ class Program:
         """Send a signal; `end` measures from now on."""
         self.process.send_signal(number)
         self._began = time.monotonic()
+
+    def wait_until_main_waits(self) -> None:
+        """Wait until the main thread does nothing but wait.
+
+        For signals to a program whose main thread is at its end: one that comes right before
+        Python waits for the other threads is noticed only after that.
+        """
+        status = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/status")
+        before = ""
+
+        def is_as_before() -> bool:
+            nonlocal before
+            text, before_that = status.read_text(), before
+            before = text
+            return text == before_that and "(sleeping)" in text
+
+        assert wait_until(is_as_before, PATIENCE, interval=0.02)
 
     def end(self, within: float = PATIENCE) -> list[str]:
         """Wait until it has ended by itself, and return the lines that it has printed.
