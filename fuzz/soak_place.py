@@ -177,6 +177,8 @@ def main() -> None:
     # Ctrl-C goes to all processes of a terminal. The soak's end is for the soak to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable()
+    # A stream that was cut off amid the handshake complains when it is thrown away.
+    sys.unraisablehook = lambda _unraisable: None
     seed, journal, certificate, *ports = sys.argv[1:]
     pairs = (port.partition("=") for port in ports)
     where = {name: int(number) for name, _, number in pairs}
