@@ -7,15 +7,23 @@ nothing; and that what goes out is what may go out.
 from pykka_smtp.actors.mail_source import FileSource, SourceError, pieces_of
 from pykka_smtp.smtp.content import Rendition
 from pykka_smtp.smtp.delivery import Delivery
-from pykka_smtp.smtp.dialog import Action, Close, Dialog, RunCallable, SendBody, StartTls
-from pykka_smtp.smtp.mail_data import MailDataEncoder
+from pykka_smtp.smtp.dialog import (
+    Action,
+    Close,
+    Dialog,
+    Release,
+    RunCallable,
+    SendBody,
+    StartTls,
+)
+from pykka_smtp.smtp.mail_data import MailDataEncoder, encode_whole
 from pykka_smtp.smtp.secret import Secret
 from pykka_smtp.smtp.session import Session
 from pykka_smtp.smtp.verdict import Accepted, Failed, FailureKind, Verdict
 
 from .choices import Choices
 from .ledger import Ledger
-from .scene import Scene, leaks
+from .scene import Mail, Scene, leaks
 from .violation import Hang, UndefinedOutcome, Violation, insist
 
 _MOST_ACTIONS = 64
@@ -24,12 +32,22 @@ _RESET = 104  # ECONNRESET
 
 
 class Client:
-    """Drives one dialog.
+    """Drives the dialog of one mail.
+
+    Args:
+        scene: the session.
+        mail: the mail.
+        ledger: hears what goes out.
+        choices: how what goes out is cut.
+        session: what is known of the session, where another mail has left one.
 
     Attributes:
+        mail: the mail.
+        session: what is known of the session.
         dialog: the dialog.
         verdict: what became of the mail, once it is decided.
         is_closed: whether the dialog has ended the session.
+        is_released: whether it has left the session to another mail.
         waits_for: ``"tls"`` or ``"call"`` where whoever does the I/O is at work.
         body: the pieces of the mail data that are still to be written, or None.
         data: the mail as the server should get it, once it was asked for.
@@ -37,12 +55,20 @@ class Client:
         clear: what the client said where somebody could have listened.
     """
 
-    def __init__(self, scene: Scene, ledger: Ledger, choices: Choices) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        mail: Mail,
+        ledger: Ledger,
+        choices: Choices,
+        session: Session | None = None,
+    ) -> None:
         self._scene = scene
+        self.mail = mail
         self._ledger = ledger
         self._choices = choices
         self.verdict: Verdict | None = None
-        self.is_closed = False
+        self.is_closed = self.is_released = False
         self.waits_for = ""
         self.body: list[bytes] | None = None
         self.data = b""
@@ -51,7 +77,8 @@ class Client:
         self._call: RunCallable | None = None
         self._source: FileSource | None = None
         self._unreadable = ""  # why the mail could not be read to its end
-        session = Session(
+        self._is_bold = False  # the body, and it has been given to the operating system
+        self.session = session or Session(
             server="mx.test:25",
             ehlo_name="c.test",
             is_lmtp=scene.is_lmtp,
@@ -59,12 +86,21 @@ class Client:
             authentication=scene.authentication,
         )
         self.dialog = Dialog(
-            Delivery(session, scene.envelope, scene.content),
+            Delivery(self.session, mail.envelope, mail.content, keeps=mail.keeps),
             lambda who, line: self.trace.append(f"{who}: {line}"),
             scene.masking,
         )
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is asked for."""
+        return self.is_closed or self.is_released
+
     # What happens to the connection.
+
+    def resume(self) -> None:
+        """Begin on the connection that another mail has left."""
+        self.perform(self.dialog.resumed())
 
     def connect(self) -> None:
         """The connection stands."""
@@ -106,11 +142,18 @@ class Client:
         self.perform(self.dialog.fail(FailureKind.LOCAL, "the token callable raised OSError"))
 
     def write_body(self) -> None:
-        """Write the next piece of the mail; the last one only while the server keeps silent."""
-        if self.body is None or self.is_closed:
+        """Write the next piece of the mail; the last one only while the server keeps silent.
+
+        Unless it is a bold one: then it is the operating system that takes the next piece.
+        """
+        if self.body is None or self.is_over:
             return
         if len(self.body) > 1:
             self._write(self.body.pop(0))
+        elif self._is_bold:
+            last, self.body = self.body[0], None
+            self._write(last)
+            self.dialog.dot_sent()
         elif self._unreadable:
             self.perform(self.dialog.fail(FailureKind.LOCAL, self._unreadable))
         elif self.dialog.may_send_dot:
@@ -141,7 +184,7 @@ class Client:
         """Do what the dialog asks for."""
         insist(len(actions) <= _MOST_ACTIONS, f"{len(actions)} actions at once", Hang)
         for action in actions:
-            insist(not self.is_closed, "an action after the close")
+            insist(not self.is_over, "an action after the end")
             match action:
                 case bytes():
                     insist(self.body is None, "a command amid the mail data")
@@ -149,8 +192,6 @@ class Client:
                     self._write(action)
                 case SendBody():
                     insist(self.verdict is None, "mail data after the verdict")
-                    if action.head:
-                        self._write(action.head)
                     self._begin_body(action)
                 case StartTls():
                     self.waits_for = "tls"
@@ -159,23 +200,37 @@ class Client:
                 case Accepted() | Failed():
                     insist(self.verdict is None, "a second verdict", UndefinedOutcome)
                     self.verdict = action
+                case Release():
+                    insist(self.verdict is not None, "a release without verdict", UndefinedOutcome)
+                    insist(self.mail.keeps, "a release that nobody asked for")
+                    insist(self.body is None, "a release amid the mail data")
+                    self.is_released = True
                 case Close():
                     insist(self.verdict is not None, "a close without verdict", UndefinedOutcome)
+                    if self._is_bold and self.body is not None and not action.reset:
+                        self._write(b"".join(self.body))  # what the system has, it sends
                     self.is_closed, self.body, self.waits_for = True, None, ""
         insist(self.dialog.verdict is self.verdict, "another verdict", UndefinedOutcome)
-        insist(self.dialog.is_over is self.is_closed, "over and not closed", UndefinedOutcome)
+        insist(self.dialog.is_over is self.is_over, "over, or not", UndefinedOutcome)
         insist(self.dialog.stage is not None, "no stage")
 
     def _begin_body(self, action: SendBody) -> None:
         """Prepare the mail data: in pieces, the last of them with what ends it."""
         rendition, chunk = action.rendition, action.is_chunk
         insist(self.body is None, "a second mail at once")
+        insist(self.mail.keeps or not action.is_bold, "a bold mail on a connection of its own")
+        self._is_bold = action.is_bold
+        if action.is_bold:
+            self._begin_bold(action)
+            return
+        if action.head:
+            self._write(action.head)
         wire: list[bytes] = []
         if rendition.data is not None:
             self.data = rendition.data if rendition.is_binary else _normal(rendition.data)
             pieces = self._choices.cut(rendition.data, most=3)
-            if rendition.is_binary or len(pieces) < 2:
-                data, binary = rendition.data, rendition.is_binary
+            if _is_as_it_stands(rendition) or len(pieces) < 2:
+                data, binary = rendition.data, _is_as_it_stands(rendition)
                 wire += pieces_of(data, transparent=not chunk, binary=binary)
             else:
                 encoder = MailDataEncoder(transparent=not chunk)
@@ -189,12 +244,28 @@ class Client:
         if self.body == [b""]:
             self.write_body()  # an empty chunk is complete with the command that announces it
 
+    def _begin_bold(self, action: SendBody) -> None:
+        """Give all of a transaction to the operating system, which may take it in pieces."""
+        rendition = action.rendition
+        data = rendition.data
+        assert data is not None
+        self.data = data if rendition.is_binary else _normal(data)
+        if not _is_as_it_stands(rendition):
+            data = encode_whole(data, transparent=False)
+        # The commands at least are out at once: they fit into any socket's buffer.
+        first, *rest = self._choices.cut(data, most=3) if self._choices.one_in(3) else [data]
+        self.body = [action.head + first, *rest]
+        if rest:
+            self.write_body()
+        if len(self.body) == 1:
+            self.write_body()
+
     def _read(self, rendition: Rendition, wire: list[bytes], *, transparent: bool) -> None:
         """Read the mail from its file, once more for each transaction."""
         if self._source is None:
-            self._source = self._scene.open_source(is_seekable=rendition.facts is not None)
+            self._source = self.mail.open_source(is_seekable=rendition.facts is not None)
         source = self._source
-        self.data = _normal(self._scene.data)
+        self.data = _normal(self.mail.data)
         source.begin(transparent=transparent, may_be_eight_bit=rendition.may_be_eight_bit)
         try:
             while (piece := source.read()) is not None:
@@ -219,6 +290,7 @@ class Client:
             *dialog.receive_eof(),
             *dialog.cancel(),
             *dialog.connected(),
+            *dialog.resumed(),
         ]
         insist(nothing == [], "it goes on after the end")
         insist(dialog.verdict is self.verdict, "the verdict changed", UndefinedOutcome)
@@ -236,6 +308,12 @@ class Client:
                 raise Violation(f"a secret shows: {text[:200]}")
         if not self._scene.may_show and leaks(self.clear.decode("latin-1"), self._scene.secret):
             raise Violation("a secret went out where anybody could have listened")
+
+
+def _is_as_it_stands(rendition: Rendition) -> bool:
+    """Whether the mail goes out without a change, as the connection has it."""
+    facts = rendition.facts
+    return rendition.is_binary or (facts is not None and facts.is_plain)
 
 
 def _normal(data: bytes) -> bytes:

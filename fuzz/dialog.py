@@ -1,11 +1,12 @@
 """The second target: a whole session against a server that says anything."""
 
 # Invariant: whatever the server says or does, at any moment and in any pieces, and however the
-# session is cut short, the dialog never raises, ends within a bounded number of steps in exactly
-# one verdict, and that is the truth: accepted only if a complete 2yz reply, and nothing else, came
-# after the last octet of the mail; maybe_accepted if and only if the mail had gone out and no
-# complete verdict came; the same for each recipient. What the client says is always what an
-# RFC 5321 server may be told in that place, the mail arrives as it was, and no secret shows.
+# session is cut short, no dialog in it raises, each ends within a bounded number of steps in
+# exactly one verdict, and that is the truth: accepted only if a complete 2yz reply, and nothing
+# else, came after the last octet of the mail; maybe_accepted if and only if the mail had gone out
+# and no complete verdict came; the same for each recipient. What the client says is always what an
+# RFC 5321 server may be told in that place, also in the second mail of a session and in a mail that
+# goes out before anybody has said yes; the mail arrives as it was, and no secret shows.
 
 from collections.abc import Callable, Sequence
 
@@ -13,11 +14,12 @@ from .choices import Choices
 from .client import Client
 from .judge import judge
 from .ledger import Ledger
+from .resting import Resting
 from .scene import Scene, choose_scene
 from .server import Server
 from .violation import Hang, UndefinedOutcome, insist
 
-_RIGHT_STEPS = (60, 0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14)
+_RIGHT_STEPS = (200, 0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 32, 40)
 """How many steps are as they should be, before anything goes wrong: or nothing would come late."""
 _MOST_MOVES = 48
 _ENDS = 6
@@ -29,15 +31,17 @@ SEEDS: Sequence[bytes] = (
     bytes([3, 0, 0, 0, 4, 0, 0, 0]),
     bytes([0, 2, 0, 15, 224, 0, 0, 1, 2, 0, 0, 0, 0]),
     bytes([0, 3, 1, 0, 15, 32, 0, 0, 1, 4, 0, 0, 0, 0]),
+    bytes([*[0] * 17, 1, 2]),
+    bytes([*[0] * 16, 1, *[0] * 6, 1, 2]),
 )
-"""Inputs to begin with: the plain session, LMTP, several recipients, TLS, AUTH."""
+"""Inputs to begin with: the plain one, LMTP, several recipients, TLS, AUTH, a bold mail, two."""
 
 
 def run(data: bytes) -> str:
     """Play one session.
 
     Returns:
-        What became of the mail, in a word or two.
+        What became of its last mail, in a word or two.
     """
     play = Play(Choices(data))
     play.run()
@@ -50,37 +54,63 @@ class Play:
     Attributes:
         scene: what it is about.
         ledger: what was really said.
-        client: our side.
-        ending: what became of the mail, in a word or two.
+        client: our side, for the mail under way.
+        ending: what became of the last mail that was decided, in a word or two.
     """
 
     def __init__(self, choices: Choices) -> None:
         self._choices = choices
         self.scene: Scene = choose_scene(choices)
         self.ledger = Ledger(is_lmtp=self.scene.is_lmtp, in_tls=self.scene.is_implicit)
-        self.client = Client(self.scene, self.ledger, choices)
         self._server = Server(self.scene, self.ledger)
+        self._clients: list[Client] = []
+        self._first = 0  # of the transactions that are about the mail under way
+        self._is_judged = False
+        self._resting: Resting | None = None  # where the session has been left to another mail
         self.ending = ""
         self._compared = 0  # transactions whose data was looked at
+        self._begin_mail()
+
+    @property
+    def client(self) -> Client:
+        """Our side, for the mail under way."""
+        return self._clients[-1]
+
+    @property
+    def _is_over(self) -> bool:
+        return self.client.is_closed or (self._resting is not None and self._resting.is_over)
 
     def run(self) -> None:
         """Play it; all that must hold is checked on the way."""
-        choices, client = self._choices, self.client
-        client.connect()
+        choices = self._choices
+        self.client.connect()
         for _ in range(choices.pick(_RIGHT_STEPS)):
             self._step()
         for _ in range(_MOST_MOVES):
-            if choices.is_used_up or client.is_closed:
+            if choices.is_used_up or self._is_over:
                 break
-            choices.pick(_MOVES if client.body is None else _BODY_MOVES)(self)
+            if self._resting is not None:
+                choices.pick(_REST_MOVES)(self)
+            else:
+                choices.pick(_MOVES if self.client.body is None else _BODY_MOVES)(self)
             self._look()
-        if not client.is_closed:
-            client.end(choices.below(_ENDS))
+        if not self._is_over:
+            self._end()
             self._look()
-        insist(client.is_closed, "it does not end", Hang)
-        insist(client.verdict is not None, "no verdict", UndefinedOutcome)
-        client.check_silence()
-        client.check_secrets()
+        insist(self._is_over, "it does not end", Hang)
+        for client in self._clients:
+            insist(client.verdict is not None, "no verdict", UndefinedOutcome)
+            client.check_silence()
+            client.check_secrets()
+
+    def _begin_mail(self) -> None:
+        """Make a client for the next mail."""
+        mail = self.scene.mails[len(self._clients)]
+        session = self.client.session if self._clients else None
+        self._clients.append(Client(self.scene, mail, self.ledger, self._choices, session))
+        self._first = len(self.ledger.transactions)
+        self._is_judged = False
+        self.ledger.may_be_bold = mail.keeps
 
     def _look(self) -> None:
         """Judge the verdict when it comes, and each mail when it has arrived."""
@@ -88,8 +118,18 @@ class Play:
             if transaction.data is not None:
                 self._compared += 1
                 self._check_mail(transaction.data, transaction.parameters)
-        if self.client.verdict is not None and not self.ending:
-            self.ending = judge(self.scene, self.ledger, self.client.verdict)
+        client = self.client
+        if client.verdict is not None and not self._is_judged:
+            self._is_judged = True
+            own = self.ledger.transactions[self._first :]
+            ending = judge(self.scene, client.mail, self.ledger, own, client.verdict)
+            bold = "bold, " if any(transaction.is_bold for transaction in own) else ""
+            kept = "kept, " if len(self._clients) > 1 else ""
+            self.ending = f"{kept}{bold}{ending}"
+        if client.is_released and self._resting is None:
+            insist(not self.ledger.has_more, "a session is kept in which more was said")
+            insist(not self.ledger.owed, "a session is kept in which replies are owed")
+            self._resting = Resting(self.ledger)
 
     def _check_mail(self, data: bytes, parameters: dict[bytes, bytes]) -> None:
         insist(data == self.client.data, "another mail than that which went in")
@@ -107,7 +147,7 @@ class Play:
     def _say(self, octets: bytes) -> None:
         """Let the server say this, in pieces, and look at what comes of each."""
         for piece in self._choices.cut(octets, most=2):
-            if self.client.is_closed:
+            if self.client.is_over:
                 return
             if self.client.waits_for != "tls":
                 self.ledger.server(piece)
@@ -117,9 +157,9 @@ class Play:
     def _step(self) -> None:
         """Do what should come next."""
         client = self.client
-        if client.is_closed:
-            return
-        if client.waits_for == "tls":
+        if client.is_over:
+            self._go_on()
+        elif client.waits_for == "tls":
             client.start_tls()
         elif client.waits_for == "call":
             client.supply()
@@ -128,6 +168,17 @@ class Play:
         else:
             self._say(self._server.right())
         self._look()
+
+    def _go_on(self) -> None:
+        """Send the next mail on the session that was left to it, or leave it alone."""
+        if self._resting is None or self._resting.is_over:
+            return
+        if len(self._clients) == len(self.scene.mails):
+            self._resting.end(0)
+            return
+        self._resting = None
+        self._begin_mail()
+        self.client.resume()
 
     def _right_at_once(self) -> None:
         """Answer all that is owed, in one piece."""
@@ -188,7 +239,14 @@ class Play:
             self.client.fail_call()
 
     def _end(self) -> None:
-        self.client.end(self._choices.below(_ENDS))
+        if self._resting is None:
+            self.client.end(self._choices.below(_ENDS))
+        else:
+            self._resting.end(self._choices.below(_ENDS))
+
+    def _speak_to_nobody(self) -> None:
+        assert self._resting is not None
+        self._resting.hear(self._server.other(self._choices))
 
 
 _MOVES: Sequence[Callable[[Play], None]] = (
@@ -207,6 +265,12 @@ _MOVES: Sequence[Callable[[Play], None]] = (
     Play._interrupt,
     Play._end,
 )
+_REST_MOVES: Sequence[Callable[[Play], None]] = (
+    *[Play._step] * 6,
+    Play._speak_to_nobody,
+    Play._end,
+)
+"""The moves while nobody uses the session."""
 _BODY_MOVES: Sequence[Callable[[Play], None]] = (
     *[Play._write_body] * 7,
     *[Play._half] * 3,

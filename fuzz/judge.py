@@ -4,15 +4,24 @@ from pykka_smtp.smtp.session import TlsPolicy
 from pykka_smtp.smtp.verdict import Accepted, RecipientResult, Verdict
 
 from .ledger import Ledger
-from .scene import Scene
+from .scene import Mail, Scene
 from .transaction import Rcpt, Transaction
 from .violation import FalseSuccess, UndefinedOutcome, insist
 
 _MOST_DETAIL = 560
 
 
-def judge(scene: Scene, ledger: Ledger, verdict: Verdict) -> str:
+def judge(
+    scene: Scene, mail: Mail, ledger: Ledger, transactions: list[Transaction], verdict: Verdict
+) -> str:
     """See that the verdict is the truth, for the mail and for each recipient.
+
+    Args:
+        scene: the session.
+        mail: the mail.
+        ledger: what was said in the session.
+        transactions: those that were about this mail.
+        verdict: what was said of it.
 
     Returns:
         What became of the mail, in a word or two.
@@ -20,17 +29,21 @@ def judge(scene: Scene, ledger: Ledger, verdict: Verdict) -> str:
     Raises:
         Violation: it is not.
     """
-    paths = scene.envelope.forward_paths
+    paths = mail.envelope.forward_paths
     results = verdict.recipients
     insist([r.address for r in results] == [*paths], "not the recipients", UndefinedOutcome)
-    fates = _fates(ledger, scene)
-    for number, result in enumerate(results):
-        _judge_recipient(result, _fate(number, fates, ledger))
+    named = _named(transactions, mail)
+    fates = [
+        _fate(*named[number], ledger) if number in named else False for number in range(len(paths))
+    ]
+    for result, fate in zip(results, fates, strict=True):
+        _judge_recipient(result, fate)
     _check_policy(scene, ledger)
-    in_doubt = any(_is_in_doubt(transaction, ledger) for transaction in ledger.transactions)
+    insist(len(set(verdict.warnings)) == len(verdict.warnings), "a warning twice")
+    in_doubt = None in fates
     if isinstance(verdict, Accepted):
         insist(any(r.accepted for r in results), "accepted for nobody", FalseSuccess)
-        codes = {rcpt.verdict for t in ledger.transactions for rcpt in t.rcpts}
+        codes = {rcpt.verdict for t in transactions for rcpt in t.rcpts}
         insist(verdict.reply.code in codes, "a reply that never came", FalseSuccess)
         insist(verdict.reply.is_positive, "accepted by a refusal", FalseSuccess)
         return "accepted, in part" if not all(r.accepted for r in results) else "accepted"
@@ -47,34 +60,29 @@ def judge(scene: Scene, ledger: Ledger, verdict: Verdict) -> str:
     return f"in doubt ({kind})" if in_doubt else f"{kind} at {verdict.stage}"
 
 
-def _fates(ledger: Ledger, scene: Scene) -> dict[int, tuple[Transaction, Rcpt]]:
+def _named(transactions: list[Transaction], mail: Mail) -> dict[int, tuple[Transaction, Rcpt]]:
     """For each recipient by number, the transaction and the command that was its own."""
     numbers = {}
-    for number, path in enumerate(scene.envelope.forward_paths):
+    for number, path in enumerate(mail.envelope.forward_paths):
         local, at, domain = path.rpartition("@")
         # A domain may go out with A-labels; nothing else may change.
         numbers[path] = numbers[local + at + domain.encode("idna").decode()] = number
-    fates: dict[int, tuple[Transaction, Rcpt]] = {}
-    for transaction in ledger.transactions:
+    named: dict[int, tuple[Transaction, Rcpt]] = {}
+    for transaction in transactions:
         for rcpt in transaction.rcpts:
             number = numbers.get(rcpt.path.decode(), -1)
             insist(number >= 0, f"a recipient that was not given: {rcpt.path!r}")
-            insist(number not in fates, f"a recipient that was named twice: {rcpt.path!r}")
-            fates[number] = transaction, rcpt
-    return fates
+            insist(number not in named, f"a recipient that was named twice: {rcpt.path!r}")
+            named[number] = transaction, rcpt
+    return named
 
 
-def _is_in_doubt(transaction: Transaction, ledger: Ledger) -> bool:
-    """Whether nobody can know if the server took the mail, for some recipient."""
-    if transaction.data is None:
+def _fate(transaction: Transaction, rcpt: Rcpt, ledger: Ledger) -> bool | None:
+    """Whether the server took the mail for a recipient; None where nobody can know."""
+    if not transaction.may_have_it(rcpt):
         return False
-    return any(_decided(transaction, rcpt, ledger) is None for rcpt in transaction.taken)
-
-
-def _decided(transaction: Transaction, rcpt: Rcpt, ledger: Ledger) -> bool | None:
-    """Whether the server took the mail for this recipient; None where nobody can know."""
     code = rcpt.verdict
-    if transaction.too_early or code is None or 300 <= code <= 399:
+    if transaction.is_unclear or transaction.too_early or code is None or 300 <= code <= 399:
         return None
     if code >= 400 and not ledger.is_lmtp:
         return False
@@ -83,16 +91,6 @@ def _decided(transaction: Transaction, rcpt: Rcpt, ledger: Ledger) -> bool | Non
     if ledger.has_more and not transaction.is_settled and not ledger.owed:
         return None
     return code <= 299
-
-
-def _fate(number: int, fates: dict[int, tuple[Transaction, Rcpt]], ledger: Ledger) -> bool | None:
-    """Whether the server took the mail for a recipient; None where nobody can know."""
-    if number not in fates:
-        return False
-    transaction, rcpt = fates[number]
-    if transaction.data is None or not rcpt.is_taken:
-        return False
-    return _decided(transaction, rcpt, ledger)
 
 
 def _judge_recipient(result: RecipientResult, fate: bool | None) -> None:

@@ -12,15 +12,15 @@ import math
 import re
 from collections import deque
 
-from .transaction import Item, Rcpt, Transaction
+from .transaction import CLOSING, Item, Rcpt, Transaction
 from .violation import Violation, insist
 from .wire import ReplyReader, WireReply
 
 MAX_COMMAND = 16_384
 """Octets of a command line at most; those of AUTH have 12288 (RFC 4954 §4)."""
 
-CLOSING = 421
-"""The server closes the connection, and may say so at any time (RFC 5321 §3.8)."""
+BOLD_MOST = 65_536
+"""Octets of a mail that may go out before the replies to MAIL and RCPT have come."""
 _QUOTED = rb'"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"'
 _PATH = rb"<((?:" + _QUOTED + rb'|[^<>"\\\x00-\x20\x7f])*)>'
 _PARAMETERS = rb"((?: [A-Z0-9][A-Z0-9-]*(?:=[!-<>-~]+)?)*)"
@@ -58,6 +58,7 @@ class Ledger:
         in_tls: whether the connection began with TLS.
         may_say_helo: whether HELO may be said without EHLO, as on a second connection to a server
             that hung up on EHLO.
+        may_be_bold: whether BDAT may go out together with MAIL and RCPT.
 
     Attributes:
         is_lmtp: whether it is LMTP.
@@ -70,10 +71,17 @@ class Ledger:
         is_authenticated: whether the server said yes to AUTH.
         has_quit: whether the client said QUIT.
         reader: reads the replies.
+        may_be_bold: as given; the owner may change it from mail to mail.
+        is_closing: whether the server said 421 to a command.
     """
 
     def __init__(
-        self, *, is_lmtp: bool = False, in_tls: bool = False, may_say_helo: bool = False
+        self,
+        *,
+        is_lmtp: bool = False,
+        in_tls: bool = False,
+        may_say_helo: bool = False,
+        may_be_bold: bool = False,
     ) -> None:
         self.owed: deque[Item] = deque([Item("GREETING")])
         self.transactions: list[Transaction] = []
@@ -85,6 +93,9 @@ class Ledger:
         self.has_quit = False
         self.reader = ReplyReader()
         self.is_lmtp = is_lmtp
+        self.may_be_bold = may_be_bold
+        self.is_closing = False
+        self._chunk_refused = False
         self._is_open = False  # greeted
         self._is_introduced = False
         self._challenged = False
@@ -110,12 +121,14 @@ class Ledger:
             elif self._data is not None and reply.code >= 400:
                 # A refusal amid the mail data is the reply to it; another one does not follow.
                 self._refusal = self._refusal or reply.code
+                self._chunk_refused = self._left >= 0
             else:
                 self.surplus.append(reply.code)
 
     def _answer(self, item: Item, reply: WireReply) -> None:
         is_yes = 200 <= reply.code <= 299
         transaction = item.transaction
+        self.is_closing = self.is_closing or (reply.code == CLOSING and item.verb != "QUIT")
         match item.verb:
             case "GREETING":
                 self._is_open = reply.code == 220
@@ -131,17 +144,17 @@ class Ledger:
                 self._challenged = reply.code == 334 and item.line != b"*"
                 self.is_authenticated = is_yes and item.line != b"*"
             case "MAIL" if transaction is not None:
-                transaction.is_begun = is_yes
-            case "RCPT" if item.rcpt is not None:
-                item.rcpt.code = reply.code
+                transaction.answer(reply.code)
+            case "RCPT" if transaction is not None:
+                transaction.answer(reply.code, item.rcpt)
             case "DATA" if transaction is not None:
                 transaction.wants_data = 300 <= reply.code <= 399
                 self._data = bytearray(b"\r\n") if transaction.wants_data else None
-            case "END" if item.rcpt is not None:
-                item.rcpt.verdict = reply.code
             case "END" if transaction is not None:
-                for rcpt in transaction.taken:
+                for rcpt in transaction.taken if item.rcpt is None else [item.rcpt]:
                     rcpt.verdict = reply.code
+                # RFC 3030 §2: a server that refuses a chunk reads it to the end. Not all do.
+                self._chunk_refused = transaction.is_chunk and not transaction.is_accepted
             case _:
                 pass
 
@@ -206,10 +219,12 @@ class Ledger:
 
     def _end_mail(self, transaction: Transaction, data: bytes) -> None:
         """The last octet of the mail has come: from here on, replies are verdicts."""
-        insist(not self.owed, "a mail ends while replies are owed")
+        insist(not self.owed or transaction.is_bold, "a mail ends while replies are owed")
         insist(transaction.data is None, "a second mail in one transaction")
         transaction.data = data
-        transaction.too_early = bool(self.reader.is_amid or self.reader.is_broken or self.surplus)
+        # A part of a reply is one to MAIL or RCPT, if that is still owed.
+        is_amid = self.reader.is_amid and not self.owed
+        transaction.too_early = bool(is_amid or self.reader.is_broken or self.surplus)
         refusal, self._refusal = self._refusal, 0
         if refusal:
             for rcpt in transaction.taken:
@@ -225,6 +240,9 @@ class Ledger:
         is_farewell = line == b"QUIT" and not self.owed
         insist(self._is_open or is_farewell, f"said before the server was ready: {line!r}")
         insist(not self.has_quit, f"the client speaks after QUIT: {line!r}")
+        insist(not self.is_closing, f"the client speaks after 421: {line!r}")
+        if self._chunk_refused:
+            insist(line == b"QUIT", f"the client goes on after a refused chunk: {line!r}")
         if self.transactions and not (self.owed or self.has_more):
             self.transactions[-1].is_settled = self.transactions[-1].data is not None
         if self._challenged:
@@ -253,6 +271,7 @@ class Ledger:
                 names = self.offers.get("AUTH", "").upper().split(" ")
                 insist(match[1].decode() in names, f"a mechanism that was not offered: {line!r}")
                 insist(match[2] is None or _is_base64(match[2]), f"no base64: {line!r}")
+                insist(not self.is_authenticated, f"AUTH again: {line!r}")
                 self._owe("AUTH", line)
             case "STARTTLS":
                 insist(line == b"STARTTLS" and "STARTTLS" in self.offers, "STARTTLS not offered")
@@ -261,7 +280,9 @@ class Ledger:
             case "QUIT" | "RSET" | "NOOP":
                 insist(line == verb.encode(), f"no command: {line!r}")
                 self.has_quit = verb == "QUIT"
-                if verb == "RSET" and self.transactions:
+                if verb == "RSET":
+                    insist(self.transactions, "RSET before the first mail")
+                    insist(not self.transactions[-1].is_accepted, "RSET after a mail was taken")
                     self.transactions[-1].is_reset = True
                 self._owe(verb, line)
             case _:
@@ -309,12 +330,26 @@ class Ledger:
         insist(match and match[2], f"no BDAT of a whole mail: {line!r}")
         assert match is not None
         insist("CHUNKING" in self.offers, "BDAT not offered")
-        insist(not self.owed and transaction.is_begun, "BDAT before the replies to MAIL and RCPT")
-        insist(transaction.taken, "mail data for nobody")
         transaction.is_chunk = True
+        if self.owed and self.may_be_bold:
+            self._check_bold(int(match[1]))
+            transaction.is_bold = True
+        else:
+            insist(
+                not self.owed and transaction.is_begun, "BDAT before the replies to MAIL and RCPT"
+            )
+            insist(transaction.taken, "mail data for nobody")
         self._data, self._left = bytearray(), int(match[1])
         if self._left == 0:
             self._take_chunk()
+
+    def _check_bold(self, size: int) -> None:
+        """See that nothing but MAIL and RCPT is waiting to be obeyed before a bold mail."""
+        insist("PIPELINING" in self.offers, "BDAT in a group, without PIPELINING")
+        insist(not self.is_lmtp, "a bold mail by LMTP")
+        insist(0 < size <= BOLD_MOST, f"a bold mail of {size} octets")
+        before = {item.verb for item in self.owed}
+        insist(before <= {"MAIL", "RCPT"}, f"a bold mail behind {before}")
 
     def _limit(self, name: str) -> float:
         """A limit that the server declares (RFC 9422)."""

@@ -22,7 +22,7 @@ from pykka_smtp.smtp.verdict import Accepted, Failed, FailureKind
 from .choices import Choices
 from .client import Client
 from .ledger import Ledger
-from .scene import Scene
+from .scene import Mail, Scene
 from .server import Server
 from .transaction import Transaction
 from .violation import Hang, insist
@@ -232,10 +232,7 @@ def _send(mail: SendMail, given: dict[str, Any], choices: Choices) -> str:
     offers = choices.pick(_OFFERS)
     assert mail.content is not None
     scene = Scene(
-        envelope=mail.envelope,
-        content=mail.content,
-        piece=0,
-        data=b"",
+        mails=(Mail(envelope=mail.envelope, content=mail.content, keeps=choices.one_in(4)),),
         is_lmtp=False,
         tls=TlsPolicy.OFF,
         is_implicit=False,
@@ -248,10 +245,10 @@ def _send(mail: SendMail, given: dict[str, Any], choices: Choices) -> str:
         offers=(offers, offers),
     )
     ledger = Ledger()
-    client, server = Client(scene, ledger, choices), Server(scene, ledger)
+    client, server = Client(scene, scene.mails[0], ledger, choices), Server(scene, ledger)
     client.connect()
     for _ in range(_MOST_STEPS):
-        if client.is_closed:
+        if client.is_over:
             break
         if client.body is not None:
             client.write_body()
@@ -259,7 +256,7 @@ def _send(mail: SendMail, given: dict[str, Any], choices: Choices) -> str:
             octets = server.right()
             ledger.server(octets)
             client.hear(octets)
-    insist(client.is_closed, "it does not end", Hang)
+    insist(client.is_over, "it does not end", Hang)
     verdict = client.verdict
     if isinstance(verdict, Failed):
         insist(verdict.kind is FailureKind.LOCAL, f"not sent: {verdict.detail}")

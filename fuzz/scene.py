@@ -1,4 +1,4 @@
-"""What a session is about, by choice: the mail, the client's options, the server's offers."""
+"""What a session is about, by choice: the mails, the client's options, the server's offers."""
 
 import base64
 import datetime as dt
@@ -47,6 +47,9 @@ _AUTHS = (
 )
 _PLAIN = 1 << len(_OFFERS) | 0b11  # PIPELINING, 8BITMIME, and a size
 
+_MORE = (0, 1, 2, 3, 0, 0, 1, 1)
+"""How many mails follow the first."""
+
 _LETTER_DATE = dt.datetime(2024, 2, 29, 12, 0, tzinfo=dt.UTC)
 _MAILS = (
     b"Subject: x\r\n\r\n.\r\nHello\r\n",
@@ -58,6 +61,7 @@ _MAILS = (
     b"Subject: x\r\n\r\na\0b\r\n",
     b"Subject: x\r\n\r\n" + b"y" * 1200 + b"\r\n.\r\n",
     b"Subject: x\r\n\r\n\xe4\0" + b"." * 1200,
+    b"Subject: x\r\n\r\n" + (b"z" * 798 + b"\r\n") * 82,  # over 64 KiB
 )
 _OPTIONS = (
     *[DeliveryOptions()] * 20,
@@ -91,14 +95,36 @@ class Source(io.BytesIO):
 
 
 @dataclass(slots=True, kw_only=True)
-class Scene:
-    """The circumstances of one session.
+class Mail:
+    """One mail of a session.
 
     Attributes:
         envelope: who sends to whom.
         content: the mail.
         piece: octets that a file gives at a time, where the mail is read from one.
         data: what is read there.
+        keeps: whether the client leaves the session to another mail.
+    """
+
+    envelope: Envelope
+    content: Content
+    piece: int = 0
+    data: bytes = b""
+    keeps: bool = False
+
+    def open_source(self, *, is_seekable: bool) -> FileSource:
+        """Return the file that the mail is read from, at its beginning."""
+        source = FileSource(Source(self.data, self.piece, is_seekable=is_seekable))
+        source.open()
+        return source
+
+
+@dataclass(slots=True, kw_only=True)
+class Scene:
+    """The circumstances of one session.
+
+    Attributes:
+        mails: what is to be sent in it, one after the other; at least one.
         is_lmtp: whether it is LMTP.
         tls: what to do about TLS.
         is_implicit: whether the connection begins with TLS.
@@ -111,10 +137,7 @@ class Scene:
         offers: what the server offers: before TLS, and under it.
     """
 
-    envelope: Envelope
-    content: Content
-    piece: int
-    data: bytes
+    mails: tuple[Mail, ...]
     is_lmtp: bool
     tls: TlsPolicy
     is_implicit: bool
@@ -125,12 +148,6 @@ class Scene:
     is_secret_known: bool
     may_show: bool
     offers: tuple[tuple[str, ...], tuple[str, ...]]
-
-    def open_source(self, *, is_seekable: bool) -> FileSource:
-        """Return the file that the mail is read from, at its beginning."""
-        source = FileSource(Source(self.data, self.piece, is_seekable=is_seekable))
-        source.open()
-        return source
 
 
 def choose_scene(choices: Choices) -> Scene:
@@ -145,13 +162,14 @@ def choose_scene(choices: Choices) -> Scene:
     if tls is not TlsPolicy.OFF and not choices.one_in(4):
         clear = ("STARTTLS", *clear)
     made, masking = (None, None) if chosen is None else _authentication(chosen)
-    data = choices.pick((*[_MAILS[0]] * 8, *_MAILS))
-    content, piece = _choose_content(choices, data)
+    first = _choose_mail(choices)
+    # Under TLS a server often offers something else, AUTH above all.
+    offers = clear, _choose_offers(choices, auths) if choices.one_in(2) else clear
+    mails = (first, *_choose_more(choices, first))
+    if choices.one_in(3):
+        offers = (_with_bold(offers[0]), _with_bold(offers[1]))
     return Scene(
-        envelope=_choose_envelope(choices),
-        content=content,
-        piece=piece,
-        data=data,
+        mails=mails,
         is_lmtp=is_lmtp,
         tls=tls,
         is_implicit=is_implicit,
@@ -161,9 +179,29 @@ def choose_scene(choices: Choices) -> Scene:
         secret=None if chosen is None else chosen.secret,
         is_secret_known=chosen is not None and chosen.what != "callable",
         may_show=chosen is not None and chosen.may_show,
-        # Under TLS a server often offers something else, AUTH above all.
-        offers=(clear, _choose_offers(choices, auths) if choices.one_in(2) else clear),
+        offers=offers,
     )
+
+
+def _with_bold(offers: tuple[str, ...]) -> tuple[str, ...]:
+    """Offer what a mail needs that goes out before anybody has said yes."""
+    return tuple(dict.fromkeys(("PIPELINING", "CHUNKING", *offers)))
+
+
+def _choose_mail(choices: Choices) -> Mail:
+    data = choices.pick((*[_MAILS[0]] * 8, *_MAILS))
+    content, piece = _choose_content(choices, data)
+    return Mail(envelope=_choose_envelope(choices), content=content, piece=piece, data=data)
+
+
+def _choose_more(choices: Choices, first: Mail) -> list[Mail]:
+    """Choose how many mails follow, and which sessions are left to another."""
+    more = [_choose_mail(choices) for _ in range(choices.pick(_MORE))]
+    for mail in (first, *more):
+        mail.keeps = bool(more) or choices.one_in(2)
+    if more:
+        more[-1].keeps = choices.one_in(2)
+    return more
 
 
 def _choose_offers(choices: Choices, auths: Sequence[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from .choices import Choices
 from .ledger import Ledger
 from .scene import PASSWORD, Scene
-from .transaction import Item
+from .transaction import Item, Transaction
 
 CODES = (
     *(250, 550, 450, 421, 354, 220, 221, 251, 235, 334, 500, 502, 503, 535, 552, 554, 200, 299),
@@ -82,6 +82,8 @@ class Server:
                 assert item.transaction is not None
                 taken = item.transaction.taken
                 return b"354 go ahead\r\n" if taken else b"503 5.5.1 no recipients\r\n"
+            case "END" if item.transaction is not None and _is_for_nobody(item.transaction):
+                return b"503 5.5.1 no recipients\r\n"
             case "QUIT":
                 return b"221 2.0.0 bye\r\n"
             case _:
@@ -161,6 +163,13 @@ class Server:
         except (scramp.ScramException, ValueError, AttributeError):
             return b"535 5.7.8 no\r\n"
         return b"235 2.7.0 welcome\r\n"
+
+
+def _is_for_nobody(transaction: Transaction) -> bool:
+    """Whether all recipients are refused: only a bold mail comes as far as its end then."""
+    if transaction.is_refused:
+        return True
+    return not transaction.taken and all(rcpt.code is not None for rcpt in transaction.rcpts)
 
 
 @functools.cache

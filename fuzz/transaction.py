@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+CLOSING = 421
+"""The server closes the connection, and may say so at any time (RFC 5321 §3.8)."""
+
 
 @dataclass(slots=True, eq=False)
 class Rcpt:
@@ -16,6 +19,11 @@ class Rcpt:
         """Whether the server said yes to RCPT."""
         return self.code is not None and 200 <= self.code <= 299
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether it said no."""
+        return self.code is not None and self.code >= 400
+
 
 @dataclass(slots=True, eq=False)
 class Transaction:
@@ -25,11 +33,15 @@ class Transaction:
         sender: the reverse-path.
         parameters: those of MAIL, by keyword.
         is_begun: whether the server said yes to MAIL.
+        is_refused: whether it said no, or 421 before the verdict: then nobody has the mail.
+        is_unclear: whether it answered MAIL or RCPT with neither yes nor no: what it says of this
+            transaction from then on, nobody can place.
         is_reset: whether the client took it back by RSET.
         rcpts: the recipients.
         wants_data: whether it said yes to DATA.
         data: the mail, once its last octet has come; as it was before transparency.
         is_chunk: whether it came by BDAT.
+        is_bold: whether BDAT came while replies to MAIL or RCPT were owed.
         too_early: whether a reply had begun, or was here without being asked for, when the last
             octet of the mail came: then nothing that follows can be told apart.
         is_settled: whether the client went on after the verdict, with nothing more to read: what
@@ -39,11 +51,14 @@ class Transaction:
     sender: bytes
     parameters: dict[bytes, bytes]
     is_begun: bool = False
+    is_refused: bool = False
+    is_unclear: bool = False
     is_reset: bool = False
     rcpts: list[Rcpt] = field(default_factory=list)
     wants_data: bool = False
     data: bytes | None = None
     is_chunk: bool = False
+    is_bold: bool = False
     too_early: bool = False
     is_settled: bool = False
 
@@ -55,7 +70,34 @@ class Transaction:
     @property
     def taken(self) -> list[Rcpt]:
         """Who gets the mail, if the server takes it."""
+        if not self.is_begun or self.is_refused or self.is_unclear:
+            return []
         return [rcpt for rcpt in self.rcpts if rcpt.is_taken]
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the server took the mail for somebody."""
+        return any(rcpt.verdict is not None and rcpt.verdict < 300 for rcpt in self.rcpts)
+
+    def may_have_it(self, rcpt: Rcpt) -> bool:
+        """Whether the mail went out to a recipient of whom the server may have thought well."""
+        if self.data is None or self.is_refused:
+            return False
+        if self.is_bold:
+            return not rcpt.is_refused
+        return rcpt in self.taken
+
+    def answer(self, code: int, rcpt: Rcpt | None = None) -> None:
+        """Take the reply to MAIL, or to a RCPT."""
+        if self.is_refused or self.is_unclear:
+            return
+        if rcpt is None:
+            self.is_begun = code <= 299
+        else:
+            rcpt.code = code
+        if code == CLOSING or (rcpt is None and code >= 400):
+            self.is_refused = True
+        self.is_unclear = 300 <= code <= 399
 
 
 @dataclass(slots=True, eq=False)

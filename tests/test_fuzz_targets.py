@@ -25,7 +25,11 @@ from fuzz.violation import FalseSuccess, Hang, UndefinedOutcome, Violation
 from fuzz.wire import ReplyReader
 from pykka_smtp.smtp import address, delivery, mail_data, refusal, reply_parser
 from pykka_smtp.smtp.classification import Meaning, meaning
+from pykka_smtp.smtp.command import QUIT
+from pykka_smtp.smtp.delivery import Delivery
 from pykka_smtp.smtp.dialog import Dialog
+from pykka_smtp.smtp.recipients import Recipient
+from pykka_smtp.smtp.rest import Rest
 from pykka_smtp.smtp.secret import Scrubber
 from pykka_smtp.smtp.stage import Stage
 
@@ -33,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 SEED = 5321
 EXECUTIONS = {
     "reply_parser": times(800, thoroughly=15_000),
-    "dialog": times(600, thoroughly=10_000),
+    "dialog": times(1200, thoroughly=10_000),
     "output": times(500, thoroughly=8000),
     "grammar": times(2000, thoroughly=30_000),
 }
@@ -41,7 +45,10 @@ TURN, MOST_TURNS = 200, 15
 """Executions at a time, until a fault is found."""
 ENDINGS = {
     "reply_parser": {"replies", "error", "nothing yet"},
-    "dialog": {"accepted", "accepted, in part", "in doubt (PROTOCOL)", "in doubt (CONNECTION)"},
+    "dialog": {
+        *("accepted", "accepted, in part", "in doubt (PROTOCOL)", "in doubt (CONNECTION)"),
+        *("kept, accepted", "bold, accepted", "kept, bold, accepted"),
+    },
     "output": {"sent", "encoded", "refused", "not for this server"},
     "grammar": {"mailbox: taken", "mailbox: refused", "URL: taken", "URL: refused"},
 }
@@ -103,6 +110,64 @@ def raises_on_a_timeout(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Dialog, "time_out", lambda self, seconds, whole=False: 1 / 0)
 
 
+def thinks_that_who_was_not_heard_of_has_no_bold_mail(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Recipient, "may_have_it", property(lambda self: self.is_taken))
+
+
+def takes_nonsense_for_a_no_though_a_bold_mail_is_out(patch: pytest.MonkeyPatch) -> None:
+    sent = Dialog.dot_sent
+
+    def forget(self: Dialog) -> None:
+        transfer = self._sending
+        sent(self)
+        assert transfer is not None
+        transfer.is_out = False
+
+    patch.setattr(Dialog, "dot_sent", forget)
+
+
+def goes_on_after_a_chunk_that_was_refused(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Delivery, "_can_keep", property(lambda self: self.session.is_open))
+
+
+def resumes_without_rset(patch: pytest.MonkeyPatch) -> None:
+    resumed = Dialog.resumed
+
+    def forget(self: Dialog) -> Any:
+        self._delivery.session.needs_reset = False
+        return resumed(self)
+
+    patch.setattr(Dialog, "resumed", forget)
+
+
+def greets_again_in_a_kept_session(patch: pytest.MonkeyPatch) -> None:
+    resumed = Dialog.resumed
+
+    def forget(self: Dialog) -> Any:
+        self._delivery.session.is_open = False
+        return resumed(self)
+
+    patch.setattr(Dialog, "resumed", forget)
+
+
+def keeps_a_session_whatever_the_server_says_behind_the_verdict(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Dialog, "_take_surplus", lambda self, reply, actions: None)
+
+
+def counts_no_mails(patch: pytest.MonkeyPatch) -> None:
+    resumed = Dialog.resumed
+
+    def forget(self: Dialog) -> Any:
+        self._delivery.session.mails = 0
+        return resumed(self)
+
+    patch.setattr(Dialog, "resumed", forget)
+
+
+def speaks_while_it_rests(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Rest, "receive_data", lambda self, data: [QUIT.wire])
+
+
 def shows_secrets(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Scrubber, "scrub", lambda self, text: text)
 
@@ -158,6 +223,14 @@ FAULTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, str]] = {
     forgets_that_the_dot_is_out: ("dialog", "undefined outcomes"),
     waits_for_a_connection_that_is_gone: ("dialog", "hangs"),
     raises_on_a_timeout: ("dialog", "undefined outcomes"),
+    thinks_that_who_was_not_heard_of_has_no_bold_mail: ("dialog", "undefined outcomes"),
+    takes_nonsense_for_a_no_though_a_bold_mail_is_out: ("dialog", "undefined outcomes"),
+    goes_on_after_a_chunk_that_was_refused: ("dialog", "other violations"),
+    resumes_without_rset: ("dialog", "other violations"),
+    greets_again_in_a_kept_session: ("dialog", "other violations"),
+    keeps_a_session_whatever_the_server_says_behind_the_verdict: ("dialog", "other violations"),
+    counts_no_mails: ("dialog", "other violations"),
+    speaks_while_it_rests: ("dialog", "other violations"),
     shows_secrets: ("dialog", "other violations"),
     does_not_double_dots: ("output", "other violations"),
     lets_a_bare_lf_out: ("output", "other violations"),
@@ -230,6 +303,8 @@ def ledger_of(*said: str | bytes, **given: Any) -> Ledger:
 HELLO = ("S: 220 x", "C: EHLO c.test", "S: 250-x\r\n250-PIPELINING\r\n250 CHUNKING")
 ENVELOPE = ("C: MAIL FROM:<a@b.test>", "S: 250 ok", "C: RCPT TO:<c@d.test>", "S: 250 ok")
 DATA = (*HELLO, *ENVELOPE, "C: DATA", "S: 354 go")
+GROUP = b"MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nBDAT 3 LAST\r\na\r\n"
+BOLD = (*HELLO, GROUP)
 
 
 @pytest.mark.parametrize(
@@ -252,6 +327,39 @@ def test_the_ledger_knows_the_verdict(
 
     assert transaction.rcpts[0].verdict == verdict
     assert transaction.too_early is too_early
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict", "may_have_it"),
+    [
+        (("S: 250 a", "S: 250 b", "S: 250 c"), 250, True),
+        (("S: 250 a\r\n250 b\r\n550 c",), 550, True),
+        (("S: 250 a", "S: 250 b"), None, True),
+        ((), None, True),
+        (("S: 250 a", "S: 550 b", "S: 250 c"), None, False),
+        (("S: 550 a", "S: 250 b", "S: 250 c"), None, False),
+        (("S: 250 a", "S: 421 b"), None, False),
+        (("S: 354 a", "S: 250 b", "S: 250 c"), None, True),
+    ],
+)
+def test_the_ledger_knows_what_became_of_a_bold_mail(
+    said: tuple[str, ...], verdict: int | None, *, may_have_it: bool
+) -> None:
+    (transaction,) = ledger_of(*BOLD, *said, may_be_bold=True).transactions
+
+    (rcpt,) = transaction.rcpts
+    assert transaction.is_bold
+    assert not transaction.too_early
+    assert transaction.data == b"a\r\n"
+    assert rcpt.verdict == verdict
+    assert transaction.may_have_it(rcpt) is may_have_it
+
+
+def test_the_ledger_knows_a_verdict_that_came_before_the_end_of_a_bold_mail() -> None:
+    said = (*HELLO, GROUP[:-1], "S: 250 a", "S: 250 b", "S: 250 c", b"\n")
+    (transaction,) = ledger_of(*said, may_be_bold=True).transactions
+
+    assert transaction.too_early
 
 
 def test_the_ledger_undoes_transparency() -> None:
@@ -291,6 +399,11 @@ def test_the_ledger_knows_a_verdict_for_each_recipient_of_lmtp() -> None:
         ((*HELLO, "C: QUIT", "S: 221 bye", "C: NOOP"), "after QUIT"),
         ((*DATA, b"a\nb\r\n.\r\n"), "a bare CR or LF in the mail data"),
         (("S: 220 x", "C: EHLO c.test", "S: 250 x", "C: NOOP", "C: NOOP"), "not offered"),
+        ((*HELLO, "C: RSET"), "RSET before the first mail"),
+        ((*DATA, b".\r\n", "S: 250 ok", "C: RSET"), "RSET after a mail was taken"),
+        ((*HELLO, *ENVELOPE, "C: BDAT 1 LAST", b"a", "S: 450 x", "C: RSET"), "a refused chunk"),
+        ((*HELLO, "C: MAIL FROM:<a@b.test>", "S: 421 bye", "C: RSET"), "after 421"),
+        (BOLD, "BDAT before the replies"),
     ],
 )
 def test_the_ledger_knows_what_a_client_must_not_say(
