@@ -36,12 +36,15 @@ HEAVY = REAL - {"smtp_sink", "postfix_smtpd"}
 LONG = {
     "test_a_quick_run_measures_everything_and_judges_every_target",
     "test_two_thousand_connections_wanted_of_a_server_that_takes_ten",
+    "test_whatever_the_servers_do_each_mail_has_one_outcome_and_it_is_true",
+    "test_ctrl_c_ends_a_soak_with_the_figures_so_far",
+    "test_a_target_finds_a_client_that",
 }
 """Tests that are marked ``long``."""
 ONE_LOOP = {
     *("test_lifecycle.py", "test_tls_and_auth.py", "test_proxy.py", "test_secrets.py"),
     *("test_leaks.py", "test_chaos.py", "test_mail_source.py", "test_several_transactions.py"),
-    *("test_connect.py", "test_mailer_connections.py"),
+    *("test_connect.py", "test_mailer.py", "test_mailer_connections.py", "test_mailer_end.py"),
 }
 """Tests on both loops of which a plain run does half on the one, half on the other."""
 LOOPS = ("uvloop", "asyncio")
