@@ -5,7 +5,7 @@ from pykka_smtp.smtp.verdict import Accepted, RecipientResult, Verdict
 
 from .ledger import Ledger
 from .scene import Mail, Scene
-from .transaction import Rcpt, Transaction
+from .transaction import CLOSING, Rcpt, Transaction
 from .violation import FalseSuccess, UndefinedOutcome, insist
 
 _MOST_DETAIL = 560
@@ -82,6 +82,8 @@ def _fate(transaction: Transaction, rcpt: Rcpt, ledger: Ledger) -> bool | None:
     if not transaction.may_have_it(rcpt):
         return False
     code = rcpt.verdict
+    if transaction.too_early and code == CLOSING:
+        return False  # the server leaves, whenever it began to say so
     if transaction.is_unclear or transaction.too_early or code is None or 300 <= code <= 399:
         return None
     if code >= 400 and not ledger.is_lmtp:

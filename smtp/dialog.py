@@ -272,7 +272,9 @@ class Dialog:
                 self._trace("C", ".")
         self._sending = None
         transfer.is_out = self._dot_out = True
-        self._owed.extend(transfer.owed)
+        if self._owed or not self._parser.is_pending:
+            self._owed.extend(transfer.owed)
+        # Else a reply began before the mail was out: it is none to the mail, and is not owed.
         self.steps += 1
 
     def receive_eof(self) -> list[Action]:

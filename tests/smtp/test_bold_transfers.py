@@ -409,6 +409,21 @@ def test_a_verdict_that_comes_before_the_mail_is_out_is_none() -> None:
     assert rig.closed.reset
 
 
+@pytest.mark.parametrize("reply", [b"250 taken\r\n", b"554 no\r\n"])
+@pytest.mark.parametrize("place", [1, 3, 4, 10])
+def test_a_verdict_that_began_before_the_mail_was_out_is_none(reply: bytes, place: int) -> None:
+    rig = bold(*TO[:2], is_slow=True)
+    rig.say(OK, OK, "550 who?")
+    rig.hear(reply[: min(place, len(reply) - 1)])
+    rig.flush()
+    rig.hear(reply[min(place, len(reply) - 1) :])
+
+    assert rig.told == ["doubt", "refused 550"]
+    assert rig.failed.kind is FailureKind.PROTOCOL
+    assert rig.failed.maybe_accepted
+    assert not rig.released
+
+
 @pytest.mark.parametrize(("reply", "told"), [("452 full", "later 452"), ("554 no", "refused 554")])
 def test_a_refusal_of_the_chunk_before_it_is_out_is_the_verdict(reply: str, told: str) -> None:
     rig = bold(is_slow=True)
@@ -588,7 +603,7 @@ def fate(codes: list[int], *, recipients: int, is_out: bool, is_clean: bool) -> 
     Args:
         codes: of complete replies: to MAIL, to each RCPT, to BDAT.
         recipients: how many there are.
-        is_out: whether the last octet of the chunk went out before the session ended.
+        is_out: whether the last octet of the chunk went out.
         is_clean: whether nothing came behind the reply to BDAT.
     """
     unknown = "doubt" if is_out else "later"
@@ -643,7 +658,7 @@ def test_a_bold_transfer_has_one_verdict_and_it_is_true(
     rig = bold(*TO[:recipients], is_slow=flush > 0)
     replies = b"".join(b"%d text\r\n" % code for code in codes) + more
     heard = b""
-    is_out = flush == 0
+    is_out, is_early = flush == 0, False
     for number, piece in enumerate(cut(replies[:length], cuts), 1):
         if rig.closed or rig.released:
             break
@@ -652,13 +667,15 @@ def test_a_bold_transfer_has_one_verdict_and_it_is_true(
         if number == flush and not (rig.closed or rig.released):
             rig.flush()
             is_out = True
+            codes_so_far, rest = read(heard, recipients + 2)
+            is_early = len(codes_so_far) == recipients + 1 and rest != b""
     if not (rig.closed or rig.released):
         ENDINGS[end](rig)
 
     assert rig.verdict is not None
     assert rig.dialog.is_over
     judge_wire(rig, recipients)
-    judge_verdict(rig, heard, recipients, is_out=is_out)
+    judge_verdict(rig, heard, recipients, is_out=is_out, is_early=is_early)
 
 
 def judge_wire(rig: KeptRig, recipients: int) -> None:
@@ -678,11 +695,15 @@ def judge_wire(rig: KeptRig, recipients: int) -> None:
         assert isinstance(rig.verdict, Accepted)
 
 
-def judge_verdict(rig: KeptRig, heard: bytes, recipients: int, *, is_out: bool) -> None:
+def judge_verdict(
+    rig: KeptRig, heard: bytes, recipients: int, *, is_out: bool, is_early: bool
+) -> None:
     """Compare with what a person finds in the octets that the dialog heard."""
     verdict = rig.verdict
     assert verdict is not None
     codes, rest = read(heard, recipients + 2)
+    if is_early and codes[recipients + 1 :] != [421]:
+        codes = codes[: recipients + 1]  # what began before the mail was out is no verdict on it
     # RFC 5321 §3.8: nothing but 421 may come uncalled.
     is_clean = rest == b"" or re.match(rb"421 [^\n]*\r\n", rest) is not None
     truth = fate(codes, recipients=recipients, is_out=is_out, is_clean=is_clean)
