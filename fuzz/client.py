@@ -77,7 +77,7 @@ class Client:
         self._call: RunCallable | None = None
         self._source: FileSource | None = None
         self._unreadable = ""  # why the mail could not be read to its end
-        self._is_bold = False  # the body, and it has been given to the operating system
+        self._is_given = False  # to the operating system: what is left of the body will go out
         self.session = session or Session(
             server="mx.test:25",
             ehlo_name="c.test",
@@ -144,22 +144,28 @@ class Client:
     def write_body(self) -> None:
         """Write the next piece of the mail; the last one only while the server keeps silent.
 
-        Unless it is a bold one: then it is the operating system that takes the next piece.
+        The operating system may take the last one, or all of a bold mail, in pieces: then what is
+        left goes out whatever the server says meanwhile.
         """
         if self.body is None or self.is_over:
             return
         if len(self.body) > 1:
             self._write(self.body.pop(0))
-        elif self._is_bold:
-            last, self.body = self.body[0], None
-            self._write(last)
-            self.dialog.dot_sent()
+        elif self._is_given:
+            self._write_last(self.body[0])
         elif self._unreadable:
             self.perform(self.dialog.fail(FailureKind.LOCAL, self._unreadable))
         elif self.dialog.may_send_dot:
-            last, self.body = b"".join(self.body), None
-            self._write(last)
-            self.dialog.dot_sent()
+            if self._choices.one_in(6) and len(pieces := self._choices.cut(self.body[0])) > 1:
+                self.body, self._is_given = pieces, True
+                self._write(self.body.pop(0))
+            else:
+                self._write_last(self.body[0])
+
+    def _write_last(self, last: bytes) -> None:
+        self.body = None
+        self._write(last)
+        self.dialog.dot_sent()
 
     def end(self, how: int) -> None:
         """Something ends the session from outside."""
@@ -207,7 +213,7 @@ class Client:
                     self.is_released = True
                 case Close():
                     insist(self.verdict is not None, "a close without verdict", UndefinedOutcome)
-                    if self._is_bold and self.body is not None and not action.reset:
+                    if self._is_given and self.body is not None and not action.reset:
                         self._write(b"".join(self.body))  # what the system has, it sends
                     self.is_closed, self.body, self.waits_for = True, None, ""
         insist(self.dialog.verdict is self.verdict, "another verdict", UndefinedOutcome)
@@ -219,7 +225,7 @@ class Client:
         rendition, chunk = action.rendition, action.is_chunk
         insist(self.body is None, "a second mail at once")
         insist(self.mail.keeps or not action.is_bold, "a bold mail on a connection of its own")
-        self._is_bold = action.is_bold
+        self._is_given = action.is_bold
         if action.is_bold:
             self._begin_bold(action)
             return
