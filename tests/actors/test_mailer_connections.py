@@ -476,6 +476,21 @@ def test_a_fresh_connection_that_dies_at_mail_is_a_failure(
     assert mails_of(server) == [1, 0]
 
 
+@pytest.mark.parametrize("dies", DIES_AT_MAIL)
+def test_a_connection_that_dies_at_its_first_mail_is_a_failure(
+    loop_kind: str, mailing: Mailing, scripted_server: Start, dies: str
+) -> None:
+    server = scripted_server(takes(0, DIES_AT_MAIL[dies]), polite())
+    ref = mailing.start(server, retry=NO_RETRY)
+
+    outcome = mailing.ask(ref)
+
+    assert outcome.stage is Stage.MAIL
+    assert outcome.retryable
+    assert not outcome.maybe_accepted
+    assert len(server.sessions) == 1
+
+
 def test_after_a_kept_connection_that_was_dead_the_next_is_a_fresh_one(
     mailing: Mailing, scripted_server: Start
 ) -> None:

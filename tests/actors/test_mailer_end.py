@@ -1006,7 +1006,6 @@ sys.stdin.readline()
     have_come(server, 5)
     program.tell("go on")
     program.wait_for("waits")
-    program.wait_until_main_waits()
 
     program.signal(signal.SIGINT)
 

@@ -67,26 +67,14 @@ class Program:
         self.process.stdin.flush()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal; `end` measures from now on."""
+        """Send a signal, once the main thread waits; `end` measures from now on.
+
+        Python notices a signal that comes right before its main thread begins to wait for a lock,
+        as `ask`, `join` and the end of a program do, only after that.
+        """
+        self._wait_until_main_waits()
         self.process.send_signal(number)
         self._began = time.monotonic()
-
-    def wait_until_main_waits(self) -> None:
-        """Wait until the main thread does nothing but wait.
-
-        For signals to a program whose main thread is at its end: one that comes right before
-        Python waits for the other threads is noticed only after that.
-        """
-        status = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/status")
-        before = ""
-
-        def is_as_before() -> bool:
-            nonlocal before
-            text, before_that = status.read_text(), before
-            before = text
-            return text == before_that and "(sleeping)" in text
-
-        assert wait_until(is_as_before, PATIENCE, interval=0.02)
 
     def end(self, within: float = PATIENCE) -> list[str]:
         """Wait until it has ended by itself, and return the lines that it has printed.
@@ -108,3 +96,17 @@ class Program:
         """The exit status, or minus the signal that ended it."""
         assert self.process.returncode is not None
         return self.process.returncode
+
+    def _wait_until_main_waits(self) -> None:
+        status = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/status")
+        before = ""
+
+        def is_as_before() -> bool:
+            # It has not run meanwhile: as often as it runs, so often it is counted there.
+            nonlocal before
+            text, before_that = status.read_text(), before
+            before = text
+            return text == before_that and "(sleeping)" in text
+
+        if status.exists():  # on Linux
+            assert wait_until(is_as_before, PATIENCE, interval=0.02)
