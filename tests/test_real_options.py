@@ -46,7 +46,9 @@ def send(server: Any, **given: Any) -> Any:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("dsn", DSNS, ids=repr)
+@pytest.mark.parametrize(
+    "dsn", DSNS, ids=["never", "always", "an odd envid", "a long envid", "orcpt"]
+)
 def test_a_server_with_dsn_takes_what_is_asked_for(dsn: Dsn, server_with_dsn: Any) -> None:
     outcome = send(server_with_dsn, dsn=dsn)
 

@@ -83,7 +83,9 @@ def generator() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "several", [[YOU, HER], (YOU, HER), dict.fromkeys([YOU, HER]).keys(), generator()], ids=repr
+    "several",
+    [[YOU, HER], (YOU, HER), dict.fromkeys([YOU, HER]).keys(), generator()],
+    ids=["list", "tuple", "keys", "generator"],
 )
 def test_recipients_may_come_in_any_collection_that_has_an_order(several: Any) -> None:
     made = mail(recipients=several)
@@ -337,7 +339,7 @@ def test_a_complete_mail_may_have_blind_copies_and_the_default_subject() -> None
         ([MESSAGE], "not list"),
         (io.StringIO("x"), "message: the file is opened in text mode; open it with mode 'rb'"),
     ],
-    ids=repr,
+    ids=["str", "int", "list", "text file"],
 )
 def test_a_complete_mail_of_another_type_is_refused(message: Any, said: str) -> None:
     with pytest.raises(TypeError, match=said):

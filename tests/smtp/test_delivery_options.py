@@ -199,7 +199,7 @@ def test_what_is_asked_for_stands_in_mail_and_rcpt(
         ({"orcpt": {PATH: "c@d\r\nRSET"}}, ValueError, "control character"),
         ({"orcpt": {PATH: ""}}, ValueError, "it is empty"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_an_invalid_wish_is_refused_in_one_line(
     given: dict[str, Any], error: type[Exception], said: str

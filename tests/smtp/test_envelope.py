@@ -75,7 +75,9 @@ def test_an_endless_iterator_is_not_read_to_its_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, 5, b"you@y.example", bytearray(b"a@b"), memoryview(b"a@b")], ids=repr
+    "value",
+    [None, 5, b"you@y.example", bytearray(b"a@b"), memoryview(b"a@b")],
+    ids=lambda value: type(value).__name__,
 )
 def test_recipients_of_another_type_are_refused(value: Any) -> None:
     with pytest.raises(TypeError, match=rf"recipients must be .*, not {type(value).__name__}$"):
