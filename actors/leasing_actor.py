@@ -131,7 +131,8 @@ class LeasingActor(SmtpActor):
     def _was_dead(self, verdict: Verdict) -> bool:
         """Whether the server left before this mail's turn, on a connection that was kept.
 
-        It may leave at any time between two mails; then it has not seen this one.
+        It may leave at any time between two mails; then it has not seen this one. So it is where
+        the session can't be used for another mail: RSET was refused, or rubbish came.
         """
         connection, delivery = self._connection, self._delivery
         if connection is None or delivery is None or not connection.served:
@@ -140,7 +141,8 @@ class LeasingActor(SmtpActor):
             return False
         if verdict.reply is not None:
             return verdict.reply.code == CLOSING and verdict.stage is Stage.MAIL
-        return verdict.kind is FailureKind.CONNECTION and not delivery.has_begun
+        is_broken = verdict.kind in (FailureKind.CONNECTION, FailureKind.PROTOCOL)
+        return is_broken and not delivery.has_begun
 
     def _addresses(self, mail: SendMail) -> Sequence[str]:
         paths = self._envelope.forward_paths
