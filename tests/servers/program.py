@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Self
@@ -28,11 +30,12 @@ class Program:
         self, script: str, *arguments: object, loop: str, options: tuple[str, ...] = ()
     ) -> None:
         self._began = time.monotonic()
+        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by __exit__
         self.process = subprocess.Popen(
             [sys.executable, *options, "-c", script, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._stderr,
             text=True,
             env=os.environ | {"PYKKA_SMTP_LOOP": loop},
         )
@@ -43,21 +46,21 @@ class Program:
 
     def __exit__(self, *exc_info: object) -> None:
         self.process.kill()
-        with self.process:
+        with self.process, self._stderr:
             pass
 
     def wait_for(self, line: str) -> None:
         """Wait until the program has printed this line, as its first or next."""
-        assert self.process.stdout is not None
-        # Bounded by pytest's own time limit.
-        came = self.process.stdout.readline()
-        if came != line + "\n":
+        (came,) = self.lines(1)
+        if came != line:
             self.process.kill()
-        assert came == line + "\n", self.process.communicate()[1]
+            self.process.wait(PATIENCE)
+        assert came == line, self._read_errors()
 
     def lines(self, count: int) -> list[str]:
         """Wait for so many lines, and return them."""
         assert self.process.stdout is not None
+        # Bounded by pytest's own time limit.
         return [self.process.stdout.readline().removesuffix("\n") for _ in range(count)]
 
     def tell(self, line: str) -> None:
@@ -82,10 +85,24 @@ class Program:
         Args:
             within: seconds, from its start, or from the last signal or `count_from_now`.
         """
-        output, self.errors = self.process.communicate(timeout=PATIENCE)
+        assert self.process.stdout is not None
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        # Not communicate(), which would miss what is in the buffer already.
+        watchdog = threading.Timer(PATIENCE, self.process.kill)
+        watchdog.start()
+        output = self.process.stdout.read()
+        self.process.wait()
         took = time.monotonic() - self._began
+        watchdog.cancel()
+        watchdog.join()
+        self.errors = self._read_errors()
         assert took < within, f"ended only after {took:.1f} s instead of {within} s: {self.errors}"
         return output.splitlines()
+
+    def _read_errors(self) -> str:
+        self._stderr.seek(0)
+        return self._stderr.read()
 
     def count_from_now(self) -> None:
         """Have `end` measure from now on."""
