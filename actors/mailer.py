@@ -67,7 +67,17 @@ class Statistics:
 class _Job:
     """One mail on its way, over all attempts."""
 
-    __slots__ = ("answer", "attempts", "avoid", "envelope", "mail", "relay", "told_at")
+    __slots__ = (
+        "answer",
+        "attempts",
+        "avoid",
+        "draw",
+        "envelope",
+        "mail",
+        "moves",
+        "relay",
+        "told_at",
+    )
 
     def __init__(self, mail: SendMail, answer: Answer, told_at: float) -> None:
         self.mail = mail
@@ -76,6 +86,8 @@ class _Job:
         self.envelope: Envelope = mail.envelope  # for those that have not got it yet
         self.attempts: Attempts | None = None  # none before the first retry
         self.avoid: frozenset[int] = frozenset()  # relays that have failed it, by number
+        self.moves = 0  # attempts after which it went to another relay at once
+        self.draw = random.random()  # noqa: S311 - no secret: it chooses among relays by weight
         self.relay = 0
 
 
@@ -341,7 +353,7 @@ class Mailer(AsyncioActor):
             while self._queue:
                 now = event_loop().loop.time()
                 job = self._queue[0]
-                number = choose(self._relays, job.avoid, now)
+                number = choose(self._relays, job.avoid, now, job.draw)
                 if number is None:
                     if not self._give_up_first(job, now):
                         self._wait(now)
@@ -400,11 +412,14 @@ class Mailer(AsyncioActor):
         attempts.add(outcome)
         again = self._worth_retrying(job, outcome)
         when: float | None = None
-        if self._may_go_elsewhere(job, outcome):
+        if self._may_go_elsewhere(job, outcome, now):
             again, when = job.envelope.forward_paths, now
+            job.moves += 1
         elif again:
             job.avoid = frozenset()
-            when = self._retry.next_time(attempts.count, job.told_at, now, random.random())  # noqa: S311 - no secret
+            job.draw = random.random()  # noqa: S311 - no secret
+            tried = attempts.count - job.moves
+            when = self._retry.next_time(tried, job.told_at, now, random.random())  # noqa: S311
         if when is None:
             self._end(job, attempts.sum_up(job.mail.all_recipients), now)
             return
@@ -435,14 +450,17 @@ class Mailer(AsyncioActor):
                 again.append(path)
         return tuple(again)
 
-    def _may_go_elsewhere(self, job: _Job, outcome: Outcome) -> bool:
+    def _may_go_elsewhere(self, job: _Job, outcome: Outcome, now: float) -> bool:
         """Whether another relay is to be tried at once: this one was not to be reached."""
         if len(self._relays) == 1 or self._is_stopping or not isinstance(outcome, SendFailure):
             return False
         if outcome.stage not in _BEFORE_THE_MAIL or outcome.kind not in _UNREACHABLE:
             return False
         job.avoid |= {job.relay}
-        return len(job.avoid) < len(self._relays)
+        return any(
+            number not in job.avoid and relay.is_worth_trying(now)
+            for number, relay in enumerate(self._relays)
+        )
 
     def _end(self, job: _Job, outcome: Outcome, now: float) -> None:
         """Tell the one outcome of a mail."""

@@ -1,6 +1,7 @@
 """One relay of a `Mailer`: how to reach it, its open connections, and what it can take."""
 
-import random
+import bisect
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -145,6 +146,15 @@ class Relay:
         self._bucket.give_back()
         return False
 
+    def is_worth_trying(self, now: float) -> bool:
+        """Whether it is alive, or dead and due for a probe.
+
+        Args:
+            now: the time, on the loop's clock.
+        """
+        revives_at = self.window.revives_at
+        return not self.window.is_dead or (revives_at is not None and revives_at <= now)
+
     def wait(self, now: float) -> float | None:
         """Return in how many seconds a mail may go there, if only time is what it takes.
 
@@ -247,28 +257,36 @@ class Relay:
             kept.connection.abandon()
 
 
-def choose(relays: Sequence[Relay], avoid: frozenset[int], now: float) -> int | None:
-    """Choose the relay for a mail: the first that is alive, or one by weight; None for none.
+def choose(relays: Sequence[Relay], avoid: frozenset[int], now: float, draw: float) -> int | None:
+    """Choose the relay for a mail: the first that can be used, or one by weight; None for none.
+
+    Also one that is dead, if it is time to see whether it still is; if so, the mail moves on.
 
     Args:
         relays: in the order in which they are to be tried.
         avoid: those that have failed this mail already, by number.
         now: the time, on the loop's clock.
+        draw: a random number from 0 to less than 1, the same for a mail until it goes: to draw
+            again for each look would choose whichever is free, whatever it weighs.
     """
     if len(relays) == 1:
         return 0 if relays[0].may_begin(now) else None
-    alive = [n for n, relay in enumerate(relays) if n not in avoid and not relay.window.is_dead]
-    if not alive:
-        # A dead one may be due for a probe.
-        alive = [n for n in range(len(relays)) if n not in avoid]
-    weighty = [n for n in alive if relays[n].weight is not None]
-    if weighty and weighty[0] == alive[0]:
-        weights = [relays[n].weight or 0.0 for n in weighty]
-        alive = random.choices(weighty, weights)  # noqa: S311 - no secret
-    for number in alive:
+    usable = [n for n, relay in enumerate(relays) if relay.is_worth_trying(now)]
+    # One that has failed this mail is better than none.
+    numbers = [n for n in usable if n not in avoid] or usable
+    if numbers and relays[numbers[0]].weight is not None:
+        numbers = [_by_weight(relays, numbers, draw)]
+    for number in numbers:
         if relays[number].may_begin(now):
             return number
         if not relays[number].window.is_dead:
             # A relay that is only busy is waited for: the backups are for when it is dead.
             return None
     return None
+
+
+def _by_weight(relays: Sequence[Relay], numbers: Sequence[int], draw: float) -> int:
+    """Return the number of one of those relays that have a weight."""
+    weighty = [n for n in numbers if relays[n].weight is not None]
+    sums = list(itertools.accumulate(relays[n].weight or 0.0 for n in weighty))
+    return weighty[bisect.bisect(sums, draw * sums[-1], hi=len(sums) - 1)]
