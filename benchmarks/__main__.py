@@ -23,7 +23,6 @@ from . import (
     throughput,
     tls_speed,
 )
-from .mailer import NoMailer
 from .others import OthersWork
 from .pictures import draw
 from .plan import Plan
@@ -163,9 +162,6 @@ def run_one(name: str, plan: Plan, results: list[Result]) -> int:
     """
     try:
         result = BENCHMARKS[name](plan)
-    except NoMailer as error:
-        print(f"\n{name}: skipped: {error}", flush=True)
-        return 0
     except (Unavailable, ChildError) as error:
         print(f"\n{name}: not measured: {error}", flush=True)
         return _FAILED

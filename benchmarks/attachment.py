@@ -5,7 +5,6 @@ from pathlib import Path
 from statistics import median
 
 from .mail import write_mail
-from .mailer import mailer_api
 from .plan import Competitor, Plan, Sample, column_of, columns_of, compete
 from .processes import run_client
 from .rates import ratio
@@ -89,8 +88,6 @@ def _competitors(path: Path) -> list[Competitor]:
 
     def sends(name: str, module: str, *, mailer: bool = False, whole: bool = False) -> Competitor:
         def send(port: int) -> Sample:
-            if mailer:
-                mailer_api()
             return run_client(
                 module,
                 timeout=_TIMEOUT,

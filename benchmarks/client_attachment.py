@@ -7,10 +7,9 @@ to give the mail as bytes, not as a file; ``mailer``: whether a `Mailer` sends t
 
 from pathlib import Path
 
-from pykka_smtp import SendMail, SmtpActor, set_connection_limit
+from pykka_smtp import Mailer, SendMail, SmtpActor, set_connection_limit
 
 from .client_pykka import ready, send_many
-from .mailer import mailer_api
 from .measure import PeakMemory, arguments, report
 from .processes import HOST
 
@@ -22,7 +21,7 @@ def main() -> None:
     set_connection_limit(limit)
     mailer = None
     if told["mailer"]:
-        mailer = mailer_api().Mailer.start(HOST, port, max_connections=limit)
+        mailer = Mailer.start(HOST, port, max_connections=limit, first_connections=limit)
 
     def tell(mail: SendMail) -> None:
         ref = mailer or SmtpActor.start(HOST, port)

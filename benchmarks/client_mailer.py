@@ -4,11 +4,10 @@ Arguments: ``port``, ``count``, ``warm_up``; ``limit``, its connections; ``per_c
 mails that it sends on each; ``window``, ``composed`` and ``ca`` as for `client_pykka`.
 """
 
-from pykka_smtp import set_connection_limit
+from pykka_smtp import Mailer, set_connection_limit
 
 from .client_compose import make
 from .client_pykka import ready, send_many
-from .mailer import mailer_api
 from .measure import arguments, report
 from .processes import HOST
 from .way import Way
@@ -18,7 +17,7 @@ def main() -> None:
     """Do as told."""
     told = arguments()
     set_connection_limit(told["limit"])
-    mailer = mailer_api().Mailer.start(
+    mailer = Mailer.start(
         HOST,
         told["port"],
         max_connections=told["limit"],

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from pykka_smtp import (
+    Drain,
     FailureKind,
+    Mailer,
     Outcome,
     SendFailure,
     SendMail,
@@ -21,7 +23,6 @@ from pykka_smtp import (
 )
 
 from .mail import RECIPIENT, SENDER, mail_of
-from .mailer import mailer_api
 from .measure import Stopwatch, arguments, report
 from .processes import HOST
 
@@ -132,7 +133,7 @@ def overload(mailer: Any, rate: float, seconds: float) -> dict[str, float]:
             time.sleep(_TICK)
         took, taken = watch.seconds(), len(tally.waits)
         cpu = watch.cpu()
-        mailer.ask(mailer_api().Drain(timeout=_DRAIN), timeout=2 * _DRAIN)
+        mailer.ask(Drain(timeout=_DRAIN), timeout=2 * _DRAIN)
         tally.wait(0, 1.0)  # the last outcomes are on their way to us
     outcomes = [told.outcomes for told in tally.told]
     return {
@@ -154,7 +155,7 @@ def main() -> None:
     """Do as told."""
     told = arguments()
     set_connection_limit(told["limit"])
-    mailer = mailer_api().Mailer.start(
+    mailer = Mailer.start(
         HOST, told["port"], max_connections=told["limit"], max_queued=told["max_queued"]
     )
     find_peak(mailer, 2 * told["limit"], told["warm_up_seconds"])

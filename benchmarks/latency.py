@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Mapping
 from statistics import median
 
-from .mailer import mailer_api
 from .plan import Competitor, Plan, Sample, column_of, columns_of, compete
 from .processes import ChildError, OwnServer, run_client
 from .rates import ratio
@@ -134,8 +133,6 @@ def _targets(
 
 def _turn(plan: Plan, who: str, in_flight: int) -> Sample:
     is_mailer = who == _WHO[1]
-    if is_mailer:
-        mailer_api()
     latency = _QUICK_LATENCY if plan.quick else _LATENCY
     telling = _QUICK_SECONDS if plan.quick else _MANY_SECONDS if in_flight > _MANY else _SECONDS
     with OwnServer("taking_server", latency=latency, free=_WARM_UP) as server:

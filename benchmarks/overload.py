@@ -1,6 +1,5 @@
 """A Mailer that is told four times what its server takes."""
 
-from .mailer import mailer_api
 from .plan import Plan
 from .processes import ChildError, OwnServer, run_client
 from .result import Column, Result, Row, Target
@@ -21,7 +20,6 @@ _OVERLOADED = f"pykka-smtp, Mailer, told {_TIMES} times that"
 
 def run(plan: Plan) -> Result:
     """Measure."""
-    mailer_api()
     seconds = _QUICK if plan.quick else _SECONDS
     max_queued = _QUICK_MAX_QUEUED if plan.quick else _MAX_QUEUED
     plan.progress(f"{NAME}: {seconds:g} s, to a server that takes {_SERVER_RATE:g} mails a second")

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable
 
 from .mail import CLIENT_NAME, RECIPIENT, SENDER
-from .mailer import mailer_api
 from .nodemailer import run_nodemailer
 from .plan import Sample
 from .processes import (
@@ -48,8 +47,6 @@ def client(module: str, *, timeout: float = TIMEOUT, loop: str = "", **told: obj
             return run_nodemailer(timeout=timeout, port=port, **arguments)
         if module == "client_aiosmtplib":
             need_package("aiosmtplib")
-        if module == "client_mailer":
-            mailer_api()
         if loop == "uvloop" or arguments["uvloop"]:
             need_package("uvloop")
         environment = {"PYKKA_SMTP_LOOP": loop}

@@ -17,13 +17,10 @@ import pytest
 from servers.require import require
 
 import pykka_smtp
-from benchmarks.__main__ import BENCHMARKS, run_one
+from benchmarks.__main__ import BENCHMARKS
 from benchmarks.certificate import certificate
 from benchmarks.client_bare import prepare
-from benchmarks.mailer import NoMailer, mailer_api
-from benchmarks.plan import Plan
 from benchmarks.processes import OwnServer
-from benchmarks.result import Result
 
 ROOT = Path(__file__).parents[1]
 FIRST = (
@@ -81,20 +78,6 @@ def test_a_quick_run_measures_everything_and_judges_every_target(
     for name in {"in_flight", "faults", "overload"} & set(results):
         lost = "sends with no outcome, or two"
         assert [t["value"] for t in results[name]["targets"] if t["text"] == lost] == [0]
-
-
-def test_without_a_mailer_its_benchmark_is_skipped_with_a_word_and_nothing_fails(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delattr(pykka_smtp, "Mailer", raising=False)
-    results: list[Result] = []
-
-    status = run_one("overload", Plan(quick=True), results)
-
-    assert (status, results) == (0, [])
-    assert "overload: skipped: no Mailer in this version" in capsys.readouterr().out
-    with pytest.raises(NoMailer):
-        mailer_api()
 
 
 def session_with(server: OwnServer) -> smtplib.SMTP:
