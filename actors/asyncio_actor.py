@@ -200,14 +200,16 @@ class AsyncioActor(Actor):
         return _LoopFuture()
 
     @classmethod
-    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:
+    def start(  # pyright: ignore[reportIncompatibleMethodOverride] - ActorRef is invariant
+        cls, *args: Any, **kwargs: Any
+    ) -> ActorRef[Self]:
         """Start an actor, with the arguments of `__init__`. See `pykka.Actor.start`."""
         actor = cls(*args, **kwargs)
-        actor.register()
+        actor._register()
         actor._start_actor_loop()
         return actor._actor_ref
 
-    def register(self) -> None:
+    def _register(self) -> None:
         """Make the actor known to the `ActorRegistry`."""
         if _pykka_logger.isEnabledFor(logging.DEBUG):
             ActorRegistry.register(self._actor_ref)
@@ -220,8 +222,9 @@ class AsyncioActor(Actor):
         """Create the actor; runs in the thread that calls `start`."""
         # What `pykka.Actor` has, made for less: an actor of Pykka's own lives long.
         self.actor_urn = _new_urn()
-        self.actor_inbox = self._create_actor_inbox()
-        self.actor_inbox.actor = weakref.ref(self)
+        inbox = self._create_actor_inbox()
+        inbox.actor = weakref.ref(self)
+        self.actor_inbox = inbox  # pyright: ignore[reportIncompatibleVariableOverride]
         self.actor_stopped = _StopFlag()
         self._actor_ref = ActorRef(self)
         self._is_started = False

@@ -54,16 +54,14 @@ class ConnectionLimit:
                 one back.
         """
         with self._lock:
-            is_waiting = self._in_use >= self._limit or bool(self._waiting)
-            if is_waiting:
+            go_on: Callable[[], None] | None = granted
+            if self._in_use >= self._limit or self._waiting:
                 self._waiting[holder] = granted
-                give_up = self._spare.popitem(last=False)[1] if self._spare else None
+                go_on = self._spare.popitem(last=False)[1] if self._spare else None
             else:
                 self._in_use += 1
-        if not is_waiting:
-            granted()
-        elif give_up is not None:
-            give_up()
+        if go_on is not None:
+            go_on()
 
     def offer(self, key: object, give_up: Callable[[], None]) -> None:
         """Offer the permit of a connection that nobody uses at the moment.

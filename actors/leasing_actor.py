@@ -77,7 +77,7 @@ class LeasingActor(SmtpActor):
         Args:
             now: the time, on the loop's clock.
         """
-        self.register()
+        self._register()
         self._is_started = True
         event_loop().adopt(self)
         self._began = self.since = now

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from pykka import ActorRef
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 _MOST = 1_000_000
 """Connections, mails on one of them, and mails that wait: none of the limits can be higher."""
+
+_MOST_BACKUPS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -628,15 +630,22 @@ def _backups(backups: object) -> list[tuple[str, float | None]]:
     """Check the backups; return pairs of URL and weight."""
     if isinstance(backups, str | bytes) or not isinstance(backups, Iterable):
         raise TypeError("backups: needs relay URLs, or pairs of URL and weight")
-    pairs: list[tuple[str, float | None]] = []
-    for backup in itertools.islice(backups, 100):
-        url, weight = backup if isinstance(backup, tuple) and len(backup) == 2 else (backup, None)
-        if not isinstance(url, str):
-            raise TypeError(f"backups: needs relay URLs, not {type(url).__name__}")
-        if weight is not None:
-            if isinstance(weight, bool) or not isinstance(weight, int | float):
-                raise TypeError(f"backups: needs a number as weight, not {type(weight).__name__}")
-            if not 0 < weight < 1_000_000:
-                raise ValueError(f"backups: needs a weight above 0, not {weight}")
-        pairs.append((url, weight))
-    return pairs
+    given = tuple(itertools.islice(cast("Iterable[object]", backups), _MOST_BACKUPS + 1))
+    if len(given) > _MOST_BACKUPS:
+        raise ValueError(f"backups: more than {_MOST_BACKUPS}")
+    return [_backup(backup) for backup in given]
+
+
+def _backup(backup: object) -> tuple[str, float | None]:
+    url, weight = backup, None
+    if isinstance(backup, tuple) and len(cast("tuple[object, ...]", backup)) == 2:
+        url, weight = cast("tuple[object, object]", backup)
+    if not isinstance(url, str):
+        raise TypeError(f"backups: needs relay URLs, not {type(url).__name__}")
+    if weight is None:
+        return url, None
+    if isinstance(weight, bool) or not isinstance(weight, int | float):
+        raise TypeError(f"backups: needs a number as weight, not {type(weight).__name__}")
+    if not 0 < weight < _MOST:
+        raise ValueError(f"backups: needs a weight above 0, not {weight}")
+    return url, float(weight)

@@ -126,7 +126,7 @@ def _checked(name: str, check: Callable[[str], str], path: str) -> str:
 
 def _bounded(recipients: Iterable[str]) -> tuple[str, ...]:
     """Collect recipients, but not those of an iterator without end."""
-    if type(recipients) is tuple and len(recipients) <= MAX_RECIPIENTS:
+    if isinstance(recipients, tuple) and len(recipients) <= MAX_RECIPIENTS:
         return recipients
     # These are iterable, too: octet by octet, character by character.
     if isinstance(recipients, (str, bytes, bytearray, memoryview)):
