@@ -224,6 +224,23 @@ def test_mails_that_wait_for_their_turn_are_seen_in_the_statistics_and_end_with_
     assert mailing.kinds() == {"accepted": 1, "CANCELLED": 9}
 
 
+def test_a_mail_that_the_window_keeps_back_uses_up_no_part_of_the_rate(
+    mailing: Mailing, scripted_server: Start, gate: Gate
+) -> None:
+    server = scripted_server(gate)
+    options = {"first_connections": 1, "max_connections": 2}
+    ref = mailing.start(server, rate="1/min burst 4", **options)
+    mailing.tell(ref, 4)
+    assert wait_until(lambda: gate.waiting == 1, PATIENCE)
+    for _ in range(20):  # looks at the clock, and at what may go
+        mailing.statistics(ref)
+
+    gate.open()
+
+    with Clock(5.0):
+        assert mailing.kinds() == {"accepted": 4}
+
+
 def test_a_rate_that_is_slow_leaves_the_loop_alone(
     mailing: Mailing, scripted_server: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -555,6 +555,16 @@ def test_a_batch_that_has_not_begun_is_in_no_doubt() -> None:
     assert rig.told == ["doubt", "later"]
 
 
+def test_a_batch_that_is_on_its_way_is_in_no_doubt_though_the_one_before_is_there() -> None:
+    rig = batches(2)
+    rig.is_slow = True
+    rig.say(OK, OK, TAKEN)
+    assert rig.body is not None
+    rig.eof()
+
+    assert rig.told == ["accepted", "later"]
+
+
 @pytest.mark.parametrize(
     "replies", [("550 no", "503 no", "503 no"), (OK, "550 who?", "503 no"), (OK, OK, "554 no")]
 )

@@ -316,6 +316,16 @@ def test_after_all_recipients_were_refused_rset_comes_first() -> None:
     assert after(again).lines() == ["MAIL FROM:<a@b.test>"]  # and not a third time
 
 
+def test_a_transaction_that_was_reset_is_not_reset_again() -> None:
+    rig = first()
+    rig.say(OK, "550 who?")
+    again = after(rig)
+    again.say("250 reset", "451 not now")
+    assert again.told == ["later 451"]
+
+    assert after(again).lines() == ["MAIL FROM:<a@b.test>"]
+
+
 def test_after_data_was_refused_rset_comes_first() -> None:
     rig = first()
     rig.say(OK, OK, "451 not now")
@@ -447,6 +457,9 @@ def test_a_token_that_the_session_began_with_stays_secret_in_the_mails_after_the
     actions = second.receive_data(f"550 not with {token}\r\n".encode())
 
     assert "550 not with ***" in said
+    assert second._scrub is not None
+    second._scrub.learn(Secret("another/t0ken"))
+    assert second._scrub(f"{token} another/t0ken") == "*** ***"
     assert token not in repr(actions)
     assert token not in repr(session)
 
