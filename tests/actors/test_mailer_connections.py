@@ -1,6 +1,7 @@
 """How a Mailer leases connections: when it keeps them, when it leaves them, and what it risks."""
 
 import functools
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from pykka_smtp import (
     set_connection_limit,
     smtp_send_retry,
 )
+from pykka_smtp.actors import AsyncioActor
 from pykka_smtp.actors import relay as relay_module
 from pykka_smtp.actors.concurrency import ConcurrencyWindow
 from pykka_smtp.actors.connection_limit import connection_limit
@@ -119,21 +121,26 @@ class Idles:
     """A server that takes a mail, and does something of its own accord while nobody uses it.
 
     Args:
-        then: a script.
+        then: a script, or a function.
         offers: what it offers.
     """
 
-    def __init__(self, then: str, *offers: str) -> None:
+    def __init__(self, then: str | Callable[[Conn], object], *offers: str) -> None:
         self._before = parse_script(takes(1, "# nothing", *offers))
-        self._then = parse_script(then)
+        self._then = then
         self._may_go_on = threading.Event()
         self.is_done = threading.Event()
 
     def __call__(self, conn: Conn) -> None:
         conn.play(self._before)
         assert self._may_go_on.wait(PATIENCE)
-        conn.play(self._then)
+        if isinstance(self._then, str):
+            conn.play(parse_script(self._then))
+        else:
+            self._then(conn)
         self.is_done.set()
+        if conn._sock.fileno() >= 0:
+            conn.hang()
 
     def go_on(self) -> None:
         """Have it do so, and wait until it has."""
@@ -384,6 +391,45 @@ def test_a_mailer_notices_by_itself_that_an_idle_connection_is_gone(
 
     assert wait_until(lambda: not mailing.statistics(ref).connections_idle, PATIENCE)
     assert wait_until(lambda: not connection_limit._in_use, PATIENCE)
+
+
+class Blocker(AsyncioActor):
+    """Keeps the loop from looking at its connections for as long as a message takes."""
+
+    def on_receive(self, message: Any) -> Any:
+        return message()
+
+
+def _half_close(conn: Conn) -> None:
+    conn._sock.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize(
+    "did",
+    [_half_close, Conn.reset, lambda conn: conn.send("421 4.3.2 bye"), lambda conn: conn.raw(b"2")],
+    ids=["closed", "reset", "said_421", "said_a_part_of_something"],
+)
+def test_what_a_server_did_a_moment_ago_is_seen_before_a_whole_mail_goes_out(
+    loop_kind: str, mailing: Mailing, scripted_server: Start, did: Callable[[Conn], object]
+) -> None:
+    """The mail would be in doubt, and that without need."""
+    offers = ("PIPELINING", "CHUNKING")
+    idles = Idles(did, *offers)
+    server = scripted_server(idles, polite(*offers))
+    ref = mailing.start(server, retry=NO_RETRY)
+    mailing.ask(ref)
+    assert mailing.statistics(ref).connections_idle == 1
+    blocker = Blocker.start()
+
+    def tell_right_after_that() -> None:
+        idles.go_on()
+        mailing.tell(ref)
+
+    blocker.ask(tell_right_after_that, timeout=PATIENCE)
+    blocker.stop(timeout=PATIENCE)
+
+    assert mailing.kinds() == {"accepted": 2}
+    assert mails_of(server) == [1, 1]
 
 
 DIES_AT_MAIL = {

@@ -1,5 +1,6 @@
 """How a Mailer ends: stop, Drain, the end of the program, signals, fork, a machine that is full."""
 
+import gc
 import random
 import signal
 import threading
@@ -289,6 +290,30 @@ def test_a_mail_that_some_have_got_is_a_success_when_it_is_stopped_before_the_re
     assert [result.accepted for result in outcome.recipients] == [True, False]
     assert outcome.refused[0].retryable
     assert "stopped before it was sent" in outcome.warnings
+
+
+def test_a_mail_that_is_refused_for_now_while_the_mailer_stops_fails_with_what_the_server_said(
+    mailing: Mailing, scripted_server: Start
+) -> None:
+    may_refuse = threading.Event()
+
+    def refuses(conn: Conn) -> None:
+        conn.session.note("at the door")
+        assert may_refuse.wait(PATIENCE)
+        polite(replies={"MAIL": "451 4.3.0 later"})(conn)
+
+    server = scripted_server(refuses)
+    ref = mailing.start(server, grace=PATIENCE)
+    mailing.tell(ref)
+    have_come(server, 1)
+    stopped: Any = ref.stop(block=False)
+
+    may_refuse.set()
+
+    assert stopped.get(timeout=PATIENCE) is True
+    (outcome,) = mailing.outcomes()
+    assert (outcome.kind, outcome.code, outcome.attempts) == (FailureKind.SMTP, 451, 1)
+    assert outcome.retryable
 
 
 def test_mails_that_wait_for_their_rate_are_cancelled_at_once(
@@ -582,7 +607,10 @@ def test_after_hundreds_of_mails_nothing_is_left(
         assert mailing.statistics(ref).connections_idle <= 20
         ref.stop(timeout=PATIENCE)
 
+    actors = [ref._actor_weakref for ref in mailing.refs]
     mailing.judge()
+    gc.collect()
+    assert [actor() for actor in actors] == [None, None]
     assert wait_until(lambda: (_descriptors(), threading.active_count()) <= before, PATIENCE)
 
 
@@ -729,10 +757,11 @@ def test_a_program_that_ends_with_fifty_mails_under_way_lets_them_finish(
     have_come(server, 50)
     program.tell("go on")
     program.wait_for("ends")
+    lines = program.lines(20)  # what waited is cancelled before anything else
     program.count_from_now()
 
     door.open()
-    lines = program.end(within=AT_ONCE)
+    lines += program.end(within=AT_ONCE)
 
     assert results(lines, 70) == {"accepted": 50, "CANCELLED": 20}
     assert (program.status, program.errors) == (0, "")
@@ -912,9 +941,10 @@ say("stopping")
     have_come(server, 50)
 
     program.signal(signal.SIGTERM)
-    server.wait_for(lambda: server.sessions)
+    lines = program.lines(21)
+    assert "stopping" in lines
     door.open()
-    lines = program.end(within=AT_ONCE)
+    lines += program.end(within=AT_ONCE)
 
     assert results(lines, 70) == {"accepted": 50, "CANCELLED": 20}
     assert (program.status, program.errors) == (0, "")
@@ -1115,7 +1145,7 @@ end_child(child)
     lines = program.lines(31)
     assert "stopped" in lines
 
-    server.wait_until_ended(1, PATIENCE)
+    server.wait_until_ended(1, AT_ONCE)  # which is when the client has closed
     program.tell("end")
 
     assert results(lines + program.end(), 30) == {"accepted": 30}
