@@ -38,7 +38,6 @@ LONG = {
     "test_two_thousand_connections_wanted_of_a_server_that_takes_ten",
     "test_whatever_the_servers_do_each_mail_has_one_outcome_and_it_is_true",
     "test_ctrl_c_ends_a_soak_with_the_figures_so_far",
-    "test_a_target_finds_a_client_that",
 }
 """Tests that are marked ``long``."""
 ONE_LOOP = {
@@ -48,6 +47,8 @@ ONE_LOOP = {
 }
 """Tests on both loops of which a plain run does half on the one, half on the other."""
 LOOPS = ("uvloop", "asyncio")
+MOST_PROCESSES = 4
+"""More would not do: the last of them ends with the slowest file."""
 HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 
 # Busy machines are slow, not wrong; and a run in CI is to be repeated, not to be lucky.
@@ -63,6 +64,21 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 # What a process opens once and keeps is not what the first test to need it leaves behind.
 with contextlib.suppress(ImportError):
     importlib.import_module("uvloop").new_event_loop().close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Have the whole suite run in several processes, unless the command line says how many.
+
+    Much of its time is waiting. Without pytest-xdist, or with a file named, it is one process.
+    """
+    option = config.option
+    is_undecided = getattr(option, "numprocesses", 1) is None and not hasattr(config, "workerinput")
+    is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if is_undecided and is_whole and not option.usepdb and not option.collectonly:
+        option.numprocesses = min(max(os.cpu_count() or 1, 2), MOST_PROCESSES)
+        # What a module's tests share, such as a server, is then started once.
+        option.dist = "loadfile"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
