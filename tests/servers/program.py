@@ -109,6 +109,14 @@ class Program:
         self._began = time.monotonic()
 
     @property
+    def complaints(self) -> list[str]:
+        """The lines that it has written to stderr, after `end`.
+
+        Without those in which asyncio, in development mode, finds the machine slow.
+        """
+        return [line for line in self.errors.splitlines() if not line.startswith("Executing <")]
+
+    @property
     def status(self) -> int:
         """The exit status, or minus the signal that ended it."""
         assert self.process.returncode is not None
