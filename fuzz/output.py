@@ -244,7 +244,7 @@ def _send(mail: SendMail, given: dict[str, Any], choices: Choices) -> str:
         may_show=False,
         offers=(offers, offers),
     )
-    ledger = Ledger()
+    ledger = Ledger(may_be_bold=scene.mails[0].keeps)
     client, server = Client(scene, scene.mails[0], ledger, choices), Server(scene, ledger)
     client.connect()
     for _ in range(_MOST_STEPS):
