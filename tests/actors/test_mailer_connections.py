@@ -23,9 +23,11 @@ from pykka_smtp import (
     smtp_send_retry,
 )
 from pykka_smtp.actors import AsyncioActor
+from pykka_smtp.actors import connection as connection_module
 from pykka_smtp.actors import relay as relay_module
 from pykka_smtp.actors.concurrency import ConcurrencyWindow
 from pykka_smtp.actors.connection_limit import connection_limit
+from pykka_smtp.actors.event_loop import event_loop
 
 PATIENCE = 15.0  # seconds; reached only by a test that fails
 AT_ONCE = 2.0
@@ -998,9 +1000,11 @@ def test_a_server_that_never_answers_the_end_of_tls_keeps_no_permit_for_long(
     scripted_server: Start,
     certificates: Certificates,
     limit: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A connection with TLS is closed by both sides; half a minute is what the loops wait."""
     limit(1)
+    monkeypatch.setattr(connection_module, "_CLOSING", 0.1)
     deaf = scripted_server(
         "S! tls\n" + takes(1, "S! deaf"),
         context=server_context(Tls(certificate=certificates.good)),
@@ -1009,7 +1013,45 @@ def test_a_server_that_never_answers_the_end_of_tls_keeps_no_permit_for_long(
     mailing.ask(ref)
     other = mailing.start(scripted_server())
 
-    with Clock(7.0):
+    with Clock(AT_ONCE):
+        assert isinstance(mailing.ask(other), SendSuccess)
+
+
+def test_that_holds_where_the_mail_before_was_refused_amid_a_group_too(
+    loop_kind: str,
+    mailing: Mailing,
+    scripted_server: Start,
+    certificates: Certificates,
+    limit: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The verdict comes before the last reply: the clock for the farewell begins, and ends."""
+    limit(1)
+    monkeypatch.setattr(connection_module, "_CLOSING", 0.1)
+    may_go_on = threading.Event()
+    before = parse_script(
+        "S! tls\n" + takes(0, "C: MAIL *\nC: RCPT *\nC: DATA\nS: 250 ok\nS: 550 who?", "PIPELINING")
+    )
+
+    def script(conn: Conn) -> None:
+        conn.play(before)
+        assert may_go_on.wait(PATIENCE)
+        conn.send("503 no recipient")
+        conn.deaf()
+
+    deaf = scripted_server(script, context=server_context(Tls(certificate=certificates.good)))
+    ref = mailing.start(deaf, tls="implicit", tls_context=certificates.trusting())
+    assert mailing.ask(ref).code == 550
+    farewell_began = wait_until(
+        lambda: any(getattr(w, "_farewell_due", None) for w in list(event_loop()._watched)),
+        PATIENCE,
+    )
+    assert farewell_began
+    may_go_on.set()
+    assert wait_until(lambda: mailing.statistics(ref).connections_idle, PATIENCE)
+    other = mailing.start(scripted_server())
+
+    with Clock(AT_ONCE):
         assert isinstance(mailing.ask(other), SendSuccess)
 
 

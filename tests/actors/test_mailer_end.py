@@ -3,6 +3,7 @@
 import gc
 import random
 import signal
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from pykka import ActorDeadError, ActorRegistry
 from servers.certificates import Certificates, Tls, server_context
 from servers.mailing import Clock, Mailing, kind_of, ours
 from servers.program import Program
+from servers.require import missing, require, require_root
 from servers.scripted import Conn, ScriptedServer, polite
 from servers.waiting import wait_until
 
@@ -721,14 +723,20 @@ Run = Callable[..., Program]
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])
-def run(request: pytest.FixtureRequest, scripted_server: Start) -> Iterator[Run]:
-    """Run a program on one loop, and then on the other."""
+def program_loop(request: pytest.FixtureRequest) -> str:
+    """Run the programs on one loop, and then on the other."""
     if request.param == "uvloop":
         pytest.importorskip("uvloop")
+    return str(request.param)
+
+
+@pytest.fixture
+def run(program_loop: str, scripted_server: Start) -> Iterator[Run]:
+    """Run a program; it is ended before its server is."""
     running: list[Program] = []
 
     def start(script: str, server: Any, *options: str) -> Program:
-        program = Program(PRELUDE + script, server.port, loop=request.param, options=options)
+        program = Program(PRELUDE + script, server.port, loop=program_loop, options=options)
         running.append(program)
         return program
 
@@ -1246,3 +1254,56 @@ mailer.stop()
     assert kinds["CONNECT"] > 0
     assert program.status == 0
     assert "Traceback" not in program.errors
+
+
+# Few ports
+
+
+def test_with_five_ports_two_hundred_mails_are_all_delivered(program_loop: str) -> None:
+    """In a network of the program's own, where no other needs the ports."""
+    require_root()
+    script = """
+import fcntl
+import functools
+import socket
+import struct
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[2])
+from servers.scripted import ScriptedServer
+
+UP = struct.pack("16sh", b"lo", 1)
+with socket.socket() as sock:
+    fcntl.ioctl(sock, 0x8914, UP)  # SIOCSIFFLAGS, IFF_UP
+relay.ConcurrencyWindow = functools.partial(ConcurrencyWindow, pause=0.02, longest_pause=0.1)
+errors = set()
+
+@smtp_send_retry.connect
+def again(sender, outcome, **extra):
+    errors.add(outcome.detail)
+
+with ScriptedServer() as server:
+    Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("40000 40004")
+    mailer = start(
+        port=server.port,
+        max_connections=20,
+        first_connections=20,
+        retry=RetryPolicy(attempts=200, first=0.02, factor=1.2, cap=0.2),
+    )
+    tell(mailer, 200)
+    mailer.ask(Drain())
+    mailer.stop()
+say("accepted", server.accepted, "on", len(server.sessions) <= 10)
+say("retries", any("Cannot assign requested address" in error for error in errors))
+"""
+    tests = Path(__file__).parent.parent
+    wrapper = (require("unshare"), "--net")
+    if subprocess.run([*wrapper, "true"], check=False, capture_output=True).returncode:
+        missing("may not make a network of its own")
+    with Program(PRELUDE + script, 0, tests, loop=program_loop, wrapper=wrapper) as program:
+        lines = program.end()
+
+    assert program.complaints == []
+    assert results(lines, 200) == {"accepted": 200}
+    assert "accepted 200 on True" in lines
+    assert "retries True" in lines  # or there was no shortage

@@ -24,15 +24,21 @@ class Program:
         arguments: what it finds in ``sys.argv[1:]``.
         loop: ``"uvloop"`` or ``"asyncio"``.
         options: for the interpreter.
+        wrapper: the command that runs the interpreter, if any.
     """
 
     def __init__(
-        self, script: str, *arguments: object, loop: str, options: tuple[str, ...] = ()
+        self,
+        script: str,
+        *arguments: object,
+        loop: str,
+        options: tuple[str, ...] = (),
+        wrapper: tuple[str, ...] = (),
     ) -> None:
         self._began = time.monotonic()
         self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by __exit__
         self.process = subprocess.Popen(
-            [sys.executable, *options, "-c", script, *map(str, arguments)],
+            [*wrapper, sys.executable, *options, "-c", script, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
