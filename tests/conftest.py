@@ -75,7 +75,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     option = config.option
     is_undecided = getattr(option, "numprocesses", 1) is None and not hasattr(config, "workerinput")
     is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    if is_undecided and is_whole and not option.usepdb and not option.collectonly:
+    # pytest-cov has decided by now how it counts: there, `-n` has to stand on the command line.
+    is_counted = bool(getattr(option, "cov_source", None))
+    if is_undecided and is_whole and not (option.usepdb or option.collectonly or is_counted):
         option.numprocesses = min(max(os.cpu_count() or 1, 2), MOST_PROCESSES)
         # What a module's tests share, such as a server, is then started once.
         option.dist = "loadfile"
