@@ -70,7 +70,7 @@ with contextlib.suppress(ImportError):
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Have the whole suite run in several processes, unless the command line says how many.
 
-    Much of its time is waiting. Without pytest-xdist, or with a file named, it is one process.
+    Without pytest-xdist, or with a file named, it is one process.
     """
     option = config.option
     is_undecided = getattr(option, "numprocesses", 1) is None and not hasattr(config, "workerinput")
@@ -78,7 +78,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     # pytest-cov has decided by now how it counts: there, `-n` has to stand on the command line.
     is_counted = bool(getattr(option, "cov_source", None))
     if is_undecided and is_whole and not (option.usepdb or option.collectonly or is_counted):
-        option.numprocesses = min(max(os.cpu_count() or 1, 2), MOST_PROCESSES)
+        # One more than processors: one of them always waits for something.
+        option.numprocesses = min((os.cpu_count() or 1) + 1, MOST_PROCESSES)
         # What a module's tests share, such as a server, is then started once.
         option.dist = "loadfile"
 
