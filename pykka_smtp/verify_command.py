@@ -3,8 +3,8 @@
 import os
 from typing import TextIO
 
-from .actors.verify import ServerReport, verify
 from .actors.relay_url import relay_from_environment
+from .actors.verify import ServerReport, verify
 from .signals import Peer
 from .smtp.stage import Stage
 from .smtp.verdict import Failed, FailureKind
