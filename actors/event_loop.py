@@ -12,7 +12,6 @@ refuses new threads once the main thread has ended.
 import asyncio
 import atexit
 import contextlib
-import ctypes
 import os
 import sys
 import threading
@@ -291,6 +290,8 @@ class EventLoopThread:
         """Forget the parent's actors, in a forked child; the parent goes on with them."""
         for actor in self._alive:
             actor.abandon()
+        import ctypes  # late: only a child that was forked amid sends pays for it
+
         # Never freed, not even at exit: a loop that is freed takes its sockets out of the kernel's
         # list of what to wait for, and that list is the parent's as well.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
