@@ -5,13 +5,11 @@ from typing import Protocol
 
 from ..signals.outcome import Outcome
 from ..signals.send_mail import SendMail
-from ..smtp.classification import CLOSING
 from ..smtp.content import Content
 from ..smtp.delivery import Delivery
 from ..smtp.envelope import Envelope
 from ..smtp.session import Session
-from ..smtp.stage import Stage
-from ..smtp.verdict import Failed, FailureKind, Verdict
+from ..smtp.verdict import Failed, Verdict
 from .asyncio_actor import AsyncioActor
 from .connection import Connection
 from .connection_limit import connection_limit
@@ -37,7 +35,6 @@ class LeasingActor(SmtpActor):
 
     Attributes:
         relay: where the mail goes.
-        job: what the principal knows this attempt by.
         since: when the mail was let go, on the loop's clock.
     """
 
@@ -45,7 +42,6 @@ class LeasingActor(SmtpActor):
         self,
         principal: Principal,
         relay: Relay,
-        job: object,
         mail: SendMail,
         envelope: Envelope,
     ) -> None:
@@ -54,7 +50,6 @@ class LeasingActor(SmtpActor):
         Args:
             principal: who hears of it.
             relay: where to send the mail.
-            job: what the principal knows this attempt by.
             mail: the mail.
             envelope: for those recipients that are to get it now.
         """
@@ -62,7 +57,6 @@ class LeasingActor(SmtpActor):
         self._options = relay.options
         self._prepare()
         self.relay = relay
-        self.job = job
         self.since = 0.0
         self._principal = principal
         self._mail = mail
@@ -129,20 +123,11 @@ class LeasingActor(SmtpActor):
         super().decided(verdict)
 
     def _was_dead(self, verdict: Verdict) -> bool:
-        """Whether the server left before this mail's turn, on a connection that was kept.
-
-        It may leave at any time between two mails; then it has not seen this one. So it is where
-        the session can't be used for another mail: RSET was refused, or rubbish came.
-        """
+        """Whether a connection that was kept turned out to be of no use to this mail."""
         connection, delivery = self._connection, self._delivery
         if connection is None or delivery is None or not connection.served:
             return False
-        if not isinstance(verdict, Failed) or verdict.maybe_accepted:
-            return False
-        if verdict.reply is not None:
-            return verdict.reply.code == CLOSING and verdict.stage is Stage.MAIL
-        is_broken = verdict.kind in (FailureKind.CONNECTION, FailureKind.PROTOCOL)
-        return is_broken and not delivery.has_begun
+        return isinstance(verdict, Failed) and delivery.came_too_late(verdict)
 
     def _addresses(self, mail: SendMail) -> Sequence[str]:
         paths = self._envelope.forward_paths

@@ -385,7 +385,7 @@ class Mailer(AsyncioActor):
         relay = self._relays[number]
         relay.busy += 1
         job.relay = number
-        actor = LeasingActor(self, relay, job, job.mail, job.envelope)
+        actor = LeasingActor(self, relay, job.mail, job.envelope)
         self._flying[actor] = job
         actor.begin(now)
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..signals.outcome import Outcome, SendFailure
-from ..smtp.classification import CLOSING
 from ..smtp.session import Session
 from ..smtp.stage import Stage
 from ..smtp.verdict import FailureKind, Verdict
@@ -184,7 +183,7 @@ class Relay:
             # A refused login, too: whoever goes on with a wrong password is locked out.
             self.last_failure = outcome.detail
             self.window.failed(now, since=since)
-        elif outcome.retryable or outcome.code == CLOSING:
+        elif outcome.retryable:
             self.window.pushed_back(now, since=since)
         else:
             self.window.succeeded(now)

@@ -368,6 +368,22 @@ class Delivery:
             return None
         return Delivery(session, self._envelope, self._content, keeps=self._keeps)
 
+    def came_too_late(self, failed: Failed) -> bool:
+        """Whether the session was over before the server had heard of this mail.
+
+        A server may leave at any time between two mails. So it is where the session can't be
+        used for another mail: RSET was refused, or rubbish came.
+
+        Args:
+            failed: what this attempt came to, in a session that had mails before.
+        """
+        if failed.maybe_accepted:
+            return False
+        if failed.reply is not None:
+            return failed.reply.code == CLOSING and failed.stage is Stage.MAIL
+        is_broken = failed.kind in (FailureKind.CONNECTION, FailureKind.PROTOCOL)
+        return is_broken and not self.has_begun
+
     # Verdicts.
 
     def _accepted(self) -> Accepted:
