@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,16 +12,7 @@ from typing import NoReturn
 
 from . import __version__
 from .send_options import add_arguments
-
-# Exit statuses as BSD's sysexits.h has them: mail programs have spoken these for decades.
-EX_OK = 0
-EX_USAGE = 64
-EX_UNAVAILABLE = 69
-EX_SOFTWARE = 70
-EX_OSERR = 71
-EX_IOERR = 74
-INTERRUPTED = 130
-"""What a shell reports of a program that Ctrl-C ended."""
+from .sysexits import EX_IOERR, EX_OK, EX_OSERR, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
 
 _CREDENTIALS = re.compile(r"://.*@")
 
@@ -66,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
-        return INTERRUPTED
+        return SIGNALLED + signal.SIGINT
     except BrokenPipeError:
         # Whoever read the output has gone, as `head` does. The interpreter would complain at
         # exit, when it flushes what nobody wants.

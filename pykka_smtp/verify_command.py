@@ -8,21 +8,21 @@ from .actors.verify import ServerReport, verify
 from .signals import Peer
 from .smtp.stage import Stage
 from .smtp.verdict import Failed, FailureKind
+from .sysexits import (
+    EX_NOHOST,
+    EX_NOPERM,
+    EX_OK,
+    EX_PROTOCOL,
+    EX_SOFTWARE,
+    EX_TEMPFAIL,
+    EX_UNAVAILABLE,
+    EX_USAGE,
+)
 
 _VARIABLE = "SMTP_URL"
 _NO_URL = f"needs a relay URL, here or in the environment as {_VARIABLE}"
 _WIDTH = 14
 """Columns of what names a line."""
-
-# sysexits.h, as in `__main__`.
-EX_OK = 0
-EX_USAGE = 64
-EX_NOHOST = 68
-EX_UNAVAILABLE = 69
-EX_SOFTWARE = 70
-EX_TEMPFAIL = 75
-EX_PROTOCOL = 76
-EX_NOPERM = 77
 
 
 def run(url: str | None, out: TextIO, err: TextIO, *, verbose: bool = False) -> int:
