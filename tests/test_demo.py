@@ -17,7 +17,7 @@ from servers.demo_run import DemoRun
 from servers.require import require_module
 
 from pykka_smtp import __main__ as command_line
-from pykka_smtp import __version__
+from pykka_smtp import __version__, sysexits
 
 ROOT = Path(__file__).parents[1]
 INTERPRETER = [sys.executable, "-W", "error"]
@@ -107,7 +107,7 @@ def test_the_demo_minds_nothing_when_its_output_is_no_longer_read() -> None:
         errors = process.stderr.read()
         process.wait(20)
 
-    assert (process.returncode, errors) == (command_line.EX_IOERR, "")
+    assert (process.returncode, errors) == (sysexits.EX_IOERR, "")
 
 
 def test_on_a_terminal_the_demo_draws_a_table_that_fills() -> None:
@@ -216,7 +216,7 @@ def test_in_process_the_demo_draws_its_table_where_the_output_is_a_terminal(
 def test_a_demo_that_is_not_as_it_should_be_exits_with_70(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pykka_smtp.demo.run", lambda _out, _err: False)
 
-    assert command_line.main(["demo"]) == command_line.EX_SOFTWARE
+    assert command_line.main(["demo"]) == sysexits.EX_SOFTWARE
 
 
 def test_a_demo_without_a_loopback_interface_says_so(
@@ -227,7 +227,7 @@ def test_a_demo_without_a_loopback_interface_says_so(
 
     monkeypatch.setattr("pykka_smtp.demo.run", refuse)
 
-    assert command_line.main(["demo"]) == command_line.EX_OSERR
+    assert command_line.main(["demo"]) == sysexits.EX_OSERR
     assert capsys.readouterr().err == (
         "pykka-smtp demo: cannot use the loopback interface:"
         " [Errno 99] Cannot assign requested address\n"
@@ -240,7 +240,7 @@ def test_without_the_extra_one_line_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
 
-    assert command_line.main(["demo"]) == command_line.EX_UNAVAILABLE
+    assert command_line.main(["demo"]) == sysexits.EX_UNAVAILABLE
     printed = capsys.readouterr()
     assert printed.out == ""
     assert re.fullmatch(
@@ -249,7 +249,7 @@ def test_without_the_extra_one_line_says_what_to_install(
 
 
 def test_without_arguments_the_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command_line.main([]) == command_line.EX_OK
+    assert command_line.main([]) == sysexits.EX_OK
 
     printed = capsys.readouterr()
     assert printed.err == ""
@@ -279,5 +279,5 @@ def test_wrong_usage_exits_with_64_and_says_what_is_right(
     with pytest.raises(SystemExit) as exited:
         command_line.main(arguments)
 
-    assert exited.value.code == command_line.EX_USAGE
+    assert exited.value.code == sysexits.EX_USAGE
     assert "usage: " in capsys.readouterr().err
