@@ -191,6 +191,7 @@ class Delivery:
         session = self.session
         commands = [offer.rcpt(recipient.path) for recipient in batch]
         self._bold = None
+        replies: tuple[Reply, ...] | None = None
         if session.extensions.pipelining:
             group = (*((RSET,) if session.needs_reset else ()), offer.mail, *commands)
             if self._is_bold(offer):
@@ -202,28 +203,33 @@ class Delivery:
             else:
                 if not offer.is_chunked:
                     group = (*group, DATA)
-                yield Group(group)
+                step = Group(group)
+                yield step
+                replies = step.replies
             self._group, self._answered = group, 0
-        if session.needs_reset:
-            self._hear_rset((yield RSET))
-        reply = yield offer.mail
-        self.has_begun = True
-        session.mails += 1  # RFC 9422 §4.1: those that are refused count, too
-        self._check_next(Stage.MAIL, reply)
-        session.needs_reset = True
-        for recipient, command in zip(batch, commands, strict=True):
-            self._hear_rcpt(recipient, (yield command))
-        refusal = decisive_refusal(batch)
-        if refusal is not None:
-            check(Stage.RCPT, refusal)
+        if replies is not None:
+            self._hear_all(batch, replies)
+        else:
+            if session.needs_reset:
+                self._hear_rset((yield RSET))
+            reply = yield offer.mail
+            self.has_begun = True
+            session.mails += 1  # RFC 9422 §4.1: those that are refused count, too
+            self._check_next(Stage.MAIL, reply)
+            session.needs_reset = True
+            for recipient, command in zip(batch, commands, strict=True):
+                self._hear_rcpt(recipient, (yield command))
+            refusal = decisive_refusal(batch)
+            if refusal is not None:
+                check(Stage.RCPT, refusal)
+            if not (offer.is_chunked or self._bold):
+                self._check_next(Stage.DATA, (yield DATA))
         if self._bold is not None:
             reply = yield END_OF_DATA
             self._answered += 1
-        elif offer.is_chunked:
-            reply = yield Transfer(offer.rendition, bdat(offer.size), self._verdicts(batch))
         else:
-            self._check_next(Stage.DATA, (yield DATA))
-            reply = yield Transfer(offer.rendition, None, self._verdicts(batch))
+            chunk = bdat(offer.size) if offer.is_chunked else None
+            reply = yield Transfer(offer.rendition, chunk, self._verdicts(batch))
         yield from self._hear_verdict(offer, batch, reply)
 
     def _is_bold(self, offer: Offer) -> bool:
@@ -307,6 +313,16 @@ class Delivery:
                 f"{self.session.server} took the mail with a reply whose text says otherwise"
                 f" (the code counts, RFC 2034 §4): {_one_line(str(reply))}"
             )
+
+    def _hear_all(self, batch: Sequence[Recipient], replies: tuple[Reply, ...]) -> None:
+        """Hear that a group of commands was obeyed: all that come before the mail data."""
+        self._answered = len(replies)
+        self.has_begun = True
+        self.session.mails += 1
+        first = 2 if self.session.needs_reset else 1
+        for recipient, reply in zip(batch, replies[first:], strict=False):
+            recipient.answer = reply
+        self.session.needs_reset = True
 
     def _hear_rset(self, reply: Reply) -> None:
         """Hear whether the transaction before this one is forgotten (RFC 5321 §4.1.1.5).

@@ -121,6 +121,7 @@ class Dialog:
         self._most = delivery.max_replies
         self._owed: deque[Command] = deque()  # written, and not answered yet
         self._due: Step | None = None  # to be done as soon as nothing more is here to read
+        self._group: Group | None = None  # written, and no reply to it was heard yet
         self._sending: Transfer | None = None
         self._waiting: Handshake | Call | None = None  # for whoever does the I/O
         self._dot_out = False
@@ -176,10 +177,13 @@ class Dialog:
             self._parser.feed(data)
             return self._go_on()
         # The same, where it is known that nothing else is here to read.
-        actions = []
-        for reply in replies:
-            if not self._ended:
-                self._take_reply(reply, actions)
+        group = self._group
+        if group is not None and self._are_all_good(replies):
+            self._take_all(group, replies, actions)
+        else:
+            for reply in replies:
+                if not self._ended:
+                    self._take_reply(reply, actions)
         while self._due is not None and not self._ended:
             self._do(self._due, actions)
         return actions
@@ -363,9 +367,11 @@ class Dialog:
         if self._scrub is not None:
             reply = _scrubbed(reply, self._scrub)
         if self._trace is not None:
-            for line in reply.lines[:-1]:
-                self._trace("S", f"{reply.code}-{line}")
-            self._trace("S", f"{reply.code} {reply.lines[-1]}".rstrip())
+            self._trace_reply(self._trace, reply)
+        if self._group is not None:
+            # Something is not as it mostly is.
+            self._group = None
+            self._advance(None, actions)
         if not self._owed:
             self._take_surplus(reply, actions)
             return
@@ -375,6 +381,27 @@ class Dialog:
             # To be understood, not shown: some password may be the name of an extension.
             reply = as_said
         self._advance(reply, actions)
+
+    def _are_all_good(self, replies: tuple[Reply, ...]) -> bool:
+        """Whether these are the replies to all that they are owed to, and each says to go on."""
+        if len(replies) != len(self._owed) or self._scrub is not None:
+            return False
+        for command, reply in zip(self._owed, replies, strict=True):
+            if meaning(command.stage, reply.code) is not Meaning.GO_ON:
+                return False
+        return True
+
+    def _take_all(self, group: Group, replies: tuple[Reply, ...], actions: list[Action]) -> None:
+        """Take the replies to a group all at once."""
+        if self._trace is not None:
+            for reply in replies:
+                self._trace_reply(self._trace, reply)
+        self._stage = self._owed[-1].stage
+        self._owed.clear()
+        self.steps += len(replies)
+        self._group = None
+        group.replies = replies
+        self._advance(None, actions)
 
     def _take_surplus(self, reply: Reply, actions: list[Action]) -> None:
         """Judge a reply that was not owed."""
@@ -446,7 +473,7 @@ class Dialog:
                 self._write((step,), actions)
             case Group():
                 self._write(step.commands, actions)
-                self._advance(None, actions)
+                self._group = step
             case Transfer():
                 self._begin_transfer(step, actions)
             case Quiet():
@@ -488,6 +515,12 @@ class Dialog:
         self._owed.extend(commands)
         actions.append(b"".join([command.wire for command in commands]))
         self._trace_commands(commands)
+
+    @staticmethod
+    def _trace_reply(trace: Trace, reply: Reply) -> None:
+        for line in reply.lines[:-1]:
+            trace("S", f"{reply.code}-{line}")
+        trace("S", f"{reply.code} {reply.lines[-1]}".rstrip())
 
     def _trace_commands(self, commands: tuple[Command, ...]) -> None:
         if self._trace is not None:

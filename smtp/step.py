@@ -17,9 +17,18 @@ from .verdict import Verdict
 
 @dataclass(slots=True)
 class Group:
-    """Write these commands at once (RFC 2920); their replies are asked for one by one."""
+    """Write these commands at once (RFC 2920).
+
+    Mostly all replies come together, and each says to go on: then the step ends with `replies`.
+    Else it ends without, and the replies are asked for one by one.
+
+    Attributes:
+        commands: what is written.
+        replies: one to each command; the dialog notes them.
+    """
 
     commands: tuple[Command, ...]
+    replies: tuple[Reply, ...] | None = None
 
 
 @dataclass(slots=True)
