@@ -53,14 +53,14 @@ class _Urns:
 
     def renew(self) -> None:
         """Start afresh, as a forked child must."""
-        octets = os.urandom(8).hex()
+        octets = os.urandom(9).hex()
         # The digits that say version 4, variant 1 of RFC 9562.
-        self._start = f"urn:uuid:{octets[:8]}-{octets[8:12]}-4{octets[12:15]}-8"
+        groups = octets[:8], octets[8:12], f"4{octets[12:15]}", f"8{octets[15:18]}"
+        self._start = f"urn:uuid:{'-'.join(groups)}-"
         self._counter = itertools.count(1)
 
     def __call__(self) -> str:
-        number = f"{next(self._counter):015x}"
-        return f"{self._start}{number[:3]}-{number[3:]}"
+        return f"{self._start}{next(self._counter):012x}"
 
 
 _new_urn = _Urns()
@@ -191,6 +191,12 @@ class AsyncioActor(Actor):
 
     actor_inbox: _Inbox  # pyright: ignore[reportIncompatibleVariableOverride]
 
+    # What an actor begins with, once for all: most live for one mail, and change little of it.
+    _is_started = False
+    _handling: Envelope[Any] | None = None
+    _open_answers: set[Answer] | None = None
+    _stop_answers: tuple[Answer, ...] = ()
+
     @staticmethod
     def _create_actor_inbox() -> _Inbox:
         return _Inbox()
@@ -227,10 +233,6 @@ class AsyncioActor(Actor):
         self.actor_inbox = inbox  # pyright: ignore[reportIncompatibleVariableOverride]
         self.actor_stopped = _StopFlag()
         self._actor_ref = ActorRef(self)
-        self._is_started = False
-        self._handling: Envelope[Any] | None = None
-        self._open_answers: set[Answer] = set()
-        self._stop_answers: list[Answer] = []
 
     def _start_actor_loop(self) -> None:
         self.actor_inbox.scheduled = True
@@ -254,6 +256,8 @@ class AsyncioActor(Actor):
         self._handling = None
         if envelope.reply_to is None:
             return _NOBODY_ASKS
+        if self._open_answers is None:
+            self._open_answers = set()
         return Answer(envelope.reply_to, self._open_answers)
 
     def may_stop_now(self) -> bool:
@@ -302,7 +306,7 @@ class AsyncioActor(Actor):
         self._handling = envelope
         try:
             if isinstance(envelope.message, _ActorStop) and not self.may_stop_now():
-                self._stop_answers.append(Answer(envelope.reply_to, set()))
+                self._stop_answers = (*self._stop_answers, Answer(envelope.reply_to, set()))
                 return
             answer = self._handle_receive(envelope.message)
         except BaseException as error:  # nothing may reach the shared loop
@@ -361,8 +365,11 @@ class AsyncioActor(Actor):
             with contextlib.suppress(BaseException):  # it logs, see above
                 ActorRegistry.unregister(self._actor_ref)
         else:
-            with ActorRegistry._actor_refs_lock, contextlib.suppress(ValueError):
-                ActorRegistry._actor_refs.remove(self._actor_ref)
+            with ActorRegistry._actor_refs_lock:
+                try:  # noqa: SIM105 - contextlib.suppress() costs more than all of the rest
+                    ActorRegistry._actor_refs.remove(self._actor_ref)
+                except ValueError:
+                    pass
         self.actor_stopped.set()
 
     def stop_now(self) -> None:
@@ -386,8 +393,9 @@ class AsyncioActor(Actor):
                 self._guard_quietly(self.on_discard, envelope.message)
         for answer in self._stop_answers:
             answer.set(None)
-        for answer in list(self._open_answers):
-            answer.set_exception(self._dead())
+        if self._open_answers:
+            for answer in list(self._open_answers):
+                answer.set_exception(self._dead())
         event_loop().leave(self)
 
     def _dead(self) -> "_ExcInfo":

@@ -38,6 +38,12 @@ class LeasingActor(SmtpActor):
         since: when the mail was let go, on the loop's clock.
     """
 
+    since = 0.0
+
+    _content: Content | None = None
+    _may_lease_again = True
+    _has_left = False
+
     def __init__(
         self,
         principal: Principal,
@@ -55,15 +61,10 @@ class LeasingActor(SmtpActor):
         """
         AsyncioActor.__init__(self)
         self._options = relay.options
-        self._prepare()
         self.relay = relay
-        self.since = 0.0
         self._principal = principal
         self._mail = mail
         self._envelope = envelope
-        self._content: Content | None = None
-        self._may_lease_again = True
-        self._has_left = False
 
     def begin(self, now: float) -> None:
         """Be alive, and set to work; without a message, because the mail is here already.

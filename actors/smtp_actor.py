@@ -46,6 +46,20 @@ class SmtpActor(AsyncioActor):
     `stop` ends a send at once, with the outcome ``CANCELLED``.
     """
 
+    # What is known at first, once for all actors: nothing.
+    _mail: SendMail | None = None
+    _answer: Answer | None = None
+    _outcome: Outcome | None = None
+    _connection: Connection | None = None
+    _delivery: Delivery | None = None
+    _source: FileSource | None = None
+    _second: Delivery | None = None  # another attempt, once this connection is closed
+    _may_try_again = True
+    _opening: asyncio.Task[None] | None = None
+    _has_permit = False
+    _began: float | None = None
+    _transcript: list[str] | None = None
+
     @classmethod
     def start(  # pyright: ignore[reportIncompatibleMethodOverride] - ActorRef is invariant
         cls, *args: Any, **kwargs: Any
@@ -141,22 +155,6 @@ class SmtpActor(AsyncioActor):
             source_address=source_address,
             proxy=secrets.proxy,
         )
-        self._prepare()
-
-    def _prepare(self) -> None:
-        """Set out: nothing is known yet."""
-        self._mail: SendMail | None = None
-        self._answer: Answer | None = None
-        self._outcome: Outcome | None = None
-        self._connection: Connection | None = None
-        self._delivery: Delivery | None = None
-        self._source: FileSource | None = None
-        self._second: Delivery | None = None  # another attempt, once this connection is closed
-        self._may_try_again = True
-        self._opening: asyncio.Task[None] | None = None
-        self._has_permit = False
-        self._began: float | None = None
-        self._transcript: list[str] = []
 
     def __repr__(self) -> str:
         if not hasattr(self, "_options"):  # one of them was wrong
@@ -292,9 +290,11 @@ class SmtpActor(AsyncioActor):
         if not (self._options.debug or log):
             return None
 
+        transcript = self._transcript = self._transcript or []
+
         def trace(who: str, line: str) -> None:
             if self._options.debug:
-                self._transcript.append(f"{who}: {line}")
+                transcript.append(f"{who}: {line}")
             if log:
                 _logger.debug("%s %s %s: %s", self._options.alias, mail.id, who, line)
 
@@ -369,7 +369,7 @@ class SmtpActor(AsyncioActor):
             recipients_in_order=self._addresses(mail),
             peer=peer,
             elapsed=0.0 if began is None else event_loop().loop.time() - began,
-            transcript=tuple(self._transcript),
+            transcript=tuple(self._transcript or ()),
         )
 
     def _addresses(self, mail: SendMail) -> Sequence[str]:

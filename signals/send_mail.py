@@ -120,18 +120,21 @@ class SendMail:
     _content: Content | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        to = _addresses("recipients", self.recipients)
-        cc = _addresses("cc", self.cc)
-        bcc = _addresses("bcc", self.bcc)
+        to = everybody = _addresses("recipients", self.recipients)
         if not to:
             raise ValueError("recipients: empty; a mail needs at least one recipient")
         _set(self, "recipients", to)
-        _set(self, "cc", cc)
-        _set(self, "bcc", bcc)
-        _set(self, "envelope", Envelope.of(self.sender, (*to, *cc, *bcc), self._options()))
+        cc: tuple[str, ...] = ()
+        if self.cc != () or self.bcc != ():
+            cc, bcc = _addresses("cc", self.cc), _addresses("bcc", self.bcc)
+            _set(self, "cc", cc)
+            _set(self, "bcc", bcc)
+            everybody = (*to, *cc, *bcc)
+        _set(self, "envelope", Envelope.of(self.sender, everybody, self._options()))
         _check_id(self.id)
-        _check_signal("success_signal", self.success_signal)
-        _check_signal("failure_signal", self.failure_signal)
+        if not (self.success_signal is None and self.failure_signal is None):
+            _check_signal("success_signal", self.success_signal)
+            _check_signal("failure_signal", self.failure_signal)
         if self.outcome_to is not None and not callable(getattr(self.outcome_to, "tell", None)):
             raise TypeError("outcome_to: needs an actor ref, or anything else with tell()")
         if self.message is None:

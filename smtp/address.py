@@ -93,7 +93,8 @@ def check_mailbox(text: str) -> str:
         AddressError: it is no mailbox, or a part of it is too long.
         TypeError: it is no str.
     """
-    text = _plain_str("an address", text)
+    if type(text) is not str:
+        text = _plain_str("an address", text)
     if len(text) <= _COMMON_LIMIT and _COMMON.fullmatch(text):
         return text
     try:
@@ -136,8 +137,11 @@ def check_forward_path(text: str) -> str:
         AddressError: it is neither.
         TypeError: it is no str.
     """
-    text = _plain_str("an address", text)
-    return text if text.lower() == "postmaster" else check_mailbox(text)
+    if type(text) is not str:
+        text = _plain_str("an address", text)
+    if len(text) == len("postmaster") and text.lower() == "postmaster":
+        return text
+    return check_mailbox(text)
 
 
 def check_ehlo_name(text: str) -> str:

@@ -5,6 +5,7 @@ meaning of their own.
 """
 
 import enum
+import functools
 from typing import cast
 
 from .stage import Stage
@@ -38,6 +39,7 @@ CLOSING = 421
 EHLO_UNKNOWN = frozenset({500, 501, 502, 504})
 
 
+@functools.cache  # of the few hundred pairs that there are, a server uses a dozen
 def meaning(stage: Stage, code: int) -> Meaning:
     """Say what a reply code means as the answer to a stage's command.
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from .stage import Stage
 
+_MAIL, _RCPT = Stage.MAIL, Stage.RCPT
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # or no character at all
 
 
@@ -96,9 +98,9 @@ def bdat(size: int) -> Command:
 
 def mail(reverse_path: str, *parameters: str) -> Command:
     """Begin a mail transaction (RFC 5321 §4.1.1.2). An empty path is the null reverse-path."""
-    return Command(Stage.MAIL, " ".join((f"MAIL FROM:<{reverse_path}>", *parameters)))
+    return Command(_MAIL, " ".join((f"MAIL FROM:<{reverse_path}>", *parameters)))
 
 
 def rcpt(forward_path: str, *parameters: str) -> Command:
     """Name one recipient (RFC 5321 §4.1.1.3)."""
-    return Command(Stage.RCPT, " ".join((f"RCPT TO:<{forward_path}>", *parameters)))
+    return Command(_RCPT, " ".join((f"RCPT TO:<{forward_path}>", *parameters)))

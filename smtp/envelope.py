@@ -47,8 +47,11 @@ class Envelope:
     def __post_init__(self) -> None:
         if self.reverse_path != "":
             reverse_path = _checked("sender", check_mailbox, self.reverse_path)
-            object.__setattr__(self, "reverse_path", reverse_path)
-        object.__setattr__(self, "forward_paths", _distinct(_bounded(self.forward_paths)))
+            if reverse_path is not self.reverse_path:
+                object.__setattr__(self, "reverse_path", reverse_path)
+        forward_paths = _distinct(_bounded(self.forward_paths))
+        if forward_paths is not self.forward_paths:
+            object.__setattr__(self, "forward_paths", forward_paths)
         if self.options.dsn is not None:
             self.options.dsn.check_recipients(self.forward_paths)
 
@@ -150,7 +153,8 @@ def _distinct(recipients: tuple[str, ...]) -> tuple[str, ...]:
     if not recipients:
         raise ValueError("there are no recipients; give at least one")
     if len(recipients) == 1:
-        return (_checked("recipients[0]", check_forward_path, recipients[0]),)
+        path = _checked("recipients[0]", check_forward_path, recipients[0])
+        return recipients if path is recipients[0] else (path,)
     return tuple(
         dict.fromkeys(
             _checked(f"recipients[{index}]", check_forward_path, path)

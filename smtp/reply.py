@@ -1,9 +1,21 @@
 """A server's reply (RFC 5321 §4.2)."""
 
+import functools
 import re
 from dataclasses import dataclass
 
 _ENHANCED = re.compile(r"([245])\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})(?= |$)")
+
+
+@functools.lru_cache(maxsize=256)  # servers say the same few things to every mail
+def _enhanced(code: int, text: str) -> tuple[str | None, bool]:
+    """Return the enhanced status code of a reply, and whether there is one that contradicts it."""
+    match = _ENHANCED.match(text)
+    if match is None:
+        return None, False
+    if int(match[1]) != code // 100:
+        return None, True
+    return match[0], False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +43,12 @@ class Reply:
         None when the reply has none, or one whose class contradicts the reply code: then the
         reply code alone is believed.
         """
-        match = _ENHANCED.match(self.lines[0])
-        if match is None or int(match[1]) != self.code // 100:
-            return None
-        return match[0]
+        return _enhanced(self.code, self.lines[0])[0]
 
     @property
     def contradicts_itself(self) -> bool:
         """Whether there is an enhanced status code whose class contradicts the reply code."""
-        return self.enhanced is None and _ENHANCED.match(self.lines[0]) is not None
+        return _enhanced(self.code, self.lines[0])[1]
 
     @property
     def is_positive(self) -> bool:

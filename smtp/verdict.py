@@ -55,7 +55,7 @@ class RecipientResult:
     retryable: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Accepted:
     """The server took responsibility for the mail, for at least one recipient.
 
@@ -70,7 +70,7 @@ class Accepted:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Failed:
     """The server did not take the mail, or nobody knows whether it did.
 
