@@ -19,7 +19,7 @@ from ..signals.outcome import Peer
 from ..smtp.dialog import Action, Close, Dialog, Release, RunCallable, SendBody, StartTls
 from ..smtp.rest import Rest
 from ..smtp.stage import Stage
-from ..smtp.verdict import FailureKind, Verdict
+from ..smtp.verdict import Accepted, Failed, FailureKind, Verdict
 from .connect import ConnectError, connect, is_literal
 from .event_loop import event_loop
 from .mail_source import FileSource
@@ -284,16 +284,16 @@ class Connection(Wire):
                 self._transport.write(action)
             elif isinstance(action, SendBody):
                 self.begin_body(action)
-            elif isinstance(action, Close):
-                self._close(reset=action.reset)
+            elif isinstance(action, Accepted | Failed):
+                self._owner.decided(action)
             elif isinstance(action, Release):
                 self._release()
+            elif isinstance(action, Close):
+                self._close(reset=action.reset)
             elif isinstance(action, StartTls):
                 self.hold(self._start_tls())
-            elif isinstance(action, RunCallable):
-                self.hold(self._run_callable(action))
             else:
-                self._owner.decided(action)
+                self.hold(self._run_callable(action))
 
     def _release(self) -> None:
         event_loop().unwatch(self)

@@ -212,7 +212,7 @@ def _run_receivers(outcome: Outcome, signal: blinker.Signal, more: dict[str, Any
     for receiver in _receivers_of(signal, outcome.alias):
         try:
             result = receiver(outcome.alias, outcome=outcome, **more)
-            if inspect.iscoroutine(result):
+            if result is not None and inspect.iscoroutine(result):
                 _run_coroutine(result)
         except BaseException as exc:
             # SystemExit as well: a receiver can end neither this thread nor the process.

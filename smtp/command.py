@@ -43,6 +43,13 @@ class Command:
         return self.line.encode() + b"\r\n"
 
 
+def wire_of(commands: tuple[Command, ...]) -> bytes:
+    """Return the octets of several commands that go out together."""
+    if len(commands) == 1:
+        return commands[0].wire
+    return "\r\n".join([*[command.line for command in commands], ""]).encode()
+
+
 GREETING = Command(Stage.GREETING, "")
 """Stands for the greeting, which the server owes without being asked (RFC 5321 §3.1)."""
 END_OF_DATA = Command(Stage.DOT, ".")

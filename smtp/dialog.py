@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .classification import CLOSING, Meaning, meaning
-from .command import END_OF_DATA, GREETING, Command
+from .command import END_OF_DATA, GREETING, Command, wire_of
 from .content import Rendition
 from .errand import Errand
 from .reply import Reply
@@ -499,12 +499,14 @@ class Dialog:
         if before:
             self._dot_out = False
             self._owed.extend(before)
-            head = b"".join([command.wire for command in before])
-            self._trace_commands(before)
+            head = wire_of(before)
+            if self._trace is not None:
+                self._trace_commands(self._trace, before)
         self._sending = transfer
         if chunk is not None:
             head += chunk.wire
-            self._trace_commands((chunk,))
+            if self._trace is not None:
+                self._trace_commands(self._trace, (chunk,))
         actions.append(SendBody(transfer.rendition, chunk is not None, head, bool(before)))
         if before:
             self._advance(None, actions)
@@ -513,8 +515,9 @@ class Dialog:
         if commands[0].stage is Stage.MAIL:
             self._dot_out = False  # a transaction of its own
         self._owed.extend(commands)
-        actions.append(b"".join([command.wire for command in commands]))
-        self._trace_commands(commands)
+        actions.append(wire_of(commands))
+        if self._trace is not None:
+            self._trace_commands(self._trace, commands)
 
     @staticmethod
     def _trace_reply(trace: Trace, reply: Reply) -> None:
@@ -522,10 +525,10 @@ class Dialog:
             trace("S", f"{reply.code}-{line}")
         trace("S", f"{reply.code} {reply.lines[-1]}".rstrip())
 
-    def _trace_commands(self, commands: tuple[Command, ...]) -> None:
-        if self._trace is not None:
-            for command in commands:
-                self._trace("C", str(command))
+    @staticmethod
+    def _trace_commands(trace: Trace, commands: tuple[Command, ...]) -> None:
+        for command in commands:
+            trace("C", str(command))
 
     def _decide(self, verdict: Verdict, actions: list[Action]) -> None:
         self._due = None
