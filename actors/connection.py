@@ -40,6 +40,11 @@ _LAST_READS = 16
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, 0 seconds: close() sends RST
 
 
+@functools.lru_cache(maxsize=64)  # most sends have the same few servers
+def _plain_peer(host: str, address: str, port: int) -> Peer:
+    return Peer(host=host, address=address, port=port)
+
+
 class Owner(Protocol):
     """Who uses a connection: an actor, for as long as a dialog lasts; or who keeps it."""
 
@@ -165,7 +170,7 @@ class Connection(Wire):
         is_known = options.proxy is not None or is_literal(options.server)
         address = options.server if is_known else self._address("peername")
         if tls is None:
-            return Peer(host=options.server, address=address, port=options.port)
+            return _plain_peer(options.server, address, options.port)
         cipher = tls.cipher()
         remember_session(tls)
         return Peer(

@@ -6,7 +6,7 @@ from typing import Any
 from .plan import Competitor, Plan, compete
 from .rates import CPU, RATE, Samples, at_least, columns, in_words, ratio, rows
 from .result import Result, Target
-from .throughput import AT_A_TIME, WARM_UP
+from .throughput import AT_A_TIME, LEAST, WARM_UP
 from .turns import against_sink, client, smtp_source
 
 NAME = "reuse"
@@ -26,7 +26,13 @@ SMTP_SOURCE = "smtp-source -d"
 _RATIO = "Mailer is x faster"
 _WANTED_CPU = 60 / 480
 """60 µs a mail, on a machine where aiosmtplib needs 480 on a fresh connection."""
-_SHARE: Mapping[str, int] = {MAILER: 7, SMTP_SOURCE: 14, AIOSMTPLIB_FRESH: 1, ACTOR: 1}
+_SHARE: Mapping[str, int] = {
+    MAILER: 7,
+    SMTP_SOURCE: 14,
+    LEAST: 14,
+    AIOSMTPLIB_FRESH: 1,
+    ACTOR: 1,
+}
 """How many times the plan's mails somebody sends: a turn is to take more than a second."""
 _SHARE_OF_OTHERS, _COMPOSED_SHARE = 2, 1
 """Of the others. With an EmailMessage a mail takes them several times as long."""
@@ -123,6 +129,7 @@ def _competitors(plan: Plan, *, composed: bool) -> list[Competitor]:
         sends(NODEMAILER, "nodemailer"),
     ]
     if not composed:
+        whole.append(sends(LEAST, "client_least", uvloop=True))
         count = _count(plan, SMTP_SOURCE, composed=False)
         source = smtp_source(count, AT_A_TIME, reuse=True)
         whole.append(Competitor(name=SMTP_SOURCE, turn=lambda: against_sink(source, count, 0)))

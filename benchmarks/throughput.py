@@ -27,6 +27,7 @@ AIOSMTPLIB_UNNAMED = "aiosmtplib, out of the box"
 AIOSMTPLIB_UVLOOP = f"{AIOSMTPLIB}, uvloop"
 NODEMAILER = "nodemailer"
 SMTP_SOURCE = "smtp-source"
+LEAST = "the least in Python: uvloop, nothing made or understood"
 
 _OURS_RATIO, _MAILER_RATIO = "ours is x faster", "Mailer is x faster"
 _RATIOS = {_OURS_RATIO: OURS, _MAILER_RATIO: MAILER}
@@ -116,5 +117,6 @@ def _competitors(plan: Plan, *, composed: bool = False) -> list[Competitor]:
         sends(AIOSMTPLIB_UNNAMED, "client_aiosmtplib", named=False),
         sends(AIOSMTPLIB_UVLOOP, "client_aiosmtplib", uvloop=True),
         sends(NODEMAILER, "nodemailer"),
+        sends(LEAST, "client_least", uvloop=True),
         Competitor(name=SMTP_SOURCE, turn=lambda: against_sink(source, count, 0)),
     ]
