@@ -87,6 +87,8 @@ class EventLoopThread:
         self._is_over = False
         self.names = Workers("names", 3)
         self.files = Workers("files", 2)
+        # A mail under way must not wait for pieces of it until others have been looked at.
+        self.new_files = Workers("new-files", 2)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -203,6 +205,7 @@ class EventLoopThread:
         try:
             self.names.start(loop)
             self.files.start(loop)
+            self.new_files.start(loop)
             self._loop = loop
             thread.start()
         except BaseException:
@@ -210,6 +213,7 @@ class EventLoopThread:
             self._wake_pending = False
             self.names.close()
             self.files.close()
+            self.new_files.close()
             dispatcher.release()
             loop.close()
             raise
@@ -275,6 +279,7 @@ class EventLoopThread:
             self._thread_id = None
             self.names.close()
             self.files.close()
+            self.new_files.close()
         loop.stop()
         return False
 

@@ -251,7 +251,7 @@ class SmtpActor(AsyncioActor):
         assert mail.source is not None
         source = self._source = FileSource(mail.source)
         try:
-            opening = event_loop().files.run(source.open)
+            opening = event_loop().new_files.run(source.open)
             facts = await asyncio.wait_for(opening, self._options.timeouts.deadline)
         except SourceError as error:
             self._end_without_connection(FailureKind.LOCAL, str(error))

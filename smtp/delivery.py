@@ -80,13 +80,13 @@ class Delivery:
     def warn(self, warning: str) -> None:
         """Note what is odd but does not matter; once is enough."""
         if warning not in self.session.warnings:
-            self.session.warnings.append(warning)
+            self.session.warnings += (warning,)
 
     def script(self) -> Script:
         """Converse from the greeting to QUIT, and decide on the way."""
         try:
             if self.session.is_open:
-                del self.session.warnings[self.session.lasting :]
+                self.session.warnings = self.session.warnings[: self.session.lasting]
             else:
                 yield from open_session(self.session)
             yield from self._transact_all()
@@ -123,7 +123,7 @@ class Delivery:
         )
 
     def _transact_all(self) -> Script:
-        """Transfer the mail, in as many transactions as the server's limits need (RFC 9422)."""
+        """Say how to transfer the mail: in as few transactions as the limits allow (RFC 9422)."""
         session = self.session
         offer = make_offer(session, self._envelope, self._content)
         batches, left = in_batches(
@@ -137,10 +137,27 @@ class Delivery:
                 f"{self.session.server} takes the mail for {len(batches[0])} recipients at a time,"
                 " and it can be read only once; give a path, or bytes"
             )
+        if len(batches) == 1 and not left:
+            return self._transact(offer, batches[0])
+        return self._transact_batches(offer, batches, left)
+
+    def _transact_batches(
+        self,
+        offer: Offer,
+        batches: Sequence[Sequence[Recipient]],
+        left: Sequence[Recipient],
+    ) -> Script:
+        """Transfer the mail in several transactions.
+
+        Args:
+            offer: the mail.
+            batches: the recipients of each transaction.
+            left: those for whom the session has none.
+        """
+        session = self.session
         reason = f"takes {len(batches)} mails in a session (LIMITS MAILMAX)"
         refusals: list[Refused] = []
         for number, batch in enumerate(batches, 1):
-            self._batch = batch
             try:
                 yield from self._transact(offer, batch)
             except Refused as refused:
@@ -158,7 +175,7 @@ class Delivery:
                     break
         if left:
             self.warn(
-                f"{self.session.server} {reason}; {len(left)} of {len(self._recipients)}"
+                f"{session.server} {reason}; {len(left)} of {len(self._recipients)}"
                 " recipients not tried, send to them again"
             )
         if self._decisive is None:
@@ -189,7 +206,10 @@ class Delivery:
     def _transact(self, offer: Offer, batch: Sequence[Recipient]) -> Script:
         """Run one mail transaction (RFC 5321 §3.3)."""
         session = self.session
-        commands = [offer.rcpt(recipient.path) for recipient in batch]
+        self._batch = batch
+        commands: list[Command] = []
+        for recipient in batch:
+            commands.append(offer.rcpt(recipient.path))  # noqa: PERF401 - a cell for each mail
         self._bold = None
         replies: tuple[Reply, ...] | None = None
         if session.extensions.pipelining:
@@ -206,9 +226,12 @@ class Delivery:
                 step = Group(group)
                 yield step
                 replies = step.replies
+                del step
             self._group, self._answered = group, 0
         if replies is not None:
             self._hear_all(batch, replies)
+            # A mail may be on its way for minutes, and thousands with it: what is done with goes.
+            del commands, group, replies
         else:
             if session.needs_reset:
                 self._hear_rset((yield RSET))
@@ -316,7 +339,8 @@ class Delivery:
 
     def _hear_all(self, batch: Sequence[Recipient], replies: tuple[Reply, ...]) -> None:
         """Hear that a group of commands was obeyed: all that come before the mail data."""
-        self._answered = len(replies)
+        self._group = ()
+        self._answered = 0
         self.has_begun = True
         self.session.mails += 1
         first = 2 if self.session.needs_reset else 1
@@ -410,7 +434,7 @@ class Delivery:
             recipients=tuple(
                 [r.result(None, retryable=True, maybe_accepted=False) for r in self._recipients]
             ),
-            warnings=tuple(self.session.warnings),
+            warnings=self.session.warnings,
         )
 
     def refused_uncalled(self, stage: Stage, reply: Reply) -> Verdict:
@@ -529,7 +553,7 @@ class Delivery:
             operation=operation,
             errno=errno,
             recipients=recipients,
-            warnings=tuple(self.session.warnings),
+            warnings=self.session.warnings,
         )
 
 

@@ -153,7 +153,10 @@ class MailScanner:
         if not self._dotted:
             # Only where line ends are CRLF does it matter: there, a line begins after LF.
             begins_line = not self._open_line
-            self._dotted = b"\n." in data or (begins_line and data.startswith(b"."))
+            # Most attachments are base64, which has no dot at all: that is soon seen.
+            self._dotted = b"." in data and (
+                b"\n." in data or (begins_line and data.startswith(b"."))
+            )
         self._eight_bit = self._eight_bit or not data.isascii()
         self._nul = self._nul or b"\0" in data
         if self._ended_in_cr:

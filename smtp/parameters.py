@@ -249,7 +249,7 @@ def _dsn(session: Session, dsn: Dsn) -> Iterator[str]:
 
 
 def _warn(session: Session, what: str) -> None:
-    session.warnings.append(f"{session.server} {what}")
+    session.warnings += (f"{session.server} {what}",)
 
 
 def _number(text: str) -> int | None:

@@ -59,7 +59,7 @@ class ReplyParser:
         self._buffer = b""
         self._start = 0  # of what is not read yet
         self._code = 0  # the code of the reply under way
-        self._lines: list[str] = []
+        self._lines: list[str] | None = None  # none of the reply under way
         self._size = 0
         self._error: ReplyError | None = None
         self.saw_bare_lf = False
@@ -103,7 +103,7 @@ class ReplyParser:
             return self._parse()
         except ReplyError as error:
             self._error = error
-            self._buffer, self._start, self._lines = b"", 0, []
+            self._buffer, self._start, self._lines = b"", 0, None
             raise
 
     def _parse(self) -> Reply | None:
@@ -118,8 +118,8 @@ class ReplyParser:
                 return None
             self._start = end + 1
             if self._take_line(self._buffer[start : self._start]):
-                reply = Reply(self._code, tuple(self._lines))
-                self._lines = []
+                reply = Reply(self._code, tuple(self._lines or ()))
+                self._lines = None
                 self._size = 0
                 return reply
 
@@ -128,8 +128,8 @@ class ReplyParser:
         if not line.endswith(b"\r\n"):
             self.saw_bare_lf = True
         code, is_last, text = _read_line(line, self._scrub)
-        if not self._lines:
-            self._code = code
+        if self._lines is None:
+            self._code, self._lines = code, []
         elif code != self._code:  # RFC 5321 §4.2.1: each line has the same code
             raise ReplyError(f"reply with two codes: {self._code} and {code}")
         self._size += len(line)

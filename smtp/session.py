@@ -69,7 +69,7 @@ class Session:
     is_open: bool = False
     mails: int = 0
     needs_reset: bool = False
-    warnings: list[str] = field(default_factory=list[str])
+    warnings: tuple[str, ...] = ()
     lasting: int = 0
 
     def humbler(self, kind: FailureKind, stage: Stage) -> "Session | None":
@@ -111,7 +111,7 @@ class Session:
             is_lmtp=self.is_lmtp,
             tls_policy=tls_policy or self.tls_policy,
             knows_ehlo=knows_ehlo,
-            warnings=[*self.warnings, warning],
+            warnings=(*self.warnings, warning),
         )
 
 
@@ -180,7 +180,7 @@ def _start_tls(session: Session) -> Script:
         raise Insecure(Stage.STARTTLS, f"{session.server} did not start TLS: {reply}")
     if not (reply.is_transient or reply.is_permanent):
         raise Refused(Stage.STARTTLS, reply, Meaning.NONSENSE)
-    session.warnings.append(f"sent without TLS: the server offered it, then said {reply}")
+    session.warnings += (f"sent without TLS: the server offered it, then said {reply}",)
 
 
 def close_session() -> Script:

@@ -23,6 +23,4 @@ class Verification(Delivery):
         yield from ()
 
     def _accepted(self) -> Accepted:
-        return Accepted(
-            reply=Reply(250, ("ready",)), recipients=(), warnings=tuple(self.session.warnings)
-        )
+        return Accepted(reply=Reply(250, ("ready",)), recipients=(), warnings=self.session.warnings)

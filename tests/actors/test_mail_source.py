@@ -492,6 +492,66 @@ def test_stop_while_a_pipe_gives_nothing_leaves_nothing_behind(
     assert caplog.records == []
 
 
+class _Stuck(io.RawIOBase):
+    """A file whose first reading takes until somebody lets it go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_read = threading.Event()
+        self.may_go_on = threading.Event()
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return 0
+
+    def read(self, size: int = -1) -> bytes:
+        self.is_read.set()
+        assert self.may_go_on.wait(PATIENCE)
+        raise OSError(5, "Input/output error")
+
+
+@pytest_on_both_loops
+def test_a_mail_under_way_does_not_wait_for_the_first_look_at_others(
+    scripted_server: Start, path: Path
+) -> None:
+    """A disk may be slow, and a share on the network may hang."""
+    path.write_bytes(LARGE)
+    asked, may_go_on = threading.Event(), threading.Event()
+
+    def pauses(conn: Conn) -> None:
+        conn.send("220 mx.test")
+        for _ in range(3):
+            conn.line()
+            conn.send("250 mx.test")
+        conn.line()
+        asked.set()
+        assert may_go_on.wait(PATIENCE)
+        conn.send("354 go ahead")
+        conn.body()
+        conn.send("250 taken")
+        conn.line()
+        conn.send("221 bye")
+
+    server = scripted_server(pauses)
+    under_way: Any = SmtpActor.start(server.host, server.port).ask(mail(path), block=False)
+    assert asked.wait(PATIENCE)
+    stuck = [_Stuck() for _ in range(4)]
+    others: Any = [
+        SmtpActor.start(server.host, server.port).ask(mail(file), block=False) for file in stuck
+    ]
+    assert wait_until(lambda: sum(file.is_read.is_set() for file in stuck) == 2, PATIENCE)
+
+    may_go_on.set()
+
+    assert isinstance(under_way.get(timeout=PATIENCE), SendSuccess)
+    for file in stuck:
+        file.may_go_on.set()
+    for other in others:
+        assert other.get(timeout=PATIENCE).kind is FailureKind.LOCAL
+
+
 def thread_names() -> list[str]:
     return [thread.name for thread in threading.enumerate()]
 

@@ -621,7 +621,14 @@ def test_after_hundreds_of_mails_nothing_is_left(
 
 
 @pytest.mark.parametrize(
-    "thread", ["pykka-smtp-loop", "pykka-smtp-names", "pykka-smtp-files", "pykka-smtp-dispatcher"]
+    "thread",
+    [
+        "pykka-smtp-loop",
+        "pykka-smtp-names",
+        "pykka-smtp-files",
+        "pykka-smtp-new-files",
+        "pykka-smtp-dispatcher",
+    ],
 )
 def test_a_mailer_that_gets_no_thread_raises_or_works_and_leaves_nothing(
     loop_kind: str,

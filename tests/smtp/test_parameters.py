@@ -403,4 +403,4 @@ def test_an_offer_knows_the_size_of_what_it_offers() -> None:
 
     assert [offer.size for offer in (whole, stream, once)] == [5, 5, 0]
     assert [offer.is_read_once for offer in (whole, stream, once)] == [False, False, True]
-    assert session.warnings == []
+    assert session.warnings == ()

@@ -106,7 +106,7 @@ def test_where_tls_is_not_offered_it_may_be_done_without(policy: TlsPolicy) -> N
 
     assert client.line() == "MAIL FROM:<a@b.test>"
     assert not client.session.is_encrypted
-    assert client.session.warnings == []
+    assert client.session.warnings == ()
 
 
 @pytest.mark.parametrize("chosen", [None, password()])
@@ -180,9 +180,9 @@ def test_every_other_answer_leaves_the_session_without_tls(policy: TlsPolicy) ->
             assert client.what == "PROTOCOL at starttls"
         else:
             assert client.verdict is None
-            assert client.session.warnings == [
-                f"sent without TLS: the server offered it, then said {code} what?"
-            ]
+            assert client.session.warnings == (
+                f"sent without TLS: the server offered it, then said {code} what?",
+            )
         assert (b"MAIL" in client.stream) is (client.verdict is None)
 
 
