@@ -42,7 +42,7 @@ class DelayedLine:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._queue and self.transport is not None:
+        while self._queue and self.transport is not None and not self.transport.is_closing():
             due, data = self._queue[0]
             if due > self._loop.time():
                 self._timer = self._loop.call_at(due, self.flush)

@@ -30,11 +30,12 @@ _COMMON = re.compile(
     rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*@(?:{_LDH}\.)*[A-Za-z][A-Za-z0-9]*+(?:-++[A-Za-z0-9]++)*"
 )
 
+# These two are compiled when an address needs them, as few do: `re` remembers what it compiled.
 # What no part of an address may hold, quoted or not. RFC 5321 shuts out the controls, RFC 3629
 # the surrogates. RFC 6531 would let the others pass in a local part. They are invisible, end a
 # line for whoever calls splitlines(), or turn into "@" where a server normalises (NFKC).
 _NONCHARACTERS = "".join(rf"\U{plane:04x}fffe\U{plane:04x}ffff" for plane in range(0x11))
-_HARMFUL = re.compile(
+_HARMFUL = (
     r"(?P<control>[\x00-\x1f\x7f-\x9f])"
     r"|(?P<surrogate>[\ud800-\udfff])"
     rf"|(?P<noncharacter>[\ufdd0-\ufdef{_NONCHARACTERS}])"
@@ -53,9 +54,7 @@ _HARM = {
 _CONTROL_NAMES = {"\0": "NUL", "\t": "TAB", "\n": "LF", "\r": "CR", "\x7f": "DEL"}
 
 # Non-ASCII white space is atext to RFC 6531. Outside quotes it is a slip.
-_NOT_DOT_STRING = re.compile(
-    rf"[^.{_ATEXT}\x80-\U0010ffff]|[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]"
-)
+_NOT_DOT_STRING = rf"[^.{_ATEXT}\x80-\U0010ffff]|[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]"
 # QcontentSMTP (RFC 5321 §4.1.2). RFC 6531 §3.3 adds UTF-8 to qtextSMTP, not to quoted-pairSMTP.
 _QCONTENT = re.compile(r'(?:[^"\\]|\\[ -~])*')
 
@@ -269,7 +268,7 @@ def _check_ehlo_name(text: str) -> None:
 
 def _refuse_harmful(text: str) -> None:
     """Refuse what may stand nowhere, before anything else looks at the text."""
-    match = _HARMFUL.search(text)
+    match = re.search(_HARMFUL, text)
     if match is None:
         return
     char = match[0]
@@ -290,7 +289,7 @@ def _end_of_quoted_string(text: str) -> int:
 
 def _check_dot_string(local: str) -> None:
     """Check a local part without quotes (RFC 5321 §4.1.2, Dot-string)."""
-    if match := _NOT_DOT_STRING.search(local):
+    if match := re.search(_NOT_DOT_STRING, local):
         raise AddressError(f"{match[0]!r} may stand only in a quoted local part")
     if "" in local.split("."):
         raise AddressError("a dot begins or ends its local part, or follows another; quote it")

@@ -8,7 +8,7 @@ from .stage import Stage
 
 _MAIL, _RCPT = Stage.MAIL, Stage.RCPT
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # or no character at all
+_CONTROL = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]"  # or no character at all
 
 
 @dataclass(slots=True, eq=False)
@@ -31,7 +31,7 @@ class Command:
 
     def __post_init__(self) -> None:
         # isprintable() is a fast yes; a no may be a harmless character beyond ASCII.
-        if not self.line.isprintable() and _CONTROL.search(self.line):
+        if not self.line.isprintable() and re.search(_CONTROL, self.line):
             raise ValueError(f"{self.stage} command has control characters")
 
     def __str__(self) -> str:
