@@ -13,6 +13,10 @@ from .send_results import NAMES, Row
 
 SUFFIXES = (".csv", ".json")
 
+# What makes a spreadsheet take a cell for a formula, and do what it says. A server chooses its
+# words; the addresses are the user's own, and stay as they are.
+_FORMULAS = ("=", "+", "-", "@", "\t")
+
 
 class Report:
     """Writes rows into a file; close it, or JSON has no end.
@@ -40,6 +44,8 @@ class Report:
             self._file.write(f"{'[' if self._is_empty else ','}\n{text}")
         else:
             values = row.as_dict() | {"retryable": "yes" if row.retryable else "no"}
+            if row.text.startswith(_FORMULAS):
+                values["text"] = f"'{row.text}"
             self._csv.writerow(values.values())
         self._is_empty = False
 

@@ -127,6 +127,19 @@ def test_the_report_has_a_row_for_each_recipient(
     assert "SMTPUTF8" in text
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+def test_a_server_cannot_put_a_formula_into_a_spreadsheet(
+    scripted_server: Start, mail: str, tmp_path: Path, suffix: str
+) -> None:
+    words = '=HYPERLINK("http://x.test")'
+    server = scripted_server(polite(replies={"no@x.test": f"550 {words}"}))
+    report = tmp_path / f"report{suffix}"
+
+    send("--url", url_of(server), "--to=no@x.test", "--report", str(report), mail)
+
+    assert rows_of(report)["no@x.test"]["text"] == ("'" + words if suffix == ".csv" else words)
+
+
 def test_a_mail_of_which_nobody_knows_is_told_apart(
     scripted_server: Start, mail: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
