@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Self
 
 import pytest
-from servers.scripted import Conn, ScriptedServer, polite
+from servers.door import Door
+from servers.scripted import ScriptedServer, polite
 
 PATIENCE = 15.0  # seconds; reached only by a test that fails
 AT_ONCE = 4.0
@@ -129,21 +129,6 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     for program in running:
         with program:
             pass
-
-
-class Door:
-    """A script whose server says nothing until it is opened."""
-
-    def __init__(self) -> None:
-        self._open = threading.Event()
-
-    def __call__(self, conn: Conn) -> None:
-        conn.session.note("at the door")
-        assert self._open.wait(PATIENCE)
-        polite()(conn)
-
-    def open(self) -> None:
-        self._open.set()
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from typing import Any
 import pykka
 import pytest
 from pykka import ActorDeadError, ActorRegistry
+from servers.door import Door
 from servers.mailing import SOON, Clock, Mailing, kind_of, ours
-from servers.scripted import Conn, polite
+from servers.scripted import polite
 from servers.waiting import wait_until
 
 from pykka_smtp import (
@@ -44,23 +45,6 @@ def mailing(outcomes: Any) -> Iterator[Mailing]:
     """Tell mails; each must have had one outcome in the end."""
     with Mailing(outcomes) as made:
         yield made
-
-
-class Door:
-    """A polite server that takes mails only once it is opened."""
-
-    def __init__(self, *extensions: str) -> None:
-        self._polite = polite(*extensions)
-        self._open = threading.Event()
-
-    def __call__(self, conn: Conn) -> None:
-        conn.session.note("at the door")
-        assert self._open.wait(PATIENCE)
-        self._polite(conn)
-
-    def open(self) -> None:
-        """Let all in."""
-        self._open.set()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pykka import ActorDeadError, ActorRegistry
 from servers.certificates import Certificates, Tls, server_context
+from servers.door import Door
 from servers.mailing import Clock, Mailing, kind_of, ours
 from servers.program import Program
 from servers.require import missing, require, require_root
@@ -60,23 +61,6 @@ def mailing(outcomes: Any) -> Iterator[Mailing]:
     """Tell mails; each must have had one outcome in the end."""
     with Mailing(outcomes) as made:
         yield made
-
-
-class Door:
-    """A polite server that greets nobody before it is opened."""
-
-    def __init__(self, *extensions: str) -> None:
-        self._polite = polite(*extensions)
-        self._open = threading.Event()
-
-    def __call__(self, conn: Conn) -> None:
-        conn.session.note("at the door")
-        assert self._open.wait(PATIENCE)
-        self._polite(conn)
-
-    def open(self) -> None:
-        """Let all in."""
-        self._open.set()
 
 
 @pytest.fixture
@@ -301,7 +285,7 @@ def test_a_mail_that_is_refused_for_now_while_the_mailer_stops_fails_with_what_t
 
     def refuses(conn: Conn) -> None:
         conn.session.note("at the door")
-        assert may_refuse.wait(PATIENCE)
+        conn.wait(may_refuse)
         polite(replies={"MAIL": "451 4.3.0 later"})(conn)
 
     server = scripted_server(refuses)

@@ -250,7 +250,7 @@ def test_stop_amid_a_file_never_leaves_a_dot_behind(
     def script(conn: Conn) -> None:
         seen.append(begin(conn))
         conn.session.note("the mail begins")
-        assert may_read.wait(PATIENCE)
+        conn.wait(may_read)
         with contextlib.suppress(OSError):
             while octets := conn._sock.recv(1_000_000):
                 seen[:] = [octets]

@@ -17,6 +17,8 @@ MAIL_MAX = 256 * 1024 * 1024
 """Octets of one mail."""
 UNANSWERED_MAX = 1024 * 1024
 """Octets that are kept of what comes after the last answer."""
+_LOOK = 0.02
+"""Seconds between two looks at whether the test has ended."""
 LINGER = 5.0
 """Seconds that a client has to close after the server closed."""
 
@@ -101,6 +103,11 @@ class Conn:
         while endless:
             self.raw(octets[-1:])
             self._pause(pause)
+
+    def wait(self, event: threading.Event) -> None:
+        """Wait until a test sets the event."""
+        while not event.wait(_LOOK):
+            self._pause(0)
 
     def line(self, pattern: str = "*") -> str:
         """Read one command line.

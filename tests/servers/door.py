@@ -1,0 +1,28 @@
+"""A server that lets nobody in before the test says so."""
+
+import threading
+
+from .conn import Conn
+from .polite import polite
+
+
+class Door:
+    """A script: polite, but greets nobody before it is opened. Not to be opened is no error.
+
+    Args:
+        extensions: the lines of the EHLO reply, as for `polite`.
+    """
+
+    def __init__(self, *extensions: str) -> None:
+        self._polite = polite(*extensions)
+        self._open = threading.Event()
+
+    def __call__(self, conn: Conn) -> None:
+        """Talk to one client."""
+        conn.session.note("at the door")
+        conn.wait(self._open)
+        self._polite(conn)
+
+    def open(self) -> None:
+        """Let all in."""
+        self._open.set()
