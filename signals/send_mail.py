@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _NULL_REVERSE_PATH = "<>"
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _NO_SUBJECT = "(none)"  # the seed's default
+_NOBODY: tuple[str, ...] = ()
 _NO_PARTS = ("", None, None, (), ())
 _NOTHING_ASKED = (None,) * 5
 _MAX_HEADERS = 1000
@@ -101,8 +102,8 @@ class SendMail:
     body: str | bytes | Sequence[str | bytes] = field(default="", repr=False)
     from_name: str | None = None
     to_name: str | Sequence[str | None] | None = None
-    cc: str | Iterable[str] = ()
-    bcc: str | Iterable[str] = field(default=(), repr=False)
+    cc: str | Iterable[str] = _NOBODY
+    bcc: str | Iterable[str] = field(default=_NOBODY, repr=False)
     headers: Mapping[str, str] | Iterable[tuple[str, str]] = field(default=(), repr=False)
     message: "bytes | Message[Any, Any] | MailSource | None" = field(default=None, repr=False)
     dsn: Dsn | None = field(default=None, repr=False)
@@ -124,8 +125,9 @@ class SendMail:
         if not to:
             raise ValueError("recipients: empty; a mail needs at least one recipient")
         _set(self, "recipients", to)
-        cc: tuple[str, ...] = ()
-        if self.cc != () or self.bcc != ():
+        cc = _NOBODY
+        # By identity: what equals an empty tuple is for its own class to say.
+        if not (self.cc is _NOBODY and self.bcc is _NOBODY):
             cc, bcc = _addresses("cc", self.cc), _addresses("bcc", self.bcc)
             _set(self, "cc", cc)
             _set(self, "bcc", bcc)
@@ -211,8 +213,8 @@ _set = object.__setattr__
 def _addresses(name: str, value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
-    if value == ():
-        return ()
+    if value is _NOBODY:
+        return _NOBODY
     kind = type(value).__name__
     if isinstance(value, bytes | bytearray | Mapping) or not isinstance(value, Iterable):
         raise TypeError(f"{name}: needs an address or several, not {kind}")

@@ -154,7 +154,8 @@ def _distinct(recipients: tuple[str, ...]) -> tuple[str, ...]:
         raise ValueError("there are no recipients; give at least one")
     if len(recipients) == 1:
         path = _checked("recipients[0]", check_forward_path, recipients[0])
-        return recipients if path is recipients[0] else (path,)
+        # A subclass may say something else to whoever asks next.
+        return recipients if type(recipients) is tuple and path is recipients[0] else (path,)
     return tuple(
         dict.fromkeys(
             _checked(f"recipients[{index}]", check_forward_path, path)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 _ENHANCED = re.compile(r"([245])\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})(?= |$)")
 
 
+_ENHANCED_MAX = 11  # characters: the longest has nine, and what follows it is looked at
+
+
 @functools.lru_cache(maxsize=256)  # servers say the same few things to every mail
 def _enhanced(code: int, text: str) -> tuple[str | None, bool]:
     """Return the enhanced status code of a reply, and whether there is one that contradicts it."""
@@ -43,12 +46,12 @@ class Reply:
         None when the reply has none, or one whose class contradicts the reply code: then the
         reply code alone is believed.
         """
-        return _enhanced(self.code, self.lines[0])[0]
+        return _enhanced(self.code, self.lines[0][:_ENHANCED_MAX])[0]
 
     @property
     def contradicts_itself(self) -> bool:
         """Whether there is an enhanced status code whose class contradicts the reply code."""
-        return _enhanced(self.code, self.lines[0])[1]
+        return _enhanced(self.code, self.lines[0][:_ENHANCED_MAX])[1]
 
     @property
     def is_positive(self) -> bool:

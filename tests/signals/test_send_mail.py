@@ -94,6 +94,27 @@ def test_recipients_may_come_in_any_collection_that_has_an_order(several: Any) -
     assert header(made, "To") == f"{YOU}, {HER}"
 
 
+class _Touchy(list[str]):
+    """A list that is never unlike anything, as an array of numpy's may seem to be."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("name", ["cc", "bcc"])
+def test_whoever_gets_a_copy_gets_it_whatever_the_list_thinks_of_itself(name: str) -> None:
+    made = mail(**{name: _Touchy(["boss@c.test"])})
+
+    assert made.all_recipients == made.envelope.forward_paths == (YOU, "boss@c.test")
+    assert getattr(made, name) == ("boss@c.test",)
+    assert type(getattr(mail(**{name: _Touchy()}), name)) is tuple
+
+
 def test_cc_is_seen_and_bcc_is_not() -> None:
     made = mail(cc="cc@b.test", bcc=["bcc@b.test", YOU])
 

@@ -175,3 +175,15 @@ def test_forward_paths_are_the_recipients_once_each_in_order_of_first_mention(
 ) -> None:
     paths = Envelope.of("me@x.example", recipients).forward_paths
     assert sorted(set(recipients), key=recipients.index) == list(paths)
+
+
+def test_what_was_checked_is_what_is_kept_whatever_the_tuple_says_next() -> None:
+    class Fickle(tuple[str, ...]):
+        __slots__ = ()
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(("evil@x.test> SIZE=1",))
+
+    envelope = Envelope.of("s@t.test", Fickle(("a@b.test",)))
+
+    assert list(envelope.forward_paths) == ["a@b.test"]
