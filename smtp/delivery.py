@@ -228,10 +228,11 @@ class Delivery:
                 replies = step.replies
                 del step
             self._group, self._answered = group, 0
+            del group
         if replies is not None:
             self._hear_all(batch, replies)
             # A mail may be on its way for minutes, and thousands with it: what is done with goes.
-            del commands, group, replies
+            del commands, replies
         else:
             if session.needs_reset:
                 self._hear_rset((yield RSET))

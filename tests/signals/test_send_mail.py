@@ -97,7 +97,7 @@ def test_recipients_may_come_in_any_collection_that_has_an_order(several: Any) -
 class _Touchy(list[str]):
     """A list that is never unlike anything, as an array of numpy's may seem to be."""
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __eq__(self, other: object) -> bool:
         return True
