@@ -286,7 +286,7 @@ class Connection(Wire):
     def _carry_out(self, actions: list[Action]) -> None:
         for action in actions:
             if isinstance(action, bytes):
-                self._transport.write(action)
+                self.write_commands(action)
             elif isinstance(action, SendBody):
                 self.begin_body(action)
             elif isinstance(action, Accepted | Failed):
@@ -333,6 +333,7 @@ class Connection(Wire):
                 # care to. Nobody else looks at the time of a connection that rests.
                 self._farewell_due = self._loop.time() + _CLOSING
                 event_loop().watch(self)
+            self.flush()
             transport.close()
 
     def fail(self, error: BaseException) -> None:

@@ -67,6 +67,14 @@ class Watched(Protocol):
         ...
 
 
+class Writer(Protocol):
+    """What writes at the end of a turn: a connection."""
+
+    def write_now(self) -> None:
+        """Write what is to be written; called on the loop thread; never raises."""
+        ...
+
+
 class EventLoopThread:
     """One thread that runs one event loop, for as long as it has actors.
 
@@ -83,6 +91,7 @@ class EventLoopThread:
         self._wake_pending = False
         self._watched: set[Watched] = set()
         self._standing: set[Standing] = set()
+        self._writers: list[Writer] = []
         self._was_idle = False
         self._is_over = False
         self.names = Workers("names", 3)
@@ -156,6 +165,26 @@ class EventLoopThread:
     def unwatch(self, watched: Watched) -> None:
         """Take back a `watch`."""
         self._watched.discard(watched)
+
+    @property
+    def gathers_writes(self) -> bool:
+        """Whether the loop itself writes all that was to be written in a turn at its end."""
+        return not isinstance(self._loop, asyncio.BaseEventLoop)
+
+    def write_soon(self, writer: Writer) -> None:
+        """Have something written at the end of this turn of the loop. On the loop thread.
+
+        To write wakes the server up, which costs more than the write itself. What all connections
+        have to say in a turn is said at once, so it is woken once. uvloop gathers by itself.
+        """
+        self._writers.append(writer)
+        if len(self._writers) == 1:
+            self.loop.call_soon(self._write_all)
+
+    def _write_all(self) -> None:
+        writers, self._writers = self._writers, []
+        for writer in writers:
+            writer.write_now()
 
     def stand(self, standing: Standing) -> None:
         """Tell something when the program ends: it would live for ever. On the loop thread."""

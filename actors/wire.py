@@ -10,6 +10,7 @@ from typing import Any
 
 from ..smtp.dialog import Dialog, SendBody
 from ..smtp.mail_data import encode_whole
+from .event_loop import event_loop
 from .mail_source import PIECE, FileSource
 from .mail_writer import MailWriter
 from .timeouts import MIN_DATA_RATE
@@ -27,6 +28,10 @@ class Wire(asyncio.Protocol):
         self._poll: Callable[[int], list[tuple[int, int]]] | None = None
         self._source: FileSource | None = None
         self._writer: MailWriter | None = None
+        self._gathers = event_loop().gathers_writes
+        # What goes out at the end of this turn, with what others write in it.
+        self._unsent = b""
+        self._unput: Callable[[], None] | None = None
         self._last = b""  # what completes the mail, not yet written
         self._dot_written = False
         self._written = 0  # octets of mail data
@@ -60,11 +65,37 @@ class Wire(asyncio.Protocol):
         elif self._writer is not None:
             self._writer.pump()
 
+    def write_commands(self, octets: bytes) -> None:
+        """Write what the dialog says."""
+        if self._gathers:
+            self._transport.write(octets)
+            return
+        if not (self._unsent or self._unput):
+            event_loop().write_soon(self)
+        self._unsent += octets
+
+    def write_now(self) -> None:
+        """Write what was to be written in this turn."""
+        try:
+            self.flush()
+            put, self._unput = self._unput, None
+            if put is not None:
+                put()
+        except Exception as error:
+            self.fail(error)
+
+    def flush(self) -> None:
+        """Write the commands that wait for the end of the turn."""
+        unsent, self._unsent = self._unsent, b""
+        if unsent and not self._transport.is_closing():
+            self._transport.write(unsent)
+
     def begin_body(self, body: SendBody) -> None:
         """Write the mail that the dialog asks for."""
         rendition = body.rendition
         data = rendition.data
         if data is None or len(data) > PIECE:
+            self.flush()
             if body.head:
                 self._transport.write(body.head)
             if data is not None:
@@ -77,10 +108,13 @@ class Wire(asyncio.Protocol):
         if not (is_plain or rendition.is_binary):
             data = encode_whole(data, transparent=not body.is_chunk)
         self._last = body.head + data if body.is_chunk else data + b".\r\n"
-        if body.is_bold:
-            self._put_last()
-        else:
-            self._write_last()
+        put = self._put_last if body.is_bold else self._write_last
+        if self._gathers:
+            put()
+            return
+        if not self._unsent:
+            event_loop().write_soon(self)
+        self._unput = put
 
     def write_part(self, octets: bytes) -> None:
         """Write mail data that is not the last of it."""
@@ -119,6 +153,8 @@ class Wire(asyncio.Protocol):
 
     def _put_last(self) -> None:
         transport = self._transport
+        if transport.is_closing() or self._dialog.is_over:
+            return
         last, self._last = self._last, b""
         self._written += len(last)
         transport.write(last)

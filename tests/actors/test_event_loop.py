@@ -169,6 +169,48 @@ def test_the_thread_stays_until_the_receivers_are_done(loop_kind: str) -> None:
     assert has_ended()
 
 
+def test_what_is_to_be_written_in_a_turn_is_written_at_its_end_in_order(loops: Any) -> None:
+    said: list[str] = []
+    done = threading.Event()
+
+    class Pen:
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def write_now(self) -> None:
+            said.append(self._name)
+            if self._name == "a":  # what comes up now is for the next turn
+                event_loop().write_soon(Pen("c"))
+            if self._name == "c":
+                done.set()
+
+    def turn(name: str) -> None:
+        said.append(f"turn of {name}")
+        event_loop().write_soon(Pen(name))
+
+    def both_turns(_actor: Any) -> None:
+        for name in ("a", "b"):
+            event_loop().loop.call_soon(turn, name)
+
+    with loops("asyncio"):
+        ref = Echo.start()
+        ref.ask(both_turns, timeout=PATIENCE)
+        assert done.wait(PATIENCE)
+        ref.stop(timeout=PATIENCE)
+        assert has_ended()
+
+    assert said == ["turn of a", "turn of b", "a", "b", "c"]
+
+
+def test_uvloop_gathers_what_is_written_by_itself(loop_kind: str) -> None:
+    ref = Echo.start()
+
+    assert ref.ask(lambda _: event_loop().gathers_writes, timeout=PATIENCE) == (
+        loop_kind == "uvloop"
+    )
+    ref.stop(timeout=PATIENCE)
+
+
 class Clock:
     """Is told the time."""
 

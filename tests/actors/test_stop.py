@@ -29,6 +29,7 @@ from pykka_smtp.actors import connect as connect_module
 from pykka_smtp.actors import smtp_actor
 from pykka_smtp.actors.connection_limit import connection_limit
 from pykka_smtp.actors.mail_source import FileSource
+from pykka_smtp.actors.wire import Wire
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails
 AT_ONCE = 1.0
@@ -549,6 +550,30 @@ def test_an_actor_that_fails_after_the_dot_says_that_the_mail_may_have_been_acce
     assert outcome.kind is FailureKind.INTERNAL
     assert outcome.maybe_accepted
     assert outcome.stage is Stage.DOT
+
+
+def test_a_defect_at_the_last_octets_of_a_mail_ends_that_send_only(
+    loop_kind: str, scripted_server: Start, outcomes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = scripted_server()
+    write_last = Wire._write_last
+    broken: list[Wire] = []
+
+    def break_once(self: Wire) -> None:
+        if not broken:
+            broken.append(self)
+            raise ZeroDivisionError
+        write_last(self)
+
+    monkeypatch.setattr(Wire, "_write_last", break_once)
+    for _ in range(3):
+        SmtpActor.start(server.host, server.port).tell(mail())
+
+    found = outcomes.wait_for(3, PATIENCE)
+
+    [failure] = [outcome for outcome in found if isinstance(outcome, SendFailure)]
+    assert (failure.kind, failure.maybe_accepted) == (FailureKind.INTERNAL, False)
+    assert server.accepted == 2
 
 
 # Between two attempts: a server that hangs up on EHLO gets HELO on another connection
