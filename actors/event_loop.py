@@ -167,15 +167,15 @@ class EventLoopThread:
         self._watched.discard(watched)
 
     @property
-    def gathers_writes(self) -> bool:
-        """Whether the loop itself writes all that was to be written in a turn at its end."""
-        return not isinstance(self._loop, asyncio.BaseEventLoop)
+    def is_selector_loop(self) -> bool:
+        """Whether the loop is the standard library's for Unix, which does each thing at once."""
+        return isinstance(self._loop, asyncio.SelectorEventLoop)
 
     def write_soon(self, writer: Writer) -> None:
         """Have something written at the end of this turn of the loop. On the loop thread.
 
         To write wakes the server up, which costs more than the write itself. What all connections
-        have to say in a turn is said at once, so it is woken once. uvloop gathers by itself.
+        have to say in a turn is said at once, so it is woken once. uvloop does so by itself.
         """
         self._writers.append(writer)
         if len(self._writers) == 1:

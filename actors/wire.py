@@ -28,7 +28,7 @@ class Wire(asyncio.Protocol):
         self._poll: Callable[[int], list[tuple[int, int]]] | None = None
         self._source: FileSource | None = None
         self._writer: MailWriter | None = None
-        self._gathers = event_loop().gathers_writes
+        self._writes_at_end = event_loop().is_selector_loop
         # What goes out at the end of this turn, with what others write in it.
         self._unsent = b""
         self._unput: Callable[[], None] | None = None
@@ -67,7 +67,7 @@ class Wire(asyncio.Protocol):
 
     def write_commands(self, octets: bytes) -> None:
         """Write what the dialog says."""
-        if self._gathers:
+        if not self._writes_at_end:
             self._transport.write(octets)
             return
         if not (self._unsent or self._unput):
@@ -109,7 +109,7 @@ class Wire(asyncio.Protocol):
             data = encode_whole(data, transparent=not body.is_chunk)
         self._last = body.head + data if body.is_chunk else data + b".\r\n"
         put = self._put_last if body.is_bold else self._write_last
-        if self._gathers:
+        if not self._writes_at_end:
             put()
             return
         if not self._unsent:

@@ -202,12 +202,12 @@ def test_what_is_to_be_written_in_a_turn_is_written_at_its_end_in_order(loops: A
     assert said == ["turn of a", "turn of b", "a", "b", "c"]
 
 
-def test_uvloop_gathers_what_is_written_by_itself(loop_kind: str) -> None:
+def test_it_is_known_which_loop_runs(loop_kind: str) -> None:
     ref = Echo.start()
 
-    assert ref.ask(lambda _: event_loop().gathers_writes, timeout=PATIENCE) == (
-        loop_kind == "uvloop"
-    )
+    is_selector_loop = ref.ask(lambda _: event_loop().is_selector_loop, timeout=PATIENCE)
+
+    assert is_selector_loop == (loop_kind == "asyncio")
     ref.stop(timeout=PATIENCE)
 
 

@@ -154,12 +154,13 @@ def test_a_display_name_is_written(name: str, field: str) -> None:
 
 
 def squeezed(mailboxes: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Make one space of several."""
-    return [(re.sub(" +", " ", name), address) for name, address in mailboxes]
+    """Make one space of several, of whatever kind."""
+    return [(re.sub(r"\s+", " ", name), address) for name, address in mailboxes]
 
 
 @given(st.lists(st.tuples(TEXT, st.sampled_from(["a@b.org", "c.d@g", "e+f@g"])), min_size=1))
 @example([("  \x80", "a@b.org")])
+@example([(" \xa0", "a@b.org")])
 def test_any_display_names_read_back_as_they_were(mailboxes: list[tuple[str, str]]) -> None:
     field = header.mailbox_field("To", mailboxes)
     check_lines(field)
