@@ -91,7 +91,7 @@ class EventLoopThread:
         self._wake_pending = False
         self._watched: set[Watched] = set()
         self._standing: set[Standing] = set()
-        self._writers: list[Writer] = []
+        self._writers: deque[Writer] = deque()
         self._was_idle = False
         self._is_over = False
         self.names = Workers("names", 3)
@@ -177,14 +177,19 @@ class EventLoopThread:
         To write wakes the server up, which costs more than the write itself. What all connections
         have to say in a turn is said at once, so it is woken once. uvloop does so by itself.
         """
-        self._writers.append(writer)
-        if len(self._writers) == 1:
+        if not self._writers:
             self.loop.call_soon(self._write_all)
+        self._writers.append(writer)
 
     def _write_all(self) -> None:
-        writers, self._writers = self._writers, []
-        for writer in writers:
-            writer.write_now()
+        writers = self._writers
+        try:
+            for _ in range(len(writers)):
+                writers.popleft().write_now()
+        finally:
+            # Also where a log handler has raised SystemExit: that is not the others' affair.
+            if writers:
+                self.loop.call_soon(self._write_all)
 
     def stand(self, standing: Standing) -> None:
         """Tell something when the program ends: it would live for ever. On the loop thread."""
@@ -229,6 +234,7 @@ class EventLoopThread:
         self._was_idle = False
         # What was scheduled on the loop before may have come too late for it.
         self._wake_pending = False
+        self._writers.clear()
         thread = threading.Thread(target=self._run, args=(loop,), name="pykka-smtp-loop")
         dispatcher.hold()
         try:

@@ -58,6 +58,8 @@ class Wire(asyncio.Protocol):
         """Go on: the operating system has taken all that was written."""
         if self._writer is not None:
             self._writer.is_paused = False
+        if self._unput is not None:
+            return  # what is to be written has its time
         if self._dot_written:
             self._dot_is_out()
         elif self._last:

@@ -269,17 +269,17 @@ class Dialog:
         """Note that all of the mail has gone out: from now on the server may have it."""
         transfer = self._sending
         assert transfer is not None
-        if self._trace is not None:
-            facts = transfer.rendition.facts
-            self._trace("C", "<mail data>" if facts is None else f"<{facts.size} octets of mail>")
-            if transfer.chunk is None:
-                self._trace("C", ".")
         self._sending = None
         transfer.is_out = self._dot_out = True
         if self._owed or not self._parser.is_pending:
             self._owed.extend(transfer.owed)
         # Else a reply began before the mail was out: it is none to the mail, and is not owed.
         self.steps += 1
+        if self._trace is not None:
+            facts = transfer.rendition.facts
+            self._trace("C", "<mail data>" if facts is None else f"<{facts.size} octets of mail>")
+            if transfer.chunk is None:
+                self._trace("C", ".")
 
     def receive_eof(self) -> list[Action]:
         """Take note that the server closed the connection."""
@@ -581,10 +581,13 @@ def _scrubbed(reply: Reply, scrub: Masking) -> Reply:
 
 
 def _guarded(trace: Trace) -> Trace:
-    """Keep a listener's errors from coming between the server's verdict and the program."""
+    """Keep a listener's errors from coming between the server's verdict and the program.
+
+    All of them: a log handler that raises SystemExit must not make anything of the mail unknown.
+    """
 
     def guarded(who: str, line: str) -> None:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(BaseException):
             trace(who, line)
 
     return guarded

@@ -202,6 +202,57 @@ def test_what_is_to_be_written_in_a_turn_is_written_at_its_end_in_order(loops: A
     assert said == ["turn of a", "turn of b", "a", "b", "c"]
 
 
+@pytest.mark.parametrize("error", [SystemExit(3), ValueError("defect")], ids=repr)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_writer_that_raises_does_not_keep_others_from_writing(
+    loops: Any, error: BaseException
+) -> None:
+    said: list[str] = []
+    done = threading.Event()
+
+    class Pen:
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def write_now(self) -> None:
+            if self._name == "broken":
+                raise error
+            said.append(self._name)
+            if self._name == "last":
+                done.set()
+
+    def turn(_actor: Any) -> None:
+        for name in ("first", "broken", "second", "last"):
+            event_loop().write_soon(Pen(name))
+
+    with loops("asyncio"):
+        ref = Echo.start()
+        ref.ask(turn, timeout=PATIENCE)
+        assert done.wait(PATIENCE)
+        ref.stop(timeout=PATIENCE)
+        assert has_ended()
+
+    assert said == ["first", "second", "last"]
+
+
+def test_a_loop_forgets_what_the_one_before_it_had_to_write(loops: Any) -> None:
+    written = threading.Event()
+
+    class Pen:
+        def write_now(self) -> None:
+            written.set()
+
+    with loops("asyncio"):
+        event_loop()._writers.append(Pen())  # as if the loop had ended in between
+
+        ref = Echo.start()
+        ref.ask(lambda _: event_loop().write_soon(Pen()), timeout=PATIENCE)
+
+        assert written.wait(PATIENCE)
+        ref.stop(timeout=PATIENCE)
+        assert has_ended()
+
+
 def test_it_is_known_which_loop_runs(loop_kind: str) -> None:
     ref = Echo.start()
 

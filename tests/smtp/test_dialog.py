@@ -596,9 +596,12 @@ def test_nobody_need_listen() -> None:
 
 
 @EACH_ROUTE
-def test_a_listener_that_raises_does_not_swallow_the_verdict(route: list[Turn]) -> None:
+@pytest.mark.parametrize("error", [OSError("no space left"), SystemExit(3)], ids=repr)
+def test_a_listener_that_raises_does_not_swallow_the_verdict(
+    route: list[Turn], error: BaseException
+) -> None:
     def raises(who: str, line: str) -> None:
-        raise OSError("no space left for the log")
+        raise error
 
     rig = Rig(*TO, trace=raises).connect()
     for turn in route:
