@@ -135,20 +135,17 @@ async def _connect_unix(
 
 async def _connect_literal(host: str, port: int) -> socket.socket:
     """Connect to an address in fewer steps than the standard library's loop takes."""
-    sock: socket.socket | None = None
+    [(family, kind, protocol, _, address)] = _literal(host, port)
     try:
-        [(family, kind, protocol, _, address)] = _literal(host, port)
         sock = socket.socket(family, kind, protocol)
-        sock.setblocking(False)
-        await _Connector(event_loop().loop).sock_connect(sock, address)
+        try:
+            sock.setblocking(False)
+            await _Connector(event_loop().loop).sock_connect(sock, address)
+        except BaseException:
+            sock.close()
+            raise
     except OSError as error:
-        if sock is not None:
-            sock.close()
         raise _not_connected(host, port, [((host, port), error)], None) from error
-    except BaseException:
-        if sock is not None:
-            sock.close()
-        raise
     return sock
 
 

@@ -98,6 +98,7 @@ class EventLoopThread:
         self.files = Workers("files", 2)
         # A mail under way must not wait for pieces of it until others have been looked at.
         self.new_files = Workers("new-files", 2)
+        self._workers = (self.names, self.files, self.new_files)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -238,17 +239,14 @@ class EventLoopThread:
         thread = threading.Thread(target=self._run, args=(loop,), name="pykka-smtp-loop")
         dispatcher.hold()
         try:
-            self.names.start(loop)
-            self.files.start(loop)
-            self.new_files.start(loop)
+            for workers in self._workers:
+                workers.start(loop)
             self._loop = loop
             thread.start()
         except BaseException:
             self._loop = None
             self._wake_pending = False
-            self.names.close()
-            self.files.close()
-            self.new_files.close()
+            self._close_workers()
             dispatcher.release()
             loop.close()
             raise
@@ -312,11 +310,13 @@ class EventLoopThread:
                 return True
             self._loop = None
             self._thread_id = None
-            self.names.close()
-            self.files.close()
-            self.new_files.close()
+            self._close_workers()
         loop.stop()
         return False
+
+    def _close_workers(self) -> None:
+        for workers in self._workers:
+            workers.close()
 
     def hold_for_fork(self) -> None:
         """Keep the state whole while the process forks."""

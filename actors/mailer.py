@@ -66,7 +66,7 @@ class Statistics:
     """Ask a `Mailer` for its `MailerStatistics`."""
 
 
-_NONE: frozenset[int] = frozenset()
+_NO_RELAYS: frozenset[int] = frozenset()
 
 
 class _Job:
@@ -90,7 +90,7 @@ class _Job:
         self.told_at = told_at
         self.envelope: Envelope = mail.envelope  # for those that have not got it yet
         self.attempts: Attempts | None = None  # none before the first retry
-        self.avoid = _NONE  # relays that have failed it, by number
+        self.avoid = _NO_RELAYS  # relays that have failed it, by number
         self.moves = 0  # attempts after which it went to another relay at once
         self.draw = random.random()  # noqa: S311 - no secret: it chooses among relays by weight
         self.relay = 0
@@ -421,7 +421,7 @@ class Mailer(AsyncioActor):
             again, when = job.envelope.forward_paths, now
             job.moves += 1
         elif again:
-            job.avoid = _NONE
+            job.avoid = _NO_RELAYS
             job.draw = random.random()  # noqa: S311 - no secret
             tried = attempts.count - job.moves
             when = self._retry.next_time(tried, job.told_at, now, random.random())  # noqa: S311

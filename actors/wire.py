@@ -72,9 +72,12 @@ class Wire(asyncio.Protocol):
         if not self._writes_at_end:
             self._transport.write(octets)
             return
+        self._write_soon()
+        self._unsent += octets
+
+    def _write_soon(self) -> None:
         if not (self._unsent or self._unput):
             event_loop().write_soon(self)
-        self._unsent += octets
 
     def write_now(self) -> None:
         """Write what was to be written in this turn."""
@@ -114,8 +117,7 @@ class Wire(asyncio.Protocol):
         if not self._writes_at_end:
             put()
             return
-        if not self._unsent:
-            event_loop().write_soon(self)
+        self._write_soon()
         self._unput = put
 
     def write_part(self, octets: bytes) -> None:

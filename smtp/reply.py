@@ -5,8 +5,6 @@ import re
 from dataclasses import dataclass
 
 _ENHANCED = re.compile(r"([245])\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})(?= |$)")
-
-
 _ENHANCED_MAX = 11  # characters: the longest has nine, and what follows it is looked at
 
 

@@ -42,7 +42,7 @@ class Transfer:
         owed: a command for each reply that the server owes to the mail: in LMTP, one for each
             recipient (RFC 2033 §4.2).
         before: commands that go out with it, in the same write: then the step has no answer of
-            its own, and all replies are asked for one by one, as with a `Group`.
+            its own, and all replies are asked for one by one.
         is_out: whether all of it has gone out; the dialog notes that.
     """
 
