@@ -169,24 +169,31 @@ def test_the_thread_stays_until_the_receivers_are_done(loop_kind: str) -> None:
     assert has_ended()
 
 
+class Pen:
+    """Writes its name, in a way of the test's."""
+
+    def __init__(self, write: Callable[[str], object], name: str) -> None:
+        self._write = write
+        self._name = name
+
+    def write_now(self) -> None:
+        self._write(self._name)
+
+
 def test_what_is_to_be_written_in_a_turn_is_written_at_its_end_in_order(loops: Any) -> None:
     said: list[str] = []
     done = threading.Event()
 
-    class Pen:
-        def __init__(self, name: str) -> None:
-            self._name = name
-
-        def write_now(self) -> None:
-            said.append(self._name)
-            if self._name == "a":  # what comes up now is for the next turn
-                event_loop().write_soon(Pen("c"))
-            if self._name == "c":
-                done.set()
+    def write(name: str) -> None:
+        said.append(name)
+        if name == "a":  # what comes up now is for the next turn
+            event_loop().write_soon(Pen(write, "c"))
+        if name == "c":
+            done.set()
 
     def turn(name: str) -> None:
         said.append(f"turn of {name}")
-        event_loop().write_soon(Pen(name))
+        event_loop().write_soon(Pen(write, name))
 
     def both_turns(_actor: Any) -> None:
         for name in ("a", "b"):
@@ -210,20 +217,16 @@ def test_a_writer_that_raises_does_not_keep_others_from_writing(
     said: list[str] = []
     done = threading.Event()
 
-    class Pen:
-        def __init__(self, name: str) -> None:
-            self._name = name
-
-        def write_now(self) -> None:
-            if self._name == "broken":
-                raise error
-            said.append(self._name)
-            if self._name == "last":
-                done.set()
+    def write(name: str) -> None:
+        if name == "broken":
+            raise error
+        said.append(name)
+        if name == "last":
+            done.set()
 
     def turn(_actor: Any) -> None:
         for name in ("first", "broken", "second", "last"):
-            event_loop().write_soon(Pen(name))
+            event_loop().write_soon(Pen(write, name))
 
     with loops("asyncio"):
         ref = Echo.start()
@@ -236,19 +239,15 @@ def test_a_writer_that_raises_does_not_keep_others_from_writing(
 
 
 def test_a_loop_forgets_what_the_one_before_it_had_to_write(loops: Any) -> None:
-    written = threading.Event()
-
-    class Pen:
-        def write_now(self) -> None:
-            written.set()
+    said: list[str] = []
 
     with loops("asyncio"):
-        event_loop()._writers.append(Pen())  # as if the loop had ended in between
+        event_loop()._writers.append(Pen(said.append, "old"))  # as if the loop had ended before
 
         ref = Echo.start()
-        ref.ask(lambda _: event_loop().write_soon(Pen()), timeout=PATIENCE)
+        ref.ask(lambda _: event_loop().write_soon(Pen(said.append, "new")), timeout=PATIENCE)
 
-        assert written.wait(PATIENCE)
+        assert wait_until(lambda: said == ["new"], PATIENCE)
         ref.stop(timeout=PATIENCE)
         assert has_ended()
 
