@@ -6,13 +6,14 @@ tells it what comes back, and knows no SMTP.
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import logging
 import math
 import os
 import socket
 import struct
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..signals.outcome import Peer
@@ -20,7 +21,7 @@ from ..smtp.dialog import Action, Close, Dialog, Release, RunCallable, SendBody,
 from ..smtp.rest import Rest
 from ..smtp.stage import Stage
 from ..smtp.verdict import Accepted, Failed, FailureKind, Verdict
-from .connect import ConnectError, attach, is_literal, reach
+from .connect import Address, ConnectError, Reached, connect, is_literal
 from .event_loop import event_loop
 from .mail_source import FileSource
 from .tls_wire import TlsWire
@@ -40,6 +41,8 @@ its time was up: a megabyte, which is more than all replies may have."""
 _LATE = 0.5
 """Seconds between two looks at the clock after which it was not the server that was slow, but us:
 the whole process stood still."""
+_MOST_TRIED = 5
+"""Addresses of a server's at which one send is tried: each may take the time of a whole step."""
 _RELAY_PORT = 25  # nobody speaks TLS there from the start
 _IN_HANDSHAKE = "in the TLS handshake: "
 _CLOSED = "the server closed the connection"
@@ -79,17 +82,29 @@ class Connection(TlsWire):
 
     Attributes:
         served: how many dialogs it has carried before this one.
+        tried: the addresses of the server's where others have been, and in vain.
     """
 
-    def __init__(self, options: "Options") -> None:
+    def __init__(
+        self,
+        options: "Options",
+        *,
+        addresses: Sequence[Address] = (),
+        tried: tuple[str, ...] = (),
+    ) -> None:
         """Prepare a connection.
 
         Args:
             options: where to connect to and how: server, port, unix_path, proxy, source_address,
                 tls, timeouts.
+            addresses: those of the server's that are to be tried. Default: all of them.
+            tried: those where others have been, and in vain.
         """
         super().__init__()
         self.served = 0
+        self.tried = tried
+        self._addresses = addresses
+        self._reached_at: Address | None = None
         self._options = options
         self._loop = event_loop().loop
         self._owner: Owner = cast("Owner", None)
@@ -157,6 +172,23 @@ class Connection(TlsWire):
             return False
         return self._tls is None or not (self._tls.has_part or self._tls.is_closed)
 
+    def elsewhere(self) -> "Connection | None":
+        """Return a connection to the next address of the server's, if there is one to be tried.
+
+        RFC 5321 §5.1: a client tries the addresses in order until a delivery attempt succeeds.
+        """
+        if not self._addresses or self._address is None or self._loop.time() >= self._whole_due:
+            return None
+        tried = (*self.tried, self._address)
+        if len(tried) >= _MOST_TRIED:
+            return None
+        return Connection(self._options, addresses=self._addresses, tried=tried)
+
+    def again(self) -> "Connection":
+        """Return another connection to the same address."""
+        addresses = () if self._reached_at is None else (self._reached_at,)
+        return Connection(self._options, addresses=addresses, tried=self.tried)
+
     def cancel(self) -> None:
         """Give up at once, whatever is under way."""
         self.perform(self._dialog.cancel())
@@ -167,6 +199,11 @@ class Connection(TlsWire):
             null = os.open(os.devnull, os.O_RDWR)
             os.dup2(null, self._transport.get_extra_info("socket").fileno())
             os.close(null)
+
+    @property
+    def address(self) -> str:
+        """The server's address, or an empty string if it is not known."""
+        return self._address or ""
 
     @property
     def peer(self) -> Peer | None:
@@ -211,14 +248,15 @@ class Connection(TlsWire):
                 options.source_address,
             )
         try:
-            reached = await reach(
+            await connect(
+                self._reached,
                 options.server,
                 options.port,
                 options.source_address,
+                addresses=self._addresses,
                 unix_path=options.unix_path,
                 dial=dial,
             )
-            await attach(lambda: self, reached)
         except ConnectError as error:
             self._connecting = None
             self.perform(
@@ -235,6 +273,10 @@ class Connection(TlsWire):
             self._break(error)
         else:
             self._connecting = None
+
+    def _reached(self, reached: Reached) -> "Connection":
+        self._reached_at, self._addresses = reached.here, reached.left
+        return self
 
     # What the transport calls.
 
@@ -505,3 +547,16 @@ class Connection(TlsWire):
                 self._transport.abort()
         else:
             self.perform(self._dialog.time_out(_FAREWELL))
+
+
+def name_addresses(failed: Failed, connection: Connection) -> Failed:
+    """Say in a failure which addresses of the server's were tried before, if others were.
+
+    Args:
+        failed: what became of the last attempt.
+        connection: that attempt's.
+    """
+    if not connection.tried:
+        return failed
+    before = ", ".join(connection.tried)
+    return dataclasses.replace(failed, detail=f"{failed.detail} (tried before: {before})")

@@ -92,6 +92,23 @@ class Session:
             return self._without(warning, tls_policy=TlsPolicy.OFF)
         return None
 
+    def elsewhere(self, address: str, detail: str) -> "Session":
+        """Return a session like this one, for another address of the server's.
+
+        Args:
+            address: where this one was.
+            detail: what became of it.
+        """
+        return Session(
+            server=self.server,
+            ehlo_name=self.ehlo_name,
+            is_lmtp=self.is_lmtp,
+            tls_policy=self.tls_policy,
+            authentication=self.authentication,
+            knows_ehlo=self.knows_ehlo,
+            warnings=(*self.warnings, f"went on from {address} to another address: {detail}"),
+        )
+
     @property
     def _needs_nothing(self) -> bool:
         """Whether HELO would do."""
