@@ -325,7 +325,7 @@ class Connection(TlsWire):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the dialog, after all that the server said before."""
         if exc is not None:
-            self._read_what_is_here()
+            self._read_last_words()
         if not self._dialog.is_over:
             number = exc.errno if isinstance(exc, OSError) else None
             reason = os.strerror(number) if number else str(exc or "closed")
@@ -446,7 +446,7 @@ class Connection(TlsWire):
         """Give the mail up: its source can't be read."""
         self.perform(self._dialog.fail(FailureKind.LOCAL, detail))
 
-    def _read_what_is_here(self) -> bool:
+    def _read_last_words(self) -> bool:
         """Hear what the server has said, and the loop has not read yet.
 
         A refusal in the middle of the mail data, then a reset: the refusal is the cause. A verdict
@@ -505,7 +505,7 @@ class Connection(TlsWire):
     def _has_come_on(self, now: float) -> bool:
         """Whether the server has done something that nobody has seen yet."""
         dialog, step = self._dialog, self._step
-        if self._read_what_is_here():
+        if self._read_last_words():
             self.eof_received()
         if self._is_closed or dialog is not self._dialog or dialog.verdict is not None:
             return True

@@ -1,7 +1,7 @@
 """The session around a mail transaction: greeting, EHLO, STARTTLS, AUTH, QUIT (RFC 5321 §3)."""
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .classification import CLOSING, EHLO_UNKNOWN, Meaning
@@ -99,13 +99,13 @@ class Session:
             address: where this one was.
             detail: what became of it.
         """
-        return Session(
-            server=self.server,
-            ehlo_name=self.ehlo_name,
-            is_lmtp=self.is_lmtp,
-            tls_policy=self.tls_policy,
-            authentication=self.authentication,
-            knows_ehlo=self.knows_ehlo,
+        return replace(
+            self,
+            extensions=_NONE,
+            is_encrypted=False,
+            is_verified=False,
+            channel_binding=None,
+            masking=None,
             warnings=(*self.warnings, f"went on from {address} to another address: {detail}"),
         )
 
