@@ -1,27 +1,46 @@
-"""From a server's name to a transport: look up, race the addresses (RFC 8305), connect."""
+"""From a server's name to a transport: look up, race the addresses (RFC 8305), connect.
+
+The transport is always one in clear. A socket of ours, connected and non-blocking, is given to the
+loop; only where uvloop gets an address does it connect by itself, which costs it a tenth less of a
+whole session.
+"""
 
 import asyncio
 import errno
 import functools
 import ipaddress
+import itertools
 import os
 import socket
-import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import aiohappyeyeballs
 
 from .event_loop import event_loop
-from .tls import Tls
 
 _RACE_DELAY = 0.25
 """Seconds that an address has before the next is tried beside it (RFC 8305 §5)."""
+_MOST_ADDRESSES = 16
+"""Addresses of a name that are looked at: no honest name has more, and each costs a socket."""
 
-_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN})
+_SHORTAGES = frozenset(
+    {
+        *(errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN),
+        errno.EADDRINUSE,  # no local port is free: some are left after a minute (TIME_WAIT)
+    }
+)
 """What this machine may be out of at the moment, without any fault of the options."""
+_IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EINTR, errno.EWOULDBLOCK, 10035})
+"""What a connect that goes on says; on Windows that is WSAEWOULDBLOCK, 10035."""
+
+_NONBLOCK: int = getattr(socket, "SOCK_NONBLOCK", 0)
+_UNIX = getattr(socket, "AF_UNIX", None)  # Windows has none
 
 SourceAddress = tuple[str, int]
+Address = tuple[int, int, int, str, Any]
+"""What getaddrinfo says of an address."""
 
 
 class ConnectError(Exception):
@@ -50,6 +69,22 @@ class ConnectError(Exception):
         self.is_timeout = is_timeout
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Which of a host's addresses a connection has reached.
+
+    Attributes:
+        here: the address, if a name was looked up.
+        left: the other addresses of that name which may be tried, in order.
+    """
+
+    here: Address | None = None
+    left: Sequence[Address] = ()
+
+
+_ONLY = Reached()
+
+
 @functools.lru_cache(maxsize=1024)
 def is_literal(host: str) -> bool:
     """Whether the host is an address, which needs no look-up. One with a scope does."""
@@ -63,12 +98,12 @@ def is_literal(host: str) -> bool:
 
 
 async def connect(
-    factory: Callable[[], asyncio.Protocol],
+    factory: Callable[[Reached], asyncio.Protocol],
     host: str,
     port: int,
     source: SourceAddress | None,
     *,
-    tls: Tls | None = None,
+    addresses: Sequence[Address] = (),
     unix_path: str | None = None,
     dial: Callable[[], Awaitable[socket.socket]] | None = None,
 ) -> None:
@@ -79,53 +114,57 @@ async def connect(
         host: a name or an address.
         port: 1 to 65535.
         source: the local address and port (0: any) to connect from, or None.
-        tls: begin with TLS at once (RFC 8314 §3).
+        addresses: those of the name that are to be tried, if it was looked up before.
         unix_path: connect to this unix socket instead.
         dial: what makes the connection instead: a proxy.
 
     Raises:
         ConnectError: with every address that was tried, and what became of it.
-        ssl.SSLError: a connection stands, but there is no TLS on it.
     """
-    loop = event_loop().loop
-    options: dict[str, Any] = {}
-    if tls is not None:
-        options = {"ssl": tls.context, "server_hostname": tls.server_hostname}
+    reached = _ONLY
     if unix_path is not None:
-        await _connect_unix(loop, factory, unix_path)
-    elif is_literal(host) and source is None and dial is None and not event_loop().is_selector_loop:
+        sock = await _connect_unix(unix_path)
+    elif dial is not None:
+        sock = await dial()
+    elif addresses or not is_literal(host):
+        addresses = addresses or await _look_up(host, port)
+        sock, reached = await _race(host, port, source, addresses)
+    elif source is not None:
+        sock, _ = await _race(host, port, source, _literal(host, port))
+    else:
         # The common case: no look-up, and nothing to race.
         try:
-            await loop.create_connection(factory, host, port, **options)
-        except ssl.SSLError:
-            raise
+            if not event_loop().is_selector_loop:
+                loop = event_loop().loop
+                await loop.create_connection(lambda: factory(reached), host, port)
+                return
+            [(family, kind, protocol, _, address)] = _literal(host, port)
+            sock = await _connect_one(family, kind, protocol, address)
         except OSError as error:
-            raise _not_connected(host, port, [((host, port), error)], source) from error
-    else:
-        if dial is not None:
-            sock = await dial()
-        elif is_literal(host) and source is None:
-            sock = await _connect_literal(host, port)
-        else:
-            sock = await _dial(host, port, source)
-        try:
-            await loop.create_connection(factory, sock=sock, **options)
-        except ssl.SSLError:
-            sock.close()
-            raise
-        except OSError as error:
-            sock.close()
-            raise _not_connected(host, port, [((host, port), error)], source) from error
-        except BaseException:
-            sock.close()
-            raise
+            raise _not_connected(host, port, [((host, port), error)], None) from error
+    await _attach(lambda: factory(reached), sock)
 
 
-async def _connect_unix(
-    loop: asyncio.AbstractEventLoop, factory: Callable[[], asyncio.Protocol], path: str
-) -> None:
+async def _attach(factory: Callable[[], asyncio.Protocol], sock: socket.socket) -> None:
+    """Give a connection to the loop, and the loop a protocol for it."""
+    loop = event_loop().loop
     try:
-        await loop.create_unix_connection(factory, path)
+        if sock.family == _UNIX:
+            await loop.create_unix_connection(factory, sock=sock)
+        else:
+            await loop.create_connection(factory, sock=sock)
+    except OSError as error:
+        sock.close()
+        detail = f"the connection broke at once: {_reason(error)}"
+        raise ConnectError(detail, "connect", error.errno, passing=True) from error
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def _connect_unix(path: str) -> socket.socket:
+    try:
+        return await _connect_one(socket.AF_UNIX, socket.SOCK_STREAM, 0, path)
     except OSError as error:
         reason = _reason(error)
         raise ConnectError(
@@ -133,40 +172,58 @@ async def _connect_unix(
         ) from error
 
 
-async def _connect_literal(host: str, port: int) -> socket.socket:
-    """Connect to an address in fewer steps than the standard library's loop takes."""
-    [(family, kind, protocol, _, address)] = _literal(host, port)
+async def _connect_one(family: int, kind: int, protocol: int, address: Any) -> socket.socket:
+    sock = socket.socket(family, kind | _NONBLOCK, protocol)
     try:
-        sock = socket.socket(family, kind, protocol)
-        try:
+        if not _NONBLOCK:
             sock.setblocking(False)
-            await _Connector(event_loop().loop).sock_connect(sock, address)
-        except BaseException:
-            sock.close()
-            raise
-    except OSError as error:
-        raise _not_connected(host, port, [((host, port), error)], None) from error
+        loop = event_loop().loop
+        if watches_sockets(loop, sock):
+            number = sock.connect_ex(address)
+            # A server on this machine: to hear of it from the loop takes another turn.
+            if number and not (number in _IN_PROGRESS and _is_connected(sock)):
+                await _wait_connected(loop, sock, number)
+        else:
+            await loop.sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 
-async def _dial(host: str, port: int, source: SourceAddress | None) -> socket.socket:
-    addresses = _literal(host, port) if is_literal(host) else await _look_up(host, port)
-    return await _race(host, port, source, addresses)
+async def _wait_connected(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, number: int
+) -> None:
+    """Wait until a connect that goes on has come to its end.
+
+    Args:
+        loop: the loop.
+        sock: a socket that does not block.
+        number: what its connect said.
+
+    Raises:
+        OSError: there is no connection.
+    """
+    # A unix socket is connected at once, or not at all: there is nothing to wait for.
+    if number in _IN_PROGRESS and sock.family != _UNIX:
+        writable = loop.create_future()
+        loop.add_writer(sock, _wake, writable)
+        try:
+            await writable
+        finally:
+            loop.remove_writer(sock)
+        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if number:
+        raise OSError(number, os.strerror(number))
 
 
-async def _look_up(host: str, port: int) -> list[Any]:
+async def _look_up(host: str, port: int) -> list[Address]:
     try:
-        addresses = await event_loop().names.run(_getaddrinfo, host, port)
-    except (OSError, UnicodeError) as error:
-        number = error.errno if isinstance(error, OSError) else None
-        reason = error.strerror if isinstance(error, OSError) else "not a host name"
-        # A name that is not there is not there tomorrow; a resolver that fails may recover. What
-        # the system has to say (EAI_SYSTEM) comes as an OSError of another kind.
-        is_answer = isinstance(error, socket.gaierror | UnicodeError)
-        passing = number in (socket.EAI_AGAIN, socket.EAI_MEMORY) or not is_answer
-        raise ConnectError(
-            f"cannot find the address of {host}: {reason}", "getaddrinfo", number, passing=passing
-        ) from error
+        found: object = await event_loop().names.run(_getaddrinfo, host, port)
+        addresses = _usable(found)
+    except Exception as error:
+        # Whatever it is: a program may have a resolver of its own under that name.
+        raise _not_found(host, error) from error
     if not addresses:
         raise ConnectError(f"{host} has no address", "getaddrinfo", None, passing=False)
     return addresses
@@ -174,6 +231,37 @@ async def _look_up(host: str, port: int) -> list[Any]:
 
 def _getaddrinfo(host: str, port: int) -> list[Any]:
     return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+
+
+def _usable(found: object) -> list[Address]:
+    """Return what can be connected to of what a resolver says."""
+    few = itertools.islice(cast("Iterable[object]", found), _MOST_ADDRESSES)
+    return [cast("Address", entry) for entry in few if _is_usable(entry)]
+
+
+def _is_usable(entry: object) -> bool:
+    match entry:
+        case (socket.AF_INET | socket.AF_INET6, kind, _, _, (str(), int(), *_)):
+            return kind in (0, socket.SOCK_STREAM)
+        case _:
+            return False
+
+
+def _not_found(host: str, error: Exception) -> ConnectError:
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error) or type(error).__name__
+    elif isinstance(error, UnicodeError):
+        reason = "not a host name"
+    else:
+        reason = f"the resolver raised {type(error).__name__}: {error}"
+    # A name that is not there is not there tomorrow; a resolver that fails may recover. What
+    # the system has to say (EAI_SYSTEM) comes as an OSError of another kind.
+    is_answer = isinstance(error, socket.gaierror | UnicodeError)
+    passing = number in (socket.EAI_AGAIN, socket.EAI_MEMORY) or not is_answer
+    return ConnectError(
+        f"cannot find the address of {host}: {reason}", "getaddrinfo", number, passing=passing
+    )
 
 
 class _Connector:
@@ -186,6 +274,7 @@ class _Connector:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.errors: list[tuple[Any, OSError]] = []
+        self.made: list[tuple[socket.socket, Any]] = []
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         try:
@@ -193,21 +282,36 @@ class _Connector:
         except OSError as error:
             self.errors.append((address, error))
             raise
+        self.made.append((sock, address))
 
     async def _connect(self, sock: socket.socket, address: Any) -> None:
+        if not watches_sockets(self._loop, sock):
+            await self._loop.sock_connect(sock, address)
+            return
         number = sock.connect_ex(address)
-        if number == errno.EINPROGRESS and _is_connected(sock):
-            return  # a server on this machine: to hear of it from the loop takes another turn
-        if number in (errno.EINPROGRESS, errno.EINTR):
-            writable = self._loop.create_future()
-            self._loop.add_writer(sock, _wake, writable)
-            try:
-                await writable
-            finally:
-                self._loop.remove_writer(sock)
-            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if number:
-            raise OSError(number, os.strerror(number))
+        if number and not (number in _IN_PROGRESS and _is_connected(sock)):
+            await _wait_connected(self._loop, sock, number)
+
+
+_watching: dict[type[asyncio.AbstractEventLoop], bool] = {}
+
+
+def watches_sockets(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bool:
+    """Whether a loop tells when a socket is ready; those for Windows' completion ports don't.
+
+    Args:
+        loop: the loop.
+        sock: a socket that it does not watch.
+    """
+    kind = type(loop)
+    if kind not in _watching:
+        try:
+            loop.remove_writer(sock)
+        except NotImplementedError:
+            _watching[kind] = False
+        else:
+            _watching[kind] = True
+    return _watching[kind]
 
 
 def _is_connected(sock: socket.socket) -> bool:
@@ -224,11 +328,11 @@ def _wake(future: "asyncio.Future[None]") -> None:
 
 
 async def _race(
-    host: str, port: int, source: SourceAddress | None, addresses: list[Any]
-) -> socket.socket:
+    host: str, port: int, source: SourceAddress | None, addresses: Sequence[Address]
+) -> tuple[socket.socket, Reached]:
     connector = _Connector(event_loop().loop)
     try:
-        return await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType]
+        sock = await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType]
             addresses,
             local_addr_infos=None if source is None else [_local(source)],
             happy_eyeballs_delay=_RACE_DELAY,
@@ -240,15 +344,23 @@ async def _race(
         # No address was tried, so the local end is the trouble.
         number = error.errno if isinstance(error, OSError) else None
         if isinstance(error, OSError) and number in _SHORTAGES:
-            raise _not_connected(host, port, [((host, port), error)], source) from error
+            operation = "bind" if number == errno.EADDRINUSE else "connect"
+            failed = _not_connected(host, port, [((host, port), error)], source, operation)
+            raise failed from error
         reason = os.strerror(number) if number else str(error)
         place = "" if source is None else f" from {_bracketed(source[0])}:{source[1]}"
         raise ConnectError(
             f"cannot connect to {host}:{port}{place}: {reason}", "bind", number, passing=False
         ) from error
+    here = next((address for made, address in connector.made if made is sock), None)
+    over = [here, *(address for address, _ in connector.errors)]
+    return sock, Reached(
+        here=next((entry for entry in addresses if entry[4] == here), None),
+        left=[entry for entry in addresses if entry[4] not in over],
+    )
 
 
-def _literal(host: str, port: int) -> list[Any]:
+def _literal(host: str, port: int) -> list[Address]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
 
@@ -259,7 +371,11 @@ def _local(source: SourceAddress) -> Any:
 
 
 def _not_connected(
-    host: str, port: int, errors: list[tuple[Any, OSError]], source: SourceAddress | None
+    host: str,
+    port: int,
+    errors: list[tuple[Any, OSError]],
+    source: SourceAddress | None,
+    operation: str = "connect",
 ) -> ConnectError:
     reasons = [(address[0], _reason(error)) for address, error in errors]
     if len(reasons) == 1 and reasons[0][0] == host:
@@ -270,7 +386,7 @@ def _not_connected(
         detail += f" (from {_bracketed(source[0])}:{source[1]})"
     return ConnectError(
         f"cannot connect to {host}:{port}: {detail}",
-        "connect",
+        operation,
         errors[0][1].errno,
         passing=True,
     )

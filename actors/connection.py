@@ -6,13 +6,14 @@ tells it what comes back, and knows no SMTP.
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import logging
+import math
 import os
 import socket
-import ssl
 import struct
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..signals.outcome import Peer
@@ -20,11 +21,10 @@ from ..smtp.dialog import Action, Close, Dialog, Release, RunCallable, SendBody,
 from ..smtp.rest import Rest
 from ..smtp.stage import Stage
 from ..smtp.verdict import Accepted, Failed, FailureKind, Verdict
-from .connect import ConnectError, connect, is_literal
+from .connect import Address, ConnectError, Reached, connect, is_literal
 from .event_loop import event_loop
 from .mail_source import FileSource
-from .tls import remember_session
-from .wire import Wire
+from .tls_wire import TlsWire
 
 if TYPE_CHECKING:
     from .options import Options
@@ -36,7 +36,16 @@ _FAREWELL = 5.0
 _CLOSING = 1.0
 """Seconds at most that closing may take once nothing is left to be said."""
 _LAST_READS = 16
-"""How often a broken connection is read from, for what the server said before it broke."""
+"""How often a socket is read from, for what the server said before the connection broke, or before
+its time was up: a megabyte, which is more than all replies may have."""
+_LATE = 0.5
+"""Seconds between two looks at the clock after which it was not the server that was slow, but us:
+the whole process stood still."""
+_MOST_TRIED = 5
+"""Addresses of a server's at which one send is tried: each may take the time of a whole step."""
+_RELAY_PORT = 25  # nobody speaks TLS there from the start
+_IN_HANDSHAKE = "in the TLS handshake: "
+_CLOSED = "the server closed the connection"
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, 0 seconds: close() sends RST
 
 
@@ -65,7 +74,7 @@ class Owner(Protocol):
         ...
 
 
-class Connection(Wire):
+class Connection(TlsWire):
     """Connects to a server and carries dialogs. Lives on the loop thread.
 
     Call `run`. Everything else follows, and ends in `Owner.closed`, or in `Owner.released`: then
@@ -73,30 +82,44 @@ class Connection(Wire):
 
     Attributes:
         served: how many dialogs it has carried before this one.
+        tried: the addresses of the server's where others have been, and in vain.
     """
 
-    def __init__(self, options: "Options") -> None:
+    def __init__(
+        self,
+        options: "Options",
+        *,
+        addresses: Sequence[Address] = (),
+        tried: tuple[str, ...] = (),
+    ) -> None:
         """Prepare a connection.
 
         Args:
             options: where to connect to and how: server, port, unix_path, proxy, source_address,
                 tls, timeouts.
+            addresses: those of the server's that are to be tried. Default: all of them.
+            tried: those where others have been, and in vain.
         """
         super().__init__()
         self.served = 0
+        self.tried = tried
+        self._addresses = addresses
+        self._reached_at: Address | None = None
         self._options = options
         self._loop = event_loop().loop
         self._owner: Owner = cast("Owner", None)
         self._dialog: Dialog = cast("Dialog", None)
         self._connecting: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None  # what takes its time
-        self._is_upgrading = False
+        self._address: str | None = None  # the server's, as it was when the connection was made
         self._peer: Peer | None = None
         self._step = -1
         self._step_began = 0.0
         self._whole_due = 0.0
         self._farewell_due: float | None = None
         self._is_closed = False
+        self._is_leaving = False  # TLS's farewell is said, and the server's is waited for
+        self._looked = 0.0  # when somebody last looked at the clock
 
     def run(
         self,
@@ -119,12 +142,13 @@ class Connection(Wire):
         self._source = source
         began = self._loop.time() if began is None else began
         self._whole_due = began + self._options.timeouts.deadline
+        self._looked = self._loop.time()
         event_loop().watch(self)
         if self._transport is None:
             self._connecting = self._loop.create_task(self._connect())
             return
         self.served += 1
-        self._writer = None
+        self._writer = self._last = None
         self._written = self._taken = 0
         self._step = -1
         try:
@@ -144,7 +168,26 @@ class Connection(Wire):
     @property
     def is_usable(self) -> bool:
         """Whether a connection that was released still stands, and the server says nothing."""
-        return not (self._is_closed or self._transport.is_closing() or self.has_something_to_read())
+        if self._is_closed or self._transport.is_closing() or self.has_something_to_read():
+            return False
+        return self._tls is None or not (self._tls.has_part or self._tls.is_closed)
+
+    def elsewhere(self) -> "Connection | None":
+        """Return a connection to the next address of the server's, if there is one to be tried.
+
+        RFC 5321 §5.1: a client tries the addresses in order until a delivery attempt succeeds.
+        """
+        if not self._addresses or self._address is None or self._loop.time() >= self._whole_due:
+            return None
+        tried = (*self.tried, self._address)
+        if len(tried) >= _MOST_TRIED:
+            return None
+        return Connection(self._options, addresses=self._addresses, tried=tried)
+
+    def again(self) -> "Connection":
+        """Return another connection to the same address."""
+        addresses = () if self._reached_at is None else (self._reached_at,)
+        return Connection(self._options, addresses=addresses, tried=self.tried)
 
     def cancel(self) -> None:
         """Give up at once, whatever is under way."""
@@ -158,36 +201,36 @@ class Connection(Wire):
             os.close(null)
 
     @property
+    def address(self) -> str:
+        """The server's address, or an empty string if it is not known."""
+        return self._address or ""
+
+    @property
     def peer(self) -> Peer | None:
-        """The server, or None while there is no connection."""
-        if self._peer is None and self._transport is not None:
-            self._peer = self._look_at_peer()
+        """The server, or None if there never was a connection."""
+        if self._peer is None and self._address is not None:
+            self._peer = self._describe_peer(self._address)
         return self._peer
 
-    def _look_at_peer(self) -> Peer:
-        options, tls = self._options, self._transport.get_extra_info("ssl_object")
-        # Which address a proxy has connected to, nobody tells.
-        is_known = options.proxy is not None or is_literal(options.server)
-        address = options.server if is_known else self._address("peername")
-        if tls is None:
+    def _describe_peer(self, address: str) -> Peer:
+        options, tls = self._options, self._tls
+        if tls is None or not tls.is_up:
             return _plain_peer(options.server, address, options.port)
-        cipher = tls.cipher()
-        remember_session(tls)
         return Peer(
             host=options.server,
             address=address,
             port=options.port,
-            tls_version=tls.version(),
-            tls_cipher=cipher[0] if cipher else None,
+            tls_version=tls.version,
+            tls_cipher=tls.cipher,
             tls_verified=options.tls is not None and options.tls.is_verified,
         )
 
     @property
     def local_address(self) -> str:
         """Our own address, or an empty string if it is not known."""
-        return self._address("sockname")
+        return self._name_of("sockname")
 
-    def _address(self, which: str) -> str:
+    def _name_of(self, which: str) -> str:
         name = self._transport.get_extra_info(which)
         return str(cast("tuple[object, ...]", name)[0]) if isinstance(name, tuple) else ""
 
@@ -206,17 +249,14 @@ class Connection(Wire):
             )
         try:
             await connect(
-                lambda: self,
+                self._reached,
                 options.server,
                 options.port,
                 options.source_address,
-                tls=options.tls if options.tls is not None and options.tls.is_implicit else None,
+                addresses=self._addresses,
                 unix_path=options.unix_path,
                 dial=dial,
             )
-        except ssl.SSLError as error:
-            self._connecting = None
-            self.perform(self._dialog.fail(FailureKind.SECURITY, self._tls_failed(error)))
         except ConnectError as error:
             self._connecting = None
             self.perform(
@@ -234,43 +274,63 @@ class Connection(Wire):
         else:
             self._connecting = None
 
+    def _reached(self, reached: Reached) -> "Connection":
+        self._reached_at, self._addresses = reached.here, reached.left
+        return self
+
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin the dialog."""
+        """Begin TLS, or the dialog."""
         self._transport = transport
         if self._dialog.is_over:  # given up while the connection was being made
             self._transport.abort()
             return
         try:
+            # Which address a proxy has connected to, nobody tells.
+            is_known = self._options.proxy is not None or is_literal(self._options.server)
+            self._address = self._options.server if is_known else self._name_of("peername")
             self._owner.connected()
-            tls = self._options.tls
-            if tls is not None and tls.is_implicit:
-                self._dialog.tls_is_up(verified=tls.is_verified, binding=self._channel_binding())
-            self._carry_out(self._dialog.connected())
+            if self._options.tls is not None and self._options.tls.is_implicit:
+                self.start_tls()
+            else:
+                self._carry_out(self._dialog.connected())
         except Exception as error:
             self._break(error)
 
     def data_received(self, data: bytes) -> None:
         """Let the dialog judge what the server said."""
         try:
-            self._carry_out(self._dialog.receive_data(data))
+            if self._tls is None:
+                self._carry_out(self._dialog.receive_data(data))
+            else:
+                self.receive_tls(data)
         except Exception as error:
             self._break(error)
 
     def eof_received(self) -> None:
         """Tell the dialog that nothing more will come."""
-        self.perform(self._dialog.receive_eof())
+        if self.is_shaking_hands:
+            self.perform(self._dialog.connection_lost("read", None, _IN_HANDSHAKE + _CLOSED))
+        else:
+            self.said_farewell()
+
+    def said_farewell(self) -> None:
+        """Tell the dialog that the server says no more."""
+        if self._is_leaving:
+            self._transport.close()
+        else:
+            self.perform(self._dialog.receive_eof())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the dialog, after all that the server said before."""
+        if exc is not None:
+            self._read_last_words()
         if not self._dialog.is_over:
-            if exc is not None:
-                self._read_last_words()
-            # The number of an SSLError is OpenSSL's, not the system's.
-            is_tls = isinstance(exc, ssl.SSLError)
-            number = exc.errno if isinstance(exc, OSError) and not is_tls else None
+            number = exc.errno if isinstance(exc, OSError) else None
             reason = os.strerror(number) if number else str(exc or "closed")
+            if self.is_shaking_hands:
+                reason = _IN_HANDSHAKE + reason
             self.perform(self._dialog.connection_lost("read", number, reason))
         self._finish()
 
@@ -296,13 +356,14 @@ class Connection(Wire):
             elif isinstance(action, Close):
                 self._close(reset=action.reset)
             elif isinstance(action, StartTls):
-                self.hold(self._start_tls())
+                self.start_tls()
             else:
                 self.hold(self._run_callable(action))
 
     def _release(self) -> None:
         event_loop().unwatch(self)
         self._source = self._farewell_due = None
+        self.note_session()
         self._owner.released()
 
     def _close(self, *, reset: bool) -> None:
@@ -313,13 +374,7 @@ class Connection(Wire):
             # Not at once: whoever asked may still be at work with this connection.
             self._loop.call_soon(self._finish)
             return
-        if self._is_upgrading:
-            # In a handshake the transport is not ours, and tells us nothing.
-            transport.abort()
-            if self._task is not None:
-                self._task.cancel()
-            self._loop.call_soon(self._finish)
-            return
+        self.note_session()
         if reset:
             with contextlib.suppress(OSError, AttributeError):
                 transport.get_extra_info("socket").setsockopt(
@@ -329,11 +384,18 @@ class Connection(Wire):
             transport.abort()
         else:
             if self._farewell_due is None:
-                # With TLS it takes both sides to close (RFC 8446 §6.1), and the server may not
-                # care to. Nobody else looks at the time of a connection that rests.
+                # Nobody else looks at the time of a connection that rests.
                 self._farewell_due = self._loop.time() + _CLOSING
                 event_loop().watch(self)
             self.flush()
+            if self._tls is not None and not transport.is_closing():
+                transport.write(self._tls.close())
+                if not self._tls.is_closed:
+                    # It takes both sides to close (RFC 8446 §6.1). A server that has not heard
+                    # ours when the connection is gone complains; one may not care to say its own.
+                    self._is_leaving = True
+                    self._farewell_due = min(self._farewell_due, self._loop.time() + _CLOSING)
+                    return
             transport.close()
 
     def fail(self, error: BaseException) -> None:
@@ -365,60 +427,6 @@ class Connection(Wire):
 
     # What takes its time.
 
-    async def _start_tls(self) -> None:
-        """Start TLS on the connection that stands (RFC 3207)."""
-        tls = self._options.tls
-        assert tls is not None
-        if self._dialog.is_over or self._transport.is_closing():
-            return  # it broke before this task had its turn; whoever saw that ends it
-        self._is_upgrading = True
-        limit = self._options.timeouts.stages[Stage.STARTTLS]
-        try:
-            transport = await self._loop.start_tls(
-                self._transport,
-                self,
-                tls.context,
-                server_hostname=tls.server_hostname,
-                # Ours is the limit that counts; the loop's own, of a minute, may be shorter.
-                ssl_handshake_timeout=limit + 1.0,
-            )
-        except ssl.SSLError as error:
-            self.perform(self._dialog.fail(FailureKind.SECURITY, self._tls_failed(error)))
-        except OSError as error:
-            self.perform(
-                self._dialog.connection_lost("read", error.errno, f"in the TLS handshake: {error}")
-            )
-        except Exception as error:
-            self._break(error)
-        else:
-            self._transport = transport
-            self._is_upgrading = False
-            self._peer = self._poll = None
-            try:
-                self._carry_out(
-                    self._dialog.tls_started(
-                        verified=tls.is_verified, binding=self._channel_binding()
-                    )
-                )
-            except Exception as error:
-                self._break(error)
-
-    def _channel_binding(self) -> bytes | None:
-        tls_object = self._transport.get_extra_info("ssl_object")
-        if self._dialog.needs_channel_binding and tls_object is not None:
-            from .scram import server_end_point
-
-            return server_end_point(tls_object.getpeercert(binary_form=True) or b"")
-        return None
-
-    def _tls_failed(self, error: ssl.SSLError) -> str:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return (
-                f"the certificate of {self._options.name} is not good:"
-                f" {error.verify_message or error.reason}"
-            )
-        return f"no TLS with {self._options.name}: {error.reason or error}"
-
     async def _run_callable(self, action: RunCallable) -> None:
         """Call a function of the program's in a worker thread: it may block."""
         try:
@@ -438,20 +446,25 @@ class Connection(Wire):
         """Give the mail up: its source can't be read."""
         self.perform(self._dialog.fail(FailureKind.LOCAL, detail))
 
-    def _read_last_words(self) -> None:
-        """Hear what the server said before it broke the connection while we were writing.
+    def _read_last_words(self) -> bool:
+        """Hear what the server has said, and the loop has not read yet.
 
-        A refusal in the middle of the mail data, then a reset: the refusal is the cause.
+        A refusal in the middle of the mail data, then a reset: the refusal is the cause. A verdict
+        that came while the process stood still: the server was not slow, we were.
+
+        Returns:
+            Whether the server has closed the connection.
         """
-        if self._transport.get_extra_info("ssl_object") is not None:
-            return
         with contextlib.suppress(OSError, AttributeError, ValueError):
             number = self._transport.get_extra_info("socket").fileno()
             for _ in range(_LAST_READS):
+                if self._dialog.is_over:
+                    break
                 data = os.read(number, 65_536)
                 if not data:
-                    return
+                    return True
                 self.data_received(data)
+        return False
 
     # Time.
 
@@ -471,19 +484,61 @@ class Connection(Wire):
             self._step_began = now
             if dialog.verdict is not None and self._farewell_due is None:
                 self._farewell_due = now + min(self._options.timeouts.stages[Stage.QUIT], _FAREWELL)
+        looked, self._looked = self._looked, now
         if self._farewell_due is not None:
             if now >= self._farewell_due:
                 self._drop()
-        elif now >= self._whole_due:
-            self.perform(dialog.time_out(self._options.timeouts.deadline, whole=True))
+        elif now < self._whole_due and now < self._step_began + self._limit:
+            return
+        elif now - looked > _LATE:
+            # What has come meanwhile has its turn first; the next look is on time.
+            self._looked = math.inf
+        elif not self._has_come_on(now):
+            self._time_out(now)
+
+    @property
+    def _limit(self) -> float:
+        """Seconds that this step may take."""
+        stage = Stage.STARTTLS if self.is_shaking_hands else self._dialog.stage
+        return self._options.timeouts.stages[stage]
+
+    def _has_come_on(self, now: float) -> bool:
+        """Whether the server has done something that nobody has seen yet."""
+        dialog, step = self._dialog, self._step
+        if self._read_last_words():
+            self.eof_received()
+        if self._is_closed or dialog is not self._dialog or dialog.verdict is not None:
+            return True
+        if now >= self._whole_due:
+            return False
+        if self._step != step or dialog.steps != step:
+            return True
+        if self.has_moved(self._step_began, now):
+            self._step_began = now
+            return True
+        return False
+
+    def _time_out(self, now: float) -> None:
+        dialog, hint = self._dialog, ""
+        if self.is_shaking_hands:
+            hint = " in the TLS handshake"
+        elif self._tls is None and dialog.stage is Stage.GREETING and self._may_want_tls:
+            hint = "; if it speaks TLS from the first octet on, use tls='implicit'"
+        if now >= self._whole_due:
+            deadline = self._options.timeouts.deadline
+            self.perform(dialog.time_out(deadline, whole=True, hint=hint))
         else:
-            limit = self._options.timeouts.stages[dialog.stage]
-            if now < self._step_began + limit:
-                return
-            if self.has_moved(self._step_began, now):
-                self._step_began = now
-            else:
-                self.perform(dialog.time_out(limit))
+            self.perform(dialog.time_out(self._limit, hint=hint))
+
+    @property
+    def _may_want_tls(self) -> bool:
+        """Whether a server that does not greet may wait for us to begin TLS."""
+        options = self._options
+        return options.unix_path is None and not options.is_lmtp and options.port != _RELAY_PORT
+
+    def restart_clock(self) -> None:
+        """Give what begins now the whole time of a step."""
+        self._step = -1
 
     def _drop(self) -> None:
         """Leave without a good-bye: the mail is decided, and the server says no more."""
@@ -492,3 +547,16 @@ class Connection(Wire):
                 self._transport.abort()
         else:
             self.perform(self._dialog.time_out(_FAREWELL))
+
+
+def name_addresses(failed: Failed, connection: Connection) -> Failed:
+    """Say in a failure which addresses of the server's were tried before, if others were.
+
+    Args:
+        failed: what became of the last attempt.
+        connection: that attempt's.
+    """
+    if not connection.tried:
+        return failed
+    before = ", ".join(connection.tried)
+    return dataclasses.replace(failed, detail=f"{failed.detail} (tried before: {before})")

@@ -20,7 +20,7 @@ from ..smtp.stage import Stage
 from ..smtp.verdict import Failed, FailureKind, Verdict
 from .asyncio_actor import Answer, AsyncioActor
 from .connect import SourceAddress
-from .connection import Connection
+from .connection import Connection, name_addresses
 from .connection_limit import connection_limit
 from .ehlo_name import address_literal, complete_host_name
 from .event_loop import event_loop
@@ -54,6 +54,8 @@ class SmtpActor(AsyncioActor):
     _delivery: Delivery | None = None
     _source: FileSource | None = None
     _second: Delivery | None = None  # another attempt, once this connection is closed
+    _second_way: Connection | None = None  # by which it goes; by default, by a fresh one
+    _fallback: tuple[Delivery, Connection] | None = None  # if no other address does better
     _may_try_again = True
     _opening: asyncio.Task[None] | None = None
     _has_permit = False
@@ -315,14 +317,34 @@ class SmtpActor(AsyncioActor):
         mail, connection, delivery = self._mail, self._connection, self._delivery
         if mail is None or self._outcome is not None:
             return
-        if self._may_try_again and delivery is not None and isinstance(verdict, Failed):
-            self._may_try_again = False
-            self._second = delivery.humbler(verdict)
-            if self._second is not None and not self.actor_stopped.is_set():
+        if isinstance(verdict, Failed) and connection is not None and delivery is not None:
+            if self._finds_another_way(verdict, delivery, connection):
                 return
+            verdict = name_addresses(verdict, connection)
         outcome = self._build(mail, verdict, connection.peer if connection else None)
         self._outcome = outcome
         self._report(outcome)
+
+    def _finds_another_way(
+        self, failed: Failed, delivery: Delivery, connection: Connection
+    ) -> bool:
+        """Prepare a second attempt, if there is one that may do better; return whether there is."""
+        if self.actor_stopped.is_set():
+            return False
+        humbler = None
+        if self._may_try_again and (second := delivery.humbler(failed)) is not None:
+            humbler = second, connection.again()
+        elsewhere = delivery.elsewhere(failed, connection.address)
+        following = None if elsewhere is None else connection.elsewhere()
+        if elsewhere is not None and following is not None:
+            self._fallback = self._fallback or humbler
+            self._second, self._second_way = elsewhere, following
+            return True
+        way = humbler or self._fallback
+        self._may_try_again, self._fallback = False, None
+        if way is not None:
+            self._second, self._second_way = way
+        return way is not None
 
     def _report(self, outcome: Outcome) -> None:
         """Tell whoever wants to know."""
@@ -338,9 +360,10 @@ class SmtpActor(AsyncioActor):
     def closed(self) -> None:
         """Try again if that may help; else stop: with the connection goes the reason to live."""
         second, self._second = self._second, None
+        way, self._second_way = self._second_way, None
         if second is not None and self._outcome is None and not self.actor_stopped.is_set():
             try:
-                self._open(second, Connection(self._options))
+                self._open(second, way or Connection(self._options))
             except Exception as error:
                 self._connection = None
                 self._end_broken(error)

@@ -1,13 +1,16 @@
 """How to do TLS with one server: the context, and the name that its certificate must have."""
 
+import contextlib
 import functools
 import ssl
 import time
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..smtp.session import TlsPolicy
+from .tls_channel import TlsChannel
 
 TLS_CHOICES = ("auto", "starttls", "implicit", "off")
 _IMPLICIT_PORT = 465  # RFC 8314 §3.3
@@ -24,12 +27,16 @@ class Tls:
         context: the context.
         server_hostname: the reference name: the host as it was configured (RFC 9525), never one
             that a look-up gave.
+        objection: called with the server's certificate, in DER, once the context has taken it, and
+            before anything is sent under TLS; returns what is wrong with it, in a few words, or
+            None.
     """
 
     policy: TlsPolicy
     is_implicit: bool
     context: ssl.SSLContext
     server_hostname: str
+    objection: Callable[[bytes], str | None] | None = None
 
     @property
     def is_verified(self) -> bool:
@@ -38,30 +45,33 @@ class Tls:
 
 
 _MOST_SESSIONS = 256
-"""Servers whose TLS session is remembered."""
+"""Servers whose TLS session is remembered, for each context."""
 _SESSION_LIFETIME = 3600.0
 """Seconds: a certificate that was good is looked at again after that."""
+
+_SessionKey = tuple[str, ssl.VerifyMode, bool]
 
 
 class _Sessions:
     """The last TLS session with each server, to be taken up again (RFC 8446 §2.2).
 
-    That spares both sides the costly part of the handshake. A session is only ever offered to the
-    name with which it began, by the context that has verified that name, if it verifies at all.
+    That spares both sides the costly part of the handshake, in which a certificate is looked at:
+    so a session is only ever offered to the name with which it began, by the context that has
+    verified that name, and only while that context asks for no more than it did then.
     """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, tuple[ssl.SSLSession, float]] = OrderedDict()
+        self._known: OrderedDict[_SessionKey, tuple[ssl.SSLSession, float]] = OrderedDict()
 
-    def of(self, name: str) -> ssl.SSLSession | None:
+    def of(self, key: _SessionKey) -> ssl.SSLSession | None:
         """Return the session to offer to a server, or None."""
-        session, since = self._known.get(name, (None, 0.0))
+        session, since = self._known.get(key, (None, 0.0))
         return session if time.monotonic() < since + _SESSION_LIFETIME else None
 
-    def remember(self, name: str, session: ssl.SSLSession) -> None:
+    def remember(self, key: _SessionKey, session: ssl.SSLSession) -> None:
         """Take the place of the last session with that server."""
-        self._known[name] = session, time.monotonic()
-        self._known.move_to_end(name)
+        self._known[key] = session, time.monotonic()
+        self._known.move_to_end(key)
         if len(self._known) > _MOST_SESSIONS:
             self._known.popitem(last=False)
 
@@ -69,35 +79,42 @@ class _Sessions:
 _sessions: "weakref.WeakKeyDictionary[ssl.SSLContext, _Sessions]" = weakref.WeakKeyDictionary()
 
 
-class _ResumingObject(ssl.SSLObject):
-    """A TLS connection that takes up the last session with its server, if the server agrees."""
+def open_channel(tls: Tls) -> TlsChannel:
+    """Make a channel that takes up the last session with its server, if the server agrees.
 
-    _has_begun = False
+    The context stays as it is: it may be the program's.
 
-    def do_handshake(self) -> None:
-        """Offer the session with the first flight."""
-        if not self._has_begun:
-            self._has_begun = True
-            known = _sessions.get(self.context)
-            session = known.of(self.server_hostname or "") if known is not None else None
-            if session is not None:
-                self.session = session
-        super().do_handshake()
+    Args:
+        tls: how to do TLS.
+    """
+    known = None
+    # A program's own class of contexts may be one that can't be looked up, or referred to.
+    with contextlib.suppress(TypeError):
+        known = _sessions.get(tls.context)
+    session = None if known is None else known.of(_session_key(tls))
+    return TlsChannel(tls.context, tls.server_hostname, session)
 
 
-def remember_session(tls_object: object) -> None:
+def remember_session(tls: Tls, channel: TlsChannel) -> None:
     """Note the session of a connection, for the next one to the same server.
 
     To be called once the server has said something under TLS: only then has it given what the
     session can be taken up with (RFC 8446 §4.6.1).
 
     Args:
-        tls_object: the connection's.
+        tls: how TLS was done.
+        channel: the connection's.
     """
-    if isinstance(tls_object, _ResumingObject):
-        session, known = tls_object.session, _sessions.get(tls_object.context)
-        if known is not None and session is not None and session.has_ticket:
-            known.remember(tls_object.server_hostname or "", session)
+    session = channel.session
+    if session is not None:
+        with contextlib.suppress(TypeError):
+            known = _sessions.setdefault(tls.context, _Sessions())
+            known.remember(_session_key(tls), session)
+
+
+def _session_key(tls: Tls) -> _SessionKey:
+    context = tls.context
+    return tls.server_hostname, context.verify_mode, context.check_hostname
 
 
 def choose_tls(
@@ -161,8 +178,6 @@ def _no_worse(context: ssl.SSLContext) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996
     context.options |= ssl.OP_NO_RENEGOTIATION  # a server has no reason to ask for one
     context.hostname_checks_common_name = False  # RFC 9525 §2
-    context.sslobject_class = _ResumingObject
-    _sessions[context] = _Sessions()
     return context
 
 

@@ -5,11 +5,12 @@ from typing import Any
 
 from ..signals.outcome import Peer
 from ..smtp.dialog import Dialog
+from ..smtp.next_address import is_of_the_address
 from ..smtp.session import Session, TlsPolicy
 from ..smtp.verdict import Failed, Verdict
 from ..smtp.verification import Verification
 from .asyncio_actor import Answer, AsyncioActor
-from .connection import Connection
+from .connection import Connection, name_addresses
 from .ehlo_name import address_literal, complete_host_name
 from .options import Options, collect_options, hide_in
 
@@ -92,6 +93,7 @@ class _VerifyActor(AsyncioActor):
         self._connection: Connection | None = None
         self._transcript: list[str] = []
         self._second: Session | None = None  # another attempt, once this connection is closed
+        self._second_way: Connection | None = None  # by which it goes; by default, by a fresh one
         self._may_try_again = True
         self._session = Session(
             server=options.name,
@@ -109,7 +111,8 @@ class _VerifyActor(AsyncioActor):
         return None
 
     def _open(self) -> None:
-        self._connection = Connection(self._options)
+        self._connection = self._second_way or Connection(self._options)
+        self._second_way = None
         dialog = Dialog(Verification(self._session), self._trace, self._options.masking)
         self._connection.run(self, dialog)
 
@@ -130,11 +133,11 @@ class _VerifyActor(AsyncioActor):
         assert self._answer is not None
         failure = verdict if isinstance(verdict, Failed) else None
         session = self._session
-        if failure is not None and self._may_try_again and not self.actor_stopped.is_set():
-            self._may_try_again = False
-            self._second = session.humbler(failure.kind, failure.stage)
-            if self._second is not None:
+        if failure is not None and not self.actor_stopped.is_set():
+            if self._finds_another_way(failure, session):
                 return
+            if self._connection is not None:
+                failure = name_addresses(failure, self._connection)
         self._answer.set(
             ServerReport(
                 server=session.server,
@@ -148,6 +151,19 @@ class _VerifyActor(AsyncioActor):
                 transcript=tuple(self._transcript),
             )
         )
+
+    def _finds_another_way(self, failed: Failed, session: Session) -> bool:
+        """Prepare a second attempt, as a send would; return whether there is one."""
+        connection = self._connection
+        if connection is not None and is_of_the_address(failed):
+            self._second_way = connection.elsewhere()
+            if self._second_way is not None:
+                self._second = session.elsewhere(connection.address, failed.detail)
+                return True
+        if self._may_try_again:
+            self._may_try_again = False
+            self._second = session.humbler(failed.kind, failed.stage)
+        return self._second is not None
 
     def released(self) -> None:
         """Nothing to do: a verification ends with QUIT."""

@@ -1,10 +1,11 @@
-"""What a connection writes: the mail data, and when its end may go out.
+"""What a connection writes, in clear or under TLS: and when the end of the mail may go out.
 
 Nothing here knows what a reply says; but whether there is one decides when the mail ends.
 """
 
 import asyncio
 import select
+import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -14,6 +15,7 @@ from .event_loop import event_loop
 from .mail_source import PIECE, FileSource
 from .mail_writer import MailWriter
 from .timeouts import MIN_DATA_RATE
+from .tls_channel import TlsChannel
 
 
 class Wire(asyncio.Protocol):
@@ -25,6 +27,7 @@ class Wire(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._transport = None
+        self._tls: TlsChannel | None = None
         self._poll: Callable[[int], list[tuple[int, int]]] | None = None
         self._source: FileSource | None = None
         self._writer: MailWriter | None = None
@@ -32,9 +35,9 @@ class Wire(asyncio.Protocol):
         # What goes out at the end of this turn, with what others write in it.
         self._unsent = b""
         self._unput: Callable[[], None] | None = None
-        self._last = b""  # what completes the mail, not yet written
+        self._last: bytes | None = None  # what completes the mail, not yet written
         self._dot_written = False
-        self._written = 0  # octets of mail data
+        self._written = 0  # octets of mail data, as they went to the transport
         self._taken = 0  # how many of them the operating system had taken when last looked at
 
     def hold(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -49,6 +52,10 @@ class Wire(asyncio.Protocol):
         """Give the mail up on a defect of ours."""
         raise NotImplementedError
 
+    def tls_broke(self, error: ssl.SSLError) -> None:
+        """End on broken TLS."""
+        raise NotImplementedError
+
     def pause_writing(self) -> None:
         """Read no more of the mail: the server does not keep up."""
         if self._writer is not None:
@@ -61,19 +68,45 @@ class Wire(asyncio.Protocol):
         if self._unput is not None:
             return  # what is to be written has its time
         if self._dot_written:
-            self._dot_is_out()
-        elif self._last:
+            if self._is_all_out:
+                self._dot_is_out()
+        elif self._last is not None:
             self._write_last()
         elif self._writer is not None:
             self._writer.pump()
 
     def write_commands(self, octets: bytes) -> None:
         """Write what the dialog says."""
-        if not self._writes_at_end:
+        if self._writes_at_end:
+            self._write_soon()
+            self._unsent += octets
+        elif self._tls is None:
             self._transport.write(octets)
-            return
-        self._write_soon()
-        self._unsent += octets
+        else:
+            self._put(octets)
+
+    def _put(self, octets: bytes) -> int:
+        """Write at once; return how many octets it makes on the wire."""
+        tls = self._tls
+        if tls is None:
+            self._transport.write(octets)
+            return len(octets)
+        sealed = tls.encrypt(octets)
+        if sealed:
+            self._transport.write(sealed)
+        if tls.error is not None:
+            # Not at once: whoever writes is not done yet.
+            self._loop.call_soon(self.tls_broke, tls.error)
+        elif tls.is_holding and self._writer is not None:
+            self._writer.is_paused = True
+        return len(sealed)
+
+    @property
+    def _is_all_out(self) -> bool:
+        """Whether the operating system has all that was written."""
+        tls = self._tls
+        is_held = tls is not None and tls.is_holding
+        return not (is_held or self._transport.get_write_buffer_size())
 
     def _write_soon(self) -> None:
         if not (self._unsent or self._unput):
@@ -93,7 +126,7 @@ class Wire(asyncio.Protocol):
         """Write the commands that wait for the end of the turn."""
         unsent, self._unsent = self._unsent, b""
         if unsent and not self._transport.is_closing():
-            self._transport.write(unsent)
+            self._put(unsent)
 
     def begin_body(self, body: SendBody) -> None:
         """Write the mail that the dialog asks for."""
@@ -102,7 +135,7 @@ class Wire(asyncio.Protocol):
         if data is None or len(data) > PIECE:
             self.flush()
             if body.head:
-                self._transport.write(body.head)
+                self._put(body.head)
             if data is not None:
                 self._transport.set_write_buffer_limits(high=PIECE, low=0)
             self._writer = MailWriter(self, body, self._source)
@@ -122,8 +155,7 @@ class Wire(asyncio.Protocol):
 
     def write_part(self, octets: bytes) -> None:
         """Write mail data that is not the last of it."""
-        self._written += len(octets)
-        self._transport.write(octets)
+        self._written += self._put(octets)
 
     def end_body(self, last: bytes) -> None:
         """Write what completes the mail: the last octets, and the final dot if there is one."""
@@ -143,14 +175,14 @@ class Wire(asyncio.Protocol):
         be here to read when it goes out, and nothing may wait to be written before it.
         """
         transport = self._transport
-        if transport.is_closing():
-            return  # it broke: connection_lost() is on its way
+        if self._last is None or transport.is_closing():
+            return  # it is written; or it broke: connection_lost() is on its way
         if not self._dialog.may_send_dot:
-            return  # a part of an early reply is here; the rest of it decides
+            return  # a part of a reply, or of a TLS record, is here; the rest of it decides
         if self.has_something_to_read():
             self._loop.call_soon(self._write_last)
             return
-        if transport.get_write_buffer_size():
+        if not self._is_all_out:
             transport.set_write_buffer_limits(high=0)  # resume_writing() when all is out
             return
         self._put_last()
@@ -159,20 +191,33 @@ class Wire(asyncio.Protocol):
         transport = self._transport
         if transport.is_closing() or self._dialog.is_over:
             return
-        last, self._last = self._last, b""
-        self._written += len(last)
-        transport.write(last)
+        last, self._last = self._last, None
+        if last:
+            self._written += self._put(last)
         self._dot_written = True
-        if transport.get_write_buffer_size():
-            transport.set_write_buffer_limits(high=0)
-        else:
+        if self._is_all_out:
             self._dot_is_out()
+        else:
+            transport.set_write_buffer_limits(high=0)
 
     def _dot_is_out(self) -> None:
         self._dot_written = False
         if not self._dialog.is_over:
             self._taken = self._written
             self._dialog.dot_sent()
+
+    def _go_on_writing(self, *, was_holding: bool) -> None:
+        """Go on with the mail, after TLS records came: they may be what its end has waited for.
+
+        Not all of them are replies. A session ticket (RFC 8446 §4.6.1) is none.
+        """
+        if self._dialog.is_over:
+            return
+        if self._dot_written or was_holding:
+            if self._is_all_out:
+                self.resume_writing()
+        elif self._last is not None and self._unput is None:
+            self._write_last()
 
     def has_something_to_read(self) -> bool:
         """Whether the server has said something that nobody has heard yet."""

@@ -6,6 +6,7 @@ from .classification import CLOSING, Meaning, meaning
 from .command import DATA, END_OF_DATA, RSET, Command, bdat
 from .content import Content
 from .envelope import Envelope
+from .next_address import is_of_the_address
 from .parameters import Offer, make_offer
 from .recipients import USUAL_MAX, Recipient, decisive_refusal, in_batches
 from .refusal import Garbled, Insecure, Refused, Unsendable, check
@@ -407,6 +408,18 @@ class Delivery:
         session = self.session.humbler(failed.kind, failed.stage)
         if session is None:
             return None
+        return Delivery(session, self._envelope, self._content, keeps=self._keeps)
+
+    def elsewhere(self, failed: Failed, address: str) -> "Delivery | None":
+        """Return another attempt, for the server's next address, or None if that can't help.
+
+        Args:
+            failed: what this attempt came to.
+            address: where it was.
+        """
+        if not is_of_the_address(failed):
+            return None
+        session = self.session.elsewhere(address, failed.detail)
         return Delivery(session, self._envelope, self._content, keeps=self._keeps)
 
     def came_too_late(self, failed: Failed) -> bool:

@@ -94,6 +94,8 @@ class Dialog:
     Attributes:
         steps: a counter that changes with each step of the conversation.
         verdict: what became of the mail, once it is decided.
+        has_unread: whether octets are here that nobody can read yet, half a TLS record; whoever
+            does the I/O says so. Like a part of a reply, they hold back what would go out next.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Dialog:
         """
         self.steps = 0
         self.verdict: Verdict | None = None
+        self.has_unread = False
         self._delivery = delivery
         self._trace = None if trace is None else _guarded(trace)
         self._scrub = None if scrub is None else _masking_of(delivery.session, scrub)
@@ -145,7 +148,12 @@ class Dialog:
     @property
     def may_send_dot(self) -> bool:
         """Whether the mail data is still wanted and no part of an early reply is here."""
-        return self._sending is not None and not (self._ended or self._parser.is_pending)
+        return self._sending is not None and not (self._ended or self._is_more_here)
+
+    @property
+    def _is_more_here(self) -> bool:
+        """Whether octets have come that are no complete reply yet."""
+        return self.has_unread or self._parser.is_pending
 
     @property
     def needs_channel_binding(self) -> bool:
@@ -163,16 +171,20 @@ class Dialog:
         return actions
 
     def receive_data(self, data: bytes) -> list[Action]:
-        """Take octets from the server."""
+        """Take octets from the server; none, where `has_unread` has changed."""
         if self._ended:
             return []
         actions: list[Action] = []
+        if isinstance(self._waiting, Handshake):
+            # It was to hear our first octet under TLS before it says another word.
+            self._inject_suspected(actions)
+            return actions
         self._heard += len(data)
         if self._heard > self._most and not self._dot_out:
             # Each reply has its bound; a group of thousands of commands is owed thousands of them.
             self._broke_protocol("too much text in its replies", actions)
             return actions
-        replies = self._parser.familiar(data)
+        replies = None if self.has_unread else self._parser.familiar(data)
         if replies is None:
             self._parser.feed(data)
             return self._go_on()
@@ -255,7 +267,7 @@ class Dialog:
                 self._take_reply(reply, actions)
             elif self._due is None:
                 break
-            elif not parser.is_pending:
+            elif not self._is_more_here:
                 self._do(self._due, actions)
             elif isinstance(self._due, Handshake):
                 self._inject_suspected(actions)
@@ -300,18 +312,19 @@ class Dialog:
             errno=errno,
         )
 
-    def time_out(self, seconds: float, *, whole: bool = False) -> list[Action]:
+    def time_out(self, seconds: float, *, whole: bool = False, hint: str = "") -> list[Action]:
         """Take note that the server was too slow.
 
         Args:
             seconds: how long it had.
             whole: whether it is the whole send that took too long, not this step.
+            hint: what may be the reason, or may help; follows the detail.
         """
         if isinstance(self._waiting, Call):
             detail = f"no token for {self._server}: the token callable took over {seconds:g} s"
         else:
             what = "the whole send took longer than" if whole else "no answer within"
-            detail = f"{self._server} was too slow at {self.stage}: {what} {seconds:g} s"
+            detail = f"{self._server} was too slow at {self.stage}: {what} {seconds:g} s{hint}"
         return self.fail(FailureKind.TIMEOUT, detail)
 
     def cancel(self) -> list[Action]:
@@ -329,6 +342,7 @@ class Dialog:
         operation: str | None = None,
         errno: int | None = None,
         retryable: bool | None = None,
+        stage: Stage | None = None,
     ) -> list[Action]:
         """End the session for a reason that no reply gives.
 
@@ -340,6 +354,7 @@ class Dialog:
             operation: the system operation that failed.
             errno: its error number.
             retryable: overrides what follows from the kind.
+            stage: where it failed. Default: where the session stands.
         """
         if self._ended:
             return []
@@ -347,7 +362,7 @@ class Dialog:
         if self.verdict is None:
             failed = self._delivery.failed(
                 kind,
-                self.stage,
+                stage or self.stage,
                 detail,
                 maybe_accepted=self._dot_out,
                 operation=operation,

@@ -19,14 +19,15 @@ class Rest:
     stage = Stage.QUIT
     verdict = None
     may_send_dot = False
+    has_unread = False
     needs_channel_binding = False
 
     def __init__(self) -> None:
         self.is_over = False
 
-    def receive_data(self, _data: bytes) -> list[Action]:
+    def receive_data(self, data: bytes) -> list[Action]:
         """Close: what came was not asked for."""
-        return self._end(Close(reset=True))
+        return self._end(Close(reset=True)) if data else []
 
     def receive_eof(self) -> list[Action]:
         """Close, as the server did."""

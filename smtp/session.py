@@ -1,7 +1,7 @@
 """The session around a mail transaction: greeting, EHLO, STARTTLS, AUTH, QUIT (RFC 5321 §3)."""
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .classification import CLOSING, EHLO_UNKNOWN, Meaning
@@ -91,6 +91,23 @@ class Session:
             warning = f"sent without TLS: {self.server} offers it, but the handshake failed"
             return self._without(warning, tls_policy=TlsPolicy.OFF)
         return None
+
+    def elsewhere(self, address: str, detail: str) -> "Session":
+        """Return a session like this one, for another address of the server's.
+
+        Args:
+            address: where this one was.
+            detail: what became of it.
+        """
+        return replace(
+            self,
+            extensions=_NONE,
+            is_encrypted=False,
+            is_verified=False,
+            channel_binding=None,
+            masking=None,
+            warnings=(*self.warnings, f"went on from {address} to another address: {detail}"),
+        )
 
     @property
     def _needs_nothing(self) -> bool:

@@ -284,15 +284,22 @@ def test_an_unknown_name_is_not_worth_another_try() -> None:
     assert outcome.detail.startswith(f"cannot find the address of {name}: ")
 
 
-def test_a_resolver_that_breaks_is_a_defect_with_an_outcome(
-    resolver: Callable[..., None],
+@pytest.mark.parametrize(
+    "error",
+    [LookupError("a bug"), ValueError("a bug"), MemoryError(), TypeError("a bug")],
+    ids=repr,
+)
+def test_a_resolver_that_breaks_is_a_name_without_an_address(
+    resolver: Callable[..., None], error: Exception
 ) -> None:
-    resolver(error=LookupError("a bug"))
+    """A program may have patched it, or replaced it: it is no defect of ours."""
+    resolver(error=error)
 
     outcome = send("bug.test", 25)
 
-    assert outcome.kind is FailureKind.INTERNAL
-    assert "LookupError: a bug" in outcome.detail
+    assert (outcome.kind, outcome.operation) == (FailureKind.CONNECT, "getaddrinfo")
+    assert type(error).__name__ in outcome.detail
+    assert outcome.retryable
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
@@ -302,8 +309,61 @@ def test_a_resolver_that_would_end_the_program_ends_one_send(
     server = scripted_server()
     resolver(error=error)
 
-    assert send("bug.test", 25).kind is FailureKind.INTERNAL
+    assert send("bug.test", 25).kind is FailureKind.CONNECT
     assert isinstance(send(server.host, server.port), SendSuccess)
+
+
+ODD_ENTRIES: list[Any] = [
+    (socket.AF_INET, socket.SOCK_STREAM),
+    (socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_UDP, "", ("127.0.0.1", 25)),
+    (socket.AF_UNIX, socket.SOCK_STREAM, 0, "", "/nowhere"),
+    (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ()),
+    (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", "25")),
+    (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (1, 25)),
+    (None, None, None, None, None),
+    None,
+    "127.0.0.1",
+]
+
+
+@pytest.mark.parametrize("odd", ODD_ENTRIES, ids=repr)
+def test_what_cannot_be_connected_to_is_skipped_in_what_a_resolver_returns(
+    scripted_server: Start, monkeypatch: pytest.MonkeyPatch, odd: object
+) -> None:
+    server = scripted_server()
+    found = [odd, entry("127.0.0.1", server.port), odd]
+    monkeypatch.setattr(module, "_getaddrinfo", lambda host, port: found)
+
+    assert isinstance(send("odd.test", server.port), SendSuccess)
+
+
+@pytest.mark.parametrize("found", [None, 25, [], [None], "none", iter(())], ids=repr)
+def test_a_resolver_that_returns_no_address_is_no_connection(
+    monkeypatch: pytest.MonkeyPatch, found: object
+) -> None:
+    monkeypatch.setattr(module, "_getaddrinfo", lambda host, port: found)
+
+    outcome = send("odd.test", 25)
+
+    assert (outcome.kind, outcome.operation) == (FailureKind.CONNECT, "getaddrinfo")
+    assert "odd.test" in outcome.detail
+
+
+def test_of_a_name_that_has_addresses_without_end_only_so_many_are_looked_at(
+    scripted_server: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = scripted_server()
+    given: list[object] = []
+
+    def without_end() -> Iterator[tuple[Any, ...]]:
+        while True:
+            given.append(None)
+            yield entry("127.0.0.1", server.port)
+
+    monkeypatch.setattr(module, "_getaddrinfo", lambda host, port: without_end())
+
+    assert isinstance(send("many.test", server.port), SendSuccess)
+    assert len(given) == module._MOST_ADDRESSES
 
 
 def test_a_name_without_any_address_is_no_connection(resolver: Callable[..., None]) -> None:

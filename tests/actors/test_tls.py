@@ -1,6 +1,7 @@
 """Which TLS there is to be with a server: by option, port and credentials."""
 
 import contextlib
+import dataclasses
 import ssl
 from collections.abc import Iterator
 
@@ -9,9 +10,11 @@ from servers.certificates import Certificates, server_context
 from servers.certificates import Tls as ServerTls
 
 from pykka_smtp.actors import tls as tls_module
-from pykka_smtp.actors.tls import Tls, choose_tls, remember_session
+from pykka_smtp.actors.tls import Tls, choose_tls, open_channel, remember_session
+from pykka_smtp.actors.tls_channel import TlsChannel
 from pykka_smtp.smtp.session import TlsPolicy
 
+LOOKED_AT = ("options", "verify_mode", "check_hostname", "minimum_version", "verify_flags")
 NONE, IF, MUST = None, TlsPolicy.OPPORTUNISTIC, TlsPolicy.REQUIRED
 
 # (tls, port) -> (policy, from the start) without credentials, and with them.
@@ -191,47 +194,52 @@ def _fresh_contexts() -> Iterator[None]:
     tls_module._opportunistic_context.cache_clear()
 
 
-def shake_hands(context: ssl.SSLContext, server: ssl.SSLContext, name: str) -> ssl.SSLObject:
+def shake_hands(
+    context: ssl.SSLContext, server: ssl.SSLContext, name: str
+) -> tuple[Tls, TlsChannel]:
     """Lead a TLS handshake in memory, and have the server say something; return the client."""
-    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ours = context.wrap_bio(to_client, to_server, server_hostname=name)
+    tls = dataclasses.replace(chosen("auto"), context=context, server_hostname=name)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     theirs = server.wrap_bio(to_server, to_client, server_side=True)
-    open_ends = [ours, theirs]
+    ours = open_channel(tls)
+    to_server.write(ours.begin())
     for _ in range(10):
-        for end in list(open_ends):
-            with contextlib.suppress(ssl.SSLWantReadError):
-                end.do_handshake()
-                open_ends.remove(end)
-    assert not open_ends
+        with contextlib.suppress(ssl.SSLWantReadError):
+            theirs.do_handshake()
+            break
+        ours.receive(to_client.read())
+        to_server.write(ours.take())
     theirs.write(b"220 mx")
-    assert ours.read(100) == b"220 mx"
-    return ours
+    assert ours.receive(to_client.read()) == b"220 mx"
+    return tls, ours
 
 
+@pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_session_is_taken_up_again_with_the_same_name_only(
-    version: ssl.TLSVersion, certificates: Certificates
+    version: ssl.TLSVersion, own: bool, certificates: Certificates
 ) -> None:
     server = serving(certificates)
     server.maximum_version = version
-    context = chosen("auto").context
+    context = certificates.trusting() if own else chosen("auto").context
+    context.check_hostname = False
 
-    first = shake_hands(context, server, "localhost")
-    remember_session(first)
+    tls, first = shake_hands(context, server, "localhost")
+    remember_session(tls, first)
 
-    assert not first.session_reused
-    assert shake_hands(context, server, "localhost").session_reused
-    assert not shake_hands(context, server, "elsewhere.test").session_reused
+    assert not first.is_resumed
+    assert shake_hands(context, server, "localhost")[1].is_resumed
+    assert not shake_hands(context, server, "elsewhere.test")[1].is_resumed
 
 
 def test_a_session_is_forgotten_in_time(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, context = serving(certificates), chosen("auto").context
-    remember_session(shake_hands(context, server, "localhost"))
+    remember_session(*shake_hands(context, server, "localhost"))
     monkeypatch.setattr(tls_module, "_SESSION_LIFETIME", 0.0)
 
-    assert not shake_hands(context, server, "localhost").session_reused
+    assert not shake_hands(context, server, "localhost")[1].is_resumed
 
 
 def test_only_so_many_sessions_are_remembered(
@@ -239,18 +247,46 @@ def test_only_so_many_sessions_are_remembered(
 ) -> None:
     server, context = serving(certificates), chosen("auto").context
     monkeypatch.setattr(tls_module, "_MOST_SESSIONS", 1)
-    remember_session(shake_hands(context, server, "localhost"))
-    remember_session(shake_hands(context, server, "elsewhere.test"))
+    remember_session(*shake_hands(context, server, "localhost"))
+    remember_session(*shake_hands(context, server, "elsewhere.test"))
 
-    assert not shake_hands(context, server, "localhost").session_reused
-    assert shake_hands(context, server, "elsewhere.test").session_reused
+    assert not shake_hands(context, server, "localhost")[1].is_resumed
+    assert shake_hands(context, server, "elsewhere.test")[1].is_resumed
+
+
+def test_a_session_that_nobody_verified_is_not_taken_up_by_a_context_that_verifies_now(
+    certificates: Certificates,
+) -> None:
+    context, server = certificates.trusting(), serving(certificates)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    remember_session(*shake_hands(context, server, "localhost"))
+
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    assert not shake_hands(context, server, "localhost")[1].is_resumed
+
+
+def test_a_context_that_cannot_be_looked_up_resumes_nothing_and_works(
+    certificates: Certificates,
+) -> None:
+    class Unhashable(ssl.SSLContext):
+        __hash__ = None  # type: ignore[assignment]
+
+    context, server = Unhashable(ssl.PROTOCOL_TLS_CLIENT), serving(certificates)
+    context.load_verify_locations(certificates.ca)
+
+    remember_session(*shake_hands(context, server, "localhost"))
+
+    assert not shake_hands(context, server, "localhost")[1].is_resumed
 
 
 def test_a_context_of_the_callers_own_is_left_alone(certificates: Certificates) -> None:
     own = certificates.trusting()
-    context = chosen("starttls", own).context
-    first = shake_hands(context, serving(certificates), "localhost")
-    remember_session(first)
+    before = {name: getattr(own, name) for name in LOOKED_AT}
+    tls, channel = shake_hands(own, serving(certificates), "localhost")
+    remember_session(tls, channel)
 
-    assert context is own
-    assert type(first) is ssl.SSLObject
+    assert chosen("starttls", own).context is own
+    assert {name: getattr(own, name) for name in LOOKED_AT} == before
+    assert own.sslobject_class is ssl.SSLObject
