@@ -72,6 +72,7 @@ def test_the_threads_start_with_the_first_actor_and_end_by_themselves_after_the_
         "pykka-smtp-loop",
         "pykka-smtp-names-1",
         "pykka-smtp-new-files-1",
+        "pykka-smtp-tokens-1",
     ]
 
     ref.stop(timeout=PATIENCE)
@@ -326,7 +327,8 @@ def test_a_task_that_an_actor_left_behind_is_cancelled_and_ends_before_the_loop_
 
 
 @pytest.mark.parametrize(
-    "thread", ["pykka-smtp-loop", "pykka-smtp-names", "pykka-smtp-files", "pykka-smtp-new-files"]
+    "thread",
+    [f"pykka-smtp-{name}" for name in ("loop", "names", "files", "new-files", "tokens")],
 )
 def test_a_start_that_fails_leaves_no_thread_and_no_loop(
     loop_kind: str, no_thread: Callable[[str], None], thread: str
