@@ -268,6 +268,21 @@ class AsyncioActor(Actor):
             self._open_answers = set()
         return Answer(envelope.reply_to, self._open_answers)
 
+    def misunderstood(self, message: object, takes: str) -> None:
+        """Say that the message being handled has the wrong type; for use in `on_receive`.
+
+        Args:
+            message: the message. Only its type is told: it may have secrets in it.
+            takes: what the actor takes, such as ``"an SmtpActor takes a SendMail"``.
+
+        Raises:
+            TypeError: the message was asked. One that was told goes to the log, as an error.
+        """
+        error = f"{takes}, not {type(message).__name__}"
+        if self._handling is not None and self._handling.reply_to is not None:
+            raise TypeError(error)
+        log_safely(logging.ERROR, "%s", error)
+
     def may_stop_now(self) -> bool:
         """Whether to stop now that somebody has asked for it.
 
