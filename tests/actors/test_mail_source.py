@@ -230,7 +230,7 @@ class _Path:
 
 
 def xz(data: bytes) -> Any:
-    return lzma.LZMAFile(io.BytesIO(data))  # noqa: SIM115 - nothing to close
+    return lzma.LZMAFile(io.BytesIO(data))
 
 
 def truncated_zip() -> Any:
