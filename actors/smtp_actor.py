@@ -165,10 +165,12 @@ class SmtpActor(AsyncioActor):
     def on_receive(self, message: Any) -> Any:
         """Take the mail. A second one is refused, with an outcome of its own."""
         if not isinstance(message, SendMail):
-            if self._mail is None:
-                # Who sends that waits for an outcome, and the program for this actor.
-                self._stop()
-            return self.misunderstood(message, "an SmtpActor takes a SendMail")
+            try:
+                return self.misunderstood(message, "an SmtpActor takes a SendMail")
+            finally:
+                if self._mail is None:
+                    # There will be none, and the program would wait for this actor at its end.
+                    self._stop()
         if self._mail is not None:
             return self._refuse(message, "an SmtpActor sends one mail; start another for this one")
         self._mail = message

@@ -5,6 +5,7 @@ none of its hooks: the child would make its parent's ids once more, and wait for
 the parent has. So whoever is about to need one of these calls `notice_fork` first.
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -54,3 +55,7 @@ def _renew() -> bool:
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=_renew)
+# A child that has never asked for anything of ours ends, too, and would wait for the parent's
+# threads. `atexit` comes after that.
+with contextlib.suppress(KeyError, RuntimeError):
+    vars(threading)["_register_atexit"](notice_fork)
