@@ -196,7 +196,7 @@ class Workers:
         # Only now: a thread whose asker waits no longer is busy all the same.
         if jobs is self._jobs:
             self._unfinished -= 1
-            if self._count > self._most and jobs.empty():
+            if self._count > max(self._most, self._unfinished):
                 # Those that took the place of one that has come back.
                 self._count -= 1
                 jobs.put(None)
