@@ -1,12 +1,15 @@
 import asyncio
+import socket
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import pytest
+from servers.scripted import ScriptedServer, polite
 from servers.waiting import wait_until
 
+from pykka_smtp import FailureKind, SendMail, SendSuccess, SmtpActor
 from pykka_smtp.actors import workers as module
 from pykka_smtp.actors.workers import Workers
 
@@ -437,3 +440,74 @@ def test_an_idle_thread_keeps_nothing_of_its_last_job_alive(workers: Workers) ->
     asyncio.run(main())
 
     assert gone.wait(PATIENCE)
+
+
+# Through an actor
+
+
+def mail() -> SendMail:
+    return SendMail(sender="a@b.test", recipients="c@d.test", body="1 2 3")
+
+
+@pytest.fixture
+def gates() -> Iterator[list[Gate]]:
+    made = [Gate() for _ in range(8)]
+    yield made
+    for gate in made:
+        gate.open()
+
+
+def test_look_ups_that_hang_keep_no_other_name_from_being_looked_up(
+    loop_kind: str,
+    scripted_server: Callable[..., ScriptedServer],
+    gates: list[Gate],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    look_up = socket.getaddrinfo
+
+    def hang(host: Any, *args: Any, **options: Any) -> Any:
+        if str(host).startswith("hangs-"):
+            gates[int(host[6:7])]()
+            raise socket.gaierror(socket.EAI_AGAIN, "try again")
+        return look_up(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    server = scripted_server()
+    refs: list[Any] = [SmtpActor.start(f"hangs-{number}.test", 25) for number in range(4)]
+    answers: list[Any] = [ref.ask(mail(), block=False) for ref in refs]
+    assert gates[2].entered.wait(PATIENCE)
+
+    assert isinstance(
+        SmtpActor.start("localhost", server.port).ask(mail(), timeout=PATIENCE), SendSuccess
+    )
+
+    for ref in refs:
+        ref.stop(timeout=PATIENCE)
+    assert {answer.get(timeout=PATIENCE).kind for answer in answers} == {FailureKind.CANCELLED}
+
+
+def test_token_callables_that_hang_keep_neither_other_tokens_nor_names_from_being_got(
+    loop_kind: str, scripted_server: Callable[..., ScriptedServer], gates: list[Gate]
+) -> None:
+    server = scripted_server(polite("AUTH XOAUTH2", replies={"AUTH": "235 2.7.0 welcome"}))
+
+    def start(token: Callable[[], str]) -> Any:
+        return SmtpActor.start(
+            "localhost",
+            server.port,
+            username="u",
+            token=token,
+            tls="off",
+            allow_plaintext_auth=True,
+        )
+
+    refs = [start(gate) for gate in gates[:4]]
+    for ref in refs:
+        ref.tell(mail())
+    assert all(gate.entered.wait(PATIENCE) for gate in gates[:3])
+
+    outcome = start(lambda: "a-token").ask(mail(), timeout=PATIENCE)
+
+    assert isinstance(outcome, SendSuccess)
+    for ref in refs:
+        ref.stop(timeout=PATIENCE)
