@@ -31,6 +31,7 @@ from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from ..signals.dispatcher import log_safely
+from ..signals.forks import in_child, notice_fork
 from .event_loop import event_loop
 
 _logger = logging.getLogger("pykka_smtp.actors")
@@ -64,8 +65,7 @@ class _Urns:
 
 
 _new_urn = _Urns()
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=_new_urn.renew)
+in_child(_new_urn.renew)
 
 
 class _StopFlag(threading.Event):
@@ -90,6 +90,11 @@ class _StopFlag(threading.Event):
         self._flag = True
         if "_cond" in self.__dict__:
             super().set()
+
+    def set_in_child(self) -> None:
+        """Set it after a fork. Nobody waits here, but the lock may be that of a lost thread."""
+        self._flag = True
+        self.__dict__.pop("_cond", None)
 
     def clear(self) -> None:
         self._flag = False
@@ -150,9 +155,10 @@ class _Inbox:
         self.closed = False
 
     def put(self, envelope: Envelope[Any], /) -> None:
+        is_parents = notice_fork()  # or is nobody's, from then on
         is_stop = isinstance(envelope.message, _ActorStop)
         actor = self.actor()
-        if actor is None or (self.closed and not is_stop):
+        if is_parents or actor is None or (self.closed and not is_stop):
             error = ActorDeadError(f"{actor.actor_ref if actor else 'actor'} was asked to stop")
             if envelope.reply_to is None:
                 raise error
@@ -190,6 +196,7 @@ class AsyncioActor(Actor):
     """Base class for actors that share the event-loop thread."""
 
     actor_inbox: _Inbox  # pyright: ignore[reportIncompatibleVariableOverride]
+    actor_stopped: _StopFlag  # pyright: ignore[reportIncompatibleVariableOverride]
 
     # What an actor begins with, once for all: most live for one mail, and change little of it.
     _is_started = False
@@ -210,6 +217,7 @@ class AsyncioActor(Actor):
         cls, *args: Any, **kwargs: Any
     ) -> ActorRef[Self]:
         """Start an actor, with the arguments of `__init__`. See `pykka.Actor.start`."""
+        notice_fork()
         actor = cls(*args, **kwargs)
         actor._register()
         actor._start_actor_loop()
@@ -260,6 +268,21 @@ class AsyncioActor(Actor):
             self._open_answers = set()
         return Answer(envelope.reply_to, self._open_answers)
 
+    def misunderstood(self, message: object, takes: str) -> None:
+        """Say that the message being handled has the wrong type; for use in `on_receive`.
+
+        Args:
+            message: the message. Only its type is told: it may have secrets in it.
+            takes: what the actor takes, such as ``"an SmtpActor takes a SendMail"``.
+
+        Raises:
+            TypeError: the message was asked. One that was told goes to the log, as an error.
+        """
+        error = f"{takes}, not {type(message).__name__}"
+        if self._handling is not None and self._handling.reply_to is not None:
+            raise TypeError(error)
+        log_safely(logging.ERROR, "%s", error)
+
     def may_stop_now(self) -> bool:
         """Whether to stop now that somebody has asked for it.
 
@@ -283,7 +306,10 @@ class AsyncioActor(Actor):
 
     def abandon(self) -> None:
         """Forget the actor, in a forked child; the parent goes on with it."""
-        self._unregister()
+        # Without a word: a log handler's lock may be that of a thread that is gone.
+        with contextlib.suppress(ValueError):
+            ActorRegistry._actor_refs.remove(self._actor_ref)
+        self.actor_stopped.set_in_child()
 
     def run_turn(self) -> None:
         """Handle the messages that are there. Called by the loop thread only."""

@@ -430,7 +430,7 @@ class Connection(TlsWire):
     async def _run_callable(self, action: RunCallable) -> None:
         """Call a function of the program's in a worker thread: it may block."""
         try:
-            result = await event_loop().names.run(action.function)
+            result = await event_loop().tokens.run(action.function)
         except Exception as error:
             # Not its text: it may have the secret in it.
             _logger.warning("the token callable raised %s", type(error).__name__)

@@ -3,12 +3,14 @@
 A send that waits for its turn costs neither a thread nor a socket, and its clock has not started.
 """
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
+from ..signals.forks import in_child, notice_fork
+
 DEFAULT_LIMIT = 100
+_MOST = 1_000_000
 
 
 class ConnectionLimit:
@@ -105,8 +107,7 @@ class ConnectionLimit:
 
 connection_limit = ConnectionLimit(DEFAULT_LIMIT)
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=connection_limit.reset_after_fork)
+in_child(connection_limit.reset_after_fork)
 
 
 def set_connection_limit(limit: int) -> None:
@@ -115,11 +116,16 @@ def set_connection_limit(limit: int) -> None:
     A lower limit closes nothing: it counts from the next connection on.
 
     Args:
-        limit: at least 1.
+        limit: 1 to 1000000.
 
     Raises:
-        ValueError: it is less than 1.
+        ValueError: it is less or more.
+        TypeError: it is no int.
     """
-    if limit < 1:
-        raise ValueError(f"the connection limit needs to be at least 1, not {limit}")
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise TypeError(f"the connection limit needs an int, not {type(limit).__name__}")
+    if not 1 <= limit <= _MOST:
+        # Not the number itself: Python refuses to write out one with thousands of digits.
+        raise ValueError(f"the connection limit needs to be at least 1, and at most {_MOST}")
+    notice_fork()
     connection_limit.limit = limit

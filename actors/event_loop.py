@@ -16,11 +16,12 @@ import os
 import sys
 import threading
 from collections import deque
-from typing import Protocol
+from typing import Any, Protocol
 
 from pykka import ActorRegistry
 
 from ..signals.dispatcher import dispatcher
+from ..signals.forks import in_child, notice_fork
 from .workers import Workers
 
 TICK = 0.1
@@ -94,11 +95,14 @@ class EventLoopThread:
         self._writers: deque[Writer] = deque()
         self._was_idle = False
         self._is_over = False
+        self._is_starting = False
         self.names = Workers("names", 3)
         self.files = Workers("files", 2)
         # A mail under way must not wait for pieces of it until others have been looked at.
         self.new_files = Workers("new-files", 2)
-        self._workers = (self.names, self.files, self.new_files)
+        # A program's own functions: they may wait for anything, even for a mail that waits here.
+        self.tokens = Workers("tokens", 3)
+        self._workers = (self.names, self.files, self.new_files, self.tokens)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -117,6 +121,10 @@ class EventLoopThread:
         Raises:
             RuntimeError: there is no thread to be had, or the program was interrupted.
         """
+        if self._is_starting and _is_being_born():
+            self._alive.add(actor)
+            self._ready.append(actor)
+            return
         with self._lock:
             if self._is_over:
                 # Or a receiver that sends again what was cancelled would keep it from ending.
@@ -135,6 +143,9 @@ class EventLoopThread:
 
     def schedule(self, actor: Runnable) -> None:
         """Give an actor a turn on the loop, soon. One wake-up serves all that are ready."""
+        if self._is_starting and _is_being_born():
+            self._ready.append(actor)
+            return
         with self._lock:
             self._schedule(actor)
 
@@ -148,6 +159,11 @@ class EventLoopThread:
 
     def _schedule(self, actor: Runnable) -> None:
         """Do so; the lock is held, so that the loop cannot end in between."""
+        if self._is_starting:
+            # A signal's handler, or a finalizer, amid the start. Whoever starts the loop gives all
+            # their turns.
+            self._ready.append(actor)
+            return
         loop = self._loop
         if loop is None:
             loop = self._start()
@@ -217,6 +233,12 @@ class EventLoopThread:
             done.wait(timeout)
             dispatcher.wait_idle(timeout)
 
+    def wait_for_end(self) -> None:
+        """Wait until nobody needs the loop any more. Not on the loop thread."""
+        never = threading.Event()
+        while self._loop is not None:
+            never.wait(_LAST_TICK)
+
     def _cancel_alive(self) -> bool:
         """Cancel each actor, and let none be started; return whether there was one."""
         with self._lock:
@@ -227,11 +249,14 @@ class EventLoopThread:
         return bool(alive)
 
     def _start(self) -> asyncio.AbstractEventLoop:
-        """Start the threads; the lock is held."""
-        loop = _new_event_loop()
-        if self._loop is not None:  # a finalizer told an actor meanwhile
-            loop.close()
-            return self._loop
+        """Start the threads; the lock is held. Must be followed by a wake-up."""
+        self._is_starting = True
+        try:
+            return self._start_threads(_new_event_loop())
+        finally:
+            self._is_starting = False
+
+    def _start_threads(self, loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
         self._was_idle = False
         # What was scheduled on the loop before may have come too late for it.
         self._wake_pending = False
@@ -281,6 +306,8 @@ class EventLoopThread:
         now = loop.time()
         for watched in list(self._watched):
             watched.look_at_clock(now)
+        for workers in self._workers:
+            workers.look_at_clock(now)
         if self._ready:
             # Their wake-up is on its way, or lost: a Ctrl-C between two lines of ours can do that.
             self._run_ready(loop)
@@ -329,7 +356,8 @@ class EventLoopThread:
     def abandon(self) -> None:
         """Forget the parent's actors, in a forked child; the parent goes on with them."""
         for actor in self._alive:
-            actor.abandon()
+            with contextlib.suppress(Exception):  # the others are to be abandoned all the same
+                actor.abandon()
         import ctypes  # late: only a child that was forked amid sends pays for it
 
         # Never freed, not even at exit: a loop that is freed takes its sockets out of the kernel's
@@ -351,15 +379,61 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
 
     ``PYKKA_SMTP_LOOP=asyncio`` in the environment asks for the latter.
     """
-    if os.environ.get("PYKKA_SMTP_LOOP") != "asyncio":
+    has_standard_descriptors = _take_standard_descriptors()
+    if (
+        os.environ.get("PYKKA_SMTP_LOOP") != "asyncio"
+        and has_standard_descriptors
+        and not _are_threads_greenlets()
+    ):
         try:
             import uvloop  # late: only who sends pays for it
-        except (ImportError, RuntimeError):
-            # Not installed; or the main thread has ended, and uvloop's own imports fail.
-            pass
-        else:
+
             return uvloop.new_event_loop()
-    return asyncio.new_event_loop()
+        except (ImportError, AttributeError, RuntimeError):
+            # Not installed; or a signal's handler sends amid the program's own import of it; or
+            # the main thread has ended, and uvloop's own imports fail.
+            pass
+    # Not what a policy, or Windows, makes of it: a proactor's loop cannot wait for a socket that
+    # is being connected.
+    return asyncio.SelectorEventLoop()
+
+
+def _take_standard_descriptors() -> bool:
+    """Open what is closed of standard input, output and error; return whether all are open.
+
+    Else a connection would have one of their numbers: what a library writes to standard error
+    would go into the mail, and uvloop ends the process as soon as it closes such a number.
+    """
+    try:
+        while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+    except OSError:
+        return False
+    os.close(number)
+    return True
+
+
+def _are_threads_greenlets() -> bool:
+    """Whether gevent or eventlet has replaced the threads of the standard library.
+
+    uvloop waits without them, and so would stop all of them.
+    """
+    for library, function, module in (
+        ("gevent.monkey", "is_module_patched", "threading"),
+        ("eventlet.patcher", "is_monkey_patched", "thread"),
+    ):
+        is_patched = getattr(sys.modules.get(library), function, None)
+        if is_patched is not None and is_patched(module):
+            return True
+    return False
+
+
+def _is_being_born() -> bool:
+    """Whether this is a thread for whose start another thread still waits.
+
+    That one has the lock. So a finalizer that sends from here must not wait for it.
+    """
+    return threading.get_ident() not in vars(threading)["_active"]
 
 
 def _main_has_ended() -> bool:
@@ -392,11 +466,17 @@ def event_loop() -> EventLoopThread:
 
 def _at_exit() -> None:
     """Get the outcomes out when Ctrl-C ended the wait for the loop thread."""
-    _thread.cancel_all(_INTERRUPT_GRACE)
+    notice_fork()
+    try:
+        if _are_threads_greenlets():
+            # The interpreter does not wait for eventlet's threads as it does for its own.
+            _thread.wait_for_end()
+    finally:
+        _thread.cancel_all(_INTERRUPT_GRACE)
 
 
 def _before_fork() -> None:
-    # A lock that another thread holds while the process forks would stay locked in the child.
+    # What another thread is changing while the process forks would be half changed in the child.
     ActorRegistry._actor_refs_lock.acquire()
     _thread.hold_for_fork()
 
@@ -410,15 +490,36 @@ def _after_fork_in_child() -> None:
     global _thread  # noqa: PLW0603 - a child has a loop of its own
     parents = _thread
     _thread = EventLoopThread()
-    dispatcher.reset_after_fork()
+    # Where no hook was run before the fork, a thread that is gone may have it.
+    ActorRegistry._actor_refs_lock = threading.RLock()
     parents.abandon()
-    ActorRegistry._actor_refs_lock.release()
+    _bury_threads()
+
+
+def _bury_threads() -> None:
+    """Have the interpreter not wait for our threads, which only the parent has.
+
+    Python does so by itself where it knows of the fork.
+    """
+    alive = vars(threading)["_active"]
+    for thread in list(alive.values()):
+        if thread.name.startswith("pykka-smtp-") and thread is not threading.current_thread():
+            del alive[thread.ident]
+            # Where another version of Python has other names for it, the child may wait at its end.
+            with contextlib.suppress(Exception):
+                _mark_as_ended(thread)
+
+
+def _mark_as_ended(thread: Any) -> None:
+    if hasattr(thread, "_handle"):  # from Python 3.13 on
+        thread._handle._set_done()
+        return
+    vars(threading)["_shutdown_locks"].discard(thread._tstate_lock)
+    thread._reset_internal_locks(is_alive=False)
+    thread._stop()
 
 
 atexit.register(_at_exit)
+in_child(_after_fork_in_child)
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)

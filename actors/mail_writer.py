@@ -101,7 +101,7 @@ class MailWriter:
         assert self._source is not None
         try:
             piece = await event_loop().files.run(self._source.read)
-        except SourceError as error:
+        except (SourceError, BlockingIOError) as error:
             # RFC 5321 §4.1.1.4: with the dot, the server would take a part for the whole.
             self._wire.unreadable(str(error))
             return

@@ -281,7 +281,7 @@ class Mailer(AsyncioActor):
             return None
         if isinstance(message, Statistics):
             return self.statistics()
-        return super().on_receive(message)
+        return self.misunderstood(message, "a Mailer takes a SendMail")
 
     def statistics(self) -> MailerStatistics:
         """Return what was done, and what is being done: ``ref.proxy().statistics().get()``."""

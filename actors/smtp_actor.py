@@ -167,7 +167,12 @@ class SmtpActor(AsyncioActor):
     def on_receive(self, message: Any) -> Any:
         """Take the mail. A second one is refused, with an outcome of its own."""
         if not isinstance(message, SendMail):
-            return super().on_receive(message)
+            try:
+                return self.misunderstood(message, "an SmtpActor takes a SendMail")
+            finally:
+                if self._mail is None:
+                    # There will be none, and the program would wait for this actor at its end.
+                    self._stop()
         if self._mail is not None:
             return self._refuse(message, "an SmtpActor sends one mail; start another for this one")
         self._mail = message
@@ -255,7 +260,7 @@ class SmtpActor(AsyncioActor):
         try:
             opening = event_loop().new_files.run(source.open)
             facts = await asyncio.wait_for(opening, self._options.timeouts.deadline)
-        except SourceError as error:
+        except (SourceError, BlockingIOError) as error:
             self._end_without_connection(FailureKind.LOCAL, str(error))
         except TimeoutError:
             self._end_without_connection(FailureKind.LOCAL, "reading the mail took too long")
@@ -377,7 +382,9 @@ class SmtpActor(AsyncioActor):
         """Give back what others wait for, and stop."""
         source, self._source = self._source, None
         if source is not None:
-            event_loop().files.run(source.close)
+            source.give_up()
+            if source.is_open:
+                event_loop().files.run(source.close)
         self._give_permit_back()
         self.stop_now()
 

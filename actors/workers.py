@@ -1,42 +1,65 @@
-"""Threads for what can only be done by blocking: name look-ups, and reading files.
+"""Threads for what can only be done by blocking: name look-ups, reading files, token callables.
 
 `concurrent.futures` serves no more once the interpreter begins to shut down, which is before the
 loop has delivered the last mails. These threads do. They are daemons: a name look-up that hangs
 in the system's resolver must not keep a program from ending.
+
+Nobody can end a thread that hangs. So others take its place, up to a bound that holds over all
+loops that the process has had.
 """
 
 import asyncio
 import contextlib
+import errno
+import logging
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
+
+from ..signals.dispatcher import log_safely
 
 T = TypeVar("T")
 _Job = tuple["asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...]]
 
+_MOST_THREADS = 64
+"""Threads of one kind, those that hang included."""
+_MOST_JOBS = 10_000
+"""Jobs of one kind that wait."""
+_STANDSTILL = 0.25
+"""Seconds after which threads that take no job, though some wait, are taken to hang."""
+
 
 class Workers:
-    """A few threads that run one job after the other, and answer on the event loop."""
+    """A few threads that run one job after the other, and answer on the event loop.
+
+    A job whose asker was cancelled is not run.
+    """
 
     def __init__(self, name: str, most: int) -> None:
         """Prepare.
 
         Args:
             name: names the threads.
-            most: how many threads there may be.
+            most: how many threads there may be, those that hang not counted.
         """
         self._name = name
         self._most = most
-        self._count = 0
+        self._count = 0  # of the threads that serve the present loop
         self._unfinished = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        # All that live, those that hang since an earlier loop included. They take themselves out.
+        self._threads: set[threading.Thread] = set()
+        self._begun = 0  # jobs; threads that count at the same moment do no harm
+        self._moved = (0, 0.0)  # what it was at the last look that saw it change, and when
+        self._warn_at = most + 1
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the first thread."""
         self._loop = loop
-        self._add_thread()
+        if len(self._threads) < _MOST_THREADS:
+            self._add_thread()
 
     def close(self) -> None:
         """End the threads once their jobs are done."""
@@ -54,40 +77,114 @@ class Workers:
             args: its arguments.
 
         Returns:
-            A future of the loop's, with the function's result or exception.
+            A future of the loop's, with the function's result or exception; with a
+            BlockingIOError if too many jobs wait already.
         """
         if self._loop is None:
             raise RuntimeError("the workers were not started")
         future: asyncio.Future[T] = self._loop.create_future()
+        if self._jobs.qsize() >= _MOST_JOBS and not self._forget_cancelled():
+            future.set_exception(
+                BlockingIOError(errno.EAGAIN, f"too many jobs wait for {self._name} threads")
+            )
+            return future
         self._unfinished += 1
         self._jobs.put((future, function, args))
-        if self._unfinished > self._count < self._most:
+        if self._unfinished > self._count < self._most and len(self._threads) < _MOST_THREADS:
             # No more threads? Then the ones that there are will do.
             with contextlib.suppress(RuntimeError):
                 self._add_thread()
         return future
 
+    def look_at_clock(self, now: float) -> None:
+        """Have other threads take the place of those that hang, if jobs wait for them.
+
+        Args:
+            now: the loop's time, in seconds.
+        """
+        begun, since = self._moved
+        if self._jobs.empty() or begun != self._begun:
+            self._moved = (self._begun, now)
+        elif now >= since + _STANDSTILL and self._waiting():
+            self._moved = (begun, now)
+            self._replace()
+
+    def _waiting(self) -> int:
+        self._forget_cancelled()
+        return self._jobs.qsize()
+
+    def _forget_cancelled(self) -> bool:
+        """Take those jobs out of the queue that nobody waits for; return whether it has room."""
+        wanted: list[_Job | None] = []
+        with contextlib.suppress(Empty):
+            for _ in range(self._jobs.qsize()):
+                job = self._jobs.get_nowait()
+                if job is None or not job[0].done():
+                    wanted.append(job)
+                else:
+                    self._unfinished -= 1
+        for job in wanted:
+            self._jobs.put(job)
+        return len(wanted) < _MOST_JOBS
+
+    def _replace(self) -> None:
+        room = _MOST_THREADS - len(self._threads)
+        # Twice as many each time, so that the hundredth does not wait for the other 99.
+        for _ in range(min(room, self._jobs.qsize(), max(1, self._count))):
+            try:
+                self._add_thread()
+            except RuntimeError:
+                break
+        if len(self._threads) >= self._warn_at:
+            self._warn_at = 2 * len(self._threads)
+            log_safely(
+                logging.WARNING,
+                "threads for %s hang; there are %d now%s",
+                self._name,
+                len(self._threads),
+                "" if len(self._threads) < _MOST_THREADS else ", and will be no more",
+            )
+
     def _add_thread(self) -> None:
-        threading.Thread(
+        thread = threading.Thread(
             target=self._work,
             args=(self._loop, self._jobs),
             name=f"pykka-smtp-{self._name}-{self._count + 1}",
             daemon=True,
-        ).start()
+        )
+        self._threads.add(thread)
+        try:
+            thread.start()
+        except BaseException:
+            self._threads.discard(thread)
+            raise
         self._count += 1
 
     def _work(self, loop: asyncio.AbstractEventLoop, jobs: "SimpleQueue[_Job | None]") -> None:
-        while (job := jobs.get()) is not None:
-            future, function, args = job
+        try:
+            while (job := jobs.get()) is not None:
+                self._begun += 1
+                self._do(job, loop, jobs)
+                # Nothing of the job may live on while the thread waits for the next.
+                del job
+        finally:
+            self._threads.discard(threading.current_thread())
+
+    def _do(
+        self, job: _Job, loop: asyncio.AbstractEventLoop, jobs: "SimpleQueue[_Job | None]"
+    ) -> None:
+        future, function, args = job
+        result = error = None
+        if not future.done():
             try:
-                result, error = function(*args), None
+                result = function(*args)
             except BaseException as caught:  # the asker hears of it, whatever it is
-                result, error = None, caught
-            # If the loop has ended, nobody waits any more; but a file is still to be closed.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._finished, jobs, future, result, error)
-            # Nothing of the job may live on while the thread waits for the next.
-            del job, future, function, args, result, error
+                error = caught
+        # If the loop has ended, nobody waits any more; but a file is still to be closed.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._finished, jobs, future, result, error)
+        # An error knows the frame that it came through, and would be known by it.
+        del error
 
     def _finished(
         self,
@@ -99,6 +196,11 @@ class Workers:
         # Only now: a thread whose asker waits no longer is busy all the same.
         if jobs is self._jobs:
             self._unfinished -= 1
+            if self._count > max(self._most, self._unfinished):
+                # Those that took the place of one that has come back.
+                self._count -= 1
+                jobs.put(None)
+                self._warn_at = self._most + 1
         _answer(future, result, error)
 
 

@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    _replace_closed_streams()
     parser = _build_parser()
     options = parser.parse_args(arguments)
     if options.run is None:
@@ -65,6 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EX_IOERR
     return status
+
+
+def _replace_closed_streams() -> None:
+    """Have streams that lead nowhere in place of those that were closed before the start."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def _build_parser() -> argparse.ArgumentParser:

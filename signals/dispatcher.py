@@ -11,13 +11,13 @@ while something is queued.
 
 import contextlib
 import logging
-import os
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+
+from .forks import in_child, notice_fork
 
 logger = logging.getLogger("pykka_smtp.signals")
 
@@ -144,6 +144,7 @@ class Dispatcher:
         Raises:
             RuntimeError: on the dispatcher's own thread, which would wait for itself.
         """
+        notice_fork()
         if self._thread is threading.current_thread():
             raise RuntimeError("a receiver cannot wait for the thread that it runs on")
         if self.is_idle:
@@ -251,5 +252,4 @@ class Dispatcher:
 dispatcher = Dispatcher()
 """The one that the bus uses: one thread for the whole process."""
 
-if sys.platform != "win32":  # pragma: no branch
-    os.register_at_fork(after_in_child=dispatcher.reset_after_fork)
+in_child(dispatcher.reset_after_fork)

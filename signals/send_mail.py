@@ -18,6 +18,7 @@ from ..smtp.content import CompleteContent, Content, LetterContent
 from ..smtp.delivery_options import NO_OPTIONS, DeliverBy, DeliveryOptions, Dsn
 from ..smtp.envelope import MAX_RECIPIENTS, Envelope
 from .bus import Tellable
+from .forks import in_child, notice_fork
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -46,12 +47,12 @@ class _Ids:
         self._counter = itertools.count(1)
 
     def __call__(self) -> str:
+        notice_fork()
         return f"{self._prefix}{next(self._counter):08x}"
 
 
 new_id = _Ids()
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=new_id.renew)
+in_child(new_id.renew)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

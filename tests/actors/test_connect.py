@@ -463,7 +463,7 @@ def test_a_name_costs_no_threads_that_stay_for_good(scripted_server: Start) -> N
     )
 
     # The main thread, the loop, the dispatcher, and a worker of each kind.
-    assert done.stdout.split() == ["6", "False"]
+    assert done.stdout.split() == ["7", "False"]
 
 
 def test_an_address_with_a_scope_is_looked_up_where_names_are() -> None:

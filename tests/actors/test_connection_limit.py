@@ -148,6 +148,21 @@ def test_a_limit_below_one_is_refused(limit: int) -> None:
         set_connection_limit(limit)
 
 
+def test_a_limit_of_thousands_of_digits_is_refused_in_one_line() -> None:
+    for limit in (10**5000, -(10**5000)):
+        with pytest.raises(ValueError, match="at least 1, and at most 1000000") as raised:
+            set_connection_limit(limit)
+        assert len(str(raised.value)) < 100
+
+
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), 2.5, True, "5", None], ids=repr)
+def test_a_limit_that_is_no_int_is_refused(limit: Any) -> None:
+    with pytest.raises(
+        TypeError, match=f"the connection limit needs an int, not {type(limit).__name__}"
+    ):
+        set_connection_limit(limit)
+
+
 # With real connections
 
 

@@ -1,10 +1,13 @@
 import asyncio
 import gc
+import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -72,6 +75,7 @@ def test_the_threads_start_with_the_first_actor_and_end_by_themselves_after_the_
         "pykka-smtp-loop",
         "pykka-smtp-names-1",
         "pykka-smtp-new-files-1",
+        "pykka-smtp-tokens-1",
     ]
 
     ref.stop(timeout=PATIENCE)
@@ -326,7 +330,8 @@ def test_a_task_that_an_actor_left_behind_is_cancelled_and_ends_before_the_loop_
 
 
 @pytest.mark.parametrize(
-    "thread", ["pykka-smtp-loop", "pykka-smtp-names", "pykka-smtp-files", "pykka-smtp-new-files"]
+    "thread",
+    [f"pykka-smtp-{name}" for name in ("loop", "names", "files", "new-files", "tokens")],
 )
 def test_a_start_that_fails_leaves_no_thread_and_no_loop(
     loop_kind: str, no_thread: Callable[[str], None], thread: str
@@ -436,6 +441,158 @@ def test_a_finalizer_that_starts_an_actor_while_the_loop_starts_makes_no_second_
     assert ours().count("pykka-smtp-loop") == 1
     for ref in started:
         ref.stop(timeout=PATIENCE)
+
+
+@pytest.fixture
+def on_signal() -> Iterator[Callable[[Callable[[], object]], None]]:
+    """Have something called, once, when SIGUSR1 comes."""
+    before = signal.getsignal(signal.SIGUSR1)
+
+    def install(call: Callable[[], object]) -> None:
+        def handler(_number: int, _frame: object) -> None:
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+            call()
+
+        signal.signal(signal.SIGUSR1, handler)
+
+    yield install
+    signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("where", ["names", "files", "new_files", "tokens"])
+def test_a_signals_handler_that_sends_amid_the_start_of_the_workers_makes_no_second_loop(
+    loop_kind: str, monkeypatch: pytest.MonkeyPatch, on_signal: Any, where: str
+) -> None:
+    started: list[Any] = []
+    workers = getattr(event_loop(), where)
+    start = workers.start
+
+    def start_amid_a_signal(loop: asyncio.AbstractEventLoop) -> None:
+        start(loop)
+        signal.raise_signal(signal.SIGUSR1)
+
+    monkeypatch.setattr(workers, "start", start_amid_a_signal)
+    on_signal(lambda: started.append(Echo.start()))
+
+    started.append(Echo.start())
+
+    assert len(started) == 2
+    assert len({ref.ask(thread_of, timeout=PATIENCE) for ref in started}) == 1
+    assert ours().count("pykka-smtp-loop") == 1
+    for ref in started:
+        ref.stop(timeout=PATIENCE)
+
+
+def test_a_send_from_the_birth_of_a_thread_that_the_start_waits_for_does_not_hang(
+    loop_kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The garbage collector may run a finalizer even there."""
+    started: list[Any] = []
+    set_ident = threading.Thread._set_ident  # type: ignore[attr-defined]
+
+    def set_ident_and_send(thread: threading.Thread) -> None:
+        set_ident(thread)
+        if thread.name == "pykka-smtp-names-1" and not started:
+            started.append(None)
+            started[0] = Echo.start()
+
+    monkeypatch.setattr(threading.Thread, "_set_ident", set_ident_and_send)
+
+    started.append(Echo.start())
+
+    assert len({ref.ask(thread_of, timeout=PATIENCE) for ref in started}) == 1
+    for ref in started:
+        ref.stop(timeout=PATIENCE)
+
+
+def test_who_sent_amid_a_start_that_failed_is_served_by_the_next(
+    loop_kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early: list[Any] = []
+    start = event_loop().tokens.start
+
+    def fail(_loop: asyncio.AbstractEventLoop) -> None:
+        monkeypatch.setattr(event_loop().tokens, "start", start)
+        early.append(Echo.start())
+        early.append(early[0].ask(lambda _: "served", block=False))
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(event_loop().tokens, "start", fail)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        Echo.start()
+
+    ref = Echo.start()
+
+    assert early[1].get(timeout=PATIENCE) == "served"
+    early[0].stop(timeout=PATIENCE)
+    ref.stop(timeout=PATIENCE)
+
+
+# Which loop
+
+
+def type_of_loop() -> Any:
+    ref = Echo.start()
+    kind: Any = ref.ask(lambda _: type(event_loop().loop), timeout=PATIENCE)
+    ref.stop(timeout=PATIENCE)
+    return kind
+
+
+def test_a_uvloop_that_is_only_half_imported_is_not_used(
+    loops: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a signal's handler finds it amid the program's own import."""
+    with loops("uvloop"):
+        monkeypatch.setitem(sys.modules, "uvloop", ModuleType("uvloop"))
+
+        assert issubclass(type_of_loop(), asyncio.SelectorEventLoop)
+
+
+@pytest.mark.parametrize(
+    ("library", "function", "module"),
+    [
+        ("gevent.monkey", "is_module_patched", "threading"),
+        ("eventlet.patcher", "is_monkey_patched", "thread"),
+    ],
+)
+@pytest.mark.parametrize("is_patched", [True, False])
+def test_where_threads_are_greenlets_the_standard_librarys_loop_serves(
+    loops: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    library: str,
+    function: str,
+    module: str,
+    is_patched: bool,
+) -> None:
+    imported = ModuleType(library)
+    setattr(imported, function, lambda name: is_patched and name == module)
+    with loops("uvloop"):
+        monkeypatch.setitem(sys.modules, library, imported)
+
+        assert issubclass(type_of_loop(), asyncio.SelectorEventLoop) == is_patched
+
+
+def test_the_standard_loop_is_a_selectors_whatever_the_policy_says(
+    loops: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where the policy makes a proactor's."""
+
+    def other() -> Any:
+        raise AssertionError("asked the policy")
+
+    with loops("asyncio"):
+        monkeypatch.setattr(asyncio, "new_event_loop", other)
+
+        assert type_of_loop() is asyncio.SelectorEventLoop
+
+
+def test_where_closed_descriptors_cannot_be_taken_uvloop_is_not_used(
+    loops: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with loops("uvloop"):
+        monkeypatch.setattr(os, "devnull", "/nowhere/null")
+
+        assert issubclass(type_of_loop(), asyncio.SelectorEventLoop)
 
 
 # The end of the program; from outside in test_lifecycle.py

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Self
 
 import pytest
@@ -729,3 +730,248 @@ ref.stop()
     assert lines[:-2] in ([], ["child its own"])
     assert (program.status, program.errors) == (0, "")
     assert server.accepted == 2
+
+
+# fork behind Python's back, as by uWSGI's master
+
+HOOKLESS = (
+    FORKS
+    + """
+import ctypes
+from pykka import ActorDeadError
+
+def fork():
+    # With the interpreter held, and with none of Python's hooks.
+    return ctypes.PyDLL(None).fork()
+
+def wait_for(child):
+    who(f"saw the child end with {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}")
+"""
+)
+
+
+def test_children_of_a_fork_without_hooks_make_ids_and_urns_of_their_own(
+    run: Run, scripted_server: Start
+) -> None:
+    program = run(
+        HOOKLESS
+        + """
+from pykka_smtp import AsyncioActor
+from pykka_smtp.signals.send_mail import new_id
+
+new_id()
+for _ in range(4):
+    child = fork()
+    if not child:
+        say(new_id(), AsyncioActor.start().actor_urn)
+        os._exit(0)
+    os.waitpid(child, 0)
+say(new_id(), AsyncioActor.start().actor_urn)
+os._exit(0)
+""",
+        scripted_server(),
+    )
+
+    lines = [line.split() for line in program.end()]
+    assert len(lines) == 5
+    assert len({mail_id[:16] for mail_id, _ in lines}) == 5
+    assert len({urn[:32] for _, urn in lines}) == 5
+
+
+def test_a_child_of_a_fork_without_hooks_sends_and_ends_as_any_other(
+    run: Run, scripted_server: Start
+) -> None:
+    server = scripted_server()
+    program = run(
+        HOOKLESS
+        + """
+import time
+from pykka_smtp import AsyncioActor
+
+SmtpActor.start("localhost", PORT).ask(mail(context="before"))
+idle = SmtpActor.start("localhost", PORT)  # keeps the parent's threads
+other = AsyncioActor.start()
+sys.stdin.readline()
+child = fork()
+if not child:
+    try:
+        idle.tell(mail())
+    except ActorDeadError:
+        who("knows that this actor is the parent's")
+    try:
+        other.ask(1)
+    except ActorDeadError:
+        who("knows that the other is, too")
+    SmtpActor.start("localhost", PORT).ask(mail(context="asked"))
+    SmtpActor.start("localhost", PORT).tell(mail(context="told"))
+    sys.exit()
+wait_for(child)
+who(idle.is_alive())
+idle.tell(mail(context="of the parent's actor"))
+other.stop()
+""",
+        server,
+    )
+    program.wait_for("parent before")
+    server.wait_until_ended()
+    program.tell("fork")
+
+    assert program.end() == [
+        "child knows that this actor is the parent's",
+        "child knows that the other is, too",
+        "child asked",
+        "child told",
+        "parent saw the child end with 0",
+        "parent True",
+        "parent of the parent's actor",
+    ]
+    assert (program.status, program.errors) == (0, "")
+    assert server.accepted == 4
+
+
+def test_a_child_of_a_fork_without_hooks_can_end_without_a_word_while_its_parent_sends(
+    run: Run, scripted_server: Start, door: Door
+) -> None:
+    server = scripted_server(door)
+    program = run(
+        HOOKLESS
+        + """
+SmtpActor.start("localhost", PORT).tell(mail(context="in flight"))
+sys.stdin.readline()
+child = fork()
+if not child:
+    sys.exit(7)
+wait_for(child)
+""",
+        server,
+    )
+    server.wait_for(lambda: server.sessions)
+    program.tell("fork")
+    program.wait_for("parent saw the child end with 7")
+    door.open()
+
+    assert program.end() == ["parent in flight"]
+    assert (program.status, program.errors) == (0, "")
+
+
+def test_a_fork_amid_waits_for_actors_of_other_threads_leaves_no_child_that_hangs(
+    run: Run, scripted_server: Start
+) -> None:
+    program = run(
+        FORKS
+        + """
+import threading
+from pykka_smtp import AsyncioActor
+
+refs = [AsyncioActor.start() for _ in range(4)]
+over = threading.Event()
+
+def poll():
+    while not over.is_set():
+        for ref in refs:
+            ref.actor_stopped.wait(0.0001)
+
+threads = [threading.Thread(target=poll) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for _ in range(40):
+    child = os.fork()
+    if not child:
+        os._exit(any(ref.is_alive() for ref in refs))
+    assert os.waitpid(child, 0)[1] == 0
+over.set()
+for ref in refs:
+    ref.stop()
+who("is done")
+""",
+        scripted_server(),
+    )
+
+    assert program.end() == ["parent is done"]
+    assert (program.status, program.errors) == (0, "")
+
+
+# Signals
+
+
+def test_a_signals_handler_that_sends_every_millisecond_makes_no_second_loop(
+    run: Run, scripted_server: Start
+) -> None:
+    server = scripted_server()
+    program = run(
+        """
+import signal
+import threading
+
+told = heard = 0
+all_heard = threading.Event()
+
+smtp_send_success.disconnect(sent)
+smtp_send_failure.disconnect(failed)
+
+def count(sender, outcome, **extra):
+    global heard
+    heard += 1
+    loops = sum(thread.name == "pykka-smtp-loop" for thread in threading.enumerate())
+    if loops > 1 or not outcome.code == 250:
+        say(loops, outcome)
+    if heard == 61:
+        all_heard.set()
+
+smtp_send_success.connect(count)
+smtp_send_failure.connect(count)
+
+def handler(number, frame):
+    global told
+    if told < 60:
+        told += 1
+        SmtpActor.start("127.0.0.1", PORT).tell(mail())
+
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+SmtpActor.start("127.0.0.1", PORT).ask(mail())
+while told < 60:
+    signal.pause()
+signal.setitimer(signal.ITIMER_REAL, 0)
+
+all_heard.wait(10)
+say(heard)
+""",
+        server,
+    )
+
+    assert program.end() == ["61"]
+    assert (program.status, program.errors) == (0, "")
+    assert server.accepted == 61
+
+
+# Closed descriptors, as old daemons have them
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (0, 1, 2)], ids=str)
+def test_a_program_whose_standard_descriptors_are_closed_sends_and_ends(
+    run: Run, scripted_server: Start, tmp_path: Path, closed: tuple[int, ...]
+) -> None:
+    server = scripted_server()
+    program = run(
+        f"""
+import os
+os.closerange({closed[0]}, {closed[-1] + 1})
+outcome = SmtpActor.start("127.0.0.1", PORT).ask(SendMail(
+    sender="me@a.test", recipients="you@b.test", body="1 2 3"
+))
+with open({str(tmp_path / "outcome")!r}, "w") as file:
+    print(outcome.code, *map(os.readlink, ["/proc/self/fd/0", "/proc/self/fd/1"]), file=file)
+""",
+        server,
+        prelude="import sys\nfrom pykka_smtp import SendMail, SmtpActor\nPORT = int(sys.argv[1])\n",
+    )
+
+    program.end()
+
+    assert program.status == 0
+    assert "Assertion" not in program.errors
+    code, *descriptors = (tmp_path / "outcome").read_text().split()
+    assert code == "250"
+    assert all(descriptors[number] == os.devnull for number in closed if number < 2)
+    assert server.accepted == 1

@@ -7,17 +7,19 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pykka import ActorDeadError, ActorRegistry
 from pykka._envelope import Envelope
-from servers.scripted import Conn, ScriptedServer, parse_script
+from servers.scripted import Conn, ScriptedServer, parse_script, polite
 from servers.waiting import wait_until
 
 from pykka_smtp import (
     FailureKind,
+    Mailer,
     SendFailure,
     SendMail,
     SendSuccess,
@@ -473,17 +475,104 @@ def test_a_mail_that_slips_in_behind_a_stop_has_an_outcome(loop_kind: str, outco
     assert "before it took the mail" in outcome.detail
 
 
-def test_any_other_message_is_logged_and_one_that_comes_too_late_is_too(
+@pytest.mark.parametrize("message", [EmailMessage(), {"to": "a@b.test"}, None], ids=repr)
+def test_an_smtp_actor_that_is_asked_anything_but_a_mail_says_so_and_stops(
+    loop_kind: str, message: Any
+) -> None:
+    ref = SmtpActor.start("127.0.0.1", 25)
+
+    with pytest.raises(TypeError) as raised:
+        ref.ask(message, timeout=PATIENCE)
+
+    assert str(raised.value) == f"an SmtpActor takes a SendMail, not {type(message).__name__}"
+    assert ref.actor_stopped.wait(PATIENCE)  # or the program would not end
+
+
+def test_an_smtp_actor_that_is_told_anything_but_a_mail_logs_an_error_and_stops(
     loop_kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     ref = SmtpActor.start("127.0.0.1", 25)
 
-    assert ref.ask("what is this", timeout=PATIENCE) is None
+    ref.tell({"password": "hunter2"})
+
+    assert ref.actor_stopped.wait(PATIENCE)
+    [record] = [record for record in caplog.records if record.levelname != "DEBUG"]
+    assert record.levelname == "ERROR"
+    assert record.getMessage() == "an SmtpActor takes a SendMail, not dict"
+    assert record.name.startswith("pykka_smtp.")  # Pykka's own logger keeps silent
+
+
+def test_a_mail_told_behind_a_wrong_message_has_an_outcome(loop_kind: str, outcomes: Any) -> None:
+    ref = SmtpActor.start("127.0.0.1", 1)
+
+    try:
+        ref.tell("what is this")
+        ref.tell(mail())
+    except ActorDeadError:
+        return
+
+    [outcome] = outcomes.wait_for(1)
+    assert outcome.kind is FailureKind.CANCELLED
+
+
+def test_a_wrong_message_does_not_end_the_send_that_is_under_way(
+    loop_kind: str, scripted_server: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked, may_go_on = threading.Event(), threading.Event()
+
+    def pauses(conn: Conn) -> None:
+        asked.set()
+        conn.wait(may_go_on)
+        polite()(conn)
+
+    server = scripted_server(pauses)
+    ref = SmtpActor.start(server.host, server.port)
+    answer: Any = ref.ask(mail(), block=False)
+    assert asked.wait(PATIENCE)
+
+    ref.tell("what is this")
+    with pytest.raises(TypeError, match="takes a SendMail, not str"):
+        ref.ask("what is this", timeout=PATIENCE)
+    may_go_on.set()
+
+    assert isinstance(answer.get(timeout=PATIENCE), SendSuccess)
+    assert "an SmtpActor takes a SendMail, not str" in caplog.text
+
+
+def test_a_proxy_of_an_smtp_actor_does_what_pykkas_do(loop_kind: str) -> None:
+    ref = SmtpActor.start("127.0.0.1", 25)
+    proxy: Any = ref.proxy()
+
+    assert proxy.actor_urn.get(timeout=PATIENCE) == ref.actor_urn
+    assert ref.is_alive()
+    proxy.stop().get(timeout=PATIENCE)
+    assert ref.actor_stopped.wait(PATIENCE)
+
+
+def test_a_mailer_says_what_it_takes_and_goes_on(
+    loop_kind: str, scripted_server: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = scripted_server()
+    ref = Mailer.start(server.host, server.port)
+
+    ref.tell(EmailMessage())
+    with pytest.raises(TypeError, match="a Mailer takes a SendMail, not EmailMessage"):
+        ref.ask(EmailMessage(), timeout=PATIENCE)
+
+    assert isinstance(ref.ask(mail(), timeout=PATIENCE), SendSuccess)
+    assert "a Mailer takes a SendMail, not EmailMessage" in caplog.text
+    ref.stop(timeout=PATIENCE)
+
+
+def test_a_wrong_message_that_comes_too_late_is_logged(
+    loop_kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ref = SmtpActor.start("127.0.0.1", 25)
     actor: Any = ref._actor_weakref()
     ref.stop(timeout=PATIENCE)
+
     actor.on_discard("too late")
 
-    assert "Unexpected message received" in caplog.text
     assert "stopped before it handled 'too late'" in caplog.text
 
 

@@ -1,12 +1,16 @@
 import asyncio
+import socket
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import pytest
+from servers.scripted import ScriptedServer, polite
 from servers.waiting import wait_until
 
+from pykka_smtp import FailureKind, SendMail, SendSuccess, SmtpActor
+from pykka_smtp.actors import workers as module
 from pykka_smtp.actors.workers import Workers
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails
@@ -210,6 +214,214 @@ def test_workers_that_were_not_started_say_so(workers: Workers) -> None:
         workers.run(str)
 
 
+# What hangs
+
+
+def tick(workers: Workers, seconds: float) -> None:
+    """Have the clock go on by so many seconds, as the loop tells it."""
+    workers.clock += seconds  # type: ignore[attr-defined]
+    workers.look_at_clock(workers.clock)  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def hung(workers: Workers) -> Iterator[list[Gate]]:
+    """Gates that nobody opens before the test has ended."""
+    workers.clock = 0.0  # type: ignore[attr-defined]
+    gates = [Gate() for _ in range(20)]
+    yield gates
+    for gate in gates:
+        gate.open()
+
+
+def test_a_job_whose_asker_was_cancelled_is_not_run(workers: Workers, hung: list[Gate]) -> None:
+    ran: list[str] = []
+
+    async def main() -> None:
+        workers.start(asyncio.get_running_loop())
+        for gate in hung[:3]:
+            workers.run(gate)
+        assert all(gate.entered.wait(PATIENCE) for gate in hung[:3])
+        unwanted = workers.run(ran.append, "unwanted")
+        wanted = workers.run(ran.append, "wanted")
+        unwanted.cancel()
+        hung[0].open()
+        await patiently(wanted)
+
+    asyncio.run(main())
+
+    assert ran == ["wanted"]
+
+
+def test_jobs_that_hang_hold_up_no_other_for_long(
+    workers: Workers, hung: list[Gate], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        workers.start(asyncio.get_running_loop())
+        for gate in hung[:3]:
+            workers.run(gate)
+        assert all(gate.entered.wait(PATIENCE) for gate in hung[:3])
+        tick(workers, 0.1)
+        others = [workers.run(gate) for gate in hung[3:7]]
+        tick(workers, 0.1)
+        assert len(threads()) == 3  # they may be only slow
+        tick(workers, 1.0)
+
+        assert all(gate.entered.wait(PATIENCE) for gate in hung[3:6])
+        tick(workers, 0.1)
+        tick(workers, 1.0)
+        assert hung[6].entered.wait(PATIENCE)
+
+        # Those that took their place are too many once they are back.
+        for gate in hung[:7]:
+            gate.open()
+        await patiently(asyncio.gather(*others))
+        assert await wait_on_loop(lambda: len(threads()) == 3)
+        assert await patiently(workers.run(str, "next")) == "next"
+
+    asyncio.run(main())
+
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == "threads for test hang; there are 6 now"
+
+
+async def wait_on_loop(condition: Callable[[], bool]) -> bool:
+    return await asyncio.to_thread(wait_until, condition, PATIENCE)
+
+
+def test_threads_that_take_one_job_after_the_other_do_not_hang(
+    workers: Workers, hung: list[Gate]
+) -> None:
+    async def main() -> None:
+        workers.start(asyncio.get_running_loop())
+        jobs = [workers.run(gate) for gate in hung]
+        for number, gate in enumerate(hung[:17]):
+            assert hung[number + 2].entered.wait(PATIENCE)
+            gate.open()
+            assert hung[number + 3].entered.wait(PATIENCE)
+            tick(workers, 1.0)
+            assert len(threads()) == 3
+        for gate in hung[17:]:
+            gate.open()
+        await patiently(asyncio.gather(*jobs))
+
+    asyncio.run(main())
+
+
+def test_no_thread_takes_the_place_of_one_that_hangs_where_nobody_waits(
+    workers: Workers, hung: list[Gate]
+) -> None:
+    async def main() -> None:
+        workers.start(asyncio.get_running_loop())
+        jobs = [workers.run(gate) for gate in hung]
+        assert hung[2].entered.wait(PATIENCE)
+        for job in jobs:
+            job.cancel()
+
+        tick(workers, 1.0)
+        tick(workers, 1.0)
+
+        assert len(threads()) == 3
+        assert workers._jobs.empty()
+
+    asyncio.run(main())
+
+
+def test_threads_that_hang_are_bounded_over_all_loops(
+    workers: Workers,
+    hung: list[Gate],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(module, "_MOST_THREADS", 7)
+
+    async def main(number: int) -> None:
+        workers.start(asyncio.get_running_loop())
+        for gate in hung[2 * number : 2 * number + 2]:
+            workers.run(gate)
+        tick(workers, 0.1)
+        tick(workers, 1.0)
+        tick(workers, 1.0)
+        workers.close()
+
+    for number in range(8):
+        asyncio.run(main(number))
+        assert len(threads()) <= 7
+
+    assert len(threads()) == 7
+    # What waited for them when the loops ended is nobody's any more.
+    for gate in hung:
+        gate.open()
+    assert wait_until(lambda: threads() == [], PATIENCE)
+
+
+def test_at_the_bound_it_is_said_and_those_that_come_back_serve_on(
+    workers: Workers,
+    hung: list[Gate],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(module, "_MOST_THREADS", 5)
+
+    async def main() -> None:
+        workers.start(asyncio.get_running_loop())
+        jobs = [workers.run(gate) for gate in hung[:6]]
+        for _ in range(4):
+            tick(workers, 0.1)
+            tick(workers, 1.0)
+        assert all(gate.entered.wait(PATIENCE) for gate in hung[:5])
+        assert not hung[5].entered.is_set()
+        for gate in hung[:6]:
+            gate.open()
+        await patiently(asyncio.gather(*jobs))
+
+    asyncio.run(main())
+
+    [record] = caplog.records
+    assert record.getMessage() == "threads for test hang; there are 5 now, and will be no more"
+
+
+def test_the_queue_is_bounded_and_what_nobody_waits_for_takes_no_place(
+    workers: Workers, hung: list[Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST_JOBS", 4)
+
+    async def main() -> None:
+        workers.start(asyncio.get_running_loop())
+        for gate in hung[:3]:
+            workers.run(gate)
+            assert gate.entered.wait(PATIENCE)
+        waiting = [workers.run(str, number) for number in range(4)]
+
+        with pytest.raises(BlockingIOError, match="too many jobs wait for test threads"):
+            await workers.run(str, "too many")
+        waiting[1].cancel()
+
+        last = workers.run(str, "fits in")
+        for gate in hung:
+            gate.open()
+        assert await patiently(last) == "fits in"
+
+    asyncio.run(main())
+
+
+def test_where_no_thread_can_take_the_place_of_one_that_hangs_the_others_serve_on(
+    workers: Workers, hung: list[Gate], no_thread: Callable[[str], None]
+) -> None:
+    async def main() -> None:
+        workers.start(asyncio.get_running_loop())
+        jobs = [workers.run(gate) for gate in hung[:4]]
+        assert hung[2].entered.wait(PATIENCE)
+        no_thread("pykka-smtp-test")
+        tick(workers, 0.1)
+        tick(workers, 1.0)
+        for gate in hung:
+            gate.open()
+        await patiently(asyncio.gather(*jobs))
+
+    asyncio.run(main())
+
+
 def test_an_idle_thread_keeps_nothing_of_its_last_job_alive(workers: Workers) -> None:
     class Payload:
         def method(self) -> "Payload":
@@ -228,3 +440,74 @@ def test_an_idle_thread_keeps_nothing_of_its_last_job_alive(workers: Workers) ->
     asyncio.run(main())
 
     assert gone.wait(PATIENCE)
+
+
+# Through an actor
+
+
+def mail() -> SendMail:
+    return SendMail(sender="a@b.test", recipients="c@d.test", body="1 2 3")
+
+
+@pytest.fixture
+def gates() -> Iterator[list[Gate]]:
+    made = [Gate() for _ in range(8)]
+    yield made
+    for gate in made:
+        gate.open()
+
+
+def test_look_ups_that_hang_keep_no_other_name_from_being_looked_up(
+    loop_kind: str,
+    scripted_server: Callable[..., ScriptedServer],
+    gates: list[Gate],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    look_up = socket.getaddrinfo
+
+    def hang(host: Any, *args: Any, **options: Any) -> Any:
+        if str(host).startswith("hangs-"):
+            gates[int(host[6:7])]()
+            raise socket.gaierror(socket.EAI_AGAIN, "try again")
+        return look_up(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    server = scripted_server()
+    refs: list[Any] = [SmtpActor.start(f"hangs-{number}.test", 25) for number in range(4)]
+    answers: list[Any] = [ref.ask(mail(), block=False) for ref in refs]
+    assert gates[2].entered.wait(PATIENCE)
+
+    assert isinstance(
+        SmtpActor.start("localhost", server.port).ask(mail(), timeout=PATIENCE), SendSuccess
+    )
+
+    for ref in refs:
+        ref.stop(timeout=PATIENCE)
+    assert {answer.get(timeout=PATIENCE).kind for answer in answers} == {FailureKind.CANCELLED}
+
+
+def test_token_callables_that_hang_keep_neither_other_tokens_nor_names_from_being_got(
+    loop_kind: str, scripted_server: Callable[..., ScriptedServer], gates: list[Gate]
+) -> None:
+    server = scripted_server(polite("AUTH XOAUTH2", replies={"AUTH": "235 2.7.0 welcome"}))
+
+    def start(token: Callable[[], str]) -> Any:
+        return SmtpActor.start(
+            "localhost",
+            server.port,
+            username="u",
+            token=token,
+            tls="off",
+            allow_plaintext_auth=True,
+        )
+
+    refs = [start(gate) for gate in gates[:4]]
+    for ref in refs:
+        ref.tell(mail())
+    assert all(gate.entered.wait(PATIENCE) for gate in gates[:3])
+
+    outcome = start(lambda: "a-token").ask(mail(), timeout=PATIENCE)
+
+    assert isinstance(outcome, SendSuccess)
+    for ref in refs:
+        ref.stop(timeout=PATIENCE)
