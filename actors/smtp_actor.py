@@ -177,7 +177,7 @@ class SmtpActor(AsyncioActor):
         """Cancel what is under way; see that there is an outcome."""
         if self._connection is not None:
             self._connection.cancel()
-        if self._mail is not None and self._outcome is None:
+        if self._is_undecided:
             # Waiting for its turn, for a file, or for a second attempt.
             if self._opening is not None:
                 self._opening.cancel()
@@ -192,7 +192,7 @@ class SmtpActor(AsyncioActor):
         """Tell the outcome of a defect of ours: even that is an outcome."""
         if self._connection is not None and exception_value is not None:
             self._connection.fail(exception_value)
-        if self._mail is not None and self._outcome is None:
+        if self._is_undecided:
             name = exception_type.__name__ if exception_type else "exception"
             self._end_without_connection(
                 FailureKind.INTERNAL, f"defect in pykka-smtp: {name}: {exception_value}"
@@ -210,6 +210,11 @@ class SmtpActor(AsyncioActor):
         super().abandon()
         if self._connection is not None:
             self._connection.abandon()
+
+    @property
+    def _is_undecided(self) -> bool:
+        """Whether an outcome is owed."""
+        return self._mail is not None and self._outcome is None
 
     # On the way to a connection.
 
@@ -277,19 +282,19 @@ class SmtpActor(AsyncioActor):
         )
 
     def _open(self, delivery: Delivery, connection: Connection) -> None:
-        options, mail = self._options, self._mail
-        assert mail is not None
         self._delivery = delivery
         self._connection = connection
-        dialog = Dialog(delivery, self._trace(mail), options.masking)
+        dialog = Dialog(delivery, self._trace(), self._options.masking)
         connection.run(self, dialog, source=self._source, began=self._began)
 
-    def _trace(self, mail: SendMail) -> Trace | None:
+    def _trace(self) -> Trace | None:
         """Return who is to hear the lines of the session, if anybody is."""
         log = _logger.isEnabledFor(logging.DEBUG)
         if not (self._options.debug or log):
             return None
 
+        mail = self._mail
+        assert mail is not None
         transcript = self._transcript = self._transcript or []
 
         def trace(who: str, line: str) -> None:
@@ -312,16 +317,21 @@ class SmtpActor(AsyncioActor):
 
     def decided(self, verdict: Verdict) -> None:
         """Publish the outcome."""
-        mail, connection, delivery = self._mail, self._connection, self._delivery
-        if mail is None or self._outcome is not None:
+        connection, delivery = self._connection, self._delivery
+        if not self._is_undecided:
             return
         if self._may_try_again and delivery is not None and isinstance(verdict, Failed):
             self._may_try_again = False
             self._second = delivery.humbler(verdict)
             if self._second is not None and not self.actor_stopped.is_set():
                 return
-        outcome = self._build(mail, verdict, connection.peer if connection else None)
-        self._outcome = outcome
+        self._conclude(verdict, connection.peer if connection else None)
+
+    def _conclude(self, verdict: Verdict, peer: Peer | None) -> None:
+        """Make the verdict an outcome: there is no other attempt."""
+        mail = self._mail
+        assert mail is not None
+        outcome = self._outcome = self._build(mail, verdict, peer)
         self._report(outcome)
 
     def _report(self, outcome: Outcome) -> None:
@@ -338,7 +348,7 @@ class SmtpActor(AsyncioActor):
     def closed(self) -> None:
         """Try again if that may help; else stop: with the connection goes the reason to live."""
         second, self._second = self._second, None
-        if second is not None and self._outcome is None and not self.actor_stopped.is_set():
+        if second is not None and self._is_undecided and not self.actor_stopped.is_set():
             try:
                 self._open(second, Connection(self._options))
             except Exception as error:
