@@ -164,13 +164,11 @@ class VerifyActor(SmtpActor):
             connection_limit.withdraw(self)
             seconds = self._options.timeouts.deadline
             detail = (
-                f"exceeded deadline={seconds:g} s: all {connection_limit.limit} connections of this"
-                " process are in use (set_connection_limit)"
+                f"exceeded deadline={seconds:g} s: no connection was free; this process may have"
+                f" {connection_limit.limit} at once (set_connection_limit)"
             )
             self.decided(
-                Failed(
-                    kind=FailureKind.TIMEOUT, stage=Stage.CONNECT, detail=detail, retryable=True
-                )
+                Failed(kind=FailureKind.TIMEOUT, stage=Stage.CONNECT, detail=detail, retryable=True)
             )
             self._leave()
 
