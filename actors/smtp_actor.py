@@ -25,7 +25,7 @@ from .connection_limit import connection_limit
 from .ehlo_name import address_literal, complete_host_name
 from .event_loop import event_loop
 from .mail_source import FileSource, SourceError
-from .options import collect_options, hide, hide_in
+from .options import collect_options, hide, hide_in, hide_url, names_of
 
 if TYPE_CHECKING:
     from .credentials import Token
@@ -65,7 +65,8 @@ class SmtpActor(AsyncioActor):
         cls, *args: Any, **kwargs: Any
     ) -> ActorRef[Self]:
         """Start an actor, with the options that `__init__` describes. See `pykka.Actor.start`."""
-        hide_in(kwargs)
+        hide_in(kwargs, _NAMES if cls.__init__ is SmtpActor.__init__ else None)
+        args = tuple([hide_url(value) for value in args])
         return super().start(*args, **kwargs)
 
     def __init__(
@@ -133,6 +134,7 @@ class SmtpActor(AsyncioActor):
         """
         super().__init__()
         # From here on the secrets can't be seen in a traceback that shows local variables.
+        server, port = hide_url(server), hide_url(port)
         secrets = hide(url, password, token, proxy)
         del url, password, token, proxy
         self._options = collect_options(
@@ -414,3 +416,6 @@ class SmtpActor(AsyncioActor):
         if self._has_permit:
             self._has_permit = False
             connection_limit.release()
+
+
+_NAMES = names_of(SmtpActor.__init__)

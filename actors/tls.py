@@ -8,6 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from ..smtp.session import TlsPolicy
+from ..smtp.shown import shown
 
 TLS_CHOICES = ("auto", "starttls", "implicit", "off")
 _IMPLICIT_PORT = 465  # RFC 8314 §3.3
@@ -179,4 +180,4 @@ def _reference_name(host: str) -> str:
     try:
         return name.encode("idna").decode("ascii")
     except UnicodeError as error:
-        raise ValueError(f"server: not a host name: {host[:80]!r}") from error
+        raise ValueError(f"server: not a host name: {shown(host)}") from error

@@ -15,7 +15,7 @@ from .asyncio_actor import AsyncioActor
 from .connection import Connection
 from .connection_limit import connection_limit
 from .event_loop import event_loop
-from .options import Options, collect_options, hide_in
+from .options import Options, collect_options, hide_in, hide_url, names_of
 from .smtp_actor import SmtpActor
 
 _GRACE = 5.0
@@ -77,7 +77,8 @@ def verify(server: str = "localhost", port: int = 25, **options: Any) -> ServerR
         TypeError: an option has the wrong type, or does not exist.
         ImportError: an option needs what is not installed.
     """
-    hide_in(options)
+    hide_in(options, _NAMES)
+    server, port = hide_url(server), hide_url(port)
     chosen = collect_options(server, port, **options)
     actor = VerifyActor.start(chosen)
     try:
@@ -195,3 +196,6 @@ class VerifyActor(SmtpActor):
             self._patience.cancel()
             self._patience = None
         super()._leave()
+
+
+_NAMES = names_of(collect_options)

@@ -6,7 +6,7 @@ an object whose `repr` raises.
 
 MAX_SHOWN = 60
 """Characters of a value in an error."""
-_MAX_BITS = 192
+_MAX_BITS = 10_000
 """Bits of a number that is written out; Python refuses to write one of more than 4 300 digits."""
 _BITS_PER_DIGIT = 3.3219280948873626
 
@@ -22,8 +22,8 @@ def shown(value: object, most: int = MAX_SHOWN) -> str:
         bits = int.bit_length(value)
         if bits > _MAX_BITS:
             return f"a number of about {int(bits / _BITS_PER_DIGIT) + 1} digits"
-        return int.__repr__(value)
-    if isinstance(value, str):
+        text = int.__repr__(value)
+    elif isinstance(value, str):
         # Cut first: to escape a text of megabytes, and throw it away, takes its time.
         text = ascii(str.__str__(value)[: most + 1])
     else:
