@@ -12,7 +12,8 @@ from .smtp.shown import shown
 _SPECIAL = re.compile(r'[\\"()]')
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 _NAMED = re.compile(rf"((?:{_QUOTED}|[^\"<>(),:;])*+)<\s*([^<>]*?)\s*>", re.DOTALL)
-_BARE = re.compile(rf"(?:{_QUOTED}|[^\s\"<>(),:;\[])++(?:\[[^\[\]]*\])?", re.DOTALL)
+_BARE = re.compile(rf"(?:{_QUOTED}|[^\s\"<>(),:;\[\\])++(?:\[[^\[\]]*\])?", re.DOTALL)
+_CELL = re.compile(r'"((?:[^"]|"")++)"')
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _SPACES = re.compile(r"\s+")
 
@@ -83,9 +84,9 @@ def read_recipient(text: str, *, more: str) -> str:
         return check_forward_path(text)
     except AddressError as error:
         flaw = error
-    if len(text) > 1 and text.startswith('"') and text.endswith('"'):
-        # A spreadsheet quotes a cell like that. No address ends in a quote.
-        return read_recipient(text[1:-1].replace('""', '"').strip(), more=more)
+    if cell := _CELL.fullmatch(text):
+        # A spreadsheet quotes like that. No address ends in a quote.
+        return read_recipient(cell[1].replace('""', '"').strip(), more=more)
     mailbox = split_mailbox(text)
     if mailbox is not None and mailbox[1] != text:
         return check_forward_path(mailbox[1])
