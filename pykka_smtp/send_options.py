@@ -16,8 +16,9 @@ Send an email to each recipient: one each, or with --together one for all. A fil
 email goes out as it is; To and Cc in its header need not name those who get it. Without a file,
 --from, --subject and --body write a text email to each recipient:
 
-  pykka-smtp send --from me@example.com --to you@example.org \\
-      --subject Hello --body "Lunch at one?"
+  pykka-smtp send --from me@example.com \\
+      --to you@example.org --subject Hello \\
+      --body "Lunch at one?"
 
 Where the mail goes is said by a relay URL, such as smtp://user:password@mail.example.org:587. A
 password in --url is seen by everybody on this machine while the command runs: put the URL into
