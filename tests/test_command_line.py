@@ -1,4 +1,4 @@
-"""The command as a process: its help, its standard streams, its terminal, and Ctrl-C at any time."""
+"""The command as a process: its help, its standard streams, its terminal, and Ctrl-C."""
 
 import os
 import re
