@@ -23,7 +23,8 @@ def hide_backups(backups: Any) -> Any:
 
 def _hide_backup(backup: object) -> object:
     if isinstance(backup, tuple | list):  # of URL and weight
-        return type(backup)(map(_hide_backup, cast("Sequence[object]", backup)))
+        hidden = [_hide_backup(part) for part in cast("Sequence[object]", backup)]
+        return tuple(hidden) if isinstance(backup, tuple) else hidden
     return Secret(backup) if isinstance(backup, str) else backup
 
 

@@ -201,7 +201,7 @@ def collect_options(
         username,
         secrets.password,
         secrets.token,
-        tuple(cast("list[str]", auth)) if isinstance(auth, list) else auth,
+        tuple(auth) if isinstance(auth, list) else auth,
         local_hostname,
         source_address,
         secrets.proxy,
