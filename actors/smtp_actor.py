@@ -107,7 +107,8 @@ class SmtpActor(AsyncioActor):
             profile: ``"interactive"``: `timeout` for each step, but no more than 15 s to connect,
                 and at least 120 s for the reply to the final dot, unless `timeout` is below its
                 default. ``"rfc5321"``: 2 to 10 minutes for each step, as the RFC asks of a relay.
-            debug: put all lines of the session into the outcome, as its transcript.
+            debug: put all lines of the session into the outcome, as its transcript. Of a mail's many
+                attempts it has the last 100 000 characters.
             tls: ``"auto"``: from the start on port 465; required and verified on port 587 and
                 wherever there are credentials; elsewhere encrypted if the server offers it.
                 ``"starttls"`` and ``"implicit"``: required and verified. ``"off"``: never.
@@ -122,7 +123,8 @@ class SmtpActor(AsyncioActor):
                 machine. Refused for any other.
             local_hostname: the name or address literal that EHLO gives of this machine.
                 Default: its host name if that is complete, else its address.
-            source_address: local address and port (0 for any) to connect from.
+            source_address: local address and port (0 for any) to connect from. ``("0.0.0.0", 0)``
+                is IPv4 only, ``("::", 0)`` IPv6 only.
             proxy: the proxy to go through, as ``socks5://[user:password@]host:port`` or
                 ``http://[user:password@]host:port``. It looks up the server's name. Needs
                 python-socks: ``pip install 'pykka-smtp[proxy]'``.
