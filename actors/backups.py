@@ -1,31 +1,12 @@
 """The `backups` of a `Mailer`: relay URLs, which may have passwords in them, and their weights."""
 
-import itertools
-from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import cast
 
 from ..smtp.secret import Secret
 from ..smtp.shown import shown
 
 MAX_BACKUPS = 100
 MAX_WEIGHT = 1_000_000
-
-
-def hide_backups(backups: Any) -> Any:
-    """Wrap each URL. What is no collection of URLs is left for `Mailer` to complain of."""
-    if isinstance(backups, str):
-        return Secret(backups)
-    if not isinstance(backups, Iterable) or isinstance(backups, bytes):
-        return backups
-    few = itertools.islice(cast("Iterable[object]", backups), MAX_BACKUPS + 1)
-    return tuple([_hide_backup(backup) for backup in few])
-
-
-def _hide_backup(backup: object) -> object:
-    if isinstance(backup, tuple | list):  # of URL and weight
-        hidden = [_hide_backup(part) for part in cast("Sequence[object]", backup)]
-        return tuple(hidden) if isinstance(backup, tuple) else hidden
-    return Secret(backup) if isinstance(backup, str) else backup
 
 
 def check_backups(backups: object) -> list[tuple[Secret, float | None]]:

@@ -23,13 +23,14 @@ from ..smtp.plain import plain_int
 from ..smtp.stage import Stage
 from ..smtp.verdict import Failed, FailureKind
 from .asyncio_actor import Answer, AsyncioActor
-from .backups import check_backups, hide_backups
+from .backups import check_backups
 from .concurrency import FIRST
 from .connect import SourceAddress
 from .event_loop import event_loop
+from .hiding import hide, hide_backups, hide_in, hide_url, names_of
 from .leasing_actor import LeasingActor
 from .option_checks import check_seconds
-from .options import collect_options, hide, hide_in, hide_url, names_of
+from .options import collect_options
 from .pacing import Rate, parse_rate
 from .relay import Limits, Relay, choose
 from .retry import RetryPolicy, is_worth_retrying

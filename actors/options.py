@@ -2,15 +2,15 @@
 
 import functools
 import ssl
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from ..smtp.address import check_ehlo_name
 from ..smtp.plain import plain_int, plain_str
 from ..smtp.secret import Secret
-from .backups import hide_backups
 from .connect import SourceAddress
+from .hiding import hide
 from .option_checks import (
     check_alias,
     check_seconds,
@@ -68,93 +68,6 @@ class Options:
     proxy: "Proxy | None"
 
 
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """The options that nobody may see."""
-
-    url: Secret | None
-    password: Secret | None
-    token: Secret | Callable[[], str] | None
-    proxy: Secret | None
-
-
-_NO_SECRETS = Secrets(None, None, None, None)
-_SECRET_NAMES = frozenset({"url", "password", "token", "proxy"})
-_PLACE_NAMES = frozenset({"server", "port"})
-"""The options that can be given by position: a URL in their place is one by mistake."""
-
-
-def hide_in(given: dict[str, Any], known: "Collection[str] | None" = None) -> None:
-    """Wrap them among the keyword arguments of a call, in place.
-
-    A traceback that shows local variables shows the arguments of each function in it, too.
-
-    Args:
-        given: the arguments.
-        known: the names of all options that there are, or None if they are not known. An option
-            that does not exist is an error in any case, and may be a password by a wrong name.
-    """
-    for name in _SECRET_NAMES.intersection(given):
-        if isinstance(given[name], str):
-            given[name] = Secret(given[name])
-    for name in _PLACE_NAMES.intersection(given):
-        given[name] = hide_url(given[name])
-    if "backups" in given:
-        given["backups"] = hide_backups(given["backups"])
-    if known is not None:
-        for name in given.keys() - known:
-            if isinstance(given[name], str):
-                given[name] = Secret(given[name])
-
-
-def names_of(function: Callable[..., object]) -> frozenset[str]:
-    """Return the names of the options that a function takes."""
-    code = function.__code__
-    return frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
-
-
-def hide_url(value: Any) -> Any:
-    """Wrap what was given as a server if it is a URL, which may have a password.
-
-    Args:
-        value: what was given by position, perhaps as another option.
-    """
-    if isinstance(value, str) and ("@" in value or "://" in value):
-        return Secret(value)
-    return value
-
-
-def hide(
-    url: str | Secret | None,
-    password: str | Secret | None,
-    token: "Token | None",
-    proxy: str | Secret | None,
-) -> Secrets:
-    """Wrap the options that nobody may see.
-
-    Raises:
-        TypeError: one has the wrong type.
-    """
-    if url is None and password is None and token is None and proxy is None:
-        return _NO_SECRETS
-    if token is not None and not (isinstance(token, str | Secret) or callable(token)):
-        raise TypeError(f"token: needs a str, or a function, not {type(token).__name__}")
-    return Secrets(
-        _hidden("url", url),
-        _hidden("password", password),
-        Secret(token) if isinstance(token, str) else token,
-        _hidden("proxy", proxy),
-    )
-
-
-def _hidden(name: str, value: object) -> Secret | None:
-    if value is None or isinstance(value, Secret):
-        return value
-    if not isinstance(value, str):
-        raise TypeError(f"{name}: needs a str, not {type(value).__name__}")
-    return Secret(value)
-
-
 def collect_options(
     server: str = "localhost",
     port: int = 25,
@@ -185,6 +98,7 @@ def collect_options(
     """
     secrets = hide(url, password, token, proxy)
     del url, password, token, proxy
+    secrets.check()
     arguments = (
         secrets.url,
         tls_context,

@@ -24,8 +24,9 @@ from .connection import Connection
 from .connection_limit import connection_limit
 from .ehlo_name import address_literal, complete_host_name
 from .event_loop import event_loop
+from .hiding import hide, hide_in, hide_url, names_of
 from .mail_source import FileSource, SourceError
-from .options import collect_options, hide, hide_in, hide_url, names_of
+from .options import collect_options
 
 if TYPE_CHECKING:
     from .credentials import Token
@@ -107,8 +108,8 @@ class SmtpActor(AsyncioActor):
             profile: ``"interactive"``: `timeout` for each step, but no more than 15 s to connect,
                 and at least 120 s for the reply to the final dot, unless `timeout` is below its
                 default. ``"rfc5321"``: 2 to 10 minutes for each step, as the RFC asks of a relay.
-            debug: put all lines of the session into the outcome, as its transcript. Of a mail's many
-                attempts it has the last 100 000 characters.
+            debug: put all lines of the session into the outcome, as its transcript. Of many
+                attempts at a mail, it has the last 100 000 characters.
             tls: ``"auto"``: from the start on port 465; required and verified on port 587 and
                 wherever there are credentials; elsewhere encrypted if the server offers it.
                 ``"starttls"`` and ``"implicit"``: required and verified. ``"off"``: never.

@@ -15,7 +15,8 @@ from .asyncio_actor import AsyncioActor
 from .connection import Connection
 from .connection_limit import connection_limit
 from .event_loop import event_loop
-from .options import Options, collect_options, hide_in, hide_url, names_of
+from .hiding import hide_in, hide_url, names_of
+from .options import Options, collect_options
 from .smtp_actor import SmtpActor
 
 _GRACE = 5.0

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import sysconfig
@@ -337,3 +338,43 @@ def test_only_the_command_itself_takes_ctrl_c(
     monkeypatch.setattr(sys, "orig_argv", orig_argv)
 
     assert is_the_command() is is_it
+
+
+# What the environment says.
+
+
+def test_the_command_trusts_an_authority_that_ssl_cert_file_names(
+    scripted_server: Start, tmp_path: Path
+) -> None:
+    trustme = pytest.importorskip("trustme")
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+    server = scripted_server(polite("STARTTLS"), polite("STARTTLS"), context=context)
+    command = [sys.executable, "-m", "pykka_smtp", "verify", url_of(server, "?tls=starttls")]
+
+    trusting = run(*command, SSL_CERT_FILE=str(file))
+
+    assert (trusting.returncode, trusting.stderr) == (0, "")
+    assert ", verified" in trusting.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_verify_that_cannot_print_says_so_by_its_status_and_not_by_a_traceback(
+    scripted_server: Start,
+) -> None:
+    server = scripted_server(polite())
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "pykka_smtp", "verify", url_of(server)],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    assert (done.returncode, done.stderr) == (74, "")

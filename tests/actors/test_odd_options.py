@@ -268,6 +268,13 @@ def test_a_url_in_the_place_of_the_server_shows_no_password(
         ((), {"passwort": PASSWORD}),
         ((), {"url": f"smtp://me:{PASSWORD}@h.test", "timeout": 0}),
         ((), {"username": "me", "password": PASSWORD, "port": 0}),
+        ((), {"username": "me", "password": PASSWORD.encode()}),
+        ((), {"username": "me", "password": [PASSWORD]}),
+        ((), {"token": (PASSWORD,)}),
+        ((), {"url": f"smtp://me:{PASSWORD}@h.test".encode()}),
+        ((), {"proxy": {"http": f"http://me:{PASSWORD}@h.test"}}),
+        ((f"smtp://me:{PASSWORD}@h.test".encode(),), {}),
+        ((), {"passwort": PASSWORD.encode()}),
     ],
 )
 def test_a_secret_in_a_wrong_call_is_in_no_frame(
@@ -311,6 +318,7 @@ def test_a_backups_password_is_in_no_frame_whatever_else_is_wrong(
         (f"smtp://u:{PASSWORD}@h.test", "backups: needs relay URLs"),
         ([[f"smtp://u:{PASSWORD}@h.test", 1]], "backups: needs relay URLs, not list"),
         ([5], "backups: needs relay URLs, not int"),
+        ([f"smtp://u:{PASSWORD}@h.test".encode()], "backups: needs relay URLs, not bytes"),
     ],
 )
 def test_a_wrong_backup_is_told_without_its_password(backups: Any, words: str) -> None:
@@ -341,3 +349,18 @@ def test_an_actor_of_the_programs_own_may_have_options_of_its_own() -> None:
     ref.stop()
 
     assert actor.note == "smtp://a@b"
+
+
+# Which addresses are tried.
+
+
+@pytest.mark.parametrize(("source", "arrives"), [("0.0.0.0", True), ("::", False)])
+def test_a_source_address_of_zeros_chooses_the_kind_of_address(
+    scripted_server: Start, source: str, *, arrives: bool
+) -> None:
+    server = scripted_server(polite())  # at 127.0.0.1
+    ref = SmtpActor.start(server.host, server.port, source_address=(source, 0), timeout=2)
+    outcome = ref.ask(SendMail(sender="a@b.test", recipients="c@d.test"), timeout=10)
+
+    assert isinstance(outcome, SendSuccess) is arrives
+    assert len(server.sessions) == arrives
