@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _SECRET_NAMES = frozenset({"url", "password", "token", "proxy"})
 _PLACE_NAMES = frozenset({"server", "port"})
 """The options that can be given by position: a URL in their place is one by mistake."""
+_BACKUPS = "backups"
+_SENSITIVE = _SECRET_NAMES | _PLACE_NAMES | {_BACKUPS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +61,24 @@ def hide(
     return Secrets(_hidden(url), _hidden(password), _hidden(token), _hidden(proxy))
 
 
-def hide_in(given: dict[str, Any], known: Collection[str] | None = None) -> None:
+def hide_in(given: dict[str, Any], harmless: Collection[str] | None = None) -> None:
     """Hide secrets among the keyword arguments of a call, in place; raises nothing of its own.
 
     Args:
         given: the arguments.
-        known: the names of all options that there are, or None if they are not known. An option
-            that does not exist is an error in any case, and may be a password by a wrong name.
+        harmless: the names of those options that have no secret, as `harmless_of` gives them; or
+            None, if there may be others than ours. Any other name is that of no option, which is
+            an error in any case, and may be one for a password.
     """
-    for name in _SECRET_NAMES.intersection(given):
-        given[name] = _hidden(given[name])
-    for name in _PLACE_NAMES.intersection(given):
-        given[name] = hide_url(given[name])
-    if "backups" in given:
-        given["backups"] = hide_backups(given["backups"])
-    if known is not None:
-        for name in given.keys() - known:
-            given[name] = _hidden(given[name])
+    for name, value in given.items():
+        if name in harmless if harmless is not None else name not in _SENSITIVE:
+            continue
+        if name in _PLACE_NAMES:
+            given[name] = hide_url(value)
+        elif name == _BACKUPS:
+            given[name] = hide_backups(value)
+        else:
+            given[name] = _hidden(value)
 
 
 def hide_url(value: Any) -> Any:
@@ -106,10 +109,11 @@ def _hide_backup(backup: object) -> object:
     return _hidden(backup) if isinstance(backup, str | bytes | bytearray) else backup
 
 
-def names_of(function: Callable[..., object]) -> frozenset[str]:
-    """Return the names of the options that a function takes."""
+def harmless_of(function: Callable[..., object]) -> frozenset[str]:
+    """Return the names of the options of a function that have no secret."""
     code = function.__code__
-    return frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+    names = frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+    return names - _SENSITIVE
 
 
 def _hidden(value: Any) -> Any:

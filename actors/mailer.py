@@ -27,7 +27,7 @@ from .backups import check_backups
 from .concurrency import FIRST
 from .connect import SourceAddress
 from .event_loop import event_loop
-from .hiding import hide, hide_backups, hide_in, hide_url, names_of
+from .hiding import harmless_of, hide, hide_backups, hide_in, hide_url
 from .leasing_actor import LeasingActor
 from .option_checks import check_seconds
 from .options import collect_options
@@ -121,7 +121,7 @@ class Mailer(AsyncioActor):
         cls, *args: Any, **kwargs: Any
     ) -> ActorRef[Self]:
         """Start a Mailer, with the options that `__init__` describes. See `pykka.Actor.start`."""
-        hide_in(kwargs, _NAMES if cls.__init__ is Mailer.__init__ else None)
+        hide_in(kwargs, _HARMLESS if cls.__init__ is Mailer.__init__ else None)
         args = tuple([hide_url(value) for value in args])
         return super().start(*args, **kwargs)
 
@@ -625,4 +625,4 @@ def _can_be_read_again(mail: SendMail) -> bool:
     return mail.source is None or isinstance(mail.source, os.PathLike)
 
 
-_NAMES = names_of(Mailer.__init__)
+_HARMLESS = harmless_of(Mailer.__init__)

@@ -24,7 +24,7 @@ from .connection import Connection
 from .connection_limit import connection_limit
 from .ehlo_name import address_literal, complete_host_name
 from .event_loop import event_loop
-from .hiding import hide, hide_in, hide_url, names_of
+from .hiding import harmless_of, hide, hide_in, hide_url
 from .mail_source import FileSource, SourceError
 from .options import collect_options
 
@@ -66,7 +66,7 @@ class SmtpActor(AsyncioActor):
         cls, *args: Any, **kwargs: Any
     ) -> ActorRef[Self]:
         """Start an actor, with the options that `__init__` describes. See `pykka.Actor.start`."""
-        hide_in(kwargs, _NAMES if cls.__init__ is SmtpActor.__init__ else None)
+        hide_in(kwargs, _HARMLESS if cls.__init__ is SmtpActor.__init__ else None)
         args = tuple([hide_url(value) for value in args])
         return super().start(*args, **kwargs)
 
@@ -421,4 +421,4 @@ class SmtpActor(AsyncioActor):
             connection_limit.release()
 
 
-_NAMES = names_of(SmtpActor.__init__)
+_HARMLESS = harmless_of(SmtpActor.__init__)

@@ -15,7 +15,7 @@ from .asyncio_actor import AsyncioActor
 from .connection import Connection
 from .connection_limit import connection_limit
 from .event_loop import event_loop
-from .hiding import hide_in, hide_url, names_of
+from .hiding import harmless_of, hide_in, hide_url
 from .options import Options, collect_options
 from .smtp_actor import SmtpActor
 
@@ -78,7 +78,7 @@ def verify(server: str = "localhost", port: int = 25, **options: Any) -> ServerR
         TypeError: an option has the wrong type, or does not exist.
         ImportError: an option needs what is not installed.
     """
-    hide_in(options, _NAMES)
+    hide_in(options, _HARMLESS)
     server, port = hide_url(server), hide_url(port)
     chosen = collect_options(server, port, **options)
     actor = VerifyActor.start(chosen)
@@ -199,4 +199,4 @@ class VerifyActor(SmtpActor):
         super()._leave()
 
 
-_NAMES = names_of(collect_options)
+_HARMLESS = harmless_of(collect_options)
