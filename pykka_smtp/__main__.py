@@ -153,6 +153,8 @@ def _demo(_options: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
+        if error.errno in {errno.EIO, errno.ENOSPC}:  # of the output; the loopback has no such
+            raise BrokenPipeError(error.errno, error.strerror) from error
         print(f"pykka-smtp demo: cannot use the loopback interface: {error}", file=sys.stderr)
         return EX_OSERR
     return EX_OK if done else EX_SOFTWARE
