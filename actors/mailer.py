@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from pykka import ActorRef
 
@@ -19,14 +19,18 @@ from ..signals.bus import publish, publish_retry
 from ..signals.outcome import Outcome, SendFailure, SendSuccess, outcome_of
 from ..signals.send_mail import SendMail
 from ..smtp.envelope import Envelope
+from ..smtp.plain import plain_int
 from ..smtp.stage import Stage
 from ..smtp.verdict import Failed, FailureKind
 from .asyncio_actor import Answer, AsyncioActor
+from .backups import check_backups
 from .concurrency import FIRST
 from .connect import SourceAddress
 from .event_loop import event_loop
+from .hiding import harmless_of, hide, hide_backups, hide_in, hide_url
 from .leasing_actor import LeasingActor
-from .options import check_seconds, collect_options, hide, hide_in
+from .option_checks import check_seconds
+from .options import collect_options
 from .pacing import Rate, parse_rate
 from .relay import Limits, Relay, choose
 from .retry import RetryPolicy, is_worth_retrying
@@ -39,8 +43,6 @@ if TYPE_CHECKING:
 
 _MOST = 1_000_000
 """Connections, mails on one of them, and mails that wait: none of the limits can be higher."""
-
-_MOST_BACKUPS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +121,8 @@ class Mailer(AsyncioActor):
         cls, *args: Any, **kwargs: Any
     ) -> ActorRef[Self]:
         """Start a Mailer, with the options that `__init__` describes. See `pykka.Actor.start`."""
-        hide_in(kwargs)
+        hide_in(kwargs, _HARMLESS if cls.__init__ is Mailer.__init__ else None)
+        args = tuple([hide_url(value) for value in args])
         return super().start(*args, **kwargs)
 
     def __init__(
@@ -198,6 +201,7 @@ class Mailer(AsyncioActor):
             ImportError: an option needs what is not installed.
         """
         super().__init__()
+        server, port, backups = hide_url(server), hide_url(port), hide_backups(backups)
         secrets = hide(url, password, token, proxy)
         del url, password, token, proxy
         common: dict[str, Any] = {
@@ -223,23 +227,23 @@ class Mailer(AsyncioActor):
             allow_plaintext_auth=allow_plaintext_auth,
             **common,
         )
-        check_seconds("idle_timeout", idle_timeout)
-        check_seconds("grace", grace)
         limits = Limits(
-            max_connections=_whole("max_connections", max_connections),
-            first_connections=_whole("first_connections", first_connections),
-            max_mails_per_connection=_whole("max_mails_per_connection", max_mails_per_connection),
-            idle_timeout=idle_timeout,
+            max_connections=plain_int("max_connections", max_connections, 1, _MOST),
+            first_connections=plain_int("first_connections", first_connections, 1, _MOST),
+            max_mails_per_connection=plain_int(
+                "max_mails_per_connection", max_mails_per_connection, 1, _MOST
+            ),
+            idle_timeout=check_seconds("idle_timeout", idle_timeout),
             rate=parse_rate(rate),
         )
-        self._max_queued = _whole("max_queued", max_queued)
+        self._max_queued = plain_int("max_queued", max_queued, 1, _MOST)
         if not isinstance(retry, RetryPolicy | None):
             raise TypeError(f"retry: needs a RetryPolicy, not {type(retry).__name__}")
         self._retry = RetryPolicy() if retry is None else retry
-        self._grace = grace
+        self._grace = check_seconds("grace", grace)
         self._alias = first.alias
         self._relays = [Relay(first, limits)]
-        for backup, weight in _backups(backups):
+        for backup, weight in check_backups(backups):
             self._relays.append(Relay(collect_options(url=backup, **common), limits, weight))
         self._queue: deque[_Job] = deque()
         self._waiting: list[tuple[float, int, _Job]] = []  # a heap, by the time of the next attempt
@@ -621,34 +625,4 @@ def _can_be_read_again(mail: SendMail) -> bool:
     return mail.source is None or isinstance(mail.source, os.PathLike)
 
 
-def _whole(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: needs an int, not {type(value).__name__}")
-    if not 1 <= value <= _MOST:
-        raise ValueError(f"{name}: needs 1 to {_MOST}, not {value}")
-    return value
-
-
-def _backups(backups: object) -> list[tuple[str, float | None]]:
-    """Check the backups; return pairs of URL and weight."""
-    if isinstance(backups, str | bytes) or not isinstance(backups, Iterable):
-        raise TypeError("backups: needs relay URLs, or pairs of URL and weight")
-    given = tuple(itertools.islice(cast("Iterable[object]", backups), _MOST_BACKUPS + 1))
-    if len(given) > _MOST_BACKUPS:
-        raise ValueError(f"backups: more than {_MOST_BACKUPS}")
-    return [_backup(backup) for backup in given]
-
-
-def _backup(backup: object) -> tuple[str, float | None]:
-    url, weight = backup, None
-    if isinstance(backup, tuple) and len(cast("tuple[object, ...]", backup)) == 2:
-        url, weight = cast("tuple[object, object]", backup)
-    if not isinstance(url, str):
-        raise TypeError(f"backups: needs relay URLs, not {type(url).__name__}")
-    if weight is None:
-        return url, None
-    if isinstance(weight, bool) or not isinstance(weight, int | float):
-        raise TypeError(f"backups: needs a number as weight, not {type(weight).__name__}")
-    if not 0 < weight < _MOST:
-        raise ValueError(f"backups: needs a weight above 0, not {weight}")
-    return url, float(weight)
+_HARMLESS = harmless_of(Mailer.__init__)

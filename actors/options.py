@@ -1,16 +1,25 @@
 """The options of a connection: checked at once, with a clear error, before anything is sent."""
 
 import functools
-import ipaddress
-import math
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from ..smtp.address import check_ehlo_name
+from ..smtp.plain import plain_int, plain_str
 from ..smtp.secret import Secret
 from .connect import SourceAddress
+from .hiding import hide
+from .option_checks import (
+    check_alias,
+    check_seconds,
+    check_server,
+    check_source_address,
+    check_tls_context,
+    is_loopback,
+    one_of,
+)
 from .timeouts import DEFAULT_DEADLINE, DEFAULT_TIMEOUT, PROFILES, Timeouts, make_timeouts
 from .tls import TLS_CHOICES, Tls, choose_tls
 
@@ -59,61 +68,6 @@ class Options:
     proxy: "Proxy | None"
 
 
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """The options that nobody may see."""
-
-    url: Secret | None
-    password: Secret | None
-    token: Secret | Callable[[], str] | None
-    proxy: Secret | None
-
-
-_NO_SECRETS = Secrets(None, None, None, None)
-_SECRET_NAMES = frozenset({"url", "password", "token", "proxy"})
-
-
-def hide_in(given: dict[str, Any]) -> None:
-    """Wrap them among the keyword arguments of a call, in place.
-
-    A traceback that shows local variables shows the arguments of each function in it, too.
-    """
-    for name in _SECRET_NAMES.intersection(given):
-        if isinstance(given[name], str):
-            given[name] = Secret(given[name])
-
-
-def hide(
-    url: str | Secret | None,
-    password: str | Secret | None,
-    token: "Token | None",
-    proxy: str | Secret | None,
-) -> Secrets:
-    """Wrap the options that nobody may see.
-
-    Raises:
-        TypeError: one has the wrong type.
-    """
-    if url is None and password is None and token is None and proxy is None:
-        return _NO_SECRETS
-    if token is not None and not (isinstance(token, str | Secret) or callable(token)):
-        raise TypeError(f"token: needs a str, or a function, not {type(token).__name__}")
-    return Secrets(
-        _hidden("url", url),
-        _hidden("password", password),
-        Secret(token) if isinstance(token, str) else token,
-        _hidden("proxy", proxy),
-    )
-
-
-def _hidden(name: str, value: object) -> Secret | None:
-    if value is None or isinstance(value, Secret):
-        return value
-    if not isinstance(value, str):
-        raise TypeError(f"{name}: needs a str, not {type(value).__name__}")
-    return Secret(value)
-
-
 def collect_options(
     server: str = "localhost",
     port: int = 25,
@@ -144,6 +98,7 @@ def collect_options(
     """
     secrets = hide(url, password, token, proxy)
     del url, password, token, proxy
+    secrets.check()
     arguments = (
         secrets.url,
         tls_context,
@@ -167,9 +122,11 @@ def collect_options(
     )
     try:
         return _collect_again(*arguments)
-    except TypeError:
-        # An option of a wrong type, perhaps of one that can't be looked up: let that be said.
-        return _collect(*arguments)
+    except (ValueError, ImportError):
+        raise
+    except Exception:  # noqa: S110 - of a wrong type, perhaps one that can't be looked up
+        pass
+    return _collect(*arguments)  # which says so
 
 
 _NAMES = (
@@ -224,19 +181,22 @@ def _from_url(url: Secret, auth: Sequence[str] | None) -> dict[str, Any]:
     if relay.password is not None:
         # What stands for the password is a token if only OAuth's mechanisms may be used.
         names = said.get("auth", auth) or ()
-        chosen = {str(name).upper() for name in ([names] if isinstance(names, str) else names)}
+        if isinstance(names, str) or not isinstance(names, Iterable):  # which is refused later
+            names = (names,)
+        chosen = {str(name).upper() for name in cast("Iterable[object]", names)}
         is_token = bool(chosen) and chosen <= set(TOKEN_MECHANISMS)
         said["token" if is_token else "password"] = relay.password
     return said
 
 
 def _make(
-    given: Mapping[str, Any],
+    given: dict[str, Any],
     tls_context: ssl.SSLContext | None,
     *,
     allow_plaintext_auth: bool,
 ) -> Options:
-    _check(given)
+    given |= _checked(given)
+    check_tls_context(tls_context)
     server, port, unix_path = given["server"], given["port"], given["unix_path"]
     if allow_plaintext_auth and unix_path is None and not is_loopback(server):
         raise ValueError(f"allow_plaintext_auth: is for this machine only, not for {server}")
@@ -258,7 +218,7 @@ def _make(
         unix_path=unix_path,
         is_lmtp=given["is_lmtp"],
         alias=given["alias"],
-        timeouts=make_timeouts(given["profile"], float(given["timeout"]), float(given["deadline"])),
+        timeouts=make_timeouts(given["profile"], given["timeout"], given["deadline"]),
         debug=bool(given["debug"]),
         tls=tls,
         authentication=None if made is None else made[0],
@@ -301,76 +261,22 @@ def _proxy(given: Mapping[str, Any], *, allow_plaintext_auth: bool) -> "Proxy | 
     return parse_proxy(given["proxy"])
 
 
-def _check(given: Mapping[str, Any]) -> None:
-    check_server(given["server"])
-    _check_port("port", given["port"], least=1)
-    _check_alias(given["alias"])
-    check_seconds("timeout", given["timeout"])
-    check_seconds("deadline", given["deadline"])
-    if given["profile"] not in PROFILES:
-        raise ValueError(f"profile: needs one of {', '.join(PROFILES)}, not {given['profile']!r}")
-    _check_local_hostname(given["local_hostname"])
+def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that have a form of their own, as they are used."""
+    checked: dict[str, Any] = {
+        "server": check_server(given["server"]),
+        "port": plain_int("port", given["port"], least=1, most=65535),
+        "alias": check_alias(given["alias"]),
+        "timeout": check_seconds("timeout", given["timeout"]),
+        "deadline": check_seconds("deadline", given["deadline"]),
+        "profile": one_of("profile", given["profile"], PROFILES),
+        "tls": one_of("tls", given["tls"], TLS_CHOICES),
+    }
+    if given["username"] is not None:
+        checked["username"] = plain_str("username", given["username"])
+    if given["local_hostname"] is not None:
+        name = plain_str("local_hostname", given["local_hostname"])
+        checked["local_hostname"] = check_ehlo_name(name)
     if given["source_address"] is not None:
-        _check_source_address(given["source_address"])
-    if given["tls"] not in TLS_CHOICES:
-        raise ValueError(f"tls: needs one of {', '.join(TLS_CHOICES)}, not {given['tls']!r}")
-
-
-def is_loopback(server: str) -> bool:
-    """Whether the server is on this machine, by its name or address alone."""
-    if server.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(server).is_loopback
-    except ValueError:
-        return False
-
-
-def check_server(server: object) -> None:
-    """Check a host name or address."""
-    if not isinstance(server, str):
-        raise TypeError(f"server: needs a str, not {type(server).__name__}")
-    if not server:
-        raise ValueError("server: empty; name a host, or leave it out for localhost")
-    if len(server) > 255 or not server.isprintable() or " " in server or "/" in server:
-        raise ValueError(f"server: not a host name or address: {server[:80]!r}")
-
-
-def check_seconds(name: str, value: object) -> None:
-    """Check a length of time."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name}: needs seconds, not {type(value).__name__}")
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError(f"{name}: needs to be more than 0 seconds, not {value}")
-
-
-def _check_alias(alias: object) -> None:
-    if not isinstance(alias, str):
-        raise TypeError(f"alias: needs a str, not {type(alias).__name__}")
-    if not alias:
-        raise ValueError("alias: empty; it is the sender of the signals")
-
-
-def _check_local_hostname(name: object) -> None:
-    if name is None:
-        return
-    if not isinstance(name, str):
-        raise TypeError(f"local_hostname: needs a str, not {type(name).__name__}")
-    check_ehlo_name(name)
-
-
-def _check_port(name: str, port: object, least: int) -> None:
-    if isinstance(port, bool) or not isinstance(port, int):
-        raise TypeError(f"{name}: needs an int, not {type(port).__name__}")
-    if not least <= port <= 65535:
-        raise ValueError(f"{name}: needs {least} to 65535, not {port}")
-
-
-def _check_source_address(value: object) -> None:
-    if not (isinstance(value, tuple) and len(cast("tuple[object, ...]", value)) == 2):
-        raise TypeError("source_address: needs a pair of address and port, such as ('10.0.0.1', 0)")
-    address, port = cast("tuple[object, object]", value)
-    if not isinstance(address, str):
-        raise TypeError(f"source_address: needs an address, not {type(address).__name__}")
-    ipaddress.ip_address(address)
-    _check_port("source_address", port, least=0)
+        checked["source_address"] = check_source_address(given["source_address"])
+    return checked

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, cast
 
 from ..smtp.secret import Secret
+from ..smtp.shown import shown
 from .connect import (
     ConnectError,
     SourceAddress,
@@ -376,5 +377,5 @@ def _target(host: str) -> str:
     except UnicodeError:
         name = ""
     if len(name) > _MAX_TARGET or not _TARGET.fullmatch(name):
-        raise ValueError(f"server: not a name that a proxy can look up: {host[:80]!r}")
+        raise ValueError(f"server: not a name that a proxy can look up: {shown(host)}")
     return name

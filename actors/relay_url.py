@@ -20,6 +20,7 @@ from urllib.parse import unquote
 
 from ..smtp.address import MAX_DOMAIN, check_ehlo_name
 from ..smtp.secret import MASK, Secret
+from ..smtp.shown import shown
 
 Scheme = Literal["smtp", "smtps", "lmtp", "lmtp+unix"]
 
@@ -130,6 +131,15 @@ def relay_from_environment(name: str = "SMTP_URL") -> Relay | None:
     raise result
 
 
+def without_secrets(url: Secret) -> str:
+    """Return what may be shown of a URL, quoted; empty where nothing may.
+
+    Args:
+        url: perhaps no relay URL at all.
+    """
+    return _without_secrets(url.reveal()).strip()
+
+
 class _Flaw(Exception):  # noqa: N818 - never seen outside of this module
     """What is wrong with a URL, in words that quote neither a password nor what may be one."""
 
@@ -138,6 +148,7 @@ def _attempt(what: str, url: object) -> Relay | Exception:
     """Return the relay, or an error to raise where no frame has the URL any more."""
     if not isinstance(url, str):
         return TypeError(f"{what}: needs a str, not {type(url).__name__}")
+    url = str.__str__(url)
     try:
         return _parse(url)
     except _Flaw as flaw:
@@ -158,13 +169,13 @@ def _without_secrets(url: str) -> str:
     user = _END_OF_SHOWN_USER.split(credentials, 1)[0]
     place_shown = _SHOWN_PLACE.match(place)
     assert place_shown is not None
-    shown = f"{scheme}://{user}"
+    text = f"{scheme}://{user}"
     if user != credentials:
-        shown += f":{MASK}"
-    shown += at + place_shown[0]
+        text += f":{MASK}"
+    text += at + place_shown[0]
     if place_shown[0] != place:
-        shown += "..."
-    return f" {shown[:_MAX_SHOWN]!r}"
+        text += "..."
+    return f" {text[:_MAX_SHOWN]!r}"
 
 
 def _parse(url: str) -> Relay:
@@ -303,7 +314,7 @@ def _parse_options(scheme: Scheme, query: str) -> dict[str, object]:
         name, _, value = piece.partition("=")
         if name not in _OPTIONS:
             known = ", ".join(_OPTIONS)
-            raise _Flaw(f"unknown option {name[:_MAX_OPTION_SHOWN]!r}; known are {known}")
+            raise _Flaw(f"unknown option {shown(name[:_MAX_OPTION_SHOWN])}; known are {known}")
         if name in options:
             raise _Flaw(f"the option {name} is given twice")
         read, form = _OPTIONS[name]

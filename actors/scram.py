@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from ..smtp.mechanism import Mechanism, SaslError, check_challenge
 from ..smtp.saslprep import check_prepared, check_text
 from ..smtp.secret import Secret
+from ..smtp.shown import shown
 
 NAMES = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1")
 """The mechanisms that are made here, strongest first."""
@@ -74,7 +75,7 @@ def scram(
     """
     name = name.upper()
     if name not in NAMES:
-        raise ValueError(f"not one of {', '.join(NAMES)}: {name[:40]!r}")
+        raise ValueError(f"not one of {', '.join(NAMES)}: {shown(name, 40)}")
     if name.endswith("-PLUS") and channel_binding is None:
         raise ValueError(f"{name}: needs TLS, and a certificate that the channel can be bound to")
     for field, value in (("username", user), ("password", password)):

@@ -24,8 +24,9 @@ from .connection import Connection, name_addresses
 from .connection_limit import connection_limit
 from .ehlo_name import address_literal, complete_host_name
 from .event_loop import event_loop
+from .hiding import harmless_of, hide, hide_in, hide_url
 from .mail_source import FileSource, SourceError
-from .options import collect_options, hide, hide_in
+from .options import collect_options
 
 if TYPE_CHECKING:
     from .credentials import Token
@@ -67,7 +68,8 @@ class SmtpActor(AsyncioActor):
         cls, *args: Any, **kwargs: Any
     ) -> ActorRef[Self]:
         """Start an actor, with the options that `__init__` describes. See `pykka.Actor.start`."""
-        hide_in(kwargs)
+        hide_in(kwargs, _HARMLESS if cls.__init__ is SmtpActor.__init__ else None)
+        args = tuple([hide_url(value) for value in args])
         return super().start(*args, **kwargs)
 
     def __init__(
@@ -108,7 +110,8 @@ class SmtpActor(AsyncioActor):
             profile: ``"interactive"``: `timeout` for each step, but no more than 15 s to connect,
                 and at least 120 s for the reply to the final dot, unless `timeout` is below its
                 default. ``"rfc5321"``: 2 to 10 minutes for each step, as the RFC asks of a relay.
-            debug: put all lines of the session into the outcome, as its transcript.
+            debug: put all lines of the session into the outcome, as its transcript. Of many
+                attempts at a mail, it has the last 100 000 characters.
             tls: ``"auto"``: from the start on port 465; required and verified on port 587 and
                 wherever there are credentials; elsewhere encrypted if the server offers it.
                 ``"starttls"`` and ``"implicit"``: required and verified. ``"off"``: never.
@@ -123,7 +126,8 @@ class SmtpActor(AsyncioActor):
                 machine. Refused for any other.
             local_hostname: the name or address literal that EHLO gives of this machine.
                 Default: its host name if that is complete, else its address.
-            source_address: local address and port (0 for any) to connect from.
+            source_address: local address and port (0 for any) to connect from. ``("0.0.0.0", 0)``
+                is IPv4 only, ``("::", 0)`` IPv6 only.
             proxy: the proxy to go through, as ``socks5://[user:password@]host:port`` or
                 ``http://[user:password@]host:port``. It looks up the server's name. Needs
                 python-socks: ``pip install 'pykka-smtp[proxy]'``.
@@ -135,6 +139,7 @@ class SmtpActor(AsyncioActor):
         """
         super().__init__()
         # From here on the secrets can't be seen in a traceback that shows local variables.
+        server, port = hide_url(server), hide_url(port)
         secrets = hide(url, password, token, proxy)
         del url, password, token, proxy
         self._options = collect_options(
@@ -184,7 +189,7 @@ class SmtpActor(AsyncioActor):
         """Cancel what is under way; see that there is an outcome."""
         if self._connection is not None:
             self._connection.cancel()
-        if self._mail is not None and self._outcome is None:
+        if self._is_undecided:
             # Waiting for its turn, for a file, or for a second attempt.
             if self._opening is not None:
                 self._opening.cancel()
@@ -199,7 +204,7 @@ class SmtpActor(AsyncioActor):
         """Tell the outcome of a defect of ours: even that is an outcome."""
         if self._connection is not None and exception_value is not None:
             self._connection.fail(exception_value)
-        if self._mail is not None and self._outcome is None:
+        if self._is_undecided:
             name = exception_type.__name__ if exception_type else "exception"
             self._end_without_connection(
                 FailureKind.INTERNAL, f"defect in pykka-smtp: {name}: {exception_value}"
@@ -217,6 +222,11 @@ class SmtpActor(AsyncioActor):
         super().abandon()
         if self._connection is not None:
             self._connection.abandon()
+
+    @property
+    def _is_undecided(self) -> bool:
+        """Whether an outcome is owed."""
+        return self._mail is not None and self._outcome is None
 
     # On the way to a connection.
 
@@ -284,19 +294,19 @@ class SmtpActor(AsyncioActor):
         )
 
     def _open(self, delivery: Delivery, connection: Connection) -> None:
-        options, mail = self._options, self._mail
-        assert mail is not None
         self._delivery = delivery
         self._connection = connection
-        dialog = Dialog(delivery, self._trace(mail), options.masking)
+        dialog = Dialog(delivery, self._trace(), self._options.masking)
         connection.run(self, dialog, source=self._source, began=self._began)
 
-    def _trace(self, mail: SendMail) -> Trace | None:
+    def _trace(self) -> Trace | None:
         """Return who is to hear the lines of the session, if anybody is."""
         log = _logger.isEnabledFor(logging.DEBUG)
         if not (self._options.debug or log):
             return None
 
+        mail = self._mail
+        assert mail is not None
         transcript = self._transcript = self._transcript or []
 
         def trace(who: str, line: str) -> None:
@@ -319,15 +329,20 @@ class SmtpActor(AsyncioActor):
 
     def decided(self, verdict: Verdict) -> None:
         """Publish the outcome."""
-        mail, connection, delivery = self._mail, self._connection, self._delivery
-        if mail is None or self._outcome is not None:
+        connection, delivery = self._connection, self._delivery
+        if not self._is_undecided:
             return
         if isinstance(verdict, Failed) and connection is not None and delivery is not None:
             if self._finds_another_way(verdict, delivery, connection):
                 return
             verdict = name_addresses(verdict, connection)
-        outcome = self._build(mail, verdict, connection.peer if connection else None)
-        self._outcome = outcome
+        self._conclude(verdict, connection.peer if connection else None)
+
+    def _conclude(self, verdict: Verdict, peer: Peer | None) -> None:
+        """Make the verdict an outcome: there is no other attempt."""
+        mail = self._mail
+        assert mail is not None
+        outcome = self._outcome = self._build(mail, verdict, peer)
         self._report(outcome)
 
     def _finds_another_way(
@@ -366,7 +381,7 @@ class SmtpActor(AsyncioActor):
         """Try again if that may help; else stop: with the connection goes the reason to live."""
         second, self._second = self._second, None
         way, self._second_way = self._second_way, None
-        if second is not None and self._outcome is None and not self.actor_stopped.is_set():
+        if second is not None and self._is_undecided and not self.actor_stopped.is_set():
             try:
                 self._open(second, way or Connection(self._options))
             except Exception as error:
@@ -434,3 +449,6 @@ class SmtpActor(AsyncioActor):
         if self._has_permit:
             self._has_permit = False
             connection_limit.release()
+
+
+_HARMLESS = harmless_of(SmtpActor.__init__)

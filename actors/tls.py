@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..smtp.session import TlsPolicy
+from ..smtp.shown import shown
 from .tls_channel import TlsChannel
 
 TLS_CHOICES = ("auto", "starttls", "implicit", "off")
@@ -194,4 +195,4 @@ def _reference_name(host: str) -> str:
     try:
         return name.encode("idna").decode("ascii")
     except UnicodeError as error:
-        raise ValueError(f"server: not a host name: {host[:80]!r}") from error
+        raise ValueError(f"server: not a host name: {shown(host)}") from error

@@ -1,20 +1,26 @@
 """`verify`: can a mail be sent this way, and what does the server offer?"""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+import pykka
+
 from ..signals.outcome import Peer
-from ..smtp.dialog import Dialog
-from ..smtp.next_address import is_of_the_address
-from ..smtp.session import Session, TlsPolicy
-from ..smtp.verdict import Failed, Verdict
+from ..smtp.dialog import Trace
+from ..smtp.stage import Stage
+from ..smtp.verdict import Failed, FailureKind, Verdict
 from ..smtp.verification import Verification
-from .asyncio_actor import Answer, AsyncioActor
-from .connection import Connection, name_addresses
-from .ehlo_name import address_literal, complete_host_name
-from .options import Options, collect_options, hide_in
+from .asyncio_actor import AsyncioActor
+from .connection import Connection
+from .connection_limit import connection_limit
+from .event_loop import event_loop
+from .hiding import harmless_of, hide_in, hide_url
+from .options import Options, collect_options
+from .smtp_actor import SmtpActor
 
 _GRACE = 5.0
+"""Seconds beyond the deadline, after which the event loop itself must be stuck."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +55,15 @@ class ServerReport:
 
 @dataclass(frozen=True, slots=True)
 class _Verify:
-    """Asks for the report."""
+    """Asks a `VerifyActor` for the report."""
 
 
 def verify(server: str = "localhost", port: int = 25, **options: Any) -> ServerReport:
-    """Connect, start TLS and authenticate as a send would, and take leave.
+    """Connect, start TLS and authenticate as a send would, and send QUIT.
 
-    Blocks until the server has answered; never on the event-loop thread.
+    Blocks until the server has answered, for no longer than `deadline`; never on the event-loop
+    thread. It takes one of the process's connections, and waits for one within the same deadline
+    (`set_connection_limit`).
 
     Args:
         server: the server's name or address.
@@ -70,12 +78,18 @@ def verify(server: str = "localhost", port: int = 25, **options: Any) -> ServerR
         TypeError: an option has the wrong type, or does not exist.
         ImportError: an option needs what is not installed.
     """
-    hide_in(options)
+    hide_in(options, _HARMLESS)
+    server, port = hide_url(server), hide_url(port)
     chosen = collect_options(server, port, **options)
-    actor = _VerifyActor.start(chosen)
+    actor = VerifyActor.start(chosen)
     try:
         answer = actor.ask(_Verify(), block=False)
         report: ServerReport = answer.get(timeout=chosen.timeouts.deadline + _GRACE)
+    except pykka.Timeout:
+        actor.stop(block=False)
+        return _without_answer(chosen, FailureKind.INTERNAL, "the event loop does not answer")
+    except pykka.ActorDeadError:  # stopped before its turn came, as by `ActorRegistry.stop_all`
+        return _without_answer(chosen, FailureKind.CANCELLED, "stopped before it could connect")
     except BaseException:
         # Ctrl-C, most of all: nobody wants the answer any more.
         actor.stop(block=False)
@@ -83,96 +97,106 @@ def verify(server: str = "localhost", port: int = 25, **options: Any) -> ServerR
     return report
 
 
-class _VerifyActor(AsyncioActor):
-    """Leads one session without a mail."""
+def _without_answer(options: Options, kind: FailureKind, detail: str) -> ServerReport:
+    failure = Failed(kind=kind, stage=Stage.CONNECT, detail=detail, retryable=True)
+    return _report(options, failure, None, None, ())
+
+
+def _report(
+    options: Options,
+    verdict: Verdict,
+    verification: Verification | None,
+    peer: Peer | None,
+    transcript: tuple[str, ...],
+) -> ServerReport:
+    failure = verdict if isinstance(verdict, Failed) else None
+    offers = () if verification is None else verification.session.extensions.lines
+    return ServerReport(
+        server=options.name,
+        is_ready=failure is None,
+        detail=f"{options.name} is ready" if failure is None else failure.detail,
+        offers=tuple(map(options.masking or str, offers)),
+        authenticated=failure is None and options.authentication is not None,
+        peer=peer,
+        failure=failure,
+        warnings=verdict.warnings,
+        transcript=transcript,
+    )
+
+
+class VerifyActor(SmtpActor):
+    """Does all that an `SmtpActor` does for a mail, except for the mail.
+
+    Its permit, its other attempts and its deadline are those of a send. But the deadline begins at
+    once, and not with the permit: somebody waits for the report.
+    """
+
+    _made: ServerReport | None = None
+    _is_asked = False
+    _patience: asyncio.TimerHandle | None = None
 
     def __init__(self, options: Options) -> None:
-        super().__init__()
+        """Prepare; `_Verify` begins.
+
+        Args:
+            options: where to connect to, and how.
+        """
+        AsyncioActor.__init__(self)
         self._options = options
-        self._answer: Answer | None = None
-        self._connection: Connection | None = None
-        self._transcript: list[str] = []
-        self._second: Session | None = None  # another attempt, once this connection is closed
-        self._second_way: Connection | None = None  # by which it goes; by default, by a fresh one
-        self._may_try_again = True
-        self._session = Session(
-            server=options.name,
-            ehlo_name=options.local_hostname or complete_host_name() or "",
-            is_lmtp=options.is_lmtp,
-            tls_policy=TlsPolicy.OFF if options.tls is None else options.tls.policy,
-            authentication=options.authentication,
-        )
 
     def on_receive(self, message: Any) -> Any:
+        """Take the order."""
         if not isinstance(message, _Verify):
-            return super().on_receive(message)
+            return AsyncioActor.on_receive(self, message)
+        self._is_asked = True
         self._answer = self.answer_later()
-        self._open()
+        loop = event_loop().loop
+        self._began = loop.time()
+        self._patience = loop.call_later(self._options.timeouts.deadline, self._wait_no_longer)
+        connection_limit.acquire(self, self._permitted)
         return None
 
-    def _open(self) -> None:
-        self._connection = self._second_way or Connection(self._options)
-        self._second_way = None
-        dialog = Dialog(Verification(self._session), self._trace, self._options.masking)
-        self._connection.run(self, dialog)
+    @property
+    def _is_undecided(self) -> bool:
+        return self._is_asked and self._made is None
 
-    def on_stop(self) -> None:
-        if self._connection is not None:
-            self._connection.cancel()
-
-    def _trace(self, who: str, line: str) -> None:
-        self._transcript.append(f"{who}: {line}")
-
-    def connected(self) -> None:
-        """Name ourselves by address where there is no name (RFC 5321 §4.1.4)."""
-        if not self._session.ehlo_name and self._connection is not None:
-            self._session.ehlo_name = address_literal(self._connection.local_address)
-
-    def decided(self, verdict: Verdict) -> None:
-        """Answer with the report."""
-        assert self._answer is not None
-        failure = verdict if isinstance(verdict, Failed) else None
-        session = self._session
-        if failure is not None and not self.actor_stopped.is_set():
-            if self._finds_another_way(failure, session):
-                return
-            if self._connection is not None:
-                failure = name_addresses(failure, self._connection)
-        self._answer.set(
-            ServerReport(
-                server=session.server,
-                is_ready=failure is None,
-                detail=f"{session.server} is ready" if failure is None else failure.detail,
-                offers=tuple(map(self._options.masking or str, session.extensions.lines)),
-                authenticated=failure is None and session.authentication is not None,
-                peer=None if self._connection is None else self._connection.peer,
-                failure=failure,
-                warnings=verdict.warnings,
-                transcript=tuple(self._transcript),
+    def _wait_no_longer(self) -> None:
+        """Give up if there is no connection yet; one that there is has the same deadline."""
+        if self._connection is None and self._is_undecided:
+            connection_limit.withdraw(self)
+            seconds = self._options.timeouts.deadline
+            detail = (
+                f"exceeded deadline={seconds:g} s: no connection was free; this process may have"
+                f" {connection_limit.limit} at once (set_connection_limit)"
             )
-        )
+            self.decided(
+                Failed(kind=FailureKind.TIMEOUT, stage=Stage.CONNECT, detail=detail, retryable=True)
+            )
+            self._leave()
 
-    def _finds_another_way(self, failed: Failed, session: Session) -> bool:
-        """Prepare a second attempt, as a send would; return whether there is one."""
-        connection = self._connection
-        if connection is not None and is_of_the_address(failed):
-            self._second_way = connection.elsewhere()
-            if self._second_way is not None:
-                self._second = session.elsewhere(connection.address, failed.detail)
-                return True
-        if self._may_try_again:
-            self._may_try_again = False
-            self._second = session.humbler(failed.kind, failed.stage)
-        return self._second is not None
-
-    def released(self) -> None:
-        """Nothing to do: a verification ends with QUIT."""
-
-    def closed(self) -> None:
-        """Stop, or try again as a send would."""
-        self._connection = None
-        if self._second is not None:
-            self._session, self._second = self._second, None
-            self._open()
+    def _begin(self) -> None:
+        if self.actor_stopped.is_set():
+            self._give_permit_back()
             return
-        self.stop_now()
+        self._open(Verification(self._new_session()), Connection(self._options))
+
+    def _trace(self) -> Trace | None:
+        transcript = self._transcript = self._transcript or []
+        return lambda who, line: transcript.append(f"{who}: {line}")
+
+    def _conclude(self, verdict: Verdict, peer: Peer | None) -> None:
+        verification = self._delivery
+        assert verification is None or isinstance(verification, Verification)
+        transcript = tuple(self._transcript or ())
+        self._made = _report(self._options, verdict, verification, peer, transcript)
+        if self._answer is not None:
+            self._answer.set(self._made)
+
+    def _leave(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        super()._leave()
+
+
+_HARMLESS = harmless_of(collect_options)

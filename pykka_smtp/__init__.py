@@ -15,6 +15,11 @@ Each send is a short-lived Pykka actor; what became of it is a blinker signal::
 import importlib
 from typing import TYPE_CHECKING
 
+from .quiet_start import end_quietly_on_ctrl_c, is_the_command
+
+if is_the_command():
+    end_quietly_on_ctrl_c()
+
 from .actors import Answer, AsyncioActor, SmtpActor, set_connection_limit
 from .signals import (
     Outcome,

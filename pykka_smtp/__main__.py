@@ -1,37 +1,47 @@
 """The command line: ``python -m pykka_smtp``, or ``pykka-smtp``."""
 
 import argparse
+import errno
 import importlib.util
-import os
 import re
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from . import __version__
+from .help_format import HelpFormatter
+from .quiet_start import COMMAND, stop_ending_quietly
 from .send_options import add_arguments
+from .standard_streams import let_go_of_stdout, standard_streams
 from .sysexits import EX_IOERR, EX_OK, EX_OSERR, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
 
+_SIGHUP = 1  # Windows has none
 _CREDENTIALS = re.compile(r"://.*@")
 
 _EPILOG = """\
-exit status: 0 done, 64 wrong usage, 65 wrong data, 66 no input, 68 unknown host, 69 not to be had,
-70 not as it should be, 71 the system refused, 73 cannot create a file, 74 nobody reads the output,
-75 try again later, 76 no SMTP, 77 not allowed or not safe, 130 interrupted.
+exit status: 0 done, 64 wrong usage, 65 wrong data, 66 no input, 68 unknown host, 69 service
+unavailable, 70 internal error, 71 the system refused, 73 cannot create a file, 74 nobody reads the
+output, 75 try again later, 76 protocol error, 77 not allowed or not safe, 130 interrupted.
 
 In a program:
 
   from pykka_smtp import SendMail, SmtpActor
-  outcome = SmtpActor.start("localhost", 25).ask(
-      SendMail(sender="me@example.com", recipients="you@example.org", body="Hello"))
+  mail = SendMail(
+      sender="me@example.com",
+      recipients="you@example.org",
+      body="Hello")
+  outcome = SmtpActor.start("localhost", 25).ask(mail)
   print(outcome)
 """
 
 
 class _Parser(argparse.ArgumentParser):
     """Exits with the status for wrong usage, which is not argparse's 2."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=HelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
         # A relay URL in the wrong place would be shown with its password.
@@ -48,7 +58,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    _replace_closed_streams()
+    with standard_streams():
+        try:
+            stop_ending_quietly()
+            return _run(arguments)
+        except KeyboardInterrupt:
+            print("\ninterrupted", file=sys.stderr)
+            return SIGNALLED + signal.SIGINT
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = _build_parser()
     options = parser.parse_args(arguments)
     if options.run is None:
@@ -56,32 +75,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EX_OK
     try:
         status: int = options.run(options)
+    except BrokenPipeError as error:
+        return _without_reader(error, EX_OK)
+    try:
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return SIGNALLED + signal.SIGINT
-    except BrokenPipeError:
-        # Whoever read the output has gone, as `head` does. The interpreter would complain at
-        # exit, when it flushes what nobody wants.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EX_IOERR
+    except OSError as error:
+        return _without_reader(error, status)
     return status
 
 
-def _replace_closed_streams() -> None:
-    """Have streams that lead nowhere in place of those that were closed before the start."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+def _without_reader(error: OSError, status: int) -> int:
+    """Return the status where nobody reads the output: a reader has gone, as `head` does."""
+    let_go_of_stdout()
+    if status >= SIGNALLED:  # which says more
+        return status
+    # The terminal was closed; the signal for that goes to one process only of some.
+    return SIGNALLED + _SIGHUP if error.errno == errno.EIO else EX_IOERR
 
 
 def _build_parser() -> argparse.ArgumentParser:
     is_module = Path(sys.argv[0]).name == "__main__.py"
     parser = _Parser(
-        prog="python -m pykka_smtp" if is_module else "pykka-smtp",
+        prog="python -m pykka_smtp" if is_module else COMMAND,
         description="An SMTP client for actor programs.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=None)
     parser.add_argument("--version", action="version", version=f"pykka-smtp {__version__}")
@@ -136,6 +153,8 @@ def _demo(_options: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
+        if error.errno in {errno.EIO, errno.ENOSPC}:  # of the output; the loopback has no such
+            raise BrokenPipeError(error.errno, error.strerror) from error
         print(f"pykka-smtp demo: cannot use the loopback interface: {error}", file=sys.stderr)
         return EX_OSERR
     return EX_OK if done else EX_SOFTWARE

@@ -6,15 +6,35 @@ MAX_SHOWN = 500
 """Characters of one line of text that are shown."""
 
 
-def printable(text: str, out: TextIO) -> str:
+def printable(text: str, out: TextIO, most: int = MAX_SHOWN) -> str:
     """Return one line without what would play with the terminal, or what it can't show.
 
     Args:
         text: perhaps a server's, or the name of a file.
         out: where it is to be written.
+        most: characters that are enough.
     """
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    if len(text) > MAX_SHOWN:
-        text = f"{text[: MAX_SHOWN - 3]}..."
+    if len(text) > most:
+        text = f"{text[: most - 3]}..."
     encoding = out.encoding or "ascii"
     return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def print_lines(out: TextIO, *lines: str, most: int = MAX_SHOWN) -> None:
+    """Print lines of text of any origin.
+
+    Args:
+        out: where to.
+        lines: without line ends.
+        most: characters of each that are enough.
+
+    Raises:
+        BrokenPipeError: nobody reads it, whatever the system calls that. A terminal that was closed
+            is no pipe, but comes to the same; its `errno` is that of the system.
+    """
+    try:
+        out.writelines(f"{printable(line, out, most)}\n" for line in lines)
+        out.flush()
+    except OSError as error:
+        raise BrokenPipeError(error.errno, error.strerror) from error

@@ -54,7 +54,7 @@ class Bar:
         """Draw it anew."""
         words = in_words(tally, rate)
         with contextlib.suppress(OSError):
-            self._progress.update(self._task, completed=tally.done, words=words, refresh=True)
+            self._progress.update(self._task, completed=tally.tried, words=words, refresh=True)
 
     def say(self, line: str) -> None:
         """Write a line above the bar."""

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any, TextIO
 
 import pykka
@@ -13,12 +12,13 @@ import pykka
 from .actors.connection_limit import connection_limit
 from .actors.mailer import Mailer
 from .actors.retry import RetryPolicy
-from .printable import printable
-from .send_checks import CannotSendError, Checked, cannot_create, check
+from .printable import print_lines
+from .send_checks import CannotSendError, Checked, cannot_create, check, file_name
 from .send_interrupts import Interrupts
+from .send_mail_file import MailFile
 from .send_progress import Silence, progress_on
 from .send_recipients import Recipients
-from .send_report import Report
+from .send_report import STDOUT, Report
 from .send_run import AHEAD, GRACE, Order, Run
 from .sysexits import EX_IOERR, EX_OK, SIGNALLED
 
@@ -40,11 +40,11 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     try:
         with Recipients() as recipients:
             checked = check(options, recipients)
-            for warning in checked.mail.warnings:
-                Silence(err).say(f"{options.mail} {warning}")
+            for warning in checked.mail.warnings if isinstance(checked.mail, MailFile) else ():
+                Silence(err).say(f"{file_name(options.mail)} {warning}")
             order = Order(
                 sender=checked.sender,
-                data=checked.mail.data,
+                mail=checked.mail,
                 recipients=recipients,
                 together=options.together,
             )
@@ -60,9 +60,9 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
 def _describe(options: argparse.Namespace, checked: Checked, order: Order, out: TextIO) -> int:
     if not options.quiet:
         mails = 1 if order.together else len(order.recipients)
-        _print(
+        print_lines(
             out,
-            f"would send {_many(mails, 'mail')} of {checked.mail.size} octets from {order.sender}"
+            f"would send {_many(mails, 'mail')} of {checked.size} octets from {order.sender}"
             f" to {_many(len(order.recipients), 'recipient')} by {checked.relay.name};"
             " nothing was sent",
         )
@@ -77,7 +77,7 @@ def _send(
     options: argparse.Namespace, checked: Checked, order: Order, out: TextIO, err: TextIO
 ) -> int:
     begun = time.monotonic()
-    report = _open_report(options.report)
+    report = _open_report(options.report, checked, out)
     with ExitStack() as exits:
         interrupts = exits.enter_context(Interrupts())
         exits.enter_context(_room_for(options.connections))
@@ -95,16 +95,28 @@ def _send(
                 _close(report, run)
         status = _conclude(run, interrupts, Silence(err))
         if not options.quiet:
-            _print(out, *run.tally.summary(time.monotonic() - begun))
+            summary = run.tally.summary(time.monotonic() - begun)
+            # The status of a signal says more than that nobody reads; and nobody has to.
+            is_second = options.report in STDOUT
+            may_fail = is_second or status > SIGNALLED
+            _print_summary(summary, err if is_second else out, may_fail=may_fail)
         if interrupts.is_urgent:
             # Mails are still under way on another thread, and would have their grace.
             os._exit(status)
     return status
 
 
-def _open_report(name: str | None) -> Report | None:
+def _print_summary(summary: list[str], out: TextIO, *, may_fail: bool) -> None:
     try:
-        return None if name is None else Report(Path(name))
+        print_lines(out, *summary)
+    except BrokenPipeError:
+        if not may_fail:
+            raise
+
+
+def _open_report(name: str | None, checked: Checked, out: TextIO) -> Report | None:
+    try:
+        return None if name is None else Report(name, checked.report, out)
     except OSError as error:
         assert name is not None
         raise cannot_create(name, error) from None
@@ -151,7 +163,7 @@ def _conclude(run: Run, interrupts: Interrupts, complaints: Silence) -> int:
         complaints.say(f"stopped: {run.stopped_because}")
     left = run.tally.total - run.tally.done
     if left:
-        complaints.say(f"{left} recipients were not tried, and are not in the report")
+        complaints.say(f"{_many(left, 'recipient')} not sent, and not in the report")
     doubtful = run.tally.counts["maybe"]
     if doubtful:
         complaints.say(
@@ -161,12 +173,3 @@ def _conclude(run: Run, interrupts: Interrupts, complaints: Silence) -> int:
     if interrupts.number is not None:
         return SIGNALLED + interrupts.number
     return run.tally.status() if run.report_error is None else EX_IOERR
-
-
-def _print(out: TextIO, *lines: str) -> None:
-    try:
-        out.writelines(f"{printable(line, out)}\n" for line in lines)
-        out.flush()
-    except OSError as error:
-        # A terminal that was closed is no pipe, but comes to the same.
-        raise BrokenPipeError(error.errno, error.strerror) from error

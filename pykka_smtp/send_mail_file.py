@@ -1,13 +1,18 @@
 """The mail that ``pykka-smtp send`` sends: read once, looked at, and not changed."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
+from .send_encoding import BOM, wide_encoding
+from .send_mailbox import split_mailbox
+from .signals import SendMail
+from .signals.bus import Tellable
 from .smtp.address import AddressError, check_mailbox
 from .smtp.content import MAX_TEXT_LINE
 from .smtp.mail_data import scan
+from .smtp.shown import shown
 
 MAX_MAIL = 256 * 1024 * 1024
 """Octets. It is held in memory, and few servers take a tenth of that."""
@@ -22,10 +27,9 @@ _FIELD = re.compile(
     rb"(?:" + _LINE_END + rb"|\Z)"
 )
 _FOLD = re.compile(_LINE_END + rb"(?=[ \t])")
-# RFC 5322 §3.4: a name and an address in angle brackets; or the bare address, perhaps with a
-# comment, which is how mail was written once and cron still writes it.
-_NAMED = re.compile(r'(?:"(?:[^"\\]|\\.)*+"|[^"<>(),:;])*+<([^<>]*+)>')
-_BARE = re.compile(r"([^\s<>(),:;]++)(?:\s*+\([^()]*+\))?")
+_BLANK_LINE = re.compile(rb"(?:\r\n|\r(?!\n)|\n)(?=[\r\n])")
+_BCC = re.compile(rb"(?:\A|[\r\n])(?:resent-)?bcc[ \t]*+:", re.IGNORECASE)
+_MBOX = b"From "
 
 _ASK = "name the sender with --sender"
 
@@ -60,14 +64,26 @@ class MailFile:
             raise BadMailError(f"has {len(bodies)} From fields; {_ASK}")
         try:
             text = _FOLD.sub(b"", bodies[0]).decode().strip()
-            match = _NAMED.fullmatch(text) or _BARE.fullmatch(text)
-            if match is None:
+            mailbox = split_mailbox(text)
+            if mailbox is None:
                 raise BadMailError(f"has not exactly one address in From; {_ASK}")
-            return check_mailbox(match[1])
+            return check_mailbox(mailbox[1])
         except UnicodeDecodeError:
             raise BadMailError(f"has a From field that is not UTF-8; {_ASK}") from None
         except AddressError as error:
             raise BadMailError(f"has a From field with an {error}; {_ASK}") from None
+
+    def make(
+        self, *, sender: str, to: str | Sequence[str], outcome_to: Tellable | None = None
+    ) -> SendMail:
+        """Return this mail to some recipients.
+
+        Args:
+            sender: the reverse-path.
+            to: who gets it.
+            outcome_to: who is told the outcome.
+        """
+        return SendMail(sender=sender, recipients=to, message=self.data, outcome_to=outcome_to)
 
 
 def read_mail(file: IO[bytes]) -> MailFile:
@@ -77,7 +93,8 @@ def read_mail(file: IO[bytes]) -> MailFile:
         file: read from where it stands, to its end.
 
     Raises:
-        BadMailError: it is too long, has no header, or has a Bcc field.
+        BadMailError: it is too long, has no header, has a Bcc field, or is in an encoding that no
+            mail can have.
         OSError: it can't be read.
     """
     data = file.read(MAX_MAIL + 1)
@@ -85,21 +102,64 @@ def read_mail(file: IO[bytes]) -> MailFile:
         raise BadMailError(f"is longer than {MAX_MAIL} octets")
     if not data:
         raise BadMailError("is empty")
-    names = {name for name, _ in _fields(data)}
-    if not names:
-        raise BadMailError(
-            "does not begin with a header field, such as 'From: me@example.com';"
-            " it needs to be a complete mail"
-        )
-    if names & {b"bcc", b"resent-bcc"}:
-        # Programs that take recipients from the header cut it off. Nobody does so here.
-        raise BadMailError("has a Bcc field, which every recipient would see; take it out")
+    data = data.removeprefix(BOM)
+    _check_beginning(data)
+    broken = _check_header(data)
     facts = scan(data)
     warnings: list[str] = []
+    if broken is not None:
+        warnings.append(
+            f"has a line in its header that is no field: {shown(broken)};"
+            " servers and readers may take what follows for the text"
+        )
     if facts.nul or facts.longest_line > MAX_TEXT_LINE:
         what = "a NUL octet" if facts.nul else f"a line of {facts.longest_line} octets"
         warnings.append(f"has {what}; only servers with BINARYMIME take that (RFC 3030)")
     return MailFile(data=data, size=facts.size, warnings=tuple(warnings))
+
+
+def _check_beginning(data: bytes) -> None:
+    """See that the mail begins with a header field.
+
+    Raises:
+        BadMailError: it does not; says what it begins with, if that is known.
+    """
+    encoding = wide_encoding(data)
+    if encoding is not None:
+        raise BadMailError(f"is {encoding}, which no mail can be; save it as UTF-8")
+    if data.startswith(_MBOX):
+        line = data.splitlines()[0].decode("utf-8", "replace")
+        raise BadMailError(
+            f"begins with the line of an mbox file, {shown(line)}; take that line out, and send"
+            " one mail of it"
+        )
+    if _FIELD.match(data) is None:
+        raise BadMailError(
+            "does not begin with a header field, such as 'From: me@example.com';"
+            " it needs to be a complete mail"
+        )
+
+
+def _check_header(data: bytes) -> str | None:
+    """Look for Bcc up to the first blank line; return a line before that which is no field.
+
+    A line that is no field ends the header for some, and not for others. What stands behind it
+    is seen by every recipient in any case.
+
+    Raises:
+        BadMailError: there is a Bcc field.
+    """
+    blank = _BLANK_LINE.search(data)
+    end = len(data) if blank is None else blank.end()
+    if _BCC.search(data, 0, end):
+        # Programs that take recipients from the header cut it off. Nobody does so here.
+        raise BadMailError("has a Bcc field, which every recipient would see; take it out")
+    position = 0
+    while match := _FIELD.match(data, position, min(end, _MAX_HEADER)):
+        position = match.end()
+    if position >= min(end, _MAX_HEADER):
+        return None
+    return data[position : position + 1000].splitlines()[0].decode("utf-8", "replace")
 
 
 def _fields(data: bytes) -> Iterator[tuple[bytes, bytes]]:

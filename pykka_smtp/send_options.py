@@ -5,25 +5,33 @@ import math
 
 from .actors.pacing import Rate, parse_rate
 from .actors.retry import MAX_ATTEMPTS
+from .send_report import FORMS
 
 CONNECTIONS = 20
 """Connections at once, unless somebody says otherwise."""
 MAX_CONNECTIONS = 1000
 
 _DESCRIPTION = """\
-Send a complete mail to each recipient: one mail each, or with --together one mail for all. The
-mail goes out as it is; To and Cc in its header need not name those who get it.
+Send an email to each recipient: one each, or with --together one for all. A file with a complete
+email goes out as it is; To and Cc in its header need not name those who get it. Without a file,
+--from, --subject and --body write a text email to each recipient:
+
+  pykka-smtp send --from me@example.com \\
+      --to you@example.org --subject Hello \\
+      --body "Lunch at one?"
 
 Where the mail goes is said by a relay URL, such as smtp://user:password@mail.example.org:587. A
 password in --url is seen by everybody on this machine while the command runs: put the URL into
 SMTP_URL instead (and URLs of other relays into SMTP_BACKUP_URLS, with spaces between).
 """
 _EPILOG = """\
-exit status, the first that applies: 130 interrupted, 74 the report could not be written to its
-end, 0 all accepted, 77 the server refused the credentials or is not safe, 68 unknown host,
-70 a defect, 69 some were refused for good, 75 all that failed may pass later, or may have been
-accepted. Before anything is sent: 64 wrong usage, 65 bad data, 66 no input, 69 something is not
-installed, 73 the report cannot be created.
+exit status, the first that applies: 130 interrupted (143 by SIGTERM, 129 where the terminal was
+closed), 74 the report could not be written to its end, 0 all accepted, 77 the server refused the
+credentials or is not safe, 68 unknown host, 70 internal error, 69 some were refused for good, 75
+all that failed may pass later, or may have been accepted.
+
+Before anything is sent: 64 wrong usage, 65 bad data, 66 no input, 69 something is not installed,
+73 the report cannot be created.
 """
 
 
@@ -33,12 +41,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: the one for this command.
     """
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     parser.add_argument(
-        "mail", metavar="MAIL", help="a file with the complete mail, header and all; - for stdin"
+        "mail",
+        nargs="?",
+        metavar="MAIL",
+        help="a file with the complete email, header and all; - for stdin",
     )
-    whom = parser.add_argument_group("to whom")
+    written = parser.add_argument_group("the email, if there is no file")
+    written.add_argument(
+        "--from",
+        dest="author",
+        metavar="ADDRESS",
+        help="the author: an address, or 'Name <address>'",
+    )
+    written.add_argument("--subject", metavar="TEXT", help="one line")
+    written.add_argument("--body", metavar="TEXT", help="the text, plain; - reads it from stdin")
+    whom = parser.add_argument_group("recipients")
     whom.add_argument(
         "--to-file",
         metavar="FILE",
@@ -58,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="one mail with all recipients in its envelope, instead of one mail each",
     )
-    way = parser.add_argument_group("by which way")
+    way = parser.add_argument_group("relay")
     way.add_argument("--url", metavar="URL", help="a relay URL; default: SMTP_URL")
     way.add_argument(
         "--backup",
@@ -68,11 +87,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="another relay, for when those before it are dead; can be repeated",
     )
     _add_pace(way)
-    output = parser.add_argument_group("what is told")
+    output = parser.add_argument_group("output")
     output.add_argument(
         "--report",
         metavar="FILE",
-        help="what became of each recipient, as FILE.csv or FILE.json; an old one is replaced",
+        help="what became of each recipient, as FILE.csv or FILE.json; an old one is replaced. - is"
+        " standard output: the summary then goes to standard error",
+    )
+    output.add_argument(
+        "--report-format",
+        choices=FORMS,
+        help="the form of the report where its name does not say it (default: csv)",
     )
     output.add_argument("--quiet", action="store_true", help="no progress, no summary")
     output.add_argument(

@@ -94,7 +94,7 @@ class Lines(Silence):
         now = time.monotonic()
         if now >= self._next:
             self._next = now + self._interval
-            self._write(f"{tally.done} of {tally.total}: {in_words(tally, rate)}\n")
+            self._write(f"{tally.tried} of {tally.total}: {in_words(tally, rate)}\n")
 
 
 def in_words(tally: Tally, rate: float) -> str:

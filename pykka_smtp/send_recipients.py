@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import IO, Self
 
-from .smtp.address import AddressError, check_forward_path
+from .send_encoding import BOM, wide_encoding
+from .send_mailbox import read_recipient
+from .smtp.address import AddressError
 
 MAX_LINE = 1000
 """Octets of a line; an address has 254 at most (RFC 5321 §4.5.3.1.3)."""
@@ -18,7 +20,7 @@ MAX_COMPLAINTS = 20
 """Bad lines that are told; the others are counted."""
 _IN_MEMORY = 1024 * 1024
 """Octets up to which the checked addresses stay in memory."""
-_BOM = b"\xef\xbb\xbf"
+_ONE_A_LINE = "write one address a line"
 
 
 class BadLinesError(Exception):
@@ -65,19 +67,25 @@ class Recipients:
         """Forget the addresses."""
         self._file.close()
 
-    def add(self, address: str) -> None:
+    def add(self, text: str, more: str = _ONE_A_LINE) -> None:
         """Add one.
+
+        Args:
+            text: the address, perhaps with a name, which does not count.
+            more: how to name several.
 
         Raises:
             AddressError: it is no address.
             OSError: there is no room for it on the disk.
         """
-        check_forward_path(address)
+        address = read_recipient(text, more=more)
         self._file.write(address.encode() + b"\n")
         self._count += 1
 
     def add_lines(self, lines: IO[bytes], name: str) -> None:
         """Add one of each line: UTF-8, with any white space around; comments begin with #.
+
+        A line may be a cell of a spreadsheet, in quotes, or have a name beside the address.
 
         Args:
             lines: the file.
@@ -90,6 +98,8 @@ class Recipients:
         complaints: list[str] = []
         count = 0
         for number, line in enumerate(_lines_of(lines), 1):
+            if number == 1 and (encoding := wide_encoding(line)) is not None:
+                raise BadLinesError([f"{name} is {encoding}; save it as UTF-8"], 1)
             text = line.strip()
             if not text or text.startswith(b"#"):
                 continue
@@ -108,7 +118,7 @@ class Recipients:
 def _lines_of(file: IO[bytes]) -> Iterator[bytes]:
     """Read line by line; of a line that is too long, one octet too many and no more."""
     # Some editors begin a file with a byte order mark, which would be part of the first address.
-    line = file.readline(MAX_LINE + 1).removeprefix(_BOM)
+    line = file.readline(MAX_LINE + 1).removeprefix(BOM)
     while line:
         yield line
         while len(line) > MAX_LINE and not line.endswith(b"\n"):

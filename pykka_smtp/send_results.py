@@ -17,7 +17,7 @@ from .sysexits import (
     EX_UNAVAILABLE,
 )
 
-Result = Literal["accepted", "refused", "failed", "maybe"]
+Result = Literal["accepted", "refused", "failed", "maybe", "not sent"]
 
 MAX_REASONS = 20
 """Reasons in the summary; what comes after them is summed up."""
@@ -33,7 +33,8 @@ class Row:
     Attributes:
         address: the recipient, as it was given.
         result: ``"accepted"``; ``"refused"``, by the server and for good; ``"failed"``, for any
-            other reason; ``"maybe"``: it may have been accepted, nobody knows (RFC 1047).
+            other reason; ``"maybe"``: it may have been accepted, nobody knows (RFC 1047);
+            ``"not sent"``: its turn did not come, because the command ended before.
         code: the reply code, or None where no reply came.
         enhanced: the enhanced status code, or None.
         text: the reply's text, or ours, in one line.
@@ -81,7 +82,7 @@ def _row(
     undecided = failure is not None and result.reply is None and failure.retryable
     retryable = not result.accepted and not maybe and (result.retryable or undecided)
     kind = failure.kind if failure is not None else FailureKind.SMTP
-    what: Result = "failed"
+    what: Result = "not sent" if _never_left(failure) else "failed"
     if result.accepted:
         what = "accepted"
     elif maybe:
@@ -112,8 +113,7 @@ def _never_left(failure: SendFailure | None) -> bool:
     return (
         failure is not None
         and failure.kind is FailureKind.CANCELLED
-        and failure.attempts == 1
-        and failure.peer is None
+        and (not failure.attempts or (failure.attempts == 1 and failure.peer is None))
     )
 
 
@@ -121,7 +121,7 @@ def row_not_tried(address: str, why: str) -> Row:
     """Return the row of a recipient whose turn did not come."""
     kind = FailureKind.CANCELLED.name
     return Row(
-        address=address, result="failed", text=f"not tried: {why}", kind=kind, retryable=True
+        address=address, result="not sent", text=f"not tried: {why}", kind=kind, retryable=True
     )
 
 
@@ -168,6 +168,11 @@ class Tally:
         """How many have a result."""
         return self.counts.total()
 
+    @property
+    def tried(self) -> int:
+        """How many of these had their turn."""
+        return self.done - self.counts["not sent"]
+
     def add(self, row: Row, outcome: Outcome | None = None) -> None:
         """Count a recipient.
 
@@ -182,7 +187,7 @@ class Tally:
         if row.kind == FailureKind.CANCELLED.name and row.result != "maybe":
             self._not_tried += 1
         if row.retryable:
-            self._may_pass += 1
+            self._may_pass += row.result != "not sent"
         elif row.result != "maybe":
             self._for_good += 1
         if isinstance(outcome, SendFailure):
@@ -229,7 +234,7 @@ class Tally:
             seconds: how long it took.
         """
         counts = self.counts
-        pace = f"in {seconds:.1f} s, {self.done / max(seconds, 0.001):.1f}/s"
+        pace = f"in {seconds:.1f} s, {self.tried / max(seconds, 0.001):.1f}/s"
         if self.retries:
             pace += f", {self.retries} tried again"
         width = len(str(self.total))
@@ -239,9 +244,12 @@ class Tally:
             "refused": "for good",
             "failed": f"of these {self._may_pass} may pass later",
             "maybe": "find out before you send it again",
+            "not sent": "their turn did not come",
         }
         for name, note in notes.items():
             count = counts[name]
+            if name == "not sent" and not count:
+                continue
             lines.append(f"{name:<10}  {count:>{width}}  {note if count else ''}")
         if self.reasons:
             lines.append("")

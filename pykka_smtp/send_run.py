@@ -14,10 +14,12 @@ import pykka
 from .actors.mailer import Mailer
 from .actors.statistics import Throughput
 from .send_interrupts import Interrupts
+from .send_mail_file import MailFile
 from .send_progress import Progress
 from .send_recipients import Recipients
 from .send_report import Report
 from .send_results import Row, Tally, is_about_relay, row_not_tried, row_unknown, rows_of
+from .send_written_mail import WrittenMail
 from .signals import Outcome, SendFailure, SendMail, smtp_send_retry
 from .signals.bus import Tellable
 
@@ -40,13 +42,13 @@ class Order:
 
     Attributes:
         sender: the reverse-path.
-        data: the complete mail.
+        mail: what is sent.
         recipients: who gets it.
         together: whether it is one mail for them all.
     """
 
     sender: str
-    data: bytes
+    mail: MailFile | WrittenMail
     recipients: Recipients
     together: bool
 
@@ -57,9 +59,7 @@ class Order:
             outcome_to: who is told what became of them.
         """
         for to in [tuple(self.recipients)] if self.together else self.recipients:
-            yield SendMail(
-                sender=self.sender, recipients=to, message=self.data, outcome_to=outcome_to
-            )
+            yield self.mail.make(sender=self.sender, to=to, outcome_to=outcome_to)
 
 
 class Run:

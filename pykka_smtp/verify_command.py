@@ -1,10 +1,12 @@
 """``pykka-smtp verify``: shows what `verify` found, and says it with the exit status."""
 
+import contextlib
 import os
 from typing import TextIO
 
 from .actors.relay_url import relay_from_environment
 from .actors.verify import ServerReport, verify
+from .printable import print_lines
 from .signals import Peer
 from .smtp.stage import Stage
 from .smtp.verdict import Failed, FailureKind
@@ -23,6 +25,8 @@ _VARIABLE = "SMTP_URL"
 _NO_URL = f"needs a relay URL, here or in the environment as {_VARIABLE}"
 _WIDTH = 14
 """Columns of what names a line."""
+_MOST = 10_000
+"""Characters of a line: the session is to be seen as it was."""
 
 
 def run(url: str | None, out: TextIO, err: TextIO, *, verbose: bool = False) -> int:
@@ -36,6 +40,9 @@ def run(url: str | None, out: TextIO, err: TextIO, *, verbose: bool = False) -> 
 
     Returns:
         The exit status.
+
+    Raises:
+        BrokenPipeError: nobody reads `out`.
     """
     try:
         if url is None:
@@ -48,15 +55,15 @@ def run(url: str | None, out: TextIO, err: TextIO, *, verbose: bool = False) -> 
         return _complain(err, error, EX_USAGE)
     except ImportError as error:
         return _complain(err, error, EX_UNAVAILABLE)
-    for name, text in _lines(report):
-        print(_printable(f"{name:<{_WIDTH}} {text}", out), file=out)
-    for line in report.transcript if verbose else ():
-        print(_printable(line, out), file=out)
+    print_lines(out, *[f"{name:<{_WIDTH}} {text}" for name, text in _lines(report)], most=_MOST)
+    if verbose:
+        print_lines(out, *report.transcript, most=_MOST)
     return EX_OK if report.failure is None else _status(report.failure)
 
 
 def _complain(err: TextIO, error: Exception | str, status: int) -> int:
-    print(_printable(f"pykka-smtp verify: {error}", err), file=err)
+    with contextlib.suppress(OSError):
+        print_lines(err, f"pykka-smtp verify: {error}")
     return status
 
 
@@ -84,13 +91,6 @@ def _tls(peer: Peer | None) -> str:
         return "no TLS"
     verified = "verified" if peer.tls_verified else "NOT verified"
     return f"{peer.tls_version}, {peer.tls_cipher}, {verified}"
-
-
-def _printable(text: str, out: TextIO) -> str:
-    """Return the text without what would play with the terminal: it may be the server's."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    encoding = out.encoding or "ascii"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _status(failure: Failed) -> int:

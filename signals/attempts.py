@@ -1,5 +1,6 @@
 """Several attempts at one mail, summed up to the one outcome that counts."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -8,6 +9,9 @@ from .outcome import Outcome, SendFailure, SendSuccess
 
 MAX_WARNINGS = 100
 """Warnings of one outcome: each attempt may add some."""
+MAX_TRANSCRIPT = 100_000
+"""Characters of the transcript of several attempts: about 40 short sessions, or one with a
+thousand recipients. Thousands of mails may wait for their next attempt, each with its own."""
 
 
 class Attempts:
@@ -23,7 +27,9 @@ class Attempts:
         self._success: SendSuccess | None = None  # the first attempt that came to one
         self._results: dict[str, RecipientResult] = {}
         self._elapsed = 0.0
-        self._transcript: list[str] = []
+        self._transcript: deque[str] = deque()
+        self._transcript_size = 0  # characters
+        self._left_out = 0  # lines
         self._warnings: list[str] = []
         self._is_given_up = False
 
@@ -44,12 +50,26 @@ class Attempts:
                 result = replace(result, maybe_accepted=True, retryable=False)  # noqa: PLW2901
             self._results[result.address] = result
         self._elapsed += outcome.elapsed
-        self._transcript += outcome.transcript
+        self._keep_transcript(outcome.transcript)
         if isinstance(outcome, SendFailure) and self._success is not None:
             # Some have the mail already: for them, what came later is at most a warning.
             self._warnings.append(outcome.detail)
         self._warnings += outcome.warnings
         del self._warnings[:-MAX_WARNINGS]
+
+    def _keep_transcript(self, lines: Sequence[str]) -> None:
+        """Keep the lines of an attempt; the oldest make room, for the last says why it failed."""
+        self._transcript += lines
+        self._transcript_size += sum(map(len, lines))
+        while self._transcript_size > MAX_TRANSCRIPT:
+            self._transcript_size -= len(self._transcript.popleft())
+            self._left_out += 1
+
+    def _whole_transcript(self) -> tuple[str, ...]:
+        if not self._left_out:
+            return tuple(self._transcript)
+        note = f"({self._left_out} lines of earlier attempts are left out)"
+        return (note, *self._transcript)
 
     def give_up(self, outcome: SendFailure) -> None:
         """Take why there is no further attempt: the mail was cancelled, or waited for too long."""
@@ -81,7 +101,7 @@ class Attempts:
             deciding,
             recipients=recipients,
             elapsed=self._elapsed,
-            transcript=tuple(self._transcript),
+            transcript=self._whole_transcript(),
             warnings=tuple(self._warnings),
             attempts=self.count,
         )

@@ -7,6 +7,7 @@ from typing import cast
 
 from .saslprep import check_text, check_token
 from .secret import Secret
+from .shown import shown
 
 STRENGTH = (
     "EXTERNAL",  # only where it is asked for by name: the client's certificate says it all
@@ -110,7 +111,7 @@ def _checked_names(auth: object) -> tuple[str, ...]:
         if not isinstance(name, str):
             raise TypeError(f"auth: needs names of mechanisms, not {type(name).__name__}")
         if name.upper() not in STRENGTH:
-            raise ValueError(f"auth: not one of {', '.join(STRENGTH)}: {name[:40]!r}")
+            raise ValueError(f"auth: not one of {', '.join(STRENGTH)}: {shown(name, 40)}")
         names.append(name.upper())
     if not names:
         raise ValueError("auth: empty; name a mechanism, or leave it out for all")

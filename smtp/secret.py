@@ -32,7 +32,7 @@ class Secret:
             kind = type(value).__name__
             del value
             raise TypeError(f"a secret needs a str, not {kind}")
-        self._value = value
+        self._value = str.__str__(value)
 
     def reveal(self) -> str:
         """Return the value in clear. Keep it out of local variables where an error can arise."""

@@ -154,7 +154,7 @@ def test_ctrl_c_lets_mails_under_way_finish_and_reports_all(
         (row["result"], row["kind"], row["retryable"], row["attempts"])
         for address, row in rows.items()
         if address not in accepted
-    } == {("failed", "CANCELLED", True, 0)}
+    } == {("not sent", "CANCELLED", True, 0)}
     assert f"accepted    {len(accepted):>4}\n" in printed
 
 

@@ -115,7 +115,7 @@ def test_doubt_falls_on_those_of_whom_it_is_said_or_else_on_all() -> None:
 def test_a_mail_that_never_left_its_queue_had_no_attempt() -> None:
     [row] = rows_of(CANCELLED)
 
-    assert (row.result, row.attempts, row.retryable) == ("failed", 0, True)
+    assert (row.result, row.attempts, row.retryable) == ("not sent", 0, True)
 
 
 @pytest.mark.parametrize(
@@ -186,11 +186,12 @@ def test_the_summary_counts_reasons_and_gives_an_example_of_each() -> None:
     tally.retries = 3
 
     assert tally.summary(2.0) == [
-        "recipients  6  in 2.0 s, 3.0/s, 3 tried again",
+        "recipients  6  in 2.0 s, 2.5/s, 3 tried again",
         "accepted    1",
         "refused     2  for good",
-        "failed      2  of these 2 may pass later",
+        "failed      1  of these 1 may pass later",
         "maybe       1  find out before you send it again",
+        "not sent    1  their turn did not come",
         "",
         "2  SMTP at rcpt: 550 5.1.1, as of a@x.test: 5.1.1 who?",
         "1  TIMEOUT at greeting, as of a@x.test: so it went",

@@ -7,7 +7,7 @@ from pykka import ActorRegistry
 from servers.scripted import ScriptedServer
 
 from pykka_smtp import SendMail, SendSuccess, SmtpActor
-from pykka_smtp.actors.options import check_seconds, check_server
+from pykka_smtp.actors.option_checks import check_seconds, check_server
 
 Start = Callable[..., ScriptedServer]
 

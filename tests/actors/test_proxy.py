@@ -655,8 +655,7 @@ def test_what_is_no_proxys_url_is_refused_without_showing_it(url: str, words: st
             "allow_plaintext_auth: is for this machine only, not for a proxy",
         ),
         ({"server": "fe80::1%eth0"}, "server: not a name that a proxy can look up"),
-        ({"server": "a:b"}, "server: not a name that a proxy can look up"),
-        ({"server": "a@b.test"}, "server: not a name that a proxy can look up"),
+        ({"server": "a..b"}, "server: not a name that a proxy can look up"),
     ],
 )
 def test_a_proxy_does_not_go_with_everything(options: dict[str, Any], words: str) -> None:

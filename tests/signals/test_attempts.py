@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykka_smtp.signals.attempts import MAX_WARNINGS, Attempts
+from pykka_smtp.signals.attempts import MAX_TRANSCRIPT, MAX_WARNINGS, Attempts
 from pykka_smtp.signals.bus import (
     forward_to,
     publish_retry,
@@ -203,6 +203,19 @@ def test_the_transcript_is_that_of_all_attempts_in_order() -> None:
     ]
 
     assert summed_up(*attempts).transcript == ("C: a", "S: b", "C: c")
+
+
+def test_the_transcripts_of_many_attempts_do_not_grow_without_bound() -> None:
+    attempts = Attempts()
+    for number in range(1000):
+        lines = tuple(f"C: {number} {line} " + "x" * 90 for line in range(20))
+        attempts.add(replace(failure(result(YOU), result(HER)), transcript=lines))
+    note, *lines_kept = attempts.sum_up([YOU, HER]).transcript
+
+    assert len(attempts._transcript) == len(lines_kept) < MAX_TRANSCRIPT / 90
+    assert sum(map(len, lines_kept)) <= MAX_TRANSCRIPT
+    assert note == f"({20_000 - len(lines_kept)} lines of earlier attempts are left out)"
+    assert lines_kept[-1].startswith("C: 999 19 ")
 
 
 def test_warnings_add_up_to_a_bound_and_the_last_ones_stay() -> None:

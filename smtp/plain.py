@@ -1,0 +1,46 @@
+"""Values without the methods of a subclass: what was checked is what is used.
+
+A subclass of str or int may say one thing when it is looked at and another when it is written.
+"""
+
+from .shown import shown
+
+
+def plain_str(name: str, value: object) -> str:
+    """Return a str without the methods of a subclass: what was checked is what is used.
+
+    Args:
+        name: what the error calls the value.
+        value: anything.
+
+    Raises:
+        TypeError: it is no str, or one that can't be looked up.
+    """
+    if type(value) is str:
+        return value
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: needs a str, not {type(value).__name__}")
+    if type(value).__hash__ is None:
+        raise TypeError(f"{name}: needs a plain str, not {type(value).__name__}")
+    return str.__str__(value)
+
+
+def plain_int(name: str, value: object, least: int, most: int) -> int:
+    """Return an int in a range, without the methods of a subclass.
+
+    Args:
+        name: what the error calls the value.
+        value: anything.
+        least: the smallest that will do.
+        most: the largest that will do.
+
+    Raises:
+        TypeError: it is no int; True and False are none.
+        ValueError: it is out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: needs an int, not {type(value).__name__}")
+    number = int.__int__(value)
+    if not least <= number <= most:
+        raise ValueError(f"{name}: needs {least} to {most}, not {shown(number)}")
+    return number
