@@ -1,6 +1,7 @@
 """The delivery of one mail: the script of a session, and the verdict it comes to."""
 
 from collections.abc import Generator, Sequence
+from typing import cast
 
 from .classification import CLOSING, Meaning, meaning
 from .command import DATA, END_OF_DATA, RSET, Command, bdat
@@ -8,7 +9,7 @@ from .content import Content
 from .envelope import Envelope
 from .parameters import Offer, make_offer
 from .recipients import USUAL_MAX, Recipient, decisive_refusal, in_batches
-from .refusal import Garbled, Insecure, Refused, Unsendable, check
+from .refusal import Contradicted, Garbled, Insecure, Refused, Unsendable, check
 from .reply import Reply
 from .session import Session, close_session, open_session
 from .stage import Stage
@@ -69,6 +70,7 @@ class Delivery:
         self._is_stuck = False  # nothing more can be said, once the verdict is out
         self._is_unclear = False  # a reply may come that nobody would know to place
         self._bold: Transfer | None = None  # that of the transaction under way
+        self._refusal: Refused | None = None  # of a bold one, whose chunk has no reply yet
         self._group: tuple[Command, ...] = ()  # commands that went out together
         self._answered = 0  # how many of them were
 
@@ -101,6 +103,9 @@ class Delivery:
             yield Decide(self.failed(FailureKind.SECURITY, insecure.stage, str(insecure)))
             if insecure.farewell is not None:
                 yield insecure.farewell
+        except Contradicted as contradicted:
+            yield Decide(self._contradicted(contradicted))
+            return
         except Garbled as garbled:
             yield Decide(self.failed(FailureKind.PROTOCOL, garbled.stage, str(garbled)))
             if garbled.farewell is not None:
@@ -234,18 +239,23 @@ class Delivery:
             # A mail may be on its way for minutes, and thousands with it: what is done with goes.
             del commands, replies
         else:
-            if session.needs_reset:
-                self._hear_rset((yield RSET))
-            reply = yield offer.mail
-            self.has_begun = True
-            session.mails += 1  # RFC 9422 §4.1: those that are refused count, too
-            self._check_next(Stage.MAIL, reply)
-            session.needs_reset = True
-            for recipient, command in zip(batch, commands, strict=True):
-                self._hear_rcpt(recipient, (yield command))
-            refusal = decisive_refusal(batch)
-            if refusal is not None:
-                check(Stage.RCPT, refusal)
+            try:
+                if session.needs_reset:
+                    self._hear_rset((yield RSET))
+                reply = yield offer.mail
+                self.has_begun = True
+                session.mails += 1  # RFC 9422 §4.1: those that are refused count, too
+                self._check_next(Stage.MAIL, reply)
+                session.needs_reset = True
+                for recipient, command in zip(batch, commands, strict=True):
+                    self._hear_rcpt(recipient, (yield command))
+                refusal = decisive_refusal(batch)
+                if refusal is not None:
+                    check(Stage.RCPT, refusal)
+            except Refused as refused:
+                if self._bold is not None:
+                    yield from self._hear_out(self._bold, refused)
+                raise
             if not (offer.is_chunked or self._bold):
                 self._check_next(Stage.DATA, (yield DATA))
         if self._bold is not None:
@@ -255,6 +265,50 @@ class Delivery:
             chunk = bdat(offer.size) if offer.is_chunked else None
             reply = yield Transfer(offer.rendition, chunk, self._verdicts(batch))
         yield from self._hear_verdict(offer, batch, reply)
+
+    def _hear_out(self, bold: Transfer, refused: Refused) -> Script:
+        """Hear all that a server says of a bold transaction that it has refused.
+
+        The chunk went out with the command that was refused, so the server may have taken it all
+        the same, and only its reply to the chunk can tell. To believe the refusal before would be
+        to send the mail again that somebody has.
+
+        Args:
+            bold: the transaction's mail data.
+            refused: the first refusal: of MAIL, or of all recipients.
+
+        Raises:
+            Contradicted: what the server says afterwards leaves doubt.
+        """
+        if refused.cause is Meaning.NONSENSE:
+            return  # leaves doubt in any case
+        self._refusal = refused
+        server, group = self.session.server, self._group
+        is_leaving = refused.reply.code == CLOSING
+        while self._answered < len(group):
+            if not is_leaving:
+                reply = yield group[self._answered]
+            else:
+                more = cast("Reply | None", (yield _QUIET)) if bold.is_out else None
+                if more is None:
+                    break  # it leaves, and the rest is silence (RFC 5321 §3.8)
+                reply = more
+            command = group[self._answered]
+            self._answered += 1
+            if command is END_OF_DATA:
+                # RFC 3030 §2: a server reads a chunk that it refuses to the end, and then says so.
+                # One that does not (Exchange 2000) takes the mail for commands, and answers them.
+                self._is_unclear = True
+                self._is_stuck = reply.code == CLOSING
+                said = "to the mail data"
+            else:
+                said = f"at {command.stage}, before it answered the mail data"
+            if reply.code < 400 and (command is END_OF_DATA or not reply.is_positive):
+                raise Contradicted(Stage.DOT, f"{server} said {reply} {said}")
+            if reply.code == CLOSING and command is not END_OF_DATA and not is_leaving:
+                detail = f"{server} said {reply} {said}"
+                raise Contradicted(command.stage, detail, FailureKind.CONNECTION)
+        self._refusal = None
 
     def _is_bold(self, offer: Offer) -> bool:
         """Whether all of a transaction goes out in one go.
@@ -384,11 +438,7 @@ class Delivery:
             command = self._group[self._answered]
             self._answered += 1
             reply = yield command
-            if command is END_OF_DATA:
-                # RFC 3030 §2: a server reads a chunk that it refuses to the end, and then says so.
-                # One that does not (Exchange 2000) takes the mail for commands, and answers them.
-                self._is_unclear = True
-            if reply.code == CLOSING or (command is END_OF_DATA and reply.is_positive):
+            if reply.code == CLOSING:
                 return reply
             if command is DATA and reply.is_intermediate:
                 # The server wants mail data for nobody. RFC 2920 would end it with a lone dot, to
@@ -440,7 +490,7 @@ class Delivery:
 
     def refused_uncalled(self, stage: Stage, reply: Reply) -> Verdict:
         """Judge a refusal that came without being owed: in the mail data, or 421 anywhere."""
-        return self.refused(Refused(stage, reply, meaning(stage, reply.code)))
+        return self.refused(self._refusal or Refused(stage, reply, meaning(stage, reply.code)))
 
     def refused(self, refused: Refused) -> Verdict:
         """Judge a reply that ends the mail's way."""
@@ -463,6 +513,26 @@ class Delivery:
             reply=reply,
             reply_to_undecided=reply if refused.ends_session and not maybe_accepted else None,
         )
+
+    def _contradicted(self, contradicted: Contradicted) -> Verdict:
+        """Judge a bold transaction that was refused, and perhaps taken."""
+        bold, refused = self._bold, self._refusal
+        assert bold is not None
+        assert refused is not None
+        if not bold.is_out:
+            return self.refused(refused)  # whatever it says: it can't have the mail
+        detail = self._take_refusal_back(refused, str(contradicted))
+        return self.failed(contradicted.kind, contradicted.stage, detail, maybe_accepted=True)
+
+    def _take_refusal_back(self, refused: Refused, detail: str) -> str:
+        """Leave all recipients of a refused transaction in doubt; return what to say of it.
+
+        Their own replies are no truth either: they may be those to other commands.
+        """
+        self._refusal = None
+        for recipient in self._batch:
+            recipient.answer = recipient.final = None
+        return f"{self._describe(FailureKind.SMTP, refused.stage, refused.reply)}; but {detail}"
 
     def _describe(self, kind: FailureKind, stage: Stage, reply: Reply) -> str:
         server, paths = self.session.server, self._envelope.forward_paths
@@ -502,6 +572,10 @@ class Delivery:
             errno: its error number.
             retryable: overrides what follows from the kind.
         """
+        if self._refusal is not None:
+            if not maybe_accepted or self._refusal.reply.code == CLOSING:
+                return self.refused(self._refusal)
+            detail = self._take_refusal_back(self._refusal, detail)
         passing = kind in _PASSING if retryable is None else retryable
         # After a dot that was answered, what comes is another transaction's affair.
         maybe_accepted = maybe_accepted and any(r.may_have_it for r in self._recipients)

@@ -4,6 +4,7 @@ from .classification import CLOSING, Meaning, meaning
 from .command import Command
 from .reply import Reply
 from .stage import Stage
+from .verdict import FailureKind
 
 
 class Refused(Exception):  # noqa: N818 - not an error of ours: the server said no
@@ -50,6 +51,20 @@ class Insecure(_Broken):
 
 class Garbled(_Broken):
     """The server broke a rule of the protocol in the text of a reply, or went on for ever."""
+
+
+class Contradicted(_Broken):
+    """The server refused the mail, and then left open whether it has it all the same.
+
+    Attributes:
+        kind: what kind of failure it is.
+    """
+
+    def __init__(
+        self, stage: Stage, detail: str, kind: FailureKind = FailureKind.PROTOCOL
+    ) -> None:
+        super().__init__(stage, detail)
+        self.kind = kind
 
 
 def check(stage: Stage, reply: Reply) -> None:
