@@ -132,7 +132,7 @@ class _VerifyActor(AsyncioActor):
         session = self._session
         if failure is not None and self._may_try_again and not self.actor_stopped.is_set():
             self._may_try_again = False
-            self._second = session.humbler(failure.kind, failure.stage)
+            self._second = session.humbler(failure.kind, failure.stage, failure.detail)
             if self._second is not None:
                 return
         self._answer.set(

@@ -3,7 +3,7 @@
 from collections.abc import Generator, Sequence
 from typing import cast
 
-from .classification import CLOSING, Meaning, meaning
+from .classification import CLOSING, COMMAND_UNKNOWN, Meaning, meaning
 from .command import DATA, END_OF_DATA, RSET, Command, bdat
 from .content import Content
 from .envelope import Envelope
@@ -71,6 +71,8 @@ class Delivery:
         self._is_unclear = False  # a reply may come that nobody would know to place
         self._bold: Transfer | None = None  # that of the transaction under way
         self._refusal: Refused | None = None  # of a bold one, whose chunk has no reply yet
+        self._is_chunk = False  # whether it goes out by BDAT, and could by DATA
+        self._is_bdat_refused = False
         self._group: tuple[Command, ...] = ()  # commands that went out together
         self._answered = 0  # how many of them were
 
@@ -100,7 +102,14 @@ class Delivery:
         except Unsendable as unsendable:
             yield Decide(self.failed(FailureKind.LOCAL, unsendable.stage, str(unsendable)))
         except Insecure as insecure:
-            yield Decide(self.failed(FailureKind.SECURITY, insecure.stage, str(insecure)))
+            yield Decide(
+                self.failed(
+                    FailureKind.SECURITY,
+                    insecure.stage,
+                    str(insecure),
+                    retryable=insecure.is_passing,
+                )
+            )
             if insecure.farewell is not None:
                 yield insecure.farewell
         except Contradicted as contradicted:
@@ -123,6 +132,7 @@ class Delivery:
         most = self.session.extensions.mail_max
         return (
             self.session.is_open
+            and self.session.may_be_reused
             and not self._is_unclear
             and (most is None or self.session.mails < most)
         )
@@ -212,6 +222,7 @@ class Delivery:
         """Run one mail transaction (RFC 5321 §3.3)."""
         session = self.session
         self._batch = batch
+        self._is_chunk = offer.is_chunked and not offer.rendition.is_binary
         commands: list[Command] = []
         for recipient in batch:
             commands.append(offer.rcpt(recipient.path))  # noqa: PERF401 - a cell for each mail
@@ -323,6 +334,7 @@ class Delivery:
         return (
             self._keeps
             and not self.session.needs_reset
+            and not self.session.quirks.speaks_unasked
             and offer.is_chunked
             and offer.size <= BOLD_SIZE
             and offer.rendition.data is not None
@@ -454,7 +466,10 @@ class Delivery:
         Args:
             failed: what this attempt came to. Nothing of the mail was sent in it.
         """
-        session = self.session.humbler(failed.kind, failed.stage)
+        if self._is_bdat_refused:
+            session: Session | None = self.session.by_data(failed.detail)
+        else:
+            session = self.session.humbler(failed.kind, failed.stage, failed.detail)
         if session is None:
             return None
         return Delivery(session, self._envelope, self._content, keeps=self._keeps)
@@ -462,8 +477,9 @@ class Delivery:
     def came_too_late(self, failed: Failed) -> bool:
         """Whether the session was over before the server had heard of this mail.
 
-        A server may leave at any time between two mails. So it is where the session can't be
-        used for another mail: RSET was refused, or rubbish came.
+        A server may leave at any time between two mails, and say so by 421, or with the enhanced
+        status code X.4.2, "bad connection" (RFC 3463 §3.5), as Amazon's does. So it is where the
+        session can't be used for another mail: RSET was refused, or rubbish came.
 
         Args:
             failed: what this attempt came to, in a session that had mails before.
@@ -471,7 +487,7 @@ class Delivery:
         if failed.maybe_accepted:
             return False
         if failed.reply is not None:
-            return failed.reply.code == CLOSING and failed.stage is Stage.MAIL
+            return failed.stage is Stage.MAIL and _says_too_late(failed.reply)
         is_broken = failed.kind in (FailureKind.CONNECTION, FailureKind.PROTOCOL)
         return is_broken and not self.has_begun
 
@@ -498,6 +514,12 @@ class Delivery:
         if cause is Meaning.NONSENSE and self._bold is not None and self._bold.is_out:
             cause = Meaning.DOUBT  # it makes no sense of the mail either, which the server has
         kind, retryable, maybe_accepted = cause.failure
+        detail = self._describe(kind, stage, reply)
+        if refused.detail and kind is FailureKind.SMTP:
+            detail = refused.detail
+        if self._is_chunk and stage in (Stage.BODY, Stage.DOT) and self._means_bdat(reply):
+            self._is_bdat_refused = True
+            detail = f"{self.session.server} offers CHUNKING, but refused BDAT: {reply}"
         if kind is FailureKind.SMTP:
             # Before the first transaction it concerns them all.
             for recipient in self._batch or self._recipients:
@@ -506,13 +528,18 @@ class Delivery:
         return self._failed(
             kind,
             stage,
-            self._describe(kind, stage, reply),
+            detail,
             retryable=retryable,
             retryable_undecided=True,
             maybe_accepted=maybe_accepted,
             reply=reply,
             reply_to_undecided=reply if refused.ends_session and not maybe_accepted else None,
         )
+
+    def _means_bdat(self, reply: Reply) -> bool:
+        """Whether a refusal is one of the command, not of the mail, for all recipients."""
+        finals = [r.final or reply for r in self._batch if r.answer and r.answer.is_positive]
+        return all(final.code in COMMAND_UNKNOWN for final in finals)
 
     def _contradicted(self, contradicted: Contradicted) -> Verdict:
         """Judge a bold transaction that was refused, and perhaps taken."""
@@ -572,6 +599,8 @@ class Delivery:
             errno: its error number.
             retryable: overrides what follows from the kind.
         """
+        if kind is FailureKind.CONNECTION and self.session.refused is not None:
+            return self.refused(self.session.refused)  # its words are the cause, not that it left
         if self._refusal is not None:
             if not maybe_accepted or self._refusal.reply.code == CLOSING:
                 return self.refused(self._refusal)
@@ -611,6 +640,8 @@ class Delivery:
             )
             for recipient in self._recipients
         )
+        if self.session.earlier and self._decisive is None:
+            detail = f"{detail}; before that: {self.session.earlier}"
         detail = _one_line(detail)
         if maybe_accepted:
             detail = f"{detail}; the mail may have been accepted"
@@ -630,6 +661,11 @@ class Delivery:
             recipients=recipients,
             warnings=self.session.warnings,
         )
+
+
+def _says_too_late(reply: Reply) -> bool:
+    """Whether a reply to MAIL says that the connection has been idle for too long."""
+    return reply.code == CLOSING or (reply.enhanced or "").endswith(".4.2")
 
 
 def _one_line(text: str) -> str:
