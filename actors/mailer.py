@@ -7,7 +7,7 @@ import os
 import random
 import ssl
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -152,6 +152,7 @@ class Mailer(AsyncioActor):
         local_hostname: str | None = None,
         source_address: SourceAddress | None = None,
         proxy: str | None = None,
+        without: Collection[str] = (),
     ) -> None:
         """Check the options; runs in the thread that calls `start`. Nothing is sent yet.
 
@@ -191,6 +192,7 @@ class Mailer(AsyncioActor):
             local_hostname: the name that EHLO gives of this machine.
             source_address: local address and port (0 for any) to connect from.
             proxy: the proxy to go through.
+            without: extensions that are not to be used, whatever a relay offers.
 
         Raises:
             ValueError: an option is invalid.
@@ -210,6 +212,7 @@ class Mailer(AsyncioActor):
             "local_hostname": local_hostname,
             "source_address": source_address,
             "proxy": secrets.proxy,
+            "without": without,
         }
         first = collect_options(
             server,

@@ -4,11 +4,13 @@ import functools
 import ipaddress
 import math
 import ssl
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from ..smtp.address import check_ehlo_name
+from ..smtp.extensions import CAN_DO_WITHOUT
+from ..smtp.quirks import Quirks
 from ..smtp.secret import Secret
 from .connect import SourceAddress
 from .timeouts import DEFAULT_DEADLINE, DEFAULT_TIMEOUT, PROFILES, Timeouts, make_timeouts
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from .proxy import Proxy
 
 _LMTP_PORT = 24
+_NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +44,8 @@ class Options:
         local_hostname: the name for EHLO, or None.
         source_address: where to connect from, or None.
         proxy: the proxy to go through, or None.
+        without: keywords of extensions that are not to be used, though the server may offer them.
+        quirks: what the server was found to do wrong. Whoever has the same options shares it.
     """
 
     name: str
@@ -57,6 +62,8 @@ class Options:
     local_hostname: str | None
     source_address: SourceAddress | None
     proxy: "Proxy | None"
+    without: frozenset[str] = frozenset()
+    quirks: Quirks = field(default_factory=Quirks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +141,7 @@ def collect_options(
     local_hostname: str | None = None,
     source_address: SourceAddress | None = None,
     proxy: str | Secret | None = None,
+    without: str | Collection[str] = (),
 ) -> Options:
     """Check the options of `SmtpActor.start`, which describes them.
 
@@ -164,6 +172,7 @@ def collect_options(
         local_hostname,
         source_address,
         secrets.proxy,
+        _NOTHING if without == () else check_without(without),
     )
     try:
         return _collect_again(*arguments)
@@ -188,6 +197,7 @@ _NAMES = (
     "local_hostname",
     "source_address",
     "proxy",
+    "without",
 )
 
 
@@ -200,7 +210,9 @@ def _collect(
     options: dict[str, Any] = dict(zip(_NAMES, given, strict=True))
     options |= {"unix_path": None, "is_lmtp": False}
     if url is not None:
-        options |= _from_url(url, options["auth"])
+        said = _from_url(url, options["auth"])
+        said["without"] = options["without"] | said.get("without", _NOTHING)
+        options |= said
     return _make(options, tls_context, allow_plaintext_auth=allow_plaintext_auth)
 
 
@@ -266,6 +278,7 @@ def _make(
         local_hostname=given["local_hostname"],
         source_address=given["source_address"],
         proxy=_proxy(given, allow_plaintext_auth=allow_plaintext_auth),
+        without=given["without"],
     )
 
 
@@ -314,6 +327,39 @@ def _check(given: Mapping[str, Any]) -> None:
         _check_source_address(given["source_address"])
     if given["tls"] not in TLS_CHOICES:
         raise ValueError(f"tls: needs one of {', '.join(TLS_CHOICES)}, not {given['tls']!r}")
+
+
+def check_without(names: object) -> frozenset[str]:
+    """Check the keywords of extensions that are not to be used; return them in capitals.
+
+    Raises:
+        ValueError: one is no extension that can be done without.
+        TypeError: these are no names.
+    """
+    if isinstance(names, str):
+        names = (names,)
+    if not isinstance(names, list | tuple | set | frozenset):
+        raise TypeError(f"without: needs names of extensions, not {type(names).__name__}")
+    checked: set[str] = set()
+    for name in cast("Collection[object]", names):
+        if not isinstance(name, str):
+            raise TypeError(f"without: needs names of extensions, not {type(name).__name__}")
+        keyword = name.strip().upper()
+        if keyword not in CAN_DO_WITHOUT:
+            raise ValueError(f"without: {_why_not_without(keyword)}")
+        checked.add(keyword)
+    return frozenset(checked)
+
+
+def _why_not_without(keyword: str) -> str:
+    if keyword == "STARTTLS":
+        return "STARTTLS is not for it; use tls='off'"
+    if keyword == "AUTH":
+        return "AUTH is not for it; leave the credentials out"
+    import difflib  # late: few make mistakes here
+
+    near = difflib.get_close_matches(keyword[:40], CAN_DO_WITHOUT, 1, cutoff=0.0)
+    return f"no extension that can be done without: {keyword[:40]!a}; did you mean {near[0]}?"
 
 
 def is_loopback(server: str) -> bool:

@@ -194,15 +194,15 @@ class Relay:
         """Return a connection that can be used, and that nobody else has; with its permit."""
         free, self._free = self._free, None
         if free is not None:
-            if free[0].is_usable:
+            if free[0].is_usable and free[1].may_be_reused:
                 return free
             self._keep(*free)
         while self._idle:
             kept, _ = self._idle.popitem()  # the one that waited least: the others may expire
             connection_limit.take_back(kept)
-            if kept.connection.is_usable:
+            if kept.connection.is_usable and kept.session.may_be_reused:
                 return kept.connection, kept.session
-            kept.connection.cancel()
+            kept.connection.discard()
         return None
 
     def give_back(self, connection: Connection, session: Session) -> None:

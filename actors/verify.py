@@ -99,6 +99,8 @@ class _VerifyActor(AsyncioActor):
             is_lmtp=options.is_lmtp,
             tls_policy=TlsPolicy.OFF if options.tls is None else options.tls.policy,
             authentication=options.authentication,
+            without=options.without,
+            quirks=options.quirks,
         )
 
     def on_receive(self, message: Any) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import __version__
-from .send_options import add_arguments
+from .send_options import add_arguments, add_without
 from .sysexits import EX_IOERR, EX_OK, EX_OSERR, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
 
 _CREDENTIALS = re.compile(r"://.*@")
@@ -103,6 +103,7 @@ def _build_parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "-v", "--verbose", action="store_true", help="print the session, secrets masked"
     )
+    add_without(verify)
     verify.set_defaults(run=_verify)
     send = commands.add_parser(
         "send", help="send a mail to many, with a report of what became of each recipient"
@@ -136,7 +137,9 @@ def _demo(_options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from .verify_command import run
 
-    return run(options.url, sys.stdout, sys.stderr, verbose=options.verbose)
+    return run(
+        options.url, sys.stdout, sys.stderr, verbose=options.verbose, without=options.without
+    )
 
 
 def _send(options: argparse.Namespace) -> int:

@@ -1,10 +1,12 @@
 """``pykka-smtp verify``: shows what `verify` found, and says it with the exit status."""
 
 import os
+from collections.abc import Collection
 from typing import TextIO
 
 from .actors.relay_url import relay_from_environment
 from .actors.verify import ServerReport, verify
+from .printable import printable
 from .signals import Peer
 from .smtp.stage import Stage
 from .smtp.verdict import Failed, FailureKind
@@ -25,7 +27,14 @@ _WIDTH = 14
 """Columns of what names a line."""
 
 
-def run(url: str | None, out: TextIO, err: TextIO, *, verbose: bool = False) -> int:
+def run(
+    url: str | None,
+    out: TextIO,
+    err: TextIO,
+    *,
+    verbose: bool = False,
+    without: Collection[str] = (),
+) -> int:
     """Look whether a server would take mail, and print what it said.
 
     Args:
@@ -33,6 +42,7 @@ def run(url: str | None, out: TextIO, err: TextIO, *, verbose: bool = False) -> 
         out: where the report goes.
         err: where a wrong URL is complained of, in one line, without its password.
         verbose: print the lines of the session, too.
+        without: extensions that are not to be used.
 
     Returns:
         The exit status.
@@ -43,20 +53,20 @@ def run(url: str | None, out: TextIO, err: TextIO, *, verbose: bool = False) -> 
             if relay_from_environment(_VARIABLE) is None:
                 return _complain(err, _NO_URL, EX_USAGE)
             url = os.environ[_VARIABLE]
-        report = verify(url=url)
+        report = verify(url=url, without=without)
     except ValueError as error:
         return _complain(err, error, EX_USAGE)
     except ImportError as error:
         return _complain(err, error, EX_UNAVAILABLE)
     for name, text in _lines(report):
-        print(_printable(f"{name:<{_WIDTH}} {text}", out), file=out)
+        print(printable(f"{name:<{_WIDTH}} {text}", out), file=out)
     for line in report.transcript if verbose else ():
-        print(_printable(line, out), file=out)
+        print(printable(line, out), file=out)
     return EX_OK if report.failure is None else _status(report.failure)
 
 
 def _complain(err: TextIO, error: Exception | str, status: int) -> int:
-    print(_printable(f"pykka-smtp verify: {error}", err), file=err)
+    print(printable(f"pykka-smtp verify: {error}", err), file=err)
     return status
 
 
@@ -84,13 +94,6 @@ def _tls(peer: Peer | None) -> str:
         return "no TLS"
     verified = "verified" if peer.tls_verified else "NOT verified"
     return f"{peer.tls_version}, {peer.tls_cipher}, {verified}"
-
-
-def _printable(text: str, out: TextIO) -> str:
-    """Return the text without what would play with the terminal: it may be the server's."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    encoding = out.encoding or "ascii"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _status(failure: Failed) -> int:

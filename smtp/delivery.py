@@ -99,6 +99,8 @@ class Delivery:
             yield Decide(self.refused(refused))
             if refused.ends_session:
                 return
+            if refused.stage is Stage.MAIL and _says_too_late(refused.reply):
+                self._is_stuck = True  # "bad connection": of no use to the next mail either
         except Unsendable as unsendable:
             yield Decide(self.failed(FailureKind.LOCAL, unsendable.stage, str(unsendable)))
         except Insecure as insecure:
@@ -548,6 +550,9 @@ class Delivery:
         assert refused is not None
         if not bold.is_out:
             return self.refused(refused)  # whatever it says: it can't have the mail
+        if contradicted.kind is FailureKind.PROTOCOL:
+            # It may well have been a reply too many, late, that was taken for the refusal.
+            self.session.quirks.speaks_unasked = True
         detail = self._take_refusal_back(refused, str(contradicted))
         return self.failed(contradicted.kind, contradicted.stage, detail, maybe_accepted=True)
 
