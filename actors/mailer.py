@@ -19,7 +19,7 @@ from ..signals.bus import publish, publish_retry
 from ..signals.outcome import Outcome, SendFailure, SendSuccess, outcome_of
 from ..signals.send_mail import SendMail
 from ..smtp.envelope import Envelope
-from ..smtp.stage import Stage
+from ..smtp.stage import BEFORE_THE_MAIL, Stage
 from ..smtp.verdict import Failed, FailureKind
 from .asyncio_actor import Answer, AsyncioActor
 from .concurrency import FIRST
@@ -462,7 +462,7 @@ class Mailer(AsyncioActor):
         """Whether another relay is to be tried at once: this one was not to be reached."""
         if len(self._relays) == 1 or self._is_stopping or not isinstance(outcome, SendFailure):
             return False
-        if outcome.stage not in _BEFORE_THE_MAIL or outcome.kind not in _UNREACHABLE:
+        if outcome.stage not in _UNREACHED_AT or outcome.kind not in _UNREACHABLE:
             return False
         job.avoid |= {job.relay}
         return any(
@@ -607,7 +607,7 @@ class Mailer(AsyncioActor):
 _TOO_LATE = "the Mailer was stopped before it took the mail"
 
 # Where a relay is not to be reached, or would not talk: nothing of the mail was said.
-_BEFORE_THE_MAIL = frozenset({Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.STARTTLS})
+_UNREACHED_AT = BEFORE_THE_MAIL - {Stage.AUTH}
 _UNREACHABLE = frozenset(
     {
         FailureKind.SMTP,

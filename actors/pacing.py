@@ -8,6 +8,8 @@ import math
 import re
 from dataclasses import dataclass
 
+from ..smtp.shown import shown
+
 MAX_PER_SECOND = 1_000_000.0
 """More is no limit: no program sends as fast."""
 MIN_PER_SECOND = 1 / (7 * 86_400)
@@ -61,7 +63,7 @@ class Rate:
             raise TypeError(f"rate: needs a number a second, not {type(self.per_second).__name__}")
         if not self.per_second > 0:
             raise ValueError(
-                f"rate: needs more than 0 a second, not {_shown(self.per_second)};"
+                f"rate: needs more than 0 a second, not {shown(self.per_second)};"
                 " None means no limit"
             )
         if self.per_second > MAX_PER_SECOND:
@@ -71,7 +73,7 @@ class Rate:
         if not isinstance(self.burst, int) or isinstance(self.burst, bool):
             raise TypeError(f"rate: the burst needs an int, not {type(self.burst).__name__}")
         if not 1 <= self.burst <= MAX_BURST:
-            raise ValueError(f"rate: the burst needs 1 to {MAX_BURST}, not {_shown(self.burst)}")
+            raise ValueError(f"rate: the burst needs 1 to {MAX_BURST}, not {shown(self.burst)}")
         object.__setattr__(self, "per_second", float(self.per_second))
 
     def __str__(self) -> str:
@@ -108,12 +110,12 @@ def _parse(text: str) -> Rate:
     match = _RATE.fullmatch(text.strip()) if len(text) <= _MAX_TEXT else None
     if match is None:
         raise ValueError(
-            f"rate: needs a form as '10/s', '500/min' or '10/s burst 20', not {_shown(text)}"
+            f"rate: needs a form as '10/s', '500/min' or '10/s burst 20', not {shown(text)}"
         )
     unit = (match["unit"] or "s").lower()
     seconds = _SECONDS.get(unit)
     if seconds is None:
-        raise ValueError(f"rate: needs /s, /min, /h or /day, not {_shown('/' + unit)}")
+        raise ValueError(f"rate: needs /s, /min, /h or /day, not {shown('/' + unit)}")
     burst = None if match["burst"] is None else int(match["burst"])
     return _rate(float(match["count"]) / seconds, burst)
 
@@ -128,12 +130,6 @@ def _rate(per_second: float, burst: int | None = None) -> Rate:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _shown(value: object) -> str:
-    """Show a value in an error: printable, and not too much of it."""
-    shown = ascii(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
 class TokenBucket:

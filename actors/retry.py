@@ -6,6 +6,8 @@ Pure arithmetic: the time and the random numbers are passed in, and nothing here
 import math
 from dataclasses import dataclass
 
+from ..smtp.shown import shown
+
 MAX_ATTEMPTS = 1000
 MAX_FACTOR = 1000
 MAX_SECONDS = 7 * 86_400.0
@@ -54,12 +56,12 @@ class RetryPolicy:
             raise TypeError(f"retry.attempts: needs an int, not {type(self.attempts).__name__}")
         if not 1 <= self.attempts <= MAX_ATTEMPTS:
             raise ValueError(
-                f"retry.attempts: needs 1 to {MAX_ATTEMPTS}, not {_shown(self.attempts)}"
+                f"retry.attempts: needs 1 to {MAX_ATTEMPTS}, not {shown(self.attempts)}"
             )
         _check_seconds("first", self.first)
         _check_number("factor", self.factor)
         if not 1 <= self.factor <= MAX_FACTOR:
-            raise ValueError(f"retry.factor: needs 1 to {MAX_FACTOR}, not {_shown(self.factor)}")
+            raise ValueError(f"retry.factor: needs 1 to {MAX_FACTOR}, not {shown(self.factor)}")
         _check_seconds("cap", self.cap)
         if self.cap < self.first:
             raise ValueError(
@@ -67,7 +69,7 @@ class RetryPolicy:
             )
         _check_number("jitter", self.jitter)
         if not 0 <= self.jitter <= 1:
-            raise ValueError(f"retry.jitter: needs 0 to 1, not {_shown(self.jitter)}")
+            raise ValueError(f"retry.jitter: needs 0 to 1, not {shown(self.jitter)}")
         if self.give_up_after is not None:
             _check_seconds("give_up_after", self.give_up_after)
         if not isinstance(self.at_least_once, bool):
@@ -144,14 +146,8 @@ def _check_seconds(name: str, value: object) -> None:
     if not 0 < value <= MAX_SECONDS:
         raise ValueError(
             f"retry.{name}: needs seconds from above 0 to {MAX_SECONDS:.0f}, a week,"
-            f" not {_shown(value)}"
+            f" not {shown(value)}"
         )
-
-
-def _shown(value: object) -> str:
-    """Show a value in an error: printable, and not too much of it."""
-    text = ascii(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 NO_RETRY = RetryPolicy(attempts=1)

@@ -12,6 +12,7 @@ from .recipients import USUAL_MAX, Recipient, decisive_refusal, in_batches
 from .refusal import Contradicted, Garbled, Insecure, Refused, Unsendable, check
 from .reply import Reply
 from .session import Session, close_session, open_session
+from .shown import one_line
 from .stage import Stage
 from .step import Decide, Group, HangUp, Keep, Quiet, Script, Step, Transfer
 from .verdict import Accepted, Failed, FailureKind, Verdict
@@ -187,7 +188,7 @@ class Delivery:
                     break
                 stop = yield from self._clear(refused.reply)
                 if stop is not None:
-                    reason = f"can't begin another transaction ({_one_line(str(stop))})"
+                    reason = f"can't begin another transaction ({one_line(str(stop), MAX_DETAIL)})"
                     left = [r for r in self._recipients if r.final is None]
                     break
         if left:
@@ -403,7 +404,7 @@ class Delivery:
         if reply.contradicts_itself:
             self.warn(
                 f"{self.session.server} took the mail with a reply whose text says otherwise"
-                f" (the code counts, RFC 2034 §4): {_one_line(str(reply))}"
+                f" (the code counts, RFC 2034 §4): {one_line(str(reply), MAX_DETAIL)}"
             )
 
     def _hear_all(self, batch: Sequence[Recipient], replies: tuple[Reply, ...]) -> None:
@@ -647,7 +648,7 @@ class Delivery:
         )
         if self.session.earlier and self._decisive is None:
             detail = f"{detail}; before that: {self.session.earlier}"
-        detail = _one_line(detail)
+        detail = one_line(detail, MAX_DETAIL)
         if maybe_accepted:
             detail = f"{detail}; the mail may have been accepted"
         if self._decisive is not None:
@@ -671,10 +672,3 @@ class Delivery:
 def _says_too_late(reply: Reply) -> bool:
     """Whether a reply to MAIL says that the connection has been idle for too long."""
     return reply.code == CLOSING or (reply.enhanced or "").endswith(".4.2")
-
-
-def _one_line(text: str) -> str:
-    """Fit a text of any origin into one line that people can read."""
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else " " for c in text)
-    return text if len(text) <= MAX_DETAIL else f"{text[: MAX_DETAIL - 3]}..."

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, cast
 
 from .address import AddressError, check_forward_path, needs_smtputf8, to_ascii_domain
+from .shown import shown
 
 Notice: TypeAlias = Literal["success", "failure", "delay"]
 """An event that the sender may be told of (RFC 3461 §4.1)."""
@@ -84,7 +85,7 @@ class Dsn:
     def __post_init__(self) -> None:
         _set(self, "notify", _checked_notify(self.notify))
         if self.ret not in (None, "full", "hdrs"):
-            raise ValueError(f"ret: needs 'full' or 'hdrs', not {_shown(self.ret)}")
+            raise ValueError(f"ret: needs 'full' or 'hdrs', not {shown(self.ret)}")
         if self.envid is not None:
             _set(self, "envid", _checked_envid(self.envid))
         originals: dict[str, str] = {}
@@ -140,7 +141,7 @@ class Dsn:
             ValueError: they are not.
         """
         for path in sorted(self._originals.keys() - set(paths)):
-            raise ValueError(f"orcpt: {_shown(path)} is no recipient of this mail")
+            raise ValueError(f"orcpt: {shown(path)} is no recipient of this mail")
         if self.orcpt is True:
             for path in paths:
                 _check_length(path, original_recipient(path))
@@ -168,7 +169,7 @@ class DeliverBy:
     def __post_init__(self) -> None:
         _set(self, "seconds", _whole("seconds", self.seconds, 1, MAX_SECONDS))
         if self.on_expiry not in ("return", "notify"):
-            raise ValueError(f"on_expiry: needs 'return' or 'notify', not {_shown(self.on_expiry)}")
+            raise ValueError(f"on_expiry: needs 'return' or 'notify', not {shown(self.on_expiry)}")
         _check_flag("trace", self.trace)
 
     @property
@@ -252,7 +253,7 @@ def _checked_notify(value: object) -> object:
             raise ValueError("notify: 'never' goes with nothing else (RFC 3461 §4.1)")
         if name not in _NOTICES:
             raise ValueError(
-                f"notify: needs 'never', or of 'success', 'failure' and 'delay', not {_shown(name)}"
+                f"notify: needs 'never', or of 'success', 'failure' and 'delay', not {shown(name)}"
             )
     return frozenset(names)
 
@@ -262,7 +263,7 @@ def _checked_envid(value: object) -> str:
         raise TypeError(f"envid: needs a str, not {type(value).__name__}")
     # RFC 3461 §4.4: "printable (graphic and white space) characters from the US-ASCII repertoire".
     if not value or not value.isascii() or not value.isprintable():
-        raise ValueError(f"envid: needs printable ASCII, not {_shown(value)}")
+        raise ValueError(f"envid: needs printable ASCII, not {shown(value)}")
     if (length := len(xtext(value))) > MAX_ENVID:
         raise ValueError(f"envid: has {length} characters as xtext; {MAX_ENVID} are allowed")
     return str.__str__(value)
@@ -295,7 +296,7 @@ def _checked_originals(value: object) -> tuple[tuple[str, str], ...]:
 def _check_length(address: str, original: str) -> None:
     if len(original) > MAX_ORCPT:
         raise ValueError(
-            f"orcpt: {_shown(address)} has {len(original)} characters as xtext;"
+            f"orcpt: {shown(address)} has {len(original)} characters as xtext;"
             f" {MAX_ORCPT} are allowed"
         )
 
@@ -305,7 +306,7 @@ def _whole(name: str, value: object, least: int, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name}: needs an int, not {type(value).__name__}")
     if not least <= value <= most:
-        raise ValueError(f"{name}: needs {least} to {most}, not {_shown(value)}")
+        raise ValueError(f"{name}: needs {least} to {most}, not {shown(value)}")
     return int.__int__(value)
 
 
@@ -326,12 +327,6 @@ def _whole_utc(value: object) -> dt.datetime:
         return whole + dt.timedelta(seconds=1 if utc.microsecond else 0)
     except OverflowError:
         raise ValueError("hold_until: is not in the years 1 to 9999") from None
-
-
-def _shown(value: object) -> str:
-    """Show a value in an error: printable, and not too much of it."""
-    text = ascii(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 NO_OPTIONS = DeliveryOptions()
