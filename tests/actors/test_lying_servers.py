@@ -8,7 +8,16 @@ import pytest
 from servers.mailing import Mailing
 from servers.scripted import Conn, ScriptedServer
 
-from pykka_smtp import NO_RETRY, FailureKind, SendMail, SendSuccess, SmtpActor, Stage, verify
+from pykka_smtp import (
+    NO_RETRY,
+    FailureKind,
+    RetryPolicy,
+    SendMail,
+    SendSuccess,
+    SmtpActor,
+    Stage,
+    verify,
+)
 from pykka_smtp.actors.options import collect_options
 
 Start = Callable[..., Any]
@@ -148,6 +157,26 @@ def test_if_data_fails_too_the_detail_names_bdat(scripted_server: Start) -> None
     assert "refused the mail at mail: 550 5.7.1 not you" in outcome.detail
     assert "before that: " in outcome.detail
     assert "refused BDAT: 502 what?" in outcome.detail
+
+
+# TLS that is not to be had for now
+
+
+def test_a_mailer_tries_again_where_tls_is_not_to_be_had_for_now(
+    scripted_server: Start, mailing: Mailing
+) -> None:
+    server = scripted_server(
+        "S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS\nC: STARTTLS\n"
+        "S: 454 4.7.0 TLS not available\nC: QUIT\nS: 221 bye"
+    )
+    retry = RetryPolicy(attempts=2, first=0.05)
+    mailer = mailing.start(server, tls="starttls", retry=retry)
+
+    outcome = mailing.ask(mailer)
+
+    assert (outcome.kind, outcome.stage) == (FailureKind.SECURITY, Stage.STARTTLS)
+    assert outcome.retryable
+    assert outcome.attempts == 2
 
 
 # without=
