@@ -163,7 +163,7 @@ class Connection(TlsWire):
             keeper: who keeps it.
         """
         self._owner = keeper
-        self._dialog = cast("Dialog", Rest())
+        self._dialog = cast("Dialog", Rest(self._dialog.quirks))
 
     @property
     def is_usable(self) -> bool:
@@ -192,6 +192,12 @@ class Connection(TlsWire):
     def cancel(self) -> None:
         """Give up at once, whatever is under way."""
         self.perform(self._dialog.cancel())
+
+    def discard(self) -> None:
+        """Close a connection that is not used again; what the server said meanwhile is heard."""
+        if not (self._is_closed or self._transport.is_closing()):
+            self._read_last_words()
+        self.cancel()
 
     def abandon(self) -> None:
         """Let go of the socket in a forked child, which must not keep the parent's open."""

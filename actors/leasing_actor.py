@@ -144,6 +144,9 @@ class LeasingActor(SmtpActor):
         connection, delivery = self._connection, self._delivery
         assert connection is not None
         assert delivery is not None
+        if self._second is not None:
+            connection.cancel()  # of no use to this mail, so to none
+            return
         self._connection = self._delivery = None
         self._has_permit = False  # it goes with the connection
         self.relay.give_back(connection, delivery.session)

@@ -7,7 +7,7 @@ import os
 import random
 import ssl
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -20,7 +20,7 @@ from ..signals.outcome import Outcome, SendFailure, SendSuccess, outcome_of
 from ..signals.send_mail import SendMail
 from ..smtp.envelope import Envelope
 from ..smtp.plain import plain_int
-from ..smtp.stage import Stage
+from ..smtp.stage import BEFORE_THE_MAIL, Stage
 from ..smtp.verdict import Failed, FailureKind
 from .asyncio_actor import Answer, AsyncioActor
 from .backups import check_backups
@@ -155,6 +155,7 @@ class Mailer(AsyncioActor):
         local_hostname: str | None = None,
         source_address: SourceAddress | None = None,
         proxy: str | None = None,
+        without: Collection[str] = (),
     ) -> None:
         """Check the options; runs in the thread that calls `start`. Nothing is sent yet.
 
@@ -194,6 +195,7 @@ class Mailer(AsyncioActor):
             local_hostname: the name that EHLO gives of this machine.
             source_address: local address and port (0 for any) to connect from.
             proxy: the proxy to go through.
+            without: extensions that are not to be used, whatever a relay offers.
 
         Raises:
             ValueError: an option is invalid.
@@ -214,6 +216,7 @@ class Mailer(AsyncioActor):
             "local_hostname": local_hostname,
             "source_address": source_address,
             "proxy": secrets.proxy,
+            "without": without,
         }
         first = collect_options(
             server,
@@ -463,7 +466,7 @@ class Mailer(AsyncioActor):
         """Whether another relay is to be tried at once: this one was not to be reached."""
         if len(self._relays) == 1 or self._is_stopping or not isinstance(outcome, SendFailure):
             return False
-        if outcome.stage not in _BEFORE_THE_MAIL or outcome.kind not in _UNREACHABLE:
+        if outcome.stage not in _UNREACHED_AT or outcome.kind not in _UNREACHABLE:
             return False
         job.avoid |= {job.relay}
         return any(
@@ -608,7 +611,7 @@ class Mailer(AsyncioActor):
 _TOO_LATE = "the Mailer was stopped before it took the mail"
 
 # Where a relay is not to be reached, or would not talk: nothing of the mail was said.
-_BEFORE_THE_MAIL = frozenset({Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.STARTTLS})
+_UNREACHED_AT = BEFORE_THE_MAIL - {Stage.AUTH}
 _UNREACHABLE = frozenset(
     {
         FailureKind.SMTP,

@@ -3,9 +3,10 @@
 import ipaddress
 import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 
+from ..smtp.extensions import CAN_DO_WITHOUT
 from ..smtp.plain import plain_int, plain_str
 from ..smtp.secret import Secret
 from ..smtp.shown import shown
@@ -162,3 +163,36 @@ def check_source_address(value: object) -> SourceAddress:
     if not _is_ip_address(address):
         raise ValueError(f"source_address: not an IP address: {shown(address)}")
     return address, plain_int("source_address", port, least=0, most=65535)
+
+
+def check_without(names: object) -> frozenset[str]:
+    """Check the keywords of extensions that are not to be used; return them in capitals.
+
+    Raises:
+        ValueError: one is no extension that can be done without.
+        TypeError: these are no names.
+    """
+    if isinstance(names, str):
+        names = (names,)
+    if not isinstance(names, list | tuple | set | frozenset):
+        raise TypeError(f"without: needs names of extensions, not {type(names).__name__}")
+    checked: set[str] = set()
+    for name in cast("Collection[object]", names):
+        if not isinstance(name, str):
+            raise TypeError(f"without: needs names of extensions, not {type(name).__name__}")
+        keyword = name.strip().upper()
+        if keyword not in CAN_DO_WITHOUT:
+            raise ValueError(f"without: {_why_not_without(keyword)}")
+        checked.add(keyword)
+    return frozenset(checked)
+
+
+def _why_not_without(keyword: str) -> str:
+    if keyword == "STARTTLS":
+        return "STARTTLS is not for it; use tls='off'"
+    if keyword == "AUTH":
+        return "AUTH is not for it; leave the credentials out"
+    import difflib  # late: few make mistakes here
+
+    near = difflib.get_close_matches(keyword[:40], CAN_DO_WITHOUT, 1, cutoff=0.0)
+    return f"no extension that can be done without: {shown(keyword)}; did you mean {near[0]}?"

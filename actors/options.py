@@ -2,12 +2,13 @@
 
 import functools
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from ..smtp.address import check_ehlo_name
 from ..smtp.plain import plain_int, plain_str
+from ..smtp.quirks import Quirks
 from ..smtp.secret import Secret
 from .connect import SourceAddress
 from .hiding import hide
@@ -17,6 +18,7 @@ from .option_checks import (
     check_server,
     check_source_address,
     check_tls_context,
+    check_without,
     is_loopback,
     one_of,
 )
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from .proxy import Proxy
 
 _LMTP_PORT = 24
+_NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,6 +53,8 @@ class Options:
         local_hostname: the name for EHLO, or None.
         source_address: where to connect from, or None.
         proxy: the proxy to go through, or None.
+        without: keywords of extensions that are not to be used, though the server may offer them.
+        quirks: what the server was found to do wrong. Whoever has the same options shares it.
     """
 
     name: str
@@ -66,6 +71,8 @@ class Options:
     local_hostname: str | None
     source_address: SourceAddress | None
     proxy: "Proxy | None"
+    without: frozenset[str] = frozenset()
+    quirks: Quirks = field(default_factory=Quirks)
 
 
 def collect_options(
@@ -88,6 +95,7 @@ def collect_options(
     local_hostname: str | None = None,
     source_address: SourceAddress | None = None,
     proxy: str | Secret | None = None,
+    without: str | Collection[str] = (),
 ) -> Options:
     """Check the options of `SmtpActor.start`, which describes them.
 
@@ -119,6 +127,7 @@ def collect_options(
         local_hostname,
         source_address,
         secrets.proxy,
+        _NOTHING if without == () else check_without(without),
     )
     try:
         return _collect_again(*arguments)
@@ -145,6 +154,7 @@ _NAMES = (
     "local_hostname",
     "source_address",
     "proxy",
+    "without",
 )
 
 
@@ -157,7 +167,9 @@ def _collect(
     options: dict[str, Any] = dict(zip(_NAMES, given, strict=True))
     options |= {"unix_path": None, "is_lmtp": False}
     if url is not None:
-        options |= _from_url(url, options["auth"])
+        said = _from_url(url, options["auth"])
+        said["without"] = options["without"] | said.get("without", _NOTHING)
+        options |= said
     return _make(options, tls_context, allow_plaintext_auth=allow_plaintext_auth)
 
 
@@ -226,6 +238,7 @@ def _make(
         local_hostname=given["local_hostname"],
         source_address=given["source_address"],
         proxy=_proxy(given, allow_plaintext_auth=allow_plaintext_auth),
+        without=given["without"],
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..signals.outcome import Outcome, SendFailure
 from ..smtp.session import Session
-from ..smtp.stage import Stage
+from ..smtp.stage import BEFORE_THE_MAIL
 from ..smtp.verdict import FailureKind, Verdict
 from .concurrency import ConcurrencyWindow
 from .connection import Connection
@@ -18,8 +18,6 @@ from .pacing import Rate, TokenBucket
 
 # What says nothing about the relay: the mail was at fault, or we were, or nobody.
 _NOT_THE_RELAYS = frozenset({FailureKind.LOCAL, FailureKind.CANCELLED, FailureKind.INTERNAL})
-
-_BEFORE_THE_MAIL = frozenset({Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.AUTH})
 
 _TURN = 10
 """Mails after which a connection is left if somebody else waits for its permit. To open another
@@ -179,7 +177,7 @@ class Relay:
             self.window.succeeded(now)
         elif outcome.kind in _NOT_THE_RELAYS:
             self.window.released(since=since)
-        elif outcome.kind is not FailureKind.SMTP or outcome.stage in _BEFORE_THE_MAIL:
+        elif outcome.kind is not FailureKind.SMTP or outcome.stage in BEFORE_THE_MAIL:
             # A refused login, too: whoever goes on with a wrong password is locked out.
             self.last_failure = outcome.detail
             self.window.failed(now, since=since)
@@ -194,15 +192,15 @@ class Relay:
         """Return a connection that can be used, and that nobody else has; with its permit."""
         free, self._free = self._free, None
         if free is not None:
-            if free[0].is_usable:
+            if free[0].is_usable and free[1].may_be_reused:
                 return free
             self._keep(*free)
         while self._idle:
             kept, _ = self._idle.popitem()  # the one that waited least: the others may expire
             connection_limit.take_back(kept)
-            if kept.connection.is_usable:
+            if kept.connection.is_usable and kept.session.may_be_reused:
                 return kept.connection, kept.session
-            kept.connection.cancel()
+            kept.connection.discard()
         return None
 
     def give_back(self, connection: Connection, session: Session) -> None:

@@ -19,6 +19,7 @@ from typing import Literal, cast
 from urllib.parse import unquote
 
 from ..smtp.address import MAX_DOMAIN, check_ehlo_name
+from ..smtp.extensions import CAN_DO_WITHOUT
 from ..smtp.secret import MASK, Secret
 from ..smtp.shown import shown
 
@@ -367,6 +368,13 @@ def _mechanisms(text: str) -> tuple[str, ...]:
     return tuple(name.upper() for name in names)
 
 
+def _extensions(text: str) -> frozenset[str]:
+    names = frozenset(text.upper().split(","))
+    if not names <= set(CAN_DO_WITHOUT):
+        raise ValueError
+    return names
+
+
 def _source_address(text: str) -> tuple[str, int]:
     """Read ``ip`` or ``ip:port``; IPv6 needs brackets where a port follows. Port 0 is any."""
     if _is_address(text):
@@ -400,5 +408,6 @@ _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
     "proxy": (_hidden, "a proxy's URL, such as socks5://host:1080"),
     "alias": (_name, "a name that is not empty"),
     "debug": (_flag, "0, 1, false or true"),
+    "without": (_extensions, f"names of extensions, of {', '.join(CAN_DO_WITHOUT)}"),
 }
 """Of each option: what reads its value, or raises ValueError, and the form that it needs."""

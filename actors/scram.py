@@ -130,6 +130,7 @@ class _Scram:
 
     __slots__ = ("_client", "_first", "_state", "name")
     shows_secret = False
+    reads_challenges = True
 
     def __init__(
         self,

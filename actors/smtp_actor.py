@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -93,6 +93,7 @@ class SmtpActor(AsyncioActor):
         local_hostname: str | None = None,
         source_address: SourceAddress | None = None,
         proxy: str | None = None,
+        without: Collection[str] = (),
     ) -> None:
         """Check the options; runs in the thread that calls `start`. Nothing is sent yet.
 
@@ -131,6 +132,8 @@ class SmtpActor(AsyncioActor):
             proxy: the proxy to go through, as ``socks5://[user:password@]host:port`` or
                 ``http://[user:password@]host:port``. It looks up the server's name. Needs
                 python-socks: ``pip install 'pykka-smtp[proxy]'``.
+            without: the names of extensions that are not to be used, such as ``("CHUNKING",)``,
+                for a server that offers what it does not do.
 
         Raises:
             ValueError: an option is invalid.
@@ -161,6 +164,7 @@ class SmtpActor(AsyncioActor):
             local_hostname=local_hostname,
             source_address=source_address,
             proxy=secrets.proxy,
+            without=without,
         )
 
     def __repr__(self) -> str:
@@ -291,6 +295,8 @@ class SmtpActor(AsyncioActor):
             is_lmtp=options.is_lmtp,
             tls_policy=TlsPolicy.OFF if options.tls is None else options.tls.policy,
             authentication=options.authentication,
+            without=options.without,
+            quirks=options.quirks,
         )
 
     def _open(self, delivery: Delivery, connection: Connection) -> None:

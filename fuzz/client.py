@@ -17,6 +17,7 @@ from pykka_smtp.smtp.dialog import (
     StartTls,
 )
 from pykka_smtp.smtp.mail_data import MailDataEncoder, encode_whole
+from pykka_smtp.smtp.quirks import Quirks
 from pykka_smtp.smtp.secret import Secret
 from pykka_smtp.smtp.session import Session
 from pykka_smtp.smtp.verdict import Accepted, Failed, FailureKind, Verdict
@@ -84,6 +85,7 @@ class Client:
             is_lmtp=scene.is_lmtp,
             tls_policy=scene.tls,
             authentication=scene.authentication,
+            quirks=Quirks(speaks_unasked=scene.speaks_unasked),
         )
         self.dialog = Dialog(
             Delivery(self.session, mail.envelope, mail.content, keeps=mail.keeps),

@@ -6,7 +6,8 @@
 # else, came after the last octet of the mail; maybe_accepted if and only if the mail had gone out
 # and no complete verdict came; the same for each recipient. What the client says is always what an
 # RFC 5321 server may be told in that place, also in the second mail of a session and in a mail that
-# goes out before anybody has said yes; the mail arrives as it was, and no secret shows.
+# goes out before anybody has said yes; the mail arrives as it was, and no secret shows. A server
+# that was found to speak unasked gets no bold mail, and no session with it is used again by BDAT.
 
 from collections.abc import Callable, Sequence
 
@@ -110,7 +111,7 @@ class Play:
         self._clients.append(Client(self.scene, mail, self.ledger, self._choices, session))
         self._first = len(self.ledger.transactions)
         self._is_judged = False
-        self.ledger.may_be_bold = mail.keeps
+        self.ledger.may_be_bold = mail.keeps and not self.client.session.quirks.speaks_unasked
 
     def _look(self) -> None:
         """Judge the verdict when it comes, and each mail when it has arrived."""
@@ -129,6 +130,8 @@ class Play:
         if client.is_released and self._resting is None:
             insist(not self.ledger.has_more, "a session is kept in which more was said")
             insist(not self.ledger.owed, "a session is kept in which replies are owed")
+            is_odd = client.session.quirks.speaks_unasked and "CHUNKING" in self.ledger.offers
+            insist(not is_odd, "a session is kept with a server that speaks unasked")
             self._resting = Resting(self.ledger)
 
     def _check_mail(self, data: bytes, parameters: dict[bytes, bytes]) -> None:
@@ -196,6 +199,37 @@ class Play:
         right = self._server.right()
         self._say(right + right)
 
+    def _contradict(self) -> None:
+        """Refuse a command of a group, and say yes to all that follow it, the mail included."""
+        refusal = self._server.refusal(self._choices)
+        octets, owed = b"", list(self.ledger.owed)
+        place = self._choices.below(max(1, len(owed)))
+        for number in range(len(owed)):
+            octets += refusal if number == place else b"250 2.0.0 queued\r\n"
+        self._say(octets)
+
+    def _surplus_then_right(self) -> None:
+        """Say what comes too late: a second reply to the mail before, then what is right."""
+        if len(self._clients) > 1:
+            self._say(self._server.other(self._choices))
+            self._right_at_once()
+
+    def _pause(self) -> None:
+        """Stand still as a whole process, while the server speaks: time is up when we go on.
+
+        What is here by then is heard first.
+        """
+        octets = b""
+        for _ in range(1 + self._choices.below(3)):
+            octets += self._server.right() or self._server.other(self._choices)
+        if self.client.waits_for or not octets:
+            return
+        self.ledger.server(octets)
+        self.client.hear(octets)
+        self._look()
+        if not self.client.is_over:
+            self.client.end(2 + self._choices.below(2))
+
     def _right_and_more(self) -> None:
         more = self._server.other(self._choices)
         self._say(self._server.right() + more)
@@ -260,6 +294,9 @@ _MOVES: Sequence[Callable[[Play], None]] = (
     *[Play._echo] * 3,
     *[Play._right_and_more] * 2,
     *[Play._right_and_rubbish] * 2,
+    *[Play._contradict] * 2,
+    Play._surplus_then_right,
+    Play._pause,
     Play._right_twice,
     Play._swap,
     Play._interrupt,

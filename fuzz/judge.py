@@ -79,6 +79,8 @@ def _named(transactions: list[Transaction], mail: Mail) -> dict[int, tuple[Trans
 
 def _fate(transaction: Transaction, rcpt: Rcpt, ledger: Ledger) -> bool | None:
     """Whether the server took the mail for a recipient; None where nobody can know."""
+    if transaction.is_in_doubt:
+        return None
     if not transaction.may_have_it(rcpt):
         return False
     code = rcpt.verdict

@@ -151,6 +151,7 @@ class Ledger:
                 transaction.wants_data = 300 <= reply.code <= 399
                 self._data = bytearray(b"\r\n") if transaction.wants_data else None
             case "END" if transaction is not None:
+                transaction.end_code = reply.code
                 for rcpt in transaction.taken if item.rcpt is None else [item.rcpt]:
                     rcpt.verdict = reply.code
                 # RFC 3030 §2: a server that refuses a chunk reads it to the end. Not all do.

@@ -94,6 +94,11 @@ class Server:
         code = choices.pick(CODES) if choices.below(8) else 200 + choices.below(400)
         return reply(code, *[choices.pick(_TEXTS) for _ in range(choices.pick((1, 1, 1, 2, 3)))])
 
+    def refusal(self, choices: Choices) -> bytes:
+        """A refusal for now, for good, or of everything."""
+        code = choices.pick((450, 451, 550, 554, 503, 421))
+        return reply(code, b"no")
+
     def rubbish(self, choices: Choices) -> bytes:
         """Octets that are no whole reply, for the most part."""
         return choices.octets(12) if choices.one_in(3) else choices.pick(_RAW)

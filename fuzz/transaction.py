@@ -44,6 +44,10 @@ class Transaction:
         is_bold: whether BDAT came while replies to MAIL or RCPT were owed.
         too_early: whether a reply had begun, or was here without being asked for, when the last
             octet of the mail came: then nothing that follows can be told apart.
+        end_code: the code of the reply to the mail itself, once it came.
+        is_leaving: whether the server said 421 before it had refused all.
+        is_contradicted: whether it said, after it had refused all, what leaves open whether it has
+            the mail: in a bold transaction the mail had come with what it refused.
         is_settled: whether the client went on after the verdict, with nothing more to read: what
             comes later belongs to what it said then.
     """
@@ -60,6 +64,9 @@ class Transaction:
     is_chunk: bool = False
     is_bold: bool = False
     too_early: bool = False
+    end_code: int | None = None
+    is_leaving: bool = False
+    is_contradicted: bool = False
     is_settled: bool = False
 
     @property
@@ -79,6 +86,24 @@ class Transaction:
         """Whether the server took the mail for somebody."""
         return any(rcpt.verdict is not None and rcpt.verdict < 300 for rcpt in self.rcpts)
 
+    @property
+    def is_for_nobody(self) -> bool:
+        """Whether the server refused MAIL, or all recipients, or left."""
+        return self.is_refused or all(rcpt.is_refused for rcpt in self.rcpts)
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether a bold transaction was refused, and may have been taken all the same."""
+        if self.data is None or not (self.is_bold and self.is_for_nobody):
+            return False
+        if self.is_contradicted:
+            return True
+        if self.end_code is None:
+            return not self.is_leaving
+        if self.too_early:
+            return self.end_code != CLOSING and not self.is_leaving
+        return self.end_code < 400
+
     def may_have_it(self, rcpt: Rcpt) -> bool:
         """Whether the mail went out to a recipient of whom the server may have thought well."""
         if self.data is None or self.is_refused:
@@ -89,7 +114,11 @@ class Transaction:
 
     def answer(self, code: int, rcpt: Rcpt | None = None) -> None:
         """Take the reply to MAIL, or to a RCPT."""
-        if self.is_refused or self.is_unclear:
+        if self.is_refused or (self.rcpts and all(rcpt.is_refused for rcpt in self.rcpts)):
+            is_late_end = code == CLOSING and not self.is_leaving
+            self.is_contradicted = self.is_contradicted or is_late_end or 300 <= code <= 399
+            return
+        if self.is_unclear:
             return
         if rcpt is None:
             self.is_begun = code <= 299
@@ -97,6 +126,7 @@ class Transaction:
             rcpt.code = code
         if code == CLOSING or (rcpt is None and code >= 400):
             self.is_refused = True
+            self.is_leaving = code == CLOSING
         self.is_unclear = 300 <= code <= 399
 
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from . import __version__
 from .help_format import HelpFormatter
 from .quiet_start import COMMAND, stop_ending_quietly
-from .send_options import add_arguments
+from .send_options import add_arguments, add_without
 from .standard_streams import let_go_of_stdout, standard_streams
 from .sysexits import EX_IOERR, EX_OK, EX_OSERR, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
 
@@ -128,6 +128,7 @@ def _build_parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "-v", "--verbose", action="store_true", help="print the session, secrets masked"
     )
+    add_without(verify)
     verify.set_defaults(run=_verify)
     send = commands.add_parser(
         "send", help="send a mail to many, with a report of what became of each recipient"
@@ -163,7 +164,9 @@ def _demo(_options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from .verify_command import run
 
-    return run(options.url, sys.stdout, sys.stderr, verbose=options.verbose)
+    return run(
+        options.url, sys.stdout, sys.stderr, verbose=options.verbose, without=options.without
+    )
 
 
 def _send(options: argparse.Namespace) -> int:

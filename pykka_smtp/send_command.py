@@ -145,6 +145,7 @@ def _start_mailer(options: argparse.Namespace, checked: Checked) -> pykka.ActorR
         rate=options.rate,
         retry=RetryPolicy(attempts=options.attempts),
         grace=GRACE,
+        without=options.without,
         **more,
     )
 

@@ -3,6 +3,7 @@
 import argparse
 import math
 
+from .actors.options import check_without
 from .actors.pacing import Rate, parse_rate
 from .actors.retry import MAX_ATTEMPTS
 from .send_report import FORMS
@@ -105,6 +106,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_without(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """Add the argument that names extensions which are not to be used."""
+    parser.add_argument(
+        "--without",
+        type=_extensions,
+        default=frozenset[str](),
+        metavar="NAMES",
+        help="extensions that are not to be used, though the server offers them, such as"
+        " CHUNKING,PIPELINING",
+    )
+
+
+def _extensions(text: str) -> frozenset[str]:
+    try:
+        return check_without(text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _add_pace(way: "argparse._ArgumentGroup") -> None:
     way.add_argument(
         "--rate", type=_rate, metavar="RATE", help="mails a time, such as 10/s or 500/min"
@@ -127,6 +147,7 @@ def _add_pace(way: "argparse._ArgumentGroup") -> None:
     way.add_argument(
         "--timeout", type=_seconds, metavar="SECONDS", help="for each step (default: 30)"
     )
+    add_without(way)
 
 
 def _rate(text: str) -> Rate:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from .signals import Outcome, SendFailure
-from .smtp.stage import Stage
+from .smtp.stage import BEFORE_THE_MAIL, Stage
 from .smtp.verdict import FailureKind, RecipientResult
 from .sysexits import (
     EX_NOHOST,
@@ -21,9 +21,6 @@ Result = Literal["accepted", "refused", "failed", "maybe", "not sent"]
 
 MAX_REASONS = 20
 """Reasons in the summary; what comes after them is summed up."""
-
-BEFORE_THE_MAIL = frozenset({Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.AUTH})
-"""Stages at which a failure says something of the relay, and nothing of mail or recipient."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

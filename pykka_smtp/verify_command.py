@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Collection
 from typing import TextIO
 
 from .actors.relay_url import relay_from_environment
@@ -29,7 +30,14 @@ _MOST = 10_000
 """Characters of a line: the session is to be seen as it was."""
 
 
-def run(url: str | None, out: TextIO, err: TextIO, *, verbose: bool = False) -> int:
+def run(
+    url: str | None,
+    out: TextIO,
+    err: TextIO,
+    *,
+    verbose: bool = False,
+    without: Collection[str] = (),
+) -> int:
     """Look whether a server would take mail, and print what it said.
 
     Args:
@@ -37,6 +45,7 @@ def run(url: str | None, out: TextIO, err: TextIO, *, verbose: bool = False) -> 
         out: where the report goes.
         err: where a wrong URL is complained of, in one line, without its password.
         verbose: print the lines of the session, too.
+        without: extensions that are not to be used.
 
     Returns:
         The exit status.
@@ -50,7 +59,7 @@ def run(url: str | None, out: TextIO, err: TextIO, *, verbose: bool = False) -> 
             if relay_from_environment(_VARIABLE) is None:
                 return _complain(err, _NO_URL, EX_USAGE)
             url = os.environ[_VARIABLE]
-        report = verify(url=url)
+        report = verify(url=url, without=without)
     except ValueError as error:
         return _complain(err, error, EX_USAGE)
     except ImportError as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..smtp.reply import Reply
+from ..smtp.shown import one_line
 from ..smtp.stage import Stage
 from ..smtp.verdict import Accepted, Failed, FailureKind, RecipientResult, Verdict
 
@@ -159,7 +160,7 @@ class SendSuccess(Outcome):
         accepted = sum(result.accepted for result in self.recipients)
         by = "" if self.peer is None else f" by {self.peer}"
         reply = "" if self.reply is None else f": {_cut(str(self.reply), _REPLY_LIMIT)}"
-        return _one_line(
+        return one_line(
             f"{self.alias}: mail {self.mail.id} accepted{by}"
             f" for {accepted} of {len(self.recipients)} recipients{reply}"
         )
@@ -215,7 +216,7 @@ class SendFailure(Outcome):
             advice = " (find out before you send it again)"
         elif self.retryable:
             advice = " (try again later)"
-        return _one_line(
+        return one_line(
             f"{self.alias}: mail {self.mail.id} not sent"
             f" ({self.kind.name} at {self.stage}): {self.detail}{advice}"
         )
@@ -356,8 +357,3 @@ def _reply_as_dict(reply: Reply | None) -> dict[str, Any]:
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
-
-
-def _one_line(text: str) -> str:
-    # An alias and a detail come from elsewhere; a line break in a log line forges the next one.
-    return " ".join(text.splitlines())

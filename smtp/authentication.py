@@ -19,8 +19,13 @@ MAX_ROUNDS = 10
 """Challenges at most: a server could ask for ever."""
 _MAX_COMMAND = 512  # RFC 5321 §4.5.3.1.4: octets of a command line
 _MAX_CHALLENGE = 12288  # RFC 4954 §4: octets of a challenge in base64
-# RFC 4954 §4 and §6: the mechanism is not to be had, or too weak here; another may do.
-_NOT_THIS_MECHANISM = frozenset({504, 534})
+# The mechanism is not to be had, or not like this (RFC 4954 §4 and §6, RFC 5321 §4.2.4).
+_NOT_THIS_MECHANISM = frozenset({500, 501, 502, 503, 504, 534, 538})
+
+
+def _ignore(_refused: Refused | None) -> None:
+    """Note nothing."""
+
 
 MakeMechanism = Callable[[Secret | None, bytes | None], Mechanism]
 """Makes a mechanism for one attempt, of the token and the TLS channel binding, if there are any."""
@@ -48,7 +53,13 @@ class Authentication:
         return any(name.endswith("-PLUS") for name in self.mechanisms)
 
     def script(
-        self, server: str, extensions: Extensions, *, is_safe: bool, binding: bytes | None
+        self,
+        server: str,
+        extensions: Extensions,
+        *,
+        is_safe: bool,
+        binding: bytes | None,
+        note: Callable[[Refused | None], None] = _ignore,
     ) -> Script:
         """Authenticate, by the first mechanism that the server takes.
 
@@ -57,6 +68,8 @@ class Authentication:
             extensions: what it offers now.
             is_safe: whether TLS is up and the server is verified.
             binding: the channel binding of that TLS (RFC 5929), if there is one.
+            note: called with a refusal after which another mechanism is tried, and with None once
+                one was taken.
 
         Raises:
             Refused: the server refused us.
@@ -68,25 +81,26 @@ class Authentication:
         # RFC 5802 §6: where the server seems to know no -PLUS, say that we do: somebody may have
         # taken it out of the server's reply.
         offers_plus = any(name.endswith("-PLUS") for name in extensions.auth_mechanisms)
-
-        def binds(name: str) -> bool:
-            return name.endswith("-PLUS") or not offers_plus
-
         refusal: Refused | None = None
         for name in names:
+            chosen = binding if name.endswith("-PLUS") or not offers_plus else None
             # A token may have expired on the way: it is asked for again, once.
             for _ in range(2 if self._fetches(name) else 1):
+                attempt = _Attempt(server, name)
                 try:
-                    yield from self._attempt(server, name, binding if binds(name) else None)
+                    yield from self._attempt(attempt, chosen)
                 except Refused as refused:
                     refusal = refused
+                    note(refused)
+                    refused.detail = attempt.describe(refused.reply)
                     if refused.ends_session or refused.reply.is_transient:
                         raise
-                    if refused.reply.code in _NOT_THIS_MECHANISM:
+                    if attempt.is_unfit(refused.reply):
                         break
                 else:
+                    note(None)
                     return
-            if refusal is None or refusal.reply.code not in _NOT_THIS_MECHANISM:
+            else:
                 break  # wrong credentials are not shown by a weaker mechanism as well
         assert refusal is not None
         raise refusal
@@ -100,7 +114,7 @@ class Authentication:
     ) -> Sequence[str]:
         offered = extensions.auth_mechanisms
         if not offered:
-            raise Insecure(Stage.AUTH, f"{server} offers no AUTH, and credentials were given")
+            raise Insecure(Stage.AUTH, _no_mechanism(server, extensions, is_safe=is_safe))
         names = [
             name
             for name in self.mechanisms
@@ -121,11 +135,13 @@ class Authentication:
             )
         return names
 
-    def _attempt(self, server: str, name: str, binding: bytes | None) -> Script:
+    def _attempt(self, attempt: "_Attempt", binding: bytes | None) -> Script:
         # No local variable here may hold a response in clear: an error that comes from further
         # below would show it. A command does not show what is in it.
-        mechanism = yield from self._make(name, binding)
+        server = attempt.server
+        mechanism = yield from self._make(attempt.name, binding)
         command, held = _opening(mechanism)
+        attempt.shows(mechanism, is_said=held is None and mechanism.start() is not None)
         reply = yield command
         challenges = 0
         while reply.code == 334:
@@ -134,10 +150,11 @@ class Authentication:
                 detail = f"{server} sent more than {MAX_ROUNDS} challenges"
                 raise Garbled(Stage.AUTH, detail, CANCEL_AUTH)
             try:
-                command = held or auth_response(_encode(mechanism.respond(_decode(reply))))
+                command = held or auth_response(_encode(_respond(mechanism, reply)))
             except SaslError as error:
                 raise _given_up(server, error, CANCEL_AUTH) from error
             held = None
+            attempt.shows(mechanism, is_said=True)
             reply = yield command
         cause = meaning(Stage.AUTH, reply.code)
         if cause is not Meaning.GO_ON:
@@ -159,6 +176,63 @@ class Authentication:
             raise Unsendable(
                 f"the token callable returned no token that can be sent: {error}", Stage.AUTH
             ) from error
+
+
+class _Attempt:
+    """One attempt to authenticate.
+
+    Attributes:
+        server: the server's name for messages.
+        name: the mechanism's.
+    """
+
+    def __init__(self, server: str, name: str) -> None:
+        self.server, self.name = server, name
+        self._is_said = False  # whether the server has seen any of the credentials
+        self._shows_secret = False
+
+    def shows(self, mechanism: Mechanism, *, is_said: bool) -> None:
+        """Note whether the server has now been told what the mechanism tells."""
+        self._is_said = self._is_said or is_said
+        self._shows_secret = self._is_said and mechanism.shows_secret
+
+    def is_unfit(self, reply: Reply) -> bool:
+        """Whether a refusal for good is one of the mechanism, so that another may do.
+
+        Any that comes instead of a challenge is: the server has seen no credentials yet. 534 is,
+        too: "too weak" (RFC 4954 §6). But Google's servers say by it that they want another
+        password, or a login in a browser: then what shows it once more is one failed login more.
+        """
+        if not self._is_said:
+            return True
+        if reply.code == 534 and self._shows_secret and reply.enhanced is not None:
+            text = reply.text.lower()
+            return "mechanism" in text or "weak" in text
+        return reply.code in _NOT_THIS_MECHANISM
+
+    def describe(self, reply: Reply) -> str:
+        """Return one line for people."""
+        what = "the credentials" if self._is_said else "to authenticate us"
+        by = f"by AUTH {self.name}; auth= chooses another mechanism"
+        return f"{self.server} ({by}) refused {what}: {reply}"
+
+
+def _no_mechanism(server: str, extensions: Extensions, *, is_safe: bool) -> str:
+    """Say that a server offers no AUTH, and what may be behind it."""
+    detail = f"{server} offers no AUTH, and credentials were given"
+    if "X-EXPS" in extensions:
+        return (
+            f"{detail}: it has only X-EXPS, which is for Exchange servers among each other; switch"
+            " on basic authentication for its receive connector, or use another port, such as 587"
+        )
+    if is_safe:
+        return detail
+    return f"{detail}; if it needs none, as a development server, leave them out"
+
+
+def _respond(mechanism: Mechanism, reply: Reply) -> bytes:
+    # LOGIN's prompts are often no base64, and nobody needs to read them.
+    return mechanism.respond(_decode(reply) if mechanism.reads_challenges else b"")
 
 
 def _opening(mechanism: Mechanism) -> tuple[Command, Command | None]:

@@ -35,8 +35,13 @@ class Meaning(enum.Enum):
 CLOSING = 421
 """The server closes the connection; it may say so at any time (RFC 5321 §3.8)."""
 
-# RFC 5321 §3.2 and §4.1.4: only these say "I do not know EHLO".
+# RFC 5321 §3.2 and §4.1.4: only these may say "I do not know EHLO".
 EHLO_UNKNOWN = frozenset({500, 501, 502, 504})
+# RFC 5321 §4.1.4 and §4.2.2: these mostly say "I do not like the name, or whose it is".
+NAME_REFUSED = frozenset({501, 504, 550})
+
+# RFC 5321 §4.2.4: "I do not know this command". To BDAT, that says nothing of the mail.
+COMMAND_UNKNOWN = frozenset({500, 501, 502, 503})
 
 
 @functools.cache  # of the few hundred pairs that there are, a server uses a dozen

@@ -1,17 +1,19 @@
 """The delivery of one mail: the script of a session, and the verdict it comes to."""
 
 from collections.abc import Generator, Sequence
+from typing import cast
 
-from .classification import CLOSING, Meaning, meaning
+from .classification import CLOSING, COMMAND_UNKNOWN, Meaning, meaning
 from .command import DATA, END_OF_DATA, RSET, Command, bdat
 from .content import Content
 from .envelope import Envelope
 from .next_address import is_of_the_address
 from .parameters import Offer, make_offer
 from .recipients import USUAL_MAX, Recipient, decisive_refusal, in_batches
-from .refusal import Garbled, Insecure, Refused, Unsendable, check
+from .refusal import Contradicted, Garbled, Insecure, Refused, Unsendable, check
 from .reply import Reply
 from .session import Session, close_session, open_session
+from .shown import one_line
 from .stage import Stage
 from .step import Decide, Group, HangUp, Keep, Quiet, Script, Step, Transfer
 from .verdict import Accepted, Failed, FailureKind, Verdict
@@ -70,6 +72,9 @@ class Delivery:
         self._is_stuck = False  # nothing more can be said, once the verdict is out
         self._is_unclear = False  # a reply may come that nobody would know to place
         self._bold: Transfer | None = None  # that of the transaction under way
+        self._refusal: Refused | None = None  # of a bold one, whose chunk has no reply yet
+        self._is_chunk = False  # whether it goes out by BDAT, and could by DATA
+        self._is_bdat_refused = False
         self._group: tuple[Command, ...] = ()  # commands that went out together
         self._answered = 0  # how many of them were
 
@@ -96,12 +101,24 @@ class Delivery:
             yield Decide(self.refused(refused))
             if refused.ends_session:
                 return
+            if refused.stage is Stage.MAIL and _says_too_late(refused.reply):
+                self._is_stuck = True  # "bad connection": of no use to the next mail either
         except Unsendable as unsendable:
             yield Decide(self.failed(FailureKind.LOCAL, unsendable.stage, str(unsendable)))
         except Insecure as insecure:
-            yield Decide(self.failed(FailureKind.SECURITY, insecure.stage, str(insecure)))
+            yield Decide(
+                self.failed(
+                    FailureKind.SECURITY,
+                    insecure.stage,
+                    str(insecure),
+                    retryable=insecure.is_passing,
+                )
+            )
             if insecure.farewell is not None:
                 yield insecure.farewell
+        except Contradicted as contradicted:
+            yield Decide(self._contradicted(contradicted))
+            return
         except Garbled as garbled:
             yield Decide(self.failed(FailureKind.PROTOCOL, garbled.stage, str(garbled)))
             if garbled.farewell is not None:
@@ -119,6 +136,7 @@ class Delivery:
         most = self.session.extensions.mail_max
         return (
             self.session.is_open
+            and self.session.may_be_reused
             and not self._is_unclear
             and (most is None or self.session.mails < most)
         )
@@ -171,7 +189,7 @@ class Delivery:
                     break
                 stop = yield from self._clear(refused.reply)
                 if stop is not None:
-                    reason = f"can't begin another transaction ({_one_line(str(stop))})"
+                    reason = f"can't begin another transaction ({one_line(str(stop), MAX_DETAIL)})"
                     left = [r for r in self._recipients if r.final is None]
                     break
         if left:
@@ -208,6 +226,7 @@ class Delivery:
         """Run one mail transaction (RFC 5321 §3.3)."""
         session = self.session
         self._batch = batch
+        self._is_chunk = offer.is_chunked and not offer.rendition.is_binary
         commands: list[Command] = []
         for recipient in batch:
             commands.append(offer.rcpt(recipient.path))  # noqa: PERF401 - a cell for each mail
@@ -235,18 +254,23 @@ class Delivery:
             # A mail may be on its way for minutes, and thousands with it: what is done with goes.
             del commands, replies
         else:
-            if session.needs_reset:
-                self._hear_rset((yield RSET))
-            reply = yield offer.mail
-            self.has_begun = True
-            session.mails += 1  # RFC 9422 §4.1: those that are refused count, too
-            self._check_next(Stage.MAIL, reply)
-            session.needs_reset = True
-            for recipient, command in zip(batch, commands, strict=True):
-                self._hear_rcpt(recipient, (yield command))
-            refusal = decisive_refusal(batch)
-            if refusal is not None:
-                check(Stage.RCPT, refusal)
+            try:
+                if session.needs_reset:
+                    self._hear_rset((yield RSET))
+                reply = yield offer.mail
+                self.has_begun = True
+                session.mails += 1  # RFC 9422 §4.1: those that are refused count, too
+                self._check_next(Stage.MAIL, reply)
+                session.needs_reset = True
+                for recipient, command in zip(batch, commands, strict=True):
+                    self._hear_rcpt(recipient, (yield command))
+                refusal = decisive_refusal(batch)
+                if refusal is not None:
+                    check(Stage.RCPT, refusal)
+            except Refused as refused:
+                if self._bold is not None:
+                    yield from self._hear_out(self._bold, refused)
+                raise
             if not (offer.is_chunked or self._bold):
                 self._check_next(Stage.DATA, (yield DATA))
         if self._bold is not None:
@@ -256,6 +280,50 @@ class Delivery:
             chunk = bdat(offer.size) if offer.is_chunked else None
             reply = yield Transfer(offer.rendition, chunk, self._verdicts(batch))
         yield from self._hear_verdict(offer, batch, reply)
+
+    def _hear_out(self, bold: Transfer, refused: Refused) -> Script:
+        """Hear all that a server says of a bold transaction that it has refused.
+
+        The chunk went out with the command that was refused, so the server may have taken it all
+        the same, and only its reply to the chunk can tell. To believe the refusal before would be
+        to send the mail again that somebody has.
+
+        Args:
+            bold: the transaction's mail data.
+            refused: the first refusal: of MAIL, or of all recipients.
+
+        Raises:
+            Contradicted: what the server says afterwards leaves doubt.
+        """
+        if refused.cause is Meaning.NONSENSE:
+            return  # leaves doubt in any case
+        self._refusal = refused
+        server, group = self.session.server, self._group
+        is_leaving = refused.reply.code == CLOSING
+        while self._answered < len(group):
+            if not is_leaving:
+                reply = yield group[self._answered]
+            else:
+                more = cast("Reply | None", (yield _QUIET)) if bold.is_out else None
+                if more is None:
+                    break  # it leaves, and the rest is silence (RFC 5321 §3.8)
+                reply = more
+            command = group[self._answered]
+            self._answered += 1
+            if command is END_OF_DATA:
+                # RFC 3030 §2: a server reads a chunk that it refuses to the end, and then says so.
+                # One that does not (Exchange 2000) takes the mail for commands, and answers them.
+                self._is_unclear = True
+                self._is_stuck = reply.code == CLOSING
+                said = "to the mail data"
+            else:
+                said = f"at {command.stage}, before it answered the mail data"
+            if reply.code < 400 and (command is END_OF_DATA or not reply.is_positive):
+                raise Contradicted(Stage.DOT, f"{server} said {reply} {said}")
+            if reply.code == CLOSING and command is not END_OF_DATA and not is_leaving:
+                detail = f"{server} said {reply} {said}"
+                raise Contradicted(command.stage, detail, FailureKind.CONNECTION)
+        self._refusal = None
 
     def _is_bold(self, offer: Offer) -> bool:
         """Whether all of a transaction goes out in one go.
@@ -270,6 +338,7 @@ class Delivery:
         return (
             self._keeps
             and not self.session.needs_reset
+            and not self.session.quirks.speaks_unasked
             and offer.is_chunked
             and offer.size <= BOLD_SIZE
             and offer.rendition.data is not None
@@ -336,7 +405,7 @@ class Delivery:
         if reply.contradicts_itself:
             self.warn(
                 f"{self.session.server} took the mail with a reply whose text says otherwise"
-                f" (the code counts, RFC 2034 §4): {_one_line(str(reply))}"
+                f" (the code counts, RFC 2034 §4): {one_line(str(reply), MAX_DETAIL)}"
             )
 
     def _hear_all(self, batch: Sequence[Recipient], replies: tuple[Reply, ...]) -> None:
@@ -385,11 +454,7 @@ class Delivery:
             command = self._group[self._answered]
             self._answered += 1
             reply = yield command
-            if command is END_OF_DATA:
-                # RFC 3030 §2: a server reads a chunk that it refuses to the end, and then says so.
-                # One that does not (Exchange 2000) takes the mail for commands, and answers them.
-                self._is_unclear = True
-            if reply.code == CLOSING or (command is END_OF_DATA and reply.is_positive):
+            if reply.code == CLOSING:
                 return reply
             if command is DATA and reply.is_intermediate:
                 # The server wants mail data for nobody. RFC 2920 would end it with a lone dot, to
@@ -405,7 +470,10 @@ class Delivery:
         Args:
             failed: what this attempt came to. Nothing of the mail was sent in it.
         """
-        session = self.session.humbler(failed.kind, failed.stage)
+        if self._is_bdat_refused:
+            session: Session | None = self.session.by_data(failed.detail)
+        else:
+            session = self.session.humbler(failed.kind, failed.stage, failed.detail)
         if session is None:
             return None
         return Delivery(session, self._envelope, self._content, keeps=self._keeps)
@@ -425,8 +493,9 @@ class Delivery:
     def came_too_late(self, failed: Failed) -> bool:
         """Whether the session was over before the server had heard of this mail.
 
-        A server may leave at any time between two mails. So it is where the session can't be
-        used for another mail: RSET was refused, or rubbish came.
+        A server may leave at any time between two mails, and say so by 421, or with the enhanced
+        status code X.4.2, "bad connection" (RFC 3463 §3.5), as Amazon's does. So it is where the
+        session can't be used for another mail: RSET was refused, or rubbish came.
 
         Args:
             failed: what this attempt came to, in a session that had mails before.
@@ -434,7 +503,7 @@ class Delivery:
         if failed.maybe_accepted:
             return False
         if failed.reply is not None:
-            return failed.reply.code == CLOSING and failed.stage is Stage.MAIL
+            return failed.stage is Stage.MAIL and _says_too_late(failed.reply)
         is_broken = failed.kind in (FailureKind.CONNECTION, FailureKind.PROTOCOL)
         return is_broken and not self.has_begun
 
@@ -453,7 +522,7 @@ class Delivery:
 
     def refused_uncalled(self, stage: Stage, reply: Reply) -> Verdict:
         """Judge a refusal that came without being owed: in the mail data, or 421 anywhere."""
-        return self.refused(Refused(stage, reply, meaning(stage, reply.code)))
+        return self.refused(self._refusal or Refused(stage, reply, meaning(stage, reply.code)))
 
     def refused(self, refused: Refused) -> Verdict:
         """Judge a reply that ends the mail's way."""
@@ -461,6 +530,12 @@ class Delivery:
         if cause is Meaning.NONSENSE and self._bold is not None and self._bold.is_out:
             cause = Meaning.DOUBT  # it makes no sense of the mail either, which the server has
         kind, retryable, maybe_accepted = cause.failure
+        detail = self._describe(kind, stage, reply)
+        if refused.detail and kind is FailureKind.SMTP:
+            detail = refused.detail
+        if self._is_chunk and stage in (Stage.BODY, Stage.DOT) and self._means_bdat(reply):
+            self._is_bdat_refused = True
+            detail = f"{self.session.server} offers CHUNKING, but refused BDAT: {reply}"
         if kind is FailureKind.SMTP:
             # Before the first transaction it concerns them all.
             for recipient in self._batch or self._recipients:
@@ -469,13 +544,41 @@ class Delivery:
         return self._failed(
             kind,
             stage,
-            self._describe(kind, stage, reply),
+            detail,
             retryable=retryable,
             retryable_undecided=True,
             maybe_accepted=maybe_accepted,
             reply=reply,
             reply_to_undecided=reply if refused.ends_session and not maybe_accepted else None,
         )
+
+    def _means_bdat(self, reply: Reply) -> bool:
+        """Whether a refusal is one of the command, not of the mail, for all recipients."""
+        finals = [r.final or reply for r in self._batch if r.answer and r.answer.is_positive]
+        return all(final.code in COMMAND_UNKNOWN for final in finals)
+
+    def _contradicted(self, contradicted: Contradicted) -> Verdict:
+        """Judge a bold transaction that was refused, and perhaps taken."""
+        bold, refused = self._bold, self._refusal
+        assert bold is not None
+        assert refused is not None
+        if not bold.is_out:
+            return self.refused(refused)  # whatever it says: it can't have the mail
+        if contradicted.kind is FailureKind.PROTOCOL:
+            # It may well have been a reply too many, late, that was taken for the refusal.
+            self.session.quirks.speaks_unasked = True
+        detail = self._take_refusal_back(refused, str(contradicted))
+        return self.failed(contradicted.kind, contradicted.stage, detail, maybe_accepted=True)
+
+    def _take_refusal_back(self, refused: Refused, detail: str) -> str:
+        """Leave all recipients of a refused transaction in doubt; return what to say of it.
+
+        Their own replies are no truth either: they may be those to other commands.
+        """
+        self._refusal = None
+        for recipient in self._batch:
+            recipient.answer = recipient.final = None
+        return f"{self._describe(FailureKind.SMTP, refused.stage, refused.reply)}; but {detail}"
 
     def _describe(self, kind: FailureKind, stage: Stage, reply: Reply) -> str:
         server, paths = self.session.server, self._envelope.forward_paths
@@ -515,6 +618,12 @@ class Delivery:
             errno: its error number.
             retryable: overrides what follows from the kind.
         """
+        if kind is FailureKind.CONNECTION and self.session.refused is not None:
+            return self.refused(self.session.refused)  # its words are the cause, not that it left
+        if self._refusal is not None:
+            if not maybe_accepted or self._refusal.reply.code == CLOSING:
+                return self.refused(self._refusal)
+            detail = self._take_refusal_back(self._refusal, detail)
         passing = kind in _PASSING if retryable is None else retryable
         # After a dot that was answered, what comes is another transaction's affair.
         maybe_accepted = maybe_accepted and any(r.may_have_it for r in self._recipients)
@@ -550,7 +659,9 @@ class Delivery:
             )
             for recipient in self._recipients
         )
-        detail = _one_line(detail)
+        if self.session.earlier and self._decisive is None:
+            detail = f"{detail}; before that: {self.session.earlier}"
+        detail = one_line(detail, MAX_DETAIL)
         if maybe_accepted:
             detail = f"{detail}; the mail may have been accepted"
         if self._decisive is not None:
@@ -571,8 +682,6 @@ class Delivery:
         )
 
 
-def _one_line(text: str) -> str:
-    """Fit a text of any origin into one line that people can read."""
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else " " for c in text)
-    return text if len(text) <= MAX_DETAIL else f"{text[: MAX_DETAIL - 3]}..."
+def _says_too_late(reply: Reply) -> bool:
+    """Whether a reply to MAIL says that the connection has been idle for too long."""
+    return reply.code == CLOSING or (reply.enhanced or "").endswith(".4.2")

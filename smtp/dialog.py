@@ -24,6 +24,7 @@ from .classification import CLOSING, Meaning, meaning
 from .command import END_OF_DATA, GREETING, Command, wire_of
 from .content import Rendition
 from .errand import Errand
+from .quirks import Quirks
 from .reply import Reply
 from .reply_parser import ReplyError, ReplyParser
 from .secret import MASK, Masking, Secret
@@ -84,6 +85,7 @@ class Close:
 Action: TypeAlias = bytes | SendBody | StartTls | RunCallable | Accepted | Failed | Release | Close
 Trace: TypeAlias = Callable[[str, str], object]
 
+_NONSENSE = Meaning.NONSENSE
 # Replies whose text is more than a message for people: RFC 5321 §4.1.1.1, RFC 4954 §4.
 _UNDERSTOOD = frozenset({(Stage.EHLO, 250), (Stage.AUTH, 334)})
 
@@ -160,6 +162,11 @@ class Dialog:
         """Whether there is a use for the channel binding of TLS."""
         authentication = self._delivery.session.authentication
         return authentication is not None and authentication.can_bind
+
+    @property
+    def quirks(self) -> Quirks:
+        """What is known of the server's bad habits."""
+        return self._delivery.session.quirks
 
     def connected(self) -> list[Action]:
         """Begin: the connection stands, and the server owes its greeting."""
@@ -424,6 +431,10 @@ class Dialog:
         if isinstance(due, Handshake):
             self._inject_suspected(actions)
             return
+        # RFC 5321 does not forbid a server to refuse mail data before its end.
+        may_refuse = self.stage is Stage.BODY and meaning(Stage.BODY, reply.code) is not _NONSENSE
+        if reply.code != CLOSING and not may_refuse:
+            self.quirks.speaks_unasked = True
         if isinstance(due, Quiet):
             # Octets behind the verdict: which of the two replies was meant for the dot? Only 421
             # may come uncalled (RFC 5321 §3.8): it ends the session, and leaves the verdict.
@@ -434,10 +445,7 @@ class Dialog:
         elif self.verdict is not None:
             self._end(actions)
             return
-        elif reply.code == CLOSING or (
-            # RFC 5321 does not forbid a server to refuse mail data before its end.
-            self.stage is Stage.BODY and meaning(Stage.BODY, reply.code) is not Meaning.NONSENSE
-        ):
+        elif reply.code == CLOSING or may_refuse:
             self._close_early(reply, actions)
             return
         self._broke_protocol(f"a reply that was not asked for: {reply}", actions)

@@ -1,10 +1,33 @@
 """What a server offers, as its reply to EHLO says (RFC 5321 §4.1.1.1)."""
 
 import functools
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 
 from .reply import Reply
+
+CAN_DO_WITHOUT = (
+    "PIPELINING",
+    "CHUNKING",
+    "BINARYMIME",
+    "8BITMIME",
+    "SMTPUTF8",
+    "SIZE",
+    "LIMITS",
+    "DSN",
+    "DELIVERBY",
+    "FUTURERELEASE",
+    "MT-PRIORITY",
+)
+"""Extensions that are used where a server offers them, and need not be. TLS and authentication are
+not among them: they have options of their own, and are never dropped in passing."""
+
+# Servers from before RFC 2554 write "AUTH=LOGIN", and some a colon or a tab.
+_AUTH = re.compile(r"AUTH(?:[ \t=:]+(.*))?", re.IGNORECASE)
+_BLANK = re.compile(r"[ \t]+")
+# What a firewall that inspects SMTP writes over an extension that it does not like (Cisco ASA).
+_MASKED = re.compile(r"X{4,}[A-Z]?")
 
 
 class Extensions:
@@ -25,6 +48,7 @@ class Extensions:
     """
 
     __slots__ = (
+        "_offered",
         "_parameters",
         "chunking",
         "eight_bit_mime",
@@ -36,7 +60,20 @@ class Extensions:
         "smtputf8",
     )
 
-    def __init__(self, parameters: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, str] = MappingProxyType({}),
+        without: Collection[str] = (),
+    ) -> None:
+        """Take what a server offers.
+
+        Args:
+            parameters: by keyword, in capitals.
+            without: the keywords of those that are not to be used all the same.
+        """
+        self._offered = parameters
+        if without:
+            parameters = {key: parameters[key] for key in parameters if key not in without}
         self._parameters = parameters
         # Asked with each mail, so worked out once.
         self.pipelining = "PIPELINING" in parameters  # RFC 2920
@@ -49,9 +86,14 @@ class Extensions:
         self.mail_max = self._limit("MAILMAX")
 
     @staticmethod
-    def from_reply(reply: Reply) -> "Extensions":
-        """Read the lines of a 250 reply to EHLO; the first is the server's name."""
-        return _read(reply.lines[1:])
+    def from_reply(reply: Reply, without: frozenset[str] = frozenset()) -> "Extensions":
+        """Read the lines of a 250 reply to EHLO; the first is the server's name.
+
+        Args:
+            reply: the reply.
+            without: the keywords of extensions that are not to be used.
+        """
+        return _read(reply.lines[1:], without)
 
     def __contains__(self, keyword: str) -> bool:
         return keyword in self._parameters
@@ -62,7 +104,12 @@ class Extensions:
     @property
     def lines(self) -> list[str]:
         """The extensions as the server wrote them, keywords in capitals."""
-        return [f"{key} {value}".rstrip() for key, value in self._parameters.items()]
+        return [f"{key} {value}".rstrip() for key, value in self._offered.items()]
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether a firewall has written over an extension: ``XXXXXXXA`` was STARTTLS."""
+        return any(_MASKED.fullmatch(keyword) for keyword in self._offered)
 
     def parameter(self, keyword: str) -> str:
         """Return what follows a keyword, as the server wrote it; empty if there is nothing."""
@@ -92,14 +139,20 @@ def _size_limit(value: str) -> int | None:
 
 
 @functools.lru_cache(maxsize=32)  # a server says the same to each EHLO
-def _read(lines: tuple[str, ...]) -> Extensions:
+def _read(lines: tuple[str, ...], without: frozenset[str]) -> Extensions:
     parameters: dict[str, str] = {}
+    mechanisms: list[str] = []
     for line in lines:
-        keyword, _, parameter = line.strip().partition(" ")
-        if keyword.upper().startswith("AUTH="):  # as servers from before RFC 2554 write it
-            keyword, parameter = "AUTH", f"{keyword[5:]} {parameter}"
+        text = line.strip()
+        match = _AUTH.fullmatch(text)
+        if match is not None:
+            # Several lines count together: one for old clients, one for each family.
+            mechanisms += (match[1] or "").split()
+            parameters["AUTH"] = " ".join(dict.fromkeys(mechanisms))
+            continue
+        keyword, parameter = (*_BLANK.split(text, maxsplit=1), "")[:2]
         # Some letters beyond ASCII have an ASCII upper case; they are no keyword all the same.
         if keyword and keyword.isascii():
             # A keyword that comes twice counts once: the first.
             parameters.setdefault(keyword.upper(), parameter.strip())
-    return Extensions(parameters)
+    return Extensions(parameters, without)

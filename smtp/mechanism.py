@@ -38,6 +38,11 @@ class Mechanism(Protocol):
         """Whether the server learns the password or token: it needs TLS with a verified name."""
         ...
 
+    @property
+    def reads_challenges(self) -> bool:
+        """Whether it matters what is in a challenge; if not, it need not even be base64."""
+        ...
+
     def start(self) -> bytes | None:
         """Return the initial response, or None where the server speaks first.
 
@@ -79,6 +84,7 @@ class SilentMechanism:
     __slots__ = ()
     name = ""
     shows_secret = False
+    reads_challenges = True
 
     def start(self) -> bytes | None:
         """Leave the first word to the server."""

@@ -85,10 +85,18 @@ def make_offer(session: Session, envelope: Envelope, content: Content) -> Offer:
     return Offer(
         rendition,
         mail(sender if is_utf8 else to_ascii_domain(sender), *parameters),
-        chunking and _fits_a_chunk(rendition),
+        chunking and _fits_a_chunk(rendition) and _may_be_chunked(session, rendition),
         is_utf8,
         dsn,
     )
+
+
+def _may_be_chunked(session: Session, rendition: Rendition) -> bool:
+    """Whether a chunk is safe with this server.
+
+    One that speaks unasked is better asked for 354 before the mail: a reply too many shows there.
+    """
+    return rendition.is_binary or not session.quirks.speaks_unasked
 
 
 def _fits_a_chunk(rendition: Rendition) -> bool:

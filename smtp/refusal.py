@@ -4,13 +4,22 @@ from .classification import CLOSING, Meaning, meaning
 from .command import Command
 from .reply import Reply
 from .stage import Stage
+from .verdict import FailureKind
 
 
 class Refused(Exception):  # noqa: N818 - not an error of ours: the server said no
-    """A reply that ends the mail's way: it was refused, or the reply makes no sense."""
+    """A reply that ends the mail's way: it was refused, or the reply makes no sense.
+
+    Attributes:
+        stage: what the reply answered.
+        reply: the reply.
+        cause: what it means.
+        detail: one line for people, where there is more to say than stage and reply do.
+    """
 
     def __init__(self, stage: Stage, reply: Reply, cause: Meaning) -> None:
         super().__init__(stage, reply)
+        self.detail = ""
         self.stage = stage
         self.reply = reply
         self.cause = cause
@@ -45,11 +54,38 @@ class _Broken(Exception):  # noqa: N818 - says something of the session, not of 
 
 
 class Insecure(_Broken):
-    """The session is not as safe as was asked for. Nothing of the mail was sent."""
+    """The session is not as safe as was asked for. Nothing of the mail was sent.
+
+    Attributes:
+        is_passing: whether the server said that this may be otherwise later.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        detail: str,
+        farewell: Command | None = None,
+        *,
+        is_passing: bool = False,
+    ) -> None:
+        super().__init__(stage, detail, farewell)
+        self.is_passing = is_passing
 
 
 class Garbled(_Broken):
     """The server broke a rule of the protocol in the text of a reply, or went on for ever."""
+
+
+class Contradicted(_Broken):
+    """The server refused the mail, and then left open whether it has it all the same.
+
+    Attributes:
+        kind: what kind of failure it is.
+    """
+
+    def __init__(self, stage: Stage, detail: str, kind: FailureKind = FailureKind.PROTOCOL) -> None:
+        super().__init__(stage, detail)
+        self.kind = kind
 
 
 def check(stage: Stage, reply: Reply) -> None:

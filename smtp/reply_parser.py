@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable
 
 from .reply import Reply
+from .shown import text_shown
 
 MAX_LINE = 4096
 """Octets in one line with its line end. RFC 5321 §4.5.3.1.5 asks for 512; servers send more."""
@@ -152,10 +153,10 @@ def _read_line(line: bytes, scrub: Callable[[str], str] | None) -> tuple[int, bo
     if not (
         len(code) == 3 and code.isdigit() and code[0] in _FIRST_DIGITS and separator in _SEPARATORS
     ):
-        shown = _shown(text)
+        shown = text_shown(text)
         # Masked before it is cut: a part of a secret must not be left over.
         raise ReplyError(f"not an SMTP reply: {(scrub(shown) if scrub else shown)[:80]!r}")
-    return int(code), separator != b"-", _shown(text[4:])
+    return int(code), separator != b"-", text_shown(text[4:])
 
 
 @functools.lru_cache(maxsize=256)
@@ -173,15 +174,3 @@ def _read_whole(data: bytes) -> tuple[Reply, ...] | None:
     except ReplyError:
         return None
     return None if parser.is_pending or parser.saw_bare_lf else tuple(replies)
-
-
-def _shown(octets: bytes) -> str:
-    """Decode reply text so that it can be shown: a terminal must not obey a server's escapes."""
-    text = octets.decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")

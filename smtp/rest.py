@@ -2,7 +2,10 @@
 
 from .command import QUIT
 from .dialog import Action, Close
+from .quirks import Quirks
 from .stage import Stage
+
+_CLOSING = b"421"  # may come at any time (RFC 5321 §3.8), and in pieces
 
 
 class Rest:
@@ -22,12 +25,22 @@ class Rest:
     has_unread = False
     needs_channel_binding = False
 
-    def __init__(self) -> None:
+    def __init__(self, quirks: Quirks | None = None) -> None:
+        """Prepare to wait.
+
+        Args:
+            quirks: what is known of the server; a reply that comes now belongs there.
+        """
         self.is_over = False
+        self._quirks = quirks
 
     def receive_data(self, data: bytes) -> list[Action]:
         """Close: what came was not asked for."""
-        return self._end(Close(reset=True)) if data else []
+        if not data:
+            return []  # a TLS record without text, such as a session ticket
+        if self._quirks is not None and data[: len(_CLOSING)] != _CLOSING[: len(data)]:
+            self._quirks.speaks_unasked = True
+        return self._end(Close(reset=True))
 
     def receive_eof(self) -> list[Action]:
         """Close, as the server did."""

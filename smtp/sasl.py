@@ -88,6 +88,7 @@ class Login(SilentMechanism):
     __slots__ = ("_password", "_prompts", "_user")
     name = "LOGIN"
     shows_secret = True
+    reads_challenges = False
 
     def __init__(self, user: str, password: Secret) -> None:
         check_text("username", user)

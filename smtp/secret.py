@@ -10,6 +10,8 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
+from .shown import text_shown
+
 MASK = "***"
 """What stands in the place of a secret."""
 SHORTEST = 4
@@ -178,8 +180,8 @@ def _texts(secret: str) -> Iterator[str]:
     yield from (secret.lower(), secret.upper())  # a Scrubber ignores the case of ASCII only
     yield from (repr(secret)[1:-1], json.dumps(secret)[1:-1], ascii(secret)[1:-1])
     for octets in _encoded(secret):
-        yield _shown(octets)
-        yield _shown(octets).replace("\\", "\\\\")  # an error message that quotes a reply
+        yield text_shown(octets)
+        yield text_shown(octets).replace("\\", "\\\\")  # an error message that quotes a reply
         yield from (urllib.parse.quote(octets), urllib.parse.quote(octets, safe=""))
         yield urllib.parse.quote_plus(octets)
         yield repr(octets)[2:-1]
@@ -189,12 +191,6 @@ def _encoded(secret: str) -> Iterator[bytes]:
     yield _octets(secret)
     if not secret.isascii() and max(secret) <= "\xff":
         yield secret.encode("latin-1")
-
-
-def _shown(octets: bytes) -> str:
-    """Decode as the reply parser does: what can't be printed is escaped."""
-    text = octets.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _hexadecimals(octets: bytes) -> Iterator[str]:

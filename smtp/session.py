@@ -4,9 +4,10 @@ import enum
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from .classification import CLOSING, EHLO_UNKNOWN, Meaning
+from .classification import CLOSING, EHLO_UNKNOWN, NAME_REFUSED, Meaning, meaning
 from .command import GREETING, QUIT, STARTTLS, ehlo, helo, lhlo
 from .extensions import Extensions
+from .quirks import Quirks
 from .refusal import Insecure, Refused, check
 from .reply import Reply
 from .stage import Stage
@@ -28,6 +29,7 @@ class TlsPolicy(enum.Enum):
 
 
 _NONE = Extensions()
+_BY_CHUNKS = frozenset({"CHUNKING", "BINARYMIME"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,11 +47,17 @@ class Session:
         channel_binding: data that binds authentication to this TLS (RFC 5929), or None.
         authentication: how to authenticate, or None.
         masking: masks secrets in what the server says, or None where nobody has any.
+        without: keywords of extensions that are not used, though the server may offer them.
+        quirks: what the server was found to do wrong, also in other sessions.
         knows_ehlo: whether the server is asked by EHLO; False for one that hung up on it.
         is_suspect: whether somebody may have changed what the server said.
         is_open: whether a mail may follow: all that comes before the first has been said.
         mails: how many transactions there were (RFC 9422 §4.1).
         needs_reset: whether a transaction is under way that came to nothing.
+        refused: a refusal that was got round so far, as by another mechanism of AUTH. It stays the
+            cause if the server hangs up then.
+        earlier: why the attempt before this one failed, if this is the second one, which asks
+            less of the server.
         warnings: what was odd but did not matter, one line each.
         lasting: how many of them are of the session, not of one mail in it.
     """
@@ -64,23 +72,46 @@ class Session:
     channel_binding: bytes | None = field(default=None, repr=False)
     authentication: "Authentication | None" = None
     masking: "Masking | None" = field(default=None, repr=False)
+    without: frozenset[str] = frozenset()
+    quirks: Quirks = field(default_factory=Quirks)
     knows_ehlo: bool = True
     is_suspect: bool = False
     is_open: bool = False
     mails: int = 0
     needs_reset: bool = False
+    refused: Refused | None = None
+    earlier: str = ""
     warnings: tuple[str, ...] = ()
     lasting: int = 0
 
-    def humbler(self, kind: FailureKind, stage: Stage) -> "Session | None":
+    @property
+    def may_be_reused(self) -> bool:
+        """Whether another mail may follow in a session with such a server.
+
+        By DATA, a reply too many would be seen at the latest where 354 should be. By BDAT, it
+        would be taken for the reply to the next command, and so on to the end of the next mail.
+        """
+        return not (self.quirks.speaks_unasked and self.extensions.chunking)
+
+    def note_refusal(self, refused: Refused | None) -> None:
+        """Note a refusal that is got round, or that it was."""
+        self.refused = refused
+
+    def humbler(self, kind: FailureKind, stage: Stage, detail: str = "") -> "Session | None":
         """Return a session that asks less of a server that broke off, or None.
 
-        There are two: a server that drops the connection at EHLO may know HELO (RFC 5321 §3.2),
-        and one that offers TLS but can't do it may take the mail in clear, where TLS is only to
-        be used if it is to be had (RFC 7435 §3).
+        There are three: a server that drops the connection at EHLO may know HELO (RFC 5321 §3.2);
+        one that offers TLS but can't do it may take the mail in clear, where TLS is only to be
+        used if it is to be had (RFC 7435 §3); and one that does not know BDAT may know DATA.
+
+        Args:
+            kind: why the attempt failed. Nothing of the mail was taken in it.
+            stage: how far it had come.
+            detail: the same, for people.
         """
         if kind is FailureKind.CONNECTION and stage is Stage.EHLO and self._needs_nothing:
-            return self._without(f"{self.server} hung up on EHLO; it got HELO", knows_ehlo=False)
+            warning = f"{self.server} hung up on EHLO; tried again with HELO"
+            return self._second(detail, warning, knows_ehlo=False)
         if (
             kind in (FailureKind.SECURITY, FailureKind.CONNECTION)
             and stage is Stage.STARTTLS
@@ -88,8 +119,11 @@ class Session:
             and self.authentication is None
             and not self.is_suspect
         ):
-            warning = f"sent without TLS: {self.server} offers it, but the handshake failed"
-            return self._without(warning, tls_policy=TlsPolicy.OFF)
+            warning = (
+                f"{self.server} offers TLS, but the handshake failed; tried again without TLS"
+                f" ({detail})"
+            )
+            return self._second(detail, warning, tls_policy=TlsPolicy.OFF)
         return None
 
     def elsewhere(self, address: str, detail: str) -> "Session":
@@ -109,6 +143,21 @@ class Session:
             warnings=(*self.warnings, f"went on from {address} to another address: {detail}"),
         )
 
+    def by_data(self, detail: str) -> "Session":
+        """Return a session in which mails go out by DATA, for a server that does not know BDAT.
+
+        Args:
+            detail: how the server refused BDAT, for people.
+        """
+        self.quirks.refuses_chunks = True
+        warning = f"{self.server} offers CHUNKING, but refused BDAT; tried again by DATA"
+        return self._second(detail, warning)
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """The keywords of extensions that are not used, whatever the server offers."""
+        return self.without | _BY_CHUNKS if self.quirks.refuses_chunks else self.without
+
     @property
     def _needs_nothing(self) -> bool:
         """Whether HELO would do."""
@@ -119,16 +168,26 @@ class Session:
             or self.authentication is not None
         )
 
-    def _without(
-        self, warning: str, *, knows_ehlo: bool = True, tls_policy: TlsPolicy | None = None
+    def _second(
+        self,
+        detail: str,
+        warning: str,
+        *,
+        knows_ehlo: bool | None = None,
+        tls_policy: TlsPolicy | None = None,
     ) -> "Session":
         return Session(
             server=self.server,
             ehlo_name=self.ehlo_name,
             is_lmtp=self.is_lmtp,
             tls_policy=tls_policy or self.tls_policy,
-            knows_ehlo=knows_ehlo,
-            warnings=(*self.warnings, warning),
+            authentication=self.authentication,
+            masking=self.masking,
+            without=self.without,
+            quirks=self.quirks,
+            knows_ehlo=self.knows_ehlo if knows_ehlo is None else knows_ehlo,
+            earlier=detail,
+            warnings=(warning,),
         )
 
 
@@ -149,6 +208,7 @@ def open_session(session: Session) -> Script:
             session.extensions,
             is_safe=session.is_verified,
             binding=session.channel_binding,
+            note=session.note_refusal,
         )
     session.is_open = True
     session.lasting = len(session.warnings)
@@ -158,31 +218,87 @@ def _introduce(session: Session) -> Script:
     if session.is_lmtp:
         reply = yield lhlo(session.ehlo_name)
     elif not session.knows_ehlo:
-        reply = yield helo(session.ehlo_name)
+        yield from _say_helo(session)
+        return
     else:
         reply = yield ehlo(session.ehlo_name)
-        if reply.code in EHLO_UNKNOWN:
+        if reply.code in EHLO_UNKNOWN or reply.code in NAME_REFUSED:
             yield from _introduce_to_old_server(session, reply)
             return
-    check(Stage.EHLO, reply)
-    session.extensions = Extensions.from_reply(reply) if session.knows_ehlo else _NONE
+    _check_introduction(session, reply)
+    session.extensions = Extensions.from_reply(reply, session.unused)
+
+
+def _check_introduction(session: Session, reply: Reply) -> None:
+    cause = meaning(Stage.EHLO, reply.code)
+    if cause is Meaning.GO_ON:
+        return
+    refused = Refused(Stage.EHLO, reply, cause)
+    if reply.code == CLOSING:
+        refused.detail = (
+            f"{session.server} closed at EHLO: {reply} (if it does not like our name"
+            f" {session.ehlo_name!r}, set local_hostname)"
+        )
+    raise refused
 
 
 def _introduce_to_old_server(session: Session, reply: Reply) -> Script:
-    """Say HELO (RFC 5321 §3.2). Once: a server that knows neither is not asked again."""
-    if session.tls_policy is TlsPolicy.REQUIRED and not session.is_encrypted:
+    """Say HELO (RFC 5321 §3.2). Once: a server that knows neither is not asked again.
+
+    501, 504 and 550 do not say that the server knows no EHLO, but mostly that it does not like
+    our name (RFC 5321 §4.1.4), or us. Where HELO would do, it may still be content with that.
+    """
+    is_name_refused = reply.code in NAME_REFUSED
+    refused = _refused_name(session, reply, is_sure=reply.code != 550) if is_name_refused else None
+    needs_tls, needs_auth = session.tls_policy is TlsPolicy.REQUIRED, session.authentication
+    if refused is not None and (needs_tls or needs_auth):
+        raise refused
+    if needs_tls and not session.is_encrypted:
         raise Insecure(Stage.EHLO, f"{session.server} knows no EHLO, so no TLS: {reply}")
-    if session.authentication is not None:
+    if needs_auth:
         raise Insecure(Stage.EHLO, f"{session.server} knows no EHLO, so no AUTH: {reply}")
-    check(Stage.EHLO, (yield helo(session.ehlo_name)))
+    session.refused = refused
+    yield from _say_helo(session)
+    session.refused = None
+
+
+def _say_helo(session: Session) -> Script:
+    reply = yield helo(session.ehlo_name)
     session.extensions = _NONE
+    if session.refused is not None and reply.code >= 400 and reply.code != CLOSING:
+        raise session.refused  # of EHLO: HELO's 503 would hide it
+    if reply.code in NAME_REFUSED:
+        raise _refused_name(session, reply, is_sure=True)
+    _check_introduction(session, reply)
+
+
+def _refused_name(session: Session, reply: Reply, *, is_sure: bool) -> Refused:
+    """Return the refusal of the name that EHLO or HELO gave of us."""
+    refused = Refused(Stage.EHLO, reply, Meaning.PERMANENT)
+    if is_sure:
+        refused.detail = (
+            f"{session.server} refused our name {session.ehlo_name!r} at EHLO: {reply};"
+            " set local_hostname"
+        )
+    return refused
 
 
 def _start_tls(session: Session) -> Script:
     required = session.tls_policy is TlsPolicy.REQUIRED
     if "STARTTLS" not in session.extensions:
+        if required and session.extensions.is_masked:
+            raise Insecure(
+                Stage.STARTTLS,
+                f"{session.server} offers no STARTTLS: a firewall on the way masks it (XXXXXXXA);"
+                " turn off its SMTP inspection, or use tls='implicit' on port 465",
+            )
         if required:
-            raise Insecure(Stage.STARTTLS, f"{session.server} offers no STARTTLS")
+            detail = f"{session.server} offers no STARTTLS"
+            if session.authentication is not None and "AUTH" not in session.extensions:
+                detail += (
+                    " and no AUTH; if it needs no password, as a development server, leave it out"
+                )
+            raise Insecure(Stage.STARTTLS, detail)
         return
     reply = yield STARTTLS
     if reply.code == 220:  # RFC 3207 §4
@@ -194,7 +310,9 @@ def _start_tls(session: Session) -> Script:
     if reply.code == CLOSING:
         raise Refused(Stage.STARTTLS, reply, Meaning.TRANSIENT)
     if required:
-        raise Insecure(Stage.STARTTLS, f"{session.server} did not start TLS: {reply}")
+        # RFC 3207 §4: 454 is "TLS not available due to temporary reason".
+        detail = f"{session.server} did not start TLS: {reply}"
+        raise Insecure(Stage.STARTTLS, detail, is_passing=reply.is_transient)
     if not (reply.is_transient or reply.is_permanent):
         raise Refused(Stage.STARTTLS, reply, Meaning.NONSENSE)
     session.warnings += (f"sent without TLS: the server offered it, then said {reply}",)

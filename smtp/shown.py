@@ -1,7 +1,7 @@
-"""What an error shows of a value that it complains of: one line, printable, and never much of it.
+"""How values and text of any origin are shown to people: in errors, details, logs, transcripts.
 
-A value of a stranger's can be anything: a number of a million digits, text with line ends in it, or
-an object whose `repr` raises.
+A value of a stranger's can be anything: a number of a million digits, text that plays with a
+terminal or forges a line of a log, or an object whose `repr` raises.
 """
 
 MAX_SHOWN = 60
@@ -32,3 +32,24 @@ def shown(value: object, most: int = MAX_SHOWN) -> str:
         except Exception:  # its own, or that of a number in it
             return f"<{type(value).__name__}>"
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def text_shown(octets: bytes) -> str:
+    """Decode text of a server's: what is no UTF-8, or can't be printed, is escaped."""
+    text = octets.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(text: str, most: int | None = None) -> str:
+    """Fit a text into one line: a line break in a line of a log forges the next one.
+
+    Args:
+        text: any text.
+        most: characters at most, or None for no limit.
+    """
+    if not text.isprintable():
+        text = " ".join(text.splitlines())
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return text if most is None or len(text) <= most else f"{text[: most - 3]}..."

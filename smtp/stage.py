@@ -17,3 +17,7 @@ class Stage(enum.StrEnum):
     BODY = "body"
     DOT = "dot"
     QUIT = "quit"
+
+
+BEFORE_THE_MAIL = frozenset({Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.AUTH})
+"""Stages at which a failure says something of the relay, and nothing of mail or recipient."""

@@ -31,6 +31,7 @@ from pykka_smtp.smtp.dialog import Dialog
 from pykka_smtp.smtp.recipients import Recipient
 from pykka_smtp.smtp.rest import Rest
 from pykka_smtp.smtp.secret import Scrubber
+from pykka_smtp.smtp.session import Session
 from pykka_smtp.smtp.stage import Stage
 
 ROOT = Path(__file__).parents[1]
@@ -41,7 +42,7 @@ EXECUTIONS = {
     "output": times(500, thoroughly=8000),
     "grammar": times(2000, thoroughly=30_000),
 }
-TURN, MOST_TURNS = 200, 15
+TURN, MOST_TURNS = 200, 40
 """Executions at a time, until a fault is found."""
 ENDINGS = {
     "reply_parser": {"replies", "error", "nothing yet"},
@@ -174,6 +175,14 @@ def counts_no_mails(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Dialog, "resumed", forget)
 
 
+def believes_a_refusal_though_the_mail_is_out(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Delivery, "_hear_out", lambda self, bold, refused: iter(()))
+
+
+def trusts_a_server_that_speaks_unasked(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Session, "may_be_reused", True)
+
+
 def speaks_while_it_rests(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Rest, "receive_data", lambda self, data: [QUIT.wire])
 
@@ -236,6 +245,8 @@ FAULTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, str]] = {
     thinks_that_who_was_not_heard_of_has_no_bold_mail: ("dialog", "undefined outcomes"),
     takes_nonsense_for_a_no_though_a_bold_mail_is_out: ("dialog", "undefined outcomes"),
     goes_on_after_a_chunk_that_was_refused: ("dialog", "other violations"),
+    believes_a_refusal_though_the_mail_is_out: ("dialog", "undefined outcomes"),
+    trusts_a_server_that_speaks_unasked: ("dialog", "other violations"),
     resumes_without_rset: ("dialog", "other violations"),
     greets_again_in_a_kept_session: ("dialog", "other violations"),
     keeps_a_session_whatever_the_server_says_behind_the_verdict: ("dialog", "other violations"),

@@ -436,6 +436,16 @@ def test_no_more_connections_are_open_than_allowed_and_the_limit_of_the_process_
     assert connection_limit.limit == before
 
 
+def test_an_extension_that_is_not_wanted_is_not_used(scripted_server: Start, mail: str) -> None:
+    server = scripted_server(polite("SIZE", "PIPELINING"))
+
+    sent = send("--url", url_of(server), "--to", "a@x.test", "--without", "size,PIPELINING", mail)
+
+    assert sent == 0
+    [begun] = [line for line in server.sessions[0].lines if line.startswith("MAIL")]
+    assert "SIZE" not in begun
+
+
 @pytest.mark.parametrize(
     ("option", "value", "complaint"),
     [
@@ -447,6 +457,7 @@ def test_no_more_connections_are_open_than_allowed_and_the_limit_of_the_process_
         ("--timeout", "-1", "needs more than 0 seconds, not '-1'"),
         ("--timeout", "soon", "needs more than 0 seconds, not 'soon'"),
         ("--timeout", "inf", "needs more than 0 seconds, not 'inf'"),
+        ("--without", "SIZE,CHUNKIN", "'CHUNKIN'; did you mean CHUNKING?"),
     ],
 )
 def test_a_number_out_of_range_is_wrong_usage(
@@ -481,7 +492,7 @@ def test_help_and_page_name_each_option_and_each_exit_status(
     page = PAGE.read_text()
 
     options = set(re.findall(r"--[a-z][a-z-]*", shown)) - {"--help"}
-    assert len(options) == 17
+    assert len(options) == 18
     assert options <= set(re.findall(r"`(--[a-z][a-z-]*)", page))
     statuses = {0, 64, 65, 66, 68, 69, 70, 73, 74, 75, 77, 129, 130, 143}
     for status in statuses:

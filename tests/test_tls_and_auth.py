@@ -92,11 +92,13 @@ class Net:
         assert isinstance(outcome, SendFailure), outcome
         return outcome
 
-    def insecure(self, stage: Stage, *args: Any, **options: Any) -> SendFailure:
+    def insecure(
+        self, stage: Stage, *args: Any, is_passing: bool = False, **options: Any
+    ) -> SendFailure:
         """Send, and see that it came to nothing for safety's sake."""
         outcome = self.failure(*args, **options)
         assert (outcome.kind, outcome.stage) == (FailureKind.SECURITY, stage), outcome
-        assert not outcome.retryable
+        assert outcome.retryable is is_passing
         assert not self.said("MAIL")
         assert not self.said("AUTH")
         return outcome
@@ -478,7 +480,9 @@ def test_an_answer_that_does_not_start_tls_ends_it_where_tls_is_required(
 ) -> None:
     net.serve(starttls_answered(f"{answer}\r\n".encode()))
 
-    outcome = net.insecure(Stage.STARTTLS, username=USER, password=PASSWORD)
+    # RFC 3207 §4: 454 is "TLS not available due to temporary reason".
+    is_passing = answer.startswith("4")
+    outcome = net.insecure(Stage.STARTTLS, is_passing=is_passing, username=USER, password=PASSWORD)
 
     assert answer in outcome.detail
 

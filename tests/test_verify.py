@@ -244,6 +244,16 @@ def run(
     return status, lines, complaints
 
 
+def test_an_extension_that_nobody_knows_is_wrong_usage(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command_line.main(["verify", "--without", "STARTTLS", "smtp://mx.test"])
+
+    assert caught.value.code == 64
+    assert "use tls='off'" in capsys.readouterr().err
+
+
 def test_the_report_is_printed_in_plain_lines(
     scripted_server: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,7 @@ from pykka_smtp.smtp.secret import Secret
 SCHEMES: tuple[Scheme, ...] = ("smtp", "smtps", "lmtp")
 PORTS = {"smtp": 25, "smtps": 465, "lmtp": 24}
 SOCKET = "lmtp+unix:///run/lmtp"
-KNOWN = "timeout, deadline, tls, auth, local_hostname, source_address, proxy, alias, debug"
+KNOWN = "timeout, deadline, tls, auth, local_hostname, source_address, proxy, alias, debug, without"
 
 
 def facts(relay: Relay) -> tuple[object, ...]:

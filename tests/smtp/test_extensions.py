@@ -121,3 +121,51 @@ def test_any_reply_can_be_read(lines: list[str]) -> None:
     assert len(list(extensions)) < len(lines)
     assert all(keyword in extensions and keyword.isascii() for keyword in extensions)
     assert extensions.size_limit is None or extensions.size_limit > 0
+
+
+# AUTH, as servers write it
+
+
+@pytest.mark.parametrize(
+    ("lines", "mechanisms"),
+    [
+        (("AUTH NTLM", "AUTH=LOGIN"), {"NTLM", "LOGIN"}),
+        (("AUTH GSSAPI NTLM", "AUTH LOGIN PLAIN"), {"GSSAPI", "NTLM", "LOGIN", "PLAIN"}),
+        (("AUTH", "AUTH LOGIN"), {"LOGIN"}),
+        (("AUTH LOGIN", "AUTH"), {"LOGIN"}),
+        (("AUTH\tLOGIN",), {"LOGIN"}),
+        (("AUTH:LOGIN",), {"LOGIN"}),
+        (("AUTH: LOGIN PLAIN",), {"LOGIN", "PLAIN"}),
+        (("auth login", "Auth=Login PLAIN"), {"LOGIN", "PLAIN"}),
+        (("AUTH",), set()),
+        (("AUTHX LOGIN", "XAUTH LOGIN", "X-AUTH=LOGIN"), set()),
+    ],
+)
+def test_all_lines_with_auth_count_together(lines: tuple[str, ...], mechanisms: set[str]) -> None:
+    assert offered(*lines).auth_mechanisms == mechanisms
+
+
+def test_a_tab_behind_a_keyword_is_as_good_as_a_space() -> None:
+    assert offered("SIZE\t1000").size_limit == 1000
+
+
+# Extensions that are not wanted
+
+
+def test_what_is_not_wanted_is_not_offered_but_still_shown() -> None:
+    reply = Reply(250, ("mx.test", "PIPELINING", "CHUNKING", "SIZE 9"))
+
+    extensions = Extensions.from_reply(reply, frozenset({"CHUNKING", "SIZE", "DSN"}))
+
+    assert list(extensions) == ["PIPELINING"]
+    assert not extensions.chunking
+    assert extensions.size_limit is None
+    assert extensions.lines == ["PIPELINING", "CHUNKING", "SIZE 9"]
+
+
+@pytest.mark.parametrize(
+    ("line", "is_masked"),
+    [("XXXXXXXA", True), ("XXXX", True), ("xxxxxxxa", True), ("X-EXPS", False), ("XCLIENT", False)],
+)
+def test_an_extension_that_a_firewall_masks_is_seen(line: str, *, is_masked: bool) -> None:
+    assert offered("SIZE", line).is_masked is is_masked

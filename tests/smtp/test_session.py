@@ -43,7 +43,7 @@ def test_a_session_knows_what_the_server_offers() -> None:
     assert opened.extensions.size_limit == 9
 
 
-@pytest.mark.parametrize("code", [500, 501, 502, 504])
+@pytest.mark.parametrize("code", [500, 501, 502, 504, 550])
 def test_helo_is_said_once_and_offers_nothing(code: int) -> None:
     opened = session()
     opened.extensions = Extensions({"PIPELINING": ""})
@@ -56,7 +56,7 @@ def test_helo_is_said_once_and_offers_nothing(code: int) -> None:
     assert not opened.extensions.pipelining
 
 
-@pytest.mark.parametrize("code", sorted(set(range(400, 600)) - {500, 501, 502, 504}))
+@pytest.mark.parametrize("code", sorted(set(range(400, 600)) - {500, 501, 502, 504, 550}))
 def test_helo_is_not_said_after_any_other_refusal(code: int) -> None:
     with pytest.raises(Refused) as caught:
         converse(open_session(session()), Reply(220), Reply(code))

@@ -1,0 +1,398 @@
+"""Servers that offer what they do not do, or answer twice; on real sockets."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from servers.mailing import Mailing
+from servers.scripted import Conn, ScriptedServer
+
+from pykka_smtp import (
+    NO_RETRY,
+    FailureKind,
+    RetryPolicy,
+    SendMail,
+    SendSuccess,
+    SmtpActor,
+    Stage,
+    verify,
+)
+from pykka_smtp.actors.options import collect_options
+
+Start = Callable[..., Any]
+
+PATIENCE = 15.0
+BOTH = ("PIPELINING", "CHUNKING")
+
+
+@pytest.fixture
+def mailing(outcomes: Any) -> Iterator[Mailing]:
+    """Tell mails; each must have had one outcome in the end."""
+    with Mailing(outcomes) as made:
+        yield made
+
+
+class Liar:
+    """Offers extensions, and has its own answers to BDAT.
+
+    Args:
+        offers: the lines of the EHLO reply.
+        bdat: what it says to BDAT, one after the other, and then the last again; ``"250 taken"``
+            takes the mail.
+
+    Attributes:
+        verbs: of each connection.
+        taken: mails, over all connections.
+    """
+
+    def __init__(self, *offers: str, bdat: str = "502 5.5.1 what?") -> None:
+        self._offers = offers
+        self._bdat = bdat
+        self.verbs: list[list[str]] = []
+        self.taken = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, conn: Conn) -> None:
+        verbs: list[str] = []
+        self.verbs.append(verbs)
+        conn.send("220 mx.test")
+        while True:
+            line = conn.line()
+            verbs.append(line.split(" ")[0].upper())
+            match verbs[-1]:
+                case "EHLO":
+                    lines = ["mx.test", *self._offers]
+                    conn.send(*[f"250-{text}" for text in lines[:-1]], f"250 {lines[-1]}")
+                case "DATA":
+                    conn.send("354 go")
+                    conn.body()
+                    self._take()
+                    conn.send("250 taken")
+                case "BDAT":
+                    conn.chunk()
+                    if self._bdat.startswith("250"):
+                        self._take()
+                    conn.send(self._bdat)
+                case "QUIT":
+                    conn.send("221 bye")
+                    return
+                case _:
+                    conn.send("250 ok")
+
+    def _take(self) -> None:
+        with self._lock:
+            self.taken += 1
+
+
+def mail() -> SendMail:
+    return SendMail(sender="a@b.test", recipients="c@d.test", body="Hello")
+
+
+def send(server: ScriptedServer, **options: Any) -> Any:
+    ref = SmtpActor.start(server.host, server.port, timeout=PATIENCE, **options)
+    return ref.ask(mail(), timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("code", [500, 501, 502, 503])
+@pytest.mark.parametrize("offers", [("CHUNKING",), BOTH])
+def test_a_server_that_does_not_know_bdat_gets_the_mail_by_data_and_once(
+    scripted_server: Start, offers: tuple[str, ...], code: int
+) -> None:
+    liar = Liar(*offers, bdat=f"{code} 5.5.1 what?")
+    server = scripted_server(liar)
+
+    outcome = send(server)
+
+    assert isinstance(outcome, SendSuccess)
+    assert liar.taken == 1
+    assert ["BDAT" in verbs for verbs in liar.verbs] == [True, False]
+    [warning] = outcome.warnings
+    assert "refused BDAT; tried again by DATA" in warning
+
+    assert isinstance(send(server), SendSuccess)  # and it is remembered
+    assert len(liar.verbs) == 3
+    assert "BDAT" not in liar.verbs[2]
+
+
+def test_a_mailer_goes_on_by_data_and_uses_no_attempt(
+    scripted_server: Start, mailing: Mailing
+) -> None:
+    liar = Liar(*BOTH)
+    mailer = mailing.start(scripted_server(liar), retry=NO_RETRY, max_connections=1)
+
+    mailing.tell(mailer, 5)
+
+    outcomes = mailing.wait_for(5)
+    assert all(isinstance(outcome, SendSuccess) for outcome in outcomes)
+    assert {outcome.attempts for outcome in outcomes} == {1}
+    assert liar.taken == 5
+    assert len(liar.verbs) == 2
+    assert liar.verbs[1].count("DATA") == 5
+
+
+@pytest.mark.parametrize("bdat", ["552 5.3.4 too big", "554 5.7.1 spam", "451 4.3.0 later"])
+def test_what_says_something_of_the_mail_is_no_reason_to_send_it_again(
+    scripted_server: Start, bdat: str
+) -> None:
+    liar = Liar(*BOTH, bdat=bdat)
+
+    outcome = send(scripted_server(liar))
+
+    assert (outcome.kind, outcome.stage) == (FailureKind.SMTP, Stage.DOT)
+    assert len(liar.verbs) == 1
+
+
+def test_if_data_fails_too_the_detail_names_bdat(scripted_server: Start) -> None:
+    talk = "S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 CHUNKING\n"
+    server = scripted_server(
+        f"{talk}C: MAIL FROM:<*>\nS: 250 ok\nC: RCPT TO:<*>\nS: 250 ok\nC: BDAT *\nC: <chunk>\n"
+        "S: 502 what?\nC: QUIT\nS: 221 bye",
+        f"{talk}C: MAIL FROM:<*>\nS: 550 5.7.1 not you\nC: QUIT\nS: 221 bye",
+    )
+
+    outcome = send(server)
+
+    assert str(outcome.reply) == "550 5.7.1 not you"
+    assert "refused the mail at mail: 550 5.7.1 not you" in outcome.detail
+    assert "before that: " in outcome.detail
+    assert "refused BDAT: 502 what?" in outcome.detail
+
+
+# TLS that is not to be had for now
+
+
+def test_a_mailer_tries_again_where_tls_is_not_to_be_had_for_now(
+    scripted_server: Start, mailing: Mailing
+) -> None:
+    server = scripted_server(
+        "S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS\nC: STARTTLS\n"
+        "S: 454 4.7.0 TLS not available\nC: QUIT\nS: 221 bye"
+    )
+    retry = RetryPolicy(attempts=2, first=0.05)
+    mailer = mailing.start(server, tls="starttls", retry=retry)
+
+    outcome = mailing.ask(mailer)
+
+    assert (outcome.kind, outcome.stage) == (FailureKind.SECURITY, Stage.STARTTLS)
+    assert outcome.retryable
+    assert outcome.attempts == 2
+
+
+# without=
+
+
+@pytest.mark.parametrize("name", ["CHUNKING", "chunking"])
+def test_an_extension_that_is_not_wanted_is_not_used(scripted_server: Start, name: str) -> None:
+    liar = Liar(*BOTH, bdat="451 4.3.0 never")
+    server = scripted_server(liar)
+
+    assert isinstance(send(server, without=(name,)), SendSuccess)
+    url = f"smtp://{server.host}:{server.port}?without={name},PIPELINING"
+    ref = SmtpActor.start(url=url, timeout=PATIENCE)
+    assert isinstance(ref.ask(mail(), timeout=PATIENCE), SendSuccess)
+
+    assert "BDAT" not in {verb for verbs in liar.verbs for verb in verbs}
+
+
+def test_a_mailer_and_verify_take_the_option_too(scripted_server: Start, mailing: Mailing) -> None:
+    liar = Liar(*BOTH, bdat="451 4.3.0 never")
+    server = scripted_server(liar)
+    mailer = mailing.start(server, retry=NO_RETRY, without=("CHUNKING",))
+    assert isinstance(mailing.ask(mailer), SendSuccess)
+
+    report = verify(server.host, server.port, without=["PIPELINING"])
+    assert report.is_ready
+    assert report.offers == BOTH  # what the server says, all the same
+
+
+@pytest.mark.parametrize(
+    ("without", "said"),
+    [
+        (("CHUNKIN",), "'CHUNKIN'; did you mean CHUNKING?"),
+        ("pipelinig", "did you mean PIPELINING?"),
+        (("X" * 99,), "did you mean"),
+        (("STARTTLS",), "tls='off'"),
+        (("AUTH",), "leave the credentials out"),
+        (("",), "did you mean"),
+    ],
+)
+def test_an_extension_that_nobody_knows_is_refused_with_the_nearest(
+    without: Any, said: str
+) -> None:
+    with pytest.raises(ValueError, match="without: ") as caught:
+        collect_options("h", without=without)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("without", [None, 5, (5,), {"CHUNKING": 1}, b"CHUNKING"])
+def test_what_are_no_names_of_extensions_is_a_type_error(without: Any) -> None:
+    with pytest.raises(TypeError, match="without: needs names"):
+        collect_options("h", without=without)
+
+
+def test_option_and_url_are_added_together() -> None:
+    options = collect_options(url="smtp://h?without=DSN", without=["chunking"])
+
+    assert options.without == {"DSN", "CHUNKING"}
+
+
+# A server that answers twice
+
+
+def test_a_relay_that_was_found_to_speak_unasked_gets_each_mail_on_its_own_connection(
+    scripted_server: Start, mailing: Mailing
+) -> None:
+    late = threading.Event()
+    connections: list[list[str]] = []
+
+    def twice(conn: Conn) -> None:
+        """Answer the first mail of the first connection twice, the second time when told to."""
+        verbs: list[str] = []
+        connections.append(verbs)
+        is_first = len(connections) == 1
+        conn.send("220 mx.test")
+        while True:
+            line = conn.line()
+            verbs.append(line.split(" ")[0].upper())
+            if verbs[-1] == "EHLO":
+                conn.send("250-mx.test", "250-PIPELINING", "250 CHUNKING")
+            elif verbs[-1] == "BDAT":
+                conn.chunk()
+                conn.send("250 taken")
+                if is_first:
+                    assert late.wait(PATIENCE)
+                    conn.send("250 taken, I said")
+            elif verbs[-1] == "DATA":
+                conn.send("354 go")
+                conn.body()
+                conn.send("250 taken")
+            elif verbs[-1] == "QUIT":
+                conn.send("221 bye")
+                return
+            else:
+                conn.send("250 ok")
+
+    server = scripted_server(twice)
+    mailer = mailing.start(server, retry=NO_RETRY, max_connections=1)
+    assert isinstance(mailing.ask(mailer), SendSuccess)
+    late.set()
+    server.wait_for(lambda: server.sessions[0].ended)
+
+    for _ in range(3):
+        assert isinstance(mailing.ask(mailer), SendSuccess)
+
+    assert len(connections) == 4
+    assert "BDAT" not in {verb for verbs in connections[1:] for verb in verbs}
+
+
+def test_a_relay_that_contradicts_itself_gets_no_more_mails_in_one_write(
+    scripted_server: Start, mailing: Mailing
+) -> None:
+    writes: list[bool] = []
+
+    def contrary(conn: Conn) -> None:
+        """Refuse MAIL, and take the mail; and look whether it all came at once."""
+        conn.send("220 mx.test")
+        while True:
+            line = conn.line()
+            match line.split(" ")[0].upper():
+                case "EHLO":
+                    conn.send("250-mx.test", "250-PIPELINING", "250 CHUNKING")
+                case "MAIL":
+                    conn.send("451 4.3.0 later" if not writes else "250 ok")
+                case "RCPT":
+                    conn.send("250 ok")
+                case "BDAT":
+                    writes.append(True)
+                    conn.chunk()
+                    conn.send("250 2.0.0 queued")
+                case "DATA":
+                    writes.append(False)
+                    conn.send("354 go")
+                    conn.body()
+                    conn.send("250 2.0.0 queued")
+                case _:
+                    conn.send("221 bye")
+                    return
+
+    mailer = mailing.start(scripted_server(contrary), max_connections=1)
+
+    first = mailing.ask(mailer)
+    assert first.maybe_accepted
+    assert not first.retryable
+    assert first.attempts == 1
+    assert "451 4.3.0 later" in first.detail
+    assert "250 2.0.0 queued" in first.detail
+
+    assert isinstance(mailing.ask(mailer), SendSuccess)
+    assert writes == [True, False]
+
+
+# A kept connection that has been idle for too long (Amazon SES)
+
+
+@pytest.mark.parametrize("offers", [(), ("PIPELINING",), BOTH])
+def test_a_kept_connection_that_answers_mail_with_4_4_2_is_replaced_and_no_attempt_used(
+    scripted_server: Start, mailing: Mailing, offers: tuple[str, ...]
+) -> None:
+    connections: list[int] = []
+
+    def ses(conn: Conn) -> None:
+        mails = 0
+        connections.append(0)
+        conn.send("220 mx.test")
+        is_open = True
+        while True:
+            line = conn.line()
+            match line.split(" ")[0].upper():
+                case "EHLO":
+                    lines = ["mx.test", *offers]
+                    conn.send(*[f"250-{text}" for text in lines[:-1]], f"250 {lines[-1]}")
+                case "MAIL":
+                    is_open = mails == 0
+                    text = "451 4.4.2 Timeout waiting for data from client"
+                    conn.send("250 ok" if is_open else text)
+                case "RCPT" | "DATA" if not is_open:
+                    conn.send("503 5.5.1 no")
+                case "RCPT":
+                    conn.send("250 ok")
+                case "DATA":
+                    conn.send("354 go")
+                    conn.body()
+                    mails += 1
+                    conn.send("250 taken")
+                case "BDAT":
+                    conn.chunk()
+                    mails += is_open
+                    conn.send("250 taken" if is_open else "503 5.5.1 no")
+                case _:
+                    conn.send("221 bye")
+                    return
+
+    mailer = mailing.start(scripted_server(ses), retry=NO_RETRY, max_connections=1)
+
+    for _ in range(3):
+        outcome = mailing.ask(mailer)
+        assert isinstance(outcome, SendSuccess)
+        assert outcome.attempts == 1
+    assert len(connections) == 3
+
+
+@pytest.mark.parametrize("reply", ["451 later", "451 4.7.1 greylisted"])
+def test_greylisting_on_a_kept_connection_stays_a_refusal(
+    scripted_server: Start, mailing: Mailing, reply: str
+) -> None:
+    talk = (
+        "S: 220 mx.test\nC: EHLO *\nS: 250 mx.test\nC: MAIL FROM:<*>\nS: 250 ok\nC: RCPT TO:<*>\n"
+        "S: 250 ok\nC: DATA\nS: 354 go\nC: <data>\nS: 250 taken\n"
+    )
+    server = scripted_server(f"{talk}C: MAIL FROM:<*>\nS: {reply}\nC: QUIT\nS: 221 bye")
+    mailer = mailing.start(server, retry=NO_RETRY, max_connections=1)
+
+    assert isinstance(mailing.ask(mailer), SendSuccess)
+    outcome = mailing.ask(mailer)
+
+    assert str(outcome.reply) == reply
+    assert len(server.sessions) == 1
