@@ -355,7 +355,7 @@ def test_with_one_attempt_and_a_dead_relay_mails_fail_at_once(
         assert not outcome.maybe_accepted
         assert outcome.stage is Stage.CONNECT
         if not outcome.attempts:
-            assert outcome.detail.startswith("not tried: ")
+            assert outcome.detail.startswith("not attempted: ")
             assert "refused" in outcome.detail
     statistics = mailing.statistics(ref)
     assert statistics.queued == 0
@@ -403,5 +403,5 @@ def test_mails_that_may_wait_do_so_for_a_dead_relay_until_their_patience_ends(
     assert set(kinds) <= {"CONNECT", "TIMEOUT"}
     assert kinds["TIMEOUT"] > 0
     late = [o for o in mailing.outcomes() if o.kind is FailureKind.TIMEOUT]
-    assert "no relay could take it within 0.5 s" in late[0].detail
+    assert "gave up 0.5 s after it was told (retry.give_up_after): " in late[0].detail
     assert "refused" in late[0].detail

@@ -246,21 +246,21 @@ def test_a_rate_that_is_slow_leaves_the_loop_alone(
 ) -> None:
     """A mail that waits for a token is not looked at again and again for nothing."""
     looks = 0
-    may_begin = relay_module.Relay.may_begin
+    try_acquire = relay_module.Relay.try_acquire
 
     def count(self: relay_module.Relay, now: float) -> bool:
         nonlocal looks
         looks += 1
-        return may_begin(self, now)
+        return try_acquire(self, now)
 
-    monkeypatch.setattr(relay_module.Relay, "may_begin", count)
+    monkeypatch.setattr(relay_module.Relay, "try_acquire", count)
     moody = Moody()
     ref = mailing.start(scripted_server(moody), rate="20/s")
     mailing.tell(ref, 11)
     mailing.outcomes()
 
-    # The clock's ticks, of which a test has a thousand a second, and some for each mail.
-    assert looks < (moody.times[-1] - moody.times[0]) * 1500 + 11 * 10
+    # When it comes, when a token has dropped in, when another has ended; and a timer is coarse.
+    assert looks < 11 * 6
 
 
 # The window
