@@ -80,7 +80,7 @@ class MailQueue(Generic[MailT]):
                 there is no other that can be used.
         """
         line = self._main
-        if avoid:
+        if avoid and self._only is None:
             line = self._others.get(avoid) or _Line(self._relays, avoid)
             self._others[avoid] = line
         line.undrawn.appendleft(mail)
@@ -98,7 +98,7 @@ class MailQueue(Generic[MailT]):
             mails = self._main.undrawn
             return (mails.popleft(), 0) if mails and self._only.try_acquire(now) else None
         waits = self._waits(now)
-        if 0.0 not in waits:
+        if min(waits) > 0:
             return None
         usable = self._usable(waits)
         for line in self._lines():

@@ -188,7 +188,8 @@ class Mailer(AsyncioActor):
             auth: the SASL mechanisms that may be used.
             allow_plaintext_auth: send the password without verified TLS to this machine.
             local_hostname: the name that EHLO gives of this machine.
-            source_address: local address and port (0 for any) to connect from.
+            source_address: local address and port to connect from; 0 for any, and any other port
+                only with ``max_connections=1`` and without backups.
             proxy: the proxy to go through.
 
         Raises:
@@ -240,6 +241,8 @@ class Mailer(AsyncioActor):
         self._relays = [Relay(first, limits)]
         for backup, weight in _backups(backups):
             self._relays.append(Relay(collect_options(url=backup, **common), limits, weight))
+        if source_address is not None and source_address[1]:
+            _check_port(source_address[1], limits.max_connections, len(self._relays))
         self._queue: MailQueue[_Job] = MailQueue(self._relays, random.random)
         self._waiting: list[tuple[float, int, _Job]] = []  # a heap, by the time of the next attempt
         self._order = itertools.count()
@@ -645,6 +648,14 @@ def _whole(name: str, value: object) -> int:
     if not 1 <= value <= _MOST:
         raise ValueError(f"{name}: needs 1 to {_MOST}, not {value}")
     return value
+
+
+def _check_port(port: int, connections: int, relays: int) -> None:
+    if connections > 1 or relays > 1:
+        raise ValueError(
+            f"source_address: port {port} is one, and serves one connection at a time; give port 0"
+            " for any, or max_connections=1 without backups"
+        )
 
 
 def _backups(backups: object) -> list[tuple[str, float | None]]:
