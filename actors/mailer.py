@@ -479,8 +479,9 @@ class Mailer(AsyncioActor):
             self._failed[outcome.kind] += 1
         else:
             self._sent += 1
-        self._throughput.add(now)
-        self._latencies.add(now - job.told_at)
+        if outcome.attempts:  # what was never tried is nobody's pace
+            self._throughput.add(now)
+            self._latencies.add(now - job.told_at)
         publish(outcome)
         job.answer.set(outcome)
 

@@ -1,6 +1,7 @@
 """Which of the mails that wait may go where now, and when there is something to look at again."""
 
 import copy
+import functools
 import heapq
 import itertools
 import math
@@ -64,7 +65,7 @@ def queue_of(
 def pick_all(queue: MailQueue[Mail], now: float = 0.0) -> list[tuple[int, int]]:
     """Pick what may go; return the numbers of the mails, and of their relays."""
     picked = iter(lambda: queue.pick(now), None)
-    return [(mail.number, where) for mail, where in picked]  # type: ignore[misc]
+    return [(mail.number, where) for mail, where in picked]
 
 
 # Who goes where
@@ -459,14 +460,11 @@ def test_a_queue_sleeps_until_something_can_have_changed_and_leaves_no_mail_that
     for seed in range(times(2000, thoroughly=20_000)):
         source = random.Random(seed)  # noqa: S311 - a test
         world = World(source)
-        for _ in range(3):
+        for count in (source.randint(1, 20) for _ in range(3)):
             when = source.choice([0.0, 0.5, 30.0, 500.0])
-            world.at(when, lambda world=world: world.tell(source.randint(1, 20)))  # type: ignore[misc]
+            world.at(when, functools.partial(world.tell, count))
         for number in range(len(world.relays)):
-
-            def recover(world: World = world, number: int = number) -> None:
-                world.moods[number] = "good"
-
+            recover = functools.partial(world.moods.__setitem__, number, "good")
             world.at(source.choice([5.0, 100.0, 2000.0]), recover)
         try:
             world.run(300)
