@@ -9,7 +9,7 @@ import random
 import ssl
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -21,7 +21,7 @@ from ..signals.outcome import Outcome, SendFailure, SendSuccess, outcome_of
 from ..signals.send_mail import SendMail
 from ..smtp.envelope import Envelope
 from ..smtp.stage import Stage
-from ..smtp.verdict import Failed, FailureKind
+from ..smtp.verdict import Failed, FailureKind, Left
 from .asyncio_actor import Answer, AsyncioActor
 from .concurrency import FIRST
 from .connect import SourceAddress
@@ -78,6 +78,7 @@ class _Job:
         "attempts",
         "avoid",
         "envelope",
+        "later",
         "mail",
         "moves",
         "relay",
@@ -90,6 +91,7 @@ class _Job:
         self.told_at = told_at
         self.envelope: Envelope = mail.envelope  # for those that have not got it yet
         self.attempts: Attempts | None = None  # none before the first retry
+        self.later: tuple[str, ...] = ()  # those refused for now, in an attempt that goes on
         self.avoid = NO_RELAYS  # those that have failed it, by number
         self.moves = 0  # attempts after which it went to another relay at once
         self.relay = 0
@@ -421,14 +423,16 @@ class Mailer(AsyncioActor):
             self._end(job, outcome, now)
             return
         attempts = job.attempts = job.attempts or Attempts()
-        attempts.add(outcome)
         again = self._worth_retrying(job, outcome)
+        if actor.left is not None and self._carry_on(job, actor.left, outcome, again):
+            return
+        attempts.add(outcome)
         when: float | None = None
         if self._fail_over(job, outcome, now):
             again, when = job.envelope.forward_paths, now
             job.moves += 1
-        elif again:
-            job.avoid = NO_RELAYS
+        elif again := (*job.later, *again):
+            job.avoid, job.later = NO_RELAYS, ()
             tried = attempts.count - job.moves
             when = self._retry.next_time(tried, job.told_at, now, random.random())  # noqa: S311
         if when is None:
@@ -442,6 +446,21 @@ class Mailer(AsyncioActor):
             heapq.heappush(self._waiting, (when, next(self._order), job))
         next_time = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=when - now)
         publish_retry(outcome, attempts.count, next_time)
+
+    def _carry_on(self, job: _Job, left: Left, outcome: Outcome, again: tuple[str, ...]) -> bool:
+        """Go on at once with those for whom a session had no room; return whether so.
+
+        It is the same attempt: they were not tried yet. In each session at least one recipient is.
+        """
+        if not set(left.paths) <= set(again):  # no attempt may follow
+            return False
+        assert job.attempts is not None
+        warnings = tuple(warning for warning in outcome.warnings if warning != left.warning)
+        job.attempts.add(replace(outcome, warnings=warnings), is_whole=False)
+        job.later += tuple(path for path in again if path not in left.paths)
+        job.envelope = job.mail.envelope.only(left.paths)
+        self._queue.prepend(job, job.avoid)
+        return True
 
     def _worth_retrying(self, job: _Job, outcome: Outcome) -> tuple[str, ...]:
         """Return the recipients to whom the mail may be tried again."""

@@ -72,6 +72,12 @@ class Session:
     warnings: tuple[str, ...] = ()
     lasting: int = 0
 
+    @property
+    def is_used_up(self) -> bool:
+        """Whether the server allows no further transaction in it (RFC 9422 §4.1)."""
+        most = self.extensions.mail_max
+        return most is not None and self.mails >= most
+
     def humbler(self, kind: FailureKind, stage: Stage) -> "Session | None":
         """Return a session that asks less of a server that broke off, or None.
 
