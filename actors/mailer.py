@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from pykka import ActorRef
 
@@ -30,6 +30,7 @@ from .destination import Limits
 from .event_loop import event_loop
 from .leasing_actor import LeasingActor
 from .mail_queue import NO_RELAYS, MailQueue
+from .mailer_options import check_source, pairs, whole
 from .options import check_seconds, collect_options, hide, hide_in
 from .pacing import Rate, parse_rate
 from .relay import Relay, describe_all, describe_dead
@@ -40,11 +41,6 @@ if TYPE_CHECKING:
     import asyncio
 
     from .credentials import Token
-
-_MOST = 1_000_000
-"""Connections, mails on one of them, and mails that wait: none of the limits can be higher."""
-
-_MOST_BACKUPS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,23 +224,22 @@ class Mailer(AsyncioActor):
         check_seconds("idle_timeout", idle_timeout)
         check_seconds("grace", grace)
         limits = Limits(
-            max_connections=_whole("max_connections", max_connections),
-            first_connections=_whole("first_connections", first_connections),
-            max_mails_per_connection=_whole("max_mails_per_connection", max_mails_per_connection),
+            max_connections=whole("max_connections", max_connections),
+            first_connections=whole("first_connections", first_connections),
+            max_mails_per_connection=whole("max_mails_per_connection", max_mails_per_connection),
             idle_timeout=idle_timeout,
             rate=parse_rate(rate),
         )
-        self._max_queued = _whole("max_queued", max_queued)
+        self._max_queued = whole("max_queued", max_queued)
         if not isinstance(retry, RetryPolicy | None):
             raise TypeError(f"retry: needs a RetryPolicy, not {type(retry).__name__}")
         self._retry = RetryPolicy() if retry is None else retry
         self._grace = grace
         self._alias = first.alias
         self._relays = [Relay(first, limits)]
-        for backup, weight in _backups(backups):
+        for backup, weight in pairs(backups):
             self._relays.append(Relay(collect_options(url=backup, **common), limits, weight))
-        if source_address is not None and source_address[1]:
-            _check_port(source_address[1], limits.max_connections, len(self._relays))
+        check_source(source_address, limits.max_connections, len(self._relays))
         self._queue: MailQueue[_Job] = MailQueue(self._relays, random.random)
         self._waiting: list[tuple[float, int, _Job]] = []  # a heap, by the time of the next attempt
         self._order = itertools.count()
@@ -660,44 +655,3 @@ _UNREACHABLE = frozenset(
 def _can_be_read_again(mail: SendMail) -> bool:
     """Whether there can be another attempt; a file that is open stands at its end after one."""
     return mail.source is None or isinstance(mail.source, os.PathLike)
-
-
-def _whole(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: needs an int, not {type(value).__name__}")
-    if not 1 <= value <= _MOST:
-        raise ValueError(f"{name}: needs 1 to {_MOST}, not {value}")
-    return value
-
-
-def _check_port(port: int, connections: int, relays: int) -> None:
-    if connections > 1 or relays > 1:
-        raise ValueError(
-            f"source_address: port {port} is one, and serves one connection at a time; give port 0"
-            " for any, or max_connections=1 without backups"
-        )
-
-
-def _backups(backups: object) -> list[tuple[str, float | None]]:
-    """Check the backups; return pairs of URL and weight."""
-    if isinstance(backups, str | bytes) or not isinstance(backups, Iterable):
-        raise TypeError("backups: needs relay URLs, or pairs of URL and weight")
-    given = tuple(itertools.islice(cast("Iterable[object]", backups), _MOST_BACKUPS + 1))
-    if len(given) > _MOST_BACKUPS:
-        raise ValueError(f"backups: more than {_MOST_BACKUPS}")
-    return [_backup(backup) for backup in given]
-
-
-def _backup(backup: object) -> tuple[str, float | None]:
-    url, weight = backup, None
-    if isinstance(backup, tuple) and len(cast("tuple[object, ...]", backup)) == 2:
-        url, weight = cast("tuple[object, object]", backup)
-    if not isinstance(url, str):
-        raise TypeError(f"backups: needs relay URLs, not {type(url).__name__}")
-    if weight is None:
-        return url, None
-    if isinstance(weight, bool) or not isinstance(weight, int | float):
-        raise TypeError(f"backups: needs a number as weight, not {type(weight).__name__}")
-    if not 0 < weight < _MOST:
-        raise ValueError(f"backups: needs a weight above 0, not {weight}")
-    return url, float(weight)
