@@ -41,8 +41,8 @@ def check_source(source: SourceAddress | None, connections: int, relays: int) ->
         return
     if connections > 1 or relays > 1:
         raise ValueError(
-            f"source_address: port {source[1]} is one, and serves one connection at a time; give port 0"
-            " for any, or max_connections=1 without backups"
+            f"source_address: port {source[1]} is one, and serves one connection at a time;"
+            " give port 0 for any, or max_connections=1 without backups"
         )
 
 
