@@ -12,6 +12,8 @@ Pure arithmetic: the time is passed in, in seconds of a clock that never goes ba
 here waits. Whoever owns a window uses it on one thread only.
 """
 
+import math
+
 FIRST = 5
 """How wide a window is at first: Postfix's initial_destination_concurrency. It is more than 1, so
 that one bad mail does not hold up all others, and few enough not to overrun a small server."""
@@ -35,7 +37,7 @@ after having repaired a server."""
 class ConcurrencyWindow:
     """How many mails may be on their way to one destination.
 
-    What `may_begin` has allowed is to end in exactly one call of `succeeded`, `failed`,
+    What `try_acquire` has allowed is to end in exactly one call of `succeeded`, `failed`,
     `pushed_back` or `released`.
 
     A destination that comes back begins with a window of 1, not with `first`: it has just been
@@ -119,8 +121,23 @@ class ConcurrencyWindow:
         """When a probe may begin; None if alive, or while a probe is on its way."""
         return None if self._is_probing else self._revives_at
 
-    def may_begin(self, busy: int, now: float) -> bool:
-        """Return whether one more may begin.
+    def wait(self, busy: int, now: float) -> float:
+        """Return what one more has to wait for.
+
+        Args:
+            busy: how many are on their way to this destination.
+            now: the time, in seconds.
+
+        Returns:
+            0.0 if it may begin now; else the seconds until a probe may, or `math.inf` if one of
+            those on their way has to end first.
+        """
+        if self._revives_at is None:
+            return 0.0 if busy < self._limit else math.inf
+        return math.inf if self._is_probing else max(0.0, self._revives_at - now)
+
+    def try_acquire(self, busy: int, now: float) -> bool:
+        """Let one more begin, if it may; return whether it may.
 
         Ask this last, when all else allows the mail to go: a True from a dead destination makes
         that mail the probe. If it does not begin after all, call `released`.
@@ -168,7 +185,7 @@ class ConcurrencyWindow:
 
         Args:
             now: the time, in seconds.
-            since: when that mail's `may_begin` was. What began before the destination died, or
+            since: when that mail's `try_acquire` was. What began before the destination died, or
                 came back, tells nothing new and is not counted. None: it is counted.
         """
         if self._is_old(since):

@@ -9,7 +9,7 @@ from ..smtp.content import Content
 from ..smtp.delivery import Delivery
 from ..smtp.envelope import Envelope
 from ..smtp.session import Session
-from ..smtp.verdict import Failed, Verdict
+from ..smtp.verdict import Failed, Left, Verdict
 from .asyncio_actor import AsyncioActor
 from .connection import Connection
 from .connection_limit import connection_limit
@@ -36,9 +36,11 @@ class LeasingActor(SmtpActor):
     Attributes:
         relay: where the mail goes.
         since: when the mail was let go, on the loop's clock.
+        left: for whom there was no room in the session, once it is decided.
     """
 
     since = 0.0
+    left: Left | None = None
 
     _content: Content | None = None
     _may_lease_again = True
@@ -121,6 +123,8 @@ class LeasingActor(SmtpActor):
             if not self.actor_stopped.is_set():
                 self._second = self._fresh(content)
                 return
+        if verdict.left is not None:
+            self.left = verdict.left
         super().decided(verdict)
 
     def _was_dead(self, verdict: Verdict) -> bool:

@@ -3,12 +3,13 @@
 import datetime as dt
 import heapq
 import itertools
+import math
 import os
 import random
 import ssl
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,20 +20,23 @@ from ..signals.bus import publish, publish_retry
 from ..signals.outcome import Outcome, SendFailure, SendSuccess, outcome_of
 from ..signals.send_mail import SendMail
 from ..smtp.envelope import Envelope
-from ..smtp.plain import plain_int
 from ..smtp.stage import BEFORE_THE_MAIL, Stage
-from ..smtp.verdict import Failed, FailureKind
+from ..smtp.verdict import Failed, FailureKind, Left
 from .asyncio_actor import Answer, AsyncioActor
 from .backups import check_backups
 from .concurrency import FIRST
 from .connect import SourceAddress
+from .connection_limit import connection_limit
+from .destination import Limits
 from .event_loop import event_loop
 from .hiding import harmless_of, hide, hide_backups, hide_in, hide_url
 from .leasing_actor import LeasingActor
+from .mail_queue import NO_RELAYS, MailQueue
+from .mailer_options import check_source, whole
 from .option_checks import check_seconds
 from .options import collect_options
 from .pacing import Rate, parse_rate
-from .relay import Limits, Relay, choose
+from .relay import Relay, describe_all, describe_dead
 from .retry import RetryPolicy, is_worth_retrying
 from .statistics import Latencies, MailerStatistics, Throughput
 
@@ -40,9 +44,6 @@ if TYPE_CHECKING:
     import asyncio
 
     from .credentials import Token
-
-_MOST = 1_000_000
-"""Connections, mails on one of them, and mails that wait: none of the limits can be higher."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +69,6 @@ class Statistics:
     """Ask a `Mailer` for its `MailerStatistics`."""
 
 
-_NO_RELAYS: frozenset[int] = frozenset()
-
-
 class _Job:
     """One mail on its way, over all attempts."""
 
@@ -78,8 +76,8 @@ class _Job:
         "answer",
         "attempts",
         "avoid",
-        "draw",
         "envelope",
+        "later",
         "mail",
         "moves",
         "relay",
@@ -92,9 +90,9 @@ class _Job:
         self.told_at = told_at
         self.envelope: Envelope = mail.envelope  # for those that have not got it yet
         self.attempts: Attempts | None = None  # none before the first retry
-        self.avoid = _NO_RELAYS  # relays that have failed it, by number
+        self.later: tuple[str, ...] = ()  # those refused for now, in an attempt that goes on
+        self.avoid = NO_RELAYS  # those that have failed it, by number
         self.moves = 0  # attempts after which it went to another relay at once
-        self.draw = random.random()  # noqa: S311 - no secret: it chooses among relays by weight
         self.relay = 0
 
 
@@ -193,7 +191,8 @@ class Mailer(AsyncioActor):
             auth: the SASL mechanisms that may be used.
             allow_plaintext_auth: send the password without verified TLS to this machine.
             local_hostname: the name that EHLO gives of this machine.
-            source_address: local address and port (0 for any) to connect from.
+            source_address: local address and port to connect from; 0 for any, and any other port
+                only with ``max_connections=1`` and without backups.
             proxy: the proxy to go through.
             without: extensions that are not to be used, whatever a relay offers.
 
@@ -231,15 +230,13 @@ class Mailer(AsyncioActor):
             **common,
         )
         limits = Limits(
-            max_connections=plain_int("max_connections", max_connections, 1, _MOST),
-            first_connections=plain_int("first_connections", first_connections, 1, _MOST),
-            max_mails_per_connection=plain_int(
-                "max_mails_per_connection", max_mails_per_connection, 1, _MOST
-            ),
+            max_connections=whole("max_connections", max_connections),
+            first_connections=whole("first_connections", first_connections),
+            max_mails_per_connection=whole("max_mails_per_connection", max_mails_per_connection),
             idle_timeout=check_seconds("idle_timeout", idle_timeout),
             rate=parse_rate(rate),
         )
-        self._max_queued = plain_int("max_queued", max_queued, 1, _MOST)
+        self._max_queued = whole("max_queued", max_queued)
         if not isinstance(retry, RetryPolicy | None):
             raise TypeError(f"retry: needs a RetryPolicy, not {type(retry).__name__}")
         self._retry = RetryPolicy() if retry is None else retry
@@ -248,13 +245,17 @@ class Mailer(AsyncioActor):
         self._relays = [Relay(first, limits)]
         for backup, weight in check_backups(backups):
             self._relays.append(Relay(collect_options(url=backup, **common), limits, weight))
-        self._queue: deque[_Job] = deque()
+        check_source(source_address, limits.max_connections, len(self._relays))
+        self._queue: MailQueue[_Job] = MailQueue(self._relays, random.random)
         self._waiting: list[tuple[float, int, _Job]] = []  # a heap, by the time of the next attempt
         self._order = itertools.count()
         self._flying: dict[LeasingActor, _Job] = {}
         self._drains: list[tuple[Answer, float | None]] = []
         self._is_pumping = False
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = math.inf  # when the timer goes off
+        self._is_changed = False  # something has happened since we looked what may go
+        self._last_limit = connection_limit.limit
         self._is_stopping = False
         self._grace_ends: float | None = None
         self._told = self._sent = self._retries = 0
@@ -333,8 +334,7 @@ class Mailer(AsyncioActor):
                 " tell it again later",
             )
             return
-        self._queue.append(job)
-        if len(self._queue) == 1:  # or whatever the first waits for, this one waits for, too
+        if self._queue.append(job):
             self._pump()
 
     def _drain(self, drain: Drain) -> None:
@@ -357,59 +357,60 @@ class Mailer(AsyncioActor):
     # Mails out.
 
     def _pump(self) -> None:
-        """Let go all that may go now."""
+        """Let go all that may go now, and see to it that we look again in time."""
         if self._is_pumping or self._is_stopping or self._grace <= 0:
             return
         self._is_pumping = True
+        self._is_changed = False
         try:
             while self._queue:
                 now = event_loop().loop.time()
-                job = self._queue[0]
-                number = choose(self._relays, job.avoid, now, job.draw)
-                if number is None:
-                    if not self._give_up_first(job, now):
-                        self._wait(now)
-                        return
+                picked = self._queue.pick(now)
+                if picked is not None:
+                    self._let_go(*picked, now)
                     continue
-                self._queue.popleft()
-                self._let_go(job, number, now)
+                if self._is_hopeless:
+                    self._give_all_up()
+                else:
+                    self._look_again(now)
+                return
         finally:
             self._is_pumping = False
 
-    def _give_up_first(self, job: _Job, now: float) -> bool:
-        """End the first mail that waits, if there is nothing to be waited for."""
-        relays = self._relays
-        if self._retry.attempts == 1 and all(relay.window.is_dead for relay in relays):
-            # Whoever wants one attempt wants to hear now. The probe is another mail's.
-            detail, kind = f"not tried: {relays[0].last_failure}", FailureKind.CONNECT
-        elif (patience := self._retry.give_up_after) and now - job.told_at > patience:
-            detail = f"no relay could take it within {patience:g} s: {relays[0].last_failure}"
-            kind = FailureKind.TIMEOUT
-        else:
-            return False
-        self._queue.popleft()
-        self._end_unsent(job, kind, detail)
-        return True
+    @property
+    def _is_hopeless(self) -> bool:
+        """Whether mails that wait end now. Whoever wants one attempt wants to hear at once."""
+        return self._retry.attempts == 1 and all(relay.is_dead for relay in self._relays)
+
+    def _give_all_up(self) -> None:
+        # The next probe is another mail's: one that is told when it is time for it.
+        detail = f"not attempted: {describe_dead(self._relays)}"
+        for job in self._queue.take_all():
+            self._end_unsent(job, FailureKind.CONNECT, detail)
 
     def _let_go(self, job: _Job, number: int, now: float) -> None:
         relay = self._relays[number]
-        relay.busy += 1
         job.relay = number
         actor = LeasingActor(self, relay, job.mail, job.envelope)
         self._flying[actor] = job
         actor.begin(now)
 
-    def _wait(self, now: float) -> None:
-        """Come back when time alone will have made it possible to go on."""
-        waits = [wait for relay in self._relays if (wait := relay.wait(now)) is not None]
+    def _look_again(self, now: float) -> None:
+        """Come back when time alone may have made it possible to go on."""
+        when = self._queue.next_time(now)
+        # A timer that goes off too early costs one look; to set it anew for each mail costs more.
+        if when is None or when >= self._wakes_at:
+            return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if waits:
-            self._timer = event_loop().loop.call_later(min(waits), self._on_timer)
+        # uvloop counts in milliseconds, and a timer of half of one would be none.
+        delay = math.ceil((when - now) * 1000) / 1000
+        self._timer = event_loop().loop.call_later(delay, self._on_timer)
+        self._wakes_at = when
 
     def _on_timer(self) -> None:
         self._timer = None
+        self._wakes_at = math.inf
         self._pump()
 
     def attempt_ended(self, actor: LeasingActor, outcome: Outcome) -> None:
@@ -417,19 +418,22 @@ class Mailer(AsyncioActor):
         job = self._flying[actor]
         now = event_loop().loop.time()
         actor.relay.ended(outcome, actor.since, now)
+        # Mostly the actor leaves now, and we look. It may take leave of the server for long, too.
+        self._is_changed = True
         if isinstance(outcome, SendSuccess) and job.attempts is None and not outcome.refused:
             self._end(job, outcome, now)
             return
         attempts = job.attempts = job.attempts or Attempts()
-        attempts.add(outcome)
         again = self._worth_retrying(job, outcome)
+        if actor.left is not None and self._carry_on(job, actor.left, outcome, again):
+            return
+        attempts.add(outcome)
         when: float | None = None
-        if self._may_go_elsewhere(job, outcome, now):
+        if self._fail_over(job, outcome, now):
             again, when = job.envelope.forward_paths, now
             job.moves += 1
-        elif again:
-            job.avoid = _NO_RELAYS
-            job.draw = random.random()  # noqa: S311 - no secret
+        elif again := (*job.later, *again):
+            job.avoid, job.later = NO_RELAYS, ()
             tried = attempts.count - job.moves
             when = self._retry.next_time(tried, job.told_at, now, random.random())  # noqa: S311
         if when is None:
@@ -438,11 +442,26 @@ class Mailer(AsyncioActor):
         self._retries += 1
         job.envelope = job.mail.envelope.only(again)
         if when == now:
-            self._queue.appendleft(job)
+            self._queue.prepend(job, job.avoid)
         else:
             heapq.heappush(self._waiting, (when, next(self._order), job))
         next_time = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=when - now)
         publish_retry(outcome, attempts.count, next_time)
+
+    def _carry_on(self, job: _Job, left: Left, outcome: Outcome, again: tuple[str, ...]) -> bool:
+        """Go on at once with those for whom a session had no room; return whether so.
+
+        It is the same attempt: they were not tried yet. In each session at least one recipient is.
+        """
+        if not set(left.paths) <= set(again):  # no attempt may follow
+            return False
+        assert job.attempts is not None
+        warnings = tuple(warning for warning in outcome.warnings if warning != left.warning)
+        job.attempts.add(replace(outcome, warnings=warnings), is_whole=False)
+        job.later += tuple(path for path in again if path not in left.paths)
+        job.envelope = job.mail.envelope.only(left.paths)
+        self._queue.prepend(job, job.avoid)
+        return True
 
     def _worth_retrying(self, job: _Job, outcome: Outcome) -> tuple[str, ...]:
         """Return the recipients to whom the mail may be tried again."""
@@ -462,15 +481,15 @@ class Mailer(AsyncioActor):
                 again.append(path)
         return tuple(again)
 
-    def _may_go_elsewhere(self, job: _Job, outcome: Outcome, now: float) -> bool:
-        """Whether another relay is to be tried at once: this one was not to be reached."""
+    def _fail_over(self, job: _Job, outcome: Outcome, now: float) -> bool:
+        """Have another relay tried at once if this one was not to be reached; return whether so."""
         if len(self._relays) == 1 or self._is_stopping or not isinstance(outcome, SendFailure):
             return False
         if outcome.stage not in _UNREACHED_AT or outcome.kind not in _UNREACHABLE:
             return False
         job.avoid |= {job.relay}
         return any(
-            number not in job.avoid and relay.is_worth_trying(now)
+            number not in job.avoid and relay.is_usable(now)
             for number, relay in enumerate(self._relays)
         )
 
@@ -480,8 +499,9 @@ class Mailer(AsyncioActor):
             self._failed[outcome.kind] += 1
         else:
             self._sent += 1
-        self._throughput.add(now)
-        self._latencies.add(now - job.told_at)
+        if outcome.attempts:  # what was never tried is nobody's pace
+            self._throughput.add(now)
+            self._latencies.add(now - job.told_at)
         publish(outcome)
         job.answer.set(outcome)
 
@@ -506,7 +526,7 @@ class Mailer(AsyncioActor):
         if self._flying.pop(actor, None) is None:
             return
         relay = actor.relay
-        relay.busy -= 1
+        relay.release()
         if not (self._is_stopping or self._is_pumping):
             self._pump()
         relay.settle()
@@ -521,15 +541,30 @@ class Mailer(AsyncioActor):
         """Do what is due. Called every `TICK` seconds."""
         for relay in self._relays:
             relay.expire(now)
+        if self._last_limit != connection_limit.limit:
+            self._last_limit = connection_limit.limit
+            self._is_changed = True
         while self._waiting and self._waiting[0][0] <= now:
-            self._queue.append(heapq.heappop(self._waiting)[2])
-        if self._queue:
+            self._is_changed |= self._queue.append(heapq.heappop(self._waiting)[2])
+        if self._is_changed:
             self._pump()
+        if self._queue and self._retry.give_up_after is not None:
+            self._give_up_expired(now, self._retry.give_up_after)
         if self._drains:
             self._answer_drains(now)
         if self._grace_ends is not None and now >= self._grace_ends:
             self._grace_ends = None
             self._cancel_flying()
+
+    def _give_up_expired(self, now: float, patience: float) -> None:
+        """End the mails that have waited for too long, once no other stands before them."""
+        expired = self._queue.take_expired(now, patience)
+        if expired:
+            why = describe_all(self._relays, now)
+            detail = f"gave up {patience:g} s after it was told (retry.give_up_after): {why}"
+            for job in expired:
+                self._end_unsent(job, FailureKind.TIMEOUT, detail)
+            self._pump()
 
     # The end.
 
@@ -553,8 +588,7 @@ class Mailer(AsyncioActor):
         return not self._flying
 
     def _cancel_waiting(self) -> None:
-        jobs = [*self._queue, *(job for _, _, job in self._waiting)]
-        self._queue.clear()
+        jobs = [*self._queue.take_all(), *(job for _, _, job in self._waiting)]
         self._waiting.clear()
         for job in jobs:
             self._end_unsent(job, FailureKind.CANCELLED, "stopped before it was sent")
@@ -577,6 +611,7 @@ class Mailer(AsyncioActor):
     def _close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         event_loop().unwatch(self)
         event_loop().unstand(self)
         for relay in self._relays:

@@ -1,46 +1,30 @@
 """One relay of a `Mailer`: how to reach it, its open connections, and what it can take."""
 
-import bisect
-import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ..signals.outcome import Outcome, SendFailure
 from ..smtp.session import Session
-from ..smtp.stage import BEFORE_THE_MAIL
+from ..smtp.stage import BEFORE_THE_MAIL, Stage
 from ..smtp.verdict import FailureKind, Verdict
 from .concurrency import ConcurrencyWindow
 from .connection import Connection
 from .connection_limit import connection_limit
+from .destination import Destination, Limits
 from .event_loop import event_loop
 from .options import Options
-from .pacing import Rate, TokenBucket
 
 # What says nothing about the relay: the mail was at fault, or we were, or nobody.
 _NOT_THE_RELAYS = frozenset({FailureKind.LOCAL, FailureKind.CANCELLED, FailureKind.INTERNAL})
 
+# MAIL was answered, in a transfer where all goes out in one write as well.
+_AFTER_MAIL = frozenset({Stage.RCPT, Stage.DATA, Stage.BODY, Stage.DOT})
+
+_MOST_DESCRIBED = 3
+"""Relays that one line tells of."""
+
 _TURN = 10
 """Mails after which a connection is left if somebody else waits for its permit. To open another
 then costs each of them little; to wait for a long queue to end would cost some of them all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a `Mailer` allows itself with each relay.
-
-    Attributes:
-        max_connections: connections at once.
-        first_connections: the same at first, until the relay has shown that it takes more.
-        max_mails_per_connection: mails on one connection.
-        idle_timeout: seconds that a connection may wait for the next mail.
-        rate: mails a second, or None.
-    """
-
-    max_connections: int
-    first_connections: int
-    max_mails_per_connection: int
-    idle_timeout: float
-    rate: Rate | None
 
 
 class Kept:
@@ -91,25 +75,19 @@ class Kept:
         connection_limit.release()
 
 
-class Relay:
+class Relay(Destination):
     """One relay. Lives on the loop thread.
 
     Attributes:
         options: how to reach it.
-        weight: how often it is chosen among others, or None for one that is tried in order.
-        window: how many mails may be on their way to it.
-        busy: how many are.
-        last_failure: why a mail failed that could not reach it, in one line.
+        last_failure: why a mail failed that could not reach it, in one line; empty if none did.
     """
 
     def __init__(self, options: Options, limits: Limits, weight: float | None = None) -> None:
+        window = ConcurrencyWindow(limits.max_connections, first=limits.first_connections)
+        super().__init__(limits, window, weight)
         self.options = options
-        self.weight = weight
-        self.window = ConcurrencyWindow(limits.max_connections, first=limits.first_connections)
-        self.busy = 0
         self.last_failure = ""
-        self._limits = limits
-        self._bucket: TokenBucket | None = None
         self._idle: dict[Kept, None] = {}  # in the order in which they began to wait
         # The connection that became free just now: mostly, the next mail is here already.
         self._free: tuple[Connection, Session] | None = None
@@ -120,50 +98,10 @@ class Relay:
         return len(self._idle)
 
     @property
-    def _most(self) -> int:
+    def most(self) -> int:
+        """How many mails may be on their way to it, whatever the window says."""
         # Those above the process's limit would only wait for one another's connections.
         return min(self._limits.max_connections, connection_limit.limit)
-
-    def may_begin(self, now: float) -> bool:
-        """Whether a mail may go there now. If so, it counts as on its way: `begin` it.
-
-        Args:
-            now: the time, on the loop's clock.
-        """
-        if self.busy >= self._most:
-            return False
-        if self._bucket is None:
-            if self._limits.rate is None:
-                return self.window.may_begin(self.busy, now)
-            self._bucket = TokenBucket(self._limits.rate, now)
-        if not self._bucket.take(now):
-            return False
-        if self.window.may_begin(self.busy, now):
-            return True
-        self._bucket.give_back()
-        return False
-
-    def is_worth_trying(self, now: float) -> bool:
-        """Whether it is alive, or dead and due for a probe.
-
-        Args:
-            now: the time, on the loop's clock.
-        """
-        revives_at = self.window.revives_at
-        return not self.window.is_dead or (revives_at is not None and revives_at <= now)
-
-    def wait(self, now: float) -> float | None:
-        """Return in how many seconds a mail may go there, if only time is what it takes.
-
-        Args:
-            now: the time, on the loop's clock.
-        """
-        revives_at = self.window.revives_at
-        if revives_at is not None:
-            return max(0.0, revives_at - now)
-        if self._bucket is None or self.busy >= min(self.window.limit, self._most):
-            return None
-        return self._bucket.wait(now)
 
     def ended(self, outcome: Outcome, since: float, now: float) -> None:
         """Learn from what became of a mail.
@@ -177,14 +115,31 @@ class Relay:
             self.window.succeeded(now)
         elif outcome.kind in _NOT_THE_RELAYS:
             self.window.released(since=since)
-        elif outcome.kind is not FailureKind.SMTP or outcome.stage in BEFORE_THE_MAIL:
+        elif outcome.kind is FailureKind.SMTP and outcome.stage not in BEFORE_THE_MAIL:
+            if outcome.retryable:
+                self.window.pushed_back(now, since=since)
+            else:
+                self.window.succeeded(now)
+        elif outcome.stage in _AFTER_MAIL:
+            # It talked, and had answered MAIL: that it broke, or hung, may be due to this mail.
+            self.window.pushed_back(now, since=since)
+        else:
             # A refused login, too: whoever goes on with a wrong password is locked out.
             self.last_failure = outcome.detail
             self.window.failed(now, since=since)
-        elif outcome.retryable:
-            self.window.pushed_back(now, since=since)
-        else:
-            self.window.succeeded(now)
+
+    def describe(self, now: float) -> str:
+        """Say in a few words why no mail goes there.
+
+        Args:
+            now: the time, on the loop's clock.
+        """
+        if self.is_dead:
+            return f"{self.options.name} is down, its last error: {self.last_failure}"
+        is_full = self.busy >= min(self.window.limit, self.most)
+        why = "is busy" if is_full or self.wait(now) <= 0 else "is held to its rate"
+        last = f", its last error: {self.last_failure}" if self.last_failure else ""
+        return f"{self.options.name} {why}{last}"
 
     # Connections that wait.
 
@@ -254,36 +209,28 @@ class Relay:
             kept.connection.abandon()
 
 
-def choose(relays: Sequence[Relay], avoid: frozenset[int], now: float, draw: float) -> int | None:
-    """Choose the relay for a mail: the first that can be used, or one by weight; None for none.
-
-    Also one that is dead, if it is time to see whether it still is; if so, the mail moves on.
+def describe_dead(relays: Sequence[Relay]) -> str:
+    """Say in a line that all relays are dead.
 
     Args:
-        relays: in the order in which they are to be tried.
-        avoid: those that have failed this mail already, by number.
-        now: the time, on the loop's clock.
-        draw: a random number from 0 to less than 1, the same for a mail until it goes: to draw
-            again for each look would choose whichever is free, whatever it weighs.
+        relays: all of them.
     """
+    first = relays[0]
     if len(relays) == 1:
-        return 0 if relays[0].may_begin(now) else None
-    usable = [n for n, relay in enumerate(relays) if relay.is_worth_trying(now)]
-    # One that has failed this mail is better than none.
-    numbers = [n for n in usable if n not in avoid] or usable
-    if numbers and relays[numbers[0]].weight is not None:
-        numbers = [_by_weight(relays, numbers, draw)]
-    for number in numbers:
-        if relays[number].may_begin(now):
-            return number
-        if not relays[number].window.is_dead:
-            # A relay that is only busy is waited for: the backups are for when it is dead.
-            return None
-    return None
+        return f"{first.options.name} is down; its last error: {first.last_failure}"
+    return (
+        f"all {len(relays)} relays are down;"
+        f" the last error of {first.options.name}: {first.last_failure}"
+    )
 
 
-def _by_weight(relays: Sequence[Relay], numbers: Sequence[int], draw: float) -> int:
-    """Return the number of one of those relays that have a weight."""
-    weighty = [n for n in numbers if relays[n].weight is not None]
-    sums = list(itertools.accumulate(relays[n].weight or 0.0 for n in weighty))
-    return weighty[bisect.bisect(sums, draw * sums[-1], hi=len(sums) - 1)]
+def describe_all(relays: Sequence[Relay], now: float) -> str:
+    """Say in a line why no relay takes a mail.
+
+    Args:
+        relays: all of them.
+        now: the time, on the loop's clock.
+    """
+    shown = [relay.describe(now) for relay in relays[:_MOST_DESCRIBED]]
+    rest = len(relays) - len(shown)
+    return "; ".join([*shown, f"and {rest} more"] if rest else shown)

@@ -170,10 +170,11 @@ class MailerStatistics:
         sent: those that ended in success.
         failed: those that ended in failure, by kind; kinds without any are left out.
         retries: attempts that were not the first.
-        rate: outcomes a second, of late.
+        rate: outcomes a second, of late; only of mails that were tried.
         window: how many mails may be on their way to the relay in use at once.
         dead_relays: the names of the relays that have failed too often.
-        latency_p50: seconds from told to outcome for half of the mails, or None if there is none.
+        latency_p50: seconds from told to outcome for half of the mails that were tried, or None if
+            there is none.
         latency_p90: seconds for nine of ten.
         latency_p99: seconds for 99 of 100.
         latency_max: seconds for the slowest.

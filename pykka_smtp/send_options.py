@@ -3,7 +3,7 @@
 import argparse
 import math
 
-from .actors.options import check_without
+from .actors.option_checks import check_without
 from .actors.pacing import Rate, parse_rate
 from .actors.retry import MAX_ATTEMPTS
 from .send_report import FORMS

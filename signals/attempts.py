@@ -23,6 +23,7 @@ class Attempts:
 
     def __init__(self) -> None:
         self.count = 0
+        self._parts = 0
         self._last: Outcome | None = None
         self._success: SendSuccess | None = None  # the first attempt that came to one
         self._results: dict[str, RecipientResult] = {}
@@ -33,13 +34,15 @@ class Attempts:
         self._warnings: list[str] = []
         self._is_given_up = False
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: Outcome, *, is_whole: bool = True) -> None:
         """Take what one attempt came to.
 
         Args:
             outcome: its `recipients` are those that were tried in it.
+            is_whole: whether the attempt has ended. Else it goes on, for some of the recipients.
         """
-        self.count += 1
+        self.count += is_whole
+        self._parts += 1
         self._last = outcome
         if self._success is None and isinstance(outcome, SendSuccess):
             self._success = outcome
@@ -86,7 +89,7 @@ class Attempts:
         """
         last = self._last
         assert last is not None
-        if self.count == 1 and not self._is_given_up:
+        if self._parts == 1 and not self._is_given_up:
             return last
         recipients = tuple(
             [
@@ -103,7 +106,7 @@ class Attempts:
             elapsed=self._elapsed,
             transcript=self._whole_transcript(),
             warnings=tuple(self._warnings),
-            attempts=self.count,
+            attempts=max(self.count, 1),  # one that was stopped amid its parts is one
         )
 
 

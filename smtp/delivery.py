@@ -1,6 +1,8 @@
 """The delivery of one mail: the script of a session, and the verdict it comes to."""
 
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from itertools import chain
 from typing import cast
 
 from .classification import CLOSING, COMMAND_UNKNOWN, Meaning, meaning
@@ -9,14 +11,14 @@ from .content import Content
 from .envelope import Envelope
 from .next_address import is_of_the_address
 from .parameters import Offer, make_offer
-from .recipients import USUAL_MAX, Recipient, decisive_refusal, in_batches
+from .recipients import USUAL_MAX, Recipient, decisive_refusal, in_batches, in_pieces
 from .refusal import Contradicted, Garbled, Insecure, Refused, Unsendable, check
 from .reply import Reply
 from .session import Session, close_session, open_session
 from .shown import one_line
 from .stage import Stage
 from .step import Decide, Group, HangUp, Keep, Quiet, Script, Step, Transfer
-from .verdict import Accepted, Failed, FailureKind, Verdict
+from .verdict import Accepted, Failed, FailureKind, Left, Verdict
 
 MAX_REPLIES = 1_048_576
 """Characters in all replies of a session, and `MAX_REPLIES_EACH` more for each recipient."""
@@ -69,6 +71,7 @@ class Delivery:
         self._recipients = [Recipient(path) for path in envelope.forward_paths]
         self._batch: Sequence[Recipient] = ()  # those of the transaction under way
         self._decisive: Reply | None = None  # the reply to the mail data
+        self._left: Left | None = None
         self._is_stuck = False  # nothing more can be said, once the verdict is out
         self._is_unclear = False  # a reply may come that nobody would know to place
         self._bold: Transfer | None = None  # that of the transaction under way
@@ -133,12 +136,12 @@ class Delivery:
     @property
     def _can_keep(self) -> bool:
         """Whether another mail may follow in this session."""
-        most = self.session.extensions.mail_max
+        session = self.session
         return (
-            self.session.is_open
-            and self.session.may_be_reused
+            session.is_open
+            and session.may_be_reused
             and not self._is_unclear
-            and (most is None or self.session.mails < most)
+            and not session.is_used_up
         )
 
     def _transact_all(self) -> Script:
@@ -156,7 +159,7 @@ class Delivery:
                 f"{self.session.server} takes the mail for {len(batches[0])} recipients at a time,"
                 " and it can be read only once; give a path, or bytes"
             )
-        if len(batches) == 1 and not left:
+        if len(self._recipients) == 1 and not left:
             return self._transact(offer, batches[0])
         return self._transact_batches(offer, batches, left)
 
@@ -166,7 +169,9 @@ class Delivery:
         batches: Sequence[Sequence[Recipient]],
         left: Sequence[Recipient],
     ) -> Script:
-        """Transfer the mail in several transactions.
+        """Transfer the mail in as many transactions as it takes.
+
+        After each at least one more recipient is decided, so there are never more than recipients.
 
         Args:
             offer: the mail.
@@ -174,9 +179,13 @@ class Delivery:
             left: those for whom the session has none.
         """
         session = self.session
-        reason = f"takes {len(batches)} mails in a session (LIMITS MAILMAX)"
+        reason = f"takes {session.extensions.mail_max} mails in a session (LIMITS MAILMAX)"
         refusals: list[Refused] = []
-        for number, batch in enumerate(batches, 1):
+        waiting = deque(batches)
+        while waiting and not session.is_used_up:
+            batch = waiting.popleft()
+            for recipient in batch:
+                recipient.ask_anew()
             try:
                 yield from self._transact(offer, batch)
             except Refused as refused:
@@ -185,20 +194,34 @@ class Delivery:
                 for recipient in batch:
                     recipient.final = recipient.final or refused.reply
                 refusals.append(refused)
-                if number == len(batches):
+                waiting = _without_those_too_many(waiting)
+                if not waiting or session.is_used_up:
                     break
                 stop = yield from self._clear(refused.reply)
                 if stop is not None:
                     reason = f"can't begin another transaction ({one_line(str(stop), MAX_DETAIL)})"
-                    left = [r for r in self._recipients if r.final is None]
                     break
-        if left:
-            self.warn(
-                f"{session.server} {reason}; {len(left)} of {len(self._recipients)}"
-                " recipients not tried, send to them again"
-            )
+            else:
+                if any(r.is_one_too_many for r in batch) and not offer.is_read_once:
+                    waiting, left = _with_those_too_many(batch, (*chain(*waiting), *left)), ()
+        self._leave((*chain(*waiting), *left), reason)
         if self._decisive is None:
             raise next((r for r in refusals if r.cause is Meaning.TRANSIENT), refusals[-1])
+
+    def _leave(self, left: Sequence[Recipient], reason: str) -> None:
+        """Note for whom the session had no transaction."""
+        if not left:
+            return
+        for recipient in left:
+            recipient.ask_anew()
+        warning = (
+            f"{self.session.server} {reason}; {len(left)} of {len(self._recipients)}"
+            " recipients not tried, send to them again"
+        )
+        self.warn(warning)
+        # Where nobody was taken, and not for want of room, there is no hurry.
+        if self._decisive is not None or self.session.is_used_up:
+            self._left = Left(tuple(recipient.path for recipient in left), warning)
 
     def _clear(self, refusal: Reply) -> Generator[Step, Reply, Reply | None]:
         """Leave a transaction that was refused, so that another can begin (RFC 5321 §4.1.4).
@@ -518,6 +541,7 @@ class Delivery:
                 [r.result(None, retryable=True, maybe_accepted=False) for r in self._recipients]
             ),
             warnings=self.session.warnings,
+            left=self._left,
         )
 
     def refused_uncalled(self, stage: Stage, reply: Reply) -> Verdict:
@@ -679,9 +703,34 @@ class Delivery:
             errno=errno,
             recipients=recipients,
             warnings=self.session.warnings,
+            left=self._left,
         )
 
 
 def _says_too_late(reply: Reply) -> bool:
     """Whether a reply to MAIL says that the connection has been idle for too long."""
     return reply.code == CLOSING or (reply.enhanced or "").endswith(".4.2")
+
+
+def _with_those_too_many(
+    batch: Sequence[Recipient], rest: Sequence[Recipient]
+) -> deque[Sequence[Recipient]]:
+    """Return the transactions that follow one which was accepted, but not for all.
+
+    Args:
+        batch: its recipients.
+        rest: all that come after them.
+    """
+    many = [recipient for recipient in batch if recipient.is_one_too_many]
+    # So many it takes: to offer it more each time would only have them refused each time.
+    taken = sum(r.answer is not None and r.answer.is_positive for r in batch)
+    return deque(in_pieces([*many, *rest], max(taken, 1)))
+
+
+def _without_those_too_many(batches: Iterable[Sequence[Recipient]]) -> deque[Sequence[Recipient]]:
+    """Return the transactions that follow one which was refused.
+
+    Those who were too many before then have to wait: that they would not be now is not to be seen.
+    """
+    kept = ([r for r in batch if not r.is_one_too_many] for batch in batches)
+    return deque(batch for batch in kept if batch)

@@ -13,6 +13,9 @@ USUAL_MAX = 100
 """Recipients that every server takes at a time (RFC 5321 §4.5.3.1.8)."""
 
 
+_TOO_MANY = frozenset({452, 552})
+
+
 @dataclass(slots=True)
 class Recipient:
     """One forward-path on its way.
@@ -46,6 +49,26 @@ class Recipient:
         """Whether the refusal is one that may pass. 552 at RCPT is one, 552 at the dot is not."""
         stage = Stage.RCPT if self.final is self.answer else Stage.DOT
         return self.final is not None and meaning(stage, self.final.code) is Meaning.TRANSIENT
+
+    @property
+    def is_one_too_many(self) -> bool:
+        """Whether the server takes no more recipients in this transaction (RFC 5321 §4.5.3.1.10).
+
+        552 means it as well there. An enhanced status code that is not X.5.3 means something else,
+        such as a full mailbox, even where its class contradicts the reply code.
+        """
+        answer = self.answer
+        if answer is None or answer is not self.final or answer.code not in _TOO_MANY:
+            return False
+        if answer.enhanced is None and not answer.contradicts_itself:
+            return True
+        return answer.lines[0].partition(" ")[0].endswith(".5.3")
+
+    def ask_anew(self) -> None:
+        """Forget that this recipient was one too many: another transaction is to ask again."""
+        if self.is_one_too_many:
+            self.answer = self.final = None
+            self.is_bold = False
 
     def result(
         self, reply: Reply | None, *, retryable: bool, maybe_accepted: bool
@@ -98,11 +121,16 @@ def in_batches(
     most = extensions.rcpt_max or usual_max
     if len(recipients) <= most and extensions.mail_max is None:
         return [recipients], ()
-    batches = [recipients[start : start + most] for start in range(0, len(recipients), most)]
+    batches = in_pieces(recipients, most)
     allowed = len(batches)
     if extensions.mail_max is not None:
         allowed = max(0, extensions.mail_max - mails_before)
     return batches[:allowed], recipients[allowed * most :]
+
+
+def in_pieces(recipients: Sequence[Recipient], most: int) -> list[Sequence[Recipient]]:
+    """Divide recipients among transactions of so many at most."""
+    return [recipients[start : start + most] for start in range(0, len(recipients), most)]
 
 
 def decisive_refusal(recipients: Sequence[Recipient]) -> Reply | None:

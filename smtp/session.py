@@ -93,6 +93,12 @@ class Session:
         """
         return not (self.quirks.speaks_unasked and self.extensions.chunking)
 
+    @property
+    def is_used_up(self) -> bool:
+        """Whether the server allows no further transaction in it (RFC 9422 §4.1)."""
+        most = self.extensions.mail_max
+        return most is not None and self.mails >= most
+
     def note_refusal(self, refused: Refused | None) -> None:
         """Note a refusal that is got round, or that it was."""
         self.refused = refused

@@ -55,6 +55,19 @@ class RecipientResult:
     retryable: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Recipients for whom this session had no room; another may take them at once.
+
+    Attributes:
+        paths: their forward-paths.
+        warning: which of the warnings tells of them.
+    """
+
+    paths: tuple[str, ...]
+    warning: str
+
+
 @dataclass(slots=True, kw_only=True)
 class Accepted:
     """The server took responsibility for the mail, for at least one recipient.
@@ -63,11 +76,13 @@ class Accepted:
         reply: the reply to the final dot.
         recipients: one result for each forward-path, in order.
         warnings: what was odd but did not matter, one line each.
+        left: those of the recipients who were not tried, if trying them is a matter of room.
     """
 
     reply: Reply
     recipients: tuple[RecipientResult, ...]
     warnings: tuple[str, ...] = ()
+    left: Left | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,6 +101,7 @@ class Failed:
         errno: its error number, or None.
         recipients: one result for each forward-path, in order.
         warnings: what was odd but did not matter, one line each.
+        left: those of the recipients who were not tried, if trying them is a matter of room.
     """
 
     kind: FailureKind
@@ -98,6 +114,7 @@ class Failed:
     errno: int | None = None
     recipients: tuple[RecipientResult, ...] = ()
     warnings: tuple[str, ...] = ()
+    left: Left | None = None
 
 
 Verdict = Accepted | Failed

@@ -95,8 +95,19 @@ mailer.stop()
     assert last == "2"
 
 
+def test_the_example_of_more_mails_than_may_wait_sends_them_all(aiosmtpd_server: Servers) -> None:
+    server = aiosmtpd_server()
+    # Fewer, and so less room, or it would take a minute.
+    code = blocks()[4].replace("12_000", "300").replace("5_000", "20")
+    code = code.replace("port=25)", "port=25, max_queued=25)")
+
+    run(code, server)
+
+    assert server.accepted == 300
+
+
 def test_all_the_code_of_the_page_is_run_here() -> None:
-    assert len(blocks()) == 4
+    assert len(blocks()) == 5
 
 
 def test_the_table_of_options_has_those_that_an_smtp_actor_does_not_have() -> None:

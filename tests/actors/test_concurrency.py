@@ -13,7 +13,7 @@ from pykka_smtp.actors.concurrency import FIRST, FIRST_PAUSE, LONGEST_PAUSE, Con
 def busy_window(most: int = 20, *, first: int = FIRST) -> ConcurrencyWindow:
     """A window that has as many mails on their way as it allows."""
     window = ConcurrencyWindow(most, first=first)
-    window.may_begin(most, 0.0)
+    window.try_acquire(most, 0.0)
     return window
 
 
@@ -46,7 +46,7 @@ def test_a_window_begins_with_five_or_less_if_there_may_not_be_as_many() -> None
 def test_as_many_may_be_on_their_way_as_the_window_is_wide() -> None:
     window = ConcurrencyWindow(20)
 
-    assert [window.may_begin(busy, 0.0) for busy in range(7)] == [*[True] * 5, False, False]
+    assert [window.try_acquire(busy, 0.0) for busy in range(7)] == [*[True] * 5, False, False]
 
 
 def test_a_window_grows_by_one_after_as_many_successes_as_it_is_wide() -> None:
@@ -96,7 +96,7 @@ def test_successes_before_a_failure_do_not_help_to_grow_after_it() -> None:
 def test_a_window_that_nobody_fills_does_not_grow_much_wider_than_what_is_used() -> None:
     window = ConcurrencyWindow(100)
     for _ in range(1000):
-        assert window.may_begin(2, 0.0)
+        assert window.try_acquire(2, 0.0)
         window.succeeded(0.0)
 
     assert window.limit == 2 + FIRST
@@ -107,7 +107,7 @@ def test_a_server_that_takes_eight_at_once_gets_about_eight() -> None:
     seen: list[int] = []
     for _ in range(500):
         began = 0
-        while window.may_begin(began, 0.0):
+        while window.try_acquire(began, 0.0):
             began += 1
         for nth in range(began):
             if nth < 8:
@@ -193,8 +193,8 @@ def test_a_server_that_always_says_later_is_slow_not_dead() -> None:
     assert limits(window, "pushed_back", 1000)[-1] == 1
 
     assert not window.is_dead
-    assert window.may_begin(0, 0.0)
-    assert not window.may_begin(1, 0.0)
+    assert window.try_acquire(0, 0.0)
+    assert not window.try_acquire(1, 0.0)
 
 
 def test_an_answer_ends_a_row_of_failures() -> None:
@@ -225,27 +225,27 @@ def test_what_is_cancelled_tells_nothing_about_a_destination_that_is_alive() -> 
 def test_nothing_goes_to_a_dead_destination_before_the_pause_is_over() -> None:
     window = dead_window(at=100.0)
 
-    assert not window.may_begin(0, 100.0)
-    assert not window.may_begin(0, 109.99)
-    assert window.may_begin(0, 110.0)
+    assert not window.try_acquire(0, 100.0)
+    assert not window.try_acquire(0, 109.99)
+    assert window.try_acquire(0, 110.0)
 
 
 def test_one_probe_goes_and_no_other_while_it_is_on_its_way() -> None:
     window = dead_window()
 
-    assert window.may_begin(0, 10.0)
+    assert window.try_acquire(0, 10.0)
     assert window.is_probing
     assert window.revives_at is None
-    assert [window.may_begin(busy, now) for busy in (0, 1) for now in (10.0, 1e6)] == [False] * 4
+    assert [window.try_acquire(busy, now) for busy in (0, 1) for now in (10.0, 1e6)] == [False] * 4
 
 
 def test_a_probe_goes_though_mails_from_before_still_hang() -> None:
-    assert dead_window().may_begin(15, 10.0)
+    assert dead_window().try_acquire(15, 10.0)
 
 
 def test_a_probe_that_succeeds_brings_the_destination_back_with_a_window_of_one() -> None:
     window = dead_window()
-    window.may_begin(0, 10.0)
+    window.try_acquire(0, 10.0)
 
     window.succeeded(11.0)
 
@@ -253,13 +253,13 @@ def test_a_probe_that_succeeds_brings_the_destination_back_with_a_window_of_one(
     assert not window.is_probing
     assert window.revives_at is None
     assert window.limit == 1
-    assert window.may_begin(0, 11.0)
+    assert window.try_acquire(0, 11.0)
     assert limits(window, "succeeded", 10) == [2, 2, 3, 3, 3, 4, 4, 4, 4, 5]
 
 
 def test_a_probe_that_is_answered_later_please_brings_the_destination_back_too() -> None:
     window = dead_window()
-    window.may_begin(0, 10.0)
+    window.try_acquire(0, 10.0)
 
     window.pushed_back(11.0, since=10.0)
 
@@ -274,7 +274,7 @@ def test_the_pause_doubles_with_each_probe_that_fails_up_to_five_minutes() -> No
         assert window.revives_at is not None
         pauses.append(window.revives_at - now)
         now = window.revives_at
-        assert window.may_begin(0, now)
+        assert window.try_acquire(0, now)
         window.failed(now, since=now)
         assert window.is_dead
         assert not window.is_probing
@@ -284,19 +284,19 @@ def test_the_pause_doubles_with_each_probe_that_fails_up_to_five_minutes() -> No
 
 def test_a_probe_that_is_cancelled_makes_room_for_another_at_once() -> None:
     window = dead_window()
-    assert window.may_begin(0, 12.0)
+    assert window.try_acquire(0, 12.0)
 
     window.released(since=12.0)
 
     assert window.is_dead
     assert window.revives_at == 10.0
-    assert window.may_begin(0, 12.0)
-    assert not window.may_begin(0, 12.0)
+    assert window.try_acquire(0, 12.0)
+    assert not window.try_acquire(0, 12.0)
 
 
 def test_the_pause_stays_long_for_a_destination_that_comes_back_only_to_die_again() -> None:
     window = dead_window()
-    assert window.may_begin(0, 10.0)
+    assert window.try_acquire(0, 10.0)
     assert limits(window, "succeeded", 7)[-1] == 4
     for _ in range(4):
         window.failed(10.0)
@@ -306,7 +306,7 @@ def test_the_pause_stays_long_for_a_destination_that_comes_back_only_to_die_agai
 
 def test_the_pause_is_short_again_once_the_window_is_as_wide_as_at_first() -> None:
     window = dead_window()
-    assert window.may_begin(0, 10.0)
+    assert window.try_acquire(0, 10.0)
     assert limits(window, "succeeded", 11)[-1] == 5
 
     for _ in range(5):
@@ -338,20 +338,20 @@ def test_failures_of_mails_that_began_before_its_death_do_not_lengthen_it() -> N
 
 def test_failures_of_mails_that_began_before_the_probe_are_not_the_probe_s() -> None:
     window = dead_window(at=1.0)
-    assert window.may_begin(3, 11.0)
+    assert window.try_acquire(3, 11.0)
 
     window.failed(12.0, since=0.5)
     window.released(since=0.5)
 
     assert window.is_probing
-    assert not window.may_begin(1, 50.0)
+    assert not window.try_acquire(1, 50.0)
     window.failed(60.0, since=11.0)
     assert window.revives_at == 80.0
 
 
 def test_failures_of_mails_that_began_before_it_came_back_do_not_kill_it_again() -> None:
     window = dead_window(at=1.0)
-    assert window.may_begin(15, 11.0)
+    assert window.try_acquire(15, 11.0)
     window.succeeded(12.0)
 
     for _ in range(15):
@@ -365,7 +365,7 @@ def test_a_server_that_is_down_for_ten_minutes_sees_few_attempts_and_is_found_ag
     window, attempts, found = ConcurrencyWindow(20), 0, 0.0
     for second in range(1000):
         now, began = float(second), 0
-        while window.may_begin(began, now):
+        while window.try_acquire(began, now):
             began += 1
         for _ in range(began):
             if now < 600:
@@ -399,7 +399,7 @@ def test_a_window_says_how_it_is() -> None:
     assert repr(ConcurrencyWindow(20)) == "<ConcurrencyWindow 5 of 20>"
     window = dead_window()
     assert repr(window) == "<ConcurrencyWindow dead, probe at 10.0>"
-    window.may_begin(0, 10.0)
+    window.try_acquire(0, 10.0)
     assert repr(window) == "<ConcurrencyWindow dead, probing>"
 
 
@@ -430,7 +430,7 @@ class WindowMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         was_dead, revives_at = self.window.is_dead, self.window.revives_at
         probes = sum(mail.is_probe for mail in self.mails)
-        may = self.window.may_begin(len(self.mails), self.now)
+        may = self.window.try_acquire(len(self.mails), self.now)
         if was_dead:
             assert may is (probes == 0 and revives_at is not None and self.now >= revives_at)
         else:
@@ -499,11 +499,11 @@ class WindowMachine(RuleBasedStateMachine):
         self.mails.clear()
         if self.window.is_dead:
             self.now += 8.0
-            assert self.window.may_begin(0, self.now)
+            assert self.window.try_acquire(0, self.now)
             self.window.succeeded(self.now)
         assert not self.window.is_dead
         for _ in range(100):
-            self.window.may_begin(self.most - 1, self.now)
+            self.window.try_acquire(self.most - 1, self.now)
             self.window.succeeded(self.now)
         assert self.window.limit == self.most
 

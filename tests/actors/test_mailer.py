@@ -658,6 +658,20 @@ def test_a_defect_amid_a_mail_is_that_mails_outcome_and_no_others(
     ]
 
 
+def test_mails_that_were_never_tried_count_for_neither_pace_nor_latency(
+    mailing: Mailing, scripted_server: Start, door: Door
+) -> None:
+    ref = mailing.start(scripted_server(door), max_queued=5, max_connections=1)
+    mailing.tell(ref, 50)  # one is on its way, five wait, and the others are too many
+
+    assert wait_until(lambda: mailing.statistics(ref).failures == 44, PATIENCE)
+    statistics = mailing.statistics(ref)
+    assert (statistics.rate, statistics.latency_p50, statistics.latency_max) == (0.0, None, None)
+    door.open()
+    assert mailing.kinds() == {"accepted": 6, "LOCAL": 44}
+    assert 0 < mailing.statistics(ref).rate <= 6
+
+
 def test_a_question_that_fails_is_the_askers_affair(
     mailing: Mailing, scripted_server: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

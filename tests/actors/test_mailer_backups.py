@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from servers.door import Door
 from servers.mailing import Clock, Mailing, kind_of
 from servers.moody import Moody
 from servers.scripted import Conn, ScriptedServer, polite
@@ -53,6 +54,14 @@ def dead() -> Iterator[Dead]:
             return f"smtp://127.0.0.1:{bound.getsockname()[1]}"
 
         yield make
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    """Opened at the latest when the test ends."""
+    made = Door()
+    yield made
+    made.open()
 
 
 @pytest.fixture
@@ -272,6 +281,52 @@ def test_of_backups_with_weights_those_that_are_dead_are_not_chosen(
     assert (alive.accepted, len(last.sessions)) == (50, 0)
 
 
+# Nobody waits for another
+
+
+def test_mails_that_must_avoid_a_relay_hold_up_no_others_while_the_backup_is_silent(
+    loop_kind: str, mailing: Mailing, scripted_server: Start, door: Door
+) -> None:
+    greetings = ["220 mx.test", "220 mx.test", "421 too many"] * 100
+    server, backup = scripted_server(Moody(answers={"greeting": greetings})), scripted_server(door)
+    ref = mailing.start(
+        server, backups=[url(backup)], max_mails_per_connection=1, max_connections=3
+    )
+
+    with Clock(10.0):
+        mailing.tell(ref, 90)
+        # All that the first relay will take: it has seen each mail once.
+        assert wait_until(lambda: server.accepted == 60, PATIENCE)
+
+    assert backup.accepted == 0
+    assert mailing.statistics(ref).queued > 0
+    door.open()
+    assert mailing.kinds() == {"accepted": 90}
+    assert (server.accepted, backup.accepted) == (60, 30)
+
+
+def test_mails_drawn_for_a_slow_relay_hold_up_no_others(
+    mailing: Mailing, scripted_server: Start, dead: Dead, door: Door
+) -> None:
+    quick, slow = scripted_server(), scripted_server(door)
+    backups = [(url(quick), 1), (url(slow), 1)]
+    ref = mailing.start(
+        quick, url=dead(), backups=backups, max_connections=2, retry=HOUR, first_connections=2
+    )
+
+    with Clock(10.0):
+        mailing.tell(ref, 100)
+        # The others have been drawn for the slow one, and wait for it.
+        assert wait_until(lambda: quick.accepted == mailing.statistics(ref).sent >= 20, PATIENCE)
+        assert wait_until(
+            lambda: mailing.statistics(ref).sent + mailing.statistics(ref).queued == 98, PATIENCE
+        )
+
+    door.open()
+    assert mailing.kinds() == {"accepted": 100}
+    assert slow.accepted >= 20
+
+
 # Back again
 
 
@@ -355,7 +410,7 @@ def test_with_one_attempt_and_a_dead_relay_mails_fail_at_once(
         assert not outcome.maybe_accepted
         assert outcome.stage is Stage.CONNECT
         if not outcome.attempts:
-            assert outcome.detail.startswith("not tried: ")
+            assert outcome.detail.startswith("not attempted: ")
             assert "refused" in outcome.detail
     statistics = mailing.statistics(ref)
     assert statistics.queued == 0
@@ -403,5 +458,5 @@ def test_mails_that_may_wait_do_so_for_a_dead_relay_until_their_patience_ends(
     assert set(kinds) <= {"CONNECT", "TIMEOUT"}
     assert kinds["TIMEOUT"] > 0
     late = [o for o in mailing.outcomes() if o.kind is FailureKind.TIMEOUT]
-    assert "no relay could take it within 0.5 s" in late[0].detail
+    assert "gave up 0.5 s after it was told (retry.give_up_after): " in late[0].detail
     assert "refused" in late[0].detail

@@ -15,7 +15,7 @@ from servers.moody import Moody
 from servers.scripted import Conn, ScriptedServer, polite
 from servers.waiting import wait_until
 
-from pykka_smtp import NO_RETRY, FailureKind, MailerStatistics, RetryPolicy
+from pykka_smtp import NO_RETRY, FailureKind, Mailer, MailerStatistics, RetryPolicy
 from pykka_smtp.actors import relay as relay_module
 from pykka_smtp.actors.concurrency import ConcurrencyWindow
 
@@ -246,21 +246,122 @@ def test_a_rate_that_is_slow_leaves_the_loop_alone(
 ) -> None:
     """A mail that waits for a token is not looked at again and again for nothing."""
     looks = 0
-    may_begin = relay_module.Relay.may_begin
+    try_acquire = relay_module.Relay.try_acquire
 
     def count(self: relay_module.Relay, now: float) -> bool:
         nonlocal looks
         looks += 1
-        return may_begin(self, now)
+        return try_acquire(self, now)
 
-    monkeypatch.setattr(relay_module.Relay, "may_begin", count)
+    monkeypatch.setattr(relay_module.Relay, "try_acquire", count)
     moody = Moody()
     ref = mailing.start(scripted_server(moody), rate="20/s")
     mailing.tell(ref, 11)
     mailing.outcomes()
 
-    # The clock's ticks, of which a test has a thousand a second, and some for each mail.
-    assert looks < (moody.times[-1] - moody.times[0]) * 1500 + 11 * 10
+    # When it comes, when a token has dropped in, when another has ended; and a timer is coarse.
+    assert looks < 11 * 6
+
+
+class Looks:
+    """Counts how often Mailers look what may go, and how often they look at the clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ticks = self.pumps = 0
+        self._ticked = threading.Condition()
+        look_at_clock, pump = Mailer.look_at_clock, Mailer._pump
+
+        def tick(mailer: Mailer, now: float) -> None:
+            look_at_clock(mailer, now)
+            with self._ticked:
+                self.ticks += 1
+                self._ticked.notify_all()
+
+        def count(mailer: Mailer) -> None:
+            self.pumps += 1
+            pump(mailer)
+
+        monkeypatch.setattr(Mailer, "look_at_clock", tick)
+        monkeypatch.setattr(Mailer, "_pump", count)
+
+    def while_the_clock_ticks(self, ticks: int) -> int:
+        """Return how often somebody looked what may go, while the clock ticked so often."""
+        before, until = self.pumps, self.ticks + ticks
+        with self._ticked:
+            assert self._ticked.wait_for(lambda: self.ticks >= until, PATIENCE)
+        return self.pumps - before
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    """Count looks."""
+    return Looks(monkeypatch)
+
+
+def test_a_mailer_sleeps_while_the_first_relay_is_busy_and_a_backup_was_used_once(
+    loop_kind: str, mailing: Mailing, scripted_server: Start, gate: Gate, looks: Looks
+) -> None:
+    moody = Moody(answers={"greeting": ["421 not now"]})
+    server, backup = scripted_server(moody, gate), scripted_server()
+    ref = mailing.start(server, backups=[url(backup)], rate="10/s burst 9", max_connections=1)
+    mailing.tell(ref, 1)
+    mailing.outcomes()
+    assert backup.accepted == 1
+
+    mailing.tell(ref, 5)
+    assert wait_until(lambda: gate.waiting == 1, PATIENCE)
+
+    assert looks.while_the_clock_ticks(200) <= 2
+    gate.open()
+    assert mailing.kinds() == {"accepted": 6}
+
+
+def test_a_mailer_sleeps_while_one_of_its_weighted_backups_is_slow(
+    loop_kind: str,
+    mailing: Mailing,
+    scripted_server: Start,
+    dead: str,
+    gate: Gate,
+    looks: Looks,
+) -> None:
+    slow, quick = scripted_server(gate), scripted_server()
+    ref = mailing.start(
+        quick, url=dead, backups=[(url(slow), 1), (url(quick), 1)], max_connections=2, rate="50/s"
+    )
+    mailing.tell(ref, 40)
+    assert wait_until(lambda: gate.waiting == 2, PATIENCE)
+    # Once the quick one has got all that were drawn for it.
+    assert wait_until(lambda: looks.while_the_clock_ticks(50) == 0, PATIENCE)
+    assert mailing.statistics(ref).queued > 0
+
+    assert looks.while_the_clock_ticks(200) <= 2
+    gate.open()
+    assert mailing.kinds() == {"accepted": 40}
+
+
+@pytest.mark.usefixtures("quick_probes")
+def test_a_mailer_sleeps_while_a_dead_relay_may_be_probed_but_has_no_token(
+    loop_kind: str, mailing: Mailing, scripted_server: Start, dead: str, looks: Looks
+) -> None:
+    ref = mailing.start(scripted_server(), url=dead, rate="1/min burst 5", retry=SOON)
+    mailing.tell(ref, 9)
+    assert seen(mailing, ref, lambda s: s.dead_relays)
+    assert wait_until(lambda: looks.while_the_clock_ticks(50) == 0, PATIENCE)
+
+    assert looks.while_the_clock_ticks(300) <= 2
+
+
+def test_a_rate_of_many_a_second_takes_one_look_for_each_mail_or_less(
+    loop_kind: str, mailing: Mailing, scripted_server: Start, looks: Looks
+) -> None:
+    """A timer counts in milliseconds; one that is shorter would come back at once, and again."""
+    ref = mailing.start(scripted_server(), rate="700/s burst 1")
+
+    mailing.tell(ref, 100)
+
+    assert mailing.kinds() == {"accepted": 100}
+    # For each: it ends, a token drops in, and a timer that went off a little early.
+    assert looks.pumps <= 100 * 4
 
 
 # The window
@@ -317,6 +418,48 @@ def test_the_window_is_never_wider_than_asked_for(mailing: Mailing, scripted_ser
     assert mailing.kinds() == {"accepted": 300}
     assert mailing.statistics(ref).window <= 6
     assert len(server.sessions) <= 6
+
+
+@pytest.mark.parametrize("offers", [(), ("PIPELINING",), ("PIPELINING", "CHUNKING")], ids=str)
+@pytest.mark.parametrize("where", ["RCPT", "."])
+def test_a_relay_that_breaks_off_amid_certain_mails_is_not_dead(
+    loop_kind: str, mailing: Mailing, scripted_server: Start, where: str, offers: tuple[str, ...]
+) -> None:
+    """A filter that crashes on a mail says nothing of the next one."""
+    moody = Moody(*offers, answers={where: ["250 ok"] * 20 + ["close"] * 8})
+    server = scripted_server(moody)
+    ref = mailing.start(server, max_connections=2, retry=SOON)
+
+    with Clock(8.0):  # a dead relay is not probed for ten
+        mailing.tell(ref, 60)
+        kinds = mailing.kinds()
+
+    assert kinds["accepted"] >= 52
+    assert kinds.get("CONNECTION", 0) <= 8
+    assert mailing.statistics(ref).dead_relays == ()
+
+
+def test_a_relay_that_hangs_amid_mails_has_a_narrow_window_and_is_not_dead(
+    mailing: Mailing, scripted_server: Start
+) -> None:
+    hang = """
+        S: 220 mx.test
+        C: EHLO *
+        S: 250 mx.test
+        C: MAIL *
+        S: 250 ok
+        C: RCPT *
+        S! silence
+    """
+    server = scripted_server(*[hang] * 9, polite())
+    ref = mailing.start(server, max_connections=3, retry=SOON, timeout=0.2)
+
+    mailing.tell(ref, 9)
+    assert wait_until(lambda: len(server.sessions) >= 9, PATIENCE)
+    narrowed = mailing.statistics(ref)
+
+    assert (narrowed.window, narrowed.dead_relays) == (1, ())
+    assert mailing.kinds() == {"accepted": 9}
 
 
 @pytest.mark.parametrize("where", ["MAIL", "RCPT", "."])

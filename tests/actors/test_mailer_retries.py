@@ -198,7 +198,7 @@ def test_recipients_who_are_tried_again_keep_what_was_asked_for_them(
 def test_more_recipients_than_the_server_takes_at_a_time_are_told_apart(
     mailing: Mailing, scripted_server: Start
 ) -> None:
-    """RFC 5321 §4.5.3.1.10: 452 is said to each recipient too many."""
+    """RFC 5321 §4.5.3.1.10: 452 is said to each one too many; they come five by five."""
     to = [f"u{number}@d.test" for number in range(12)]
     crowd = Moody(answers={path: ["452 too many recipients"] for path in to[5:]})
     server = scripted_server(crowd)
@@ -207,7 +207,8 @@ def test_more_recipients_than_the_server_takes_at_a_time_are_told_apart(
     outcome = mailing.ask(ref, recipients=to)
 
     assert all(accepted(outcome))
-    assert rcpts(server) == [to, to[5:]]
+    assert outcome.attempts == 1
+    assert rcpts(server) == [to, to[5:10], to[10:]]
 
 
 # How often, and until when
