@@ -16,6 +16,7 @@ from pykka import ActorRef
 
 from ..signals.attempts import Attempts
 from ..signals.bus import publish, publish_retry
+from ..signals.dispatcher import dispatcher
 from ..signals.outcome import Outcome, SendFailure, SendSuccess, outcome_of
 from ..signals.send_mail import SendMail
 from ..smtp.envelope import Envelope
@@ -78,6 +79,7 @@ class _Job:
         "avoid",
         "draw",
         "envelope",
+        "is_pressing",
         "mail",
         "moves",
         "relay",
@@ -94,6 +96,7 @@ class _Job:
         self.moves = 0  # attempts after which it went to another relay at once
         self.draw = random.random()  # noqa: S311 - no secret: it chooses among relays by weight
         self.relay = 0
+        self.is_pressing = False  # whether a receiver may wait for it
 
 
 class Mailer(AsyncioActor):
@@ -246,6 +249,7 @@ class Mailer(AsyncioActor):
         self._order = itertools.count()
         self._flying: dict[LeasingActor, _Job] = {}
         self._drains: list[tuple[Answer, float | None]] = []
+        self._receiver_drains: set[Answer] = set()  # those of them that receivers wait for
         self._is_pumping = False
         self._timer: asyncio.TimerHandle | None = None
         self._is_stopping = False
@@ -314,7 +318,9 @@ class Mailer(AsyncioActor):
 
     def _take(self, mail: SendMail) -> None:
         self._told += 1
+        is_pressing = self.is_told_by_receiver
         job = _Job(mail, self.answer_later(), event_loop().loop.time())
+        job.is_pressing = is_pressing
         if self._is_stopping:
             self._end_unsent(job, FailureKind.CANCELLED, _TOO_LATE)
             return
@@ -327,11 +333,16 @@ class Mailer(AsyncioActor):
             )
             return
         self._queue.append(job)
-        if len(self._queue) == 1:  # or whatever the first waits for, this one waits for, too
+        # Or whatever the first waits for, this one waits for, too.
+        if len(self._queue) == 1 or is_pressing:
             self._pump()
 
     def _drain(self, drain: Drain) -> None:
+        is_pressing = self.is_told_by_receiver
         answer = self.answer_later()
+        if is_pressing:
+            self._receiver_drains.add(answer)
+            self._pump()
         now = event_loop().loop.time()
         self._drains.append((answer, None if drain.timeout is None else now + drain.timeout))
         self._answer_drains(now)
@@ -346,6 +357,8 @@ class Mailer(AsyncioActor):
                 answer.set(False)
             else:
                 self._drains.append((answer, until))
+                continue
+            self._receiver_drains.discard(answer)
 
     # Mails out.
 
@@ -355,7 +368,7 @@ class Mailer(AsyncioActor):
             return
         self._is_pumping = True
         try:
-            while self._queue:
+            while self._queue and (not dispatcher.is_full or self._has_pressing()):
                 now = event_loop().loop.time()
                 job = self._queue[0]
                 number = choose(self._relays, job.avoid, now, job.draw)
@@ -368,6 +381,20 @@ class Mailer(AsyncioActor):
                 self._let_go(job, number, now)
         finally:
             self._is_pumping = False
+
+    def _has_pressing(self) -> bool:
+        """Whether there is a mail that must not wait until receivers have caught up; it is first.
+
+        A receiver may wait for it, and would wait for itself.
+        """
+        if self._receiver_drains:
+            return True
+        for job in self._queue:
+            if job.is_pressing:
+                self._queue.remove(job)
+                self._queue.appendleft(job)
+                return True
+        return False
 
     def _give_up_first(self, job: _Job, now: float) -> bool:
         """End the first mail that waits, if there is nothing to be waited for."""

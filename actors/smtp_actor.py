@@ -169,8 +169,9 @@ class SmtpActor(AsyncioActor):
         if self._mail is not None:
             return self._refuse(message, "an SmtpActor sends one mail; start another for this one")
         self._mail = message
+        is_pressing = self.is_told_by_receiver
         self._answer = self.answer_later()
-        connection_limit.acquire(self, self._permitted)
+        connection_limit.acquire(self, self._permitted, is_pressing=is_pressing)
         return None
 
     def on_stop(self) -> None:
