@@ -134,8 +134,8 @@ class Dispatcher:
         if warn:
             log_safely(
                 logging.WARNING,
-                "%d outcomes wait to be heard, and new mails wait until they were: receivers are"
-                " slower than sends, or one does not return; running now: %s",
+                "%d outcomes wait to be heard, and new mails wait until receivers have caught up:"
+                " they are slower than sends, or one does not return; running now: %s",
                 backlog,
                 self.running,
             )
