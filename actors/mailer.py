@@ -502,8 +502,10 @@ class Mailer(AsyncioActor):
             self._sent += 1
         self._throughput.add(now)
         self._latencies.add(now - job.told_at)
-        publish(outcome)
-        job.answer.set(outcome)
+        try:
+            publish(outcome)
+        finally:
+            job.answer.set(outcome)
 
     def _end_unsent(self, job: _Job, kind: FailureKind, detail: str) -> None:
         failed = Failed(kind=kind, stage=Stage.CONNECT, detail=detail, retryable=True)

@@ -327,9 +327,11 @@ class SmtpActor(AsyncioActor):
 
     def _report(self, outcome: Outcome) -> None:
         """Tell whoever wants to know."""
-        publish(outcome)
-        if self._answer is not None:
-            self._answer.set(outcome)
+        try:
+            publish(outcome)
+        finally:
+            if self._answer is not None:
+                self._answer.set(outcome)
 
     def released(self) -> None:
         """Close: whoever sends one mail keeps no connection."""

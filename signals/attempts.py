@@ -1,5 +1,7 @@
 """Several attempts at one mail, summed up to the one outcome that counts."""
 
+import itertools
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -8,6 +10,8 @@ from .outcome import Outcome, SendFailure, SendSuccess
 
 MAX_WARNINGS = 100
 """Warnings of one outcome: each attempt may add some."""
+MAX_TRANSCRIPT = 1_000_000
+"""Characters in the transcripts of earlier attempts, which an outcome keeps beside the last one."""
 
 
 class Attempts:
@@ -23,7 +27,9 @@ class Attempts:
         self._success: SendSuccess | None = None  # the first attempt that came to one
         self._results: dict[str, RecipientResult] = {}
         self._elapsed = 0.0
-        self._transcript: list[str] = []
+        self._transcripts: deque[tuple[str, ...]] = deque()  # one for each attempt
+        self._transcript_size = 0  # in characters, without the last
+        self._is_cut = False  # whether there were more
         self._warnings: list[str] = []
         self._is_given_up = False
 
@@ -44,12 +50,27 @@ class Attempts:
                 result = replace(result, maybe_accepted=True, retryable=False)  # noqa: PLW2901
             self._results[result.address] = result
         self._elapsed += outcome.elapsed
-        self._transcript += outcome.transcript
+        self._add_transcript(outcome.transcript)
         if isinstance(outcome, SendFailure) and self._success is not None:
             # Some have the mail already: for them, what came later is at most a warning.
             self._warnings.append(outcome.detail)
         self._warnings += outcome.warnings
         del self._warnings[:-MAX_WARNINGS]
+
+    def _add_transcript(self, transcript: tuple[str, ...]) -> None:
+        """Keep the lines of an attempt, and drop those of the oldest where they are too many."""
+        if not transcript:
+            return
+        if self._transcripts:
+            self._transcript_size += _size(self._transcripts[-1])
+        self._transcripts.append(transcript)
+        while self._transcript_size > MAX_TRANSCRIPT:
+            self._transcript_size -= _size(self._transcripts.popleft())
+            self._is_cut = True
+
+    def _transcript(self) -> tuple[str, ...]:
+        note = ("(the lines of earlier attempts are left out)",) if self._is_cut else ()
+        return (*note, *itertools.chain.from_iterable(self._transcripts))
 
     def give_up(self, outcome: SendFailure) -> None:
         """Take why there is no further attempt: the mail was cancelled, or waited for too long."""
@@ -81,10 +102,14 @@ class Attempts:
             deciding,
             recipients=recipients,
             elapsed=self._elapsed,
-            transcript=tuple(self._transcript),
+            transcript=self._transcript(),
             warnings=tuple(self._warnings),
             attempts=self.count,
         )
+
+
+def _size(transcript: tuple[str, ...]) -> int:
+    return sum(map(len, transcript))
 
 
 def _with_doubt(failure: SendFailure, recipients: Sequence[RecipientResult]) -> SendFailure:

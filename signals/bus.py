@@ -259,8 +259,9 @@ class _Delivery:
             self._left = _receivers_of(self._signal, outcome.alias)
             self._left.reverse()
         while self._left:
+            dispatcher.running = _Described(self._left[-1])
+            # Nothing of ours is between these two: it is called once, whatever breaks.
             receiver = self._left.pop()
-            dispatcher.running = _Described(receiver)
             try:
                 result = receiver(outcome.alias, outcome=outcome, **self._more)
                 if result is not None and inspect.iscoroutine(result):

@@ -132,13 +132,14 @@ class Dispatcher:
             if backlog >= self.limit:
                 self._was_filled = True
         if warn:
-            log_safely(
-                logging.WARNING,
-                "%d outcomes wait to be heard, and new mails wait until receivers have caught up:"
-                " they are slower than sends, or one does not return; running now: %s",
-                backlog,
-                self.running,
-            )
+            with contextlib.suppress(Exception):  # as above
+                log_safely(
+                    logging.WARNING,
+                    "%d outcomes wait to be heard, and new mails wait until receivers have caught"
+                    " up: they are slower than sends, or one does not return; running now: %s",
+                    backlog,
+                    self.running,
+                )
         if stranded:
             self._run(stay=False)
 

@@ -15,11 +15,9 @@ from servers.scripted import polite
 from servers.waiting import wait_until
 
 from pykka_smtp import (
-    Drain,
     FailureKind,
     Mailer,
     SendFailure,
-    SendMail,
     SendSuccess,
     SmtpActor,
     set_connection_limit,
@@ -99,7 +97,11 @@ def actor(server: Any, **options: Any) -> Any:
 
 
 def test_sends_wait_where_receivers_do_not_return_and_none_is_lost(
-    loop_kind: str, mailing: Mailing, hanging: Hanging, door: threading.Event, scripted_server: Start
+    loop_kind: str,
+    mailing: Mailing,
+    hanging: Hanging,
+    door: threading.Event,
+    scripted_server: Start,
 ) -> None:
     server = scripted_server()
     for number in range(30):
@@ -117,7 +119,11 @@ def test_sends_wait_where_receivers_do_not_return_and_none_is_lost(
 
 
 def test_a_mailer_takes_no_more_than_may_wait_where_receivers_do_not_return(
-    loop_kind: str, mailing: Mailing, hanging: Hanging, door: threading.Event, scripted_server: Start
+    loop_kind: str,
+    mailing: Mailing,
+    hanging: Hanging,
+    door: threading.Event,
+    scripted_server: Start,
 ) -> None:
     server = scripted_server()
     mailer = mailing.start(server, max_queued=10, max_connections=CONNECTIONS)
@@ -232,7 +238,11 @@ def test_receivers_that_send_two_mails_for_each_outcome_come_to_their_end(
 
 
 def test_idle_connections_are_given_up_for_sends_that_waited_for_receivers(
-    loop_kind: str, mailing: Mailing, hanging: Hanging, door: threading.Event, scripted_server: Start
+    loop_kind: str,
+    mailing: Mailing,
+    hanging: Hanging,
+    door: threading.Event,
+    scripted_server: Start,
 ) -> None:
     set_connection_limit(1)
     server = scripted_server()
@@ -252,7 +262,11 @@ def test_idle_connections_are_given_up_for_sends_that_waited_for_receivers(
 
 
 def test_a_send_that_waits_for_receivers_can_be_stopped(
-    loop_kind: str, mailing: Mailing, hanging: Hanging, door: threading.Event, scripted_server: Start
+    loop_kind: str,
+    mailing: Mailing,
+    hanging: Hanging,
+    door: threading.Event,
+    scripted_server: Start,
 ) -> None:
     server = scripted_server()
     mailing.ask(actor(server))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykka_smtp.signals.attempts import MAX_WARNINGS, Attempts
+from pykka_smtp.signals.attempts import MAX_TRANSCRIPT, MAX_WARNINGS, Attempts
 from pykka_smtp.signals.bus import (
     forward_to,
     publish_retry,
@@ -203,6 +203,34 @@ def test_the_transcript_is_that_of_all_attempts_in_order() -> None:
     ]
 
     assert summed_up(*attempts).transcript == ("C: a", "S: b", "C: c")
+
+
+def test_the_transcripts_of_many_attempts_do_not_fill_the_memory_and_the_last_stays() -> None:
+    half = MAX_TRANSCRIPT // 2
+    attempts = [
+        replace(failure(result(YOU), result(HER)), transcript=(f"C: {number}", "S" * half))
+        for number in range(50)
+    ]
+
+    lines = summed_up(*attempts).transcript
+
+    assert lines[0] == "(the lines of earlier attempts are left out)"
+    assert lines[-2:] == ("C: 49", "S" * half)
+    assert [line for line in lines if line.startswith("C: ")] == ["C: 48", "C: 49"]
+    assert sum(map(len, lines)) <= MAX_TRANSCRIPT + half + 100
+
+
+def test_a_last_attempt_with_a_long_transcript_keeps_all_of_it() -> None:
+    long = replace(
+        failure(result(YOU), result(HER)), transcript=("C: a", "S" * (2 * MAX_TRANSCRIPT))
+    )
+    short = replace(failure(result(YOU), result(HER)), transcript=("C: b",))
+
+    assert summed_up(short, long).transcript == ("C: b", *long.transcript)
+    assert summed_up(long, short).transcript == (
+        "(the lines of earlier attempts are left out)",
+        "C: b",
+    )
 
 
 def test_warnings_add_up_to_a_bound_and_the_last_ones_stay() -> None:
