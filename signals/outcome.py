@@ -63,7 +63,8 @@ class Outcome:
         reply: the last reply that decided, or None where none came.
         peer: the server, or None where no connection came about.
         elapsed: how long the send took, in seconds, waiting for a free connection excluded.
-        transcript: all lines of the session, secrets masked; empty unless `debug` was set.
+        transcript: all lines of the session, secrets masked; empty unless `debug` was set. Of
+            several attempts the last has all its lines, those before it a bounded part.
         warnings: what was odd but did not matter, one line each.
         attempts: how often the mail was tried: a `Mailer` tries again what may pass, and may end a
             mail without having tried it once.
