@@ -69,6 +69,7 @@ class Dispatcher:
 
     Attributes:
         limit: how many calls may wait.
+        is_full: whether so many wait that no new send should begin: see `when_not_full`.
         running: what runs at the moment, for the log; its `str` names it.
     """
 
@@ -76,6 +77,7 @@ class Dispatcher:
         self._name = name
         self.limit = limit
         self._listeners: list[Callable[[], object]] = []
+        self._whole = self  # of which this is a part
         self._forget()
 
     def _forget(self) -> None:
@@ -92,6 +94,9 @@ class Dispatcher:
         # the sleep. It is released once for each time that `_asleep` is taken back.
         self._alarm = threading.Lock()
         self._alarm.acquire()
+        self._ident = 0
+        # An attribute: it is looked at for each send.
+        self.is_full = False
         self._was_filled = False
         self._warn_at = self.limit
         self.running: object = None
@@ -131,6 +136,7 @@ class Dispatcher:
                 self._warn_at *= 2
             if backlog >= self.limit:
                 self._was_filled = True
+                self._whole.is_full = True
         if warn:
             with contextlib.suppress(Exception):  # as above
                 log_safely(
@@ -159,6 +165,7 @@ class Dispatcher:
             if inboxes is None:
                 inboxes = self._inboxes = Dispatcher(f"{self._name}-inboxes")
                 inboxes._listeners = self._listeners
+                inboxes._whole = self
             inboxes.limit = self.limit
         (inboxes if inboxes._can_run(stay=self._holds > 0) else self).submit(call, *args)
 
@@ -173,11 +180,6 @@ class Dispatcher:
                 self._holds = 1
             return self._thread is not None or self._start()
 
-    @property
-    def is_full(self) -> bool:
-        """Whether so many calls wait that no new send should begin: see `when_not_full`."""
-        return self._was_filled or (self._inboxes is not None and self._inboxes._was_filled)
-
     def when_not_full(self, callback: Callable[[], object]) -> None:
         """Have a function called each time that `is_full` may have become false.
 
@@ -188,9 +190,7 @@ class Dispatcher:
 
     def is_current(self) -> bool:
         """Whether the calling thread is one that calls run on: then a receiver is calling."""
-        ident = threading.get_ident()
-        thread = self._thread
-        if thread is not None and thread.ident == ident:
+        if self._ident == threading.get_ident() and self._thread is not None:
             return True
         return self._inboxes is not None and self._inboxes.is_current()
 
@@ -286,6 +286,7 @@ class Dispatcher:
             stay: sleep on an empty queue instead, while there is a hold.
         """
         me = threading.current_thread()
+        self._ident = threading.get_ident()
         try:
             while self._thread is me:
                 try:
@@ -330,6 +331,10 @@ class Dispatcher:
         """Let those go on who wait for room."""
         with self._lock:
             self._was_filled = False
+        whole = self._whole
+        with whole._lock:
+            inboxes = whole._inboxes
+            whole.is_full = whole._was_filled or (inboxes is not None and inboxes._was_filled)
         for callback in self._listeners:
             self._call(callback, ())
 
