@@ -30,7 +30,7 @@ from pykka import Actor, ActorDeadError, ActorRef, ActorRegistry, Future, Thread
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
-from ..signals.dispatcher import log_safely
+from ..signals.dispatcher import dispatcher, log_safely
 from ..signals.forks import in_child, notice_fork
 from .event_loop import event_loop
 
@@ -134,6 +134,12 @@ class Answer:
 _NOBODY_ASKS = Answer(None, set())
 
 
+class _FromReceiver(Envelope[Any]):
+    """A message from a thread on which receivers run: one of them may wait for what comes of it."""
+
+    __slots__ = ()
+
+
 class _Inbox:
     """Takes messages from any thread; the loop thread empties it.
 
@@ -164,6 +170,8 @@ class _Inbox:
                 raise error
             envelope.reply_to.set_exception((ActorDeadError, error, None))
             return
+        if dispatcher.is_current():
+            envelope = _FromReceiver(envelope.message, envelope.reply_to)
         self.envelopes.append(envelope)
         if is_stop:
             self.closed = True
@@ -251,6 +259,14 @@ class AsyncioActor(Actor):
             # not stay registered, for `stop_all` would wait for it.
             self._unregister()
             raise
+
+    @property
+    def is_told_by_receiver(self) -> bool:
+        """Whether a receiver of signals sent the message that is being handled.
+
+        For use in `on_receive`, before `answer_later`.
+        """
+        return isinstance(self._handling, _FromReceiver)
 
     def answer_later(self) -> Answer:
         """Leave the answer to the message being handled for later; for use in `on_receive`.

@@ -1,12 +1,17 @@
 """How many connections the process may have open at once.
 
 A send that waits for its turn costs neither a thread nor a socket, and its clock has not started.
+
+While more outcomes wait for receivers than may wait, no permit is given, but for sends that a
+receiver may wait for, and for those that have begun.
 """
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
+from ..signals.dispatcher import dispatcher
 from ..signals.forks import in_child, notice_fork
 
 DEFAULT_LIMIT = 100
@@ -29,6 +34,7 @@ class ConnectionLimit:
         self._lock = threading.Lock()
         self._in_use = 0
         self._waiting: OrderedDict[object, Callable[[], None]] = OrderedDict()
+        self._pressing: OrderedDict[object, None] = OrderedDict()  # those of them that are
         self._spare: OrderedDict[object, Callable[[], None]] = OrderedDict()
 
     @property
@@ -44,22 +50,36 @@ class ConnectionLimit:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether somebody waits for a permit."""
-        return bool(self._waiting)
+        """Whether somebody waits for a permit, and for nothing else."""
+        return bool(self._entitled)
 
-    def acquire(self, holder: object, granted: Callable[[], None]) -> None:
+    @property
+    def _entitled(self) -> OrderedDict[object, Any]:
+        """Those who wait, without those who have to wait for receivers."""
+        return self._pressing if dispatcher.is_full else self._waiting
+
+    def acquire(
+        self, holder: object, granted: Callable[[], None], *, is_pressing: bool = False
+    ) -> None:
         """Ask for a permit.
 
         Args:
             holder: whom it is for; one permit each.
             granted: called once, as soon as there is one: at once, or from the thread that gives
                 one back.
+            is_pressing: do not wait until receivers have caught up. A receiver may wait for this
+                send, and would wait for itself.
         """
         with self._lock:
             go_on: Callable[[], None] | None = granted
-            if self._in_use >= self._limit or self._waiting:
+            is_entitled = is_pressing or not dispatcher.is_full
+            if self._in_use >= self._limit or self._entitled or not is_entitled:
                 self._waiting[holder] = granted
-                go_on = self._spare.popitem(last=False)[1] if self._spare else None
+                if is_pressing:
+                    self._pressing[holder] = None
+                go_on = None
+                if is_entitled and self._spare:
+                    go_on = self._spare.popitem(last=False)[1]
             else:
                 self._in_use += 1
         if go_on is not None:
@@ -73,7 +93,7 @@ class ConnectionLimit:
             give_up: closes it; called once, by whoever waits for a permit.
         """
         with self._lock:
-            is_wanted = bool(self._waiting)
+            is_wanted = self.is_wanted
             if not is_wanted:
                 self._spare[key] = give_up
         if is_wanted:
@@ -87,6 +107,7 @@ class ConnectionLimit:
     def withdraw(self, holder: object) -> bool:
         """Wait no longer; return whether the holder was waiting."""
         with self._lock:
+            self._pressing.pop(holder, None)
             return self._waiting.pop(holder, None) is not None
 
     def release(self) -> None:
@@ -98,14 +119,28 @@ class ConnectionLimit:
     def _hand_out(self) -> None:
         while True:
             with self._lock:
-                if not self._waiting or self._in_use >= self._limit:
+                entitled = self._entitled
+                if not entitled or self._in_use >= self._limit:
                     return
-                _, granted = self._waiting.popitem(last=False)
+                holder = next(iter(entitled))
+                self._pressing.pop(holder, None)
+                granted = self._waiting.pop(holder)
                 self._in_use += 1
             granted()
 
+    def receivers_have_caught_up(self) -> None:
+        """Let those go on who had to wait for receivers. Called on the dispatcher's thread."""
+        with self._lock:
+            # Nobody wanted these permits so far.
+            count = min(len(self._spare), len(self._waiting))
+            give_ups = [self._spare.popitem(last=False)[1] for _ in range(count)]
+        for give_up in give_ups:
+            give_up()
+        self._hand_out()
+
 
 connection_limit = ConnectionLimit(DEFAULT_LIMIT)
+dispatcher.when_not_full(connection_limit.receivers_have_caught_up)
 
 in_child(connection_limit.reset_after_fork)
 

@@ -94,7 +94,8 @@ class LeasingActor(SmtpActor):
         if kept is not None:
             self._use(*kept, content)
             return
-        connection_limit.acquire(self, self._permitted)
+        # The Mailer has let it go: it is under way.
+        connection_limit.acquire(self, self._permitted, is_pressing=True)
 
     def _use(self, connection: Connection, session: Session, content: Content) -> None:
         """Go on with a connection that another mail has left, and its permit."""

@@ -17,6 +17,7 @@ from pykka import ActorRef
 
 from ..signals.attempts import Attempts
 from ..signals.bus import publish, publish_retry
+from ..signals.dispatcher import dispatcher
 from ..signals.outcome import Outcome, SendFailure, SendSuccess, outcome_of
 from ..signals.send_mail import SendMail
 from ..smtp.envelope import Envelope
@@ -77,6 +78,7 @@ class _Job:
         "attempts",
         "avoid",
         "envelope",
+        "is_pressing",
         "later",
         "mail",
         "moves",
@@ -94,6 +96,7 @@ class _Job:
         self.avoid = NO_RELAYS  # those that have failed it, by number
         self.moves = 0  # attempts after which it went to another relay at once
         self.relay = 0
+        self.is_pressing = False  # whether a receiver may wait for it
 
 
 class Mailer(AsyncioActor):
@@ -251,6 +254,11 @@ class Mailer(AsyncioActor):
         self._order = itertools.count()
         self._flying: dict[LeasingActor, _Job] = {}
         self._drains: list[tuple[Answer, float | None]] = []
+        # What receivers may wait for. While more outcomes wait for them than may, only that goes
+        # out: or a receiver would wait for itself.
+        self._receiver_drains: set[Answer] = set()
+        self._pressing: set[_Job] = set()  # those in the queue
+        self._is_held = False  # whether mails wait until receivers have caught up
         self._is_pumping = False
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = math.inf  # when the timer goes off
@@ -322,7 +330,9 @@ class Mailer(AsyncioActor):
 
     def _take(self, mail: SendMail) -> None:
         self._told += 1
+        is_pressing = self.is_told_by_receiver
         job = _Job(mail, self.answer_later(), event_loop().loop.time())
+        job.is_pressing = is_pressing
         if self._is_stopping:
             self._end_unsent(job, FailureKind.CANCELLED, _TOO_LATE)
             return
@@ -334,11 +344,20 @@ class Mailer(AsyncioActor):
                 " tell it again later",
             )
             return
-        if self._queue.append(job):
+        if is_pressing:
+            # Or whatever the first waits for, this one waits for, too.
+            self._queue.prepend(job)
+            self._pressing.add(job)
+            self._pump()
+        elif self._queue.append(job):
             self._pump()
 
     def _drain(self, drain: Drain) -> None:
+        is_pressing = self.is_told_by_receiver
         answer = self.answer_later()
+        if is_pressing:
+            self._receiver_drains.add(answer)
+            self._pump()
         now = event_loop().loop.time()
         self._drains.append((answer, None if drain.timeout is None else now + drain.timeout))
         self._answer_drains(now)
@@ -353,6 +372,8 @@ class Mailer(AsyncioActor):
                 answer.set(False)
             else:
                 self._drains.append((answer, until))
+                continue
+            self._receiver_drains.discard(answer)
 
     # Mails out.
 
@@ -364,6 +385,9 @@ class Mailer(AsyncioActor):
         self._is_changed = False
         try:
             while self._queue:
+                if dispatcher.is_full and not (self._pressing or self._receiver_drains):
+                    self._is_held = True  # until receivers have caught up
+                    return
                 now = event_loop().loop.time()
                 picked = self._queue.pick(now)
                 if picked is not None:
@@ -391,6 +415,8 @@ class Mailer(AsyncioActor):
     def _let_go(self, job: _Job, number: int, now: float) -> None:
         relay = self._relays[number]
         job.relay = number
+        if job.is_pressing:
+            self._pressing.discard(job)
         actor = LeasingActor(self, relay, job.mail, job.envelope)
         self._flying[actor] = job
         actor.begin(now)
@@ -502,8 +528,10 @@ class Mailer(AsyncioActor):
         if outcome.attempts:  # what was never tried is nobody's pace
             self._throughput.add(now)
             self._latencies.add(now - job.told_at)
-        publish(outcome)
-        job.answer.set(outcome)
+        try:
+            publish(outcome)
+        finally:
+            job.answer.set(outcome)
 
     def _end_unsent(self, job: _Job, kind: FailureKind, detail: str) -> None:
         failed = Failed(kind=kind, stage=Stage.CONNECT, detail=detail, retryable=True)
@@ -546,6 +574,8 @@ class Mailer(AsyncioActor):
             self._is_changed = True
         while self._waiting and self._waiting[0][0] <= now:
             self._is_changed |= self._queue.append(heapq.heappop(self._waiting)[2])
+        if self._is_held and not dispatcher.is_full:
+            self._is_held, self._is_changed = False, True
         if self._is_changed:
             self._pump()
         if self._queue and self._retry.give_up_after is not None:

@@ -185,8 +185,9 @@ class SmtpActor(AsyncioActor):
         if self._mail is not None:
             return self._refuse(message, "an SmtpActor sends one mail; start another for this one")
         self._mail = message
+        is_pressing = self.is_told_by_receiver
         self._answer = self.answer_later()
-        connection_limit.acquire(self, self._permitted)
+        connection_limit.acquire(self, self._permitted, is_pressing=is_pressing)
         return None
 
     def on_stop(self) -> None:
@@ -374,9 +375,11 @@ class SmtpActor(AsyncioActor):
 
     def _report(self, outcome: Outcome) -> None:
         """Tell whoever wants to know."""
-        publish(outcome)
-        if self._answer is not None:
-            self._answer.set(outcome)
+        try:
+            publish(outcome)
+        finally:
+            if self._answer is not None:
+                self._answer.set(outcome)
 
     def released(self) -> None:
         """Close: whoever sends one mail keeps no connection."""

@@ -200,7 +200,7 @@ class Chaos:
             id=f"{number}",
         )
 
-    # Receiving: all of this runs on the dispatcher's thread.
+    # Receiving: all of this runs on the dispatcher's thread, but for `tell`, which has its own.
 
     def tell(self, message: Any, /) -> None:
         """Take an outcome, as an actor's ref does."""

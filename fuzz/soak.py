@@ -203,7 +203,7 @@ class Soak:
             f" {grew / 1e6:+.1f} MB"
         )
 
-    # Receiving: all of this runs on the dispatcher's thread.
+    # Receiving: all of this runs on the dispatcher's thread, but for `tell`, which has its own.
 
     def tell(self, message: Any, /) -> None:
         """Take an outcome, as an actor's ref does."""

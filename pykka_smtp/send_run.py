@@ -109,7 +109,7 @@ class Run:
         self._give_up_at = 0.0
 
     def tell(self, message: Any) -> None:
-        """Take an outcome. Called on the dispatcher's thread."""
+        """Take an outcome. Called on the dispatcher's second thread."""
         self._outcomes.put(message)
 
     def send(self, interrupts: Interrupts) -> None:

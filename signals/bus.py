@@ -2,7 +2,11 @@
 
 Receivers are called as ``receiver(alias, outcome=outcome)``, on the dispatcher's thread, one
 after the other, in the order in which the outcomes came to be. A receiver can take its time, send
-mails itself and wait for them; what it raises is logged, and the next receiver runs.
+mails itself and wait for them; what it raises is logged, and the next receiver runs. An
+`outcome_to` is told on another thread, and waits for no receiver.
+
+Nothing that goes wrong in here reaches an actor: it is logged, and the outcome goes on from where
+it was. No receiver is called twice with one outcome.
 
 The bus only reads the lists of receivers. It connects and disconnects nothing per send, because
 blinker's bookkeeping has no locks.
@@ -141,22 +145,15 @@ def forward_to(
 def publish(outcome: Outcome) -> None:
     """Tell everyone who wants to hear it what became of a mail.
 
-    Only hands the outcome to the dispatcher: cheap, never waits, never raises what a receiver
-    raises. Can be called from any thread.
+    Only hands the outcome to the dispatcher: cheap, never waits, never raises. Can be called from
+    any thread.
 
     The signal is the one that the mail names, else `smtp_send_success` or `smtp_send_failure`;
-    its sender is the outcome's alias. The mail's `outcome_to` is told as well, and first.
+    its sender is the outcome's alias. The mail's `outcome_to` is told as well.
     """
-    mail = outcome.mail
-    if isinstance(outcome, SendSuccess):
-        signal = _signal(mail.success_signal, smtp_send_success)
-    else:
-        signal = _signal(mail.failure_signal, smtp_send_failure)
-    # blinker's has_receivers_for() would write into its tables, beside other threads.
-    if signal is not None and (signal.is_muted or not signal.receivers):
-        signal = None
-    if signal is not None or mail.outcome_to is not None:
-        dispatcher.submit(_deliver, outcome, signal)
+    if outcome.mail.outcome_to is not None:
+        _surely(_post, outcome)
+    _surely(_submit, outcome)
 
 
 def publish_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> None:
@@ -170,9 +167,52 @@ def publish_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> Non
         attempt: which it was; the first is 1.
         next_time: when the next may begin, in UTC.
     """
-    if smtp_send_retry.receivers and not smtp_send_retry.is_muted:
+    _surely(_submit_retry, outcome, attempt, next_time)
+
+
+def _surely(step: Callable[..., None], *args: Any) -> None:
+    """Do a step on an outcome's way to its receivers, and never raise.
+
+    A step that breaks is tried once more. It hands the outcome on as the last thing that it does,
+    or knows how far it has come: nobody hears an outcome twice.
+    """
+    for _ in range(2):
+        try:
+            step(*args)
+        except BaseException as exc:
+            log_safely(logging.ERROR, "defect in pykka-smtp, in %s", _Described(step), exc=exc)
+        else:
+            return
+
+
+def _post(outcome: Outcome) -> None:
+    dispatcher.post(_tell, outcome)
+
+
+def _submit(outcome: Outcome) -> None:
+    mail = outcome.mail
+    if isinstance(outcome, SendSuccess):
+        signal = _signal(mail.success_signal, smtp_send_success)
+    else:
+        signal = _signal(mail.failure_signal, smtp_send_failure)
+    if signal is not None and _is_heard(signal):
+        dispatcher.submit(_Delivery(outcome, signal, _NOTHING_MORE))
+
+
+def _submit_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> None:
+    if _is_heard(smtp_send_retry):
         more = {"attempt": attempt, "next_time": next_time}
-        dispatcher.submit(_run_receivers, outcome, smtp_send_retry, more)
+        dispatcher.submit(_Delivery(outcome, smtp_send_retry, more))
+
+
+def _is_heard(signal: blinker.Signal) -> bool:
+    """Return whether anybody may hear a signal. One of a class of the program's may raise."""
+    try:
+        # blinker's has_receivers_for() would write into its tables, beside other threads.
+        return bool(signal.receivers) and not signal.is_muted
+    except BaseException as exc:
+        log_safely(logging.ERROR, "signal %s raised: nobody hears it", _Described(signal), exc=exc)
+        return False
 
 
 def _signal(chosen: blinker.Signal | str | None, default: blinker.Signal) -> blinker.Signal | None:
@@ -187,52 +227,77 @@ def _signal(chosen: blinker.Signal | str | None, default: blinker.Signal) -> bli
     return chosen
 
 
-def _deliver(outcome: Outcome, signal: blinker.Signal | None) -> None:
-    """Tell `outcome_to`, then run the receivers. Runs on the dispatcher's thread."""
+_NOTHING_MORE: dict[str, Any] = {}
+
+
+class _Delivery:
+    """An outcome on its way to the receivers of a signal. Runs on the dispatcher's thread.
+
+    It is all that is kept of an outcome that waits. If it breaks, it is run again, and goes on
+    with the receiver behind the one that it had come to.
+    """
+
+    __slots__ = ("_left", "_more", "_outcome", "_signal")
+
+    def __init__(self, outcome: Outcome, signal: blinker.Signal, more: dict[str, Any]) -> None:
+        self._outcome = outcome
+        self._signal = signal
+        self._more = more
+        self._left: list[Callable[..., object]] | None = None
+
+    def __call__(self) -> None:
+        """Run the receivers."""
+        _surely(self._run)
+        dispatcher.running = None
+
+    def _run(self) -> None:
+        outcome = self._outcome
+        if self._left is None:
+            # Asked again: from the moment a signal is muted none of its receivers runs.
+            if not _is_heard(self._signal):
+                return
+            self._left = _receivers_of(self._signal, outcome.alias)
+            self._left.reverse()
+        while self._left:
+            dispatcher.running = _Described(self._left[-1])
+            # Nothing of ours is between these two: it is called once, whatever breaks.
+            receiver = self._left.pop()
+            try:
+                result = receiver(outcome.alias, outcome=outcome, **self._more)
+                if result is not None and inspect.iscoroutine(result):
+                    _run_coroutine(result)
+            except BaseException as exc:
+                # SystemExit as well: a receiver can end neither this thread nor the process.
+                log_safely(
+                    logging.ERROR,
+                    "receiver %s of signal %s raised; the other receivers run",
+                    _Described(receiver),
+                    _Described(self._signal),
+                    exc=exc,
+                )
+
+
+def _tell(outcome: Outcome) -> None:
+    """Tell the mail's `outcome_to`. Runs on the dispatcher's second thread."""
     ref = outcome.mail.outcome_to
-    if ref is not None:
-        try:
-            _tell(ref, outcome)
-        except BaseException as exc:
-            log_safely(
-                logging.WARNING,
-                "outcome_to %s raised, and may not have taken: %s",
-                _Described(ref),
-                outcome,
-                exc=exc,
-            )
-    if signal is not None:
-        _run_receivers(outcome, signal, {})
-
-
-def _run_receivers(outcome: Outcome, signal: blinker.Signal, more: dict[str, Any]) -> None:
-    # Muted is asked again: from the moment a signal is muted none of its receivers runs.
-    if signal.is_muted:
-        return
-    for receiver in _receivers_of(signal, outcome.alias):
-        try:
-            result = receiver(outcome.alias, outcome=outcome, **more)
-            if result is not None and inspect.iscoroutine(result):
-                _run_coroutine(result)
-        except BaseException as exc:
-            # SystemExit as well: a receiver can end neither this thread nor the process.
-            log_safely(
-                logging.ERROR,
-                "receiver %s of signal %s raised; the other receivers run",
-                _Described(receiver),
-                _Described(signal),
-                exc=exc,
-            )
-
-
-def _tell(ref: Tellable, outcome: Outcome) -> None:
+    assert ref is not None
     try:
         ref.tell(outcome)
-    except Exception as exc:
-        if not _says_dead(exc, ref):
-            raise
+    except BaseException as exc:
+        if isinstance(exc, Exception) and _says_dead(exc, ref):
+            log_safely(
+                logging.INFO,
+                "outcome_to %s is dead, and does not hear: %s",
+                _Described(ref),
+                outcome,
+            )
+            return
         log_safely(
-            logging.INFO, "outcome_to %s is dead, and does not hear: %s", _Described(ref), outcome
+            logging.WARNING,
+            "outcome_to %s raised, and may not have taken: %s",
+            _Described(ref),
+            outcome,
+            exc=exc,
         )
 
 
@@ -278,8 +343,12 @@ def _says_dead(exc: BaseException, ref: Tellable) -> bool:
 
 
 def _is_dead(ref: Tellable) -> bool:
-    is_alive = getattr(ref, "is_alive", None)
-    return callable(is_alive) and not is_alive()
+    try:
+        is_alive = getattr(ref, "is_alive", None)
+        return callable(is_alive) and not is_alive()
+    except Exception:
+        # It can't say so; then let it be told.
+        return False
 
 
 def _name_of_signal(signal: blinker.Signal) -> str:

@@ -1,8 +1,12 @@
-"""The one thread on which receivers run.
+"""The one thread on which receivers run, and the one on which outcomes are put into inboxes.
 
 An event loop that calls a stranger's code stands still for as long as that code pleases, and dies
 of what it raises. So the loop only submits here. Calls run in the order in which they were
 submitted, one at a time, each shielded from the others.
+
+An outcome can't be dropped, and the loop can't wait. So where outcomes come faster than receivers
+take them, the bound is upstream: `Dispatcher.is_full` says that no new send is to begin, and what
+is under way still finds room.
 
 The thread is no daemon: a script that ends right after its last ``tell()`` still hears what
 became of its mail. It must therefore end by itself: it exists only while somebody holds it, or
@@ -15,15 +19,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from .forks import in_child, notice_fork
 
 logger = logging.getLogger("pykka_smtp.signals")
 
-# How many waiting calls are worth a warning (and again at each doubling).
-_LONG_QUEUE = 10_000
+MOST_WAITING = 10_000
+"""Outcomes that may wait to be heard; from then on new sends wait, too.
 
+About 16 MB, where the mails are small. The sends under way then add their outcomes, and so do
+those that receivers begin themselves.
+"""
+
+# How many tries a step has that must not fail: what can break it, such as a lack of memory, passes.
+_TRIES = 2
 
 # Seconds of rest between two batches, the first and the longest: it grows while outcomes keep
 # coming. To wake a sleeping thread for each of them costs the event loop more than the whole
@@ -52,13 +63,21 @@ class Dispatcher:
 
     Every method can be called from any thread.
 
-    The queue has no limit, on purpose: a full one could only lose an outcome or stop the event
-    loop. It holds at most one call for each send that has ended, and the program sets how many
-    those are; when receivers fall far behind, a warning is logged.
+    `submit` takes a call at any time: to refuse one could only lose an outcome or stop the event
+    loop. From `limit` on it says `is_full`, until a tenth of that has run; whoever begins sends
+    looks at it first.
+
+    Attributes:
+        limit: how many calls may wait.
+        is_full: whether so many wait that no new send should begin: see `when_not_full`.
+        running: what runs at the moment, for the log; its `str` names it.
     """
 
-    def __init__(self, name: str = "pykka-smtp-dispatcher") -> None:
+    def __init__(self, name: str = "pykka-smtp-dispatcher", limit: int = MOST_WAITING) -> None:
         self._name = name
+        self.limit = limit
+        self._listeners: list[Callable[[], object]] = []
+        self._whole = self  # of which this is a part
         self._forget()
 
     def _forget(self) -> None:
@@ -75,7 +94,14 @@ class Dispatcher:
         # the sleep. It is released once for each time that `_asleep` is taken back.
         self._alarm = threading.Lock()
         self._alarm.acquire()
-        self._warn_at = _LONG_QUEUE
+        self._ident = 0
+        # An attribute: it is looked at for each send.
+        self.is_full = False
+        self._was_filled = False
+        self._warn_at = self.limit
+        self.running: object = None
+        # Has the second thread, from the first `post` on.
+        self._inboxes: Dispatcher | None = None
 
     def submit(self, call: Callable[..., object], *args: Any) -> None:
         """Have ``call(*args)`` run on the thread, after everything submitted before.
@@ -86,11 +112,18 @@ class Dispatcher:
             call: what to run; its result is dropped.
             args: its arguments.
         """
+        stranded = False
         with self._lock:
             self._queue.append((call, args))
             self._idle = False
-            self._wake()
-            stranded = self._thread is None and not self._start()
+            # It is taken. Whatever breaks from here on must not tell the caller that it is not.
+            for _ in range(_TRIES):
+                try:
+                    self._wake()
+                    stranded = self._thread is None and not self._start()
+                except Exception:  # noqa: S112 - without memory there is no log line either
+                    continue
+                break
             if stranded:
                 # No thread can be had: from 3.12 on the interpreter starts none once it has
                 # begun to shut down, and a machine may be out of them. An outcome must be heard
@@ -101,14 +134,65 @@ class Dispatcher:
             warn = backlog >= self._warn_at
             if warn:
                 self._warn_at *= 2
+            if backlog >= self.limit:
+                self._was_filled = True
+                self._whole.is_full = True
         if warn:
-            log_safely(
-                logging.WARNING,
-                "%d outcomes wait to be heard: receivers are slower than sends, or one blocks",
-                backlog,
-            )
+            with contextlib.suppress(Exception):  # as above
+                log_safely(
+                    logging.WARNING,
+                    "%d outcomes wait to be heard, and new mails wait until receivers have caught"
+                    " up: they are slower than sends, or one does not return; running now: %s",
+                    backlog,
+                    self.running,
+                )
         if stranded:
             self._run(stay=False)
+
+    def post(self, call: Callable[..., object], *args: Any) -> None:
+        """Have ``call(*args)`` run on a second thread: it waits for nothing given to `submit`.
+
+        All calls given to this method run in order, too. The thread starts with the first of
+        them, and ends with the other one. Where it can't start, as Python 3.12 starts none once
+        the main thread has ended, the call is given to `submit`.
+
+        Args:
+            call: what to run; its result is dropped.
+            args: its arguments.
+        """
+        with self._lock:
+            inboxes = self._inboxes
+            if inboxes is None:
+                inboxes = self._inboxes = Dispatcher(f"{self._name}-inboxes")
+                inboxes._listeners = self._listeners
+                inboxes._whole = self
+            inboxes.limit = self.limit
+        (inboxes if inboxes._can_run(stay=self._holds > 0) else self).submit(call, *args)
+
+    def _can_run(self, *, stay: bool) -> bool:
+        """Return whether there is a thread, or start it.
+
+        Args:
+            stay: keep it until `release`.
+        """
+        with self._lock:
+            if stay and not self._holds:
+                self._holds = 1
+            return self._thread is not None or self._start()
+
+    def when_not_full(self, callback: Callable[[], object]) -> None:
+        """Have a function called each time that `is_full` may have become false.
+
+        Args:
+            callback: runs on the dispatcher's thread, between two calls, and must not wait.
+        """
+        self._listeners.append(callback)
+
+    def is_current(self) -> bool:
+        """Whether the calling thread is one that calls run on: then a receiver is calling."""
+        if self._ident == threading.get_ident() and self._thread is not None:
+            return True
+        return self._inboxes is not None and self._inboxes.is_current()
 
     def hold(self) -> None:
         """Start the thread, and keep it until `release`.
@@ -131,6 +215,8 @@ class Dispatcher:
             self._holds = max(0, self._holds - 1)
             if not self._holds:
                 self._wake()
+                if self._inboxes is not None:
+                    self._inboxes.release()
 
     def wait_idle(self, timeout: float | None = None) -> bool:
         """Wait until everything that was submitted before has run.
@@ -145,18 +231,24 @@ class Dispatcher:
             RuntimeError: on the dispatcher's own thread, which would wait for itself.
         """
         notice_fork()
-        if self._thread is threading.current_thread():
+        if self.is_current():
             raise RuntimeError("a receiver cannot wait for the thread that it runs on")
         if self.is_idle:
             return True
+        until = None if timeout is None else monotonic() + timeout
         passed = threading.Event()
         self.submit(passed.set)
-        return passed.wait(timeout)
+        if not passed.wait(timeout):
+            return False
+        inboxes = self._inboxes
+        if inboxes is None:
+            return True
+        return inboxes.wait_idle(None if until is None else max(0.0, until - monotonic()))
 
     @property
     def is_idle(self) -> bool:
         """Whether everything that was submitted has run."""
-        return self._idle
+        return self._idle and (self._inboxes is None or self._inboxes.is_idle)
 
     def reset_after_fork(self) -> None:
         """Forget thread, queue, holds and locks, in a child that was just forked.
@@ -189,37 +281,63 @@ class Dispatcher:
         return True
 
     def _run(self, *, stay: bool = True) -> None:
-        """Empty the queue, and end when it is empty.
+        """Empty the queue, and end when it is empty. All that the thread does is in here.
 
         Args:
             stay: sleep on an empty queue instead, while there is a hold.
         """
         me = threading.current_thread()
-        has_paused = not stay
-        pause = _PAUSE
+        self._ident = threading.get_ident()
         try:
-            # It is another thread, or none, if a receiver has forked and this is the child.
             while self._thread is me:
                 try:
-                    call, args = self._queue.popleft()
-                except IndexError:
-                    if has_paused:
-                        self._rest(stay=stay)
-                        pause = _PAUSE
-                    else:
-                        time.sleep(pause)
-                        pause = min(2 * pause, _LONGEST_PAUSE)
-                        has_paused = True
-                else:
-                    has_paused = not stay
-                    self._call(call, args)
-                    # Or the last outcome, and its mail, would live through the sleep.
-                    del call, args
+                    self._work(me, stay=stay)
+                except BaseException as exc:
+                    if not stay:
+                        raise  # a KeyboardInterrupt is for the thread that was borrowed
+                    # What is queued still has to be heard, and nobody else will do it.
+                    log_safely(logging.ERROR, "the dispatcher failed, and goes on", exc=exc)
+                    time.sleep(_LONGEST_PAUSE)
         finally:
-            # Whatever ended the loop, a KeyboardInterrupt perhaps: the next submit starts anew.
+            # Whatever ended the loop: the next submit starts anew.
             with self._lock:
                 if self._thread is me:
                     self._thread = None
+
+    def _work(self, me: threading.Thread, *, stay: bool) -> None:
+        """Run calls for as long as `me` is the thread to do so."""
+        has_paused = not stay
+        pause = _PAUSE
+        # It is another thread, or none, if a receiver has forked and this is the child.
+        while self._thread is me:
+            if self._was_filled and len(self._queue) <= self.limit - self.limit // 10:
+                self._say_not_full()
+            try:
+                call, args = self._queue.popleft()
+            except IndexError:
+                if has_paused:
+                    self._rest(stay=stay)
+                    pause = _PAUSE
+                else:
+                    time.sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    has_paused = True
+            else:
+                has_paused = not stay
+                self._call(call, args)
+                # Or the last outcome, and its mail, would live through the sleep.
+                del call, args
+
+    def _say_not_full(self) -> None:
+        """Let those go on who wait for room."""
+        with self._lock:
+            self._was_filled = False
+        whole = self._whole
+        with whole._lock:
+            inboxes = whole._inboxes
+            whole.is_full = whole._was_filled or (inboxes is not None and inboxes._was_filled)
+        for callback in self._listeners:
+            self._call(callback, ())
 
     def _rest(self, *, stay: bool) -> None:
         """Sleep until there is something to do, or resign as the thread that does it."""
@@ -227,7 +345,7 @@ class Dispatcher:
             if self._queue:
                 return
             self._idle = True
-            self._warn_at = _LONG_QUEUE
+            self._warn_at = self.limit
             if not (stay and self._holds):
                 self._thread = None
                 return

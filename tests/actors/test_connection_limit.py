@@ -6,6 +6,7 @@ import pytest
 from servers.scripted import Conn, ScriptedServer, polite
 
 from pykka_smtp import FailureKind, SendMail, SendSuccess, SmtpActor, set_connection_limit
+from pykka_smtp.actors import connection_limit as module
 from pykka_smtp.actors.connection_limit import ConnectionLimit, connection_limit
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails
@@ -18,8 +19,8 @@ class Holders:
         self.limit = ConnectionLimit(limit)
         self.granted: list[str] = []
 
-    def ask(self, name: str) -> None:
-        self.limit.acquire(name, lambda: self.granted.append(name))
+    def ask(self, name: str, *, is_pressing: bool = False) -> None:
+        self.limit.acquire(name, lambda: self.granted.append(name), is_pressing=is_pressing)
 
 
 def test_permits_are_granted_at_once_up_to_the_limit() -> None:
@@ -43,6 +44,93 @@ def test_a_permit_given_back_goes_to_who_has_waited_longest() -> None:
     holders.limit.release()
     holders.ask("d")
     assert holders.granted == ["a", "b", "c", "d"]
+
+
+class Receivers:
+    """Whether they have fallen behind."""
+
+    is_full = False
+
+
+@pytest.fixture
+def receivers(monkeypatch: pytest.MonkeyPatch) -> Receivers:
+    made = Receivers()
+    monkeypatch.setattr(module, "dispatcher", made)
+    return made
+
+
+def test_no_permit_is_granted_while_receivers_are_behind_and_then_in_order(
+    receivers: Receivers,
+) -> None:
+    holders = Holders(2)
+    receivers.is_full = True
+    for name in "abc":
+        holders.ask(name)
+    assert holders.granted == []
+
+    receivers.is_full = False
+    holders.ask("d")
+    assert holders.granted == []
+    holders.limit.receivers_have_caught_up()
+
+    assert holders.granted == ["a", "b"]
+    holders.limit.release()
+    holders.limit.release()
+    assert holders.granted == ["a", "b", "c", "d"]
+
+
+def test_a_permit_given_back_while_receivers_are_behind_goes_to_what_one_of_them_may_wait_for(
+    receivers: Receivers,
+) -> None:
+    holders = Holders(1)
+    holders.ask("a")
+    holders.ask("b")
+    receivers.is_full = True
+    for name in "cd":
+        holders.ask(name, is_pressing=True)
+    assert holders.limit.is_wanted
+
+    for _ in range(3):
+        holders.limit.release()
+    assert holders.granted == ["a", "c", "d"]
+    assert not holders.limit.is_wanted
+
+    receivers.is_full = False
+    holders.limit.receivers_have_caught_up()
+    assert holders.granted == ["a", "c", "d", "b"]
+
+
+def test_what_a_receiver_may_wait_for_waits_for_nobody_who_waits_for_receivers(
+    receivers: Receivers,
+) -> None:
+    holders = Holders(1)
+    receivers.is_full = True
+    holders.ask("a")
+
+    holders.ask("b", is_pressing=True)
+
+    assert holders.granted == ["b"]
+    assert holders.limit.withdraw("a") is True
+    assert holders.limit.withdraw("b") is False
+
+
+def test_a_spare_connection_is_closed_for_who_waits_for_it_and_not_for_who_waits_for_receivers(
+    receivers: Receivers,
+) -> None:
+    holders = Holders(1)
+    closed: list[str] = []
+    holders.ask("kept")
+    receivers.is_full = True
+    holders.limit.offer("kept", lambda: closed.append("kept"))
+    holders.ask("a")
+    assert closed == []
+
+    receivers.is_full = False
+    holders.limit.receivers_have_caught_up()
+    assert closed == ["kept"]
+
+    holders.limit.release()
+    assert holders.granted == ["kept", "a"]
 
 
 def test_who_withdraws_gets_none_and_who_has_one_was_not_waiting() -> None:

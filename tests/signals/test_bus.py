@@ -141,7 +141,7 @@ def clean_bus() -> Iterator[None]:
     for name in [name for name in blinker.default_namespace if name.startswith("test-")]:
         del blinker.default_namespace[name]
     for thread in threading.enumerate():
-        if thread.name == "pykka-smtp-dispatcher":
+        if thread.name.startswith("pykka-smtp-dispatcher"):
             thread.join(PATIENCE)
             assert not thread.is_alive()
 
@@ -633,7 +633,7 @@ def test_publishing_on_a_name_that_nobody_knows_makes_no_signal() -> None:
 # outcome_to
 
 
-def test_outcome_to_is_told_the_outcome_on_the_dispatchers_thread() -> None:
+def test_outcome_to_is_told_the_outcome_on_the_dispatchers_second_thread() -> None:
     inbox = Inbox()
     outcome = failure(outcome_to=inbox)
 
@@ -641,7 +641,80 @@ def test_outcome_to_is_told_the_outcome_on_the_dispatchers_thread() -> None:
     settle()
 
     assert inbox.messages == [outcome]
-    assert inbox.threads == ["pykka-smtp-dispatcher"]
+    assert inbox.threads == ["pykka-smtp-dispatcher-inboxes"]
+
+
+def test_outcome_to_does_not_wait_for_a_receiver_that_does_not_return() -> None:
+    let_go, told = threading.Event(), threading.Event()
+    entered = threading.Event()
+
+    class Signalling(Inbox):
+        def tell(self, message: object) -> None:
+            super().tell(message)
+            told.set()
+
+    def hangs(sender: str, **extra: object) -> None:
+        entered.set()
+        assert let_go.wait(PATIENCE)
+
+    smtp_send_success.connect(hangs)
+    publish(success())
+    assert entered.wait(PATIENCE)
+
+    publish(success(outcome_to=Signalling()))
+
+    was_told = told.wait(PATIENCE)
+    let_go.set()
+    assert was_told
+
+
+@pytest.mark.parametrize("exc", [ValueError("a bug"), SystemExit(3)], ids=["Exception", "Exit"])
+def test_a_signal_of_the_programs_own_class_that_raises_is_logged_and_never_reaches_the_publisher(
+    caplog: pytest.LogCaptureFixture, exc: BaseException
+) -> None:
+    class Broken(blinker.Signal):
+        @property
+        def is_muted(self) -> bool:
+            raise exc
+
+        @is_muted.setter
+        def is_muted(self, value: bool) -> None: ...
+
+    inbox = Inbox()
+    broken, others = Broken(), connected(smtp_send_failure)
+    broken.connect(others, weak=False)
+
+    publish(success(success_signal=broken, outcome_to=inbox))
+    publish(failure())
+    settle()
+
+    assert [type(outcome) for outcome in others.outcomes] == [SendFailure]
+    assert len(inbox.messages) == 1
+    [record] = caplog.records
+    assert "nobody hears it" in record.getMessage()
+    assert record.exc_info is not None
+    assert record.exc_info[1] is exc
+
+
+def test_an_inbox_that_cannot_say_whether_it_is_alive_is_told_and_its_error_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Confused(Inbox):
+        def is_alive(self) -> bool:
+            raise ValueError("who knows")
+
+        def tell(self, message: object) -> None:
+            super().tell(message)
+            raise OSError("closed")
+
+    inbox = Confused()
+
+    publish(success(outcome_to=inbox))
+    settle()
+
+    assert len(inbox.messages) == 1
+    [record] = caplog.records
+    assert "raised, and may not have taken" in record.getMessage()
 
 
 def test_outcome_to_is_told_as_well_as_the_receivers_and_even_if_the_signal_is_muted() -> None:

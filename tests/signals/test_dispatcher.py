@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from servers.waiting import wait_until
 
 from pykka_smtp.signals import dispatcher as module
 from pykka_smtp.signals.dispatcher import Dispatcher
@@ -42,6 +43,10 @@ class Worker:
     def threads(self) -> list[threading.Thread]:
         return [t for t in threading.enumerate() if t.name == "worker-under-test"]
 
+    @property
+    def all_threads(self) -> list[threading.Thread]:
+        return [t for t in threading.enumerate() if t.name.startswith("worker-under-test")]
+
     def thread(self) -> threading.Thread:
         """Return the thread that calls run on."""
         found: list[threading.Thread] = []
@@ -55,9 +60,9 @@ def worker() -> Iterator[Worker]:
     made = Worker()
     yield made
     assert made.dispatcher.wait_idle(PATIENCE)
-    for thread in made.threads:
+    for thread in made.all_threads:
         thread.join(PATIENCE)
-    assert made.threads == []
+    assert made.all_threads == []
 
 
 @pytest.fixture
@@ -522,21 +527,234 @@ def test_once_the_interpreter_has_joined_its_threads_none_is_started(
     assert worker.threads == []
 
 
-def test_a_long_queue_is_warned_of_once_and_again_at_each_doubling(
-    worker: Worker, gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(module, "_LONG_QUEUE", 10)
+@pytest.fixture
+def small(worker: Worker) -> Dispatcher:
+    """A dispatcher for which ten calls are many."""
+    worker.dispatcher.limit = 10
     worker.dispatcher.reset_after_fork()
-    worker.dispatcher.submit(gate)
+    return worker.dispatcher
+
+
+def test_a_long_queue_is_warned_of_once_and_again_at_each_doubling(
+    small: Dispatcher, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    small.running = "shop.slow_receiver"
+    small.submit(gate)
     assert gate.entered.wait(PATIENCE)
 
     for _ in range(25):
-        worker.dispatcher.submit(len, "")
+        small.submit(len, "")
 
-    assert [record.args for record in caplog.records] == [(10,), (20,)]
+    assert [record.args for record in caplog.records] == [
+        (10, "shop.slow_receiver"),
+        (20, "shop.slow_receiver"),
+    ]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
     gate.open()
+    assert small.wait_idle(PATIENCE)
+
+
+def test_it_is_full_from_its_limit_on_until_a_tenth_of_it_has_run(
+    small: Dispatcher, gate: Gate
+) -> None:
+    told: list[bool] = []
+    last = Gate()
+    small.when_not_full(lambda: told.append(small.is_full))
+    small.submit(gate)
+    assert gate.entered.wait(PATIENCE)
+    for _ in range(9):
+        small.submit(last)
+    assert not small.is_full
+
+    small.submit(last)
+    assert small.is_full
+    small.submit(last)
+    assert small.is_full
+    assert told == []
+
+    gate.open()
+    assert last.entered.wait(PATIENCE)
+    # One has run, and one is running: ten wait.
+    assert small.is_full
+    last.open()
+    assert small.wait_idle(PATIENCE)
+    assert told == [False]
+    assert not small.is_full
+
+
+def test_what_is_submitted_to_a_full_one_is_taken_and_runs(small: Dispatcher, gate: Gate) -> None:
+    ran: list[int] = []
+    small.submit(gate)
+
+    for number in range(50):
+        small.submit(ran.append, number)
+
+    gate.open()
+    assert small.wait_idle(PATIENCE)
+    assert ran == list(range(50))
+
+
+def test_a_listener_that_raises_keeps_neither_the_others_nor_the_calls_from_it(
+    small: Dispatcher, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[str] = []
+    small.when_not_full(raising(SystemExit(3)))
+    small.when_not_full(lambda: heard.append("the other"))
+    small.submit(gate)
+
+    for _ in range(12):
+        small.submit(len, "")
+    gate.open()
+
+    assert small.wait_idle(PATIENCE)
+    assert heard == ["the other"]
+    assert not small.is_full
+    assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.ERROR]
+
+
+def test_a_reset_leaves_nobody_waiting_for_the_parents_receivers(
+    small: Dispatcher, gate: Gate
+) -> None:
+    small.submit(gate)
+    assert gate.entered.wait(PATIENCE)
+    for _ in range(20):
+        small.submit(len, "")
+    assert small.is_full
+
+    small.reset_after_fork()
+
+    assert not small.is_full
+
+
+# The second thread
+
+
+def test_what_is_posted_waits_for_nothing_that_was_submitted(worker: Worker, gate: Gate) -> None:
+    posted = Gate()
+    worker.dispatcher.submit(gate)
+    assert gate.entered.wait(PATIENCE)
+
+    worker.dispatcher.post(posted)
+
+    assert posted.entered.wait(PATIENCE)
+    assert posted.thread is not None
+    assert posted.thread.name == "worker-under-test-inboxes"
+    assert not posted.thread.daemon
+    gate.open()
+    assert not worker.dispatcher.wait_idle(0.01)
+    assert not worker.dispatcher.is_idle
+    posted.open()
+
+
+def test_the_second_thread_ends_with_the_first_and_exists_only_if_something_was_posted(
+    worker: Worker,
+) -> None:
+    def second() -> list[threading.Thread]:
+        return [t for t in threading.enumerate() if t.name == "worker-under-test-inboxes"]
+
+    ran: list[int] = []
+    worker.dispatcher.hold()
+    worker.thread()
+    assert second() == []
+
+    for number in range(100):
+        worker.dispatcher.post(ran.append, number)
     assert worker.dispatcher.wait_idle(PATIENCE)
+    assert ran == list(range(100))
+    [thread] = second()
+
+    worker.dispatcher.release()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def test_what_is_posted_fills_it_too_and_says_so_when_there_is_room(
+    small: Dispatcher, gate: Gate
+) -> None:
+    told = threading.Event()
+    small.when_not_full(told.set)
+    small.post(gate)
+    assert gate.entered.wait(PATIENCE)
+
+    for _ in range(10):
+        small.post(len, "")
+
+    assert small.is_full
+    assert not told.is_set()
+    gate.open()
+    assert told.wait(PATIENCE)
+    assert small.wait_idle(PATIENCE)
+    assert not small.is_full
+
+
+def test_where_the_second_thread_cannot_start_the_first_does_its_work(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    worker.dispatcher.hold()
+    no_new_threads(monkeypatch)
+
+    worker.dispatcher.post(lambda: names.append(threading.current_thread().name))
+
+    assert worker.dispatcher.wait_idle(PATIENCE)
+    assert names == ["worker-under-test"]
+    worker.dispatcher.release()
+
+
+def test_it_knows_the_threads_that_calls_run_on(worker: Worker) -> None:
+    found: list[bool] = []
+    for give in (worker.dispatcher.submit, worker.dispatcher.post):
+        give(lambda: found.append(worker.dispatcher.is_current()))
+
+    assert worker.dispatcher.wait_idle(PATIENCE)
+    assert found == [True, True]
+    assert not worker.dispatcher.is_current()
+
+
+# What breaks in here
+
+
+@pytest.mark.parametrize("name", ["_wake", "_start"])
+def test_a_call_that_was_taken_runs_although_waking_the_thread_has_failed_once(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    ran: list[str] = []
+    usual, failures = getattr(worker.dispatcher, name), [MemoryError()]
+
+    def fails_once() -> object:
+        if failures:
+            raise failures.pop()
+        return usual()
+
+    monkeypatch.setattr(worker.dispatcher, name, fails_once)
+
+    worker.dispatcher.submit(ran.append, "heard")
+
+    assert worker.dispatcher.wait_idle(PATIENCE)
+    assert (ran, failures) == (["heard"], [])
+
+
+def test_a_thread_in_which_something_of_ours_breaks_goes_on_and_says_so(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ran: list[str] = []
+    usual, failures = worker.dispatcher._rest, [MemoryError()]
+
+    def fails_once(*, stay: bool) -> None:
+        if failures:
+            raise failures.pop()
+        usual(stay=stay)
+
+    monkeypatch.setattr(worker.dispatcher, "_rest", fails_once)
+    worker.dispatcher.hold()
+    thread = worker.thread()
+    worker.dispatcher.submit(ran.append, "heard")
+    assert worker.dispatcher.wait_idle(PATIENCE)
+
+    assert worker.thread() is thread
+    assert ran == ["heard"]
+    assert wait_until(lambda: "the dispatcher failed, and goes on" in caplog.text, PATIENCE)
+    worker.dispatcher.release()
 
 
 def test_a_reset_forgets_the_queue_the_thread_and_the_holds(worker: Worker, gate: Gate) -> None:

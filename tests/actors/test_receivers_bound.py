@@ -1,0 +1,314 @@
+"""Receivers that are slower than sends, or never return: what waits for them, and what does not."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from servers.door import Door
+from servers.mailing import Mailing
+from servers.scripted import polite
+from servers.waiting import wait_until
+
+from pykka_smtp import (
+    FailureKind,
+    Mailer,
+    SendFailure,
+    SendSuccess,
+    SmtpActor,
+    set_connection_limit,
+    smtp_send_failure,
+    smtp_send_success,
+)
+from pykka_smtp.actors.connection_limit import connection_limit
+from pykka_smtp.signals.dispatcher import dispatcher
+
+PATIENCE = 15.0  # seconds; reached only by a test that fails
+LIMIT = 5
+CONNECTIONS = 2
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def small_bounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have few outcomes be many."""
+    usual = connection_limit.limit
+    monkeypatch.setattr(dispatcher, "limit", LIMIT)
+    set_connection_limit(CONNECTIONS)
+    yield
+    set_connection_limit(usual)
+
+
+@pytest.fixture
+def mailing(outcomes: Any) -> Iterator[Mailing]:
+    """Tell mails; each must have had one outcome in the end."""
+    with Mailing(outcomes) as made:
+        yield made
+
+
+@pytest.fixture
+def door(mailing: Mailing) -> Iterator[threading.Event]:
+    """Set at the latest when the test ends."""
+    made = threading.Event()
+    yield made
+    made.set()
+
+
+class Hanging:
+    """A receiver that does not return before a door is opened."""
+
+    def __init__(self, door: threading.Event) -> None:
+        self.entered = threading.Event()
+        self._door = door
+
+    def __call__(self, sender: str, **extra: Any) -> None:
+        self.entered.set()
+        assert self._door.wait(PATIENCE)
+
+
+@pytest.fixture
+def hanging(door: threading.Event) -> Hanging:
+    receiver = Hanging(door)
+    for one in (smtp_send_success, smtp_send_failure):
+        one.connect(receiver, weak=False)
+    return receiver
+
+
+def fill(hanging: Hanging) -> None:
+    """Have as many calls wait as may wait, behind a receiver that hangs already."""
+    assert hanging.entered.wait(PATIENCE)
+    for _ in range(LIMIT):
+        dispatcher.submit(len, "")
+    assert dispatcher.is_full
+
+
+def stands_still() -> bool:
+    """Whether the bound is reached, and all that was under way has ended."""
+    return dispatcher.is_full and connection_limit._in_use == 0
+
+
+def actor(server: Any, **options: Any) -> Any:
+    return SmtpActor.start(server.host, server.port, **options)
+
+
+def test_sends_wait_where_receivers_do_not_return_and_none_is_lost(
+    loop_kind: str,
+    mailing: Mailing,
+    hanging: Hanging,
+    door: threading.Event,
+    scripted_server: Start,
+) -> None:
+    server = scripted_server()
+    for number in range(30):
+        mail = mailing.mail(context=number)
+        mailing.mails.append(mail)
+        actor(server).tell(mail)
+
+    assert wait_until(stands_still, PATIENCE)
+
+    # The one that is being heard, those that wait to be, and those that were under way then.
+    assert server.accepted <= 1 + LIMIT + CONNECTIONS
+    assert len(connection_limit._waiting) == 30 - server.accepted
+    door.set()
+    assert mailing.kinds() == {"accepted": 30}
+
+
+def test_a_mailer_takes_no_more_than_may_wait_where_receivers_do_not_return(
+    loop_kind: str,
+    mailing: Mailing,
+    hanging: Hanging,
+    door: threading.Event,
+    scripted_server: Start,
+) -> None:
+    server = scripted_server()
+    mailer = mailing.start(server, max_queued=10, max_connections=CONNECTIONS)
+    mailing.tell(mailer, 8)
+    fill(hanging)
+    assert wait_until(lambda: mailing.statistics(mailer).in_flight == 0, PATIENCE)
+    waiting = mailing.statistics(mailer).queued
+    assert server.accepted <= 8 - waiting
+
+    mailing.tell(mailer, 10 - waiting)
+    refused = mailing.ask(mailer)
+
+    assert isinstance(refused, SendFailure)
+    assert (refused.kind, refused.retryable) == (FailureKind.LOCAL, True)
+    assert mailing.statistics(mailer).queued == 10
+    door.set()
+    assert mailing.kinds() == {"accepted": 18 - waiting, "LOCAL": 1}
+
+
+@pytest.mark.parametrize("kind", [SmtpActor, Mailer])
+def test_what_is_under_way_is_answered_and_told_although_receivers_do_not_return(
+    loop_kind: str,
+    mailing: Mailing,
+    hanging: Hanging,
+    door: threading.Event,
+    scripted_server: Start,
+    kind: Any,
+) -> None:
+    greeting, told = Door(), threading.Event()
+    server = scripted_server(polite(), greeting)
+
+    class Inbox:
+        def tell(self, message: Any, /) -> None:
+            told.set()
+
+    mailing.ask(actor(server))
+    mail = mailing.mail(outcome_to=Inbox())
+    mailing.mails.append(mail)
+    ref = actor(server) if kind is SmtpActor else mailing.start(server)
+    answer = ref.ask(mail, block=False)
+    server.wait_for(lambda: len(server.sessions) == 2)
+    fill(hanging)
+
+    greeting.open()
+
+    assert isinstance(answer.get(timeout=PATIENCE), SendSuccess)
+    assert told.wait(PATIENCE)
+    assert dispatcher.is_full
+
+
+@pytest.mark.parametrize("how", ["actor", "mailer", "drain", "told and waited for"])
+def test_a_receiver_that_sends_and_waits_is_not_held_up_by_itself(
+    loop_kind: str, mailing: Mailing, scripted_server: Start, how: str
+) -> None:
+    server = scripted_server()
+    mailer = mailing.start(server, alias="mailer", max_connections=CONNECTIONS)
+    done: list[Any] = []
+    full = threading.Event()
+
+    def send_and_wait() -> Any:
+        if how == "actor":
+            return mailing.ask(actor(server, alias="inner"))
+        if how == "mailer":
+            return mailing.ask(mailer)
+        if how == "drain":
+            return mailing.drain(mailer, timeout=PATIENCE)
+        mail = mailing.mail()
+        mailing.mails.append(mail)
+        ref = actor(server, alias="inner")
+        ref.tell(mail)
+        return ref.actor_stopped.wait(PATIENCE)
+
+    def receiver(sender: str, **extra: Any) -> None:
+        if not done:
+            done.append(wait_until(stands_still, PATIENCE))
+            full.set()
+            done.append(send_and_wait())
+
+    smtp_send_success.connect(receiver)
+    for _ in range(12):
+        mail = mailing.mail()
+        mailing.mails.append(mail)
+        actor(server).tell(mail)
+    if how in ("mailer", "drain"):
+        assert full.wait(PATIENCE)
+        mailing.tell(mailer, 3)
+
+    mailing.outcomes()
+    stopped, outcome = done
+    assert stopped
+    assert outcome is True or isinstance(outcome, SendSuccess)
+
+
+def test_receivers_that_send_two_mails_for_each_outcome_come_to_their_end(
+    loop_kind: str, mailing: Mailing, scripted_server: Start
+) -> None:
+    server = scripted_server()
+    mailer = mailing.start(server, max_queued=1000)
+
+    def doubling(sender: str, **extra: Any) -> None:
+        for kind in (SmtpActor, Mailer):
+            if len(mailing.mails) < 60:
+                mail = mailing.mail()
+                mailing.mails.append(mail)
+                (actor(server) if kind is SmtpActor else mailer).tell(mail)
+
+    smtp_send_success.connect(doubling)
+    mailing.tell(mailer)
+
+    assert wait_until(lambda: len(mailing.mails) == 60, PATIENCE)
+    assert mailing.kinds() == {"accepted": 60}
+
+
+def test_idle_connections_are_given_up_for_sends_that_waited_for_receivers(
+    loop_kind: str,
+    mailing: Mailing,
+    hanging: Hanging,
+    door: threading.Event,
+    scripted_server: Start,
+) -> None:
+    set_connection_limit(1)
+    server = scripted_server()
+    mailer = mailing.start(server, idle_timeout=1000.0)
+    mailing.tell(mailer)
+    fill(hanging)
+    assert wait_until(lambda: mailing.statistics(mailer).connections_idle == 1, PATIENCE)
+
+    mail = mailing.mail()
+    mailing.mails.append(mail)
+    actor(server).tell(mail)
+    assert wait_until(lambda: connection_limit._waiting, PATIENCE)
+    assert mailing.statistics(mailer).connections_idle == 1
+
+    door.set()
+    assert mailing.kinds() == {"accepted": 2}
+
+
+def test_a_send_that_waits_for_receivers_can_be_stopped(
+    loop_kind: str,
+    mailing: Mailing,
+    hanging: Hanging,
+    door: threading.Event,
+    scripted_server: Start,
+) -> None:
+    server = scripted_server()
+    mailing.ask(actor(server))
+    fill(hanging)
+    ref = actor(server)
+    mail = mailing.mail()
+    mailing.mails.append(mail)
+    answer: Any = ref.ask(mail, block=False)
+    assert wait_until(lambda: connection_limit._waiting, PATIENCE)
+
+    assert ref.stop(timeout=PATIENCE)
+
+    assert answer.get(timeout=PATIENCE).kind is FailureKind.CANCELLED
+    assert not connection_limit._waiting
+
+
+def test_ctrl_c_ends_a_program_whose_receiver_never_returns() -> None:
+    script = """
+import signal, sys, threading
+from pykka_smtp import SendMail, SmtpActor, smtp_send_failure
+@smtp_send_failure.connect
+def hangs(sender, outcome, **extra):
+    print("hangs", flush=True)
+    threading.Event().wait()
+SmtpActor.start("127.0.0.1", 1).tell(SendMail(sender="a@b.test", recipients="c@d.test", body="x"))
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as program:
+        killer = threading.Timer(PATIENCE, program.kill)
+        killer.start()
+        try:
+            assert program.stdout is not None
+            assert program.stdout.readline() == "hangs\n"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                program.wait(0.3)
+            assert program.returncode is None, "it ended although a receiver runs"
+            program.send_signal(signal.SIGINT)
+            assert program.wait(PATIENCE) != -signal.SIGKILL
+        finally:
+            killer.cancel()
+            killer.join()
