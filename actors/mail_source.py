@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from ..signals.send_mail import MailSource
+from ..signals.complete_message import MailSource
 from ..smtp.content import MAX_TEXT_LINE
 from ..smtp.mail_data import MailDataEncoder, MailFacts, MailScanner, encode_whole
 

@@ -20,6 +20,7 @@ from ..smtp.mailbox import check_display_name, split_name
 from .bus import Tellable
 from .complete_message import CompleteMessage, MailSource, content_of
 
+
 _NULL_REVERSE_PATH = "<>"
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _NO_SUBJECT = "(none)"  # the seed's default
@@ -172,7 +173,7 @@ class SendMail:
     @property
     def all_recipients(self) -> tuple[str, ...]:
         """The addresses of recipients, cc and bcc, in this order, as they were given."""
-        return (*self.recipients, *self.cc, *self.bcc)
+        return cast("tuple[str, ...]", (*self.recipients, *self.cc, *self.bcc))
 
     @property
     def content(self) -> Content | None:
@@ -201,8 +202,8 @@ class SendMail:
         null = self.sender == _NULL_REVERSE_PATH
         names = _names(self.to_name, len(to))
         headers = _pairs(self.headers)
-        if not to and not any(_is_to(pair) for pair in headers):
-            headers = (("To", "undisclosed-recipients:;"), *headers)  # RFC 5322 §3.6.3, §3.4
+        if not to and not any(str(name).lower() == "to" for name, *_ in headers):
+            headers = (("To", "undisclosed-recipients:;"), *headers)  # RFC 5322 §3.4
         return Letter(
             from_address="" if null else self.sender,
             from_name=self.from_name,
@@ -217,8 +218,8 @@ class SendMail:
 
     def _message_id(self) -> str:
         # Of a blind recipient, not even the domain is to be seen.
-        visible = self.recipients[0] if self.recipients else "postmaster"  # type: ignore[index]
-        return _message_id(self.id, visible if self.sender == _NULL_REVERSE_PATH else self.sender)
+        visible = (*cast("tuple[str, ...]", self.recipients), "postmaster")
+        return _message_id(self.id, visible[0] if self.sender == "<>" else self.sender)
 
     def _missing_fields(self) -> tuple[str, str]:
         """Return Date and Message-ID, for a message that has none."""
@@ -297,13 +298,11 @@ def _no_recipients(given: object) -> Exception:
 def _with_advice(error: AddressError, *fields: object) -> AddressError:
     """Look whether a pair was meant as one recipient: on its own it is two."""
     for given in fields:
-        match given:
-            case (str() as name, str() as address) if "@" not in name and "@" in address:
-                return AddressError(
-                    f"{error}; a name and its address are written [(name, address)]"
-                )
-            case _:
-                pass
+        if isinstance(given, tuple | list) and len(cast("Sequence[object]", given)) == 2:
+            name, address = map(str, cast("Sequence[object]", given))
+            if "@" not in name and "@" in address:
+                advice = "for one recipient with a name, write [(name, address)]"
+                return AddressError(f"{error}; {advice}")
     return error
 
 
@@ -313,14 +312,6 @@ def _only_names(to_name: object, names: tuple[str | None, ...]) -> object:
     if not isinstance(others, Sequence) or any(cast("Sequence[object]", others)):
         raise ValueError("to_name: the recipients have names already; give them in one place")
     return names
-
-
-def _is_to(pair: object) -> bool:
-    match pair:
-        case (str() as name, *_):
-            return name.lower() == "to"
-        case _:
-            return False
 
 
 def _names(value: object, count: int) -> tuple[str | None, ...]:

@@ -215,7 +215,7 @@ def _has_encoded_word(tree: Any) -> bool:
         if token.token_type == "encoded-word":  # noqa: S105 - of a parser's tokens
             return True
         if isinstance(token, list):
-            tokens += cast("list[Any]", token)
+            tokens += token
     return False
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from email.generator import BytesGenerator
 from email.message import Message
 from email.policy import Compat32
-from typing import IO, Any, TypeAlias, cast
+from typing import IO, Any, TypeAlias, TypeGuard, cast
 
 from .compose import to_quoted_printable
 from .content import CompleteContent
@@ -121,7 +121,7 @@ class _Copy:
             raise _CannotWriteError("the mail is empty; was the object filled?")
 
     def _copied(self, part: object, what: str) -> _Email:
-        if not isinstance(part, Message):
+        if not _is_message(part):
             raise _CannotWriteError(
                 f"{what} is a {type(part).__name__}, not an object of the email package;"
                 " attach MIMEText(...) or the like"
@@ -134,7 +134,7 @@ class _Copy:
         if self._parts > _MAX_PARTS:
             raise _CannotWriteError(f"has more than {_MAX_PARTS} parts")
         self._open.add(id(part))
-        copied = copy.copy(cast("_Email", part))
+        copied = copy.copy(part)
         copied.policy = _POLICY
         _set_headers(copied, _checked(_headers(copied)))
         _set_payload(copied, self._payload_of(copied))
@@ -144,8 +144,8 @@ class _Copy:
 
     def _payload_of(self, part: _Email) -> object:
         payload = cast("object", part._payload)  # type: ignore[attr-defined]
-        if isinstance(payload, Message):
-            payload = [payload]
+        if _is_message(payload):
+            return [self._copied(payload, "part 1")]
         if isinstance(payload, list | tuple):
             parts = cast("Sequence[object]", payload)
             return [self._copied(sub, f"part {i}") for i, sub in enumerate(parts, 1)]
@@ -155,6 +155,10 @@ class _Copy:
                 " MIMEApplication(data), or by set_content(data, maintype, subtype)"
             )
         return payload
+
+
+def _is_message(value: object) -> TypeGuard[_Email]:
+    return isinstance(value, Message)
 
 
 _POLICY = _Policy(linesep="\r\n", cte_type="8bit", mangle_from_=False)
@@ -185,16 +189,16 @@ class _Generator(BytesGenerator):
 
     fields: "_Fields"
 
-    def clone(self, fp: IO[bytes]) -> "_Generator":
-        cloned = cast("_Generator", super().clone(fp))  # type: ignore[misc]
+    def clone(self, fp: Any) -> "_Generator":
+        cloned = super().clone(fp)
         cloned.fields = self.fields
         return cloned
 
     def _write(self, msg: _Email) -> None:
-        given = self.policy
+        given = cast("Any", self.policy)
         # What is within a signed message is signed as well: a forwarded mail, for example.
         if _is_signed(msg):
-            self.policy = cast("_Policy", given).clone(keeps=True)
+            self.policy = given.clone(keeps=True)
         try:
             super()._write(msg)  # type: ignore[misc]
         finally:

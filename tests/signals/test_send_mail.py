@@ -74,7 +74,7 @@ def test_all_arguments_are_named() -> None:
     with pytest.raises(TypeError):
         SendMail(recipients=YOU)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
-        SendMail(sender=ME)  # type: ignore[call-arg]
+        SendMail(sender=ME)
 
 
 def generator() -> Iterator[str]:
