@@ -20,7 +20,6 @@ from ..smtp.mailbox import check_display_name, split_name
 from .bus import Tellable
 from .complete_message import CompleteMessage, MailSource, content_of
 
-
 _NULL_REVERSE_PATH = "<>"
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _NO_SUBJECT = "(none)"  # the seed's default

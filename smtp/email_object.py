@@ -139,6 +139,13 @@ class _Copy:
         _set_headers(copied, _checked(_headers(copied)))
         _set_payload(copied, self._payload_of(copied))
         self._open.discard(id(part))
+        if isinstance(copied._payload, list) and (  # type: ignore[attr-defined]
+            copied.get_content_maintype() not in {"multipart", "message"}
+        ):
+            raise _CannotWriteError(
+                f"has parts, and its Content-Type is {copied.get_content_type()}; build it by"
+                " MIMEMultipart() or add_attachment()"
+            )
         self.is_signed = self.is_signed or copied.get_content_type() == "multipart/signed"
         return copied
 
