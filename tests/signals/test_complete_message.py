@@ -156,7 +156,7 @@ class BadType:
 def test_a_server_stores_what_the_object_says(aiosmtpd_server: Any) -> None:
     server: AiosmtpdServer = aiosmtpd_server()
     made = mail(DjangosEmailMessage())
-    outcome = SmtpActor.start(server.host, server.port).ask(made, timeout=10)  # type: ignore[union-attr]
+    outcome = SmtpActor.start(server.host, server.port).ask(made, block=True, timeout=10)
 
     outcome.raise_for_failure()
     (received,) = server.mails

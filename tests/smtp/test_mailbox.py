@@ -110,7 +110,10 @@ def test_what_is_read_is_what_the_standard_library_reads(text: str) -> None:
         return
     if name is None:
         return
-    read = HeaderRegistry()("to", f"{text} <x@y.example>").addresses  # type: ignore[attr-defined]
+    try:
+        read = HeaderRegistry()("to", f"{text} <x@y.example>").addresses  # type: ignore[attr-defined]
+    except AttributeError:  # it fails on a name that begins with a dot
+        return
     assert address == "x@y.example"
     assert len(read) == 1
     assert read[0].addr_spec == address
