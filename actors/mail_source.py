@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, cast
 
-from ..signals.send_mail import MailSource
+from ..signals.complete_message import MailSource
 from ..smtp.content import MAX_TEXT_LINE
 from ..smtp.mail_data import MailDataEncoder, MailFacts, MailScanner, encode_whole
 

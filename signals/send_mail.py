@@ -1,27 +1,25 @@
 """`SendMail`: the message that a program tells an actor, and gets back in the outcome."""
 
-import copy
 import datetime as dt
 import itertools
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import TextIOBase
-from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from blinker import Signal
 
-from ..smtp.address import split_mailbox, to_ascii_domain
+from ..smtp.address import AddressError, split_mailbox, to_ascii_domain
 from ..smtp.compose import Letter
-from ..smtp.content import CompleteContent, Content, LetterContent
+from ..smtp.content import Content, LetterContent
 from ..smtp.delivery_options import NO_OPTIONS, DeliverBy, DeliveryOptions, Dsn
 from ..smtp.envelope import MAX_RECIPIENTS, Envelope
+from ..smtp.header import date_field, message_id_field
+from ..smtp.mailbox import check_display_name, split_name
 from .bus import Tellable
+from .complete_message import CompleteMessage, MailSource, content_of
 from .forks import in_child, notice_fork
-
-if TYPE_CHECKING:
-    from email.message import Message
 
 _NULL_REVERSE_PATH = "<>"
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
@@ -31,8 +29,17 @@ _NO_PARTS = ("", None, None, (), ())
 _NOTHING_ASKED = (None,) * 5
 _MAX_HEADERS = 1000
 
-MailSource: TypeAlias = "os.PathLike[str] | IO[bytes]"
-"""Where a mail is read from while it is sent: a path, or a file opened in binary mode."""
+Recipient: TypeAlias = str | tuple[str | None, str]
+"""An address, ``"Name <address>"``, or a pair of display name (or None) and address."""
+
+
+class _Unsaid(tuple[str, ...]):
+    """No recipients were given, which is not the same as an empty list of them."""
+
+    __slots__ = ()
+
+
+_UNSAID = _Unsaid()
 
 
 class _Ids:
@@ -64,19 +71,24 @@ class SendMail:
     Args:
         sender: the envelope's reverse-path, and the address in From. ``"<>"`` is the null
             reverse-path (RFC 5321 §4.5.5).
-        recipients: one address, or several. They stand in To.
+        recipients: one recipient, or several. They stand in To. A recipient is an address, or has
+            a display name: ``"Name <address>"``, or in a sequence a pair of name and address.
+            Afterwards this holds addresses, and `to_name` the names. May be left out if there is
+            bcc.
         subject: one line of text.
         body: the text: a str, bytes, or a sequence of lines.
         from_name: the sender's display name.
         to_name: the recipient's display name; for several recipients, a sequence with one name
-            (or None) for each.
-        cc: addresses that get a copy and stand in Cc.
-        bcc: addresses that get a copy and stand nowhere.
+            (or None) for each. Not where `recipients` has names.
+        cc: recipients that get a copy and stand in Cc.
+        bcc: recipients that get a copy and stand nowhere.
         headers: more header fields: a mapping, or pairs of name and value.
         message: a complete mail instead of subject, body, names, cc and headers: bytes, an
-            `email.message.EmailMessage`, a path, or a file opened in binary mode (read from where
-            it stands, while the mail is sent; it stays open, and is yours to close). An
-            EmailMessage is copied at once and loses its Bcc; all else goes out as it is.
+            `email.message.EmailMessage` (or `Message`), a path, or a file opened in binary mode
+            (read from where it stands, while the mail is sent; it stays open, and is yours to
+            close). An email object is written at once, loses its Bcc, and gets a Date and a
+            Message-ID if it has none and is not signed; all else goes out as it is. Also an
+            object with ``message()`` or ``as_bytes()``, as frameworks have for mails.
         dsn: which delivery status notifications the sender wants.
         deliver_by: how long the delivery may take.
         hold_for: seconds that the server is to keep the mail before it delivers it.
@@ -93,20 +105,20 @@ class SendMail:
             left out.
 
     Raises:
-        ValueError: an address, a header field, the body or an option is invalid.
+        ValueError: an address, a header field, the body, the message or an option is invalid.
         TypeError: an argument has a type that is not listed here.
     """
 
     sender: str
-    recipients: str | Iterable[str]
+    recipients: str | Iterable[Recipient] = _UNSAID
     subject: str = _NO_SUBJECT
     body: str | bytes | Sequence[str | bytes] = field(default="", repr=False)
     from_name: str | None = None
     to_name: str | Sequence[str | None] | None = None
-    cc: str | Iterable[str] = _NOBODY
-    bcc: str | Iterable[str] = field(default=_NOBODY, repr=False)
+    cc: str | Iterable[Recipient] = _NOBODY
+    bcc: str | Iterable[Recipient] = field(default=_NOBODY, repr=False)
     headers: Mapping[str, str] | Iterable[tuple[str, str]] = field(default=(), repr=False)
-    message: "bytes | Message[Any, Any] | MailSource | None" = field(default=None, repr=False)
+    message: "CompleteMessage | None" = field(default=None, repr=False)
     dsn: Dsn | None = field(default=None, repr=False)
     deliver_by: DeliverBy | None = field(default=None, repr=False)
     hold_for: int | None = field(default=None, repr=False)
@@ -122,18 +134,28 @@ class SendMail:
     _content: Content | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        to = everybody = _addresses("recipients", self.recipients)
-        if not to:
-            raise ValueError("recipients: empty; a mail needs at least one recipient")
+        names: _Names = None
+        given = self.recipients
+        to = everybody = _addresses("recipients", given)
+        if _has_names(to):
+            names, to = _split("recipients", to)
+            everybody = to
         _set(self, "recipients", to)
-        cc = _NOBODY
+        cc, cc_names = _NOBODY, None
         # By identity: what equals an empty tuple is for its own class to say.
         if not (self.cc is _NOBODY and self.bcc is _NOBODY):
-            cc, bcc = _addresses("cc", self.cc), _addresses("bcc", self.bcc)
+            cc_names, cc = _split("cc", _addresses("cc", self.cc))
+            bcc = _split("bcc", _addresses("bcc", self.bcc))[1]
             _set(self, "cc", cc)
             _set(self, "bcc", bcc)
             everybody = (*to, *cc, *bcc)
-        _set(self, "envelope", Envelope.of(self.sender, everybody, self._options()))
+        if not to and (cc or not self.bcc):
+            raise _no_recipients(given)
+        try:
+            envelope = Envelope.of(self.sender, everybody, self._options())
+        except AddressError as error:
+            raise _with_advice(error, given, self.cc, self.bcc) from None
+        _set(self, "envelope", envelope)
         _check_id(self.id)
         if not (self.success_signal is None and self.failure_signal is None):
             _check_signal("success_signal", self.success_signal)
@@ -141,15 +163,17 @@ class SendMail:
         if self.outcome_to is not None and not callable(getattr(self.outcome_to, "tell", None)):
             raise TypeError("outcome_to: needs an actor ref, or anything else with tell()")
         if self.message is None:
-            _set(self, "_content", LetterContent(self._compose(to, cc)))
+            if names is not None:
+                _set(self, "to_name", _only_names(self.to_name, names))
+            _set(self, "_content", LetterContent(self._compose(to, cc, cc_names)))
         else:
             self._refuse_parts()
-            _set(self, "_content", _content_of(self.message))
+            _set(self, "_content", content_of(self.message, self._missing_fields))
 
     @property
     def all_recipients(self) -> tuple[str, ...]:
         """The addresses of recipients, cc and bcc, in this order, as they were given."""
-        return (*self.recipients, *self.cc, *self.bcc)
+        return cast("tuple[str, ...]", (*self.recipients, *self.cc, *self.bcc))
 
     @property
     def content(self) -> Content | None:
@@ -174,20 +198,32 @@ class SendMail:
             require_tls=self.require_tls,
         )
 
-    def _compose(self, to: tuple[str, ...], cc: tuple[str, ...]) -> Letter:
+    def _compose(self, to: tuple[str, ...], cc: tuple[str, ...], cc_names: "_Names") -> Letter:
         null = self.sender == _NULL_REVERSE_PATH
         names = _names(self.to_name, len(to))
+        headers = _pairs(self.headers)
+        if not to and not any(str(name).lower() == "to" for name, *_ in headers):
+            headers = (("To", "undisclosed-recipients:;"), *headers)  # RFC 5322 §3.4
         return Letter(
             from_address="" if null else self.sender,
             from_name=self.from_name,
             to=tuple(zip(names, to, strict=True)),
-            cc=tuple((None, address) for address in cc),
+            cc=tuple(zip(cc_names or (None,) * len(cc), cc, strict=True)),
             subject=self.subject,
             body=self.body,
-            headers=_pairs(self.headers),
+            headers=headers,
             date=dt.datetime.now(dt.UTC),
-            message_id=_message_id(self.id, to[0] if null else self.sender),
+            message_id=self._message_id(),
         )
+
+    def _message_id(self) -> str:
+        # Of a blind recipient, not even the domain is to be seen.
+        visible = (*cast("tuple[str, ...]", self.recipients), "postmaster")
+        return _message_id(self.id, visible[0] if self.sender == "<>" else self.sender)
+
+    def _missing_fields(self) -> tuple[str, str]:
+        """Return Date and Message-ID, for a message that has none."""
+        return date_field(dt.datetime.now(dt.UTC)), message_id_field(self._message_id())
 
     def _refuse_parts(self) -> None:
         """A complete message has all these already; which of the two should count?"""
@@ -221,6 +257,61 @@ def _addresses(name: str, value: object) -> tuple[str, ...]:
         raise TypeError(f"{name}: needs an address or several, not {kind}")
     # The envelope refuses so many; but an iterator without end would never come to that.
     return tuple(itertools.islice(cast("Iterable[str]", value), MAX_RECIPIENTS + 1))
+
+
+_Names: TypeAlias = tuple[str | None, ...] | None
+
+
+def _has_names(recipients: tuple[object, ...]) -> bool:
+    return any(type(item) is not str or item[-1:] == ">" for item in recipients)
+
+
+def _split(field: str, recipients: tuple[object, ...]) -> tuple[_Names, tuple[str, ...]]:
+    """Return display names, or None where nobody has one, and addresses.
+
+    What is neither address nor name is left to the envelope, which says what is wrong.
+    """
+    if not _has_names(recipients):
+        return None, cast("tuple[str, ...]", recipients)
+    pairs = [_named(f"{field}[{index}]", item) for index, item in enumerate(recipients)]
+    names = tuple(name or None for name, _ in pairs)
+    return names if any(names) else None, tuple(address for _, address in pairs)
+
+
+def _named(field: str, recipient: object) -> tuple[str | None, str]:
+    if isinstance(recipient, str):
+        return split_name(field, str.__str__(recipient))
+    if not isinstance(recipient, tuple):
+        return None, cast("str", recipient)
+    pair = cast("tuple[object, ...]", recipient)
+    if len(pair) != 2 or not isinstance(pair[1], str):
+        raise TypeError(f"{field}: needs an address, or a pair of name and address")
+    return None if pair[0] is None else check_display_name(field, pair[0]), pair[1]
+
+
+def _no_recipients(given: object) -> Exception:
+    if isinstance(given, _Unsaid):
+        return TypeError("SendMail: recipients is missing; give it, or bcc alone")
+    return ValueError("recipients: empty; a mail needs at least one recipient")
+
+
+def _with_advice(error: AddressError, *fields: object) -> AddressError:
+    """Look whether a pair was meant as one recipient: on its own it is two."""
+    for given in fields:
+        if isinstance(given, tuple | list) and len(cast("Sequence[object]", given)) == 2:
+            name, address = map(str, cast("Sequence[object]", given))
+            if "@" not in name and "@" in address:
+                advice = "for one recipient with a name, write [(name, address)]"
+                return AddressError(f"{error}; {advice}")
+    return error
+
+
+def _only_names(to_name: object, names: tuple[str | None, ...]) -> object:
+    """Return the names that stand with the recipients, unless there are others."""
+    others = () if to_name is None else (to_name,) if isinstance(to_name, str) else to_name
+    if not isinstance(others, Sequence) or any(cast("Sequence[object]", others)):
+        raise ValueError("to_name: the recipients have names already; give them in one place")
+    return names
 
 
 def _names(value: object, count: int) -> tuple[str | None, ...]:
@@ -268,36 +359,3 @@ def _message_id(mail_id: str, address: str) -> str:
     left = mail_id if _DOT_ATOM.fullmatch(mail_id) and len(mail_id) <= 64 else new_id()
     domain = split_mailbox(address)[1] or "localhost"
     return f"<{to_ascii_domain(f'{left}@{domain}')}>"
-
-
-def _content_of(message: object) -> Content | None:
-    """Take a snapshot of what is in memory; None for what is read later."""
-    if isinstance(message, bytes):
-        return CompleteContent(message)
-    if isinstance(message, bytearray | memoryview):
-        return CompleteContent(bytes(cast("bytes", message)))
-    if isinstance(message, os.PathLike):
-        return None
-    if isinstance(message, TextIOBase):
-        raise TypeError("message: the file is opened in text mode; open it with mode 'rb'")
-    if callable(getattr(message, "read", None)):
-        return None
-    if callable(getattr(message, "as_bytes", None)):
-        return _content_of_email(message)  # type: ignore[arg-type]
-    raise TypeError(
-        "message: needs bytes, an EmailMessage, a path or a binary file,"
-        f" not {type(message).__name__}"
-    )
-
-
-def _content_of_email(message: "Message[Any, Any]") -> Content:
-    """Serialise an email object now: it is mutable, and may change before it is sent."""
-    if any(name.lower() in {"bcc", "resent-bcc"} for name in message):
-        message = copy.copy(message)
-        message._headers = list(message._headers)  # type: ignore[attr-defined]
-        del message["Bcc"], message["Resent-Bcc"]
-    policy = message.policy.clone(linesep="\r\n", cte_type="8bit")
-    data = message.as_bytes(policy=policy)
-    if data.isascii():
-        return CompleteContent(data)
-    return CompleteContent(data, message.as_bytes(policy=policy.clone(cte_type="7bit")))

@@ -20,6 +20,7 @@ from .header import (
     check_text,
     date_field,
     given_field,
+    has_several,
     mailbox_field,
     message_id_field,
     text_field,
@@ -33,6 +34,8 @@ _MAX_LINE = 998  # octets, RFC 5322 §2.1.1
 
 # The fields that a caller's own may stand in for, and those that must tell the truth of the body.
 _GENERATED = ("from", "to", "cc", "subject", "date", "message-id", "content-type")
+# RFC 5322 §3.6 allows these once, too.
+_ONCE = frozenset((*_GENERATED, "sender", "reply-to", "in-reply-to", "references"))
 _NO_ADDRESS = frozenset(("", "<>"))
 _OURS = frozenset(("mime-version", "content-transfer-encoding"))
 
@@ -149,7 +152,7 @@ class Letter:
         if encoding == b"8bit" and not eight_bit:
             encoding = b"quoted-printable"
         if encoding == b"quoted-printable":
-            text = _quoted_printable(text)
+            text = to_quoted_printable(text)
         return b"%bContent-Transfer-Encoding: %b\r\n\r\n%b" % (self._head, encoding, text)
 
 
@@ -215,7 +218,7 @@ def _describe(text: bytes) -> tuple[str, bytes]:
     return charset, encoding
 
 
-def _quoted_printable(text: bytes) -> bytes:
+def to_quoted_printable(text: bytes) -> bytes:
     """Return `text`, whose line ends are all CRLF, as quoted-printable (RFC 2045 §6.7)."""
     return _QP_OVERLONG.sub(rb"\1=\r\n\2\r", binascii.b2a_qp(text))
 
@@ -259,10 +262,15 @@ def _given(headers: tuple[tuple[str, str], ...]) -> tuple[dict[str, str], list[s
     """Return the fields that replace a generated one, by lower-case name, and the others."""
     replacing: dict[str, str] = {}
     others: list[str] = []
+    seen: set[str] = set()
     for name, value in headers:
         key = name.lower()
-        if key in replacing:
-            raise ValueError(f"headers: {name} is there twice; a mail has one (RFC 5322 §3.6)")
+        if key in _ONCE:
+            if key in seen:
+                raise ValueError(f"headers: {name} is there twice; a mail has one (RFC 5322 §3.6)")
+            seen.add(key)
+        if key == "sender" and has_several(value):
+            raise ValueError(f"headers: {name} has several addresses; it has one (RFC 5322 §3.6.2)")
         line = given_field(name, value)
         if key in _GENERATED:
             replacing[key] = line

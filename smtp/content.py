@@ -19,12 +19,14 @@ class Rendition:
         facts: its size and needs, or None for a stream that could be read only once.
         is_binary: whether it goes out octet for octet, which only BDAT can do (RFC 3030 §3).
         may_be_eight_bit: whether a stream, of which nothing is known, may have 8-bit data.
+        is_signed: whether nobody may re-encode it, as a signature covers its octets.
     """
 
     data: bytes | None
     facts: MailFacts | None
     is_binary: bool = False
     may_be_eight_bit: bool = True
+    is_signed: bool = False
 
 
 class Content(Protocol):
@@ -71,15 +73,20 @@ class CompleteContent:
     Attributes:
         data: the mail.
         seven_bit: the same mail in ASCII, or None where nobody may re-encode it.
+        has_utf8_header: whether its header is known to have raw UTF-8. What is given as octets has
+            whatever the caller put there.
+        is_signed: whether it is known to be signed, so that nobody may re-encode it.
     """
 
     data: bytes
     seven_bit: bytes | None = None
+    has_utf8_header: bool = False
+    is_signed: bool = False
 
     @property
     def needs_smtputf8(self) -> bool:
-        """False: what a complete mail has in its header is the caller's affair."""
-        return False
+        """Whether its header is known to have raw UTF-8."""
+        return self.has_utf8_header
 
     def render(self, *, eight_bit: bool, binary: bool = False) -> Rendition:
         """Return the mail, in ASCII if there is such a form and the server needs it."""
@@ -87,7 +94,7 @@ class CompleteContent:
         facts = scan(data)
         if binary and (facts.nul or facts.longest_line > MAX_TEXT_LINE):
             return Rendition(data, replace(facts, size=len(data)), is_binary=True)
-        return Rendition(data, facts)
+        return Rendition(data, facts, is_signed=self.is_signed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,16 @@ of text passes `check_text`, `check_name` or `check_address` before it is used. 
 white space, so that unfolding gives back the same text.
 """
 
-import binascii
 import datetime as dt
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import cast
 
 from .address import AddressError, check_forward_path, to_ascii_domain
+from .folding import PIECE, can_fold, fold, words
 
-_MAX_LINE = 998  # octets, RFC 5322 §2.1.1
 _MAX_NAME = 76  # octets of a field's name; leaves room for a value on its line
-_MAX_WORD = 75  # characters of an encoded word, RFC 2047 §2
-_MIN_WORD = 32  # room for some characters, also beside a long field name
 _MAX_SHOWN = 60  # characters of a bad value in an error
-# RFC 5322 §2.1.1 asks for 78, RFC 2047 §2 for 76 in a line that has encoded words.
-_FOLD_AT = 76
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CONTROL_BUT_TAB = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -41,23 +36,17 @@ _DOT_ATOM = rf"{_ATOM}(?:\.{_ATOM})*"
 _MESSAGE_ID = re.compile(rf"<{_DOT_ATOM}@(?:{_DOT_ATOM}|\[[!-Z^-~]*\])>", re.ASCII)
 _MAX_MESSAGE_ID = 250
 
-# White space with the run of text after it: what a line can be folded before.
-_PIECE = re.compile(r"[ \t]*[^ \t]+")
-
-# RFC 2047 §5 (3): what stands for itself in a Q word in a phrase, the strictest place.
-_Q_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/"
-_Q = [chr(octet) if octet in _Q_PLAIN else f"={octet:02X}" for octet in range(256)]
-_Q[0x20] = "_"
-
 # One mailbox of a list, RFC 5322 §3.4, without groups and comments, and the comma behind it.
 _ESCAPE = re.compile(r"\\(.)")
 _QUOTED_TEXT = re.compile(r"\"((?:[^\"\\]|\\.)*)\"")
+# What may have a comma in it that separates nothing: quoted strings, comments, address literals.
+_ATOMIC = re.compile(rf"{_QUOTED_TEXT.pattern}|\((?:[^()\\]|\\.)*\)|\[[^\]]*\]")
 _LISTED = re.compile(
     rf"(?P<phrase>(?:{_QUOTED_TEXT.pattern}|[^\"<>,:;()])*)(?:<(?P<address>[^<>]*)>[ \t]*)?(?:,|\Z)"
 )
 
 # Fields, in lower case, that hold addresses: text that is not ASCII is a display name there.
-_ADDRESS_FIELD = re.compile(
+ADDRESS_FIELD = re.compile(
     r"(?:resent-)?(?:from|sender|reply-to|to|cc)|mail-(?:followup|reply)-to"
     r"|disposition-notification-to|return-receipt-to|errors-to"
 )
@@ -121,6 +110,16 @@ def check_name(name: object) -> str:
     return name
 
 
+def check_field_name(name: object) -> None:
+    """See that `name` can be the name of a field, of any length.
+
+    Raises:
+        ValueError: it is not RFC 5322's ftext.
+    """
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise ValueError(f"{_shown(str(name))} is no header name")
+
+
 def check_address(field: str, value: object) -> str:
     """Return `value` if it is an address to which the envelope could go as well.
 
@@ -148,11 +147,11 @@ def text_field(name: str, text: str) -> str:
         text: what was checked by `check_text`. Encoded words are used where it is not ASCII,
             would be taken for an encoded word, or cannot be written or folded as it is.
     """
-    pieces = _PIECE.findall(" " + text)
+    pieces = PIECE.findall(" " + text)
     # Readers strip white space from both ends of a value.
-    if _is_plain(text) and text == text.strip(" ") and _can_fold(name, pieces):
+    if _is_plain(text) and text == text.strip(" ") and can_fold(name, pieces):
         return fold(name, pieces)
-    return fold(name, _words(name, text))
+    return fold(name, words(name, text))
 
 
 def mailbox_field(name: str, mailboxes: Iterable[tuple[str | None, str]]) -> str:
@@ -162,13 +161,30 @@ def mailbox_field(name: str, mailboxes: Iterable[tuple[str | None, str]]) -> str
         name: the field's name, checked.
         mailboxes: display name (or None, or empty) and address of each, all checked; at least one.
     """
+    return fold(name, _mailboxes(name, mailboxes))
+
+
+def group_field(
+    name: str, groups: Iterable[tuple[str | None, Iterable[tuple[str | None, str]]]]
+) -> str:
+    """Return a field that lists mailboxes and groups of them (RFC 5322 §3.4).
+
+    Args:
+        name: the field's name, checked.
+        groups: display name of each group, or None for mailboxes that stand alone; and its
+            mailboxes, as in `mailbox_field`. Names need no check.
+    """
     pieces: list[str] = []
-    for phrase, address in mailboxes:
+    for phrase, mailboxes in groups:
         if pieces:
             pieces[-1] += ","
-        # Where an ASCII form serves, the mail needs no SMTPUTF8.
-        written = to_ascii_domain(address)
-        pieces += [*_phrase(name, phrase), f" <{written}>"] if phrase else [f" {written}"]
+        if phrase is None:
+            pieces += _mailboxes(name, mailboxes)
+            continue
+        pieces += _phrase(name, phrase)
+        pieces[-1] += ":"
+        pieces += _mailboxes(name, mailboxes)
+        pieces[-1] += ";"
     return fold(name, pieces)
 
 
@@ -187,14 +203,20 @@ def given_field(name: str, value: str) -> str:
     """
     value = value.strip(" \t")
     if value.isascii():
-        return fold(name, _PIECE.findall(" " + value))
-    if _ADDRESS_FIELD.fullmatch(name.lower()):
-        return mailbox_field(name, _listed(name, value))
+        return fold(name, PIECE.findall(" " + value))
+    if ADDRESS_FIELD.fullmatch(name.lower()):
+        return fold(name, _listed(name, value))
     if _ASCII_FIELD.fullmatch(name.lower()):
         raise ValueError(
             f"header {name}: must be ASCII; write the rest as RFC 2047 words or RFC 2231 parameters"
         )
     return text_field(name, value)
+
+
+def has_several(value: str) -> bool:
+    """Return whether a caller's list of mailboxes has more than one, whatever else is in it."""
+    rest = _ATOMIC.sub("", value)
+    return "," in rest or ":" in rest or rest.count("<") > 1
 
 
 def date_field(date: object) -> str:
@@ -245,66 +267,39 @@ def message_id_field(message_id: object) -> str:
     return f"Message-ID: {message_id}"
 
 
-def fold(name: str, pieces: Sequence[str]) -> str:
-    """Return a field's lines, joined by CRLF, without the last line end.
-
-    Args:
-        name: the field's name.
-        pieces: its value, cut where it may be folded. Each piece begins with the white space
-            before it, and none is white space only: a line of that is obsolete (RFC 5322 §3.2.2),
-            and some programs take it for the end of the header.
-
-    Raises:
-        ValueError: a piece is too long for a line.
-    """
-    line = f"{name}:{''.join(pieces)}"
-    if len(line) <= _FOLD_AT:
-        return line
-    if not _can_fold(name, pieces):
-        raise ValueError(
-            f"header {name}: a run of more than {_room(name)} characters without a space cannot be "
-            f"folded into lines of {_MAX_LINE}; put spaces in"
-        )
-    line = f"{name}:{pieces[0]}"
-    lines: list[str] = []
-    for piece in pieces[1:]:
-        if len(line) + len(piece) <= _FOLD_AT:
-            line += piece
-        else:
-            lines.append(line)
-            line = piece
-    lines.append(line)
-    return "\r\n".join(lines)
-
-
-def _room(name: str) -> int:
-    """The longest piece that can stand on any line of the field, the first one too."""
-    return _MAX_LINE - len(name) - len(":")
-
-
-def _can_fold(name: str, pieces: Sequence[str]) -> bool:
-    return max(map(len, pieces), default=0) <= _room(name)
-
-
 def _is_plain(text: str) -> bool:
     """Whether `text` is ASCII and could not be taken for an encoded word."""
     return text.isascii() and "=?" not in text
 
 
+def _mailboxes(name: str, mailboxes: Iterable[tuple[str | None, str]]) -> list[str]:
+    pieces: list[str] = []
+    for phrase, address in mailboxes:
+        if pieces:
+            pieces[-1] += ","
+        # Where an ASCII form serves, the mail needs no SMTPUTF8.
+        written = to_ascii_domain(address)
+        pieces += [*_phrase(name, phrase), f" <{written}>"] if phrase else [f" {written}"]
+    return pieces
+
+
 def _phrase(name: str, text: str) -> list[str]:
-    """The pieces of a display name: atoms, a quoted string, or encoded words."""
+    """Return the pieces of a display name: atoms, a quoted string, or encoded words."""
     if _is_plain(text):
         phrase = text
         if not _ATOMS.fullmatch(text):
+            if not text.isprintable():  # decoded from an encoded word: a line end, perhaps
+                return words(name, text)
             phrase = '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
-        pieces: list[str] = _PIECE.findall(" " + phrase)
-        if _can_fold(name, pieces):
+        pieces: list[str] = PIECE.findall(" " + phrase)
+        if can_fold(name, pieces):
             return pieces
-    return _words(name, text)
+    return words(name, text)
 
 
-def _listed(name: str, value: str) -> Iterator[tuple[str, str]]:
-    """Read a caller's list of mailboxes: display name and address of each."""
+def _listed(name: str, value: str) -> list[str]:
+    """Read a caller's list of mailboxes, and return its pieces."""
+    pieces: list[str] = []
     end = 0
     while end < len(value):
         mailbox = _LISTED.match(value, end)
@@ -317,41 +312,15 @@ def _listed(name: str, value: str) -> Iterator[tuple[str, str]]:
         phrase, address = mailbox["phrase"].strip(" \t"), mailbox["address"]
         if address is None:
             phrase, address = "", phrase
-        phrase = _QUOTED_TEXT.sub(lambda quoted: _ESCAPE.sub(r"\1", quoted[1]), phrase)
-        yield phrase, check_address(f"header {name}", address)
-
-
-def _words(name: str, text: str) -> list[str]:
-    """The encoded words of `text` (RFC 2047 §2), each with the space before it.
-
-    A reader drops the white space between two encoded words, so the text can be cut between any
-    two of its characters; within one it must not be (§5).
-    """
-    octets = text.encode()
-    kind, encode = min(("q", _q), ("b", _b), key=lambda form: len(form[1](octets)))
-    # The first word shares its line with the field's name.
-    room = max(_FOLD_AT - len(f"{name}: "), _MIN_WORD)
-    words: list[str] = []
-    word = b""
-    for character in text:
-        longer = word + character.encode()
-        if len(encode(longer)) + len("=?utf-8?q??=") > room:
-            words.append(f" =?utf-8?{kind}?{encode(word)}?=")
-            longer = longer[len(word) :]
-            room = _MAX_WORD
-        word = longer
-    words.append(f" =?utf-8?{kind}?{encode(word)}?=")
-    return words
-
-
-def _b(octets: bytes) -> str:
-    """RFC 2047 §4.1: base64."""
-    return binascii.b2a_base64(octets, newline=False).decode()
-
-
-def _q(octets: bytes) -> str:
-    """RFC 2047 §4.2: quoted-printable of a kind, with ``_`` for the space."""
-    return "".join(map(_Q.__getitem__, octets))
+        checked = check_address(f"header {name}", address)
+        if pieces:
+            pieces[-1] += ","
+        if "=?" in phrase and phrase.isascii():  # the caller's own encoded words
+            pieces += [*PIECE.findall(" " + phrase), f" <{to_ascii_domain(checked)}>"]
+        else:
+            phrase = _QUOTED_TEXT.sub(lambda quoted: _ESCAPE.sub(r"\1", quoted[1]), phrase)
+            pieces += _mailboxes(name, ((phrase, checked),))
+    return pieces
 
 
 def _shown(value: str) -> str:

@@ -72,8 +72,11 @@ def make_offer(session: Session, envelope: Envelope, content: Content) -> Offer:
     rendition = content.render(
         eight_bit=extensions.eight_bit_mime, binary=chunking and "BINARYMIME" in extensions
     )
+    has_utf8 = content.needs_smtputf8
+    if has_utf8 and not extensions.smtputf8:
+        raise Unsendable(_no_smtputf8(session, envelope, rendition))
     _check_rendition(session, rendition)
-    is_utf8 = envelope.needs_smtputf8 or content.needs_smtputf8
+    is_utf8 = has_utf8 or envelope.needs_smtputf8
     parameters = _mail_parameters(session, rendition, is_utf8=is_utf8)
     dsn = None
     if options is not NO_OPTIONS:
@@ -121,10 +124,23 @@ def _check_rendition(session: Session, rendition: Rendition) -> None:
             " encode the part as quoted-printable or base64"
         )
     if facts.eight_bit and not session.extensions.eight_bit_mime:
-        raise Unsendable(
-            f"{session.server} takes no 8-bit mail (no 8BITMIME);"
-            " encode the parts as quoted-printable or base64"
+        # Re-encoding breaks a signature, and an agent on the way may do it (RFC 1847 §2.1).
+        advice = (
+            "the mail is signed; encode it to 7 bits before it is signed"
+            if rendition.is_signed
+            else "encode the parts as quoted-printable or base64"
         )
+        raise Unsendable(f"{session.server} takes no 8-bit mail (no 8BITMIME); {advice}")
+
+
+def _no_smtputf8(session: Session, envelope: Envelope, rendition: Rendition) -> str:
+    """Say what to do with a header that has raw UTF-8, which only SMTPUTF8 permits."""
+    if envelope.needs_smtputf8 or not rendition.is_signed:
+        what, advice = "addresses beyond ASCII", "use ASCII addresses"
+    else:
+        what = "UTF-8 in the header"
+        advice = "the mail is signed; write its header in ASCII before it is signed"
+    return f"{session.server} takes no {what} (no SMTPUTF8); {advice}"
 
 
 def _mail_parameters(session: Session, rendition: Rendition, *, is_utf8: bool) -> list[str]:

@@ -507,7 +507,7 @@ def open_as_text(_server: ScriptedServer) -> object:
         (tell_a_second_mail, "ActorDeadError: SmtpActor (urn:uuid:"),
         (wait_in_an_actor, "RuntimeError: an AsyncioActor must not wait for a future"),
         (
-            lambda _: mail(recipients="Your Name <you@example.org>"),
+            lambda _: mail(sender="My Name <me@example.com>"),
             "only the address belongs here; display names go to from_name/to_name",
         ),
         (

@@ -251,7 +251,7 @@ def test_smtp_recipient_is_the_forward_path_and_the_to_address(scripted_server: 
 
 def test_smtp_recipient_is_mandatory() -> None:
     with pytest.raises(TypeError, match="recipients"):
-        SendMail(sender="me@a.test")  # type: ignore[call-arg]
+        SendMail(sender="me@a.test")
 
 
 @pytest.mark.parametrize("nobody", ["", [], None, [""], 7, b"you@b.test"])
