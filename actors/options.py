@@ -334,6 +334,10 @@ def check_server(server: object) -> None:
         raise ValueError("server: empty; name a host, or leave it out for localhost")
     if len(server) > 255 or not server.isprintable() or " " in server or "/" in server:
         raise ValueError(f"server: not a host name or address: {server[:80]!r}")
+    host, colon, port = server.rpartition(":")
+    if colon and port.isdecimal() and (":" not in host or host.endswith("]")):
+        host = host.strip("[]")
+        raise ValueError(f"server: has a port in it; write server={host[:80]!r}, port={port[:5]}")
 
 
 def check_seconds(name: str, value: object) -> None:
