@@ -534,7 +534,7 @@ class Connection(TlsWire):
     def _may_want_tls(self) -> bool:
         """Whether a server that does not greet may wait for us to begin TLS."""
         options = self._options
-        return options.unix_path is None and not options.is_lmtp and options.port != _RELAY_PORT
+        return options.tls is not None and not options.is_lmtp and options.port != _RELAY_PORT
 
     def restart_clock(self) -> None:
         """Give what begins now the whole time of a step."""

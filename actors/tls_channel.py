@@ -146,9 +146,12 @@ class TlsChannel:
     def _follow(self, octets: bytes) -> None:
         """Follow where records begin and end. OpenSSL knows, but doesn't tell."""
         at, end = 0, len(octets)
-        if not (self._missing or self._header) and end >= _HEADER:
-            if end - _HEADER == octets[3] << 8 | octets[4]:
-                return  # the most common case: it is one record
+        if (
+            end >= _HEADER
+            and end - _HEADER == octets[3] << 8 | octets[4]
+            and not (self._missing or self._header)
+        ):
+            return  # the most common case: it is one record
         while at < end:
             if self._missing:
                 step = min(self._missing, end - at)

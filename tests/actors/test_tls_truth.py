@@ -29,8 +29,8 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors import connect as connect_module
 from pykka_smtp.actors import options as options_module
-from pykka_smtp.actors import tls as tls_module
 from pykka_smtp.actors import timeouts as timeouts_module
+from pykka_smtp.actors import tls as tls_module
 from pykka_smtp.actors.connection import Connection
 
 PATIENCE = 15.0
