@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import functools
 import logging
-import math
 import os
 import socket
 import struct
@@ -24,26 +23,17 @@ from ..smtp.verdict import Accepted, Failed, FailureKind, Verdict
 from .connect import Address, ConnectError, Reached, connect, is_literal
 from .event_loop import event_loop
 from .mail_source import FileSource
-from .tls_wire import TlsWire
+from .timed_wire import TimedWire
 
 if TYPE_CHECKING:
     from .options import Options
 
 _logger = logging.getLogger("pykka_smtp.actors")
 
-_FAREWELL = 5.0
-"""Seconds at most that a server may take over what follows the verdict, which is only QUIT."""
 _CLOSING = 1.0
 """Seconds at most that closing may take once nothing is left to be said."""
-_LAST_READS = 16
-"""How often a socket is read from, for what the server said before the connection broke, or before
-its time was up: a megabyte, which is more than all replies may have."""
-_LATE = 0.5
-"""Seconds between two looks at the clock after which it was not the server that was slow, but us:
-the whole process stood still."""
 _MOST_TRIED = 5
 """Addresses of a server's at which one send is tried: each may take the time of a whole step."""
-_RELAY_PORT = 25  # nobody speaks TLS there from the start
 _IN_HANDSHAKE = "in the TLS handshake: "
 _CLOSED = "the server closed the connection"
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, 0 seconds: close() sends RST
@@ -74,7 +64,7 @@ class Owner(Protocol):
         ...
 
 
-class Connection(TlsWire):
+class Connection(TimedWire):
     """Connects to a server and carries dialogs. Lives on the loop thread.
 
     Call `run`. Everything else follows, and ends in `Owner.closed`, or in `Owner.released`: then
@@ -113,13 +103,8 @@ class Connection(TlsWire):
         self._task: asyncio.Task[None] | None = None  # what takes its time
         self._address: str | None = None  # the server's, as it was when the connection was made
         self._peer: Peer | None = None
-        self._step = -1
-        self._step_began = 0.0
-        self._whole_due = 0.0
-        self._farewell_due: float | None = None
         self._is_closed = False
         self._is_leaving = False  # TLS's farewell is said, and the server's is waited for
-        self._looked = 0.0  # when somebody last looked at the clock
 
     def run(
         self,
@@ -140,9 +125,7 @@ class Connection(TlsWire):
         self._owner = owner
         self._dialog = dialog
         self._source = source
-        began = self._loop.time() if began is None else began
-        self._whole_due = began + self._options.timeouts.deadline
-        self._looked = self._loop.time()
+        self.start_clock(self._loop.time(), began)
         event_loop().watch(self)
         if self._transport is None:
             self._connecting = self._loop.create_task(self._connect())
@@ -451,108 +434,6 @@ class Connection(TlsWire):
     def unreadable(self, detail: str) -> None:
         """Give the mail up: its source can't be read."""
         self.perform(self._dialog.fail(FailureKind.LOCAL, detail))
-
-    def _read_last_words(self) -> bool:
-        """Hear what the server has said, and the loop has not read yet.
-
-        A refusal in the middle of the mail data, then a reset: the refusal is the cause. A verdict
-        that came while the process stood still: the server was not slow, we were.
-
-        Returns:
-            Whether the server has closed the connection.
-        """
-        with contextlib.suppress(OSError, AttributeError, ValueError):
-            number = self._transport.get_extra_info("socket").fileno()
-            for _ in range(_LAST_READS):
-                if self._dialog.is_over:
-                    break
-                data = os.read(number, 65_536)
-                if not data:
-                    return True
-                self.data_received(data)
-        return False
-
-    # Time.
-
-    def look_at_clock(self, now: float) -> None:
-        """See whether the server was too slow. Called every `TICK` seconds."""
-        if self._is_closed:
-            return
-        try:
-            self._look_at_clock(now)
-        except Exception as error:
-            self._break(error)
-
-    def _look_at_clock(self, now: float) -> None:
-        dialog = self._dialog
-        if dialog.steps != self._step:
-            self._step = dialog.steps
-            self._step_began = now
-            if dialog.verdict is not None and self._farewell_due is None:
-                self._farewell_due = now + min(self._options.timeouts.stages[Stage.QUIT], _FAREWELL)
-        looked, self._looked = self._looked, now
-        if self._farewell_due is not None:
-            if now >= self._farewell_due:
-                self._drop()
-        elif now < self._whole_due and now < self._step_began + self._limit:
-            return
-        elif now - looked > _LATE:
-            # What has come meanwhile has its turn first; the next look is on time.
-            self._looked = math.inf
-        elif not self._has_come_on(now):
-            self._time_out(now)
-
-    @property
-    def _limit(self) -> float:
-        """Seconds that this step may take."""
-        stage = Stage.STARTTLS if self.is_shaking_hands else self._dialog.stage
-        return self._options.timeouts.stages[stage]
-
-    def _has_come_on(self, now: float) -> bool:
-        """Whether the server has done something that nobody has seen yet."""
-        dialog, step = self._dialog, self._step
-        if self._read_last_words():
-            self.eof_received()
-        if self._is_closed or dialog is not self._dialog or dialog.verdict is not None:
-            return True
-        if now >= self._whole_due:
-            return False
-        if self._step != step or dialog.steps != step:
-            return True
-        if self.has_moved(self._step_began, now):
-            self._step_began = now
-            return True
-        return False
-
-    def _time_out(self, now: float) -> None:
-        dialog, hint = self._dialog, ""
-        if self.is_shaking_hands:
-            hint = " in the TLS handshake"
-        elif self._tls is None and dialog.stage is Stage.GREETING and self._may_want_tls:
-            hint = "; if it speaks TLS from the first octet on, use tls='implicit'"
-        if now >= self._whole_due:
-            deadline = self._options.timeouts.deadline
-            self.perform(dialog.time_out(deadline, whole=True, hint=hint))
-        else:
-            self.perform(dialog.time_out(self._limit, hint=hint))
-
-    @property
-    def _may_want_tls(self) -> bool:
-        """Whether a server that does not greet may wait for us to begin TLS."""
-        options = self._options
-        return options.unix_path is None and not options.is_lmtp and options.port != _RELAY_PORT
-
-    def restart_clock(self) -> None:
-        """Give what begins now the whole time of a step."""
-        self._step = -1
-
-    def _drop(self) -> None:
-        """Leave without a good-bye: the mail is decided, and the server says no more."""
-        if self._dialog.is_over:
-            if self._transport is not None:
-                self._transport.abort()
-        else:
-            self.perform(self._dialog.time_out(_FAREWELL))
 
 
 def name_addresses(failed: Failed, connection: Connection) -> Failed:

@@ -28,6 +28,7 @@ from .connect import (
     _reason,
     _wake,
     is_literal,
+    watches_sockets,
 )
 from .event_loop import event_loop
 from .relay_url import _Flaw, _split_host, _split_userinfo
@@ -270,6 +271,9 @@ class _Sockets:
             await self._connector.sock_connect(sock, address)
 
     async def sock_sendall(self, sock: socket.socket, data: bytes) -> None:
+        if not watches_sockets(self._loop, sock):
+            await self._loop.sock_sendall(sock, data)
+            return
         rest = memoryview(data)
         while rest:
             sent = await self._when_ready(
@@ -297,6 +301,8 @@ class _Sockets:
         return bytes(header)
 
     async def _receive(self, sock: socket.socket, size: int) -> bytes:
+        if not watches_sockets(self._loop, sock):
+            return await self._loop.sock_recv(sock, size)
         return await self._when_ready(
             functools.partial(sock.recv, size), sock, self._loop.add_reader, self._no_reader
         )

@@ -10,7 +10,8 @@ import ssl
 
 _HEADER = 5
 """Octets of a record's header; the last two of them are its length (RFC 8446 §5.1)."""
-_READ = 65_536
+_READ = 16_384
+"""Octets of text in a record, at most (RFC 8446 §5.1): none is left over by a read."""
 _ALERT, _HANDSHAKE = 21, 22  # content types (RFC 8446 §5.1)
 _CLIENT_HELLO, _CERTIFICATE = 1, 11  # handshake types (RFC 5246 §7.4)
 _LEAST_WITH_CERTIFICATE = 200
@@ -145,6 +146,12 @@ class TlsChannel:
     def _follow(self, octets: bytes) -> None:
         """Follow where records begin and end. OpenSSL knows, but doesn't tell."""
         at, end = 0, len(octets)
+        if (
+            end >= _HEADER
+            and end - _HEADER == octets[3] << 8 | octets[4]
+            and not (self._missing or self._header)
+        ):
+            return  # the most common case: it is one record
         while at < end:
             if self._missing:
                 step = min(self._missing, end - at)
@@ -176,7 +183,7 @@ class TlsChannel:
         text = b""
         try:
             # To ask for more than is here costs an exception.
-            while self._came.pending or self._tls.pending():
+            while self._came.pending:
                 part = self._tls.read(_READ)
                 if not part:
                     self.is_closed = True

@@ -73,10 +73,11 @@ class TlsWire(Wire):
         tls = self._tls
         assert tls is not None
         was_up, was_holding, dialog = tls.is_up, tls.is_holding, self._dialog
-        text = tls.receive(octets)
-        is_changed = dialog.has_unread != tls.has_part
-        dialog.has_unread = tls.has_part
-        if tls.is_up and not was_up:
+        text, has_part = tls.receive(octets), tls.has_part
+        is_changed = dialog.has_unread is not has_part
+        if is_changed:
+            dialog.has_unread = has_part
+        if not was_up and tls.is_up:
             self._take_up_tls(early=bool(text) and not self._how.is_implicit)
         sealed = tls.take()
         if sealed and not self._transport.is_closing():
@@ -87,7 +88,7 @@ class TlsWire(Wire):
             self.tls_broke(tls.error)
         elif tls.is_closed:
             self.said_farewell()
-        else:
+        elif was_holding or self._dot_written or self._last is not None:
             self._go_on_writing(was_holding=was_holding and not tls.is_holding)
 
     def _take_up_tls(self, *, early: bool) -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import contextlib
 import errno
 import os
@@ -5,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohappyeyeballs
@@ -14,6 +16,7 @@ from servers.scripted import ScriptedServer
 from pykka_smtp import FailureKind, Peer, SendFailure, SendMail, SendSuccess, SmtpActor, Stage
 from pykka_smtp.actors import connect as module
 from pykka_smtp.actors.connect import ConnectError, is_literal
+from pykka_smtp.actors.event_loop import event_loop
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails
 
@@ -468,3 +471,129 @@ def test_a_name_costs_no_threads_that_stay_for_good(scripted_server: Start) -> N
 
 def test_an_address_with_a_scope_is_looked_up_where_names_are() -> None:
     assert not is_literal("fe80::1%eth0")
+
+
+# A loop or a machine of another kind
+
+
+class LoopOfAnotherKind:
+    """A loop that tells of no socket when it is ready, as Windows' proactor; it connects itself."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.connects = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loop, name)
+
+    def remove_writer(self, _sock: socket.socket) -> bool:
+        raise NotImplementedError
+
+    add_writer = add_reader = remove_reader = remove_writer
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        self.connects += 1
+        await self.loop.sock_connect(sock, address)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_loop_that_watches_no_sockets_connects_by_itself(
+    scripted_server: Start, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    server = scripted_server()
+    made: list[LoopOfAnotherKind] = []
+    thread = event_loop
+
+    class Thread:
+        is_selector_loop = True
+
+        def __init__(self) -> None:
+            self.names = thread().names
+            made.append(LoopOfAnotherKind(thread().loop))
+            self.loop = made[-1]
+
+    monkeypatch.setattr(module, "event_loop", Thread)
+
+    assert isinstance(send(host, server.port), SendSuccess)
+    assert sum(loop.connects for loop in made) == 1
+
+
+@pytest.mark.parametrize("number", [errno.EWOULDBLOCK, 10035])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_connect_that_would_block_goes_on(
+    scripted_server: Start, monkeypatch: pytest.MonkeyPatch, host: str, number: int
+) -> None:
+    """Windows says WSAEWOULDBLOCK where others say EINPROGRESS."""
+    server = scripted_server()
+
+    class Windows(socket.socket):
+        def connect_ex(self, address: Any) -> int:
+            said = super().connect_ex(address)
+            return number if said == errno.EINPROGRESS else said
+
+        def getpeername(self) -> Any:
+            raise OSError(errno.ENOTCONN, "not yet")
+
+    monkeypatch.setattr(socket, "socket", Windows)
+
+    assert isinstance(send(host, server.port), SendSuccess)
+
+
+def test_a_machine_without_a_local_port_to_spare_may_have_one_later(
+    scripted_server: Start,
+) -> None:
+    server = scripted_server()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+
+        outcome = send(server.host, server.port, source_address=("127.0.0.1", port))
+
+    assert (outcome.kind, outcome.operation) == (FailureKind.CONNECT, "bind")
+    assert outcome.errno == errno.EADDRINUSE
+    assert outcome.retryable
+    assert f"127.0.0.1:{port}" in outcome.detail
+
+
+def test_a_unix_socket_whose_queue_is_full_is_no_connection(tmp_path: Path) -> None:
+    path = str(tmp_path / "lmtp")
+    with contextlib.ExitStack() as exits:
+        listener = exits.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(path)
+        listener.listen(0)
+        for _ in range(3):
+            sock = exits.enter_context(socket.socket(socket.AF_UNIX))
+            sock.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                sock.connect(path)
+        message = SendMail(sender="a@b.test", recipients="c@d.test", body="hello")
+
+        ref = SmtpActor.start(url=f"lmtp+unix://{path}", timeout=PATIENCE)
+        outcome = ref.ask(message, timeout=PATIENCE)
+
+    assert isinstance(outcome, SendFailure)
+    assert (outcome.kind, outcome.operation) == (FailureKind.CONNECT, "connect")
+    assert outcome.retryable
+
+
+# Words for a port of another kind
+
+
+def test_a_server_that_does_not_greet_may_wait_for_tls(scripted_server: Start) -> None:
+    server = scripted_server("S! silence")
+
+    outcome = send(server.host, server.port, timeout=0.2)
+
+    assert (outcome.kind, outcome.stage) == (FailureKind.TIMEOUT, Stage.GREETING)
+    assert outcome.detail.endswith("tls='implicit'")
+
+
+def test_a_server_that_speaks_in_clear_where_tls_was_to_begin_is_known(
+    scripted_server: Start,
+) -> None:
+    server = scripted_server("S: 220 mx.test ESMTP\nS! silence")
+
+    outcome = send(server.host, server.port, tls="implicit")
+
+    assert (outcome.kind, outcome.stage) == (FailureKind.SECURITY, Stage.CONNECT)
+    assert "the server speaks no TLS at once; use tls='starttls'" in outcome.detail

@@ -3,6 +3,7 @@
 import contextlib
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -280,6 +281,37 @@ def test_a_certificate_of_ours_that_nobody_asked_for_is_not_shown(
 
     assert pair.channel.is_up
     assert not pair.channel.gave_certificate
+
+
+def test_a_server_that_knows_only_old_tls_is_known_for_that(certificates: Certificates) -> None:
+    server, client = contexts(certificates, ssl.TLSVersion.TLSv1_2)
+    client.minimum_version = ssl.TLSVersion.TLSv1_3
+    pair = Pair(server, client)
+    pair.hear(pair.shake_hands())
+
+    error = pair.channel.error
+    assert error is not None
+    assert "the server knows only TLS before 1.3" in words(error, pair.channel, client)
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_a_machine_without_authorities_is_known_for_that(
+    store: bool, certificates: Certificates, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if store:
+        (tmp_path / "an-authority.0").touch()
+    paths = ssl.get_default_verify_paths()._replace(capath=str(tmp_path))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    server, _ = contexts(certificates, ssl.TLSVersion.TLSv1_3)
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    pair = Pair(server, client)
+    pair.hear(pair.shake_hands())
+
+    error = pair.channel.error
+    assert error is not None
+    told = words(error, pair.channel, client)
+    assert "the certificate of mx.test:25 is not good" in told
+    assert ("ca-certificates" in told) is not store
 
 
 def words(error: ssl.SSLError, channel: TlsChannel, context: ssl.SSLContext) -> str:

@@ -30,6 +30,8 @@ from pykka_smtp import (
 from pykka_smtp.actors import connect as connect_module
 from pykka_smtp.actors import options as options_module
 from pykka_smtp.actors import timeouts as timeouts_module
+from pykka_smtp.actors import tls as tls_module
+from pykka_smtp.actors.connection import Connection
 
 PATIENCE = 15.0
 """Seconds; reached only by a test that fails."""
@@ -526,7 +528,7 @@ def test_a_certificate_that_somebody_objects_to_is_shown_nothing_of_ours(
         seen.append(certificate)
         return "not the one that was announced"
 
-    made = options_module.choose_tls
+    made = tls_module.choose_tls
 
     def choose(*args: Any, **kwargs: Any) -> Any:
         tls = made(*args, **kwargs)
@@ -548,6 +550,116 @@ def test_a_certificate_that_somebody_objects_to_is_shown_nothing_of_ours(
     pem = certificates.good.chain.read_text().split("-----END CERTIFICATE-----")[0]
     assert seen == [ssl.PEM_cert_to_DER_cert(pem + "-----END CERTIFICATE-----\n")]
     assert [line for line in server.lines if line.startswith("EHLO")] == [server.lines[0]]
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+def test_a_session_is_taken_up_again_with_a_context_of_the_programs_own(
+    tls: str, serve: Serve, certificates: Certificates
+) -> None:
+    resumed: list[bool | None] = []
+
+    def script(conn: Conn) -> None:
+        if tls == "starttls":
+            conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
+            conn.line("STARTTLS")
+            conn.send("220 go")
+        conn.starttls()
+        resumed.append(cast(ssl.SSLSocket, conn._sock).session_reused)
+        if tls == "implicit":
+            conn.send("220 mx.test")
+        conn.play(parse_script("C: EHLO *\nS: 250 mx.test\nC: MAIL *\nS: 250 ok\nC: RCPT *"))
+        conn.play(parse_script("S: 250 ok\nC: DATA\nS: 354 go\nC: <data>\nS: 250 taken"))
+        conn.play(parse_script("C: QUIT\nS: 221 bye"))
+
+    server, context = serve(script), certificates.trusting()
+    for _ in range(2):
+        outcome = send(server, certificates, tls=tls, tls_context=context)
+        assert isinstance(outcome, SendSuccess), outcome
+        assert outcome.peer is not None
+        assert outcome.peer.tls_verified
+
+    assert resumed == [False, True]
+
+
+@pytest.mark.parametrize("end", ["waits", "closes", "never"])
+def test_a_clean_end_says_farewell_and_waits_for_no_server(
+    end: str, serve: Serve, certificates: Certificates
+) -> None:
+    """RFC 8446 §6.1: each side says that it says no more."""
+    heard: list[bytes] = []
+
+    def script(conn: Conn) -> None:
+        until_the_mail(conn)
+        conn.play(parse_script("S: 354 go\nC: <data>\nS: 250 taken\nC: QUIT\nS: 221 bye"))
+        if end == "closes":
+            return
+        heard.append(conn._sock.recv(100))  # b"" is TLS's farewell, an error a break
+        if end == "never":
+            conn.deaf()
+
+    server = serve(script)
+    outcome = send(server, certificates)
+
+    assert isinstance(outcome, SendSuccess), outcome
+    assert outcome.warnings == ()
+    server.wait_for(lambda: heard or server.sessions[0].ended)
+    assert heard == ([] if end == "closes" else [b""])
+
+
+def test_octets_in_clear_that_come_a_moment_after_the_220_are_an_attack(
+    serve: Serve, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a packet of their own, but before our first octet of TLS."""
+    start_tls, sent = Connection.start_tls, threading.Event()
+
+    def late(self: Connection) -> None:
+        may_go.set()
+        assert sent.wait(PATIENCE)
+        start_tls(self)
+
+    monkeypatch.setattr(Connection, "start_tls", late)
+    may_go = threading.Event()
+
+    def script(conn: Conn) -> None:
+        conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
+        conn.line("STARTTLS")
+        conn.send("220 go")
+        conn.wait(may_go)
+        conn.send("250 injected")
+        sent.set()
+        conn.hang()
+
+    server = serve(script)
+    outcome = failed(send(server, certificates))
+
+    assert (outcome.kind, outcome.stage) == (FailureKind.SECURITY, Stage.STARTTLS)
+    assert "somebody may be changing the connection" in outcome.detail
+    server.wait_until_ended()
+    assert server.sessions[0].unanswered == b""  # not even the first octet of TLS
+
+
+def test_a_server_that_speaks_under_tls_before_it_is_asked_breaks_the_protocol(
+    serve: Serve, certificates: Certificates
+) -> None:
+    def script(conn: Conn) -> None:
+        conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
+        conn.line("STARTTLS")
+        conn.send("220 go")
+        ours = Halves(conn)
+        try:
+            ours.send(ours.shake_hands() + ours.sealed("250 early"))
+            conn.hang()
+        finally:
+            ours.close()
+
+    server = serve(script)
+    assert server._context is not None
+    server._context.maximum_version = ssl.TLSVersion.TLSv1_2  # there, the server ends it
+
+    outcome = failed(send(server, certificates))
+
+    assert outcome.kind is FailureKind.PROTOCOL
+    assert "before it was asked to" in outcome.detail
 
 
 # Time.
