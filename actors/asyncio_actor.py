@@ -247,7 +247,7 @@ class AsyncioActor(Actor):
         inbox = self._create_actor_inbox()
         inbox.actor = weakref.ref(self)
         self.actor_inbox = inbox  # pyright: ignore[reportIncompatibleVariableOverride]
-        self.actor_stopped = _StopFlag()
+        self.actor_stopped = _StopFlag()  # pyright: ignore[reportIncompatibleVariableOverride]
         self._actor_ref = ActorRef(self)
 
     def _start_actor_loop(self) -> None:

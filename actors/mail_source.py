@@ -7,7 +7,7 @@ import os
 import select
 import stat
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import IO, cast
 
 from ..signals.complete_message import MailSource
@@ -219,7 +219,7 @@ class FileSource:
 
 
 @contextlib.contextmanager
-def _theirs(problem: str) -> Iterator[None]:
+def _theirs(problem: str) -> Generator[None, None, None]:
     """Call what is not ours: turn whatever it raises into a `SourceError`."""
     try:
         yield

@@ -1,6 +1,5 @@
 import os
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -10,7 +9,7 @@ PATIENCE = 10.0  # seconds; reached only by a test that fails
 
 
 @pytest.fixture
-def renewed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def renewed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was renewed, in a process of which nobody knows yet that it is a child."""
     said: list[str] = []
     monkeypatch.setattr(forks, "_renewals", [])
