@@ -164,5 +164,5 @@ def test_no_attempt_of_a_verification_sends_a_mail(scripted_server: Start) -> No
     assert verify(server.host, server.port).is_ready
     server.wait_until_ended()
     assert len(server.sessions) == 2
-    assert server.mails == []
+    assert server.mails == ()
     assert not [line for line in server.lines if line.startswith(("MAIL", "RCPT", "DATA"))]
