@@ -1,6 +1,7 @@
 """What each option must be, one by one: all of it in one plain line, before anything is sent."""
 
 import ipaddress
+import math
 import re
 import ssl
 from collections.abc import Collection, Sequence
@@ -119,7 +120,7 @@ def check_seconds(name: str, value: object) -> float:
         raise TypeError(f"{name}: needs seconds, not {type(value).__name__}")
     # As an int first: one of 400 digits is no float.
     number = int.__int__(value) if isinstance(value, int) else float.__float__(value)
-    if not number > 0:
+    if not 0 < number < math.inf:
         raise ValueError(f"{name}: needs to be more than 0 seconds, not {shown(number)}")
     if number > MAX_SECONDS:
         raise ValueError(

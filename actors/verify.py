@@ -7,6 +7,7 @@ from typing import Any
 import pykka
 
 from ..signals.outcome import Peer
+from ..smtp.delivery import Delivery
 from ..smtp.dialog import Trace
 from ..smtp.stage import Stage
 from ..smtp.verdict import Failed, FailureKind, Verdict
@@ -153,7 +154,7 @@ class VerifyActor(SmtpActor):
         loop = event_loop().loop
         self._began = loop.time()
         self._patience = loop.call_later(self._options.timeouts.deadline, self._wait_no_longer)
-        connection_limit.acquire(self, self._permitted)
+        connection_limit.acquire(self, self._permitted, is_pressing=True)
         return None
 
     @property
@@ -179,6 +180,10 @@ class VerifyActor(SmtpActor):
             self._give_permit_back()
             return
         self._open(Verification(self._new_session()), Connection(self._options))
+
+    def _open(self, delivery: Delivery, connection: Connection) -> None:
+        # Whatever an attempt after the first is made of: none may send a mail.
+        super()._open(Verification(delivery.session), connection)
 
     def _trace(self) -> Trace | None:
         transcript = self._transcript = self._transcript or []

@@ -6,7 +6,7 @@ from .envelope import Envelope
 from .reply import Reply
 from .session import Session
 from .step import Script
-from .verdict import Accepted, Failed
+from .verdict import Accepted
 
 _NOBODY = Envelope(reverse_path="", forward_paths=("postmaster",))
 _NOTHING = CompleteContent(b"")
@@ -17,16 +17,6 @@ class Verification(Delivery):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session, _NOBODY, _NOTHING)
-
-    def humbler(self, failed: Failed) -> "Verification | None":
-        """Return another attempt that asks less of the server, as that of a mail would."""
-        other = super().humbler(failed)
-        return None if other is None else Verification(other.session)
-
-    def elsewhere(self, failed: Failed, address: str) -> "Verification | None":
-        """Return another attempt, for the server's next address, as that of a mail would."""
-        other = super().elsewhere(failed, address)
-        return None if other is None else Verification(other.session)
 
     def _transact_all(self) -> Script:
         """Do nothing: the session is open, and that is all."""

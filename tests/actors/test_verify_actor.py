@@ -155,3 +155,14 @@ def test_verify_that_somebody_stops_is_a_report(scripted_server: Start, where: s
     failure = report().failure
     assert failure is not None
     assert failure.kind is FailureKind.CANCELLED
+
+
+def test_no_attempt_of_a_verification_sends_a_mail(scripted_server: Start) -> None:
+    broken = "S: 220 x\nC: EHLO *\nS: 250-x\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nS! close"
+    server = scripted_server(broken, polite("STARTTLS"))
+
+    assert verify(server.host, server.port).is_ready
+    server.wait_until_ended()
+    assert len(server.sessions) == 2
+    assert server.mails == ()
+    assert not [line for line in server.lines if line.startswith(("MAIL", "RCPT", "DATA"))]
