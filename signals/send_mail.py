@@ -137,7 +137,8 @@ class SendMail:
         names: _Names = None
         given = self.recipients
         to = everybody = _addresses("recipients", given)
-        if _has_names(to):
+        # Most mails go to one bare address, and need no closer look.
+        if type(given) is not str or given[-1:] == ">":
             names, to = _split("recipients", to)
             everybody = to
         _set(self, "recipients", to)
@@ -217,9 +218,11 @@ class SendMail:
         )
 
     def _message_id(self) -> str:
+        if self.sender != _NULL_REVERSE_PATH:
+            return _message_id(self.id, self.sender)
         # Of a blind recipient, not even the domain is to be seen.
         visible = (*cast("tuple[str, ...]", self.recipients), "postmaster")
-        return _message_id(self.id, visible[0] if self.sender == "<>" else self.sender)
+        return _message_id(self.id, visible[0])
 
     def _missing_fields(self) -> tuple[str, str]:
         """Return Date and Message-ID, for a message that has none."""
