@@ -10,7 +10,7 @@ from ..smtp.session import Session, TlsPolicy
 from ..smtp.verdict import Failed, Verdict
 from ..smtp.verification import Verification
 from .asyncio_actor import Answer, AsyncioActor
-from .connection import Connection, name_addresses
+from .connection import Connection, Route, name_addresses
 from .ehlo_name import address_literal, complete_host_name
 from .options import Options, collect_options, hide_in
 
@@ -93,7 +93,7 @@ class _VerifyActor(AsyncioActor):
         self._connection: Connection | None = None
         self._transcript: list[str] = []
         self._second: Session | None = None  # another attempt, once this connection is closed
-        self._second_way: Connection | None = None  # by which it goes; by default, by a fresh one
+        self._second_route: Route | None = None
         self._may_try_again = True
         self._session = Session(
             server=options.name,
@@ -111,8 +111,8 @@ class _VerifyActor(AsyncioActor):
         return None
 
     def _open(self) -> None:
-        self._connection = self._second_way or Connection(self._options)
-        self._second_way = None
+        route, self._second_route = self._second_route or Route(), None
+        self._connection = Connection(self._options, route)
         dialog = Dialog(Verification(self._session), self._trace, self._options.masking)
         self._connection.run(self, dialog)
 
@@ -156,8 +156,8 @@ class _VerifyActor(AsyncioActor):
         """Prepare a second attempt, as a send would; return whether there is one."""
         connection = self._connection
         if connection is not None and is_of_the_address(failed):
-            self._second_way = connection.elsewhere()
-            if self._second_way is not None:
+            self._second_route = connection.elsewhere()
+            if self._second_route is not None:
                 self._second = session.elsewhere(connection.address, failed.detail)
                 return True
         if self._may_try_again:
