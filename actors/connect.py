@@ -35,6 +35,7 @@ _SHORTAGES = frozenset(
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EINTR, errno.EWOULDBLOCK, 10035})
 """What a connect that goes on says; on Windows that is WSAEWOULDBLOCK, 10035."""
 
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 _NONBLOCK: int = getattr(socket, "SOCK_NONBLOCK", 0)
 _UNIX = getattr(socket, "AF_UNIX", None)  # Windows has none
 
@@ -240,11 +241,15 @@ def _usable(found: object) -> list[Address]:
 
 
 def _is_usable(entry: object) -> bool:
-    match entry:
-        case (socket.AF_INET | socket.AF_INET6, kind, _, _, (str(), int(), *_)):
-            return kind in (0, socket.SOCK_STREAM)
-        case _:
-            return False
+    if not (isinstance(entry, tuple) and len(cast("tuple[object, ...]", entry)) == 5):
+        return False
+    family, kind, _, _, address = cast("tuple[object, object, object, object, object]", entry)
+    if family not in _FAMILIES or kind not in (0, socket.SOCK_STREAM):
+        return False
+    if not isinstance(address, tuple):
+        return False
+    place = cast("tuple[object, ...]", address)
+    return len(place) > 1 and isinstance(place[0], str) and isinstance(place[1], int)
 
 
 def _not_found(host: str, error: Exception) -> ConnectError:

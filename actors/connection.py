@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..signals.outcome import Peer
@@ -64,6 +65,22 @@ class Owner(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which addresses of a server's a connection is to be made to.
+
+    Attributes:
+        addresses: those to be tried, in order; empty for all that its name has.
+        tried: those where others have been, and in vain.
+    """
+
+    addresses: Sequence[Address] = ()
+    tried: tuple[str, ...] = ()
+
+
+_ANY = Route()
+
+
 class Connection(TimedWire):
     """Connects to a server and carries dialogs. Lives on the loop thread.
 
@@ -75,25 +92,18 @@ class Connection(TimedWire):
         tried: the addresses of the server's where others have been, and in vain.
     """
 
-    def __init__(
-        self,
-        options: "Options",
-        *,
-        addresses: Sequence[Address] = (),
-        tried: tuple[str, ...] = (),
-    ) -> None:
+    def __init__(self, options: "Options", route: Route = _ANY) -> None:
         """Prepare a connection.
 
         Args:
             options: where to connect to and how: server, port, unix_path, proxy, source_address,
                 tls, timeouts.
-            addresses: those of the server's that are to be tried. Default: all of them.
-            tried: those where others have been, and in vain.
+            route: to which of the server's addresses. Default: to any.
         """
         super().__init__()
         self.served = 0
-        self.tried = tried
-        self._addresses = addresses
+        self.tried = route.tried
+        self._addresses = route.addresses
         self._reached_at: Address | None = None
         self._options = options
         self._loop = event_loop().loop
@@ -155,8 +165,8 @@ class Connection(TimedWire):
             return False
         return self._tls is None or not (self._tls.has_part or self._tls.is_closed)
 
-    def elsewhere(self) -> "Connection | None":
-        """Return a connection to the next address of the server's, if there is one to be tried.
+    def elsewhere(self) -> Route | None:
+        """Return the route to the next address of the server's, if there is one to be tried.
 
         RFC 5321 §5.1: a client tries the addresses in order until a delivery attempt succeeds.
         """
@@ -165,12 +175,12 @@ class Connection(TimedWire):
         tried = (*self.tried, self._address)
         if len(tried) >= _MOST_TRIED:
             return None
-        return Connection(self._options, addresses=self._addresses, tried=tried)
+        return Route(self._addresses, tried)
 
-    def again(self) -> "Connection":
-        """Return another connection to the same address."""
+    def again(self) -> Route:
+        """Return the route to the same address."""
         addresses = () if self._reached_at is None else (self._reached_at,)
-        return Connection(self._options, addresses=addresses, tried=self.tried)
+        return Route(addresses, self.tried)
 
     def cancel(self) -> None:
         """Give up at once, whatever is under way."""

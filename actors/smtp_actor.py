@@ -20,7 +20,7 @@ from ..smtp.stage import Stage
 from ..smtp.verdict import Failed, FailureKind, Verdict
 from .asyncio_actor import Answer, AsyncioActor
 from .connect import SourceAddress
-from .connection import Connection, name_addresses
+from .connection import Connection, Route, name_addresses
 from .connection_limit import connection_limit
 from .ehlo_name import address_literal, complete_host_name
 from .event_loop import event_loop
@@ -55,8 +55,8 @@ class SmtpActor(AsyncioActor):
     _delivery: Delivery | None = None
     _source: FileSource | None = None
     _second: Delivery | None = None  # another attempt, once this connection is closed
-    _second_way: Connection | None = None  # by which it goes; by default, by a fresh one
-    _fallback: tuple[Delivery, Connection] | None = None  # if no other address does better
+    _second_route: Route | None = None
+    _fallback: tuple[Delivery, Route] | None = None  # if no other address does better
     _may_try_again = True
     _opening: asyncio.Task[None] | None = None
     _has_permit = False
@@ -365,12 +365,12 @@ class SmtpActor(AsyncioActor):
         following = None if elsewhere is None else connection.elsewhere()
         if elsewhere is not None and following is not None:
             self._fallback = self._fallback or humbler
-            self._second, self._second_way = elsewhere, following
+            self._second, self._second_route = elsewhere, following
             return True
         way = humbler or self._fallback
         self._may_try_again, self._fallback = False, None
         if way is not None:
-            self._second, self._second_way = way
+            self._second, self._second_route = way
         return way is not None
 
     def _report(self, outcome: Outcome) -> None:
@@ -389,10 +389,10 @@ class SmtpActor(AsyncioActor):
     def closed(self) -> None:
         """Try again if that may help; else stop: with the connection goes the reason to live."""
         second, self._second = self._second, None
-        way, self._second_way = self._second_way, None
+        route, self._second_route = self._second_route or Route(), None
         if second is not None and self._is_undecided and not self.actor_stopped.is_set():
             try:
-                self._open(second, way or Connection(self._options))
+                self._open(second, Connection(self._options, route))
             except Exception as error:
                 self._connection = None
                 self._end_broken(error)

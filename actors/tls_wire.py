@@ -14,6 +14,7 @@ from .tls_words import failure_of, is_alert
 from .wire import Wire
 
 if TYPE_CHECKING:
+    from ..signals.outcome import Peer
     from .options import Options
 
 
@@ -21,7 +22,7 @@ class TlsWire(Wire):
     """The half of a `Connection` that does TLS."""
 
     _options: "Options"
-    _peer: object
+    _peer: "Peer | None"
 
     def __init__(self) -> None:
         super().__init__()

@@ -82,6 +82,6 @@ def _trusts_anybody(tls: Tls) -> bool:
     # A folder of authorities is looked into only when one of them is asked for.
     paths = ssl.get_default_verify_paths()
     try:
-        return paths.capath is not None and any(Path(paths.capath).iterdir())
+        return bool(paths.capath) and any(Path(paths.capath).iterdir())
     except OSError:
         return False

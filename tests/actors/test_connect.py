@@ -340,7 +340,7 @@ def test_what_cannot_be_connected_to_is_skipped_in_what_a_resolver_returns(
     assert isinstance(send("odd.test", server.port), SendSuccess)
 
 
-@pytest.mark.parametrize("found", [None, 25, [], [None], "none", iter(())], ids=repr)
+@pytest.mark.parametrize("found", [None, 25, [], [None], "none", ()], ids=repr)
 def test_a_resolver_that_returns_no_address_is_no_connection(
     monkeypatch: pytest.MonkeyPatch, found: object
 ) -> None:

@@ -475,7 +475,9 @@ def test_a_mail_that_slips_in_behind_a_stop_has_an_outcome(loop_kind: str, outco
     assert "before it took the mail" in outcome.detail
 
 
-@pytest.mark.parametrize("message", [EmailMessage(), {"to": "a@b.test"}, None], ids=repr)
+@pytest.mark.parametrize(
+    "message", [EmailMessage(), {"to": "a@b.test"}, None], ids=lambda m: type(m).__name__
+)
 def test_an_smtp_actor_that_is_asked_anything_but_a_mail_says_so_and_stops(
     loop_kind: str, message: Any
 ) -> None:
