@@ -96,6 +96,7 @@ class EventLoopThread:
         self._was_idle = False
         self._is_over = False
         self._is_starting = False
+        self.lost: list[threading.Thread] = []  # in a child: those that its parent has
         self.names = Workers("names", 3)
         self.files = Workers("files", 2)
         # A mail under way must not wait for pieces of it until others have been looked at.
@@ -492,31 +493,49 @@ def _after_fork_in_child() -> None:
     _thread = EventLoopThread()
     # Where no hook was run before the fork, a thread that is gone may have it.
     ActorRegistry._actor_refs_lock = threading.RLock()
+    # It keeps what must never be freed.
+    parents.lost = _bury_threads()
     parents.abandon()
-    _bury_threads()
 
 
-def _bury_threads() -> None:
-    """Have the interpreter not wait for our threads, which only the parent has.
+def _bury_threads() -> list[threading.Thread]:
+    """Have the interpreter not wait for our threads, which only the parent has; return them.
 
     Python does so by itself where it knows of the fork.
     """
     alive = vars(threading)["_active"]
-    for thread in list(alive.values()):
-        if thread.name.startswith("pykka-smtp-") and thread is not threading.current_thread():
-            del alive[thread.ident]
-            # Where another version of Python has other names for it, the child may wait at its end.
-            with contextlib.suppress(Exception):
-                _mark_as_ended(thread)
+    lost = [
+        thread
+        for thread in list(alive.values())
+        if thread.name.startswith("pykka-smtp-") and thread is not threading.current_thread()
+    ]
+    for thread in lost:
+        del alive[thread.ident]
+        # Where a version of Python has other names for it, the child may wait at its end.
+        with contextlib.suppress(Exception):
+            _mark_as_ended(thread)
+    return lost
 
 
 def _mark_as_ended(thread: Any) -> None:
-    if hasattr(thread, "_handle"):  # from Python 3.13 on
-        thread._handle._set_done()
+    names = vars(threading)
+    if "_thread_shutdown" in names:
+        # From Python 3.13 on a list that cannot be changed says whom to wait for.
+        names["_thread_shutdown"] = _wait_for_the_living
         return
-    vars(threading)["_shutdown_locks"].discard(thread._tstate_lock)
+    names["_shutdown_locks"].discard(thread._tstate_lock)
     thread._reset_internal_locks(is_alive=False)
     thread._stop()
+
+
+def _wait_for_the_living() -> None:
+    """Wait for the threads of the program that this process has."""
+    while others := [
+        thread
+        for thread in threading.enumerate()
+        if not thread.daemon and thread not in (threading.main_thread(), threading.current_thread())
+    ]:
+        others[0].join()
 
 
 atexit.register(_at_exit)

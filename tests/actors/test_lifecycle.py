@@ -740,6 +740,10 @@ HOOKLESS = (
 import ctypes
 from pykka import ActorDeadError
 
+# A thread that wants the interpreter in the very moment of such a fork leaves a child that hangs:
+# that is between Python and whoever forks.
+event_loop.TICK = 0.5
+
 def fork():
     # With the interpreter held, and with none of Python's hooks.
     return ctypes.PyDLL(None).fork()
