@@ -32,6 +32,7 @@ from pykka.messages import _ActorStop
 
 from ..signals.dispatcher import dispatcher, log_safely
 from ..signals.forks import in_child, notice_fork
+from . import guard
 from .event_loop import event_loop
 
 _logger = logging.getLogger("pykka_smtp.actors")
@@ -208,6 +209,7 @@ class AsyncioActor(Actor):
 
     # What an actor begins with, once for all: most live for one mail, and change little of it.
     _is_started = False
+    _taken: Envelope[Any] | None = None  # out of the inbox, and not handled yet
     _handling: Envelope[Any] | None = None
     _open_answers: set[Answer] | None = None
     _stop_answers: tuple[Answer, ...] = ()
@@ -316,9 +318,13 @@ class AsyncioActor(Actor):
 
     def cancel(self) -> None:
         """Ask the actor to stop, from any thread; wait for nothing."""
+        self.ask_to_stop(_ActorStop())
+
+    def ask_to_stop(self, request: _ActorStop) -> None:
+        """Send a request to stop, from any thread; wait for nothing."""
         # A Ctrl-C may have come between the flag and what it stands for.
         self.actor_inbox.scheduled = False
-        self.actor_inbox.put(Envelope(_ActorStop()))
+        self.actor_inbox.put(Envelope(request))
 
     def abandon(self) -> None:
         """Forget the actor, in a forked child; the parent goes on with it."""
@@ -337,7 +343,8 @@ class AsyncioActor(Actor):
         for _ in range(_MOST_PER_TURN):
             if self.actor_stopped.is_set() or not inbox.envelopes:
                 break
-            self._handle(inbox.envelopes.popleft())
+            envelope = self._taken = inbox.envelopes.popleft()
+            self._handle(envelope)
         if self.actor_stopped.is_set():
             self._discard_rest()
         elif inbox.envelopes and not inbox.scheduled:
@@ -345,19 +352,21 @@ class AsyncioActor(Actor):
             event_loop().schedule(self)
 
     def _handle(self, envelope: Envelope[Any]) -> None:
-        self._handling = envelope
+        self._handling, self._taken = envelope, None
         try:
             if isinstance(envelope.message, _ActorStop) and not self.may_stop_now():
                 self._stop_answers = (*self._stop_answers, Answer(envelope.reply_to, set()))
                 return
             answer = self._handle_receive(envelope.message)
         except BaseException as error:  # nothing may reach the shared loop
-            if envelope.reply_to is None or self._is_answered_later:
-                self._fail()
+            if isinstance(envelope.message, _ActorStop):
+                self._stop_in_spite_of(error, envelope)
+            elif envelope.reply_to is None or self._is_answered_later:
+                self._fail(envelope.message)
             else:
                 envelope.reply_to.set_exception(sys.exc_info())
                 if not isinstance(error, Exception):
-                    self._fail()
+                    self._fail(envelope.message)
         else:
             if not self._is_answered_later and envelope.reply_to is not None:
                 envelope.reply_to.set(answer)
@@ -373,10 +382,29 @@ class AsyncioActor(Actor):
         try:
             hook(*args)
         except BaseException:  # see above
-            self._fail()
+            self._fail(None)
 
-    def _fail(self) -> None:
-        """End the actor because of the exception being handled."""
+    def _stop_in_spite_of(self, error: BaseException, envelope: Envelope[Any]) -> None:
+        """Stop, as somebody has asked: an error on the way is no reason to live on."""
+        self._stop_answers = (*self._stop_answers, Answer(envelope.reply_to, set()))
+        guard.end(self, error)
+        self.stop_now()
+
+    def crashed(self, error: BaseException) -> None:
+        """End because of an error outside of any message. See `guard.Guarded`."""
+        envelope, self._taken = self._taken, None
+        if envelope is not None:
+            self.actor_inbox.envelopes.appendleft(envelope)
+        self._handle_failure(type(error), error, error.__traceback__)
+        self.on_failure(type(error), error, error.__traceback__)
+        self._discard_rest()
+
+    def _fail(self, message: object) -> None:  # noqa: ARG002 - for those that go on
+        """End the actor because of the exception being handled.
+
+        Args:
+            message: what it was about, or None.
+        """
         self._handle_failure(*sys.exc_info())
         try:
             self.on_failure(*sys.exc_info())
@@ -396,8 +424,12 @@ class AsyncioActor(Actor):
         self._unregister()
         try:
             self.on_stop()
-        except BaseException:  # nothing may reach the shared loop
-            self._handle_failure(*sys.exc_info())
+        except BaseException as error:  # nothing may reach the shared loop
+            self._stop_failed(error)
+
+    def _stop_failed(self, error: BaseException) -> None:
+        """Do what is left to be done, where `on_stop` has raised."""
+        self._handle_failure(type(error), error, error.__traceback__)
 
     def _unregister(self) -> None:
         """Be dead, for all who ask."""
@@ -425,7 +457,8 @@ class AsyncioActor(Actor):
         inbox = self.actor_inbox
         inbox.closed = True
         while inbox.envelopes:
-            envelope = inbox.envelopes.popleft()
+            # It is taken out last: whatever breaks, it is still here.
+            envelope = inbox.envelopes[0]
             if isinstance(envelope.message, _ActorStop):
                 if envelope.reply_to is not None:
                     envelope.reply_to.set(None)
@@ -433,6 +466,7 @@ class AsyncioActor(Actor):
                 envelope.reply_to.set_exception(self._dead())
             else:
                 self._guard_quietly(self.on_discard, envelope.message)
+            inbox.envelopes.popleft()
         for answer in self._stop_answers:
             answer.set(None)
         if self._open_answers:

@@ -143,7 +143,11 @@ async def connect(
             sock = await _connect_one(family, kind, protocol, address)
         except OSError as error:
             raise _not_connected(host, port, [((host, port), error)], None) from error
-    await _attach(lambda: factory(reached), sock)
+    try:
+        await _attach(lambda: factory(reached), sock)
+    except BaseException:
+        sock.close()
+        raise
 
 
 async def _attach(factory: Callable[[], asyncio.Protocol], sock: socket.socket) -> None:
@@ -155,12 +159,8 @@ async def _attach(factory: Callable[[], asyncio.Protocol], sock: socket.socket) 
         else:
             await loop.create_connection(factory, sock=sock)
     except OSError as error:
-        sock.close()
         detail = f"the connection broke at once: {_reason(error)}"
         raise ConnectError(detail, "connect", error.errno, passing=True) from error
-    except BaseException:
-        sock.close()
-        raise
 
 
 async def _connect_unix(path: str) -> socket.socket:

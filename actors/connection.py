@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -21,7 +21,9 @@ from ..smtp.dialog import Action, Close, Dialog, Release, RunCallable, SendBody,
 from ..smtp.rest import Rest
 from ..smtp.stage import Stage
 from ..smtp.verdict import Accepted, Failed, FailureKind, Verdict
+from . import guard
 from .connect import Address, ConnectError, Reached, connect, is_literal
+from .connection_limit import Permit
 from .event_loop import event_loop
 from .mail_source import FileSource
 from .timed_wire import TimedWire
@@ -61,7 +63,7 @@ class Owner(Protocol):
         ...
 
     def closed(self) -> None:
-        """Hear that the connection is gone; comes exactly once, after the verdict."""
+        """Hear that the connection is gone; comes after the verdict, once unless it raises."""
         ...
 
 
@@ -89,6 +91,7 @@ class Connection(TimedWire):
 
     Attributes:
         served: how many dialogs it has carried before this one.
+        permit: the right to be open, which goes with the connection; None if it has gone on.
         tried: the addresses of the server's where others have been, and in vain.
     """
 
@@ -102,6 +105,7 @@ class Connection(TimedWire):
         """
         super().__init__()
         self.served = 0
+        self.permit: Permit | None = None
         self.tried = route.tried
         self._addresses = route.addresses
         self._reached_at: Address | None = None
@@ -114,6 +118,7 @@ class Connection(TimedWire):
         self._address: str | None = None  # the server's, as it was when the connection was made
         self._peer: Peer | None = None
         self._is_closed = False
+        self._is_finished = False  # and all who have to know do
         self._is_leaving = False  # TLS's farewell is said, and the server's is waited for
 
     def run(
@@ -138,16 +143,13 @@ class Connection(TimedWire):
         self.start_clock(self._loop.time(), began)
         event_loop().watch(self)
         if self._transport is None:
-            self._connecting = self._loop.create_task(self._connect())
+            self._connecting = self._loop.create_task(guard.run(self, self._connect))
             return
         self.served += 1
         self._writer = self._last = None
         self._written = self._taken = 0
         self._step = -1
-        try:
-            self._carry_out(dialog.resumed())
-        except Exception as error:
-            self._break(error)
+        self.perform(dialog.resumed())
 
     def rest(self, keeper: Owner) -> None:
         """Have somebody else keep the connection until it is used again: who hears if it closes.
@@ -157,6 +159,11 @@ class Connection(TimedWire):
         """
         self._owner = keeper
         self._dialog = cast("Dialog", Rest(self._dialog.quirks))
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the connection is closed."""
+        return self._is_closed
 
     @property
     def is_usable(self) -> bool:
@@ -267,9 +274,6 @@ class Connection(TimedWire):
                     retryable=error.passing,
                 )
             )
-        except Exception as error:
-            self._connecting = None
-            self._break(error)
         else:
             self._connecting = None
 
@@ -279,34 +283,31 @@ class Connection(TimedWire):
 
     # What the transport calls.
 
+    @guard.guarded
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin TLS, or the dialog."""
         self._transport = transport
         if self._dialog.is_over:  # given up while the connection was being made
             self._transport.abort()
             return
-        try:
-            # Which address a proxy has connected to, nobody tells.
-            is_known = self._options.proxy is not None or is_literal(self._options.server)
-            self._address = self._options.server if is_known else self._name_of("peername")
-            self._owner.connected()
-            if self._options.tls is not None and self._options.tls.is_implicit:
-                self.start_tls()
-            else:
-                self._carry_out(self._dialog.connected())
-        except Exception as error:
-            self._break(error)
+        # Which address a proxy has connected to, nobody tells.
+        is_known = self._options.proxy is not None or is_literal(self._options.server)
+        self._address = self._options.server if is_known else self._name_of("peername")
+        self._owner.connected()
+        if self._options.tls is not None and self._options.tls.is_implicit:
+            self.start_tls()
+        else:
+            self._carry_out(self._dialog.connected())
 
+    @guard.guarded
     def data_received(self, data: bytes) -> None:
         """Let the dialog judge what the server said."""
-        try:
-            if self._tls is None:
-                self._carry_out(self._dialog.receive_data(data))
-            else:
-                self.receive_tls(data)
-        except Exception as error:
-            self._break(error)
+        if self._tls is None:
+            self._carry_out(self._dialog.receive_data(data))
+        else:
+            self.receive_tls(data)
 
+    @guard.guarded
     def eof_received(self) -> None:
         """Tell the dialog that nothing more will come."""
         if self.is_shaking_hands:
@@ -321,6 +322,7 @@ class Connection(TimedWire):
         else:
             self.perform(self._dialog.receive_eof())
 
+    @guard.guarded
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the dialog, after all that the server said before."""
         if exc is not None:
@@ -335,12 +337,10 @@ class Connection(TimedWire):
 
     # What the dialog asks for.
 
+    @guard.guarded
     def perform(self, actions: list[Action]) -> None:
-        """Do what the dialog asks for; a defect of ours ends it."""
-        try:
-            self._carry_out(actions)
-        except Exception as error:
-            self._break(error)
+        """Do what the dialog asks for; an error of ours ends it."""
+        self._carry_out(actions)
 
     def _carry_out(self, actions: list[Action]) -> None:
         for action in actions:
@@ -357,7 +357,7 @@ class Connection(TimedWire):
             elif isinstance(action, StartTls):
                 self.start_tls()
             else:
-                self.hold(self._run_callable(action))
+                self.hold(self._run_callable, action)
 
     def _release(self) -> None:
         event_loop().unwatch(self)
@@ -366,21 +366,18 @@ class Connection(TimedWire):
         self._owner.released()
 
     def _close(self, *, reset: bool) -> None:
+        if self._is_closed:
+            return
         transport = self._transport
         if transport is None:
             if self._connecting is not None:
                 self._connecting.cancel()
             # Not at once: whoever asked may still be at work with this connection.
-            self._loop.call_soon(self._finish)
+            self._loop.call_soon(guard.call, self, self._finish)
             return
         self.note_session()
         if reset:
-            with contextlib.suppress(OSError, AttributeError):
-                transport.get_extra_info("socket").setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, _RESET
-                )
-            # What the server has not read by now, it must not get any more.
-            transport.abort()
+            self._abort()  # what the server has not read by now, it must not get any more
         else:
             if self._farewell_due is None:
                 # Nobody else looks at the time of a connection that rests.
@@ -397,32 +394,57 @@ class Connection(TimedWire):
                     return
             transport.close()
 
-    def fail(self, error: BaseException) -> None:
-        """End on a defect of the owner's: with a verdict, like everything."""
-        self._break(error)
+    def crashed(self, error: BaseException) -> None:
+        """End on an error of ours: with an outcome, like everything. See `guard.Guarded`.
 
-    def _break(self, error: BaseException) -> None:
-        """End on a defect of ours: with an outcome, like everything."""
-        _logger.error("defect in the connection to %s", self._options.name, exc_info=error)
-        detail = f"defect in pykka-smtp: {type(error).__name__}: {error}"
-        try:
-            self._carry_out(self._dialog.fail(FailureKind.INTERNAL, detail))
-        except Exception:
-            _logger.exception("and another while ending it")
-            self._finish()
+        The outcome is what the dialog knows: a verdict that is there counts.
+        """
+        guard.each(lambda: self._decide_in_spite_of(error), self._abort, self._finish)
+
+    def _decide_in_spite_of(self, error: BaseException) -> None:
+        dialog = self._dialog
+        if dialog is None or self._is_finished:  # pyright: ignore[reportUnnecessaryComparison]
+            return
+        if not dialog.is_over:
+            if self._dot_written and self._is_all_out:
+                dialog.dot_sent()  # it was about to be told so
+            detail = f"defect in pykka-smtp: {type(error).__name__}: {error}"
+            dialog.fail(FailureKind.INTERNAL, detail)
+        if dialog.verdict is not None:
+            self._owner.decided(dialog.verdict)
+
+    def _abort(self) -> None:
+        """Close the socket: the server must not take what it has for a complete mail."""
+        transport, connecting = self._transport, self._connecting
+        if transport is None:
+            if connecting is not None and connecting is not asyncio.current_task():
+                connecting.cancel()
+        else:
+            with contextlib.suppress(OSError, AttributeError):
+                transport.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, _RESET
+                )
+            transport.abort()
 
     def _finish(self) -> None:
-        if self._is_closed:
+        """Let go of everything. If it breaks, it goes on the second time."""
+        if self._is_finished:
             return
         self._is_closed = True
         if self._task is not None:
             self._task.cancel()
         event_loop().unwatch(self)
-        self._owner.closed()
+        owner, permit = self._owner, self.permit
+        if owner is not None:  # pyright: ignore[reportUnnecessaryComparison] - not before `run`
+            owner.closed()
+            permit = self.permit
+        if permit is not None:
+            permit.release()
+        self._is_finished = True
 
-    def hold(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def hold(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         """Run something of this connection's; asyncio itself keeps tasks only weakly."""
-        self._task = self._loop.create_task(coroutine)
+        self._task = self._loop.create_task(guard.run(self, function, *args))
 
     # What takes its time.
 
@@ -436,10 +458,7 @@ class Connection(TimedWire):
             detail = f"the token callable raised {type(error).__name__}"
             self.perform(self._dialog.fail(FailureKind.LOCAL, detail))
             return
-        try:
-            self._carry_out(self._dialog.supply(result))
-        except Exception as error:
-            self._break(error)
+        self._carry_out(self._dialog.supply(result))
 
     def unreadable(self, detail: str) -> None:
         """Give the mail up: its source can't be read."""

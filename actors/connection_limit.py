@@ -9,13 +9,37 @@ receiver may wait for, and for those that have begun.
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..signals.dispatcher import dispatcher
 from ..signals.forks import in_child, notice_fork
+from . import guard
 
 DEFAULT_LIMIT = 100
 _MOST = 1_000_000
+
+
+class Permit:
+    """The right to have one connection open. It goes with the connection."""
+
+    __slots__ = ("_limit",)
+
+    def __init__(self, limit: "ConnectionLimit") -> None:
+        """Make one that counts as in use.
+
+        Args:
+            limit: where it belongs.
+        """
+        self._limit: ConnectionLimit | None = limit
+
+    def release(self) -> None:
+        """Give it back; the second time nothing happens."""
+        limit = self._limit
+        if limit is not None and limit.take(self):
+            guard.call(limit, limit.hand_out)
+
+
+Granted: TypeAlias = Callable[[Permit], object]
 
 
 class ConnectionLimit:
@@ -33,7 +57,7 @@ class ConnectionLimit:
         """
         self._lock = threading.Lock()
         self._in_use = 0
-        self._waiting: OrderedDict[object, Callable[[], None]] = OrderedDict()
+        self._waiting: OrderedDict[Any, Granted] = OrderedDict()
         self._pressing: OrderedDict[object, None] = OrderedDict()  # those of them that are
         self._spare: OrderedDict[object, Callable[[], None]] = OrderedDict()
 
@@ -46,7 +70,7 @@ class ConnectionLimit:
     def limit(self, limit: int) -> None:
         with self._lock:
             self._limit = limit
-        self._hand_out()
+        guard.call(self, self.hand_out)
 
     @property
     def is_wanted(self) -> bool:
@@ -58,32 +82,37 @@ class ConnectionLimit:
         """Those who wait, without those who have to wait for receivers."""
         return self._pressing if dispatcher.is_full else self._waiting
 
-    def acquire(
-        self, holder: object, granted: Callable[[], None], *, is_pressing: bool = False
-    ) -> None:
+    def acquire(self, holder: Any, granted: Granted, *, is_pressing: bool = False) -> None:
         """Ask for a permit.
 
         Args:
-            holder: whom it is for; one permit each.
-            granted: called once, as soon as there is one: at once, or from the thread that gives
-                one back.
+            holder: whom it is for; one permit each. It answers for what `granted` raises.
+            granted: called once with the permit, as soon as there is one: at once, or from the
+                thread that gives one back.
             is_pressing: do not wait until receivers have caught up. A receiver may wait for this
                 send, and would wait for itself.
         """
+        reclaim: Callable[[], object] | None = None
+        permit = Permit(self)
         with self._lock:
-            go_on: Callable[[], None] | None = granted
             is_entitled = is_pressing or not dispatcher.is_full
-            if self._in_use >= self._limit or self._entitled or not is_entitled:
+            is_free = self._in_use < self._limit and not self._entitled and is_entitled
+            if is_free:
+                self._in_use += 1
+            else:
                 self._waiting[holder] = granted
                 if is_pressing:
                     self._pressing[holder] = None
-                go_on = None
                 if is_entitled and self._spare:
-                    go_on = self._spare.popitem(last=False)[1]
-            else:
-                self._in_use += 1
-        if go_on is not None:
-            go_on()
+                    reclaim = self._spare.popitem(last=False)[1]
+        if is_free:
+            try:
+                granted(permit)
+            except BaseException:
+                self.take(permit)
+                raise
+        elif reclaim is not None:
+            reclaim()
 
     def offer(self, key: object, give_up: Callable[[], None]) -> None:
         """Offer the permit of a connection that nobody uses at the moment.
@@ -110,14 +139,19 @@ class ConnectionLimit:
             self._pressing.pop(holder, None)
             return self._waiting.pop(holder, None) is not None
 
-    def release(self) -> None:
-        """Give a permit back."""
+    def take(self, permit: Permit) -> bool:
+        """Count a permit as free; `hand_out` next. Return whether it was in use."""
         with self._lock:
+            if permit._limit is None:
+                return False
+            permit._limit = None
             self._in_use -= 1
-        self._hand_out()
+        return True
 
-    def _hand_out(self) -> None:
+    def hand_out(self) -> None:
+        """Give permits that are free to those who wait."""
         while True:
+            permit = Permit(self)
             with self._lock:
                 entitled = self._entitled
                 if not entitled or self._in_use >= self._limit:
@@ -126,7 +160,16 @@ class ConnectionLimit:
                 self._pressing.pop(holder, None)
                 granted = self._waiting.pop(holder)
                 self._in_use += 1
-            granted()
+            try:
+                granted(permit)
+            except BaseException as error:
+                # Not to whoever gave the permit back: that is another send.
+                self.take(permit)
+                guard.end(holder, error)
+
+    def crashed(self, error: BaseException) -> None:  # noqa: ARG002 - as `guard.Guarded` has it
+        """Go on: nobody may wait for ever."""
+        self.hand_out()
 
     def receivers_have_caught_up(self) -> None:
         """Let those go on who had to wait for receivers. Called on the dispatcher's thread."""
@@ -136,7 +179,7 @@ class ConnectionLimit:
             give_ups = [self._spare.popitem(last=False)[1] for _ in range(count)]
         for give_up in give_ups:
             give_up()
-        self._hand_out()
+        self.hand_out()
 
 
 connection_limit = ConnectionLimit(DEFAULT_LIMIT)

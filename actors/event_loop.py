@@ -22,6 +22,7 @@ from pykka import ActorRegistry
 
 from ..signals.dispatcher import dispatcher
 from ..signals.forks import in_child, notice_fork
+from . import guard
 from .workers import Workers
 
 TICK = 0.1
@@ -32,11 +33,11 @@ _INTERRUPT_GRACE = 1.0
 """Seconds that the outcomes have to get out when the program was interrupted."""
 
 
-class Runnable(Protocol):
+class Runnable(guard.Guarded, Protocol):
     """What lives on the loop: an actor."""
 
     def run_turn(self) -> None:
-        """Do what is to be done now; called on the loop thread; never raises."""
+        """Do what is to be done now; called on the loop thread."""
         ...
 
     def cancel(self) -> None:
@@ -48,7 +49,7 @@ class Runnable(Protocol):
         ...
 
 
-class Standing(Protocol):
+class Standing(guard.Guarded, Protocol):
     """What lives until it is stopped, and would keep a program from ending."""
 
     def main_has_ended(self) -> None:
@@ -56,7 +57,7 @@ class Standing(Protocol):
         ...
 
 
-class Watched(Protocol):
+class Watched(guard.Guarded, Protocol):
     """What has time limits: a connection."""
 
     def look_at_clock(self, now: float) -> None:
@@ -68,11 +69,11 @@ class Watched(Protocol):
         ...
 
 
-class Writer(Protocol):
+class Writer(guard.Guarded, Protocol):
     """What writes at the end of a turn: a connection."""
 
     def write_now(self) -> None:
-        """Write what is to be written; called on the loop thread; never raises."""
+        """Write what is to be written; called on the loop thread."""
         ...
 
 
@@ -91,6 +92,7 @@ class EventLoopThread:
         self._ready: deque[Runnable] = deque()
         self._wake_pending = False
         self._watched: set[Watched] = set()
+        self._clock: asyncio.TimerHandle | None = None  # the next tick
         self._standing: set[Standing] = set()
         self._writers: deque[Writer] = deque()
         self._was_idle = False
@@ -156,7 +158,7 @@ class EventLoopThread:
             self._alive.discard(actor)
             loop = None if self._alive else self._loop
         if loop is not None and _main_has_ended():
-            loop.call_soon(self._look, loop)
+            loop.call_soon(guard.call, self, self._look, loop)
 
     def _schedule(self, actor: Runnable) -> None:
         """Do so; the lock is held, so that the loop cannot end in between."""
@@ -172,9 +174,9 @@ class EventLoopThread:
         if not self._wake_pending:
             self._wake_pending = True
             if self.is_current():
-                loop.call_soon(self._run_ready, loop)
+                loop.call_soon(guard.call, self, self._run_ready, loop)
             else:
-                loop.call_soon_threadsafe(self._run_ready, loop)
+                loop.call_soon_threadsafe(guard.call, self, self._run_ready, loop)
 
     def watch(self, watched: Watched) -> None:
         """Keep the loop running for something, and tell it the time. On the loop thread."""
@@ -196,18 +198,19 @@ class EventLoopThread:
         have to say in a turn is said at once, so it is woken once. uvloop does so by itself.
         """
         if not self._writers:
-            self.loop.call_soon(self._write_all)
+            self.loop.call_soon(guard.call, self, self._write_all)
         self._writers.append(writer)
 
     def _write_all(self) -> None:
         writers = self._writers
-        try:
-            for _ in range(len(writers)):
-                writers.popleft().write_now()
-        finally:
-            # Also where a log handler has raised SystemExit: that is not the others' affair.
-            if writers:
-                self.loop.call_soon(self._write_all)
+        for _ in range(len(writers)):
+            writer = writers.popleft()
+            try:
+                writer.write_now()
+            except BaseException as error:  # the others have to write as well
+                guard.end(writer, error)
+        if writers:
+            self.loop.call_soon(guard.call, self, self._write_all)
 
     def stand(self, standing: Standing) -> None:
         """Tell something when the program ends: it would live for ever. On the loop thread."""
@@ -262,7 +265,10 @@ class EventLoopThread:
         # What was scheduled on the loop before may have come too late for it.
         self._wake_pending = False
         self._writers.clear()
-        thread = threading.Thread(target=self._run, args=(loop,), name="pykka-smtp-loop")
+        self._clock = None
+        thread = threading.Thread(
+            target=guard.call, args=(self, self._run, loop), name="pykka-smtp-loop"
+        )
         dispatcher.hold()
         try:
             for workers in self._workers:
@@ -281,7 +287,7 @@ class EventLoopThread:
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         self._thread_id = threading.get_ident()
         asyncio.set_event_loop(loop)
-        loop.call_later(TICK, self._tick, loop)
+        self._tick_again(loop, TICK)
         try:
             # Both loops end on a callback that raises SystemExit or KeyboardInterrupt. This one
             # is not that callback's to end.
@@ -300,21 +306,52 @@ class EventLoopThread:
         # Reset first: what is scheduled from here on needs a wake-up of its own.
         self._wake_pending = False
         for _ in range(len(self._ready)):
-            self._ready.popleft().run_turn()
+            actor = self._ready.popleft()
+            try:
+                actor.run_turn()
+            except BaseException as error:  # the others have their turn all the same
+                guard.end(actor, error)
+
+    def crashed(self, error: BaseException) -> None:  # noqa: ARG002 - as `guard.Guarded` has it
+        """Go on after an error of the loop's own: the clock, turns and writes of all depend on it.
+
+        See `guard.Guarded`.
+        """
+        loop = self._loop
+        if loop is None:
+            return
+        if not loop.is_running():  # this thread is there for nothing else
+            self._run(loop)
+            return
+        self._tick_again(loop, TICK)
+        if self._ready:
+            self._wake_pending = True
+            loop.call_soon(guard.call, self, self._run_ready, loop)
+        if self._writers:
+            loop.call_soon(guard.call, self, self._write_all)
+
+    def _tick_again(self, loop: asyncio.AbstractEventLoop, delay: float) -> None:
+        """Have the clock go on, and only once."""
+        if self._clock is not None:
+            self._clock.cancel()
+        self._clock = loop.call_later(delay, guard.call, self, self._tick, loop)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         # One clock for all: a timer for each connection would cost more than all its waiting.
         now = loop.time()
         for watched in list(self._watched):
-            watched.look_at_clock(now)
+            try:
+                watched.look_at_clock(now)
+            except BaseException as error:  # the others have their time limits, too
+                guard.end(watched, error)
         for workers in self._workers:
-            workers.look_at_clock(now)
+            guard.call(workers, workers.look_at_clock, now)
         if self._ready:
             # Their wake-up is on its way, or lost: a Ctrl-C between two lines of ours can do that.
             self._run_ready(loop)
         if self._look(loop):
             hurry = not self._alive and _main_has_ended()
-            loop.call_later(_LAST_TICK if hurry else TICK, self._tick, loop)
+            self._tick_again(loop, _LAST_TICK if hurry else TICK)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> bool:
         """End the loop if nobody needs it; return whether it goes on."""
@@ -322,9 +359,9 @@ class EventLoopThread:
         if main_ended and not self._is_over and _main_was_interrupted():
             self._cancel_alive()
         if main_ended and self._standing and not _others_run():
-            standing, self._standing = self._standing, set()
-            for one in standing:
+            for one in list(self._standing):
                 one.main_has_ended()
+                self._standing.discard(one)
         with self._lock:
             if self._loop is not loop:
                 return False

@@ -37,14 +37,15 @@ class LeasingActor(SmtpActor):
         relay: where the mail goes.
         since: when the mail was let go, on the loop's clock.
         left: for whom there was no room in the session, once it is decided.
+        has_left: whether it holds nothing any more.
     """
 
     since = 0.0
+    has_left = False
     left: Left | None = None
 
     _content: Content | None = None
     _may_lease_again = True
-    _has_left = False
 
     def __init__(
         self,
@@ -80,26 +81,25 @@ class LeasingActor(SmtpActor):
         self._began = self.since = now
         mail = self._mail
         assert mail is not None
-        try:
-            if mail.content is not None:
-                self._connect(mail, mail.content)
-            else:
-                self._opening = event_loop().loop.create_task(self._open_source(mail))
-        except Exception as error:
-            self._end_broken(error)
+        if mail.content is not None:
+            self._connect(mail, mail.content)
+        else:
+            self._opening = self._spawn(self._open_source, mail)
 
     def _connect(self, mail: SendMail, content: Content) -> None:  # noqa: ARG002
         self._content = content
         kept = self.relay.take()
         if kept is not None:
-            self._use(*kept, content)
+            # This actor's from here on, whatever breaks.
+            self._connection, session = kept
+            self._use(self._connection, session, content)
             return
         # The Mailer has let it go: it is under way.
         connection_limit.acquire(self, self._permitted, is_pressing=True)
 
     def _use(self, connection: Connection, session: Session, content: Content) -> None:
         """Go on with a connection that another mail has left, and its permit."""
-        self._has_permit = True
+        self._permit = connection.permit
         keeps = self.relay.keeps_another(connection.served + 1)
         self._open(Delivery(session, self._envelope, content, keeps=keeps), connection)
 
@@ -142,7 +142,9 @@ class LeasingActor(SmtpActor):
         return paths
 
     def _report(self, outcome: Outcome) -> None:
-        self._principal.attempt_ended(self, outcome)
+        if not self._is_published:
+            self._principal.attempt_ended(self, outcome)
+            self._is_published = True
 
     def released(self) -> None:
         """Give the connection back, and stop: with it goes the reason to live."""
@@ -152,13 +154,17 @@ class LeasingActor(SmtpActor):
         if self._second is not None:
             connection.cancel()  # of no use to this mail, so to none
             return
-        self._connection = self._delivery = None
-        self._has_permit = False  # it goes with the connection
         self.relay.give_back(connection, delivery.session)
+        self._connection = self._delivery = self._permit = None  # it goes with the connection
         self._leave()
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What became of this attempt, or None before that is decided."""
+        return self._outcome
 
     def _leave(self) -> None:
         super()._leave()
-        if not self._has_left:
-            self._has_left = True
+        if not self.has_left:
+            self.has_left = True
             self._principal.actor_left(self)

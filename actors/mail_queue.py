@@ -62,6 +62,10 @@ class MailQueue(Generic[MailT]):
             return len(self._main)
         return sum(map(len, self._lines()))
 
+    def __iter__(self) -> Iterator[MailT]:
+        """Give all that wait, line after line."""
+        return itertools.chain.from_iterable(self._lines())
+
     def append(self, mail: MailT) -> bool:
         """Let a mail wait behind those that may go anywhere.
 
@@ -190,6 +194,12 @@ class _Line(Generic[MailT]):
         if not self._drawn:
             return len(self.undrawn)
         return len(self.undrawn) + sum(map(len, self._drawn.values()))
+
+    def __iter__(self) -> Iterator[MailT]:
+        yield from self.undrawn
+        for drawn in self._drawn.values():
+            for _, mail in drawn:
+                yield mail
 
     def _choice(self, usable: Sequence[int]) -> Sequence[int]:
         """Return the relays that a mail may go to: one, or several with weights to draw among.

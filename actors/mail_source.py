@@ -85,7 +85,7 @@ class FileSource:
         """
         try:
             return self._open()
-        except SourceError:
+        except BaseException:
             self.close()
             raise
         finally:
@@ -245,10 +245,14 @@ def _describe(error: BaseException) -> str:
 def _open_path(path: "os.PathLike[str]") -> IO[bytes]:
     """Open a path, and never wait for it; what can never come to an end is refused."""
     file = open(path, "rb", buffering=0, opener=_open_at_once)  # noqa: SIM115 - close() does
-    for is_kind in (stat.S_ISCHR, stat.S_ISBLK):
-        if _is_kind(file.fileno(), is_kind):
-            file.close()
-            raise ValueError(f"{os.fspath(path)!r} is a device, not a file")
+    try:
+        is_device = any(_is_kind(file.fileno(), kind) for kind in (stat.S_ISCHR, stat.S_ISBLK))
+    except BaseException:
+        file.close()
+        raise
+    if is_device:
+        file.close()
+        raise ValueError(f"{os.fspath(path)!r} is a device, not a file")
     return file
 
 

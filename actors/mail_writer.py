@@ -1,9 +1,10 @@
 """A mail that is too large for one write, on its way to the wire: piece by piece."""
 
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
 from ..smtp.dialog import SendBody
+from . import guard
 from .event_loop import event_loop
 from .mail_source import FileSource, SourceError, pieces_of
 
@@ -28,7 +29,7 @@ class Wire(Protocol):
         """Write what completes the mail."""
         ...
 
-    def hold(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def hold(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         """Run something that takes its time, until the connection is gone."""
         ...
 
@@ -36,8 +37,8 @@ class Wire(Protocol):
         """Give the mail up: its source can't be read."""
         ...
 
-    def fail(self, error: BaseException) -> None:
-        """Give the mail up on a defect of ours."""
+    def crashed(self, error: BaseException) -> None:
+        """Give the mail up on an error of ours."""
         ...
 
 
@@ -82,13 +83,13 @@ class MailWriter:
         if self._pieces is None:
             if not (self._is_reading or self.is_paused):
                 self._is_reading = True
-                self._wire.hold(self._read_on())
+                self._wire.hold(self._read_on)
             return
         while not self.is_paused and self._wire.is_open:
             if self._held and self._wire.has_something_to_read():
                 # First of all: it may be a refusal. To write on may break the connection, and
                 # under TLS what was not read by then is lost.
-                event_loop().loop.call_soon(self.pump)
+                event_loop().loop.call_soon(guard.call, self._wire, self.pump)
                 return
             piece = next(self._pieces, None)
             if piece is None:
@@ -104,9 +105,6 @@ class MailWriter:
         except (SourceError, BlockingIOError) as error:
             # RFC 5321 §4.1.1.4: with the dot, the server would take a part for the whole.
             self._wire.unreadable(str(error))
-            return
-        except Exception as error:
-            self._wire.fail(error)
             return
         finally:
             self._is_reading = False

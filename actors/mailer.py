@@ -7,6 +7,7 @@ import math
 import os
 import random
 import ssl
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from pykka import ActorRef
+from pykka.messages import _ActorStop
 
 from ..signals.attempts import Attempts
 from ..signals.bus import publish, publish_retry
@@ -23,6 +25,7 @@ from ..signals.send_mail import SendMail
 from ..smtp.envelope import Envelope
 from ..smtp.stage import BEFORE_THE_MAIL, Stage
 from ..smtp.verdict import Failed, FailureKind, Left
+from . import guard
 from .asyncio_actor import Answer, AsyncioActor
 from .backups import check_backups
 from .concurrency import FIRST
@@ -82,7 +85,9 @@ class _Job:
         "later",
         "mail",
         "moves",
+        "outcome",
         "relay",
+        "summed",
         "told_at",
     )
 
@@ -96,6 +101,8 @@ class _Job:
         self.avoid = NO_RELAYS  # those that have failed it, by number
         self.moves = 0  # attempts after which it went to another relay at once
         self.relay = 0
+        self.outcome: Outcome | None = None  # once it has ended
+        self.summed: Outcome | None = None  # the last attempt that `attempts` knows
         self.is_pressing = False  # whether a receiver may wait for it
 
 
@@ -253,6 +260,8 @@ class Mailer(AsyncioActor):
         self._waiting: list[tuple[float, int, _Job]] = []  # a heap, by the time of the next attempt
         self._order = itertools.count()
         self._flying: dict[LeasingActor, _Job] = {}
+        self._jobs: set[_Job] = set()  # all that have no outcome yet
+        self._taken_last: SendMail | None = None
         self._drains: list[tuple[Answer, float | None]] = []
         # What receivers may wait for. While more outcomes wait for them than may, only that goes
         # out: or a receiver would wait for itself.
@@ -333,6 +342,8 @@ class Mailer(AsyncioActor):
         is_pressing = self.is_told_by_receiver
         job = _Job(mail, self.answer_later(), event_loop().loop.time())
         job.is_pressing = is_pressing
+        self._jobs.add(job)
+        self._taken_last = mail
         if self._is_stopping:
             self._end_unsent(job, FailureKind.CANCELLED, _TOO_LATE)
             return
@@ -364,22 +375,22 @@ class Mailer(AsyncioActor):
 
     def _answer_drains(self, now: float) -> None:
         is_empty = not (self._queue or self._waiting or self._flying)
-        drains, self._drains = self._drains, []
-        for answer, until in drains:
+        for drain in list(self._drains):
+            answer, until = drain
             if is_empty:
                 answer.set(True)
             elif until is not None and now >= until:
                 answer.set(False)
             else:
-                self._drains.append((answer, until))
                 continue
+            self._drains.remove(drain)
             self._receiver_drains.discard(answer)
 
     # Mails out.
 
     def _pump(self) -> None:
         """Let go all that may go now, and see to it that we look again in time."""
-        if self._is_pumping or self._is_stopping or self._grace <= 0:
+        if self._is_pumping or self._is_stopping:
             return
         self._is_pumping = True
         self._is_changed = False
@@ -419,7 +430,7 @@ class Mailer(AsyncioActor):
             self._pressing.discard(job)
         actor = LeasingActor(self, relay, job.mail, job.envelope)
         self._flying[actor] = job
-        actor.begin(now)
+        guard.call(actor, actor.begin, now)
 
     def _look_again(self, now: float) -> None:
         """Come back when time alone may have made it possible to go on."""
@@ -431,7 +442,7 @@ class Mailer(AsyncioActor):
             self._timer.cancel()
         # uvloop counts in milliseconds, and a timer of half of one would be none.
         delay = math.ceil((when - now) * 1000) / 1000
-        self._timer = event_loop().loop.call_later(delay, self._on_timer)
+        self._timer = event_loop().loop.call_later(delay, guard.call, self, self._on_timer)
         self._wakes_at = when
 
     def _on_timer(self) -> None:
@@ -439,6 +450,7 @@ class Mailer(AsyncioActor):
         self._wakes_at = math.inf
         self._pump()
 
+    @guard.guarded
     def attempt_ended(self, actor: LeasingActor, outcome: Outcome) -> None:
         """Hear what became of an attempt: the end, or not."""
         job = self._flying[actor]
@@ -454,6 +466,7 @@ class Mailer(AsyncioActor):
         if actor.left is not None and self._carry_on(job, actor.left, outcome, again):
             return
         attempts.add(outcome)
+        job.summed = outcome
         when: float | None = None
         if self._fail_over(job, outcome, now):
             again, when = job.envelope.forward_paths, now
@@ -484,6 +497,7 @@ class Mailer(AsyncioActor):
         assert job.attempts is not None
         warnings = tuple(warning for warning in outcome.warnings if warning != left.warning)
         job.attempts.add(replace(outcome, warnings=warnings), is_whole=False)
+        job.summed = outcome
         job.later += tuple(path for path in again if path not in left.paths)
         job.envelope = job.mail.envelope.only(left.paths)
         self._queue.prepend(job, job.avoid)
@@ -520,7 +534,18 @@ class Mailer(AsyncioActor):
         )
 
     def _end(self, job: _Job, outcome: Outcome, now: float) -> None:
-        """Tell the one outcome of a mail."""
+        """Tell the one outcome of a mail. If it breaks, it goes on the second time."""
+        if job.outcome is None:
+            try:
+                publish(outcome)
+                job.outcome = outcome
+            finally:
+                job.answer.set(outcome)
+        else:
+            job.answer.set(job.outcome)
+        if job not in self._jobs:
+            return
+        self._jobs.discard(job)
         if isinstance(outcome, SendFailure):
             self._failed[outcome.kind] += 1
         else:
@@ -528,10 +553,6 @@ class Mailer(AsyncioActor):
         if outcome.attempts:  # what was never tried is nobody's pace
             self._throughput.add(now)
             self._latencies.add(now - job.told_at)
-        try:
-            publish(outcome)
-        finally:
-            job.answer.set(outcome)
 
     def _end_unsent(self, job: _Job, kind: FailureKind, detail: str) -> None:
         failed = Failed(kind=kind, stage=Stage.CONNECT, detail=detail, retryable=True)
@@ -549,6 +570,7 @@ class Mailer(AsyncioActor):
             outcome = job.attempts.sum_up(job.mail.all_recipients)
         self._end(job, outcome, event_loop().loop.time())
 
+    @guard.guarded
     def actor_left(self, actor: LeasingActor) -> None:
         """Take note that a connection, or the room for one, is free."""
         if self._flying.pop(actor, None) is None:
@@ -583,8 +605,8 @@ class Mailer(AsyncioActor):
         if self._drains:
             self._answer_drains(now)
         if self._grace_ends is not None and now >= self._grace_ends:
-            self._grace_ends = None
             self._cancel_flying()
+            self._grace_ends = None
 
     def _give_up_expired(self, now: float, patience: float) -> None:
         """End the mails that have waited for too long, once no other stands before them."""
@@ -600,19 +622,20 @@ class Mailer(AsyncioActor):
 
     def main_has_ended(self) -> None:
         """Stop: the program has come to its end, and would wait for ever."""
-        super().cancel()
+        self.ask_to_stop(_ActorStop())
 
     def cancel(self) -> None:
         """Stop at once, from any thread: what is under way is cancelled."""
-        self._grace = 0.0
-        super().cancel()
+        self.ask_to_stop(_StopAtOnce())
 
     def may_stop_now(self) -> bool:
         """Whether nothing is under way any more. What waits is cancelled."""
+        if self._handling is not None and isinstance(self._handling.message, _StopAtOnce):
+            self._grace = 0.0
         if not self._is_stopping:
             self._is_stopping = True
-            self._cancel_waiting()
             self._grace_ends = event_loop().loop.time() + self._grace
+        self._cancel_waiting()
         if self._grace <= 0:
             self._cancel_flying()
         return not self._flying
@@ -621,11 +644,11 @@ class Mailer(AsyncioActor):
         jobs = [*self._queue.take_all(), *(job for _, _, job in self._waiting)]
         self._waiting.clear()
         for job in jobs:
-            self._end_unsent(job, FailureKind.CANCELLED, "stopped before it was sent")
+            guard.call(self, self._end_unsent, job, FailureKind.CANCELLED, _STOPPED)
 
     def _cancel_flying(self) -> None:
         for actor in list(self._flying):
-            actor.stop_now()
+            guard.call(actor, actor.stop_now)
 
     def _stop_if_done(self) -> None:
         if not self._flying and not self.actor_stopped.is_set():
@@ -634,9 +657,10 @@ class Mailer(AsyncioActor):
     def on_stop(self) -> None:
         """Close what is open."""
         self._is_stopping = True
-        self._cancel_waiting()
-        self._cancel_flying()
-        self._close()
+        guard.surely(self._cancel_waiting, self._cancel_flying, self._close)
+
+    def _stop_failed(self, error: BaseException) -> None:  # noqa: ARG002 - `on_stop` does it all
+        self.on_stop()
 
     def _close(self) -> None:
         if self._timer is not None:
@@ -654,14 +678,77 @@ class Mailer(AsyncioActor):
         exception_value: BaseException | None,  # noqa: ARG002
         traceback: TracebackType | None,  # noqa: ARG002
     ) -> None:
-        """See that there is an outcome for each mail, even after a defect of ours."""
+        """See that there is an outcome for each mail."""
         self.on_stop()
+
+    # Errors of ours: the mail in hand gets its outcome, and the others go on.
+
+    def _fail(self, message: object) -> None:
+        error = sys.exc_info()[1]
+        assert error is not None
+        if isinstance(message, SendMail) and self._taken_last is not message:
+            job = _Job(message, Answer(None, set()), event_loop().loop.time())
+            self._told += 1
+            self._jobs.add(job)
+        guard.end(self, error)
+
+    def crashed(self, error: BaseException) -> None:
+        """Go on: only a mail that is nowhere any more has ended. See `guard.Guarded`."""
+        inbox = self.actor_inbox
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            inbox.envelopes.appendleft(taken)
+        if self.actor_stopped.is_set():
+            self.on_stop()
+            self._discard_rest()
+            return
+        guard.each(
+            lambda: self._end_lost(error),
+            *(relay.repair for relay in self._relays),
+            lambda: self._stop_if_done() if self._is_stopping else None,
+        )
+        if self.actor_stopped.is_set():
+            return
+        self._is_changed = True
+        event_loop().watch(self)
+        event_loop().stand(self)
+        inbox.scheduled = bool(inbox.envelopes)
+        if inbox.scheduled:
+            event_loop().schedule(self)
+
+    def _end_lost(self, error: BaseException) -> None:
+        """End each mail that neither waits nor is under way; count anew what is under way."""
+        actors = {job: actor for actor, job in self._flying.items()}
+        for gone in [actor for actor in self._flying if actor.has_left]:
+            del self._flying[gone]
+        for number, relay in enumerate(self._relays):
+            relay.busy = sum(job.relay == number for job in self._flying.values())
+        waiting = {*self._queue, *(job for _, _, job in self._waiting)}
+        for job in [job for job in self._jobs if job not in waiting]:
+            actor = actors.get(job)
+            if job.outcome is not None:
+                self._end(job, job.outcome, event_loop().loop.time())
+            elif actor is None or (actor.has_left and actor.outcome is None):
+                detail = f"defect in pykka-smtp: {type(error).__name__}: {error}"
+                self._end_unsent(job, FailureKind.INTERNAL, detail)
+            elif actor.outcome is not None:
+                self._end_as(job, actor.outcome)
+
+    def _end_as(self, job: _Job, outcome: Outcome) -> None:
+        """End a mail by what became of its last attempt."""
+        if job.attempts is not None:
+            if job.summed is not outcome:
+                job.summed = outcome
+                job.attempts.add(outcome)
+            outcome = job.attempts.sum_up(job.mail.all_recipients)
+        self._end(job, outcome, event_loop().loop.time())
 
     def on_discard(self, message: Any) -> None:
         """Give a mail that came too late an outcome."""
         if isinstance(message, SendMail):
             self._told += 1
             job = _Job(message, Answer(None, set()), event_loop().loop.time())
+            self._jobs.add(job)
             self._end_unsent(job, FailureKind.CANCELLED, _TOO_LATE)
         else:
             super().on_discard(message)
@@ -673,6 +760,11 @@ class Mailer(AsyncioActor):
             relay.abandon()
 
 
+class _StopAtOnce(_ActorStop):
+    """Asks to stop without grace."""
+
+
+_STOPPED = "stopped before it was sent"
 _TOO_LATE = "the Mailer was stopped before it took the mail"
 
 # Where a relay is not to be reached, or would not talk: nothing of the mail was said.

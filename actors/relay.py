@@ -6,6 +6,7 @@ from ..signals.outcome import Outcome, SendFailure
 from ..smtp.session import Session
 from ..smtp.stage import BEFORE_THE_MAIL, Stage
 from ..smtp.verdict import FailureKind, Verdict
+from . import guard
 from .concurrency import ConcurrencyWindow
 from .connection import Connection
 from .connection_limit import connection_limit
@@ -48,7 +49,7 @@ class Kept:
 
     def _give_up(self) -> None:
         """Close: somebody else waits for a permit. May be called from any thread."""
-        event_loop().loop.call_soon_threadsafe(self.close)
+        event_loop().loop.call_soon_threadsafe(guard.call, self, self.close)
 
     def close(self) -> None:
         """Take leave of the server, unless the connection is in use again."""
@@ -69,10 +70,13 @@ class Kept:
         """Nothing to do: nobody uses it."""
 
     def closed(self) -> None:
-        """Give the permit back: the connection is gone."""
+        """Forget the connection: it is gone, and its permit with it."""
         self._relay.forget(self)
         connection_limit.take_back(self)
-        connection_limit.release()
+
+    def crashed(self, error: BaseException) -> None:
+        """Close at once. See `guard.Guarded`."""
+        self.connection.crashed(error)
 
 
 class Relay(Destination):
@@ -145,15 +149,19 @@ class Relay(Destination):
 
     def take(self) -> tuple[Connection, Session] | None:
         """Return a connection that can be used, and that nobody else has; with its permit."""
-        free, self._free = self._free, None
+        # Whatever breaks in here, each connection is still where it was, or it is returned.
+        free = self._free
         if free is not None:
             if free[0].is_usable and free[1].may_be_reused:
+                self._free = None
                 return free
-            self._keep(*free)
+            self.settle()
         while self._idle:
-            kept, _ = self._idle.popitem()  # the one that waited least: the others may expire
+            kept = next(reversed(self._idle))  # the one that waited least: the others may expire
             connection_limit.take_back(kept)
-            if kept.connection.is_usable and kept.session.may_be_reused:
+            is_usable = kept.connection.is_usable and kept.session.may_be_reused
+            del self._idle[kept]
+            if is_usable:
                 return kept.connection, kept.session
             kept.connection.discard()
         return None
@@ -167,12 +175,18 @@ class Relay(Destination):
 
     def settle(self) -> None:
         """Keep what was given back, if nobody has taken it at once."""
-        free, self._free = self._free, None
-        if free is not None:
-            self._keep(*free)
+        if self._free is not None:
+            if not self._free[0].is_gone:
+                kept = Kept(self, *self._free)
+                self._idle[kept] = None
+            self._free = None
 
-    def _keep(self, connection: Connection, session: Session) -> None:
-        self._idle[Kept(self, connection, session)] = None
+    def repair(self) -> None:
+        """Close what was given back, if it could not be kept."""
+        if self._free is not None:
+            connection, _ = self._free
+            connection.crashed(RuntimeError("a connection could not be kept"))
+            self._free = None
 
     def keeps_another(self, served: int) -> bool:
         """Whether a connection may be kept after one more mail.

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,10 +18,11 @@ from ..smtp.dialog import Dialog, Trace
 from ..smtp.session import Session, TlsPolicy
 from ..smtp.stage import Stage
 from ..smtp.verdict import Failed, FailureKind, Verdict
+from . import guard
 from .asyncio_actor import Answer, AsyncioActor
 from .connect import SourceAddress
 from .connection import Connection, Route, name_addresses
-from .connection_limit import connection_limit
+from .connection_limit import Permit, connection_limit
 from .ehlo_name import address_literal, complete_host_name
 from .event_loop import event_loop
 from .hiding import harmless_of, hide, hide_in, hide_url
@@ -59,7 +60,8 @@ class SmtpActor(AsyncioActor):
     _fallback: tuple[Delivery, Route] | None = None  # if no other address does better
     _may_try_again = True
     _opening: asyncio.Task[None] | None = None
-    _has_permit = False
+    _permit: Permit | None = None
+    _is_published = False
     _began: float | None = None
     _transcript: list[str] | None = None
 
@@ -202,18 +204,47 @@ class SmtpActor(AsyncioActor):
 
     def on_failure(
         self,
-        exception_type: type[BaseException] | None,
+        exception_type: type[BaseException] | None,  # noqa: ARG002 - Pykka's signature
         exception_value: BaseException | None,
-        traceback: TracebackType | None,  # noqa: ARG002 - Pykka's signature
+        traceback: TracebackType | None,  # noqa: ARG002
     ) -> None:
-        """Tell the outcome of a defect of ours: even that is an outcome."""
-        if self._connection is not None and exception_value is not None:
-            self._connection.fail(exception_value)
+        """Tell the outcome of an error of ours, and leave: even that is an outcome."""
+        if exception_value is None:
+            return
+        connection, opening = self._connection, self._opening
+        if opening is not None and opening is not asyncio.current_task():
+            opening.cancel()
+        connection_limit.withdraw(self)
+        guard.each(
+            # It knows best what became of the mail.
+            lambda: None if connection is None else connection.crashed(exception_value),
+            lambda: self._tell_in_spite_of(exception_value),
+            self._leave,
+        )
+
+    def _fail(self, message: object) -> None:
+        if isinstance(message, SendMail) and self._mail is not message:
+            if self._mail is not None:  # which goes on
+                guard.surely(lambda: self._refuse(message, "a defect in pykka-smtp"))
+                return
+            self._mail = message
+        super()._fail(message)
+
+    def _tell_in_spite_of(self, error: BaseException) -> None:
+        """See that there is an outcome, and that it was told."""
         if self._is_undecided:
-            name = exception_type.__name__ if exception_type else "exception"
-            self._end_without_connection(
-                FailureKind.INTERNAL, f"defect in pykka-smtp: {name}: {exception_value}"
+            detail = f"defect in pykka-smtp: {type(error).__name__}: {error}"
+            self._conclude(
+                Failed(
+                    kind=FailureKind.INTERNAL, stage=Stage.CONNECT, detail=detail, retryable=False
+                ),
+                None,
             )
+        elif self._outcome is not None:
+            self._report(self._outcome)
+
+    def _stop_failed(self, error: BaseException) -> None:
+        guard.end(self, error)
 
     def on_discard(self, message: Any) -> None:
         """Give a mail that came too late an outcome."""
@@ -235,26 +266,13 @@ class SmtpActor(AsyncioActor):
 
     # On the way to a connection.
 
-    def _permitted(self) -> None:
+    def _permitted(self, permit: Permit) -> None:
         """Begin: it is this send's turn. May be called from any thread."""
-        self._has_permit = True
+        self._permit = permit
         if event_loop().is_current():
-            self._try_to_begin()
+            guard.call(self, self._begin)  # not to whoever gave the permit back: another send
         else:
-            event_loop().loop.call_soon_threadsafe(self._try_to_begin)
-
-    def _try_to_begin(self) -> None:
-        try:
-            self._begin()
-        except Exception as error:
-            # Not to whoever gave the permit back: that is another send.
-            self._end_broken(error)
-
-    def _end_broken(self, error: Exception) -> None:
-        _logger.error("defect in %r", self, exc_info=error)
-        self._end_without_connection(
-            FailureKind.INTERNAL, f"defect in pykka-smtp: {type(error).__name__}: {error}"
-        )
+            event_loop().loop.call_soon_threadsafe(guard.call, self, self._begin)
 
     def _begin(self) -> None:
         if self.actor_stopped.is_set():
@@ -266,7 +284,12 @@ class SmtpActor(AsyncioActor):
         if mail.content is not None:
             self._connect(mail, mail.content)
         else:
-            self._opening = event_loop().loop.create_task(self._open_source(mail))
+            self._opening = self._spawn(self._open_source, mail)
+
+    def _spawn(
+        self, function: Callable[..., Coroutine[Any, Any, None]], *args: object
+    ) -> "asyncio.Task[None]":
+        return event_loop().loop.create_task(guard.run(self, function, *args))
 
     async def _open_source(self, mail: SendMail) -> None:
         """Look at the file first: a mail that can't be read needs no connection."""
@@ -279,8 +302,6 @@ class SmtpActor(AsyncioActor):
             self._end_without_connection(FailureKind.LOCAL, str(error))
         except TimeoutError:
             self._end_without_connection(FailureKind.LOCAL, "reading the mail took too long")
-        except Exception as error:
-            self._end_broken(error)
         else:
             if not self.actor_stopped.is_set():
                 self._connect(mail, StreamedContent(facts))
@@ -303,6 +324,7 @@ class SmtpActor(AsyncioActor):
     def _open(self, delivery: Delivery, connection: Connection) -> None:
         self._delivery = delivery
         self._connection = connection
+        connection.permit = self._permit
         dialog = Dialog(delivery, self._trace(), self._options.masking)
         connection.run(self, dialog, source=self._source, began=self._began)
 
@@ -338,6 +360,8 @@ class SmtpActor(AsyncioActor):
         """Publish the outcome."""
         connection, delivery = self._connection, self._delivery
         if not self._is_undecided:
+            if self._outcome is not None:
+                self._report(self._outcome)  # if that broke the first time
             return
         if isinstance(verdict, Failed) and connection is not None and delivery is not None:
             if self._finds_another_way(verdict, delivery, connection):
@@ -376,7 +400,9 @@ class SmtpActor(AsyncioActor):
     def _report(self, outcome: Outcome) -> None:
         """Tell whoever wants to know."""
         try:
-            publish(outcome)
+            if not self._is_published:
+                publish(outcome)
+                self._is_published = True
         finally:
             if self._answer is not None:
                 self._answer.set(outcome)
@@ -391,24 +417,27 @@ class SmtpActor(AsyncioActor):
         second, self._second = self._second, None
         route, self._second_route = self._second_route or Route(), None
         if second is not None and self._is_undecided and not self.actor_stopped.is_set():
-            try:
-                self._open(second, Connection(self._options, route))
-            except Exception as error:
-                self._connection = None
-                self._end_broken(error)
+            guard.call(self, self._open_again, second, route)
             return
         # Untied, the connection and all that it has is freed at once: to leave it to the garbage
         # collector costs more than the session itself.
         self._connection = self._delivery = self._answer = None
         self._leave()
 
+    def _open_again(self, delivery: Delivery, route: Route) -> None:
+        if self._connection is not None:
+            self._connection.permit = None  # it goes with the one that follows
+            self._connection = None
+        self._open(delivery, Connection(self._options, route))
+
     def _leave(self) -> None:
-        """Give back what others wait for, and stop."""
-        source, self._source = self._source, None
+        """Give back what others wait for, and stop. If it breaks, it goes on the second time."""
+        source = self._source
         if source is not None:
             source.give_up()
             if source.is_open:
-                event_loop().files.run(source.close)
+                event_loop().files.run(guard.surely, source.close)
+            self._source = None
         self._give_permit_back()
         self.stop_now()
 
@@ -455,9 +484,9 @@ class SmtpActor(AsyncioActor):
         return outcome
 
     def _give_permit_back(self) -> None:
-        if self._has_permit:
-            self._has_permit = False
-            connection_limit.release()
+        if self._permit is not None:
+            self._permit.release()
+            self._permit = None
 
 
 _HARMLESS = harmless_of(SmtpActor.__init__)

@@ -66,12 +66,6 @@ class TimedWire(TlsWire):
         """See whether the server was too slow. Called every `TICK` seconds."""
         if self._is_closed:
             return
-        try:
-            self._look_at_clock(now)
-        except Exception as error:
-            self.fail(error)
-
-    def _look_at_clock(self, now: float) -> None:
         dialog = self._dialog
         if dialog.steps != self._step:
             self._step = dialog.steps

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..smtp.dialog import Action
 from ..smtp.stage import Stage
 from ..smtp.verdict import FailureKind
+from . import guard
 from .tls import Tls, open_channel, remember_session
 from .tls_words import failure_of, is_alert
 from .wire import Wire
@@ -57,17 +58,11 @@ class TlsWire(Wire):
             return  # it broke before this had its turn; whoever saw that ends it
         if not self._how.is_implicit and self.has_something_to_read():
             # It can't be TLS, where the client speaks first. The dialog judges it (RFC 3207 §6).
-            self._loop.call_soon(self._start_tls_later)
+            self._loop.call_soon(guard.call, self, self.start_tls)
             return
         self._tls = open_channel(self._how)
         self.restart_clock()
         self._transport.write(self._tls.begin())
-
-    def _start_tls_later(self) -> None:
-        try:
-            self.start_tls()
-        except Exception as error:
-            self.fail(error)
 
     def receive_tls(self, octets: bytes) -> None:
         """Take octets of TLS; let the dialog judge what is said in them."""

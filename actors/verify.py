@@ -12,6 +12,7 @@ from ..smtp.dialog import Trace
 from ..smtp.stage import Stage
 from ..smtp.verdict import Failed, FailureKind, Verdict
 from ..smtp.verification import Verification
+from . import guard
 from .asyncio_actor import AsyncioActor
 from .connection import Connection
 from .connection_limit import connection_limit
@@ -153,7 +154,9 @@ class VerifyActor(SmtpActor):
         self._answer = self.answer_later()
         loop = event_loop().loop
         self._began = loop.time()
-        self._patience = loop.call_later(self._options.timeouts.deadline, self._wait_no_longer)
+        self._patience = loop.call_later(
+            self._options.timeouts.deadline, guard.call, self, self._wait_no_longer
+        )
         connection_limit.acquire(self, self._permitted, is_pressing=True)
         return None
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..smtp.dialog import Dialog, SendBody
 from ..smtp.mail_data import encode_whole
+from . import guard
 from .event_loop import event_loop
 from .mail_source import PIECE, FileSource
 from .mail_writer import MailWriter
@@ -40,7 +41,7 @@ class Wire(asyncio.Protocol):
         self._written = 0  # octets of mail data, as they went to the transport
         self._taken = 0  # how many of them the operating system had taken when last looked at
 
-    def hold(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def hold(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         """Run something that takes its time, until the connection is gone."""
         raise NotImplementedError
 
@@ -48,19 +49,21 @@ class Wire(asyncio.Protocol):
         """Give the mail up: its source can't be read."""
         raise NotImplementedError
 
-    def fail(self, error: BaseException) -> None:
-        """Give the mail up on a defect of ours."""
+    def crashed(self, error: BaseException) -> None:
+        """End on an error of ours. See `guard.Guarded`."""
         raise NotImplementedError
 
     def tls_broke(self, error: ssl.SSLError) -> None:
         """End on broken TLS."""
         raise NotImplementedError
 
+    @guard.guarded
     def pause_writing(self) -> None:
         """Read no more of the mail: the server does not keep up."""
         if self._writer is not None:
             self._writer.is_paused = True
 
+    @guard.guarded
     def resume_writing(self) -> None:
         """Go on: the operating system has taken all that was written."""
         if self._writer is not None:
@@ -96,7 +99,7 @@ class Wire(asyncio.Protocol):
             self._transport.write(sealed)
         if tls.error is not None:
             # Not at once: whoever writes is not done yet.
-            self._loop.call_soon(self.tls_broke, tls.error)
+            self._loop.call_soon(guard.call, self, self.tls_broke, tls.error)
         elif tls.is_holding and self._writer is not None:
             self._writer.is_paused = True
         return len(sealed)
@@ -114,13 +117,10 @@ class Wire(asyncio.Protocol):
 
     def write_now(self) -> None:
         """Write what was to be written in this turn."""
-        try:
-            self.flush()
-            put, self._unput = self._unput, None
-            if put is not None:
-                put()
-        except Exception as error:
-            self.fail(error)
+        self.flush()
+        put, self._unput = self._unput, None
+        if put is not None:
+            put()
 
     def flush(self) -> None:
         """Write the commands that wait for the end of the turn."""
@@ -180,7 +180,7 @@ class Wire(asyncio.Protocol):
         if not self._dialog.may_send_dot:
             return  # a part of a reply, or of a TLS record, is here; the rest of it decides
         if self.has_something_to_read():
-            self._loop.call_soon(self._write_last)
+            self._loop.call_soon(guard.call, self, self._write_last)
             return
         if not self._is_all_out:
             transport.set_write_buffer_limits(high=0)  # resume_writing() when all is out

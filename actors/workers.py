@@ -18,16 +18,64 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from ..signals.dispatcher import log_safely
+from . import guard
 
 T = TypeVar("T")
-_Job = tuple["asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...]]
-
 _MOST_THREADS = 64
 """Threads of one kind, those that hang included."""
 _MOST_JOBS = 10_000
 """Jobs of one kind that wait."""
 _STANDSTILL = 0.25
 """Seconds after which threads that take no job, though some wait, are taken to hang."""
+
+
+class _Job:
+    """What is to be done. It answers for itself: who asked for it must not wait for ever.
+
+    Attributes:
+        future: what the asker waits for.
+    """
+
+    __slots__ = ("_args", "_function", "_jobs", "_loop", "_workers", "future")
+
+    def __init__(
+        self,
+        workers: "Workers",
+        loop: asyncio.AbstractEventLoop,
+        jobs: "SimpleQueue[_Job | None]",
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+    ) -> None:
+        """Prepare; on the loop thread."""
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self._workers = workers
+        self._loop = loop
+        self._jobs = jobs
+        self._function = function
+        self._args = args
+
+    def do(self) -> None:
+        """Do it, in a worker thread."""
+        result = error = None
+        if not self.future.done():
+            try:
+                result = self._function(*self._args)
+            except BaseException as caught:  # the asker hears of it, whatever it is
+                error = caught
+        self._answer(result, error)
+        # An error knows the frame that it came through, and would be known by it.
+        del error
+
+    def crashed(self, error: BaseException) -> None:
+        """Let the asker have the error. See `guard.Guarded`."""
+        self._answer(None, error)
+
+    def _answer(self, result: object, error: BaseException | None) -> None:
+        # If the loop has ended, nobody waits any more; but a file is still to be closed.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(
+                guard.call, self, self._workers.finished, self._jobs, self.future, result, error
+            )
 
 
 class Workers:
@@ -82,14 +130,15 @@ class Workers:
         """
         if self._loop is None:
             raise RuntimeError("the workers were not started")
-        future: asyncio.Future[T] = self._loop.create_future()
+        job = _Job(self, self._loop, self._jobs, function, args)
+        future: asyncio.Future[T] = job.future
         if self._jobs.qsize() >= _MOST_JOBS and not self._forget_cancelled():
             future.set_exception(
                 BlockingIOError(errno.EAGAIN, f"too many jobs wait for {self._name} threads")
             )
             return future
         self._unfinished += 1
-        self._jobs.put((future, function, args))
+        self._jobs.put(job)
         if self._unfinished > self._count < self._most and len(self._threads) < _MOST_THREADS:
             # No more threads? Then the ones that there are will do.
             with contextlib.suppress(RuntimeError):
@@ -119,7 +168,7 @@ class Workers:
         with contextlib.suppress(Empty):
             for _ in range(self._jobs.qsize()):
                 job = self._jobs.get_nowait()
-                if job is None or not job[0].done():
+                if job is None or not job.future.done():
                     wanted.append(job)
                 else:
                     self._unfinished -= 1
@@ -145,10 +194,14 @@ class Workers:
                 "" if len(self._threads) < _MOST_THREADS else ", and will be no more",
             )
 
+    def crashed(self, error: BaseException) -> None:
+        """Go on: what has broken is the look at the clock, and the next one comes."""
+
     def _add_thread(self) -> None:
+        jobs = self._jobs
         thread = threading.Thread(
-            target=self._work,
-            args=(self._loop, self._jobs),
+            target=guard.call,
+            args=(_Thread(self, jobs), self._work, jobs),
             name=f"pykka-smtp-{self._name}-{self._count + 1}",
             daemon=True,
         )
@@ -160,39 +213,24 @@ class Workers:
             raise
         self._count += 1
 
-    def _work(self, loop: asyncio.AbstractEventLoop, jobs: "SimpleQueue[_Job | None]") -> None:
+    def _work(self, jobs: "SimpleQueue[_Job | None]") -> None:
         try:
             while (job := jobs.get()) is not None:
                 self._begun += 1
-                self._do(job, loop, jobs)
+                guard.call(job, job.do)
                 # Nothing of the job may live on while the thread waits for the next.
                 del job
         finally:
             self._threads.discard(threading.current_thread())
 
-    def _do(
-        self, job: _Job, loop: asyncio.AbstractEventLoop, jobs: "SimpleQueue[_Job | None]"
-    ) -> None:
-        future, function, args = job
-        result = error = None
-        if not future.done():
-            try:
-                result = function(*args)
-            except BaseException as caught:  # the asker hears of it, whatever it is
-                error = caught
-        # If the loop has ended, nobody waits any more; but a file is still to be closed.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(self._finished, jobs, future, result, error)
-        # An error knows the frame that it came through, and would be known by it.
-        del error
-
-    def _finished(
+    def finished(
         self,
         jobs: "SimpleQueue[_Job | None]",
         future: "asyncio.Future[Any]",
         result: object,
         error: BaseException | None,
     ) -> None:
+        """Let the asker have the answer. Called on the loop thread."""
         # Only now: a thread whose asker waits no longer is busy all the same.
         if jobs is self._jobs:
             self._unfinished -= 1
@@ -202,6 +240,20 @@ class Workers:
                 jobs.put(None)
                 self._warn_at = self._most + 1
         _answer(future, result, error)
+
+
+class _Thread:
+    """Answers for a thread: one that breaks off begins anew."""
+
+    __slots__ = ("_jobs", "_workers")
+
+    def __init__(self, workers: Workers, jobs: "SimpleQueue[_Job | None]") -> None:
+        self._workers = workers
+        self._jobs = jobs
+
+    def crashed(self, error: BaseException) -> None:  # noqa: ARG002 - as `guard.Guarded` has it
+        """Go on with the jobs. On the thread itself."""
+        self._workers._work(self._jobs)
 
 
 def _answer(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:

@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from servers.scripted import Conn, ScriptedServer, polite
 
 from pykka_smtp import FailureKind, SendMail, SendSuccess, SmtpActor, set_connection_limit
 from pykka_smtp.actors import connection_limit as module
-from pykka_smtp.actors.connection_limit import ConnectionLimit, connection_limit
+from pykka_smtp.actors.connection_limit import ConnectionLimit, Permit, connection_limit
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails
 
@@ -18,9 +19,18 @@ class Holders:
     def __init__(self, limit: int) -> None:
         self.limit = ConnectionLimit(limit)
         self.granted: list[str] = []
+        self.permits: list[Permit] = []
 
     def ask(self, name: str, *, is_pressing: bool = False) -> None:
-        self.limit.acquire(name, lambda: self.granted.append(name), is_pressing=is_pressing)
+        self.limit.acquire(name, lambda p: self.take(name, p), is_pressing=is_pressing)
+
+    def take(self, name: str, permit: Permit) -> None:
+        self.granted.append(name)
+        self.permits.append(permit)
+
+    def give_back(self) -> None:
+        """Give back the permit that was granted first."""
+        self.permits.pop(0).release()
 
 
 def test_permits_are_granted_at_once_up_to_the_limit() -> None:
@@ -37,11 +47,11 @@ def test_a_permit_given_back_goes_to_who_has_waited_longest() -> None:
     for name in "abc":
         holders.ask(name)
 
-    holders.limit.release()
+    holders.give_back()
     assert holders.granted == ["a", "b"]
-    holders.limit.release()
+    holders.give_back()
     assert holders.granted == ["a", "b", "c"]
-    holders.limit.release()
+    holders.give_back()
     holders.ask("d")
     assert holders.granted == ["a", "b", "c", "d"]
 
@@ -74,8 +84,8 @@ def test_no_permit_is_granted_while_receivers_are_behind_and_then_in_order(
     holders.limit.receivers_have_caught_up()
 
     assert holders.granted == ["a", "b"]
-    holders.limit.release()
-    holders.limit.release()
+    holders.give_back()
+    holders.give_back()
     assert holders.granted == ["a", "b", "c", "d"]
 
 
@@ -91,7 +101,7 @@ def test_a_permit_given_back_while_receivers_are_behind_goes_to_what_one_of_them
     assert holders.limit.is_wanted
 
     for _ in range(3):
-        holders.limit.release()
+        holders.give_back()
     assert holders.granted == ["a", "c", "d"]
     assert not holders.limit.is_wanted
 
@@ -129,7 +139,7 @@ def test_a_spare_connection_is_closed_for_who_waits_for_it_and_not_for_who_waits
     holders.limit.receivers_have_caught_up()
     assert closed == ["kept"]
 
-    holders.limit.release()
+    holders.give_back()
     assert holders.granted == ["kept", "a"]
 
 
@@ -141,7 +151,7 @@ def test_who_withdraws_gets_none_and_who_has_one_was_not_waiting() -> None:
     assert holders.limit.withdraw("b") is True
     assert holders.limit.withdraw("b") is False
     assert holders.limit.withdraw("a") is False
-    holders.limit.release()
+    holders.give_back()
 
     assert holders.granted == ["a", "c"]
 
@@ -152,15 +162,48 @@ def test_nobody_overtakes_one_who_waits() -> None:
     holders.ask("b")
     granted_before_b: list[str] = []
 
-    def ask_again() -> None:
-        holders.granted.append("b")
+    def ask_again(permit: Permit) -> None:
+        holders.take("b", permit)
         granted_before_b.extend(holders.granted)
 
     holders.limit.withdraw("b")
     holders.limit.acquire("b", ask_again)
-    holders.limit.release()
+    holders.give_back()
 
     assert granted_before_b == ["a", "b"]
+
+
+def test_a_permit_that_is_given_back_twice_counts_once() -> None:
+    holders = Holders(1)
+    for name in "abc":
+        holders.ask(name)
+    first = holders.permits[0]
+
+    first.release()
+    first.release()
+
+    assert holders.granted == ["a", "b"]
+
+
+def test_an_error_of_who_gets_a_permit_is_not_that_of_who_gives_it_back() -> None:
+    holders = Holders(1)
+    holders.ask("a")
+    broken: list[BaseException] = []
+
+    class Broken:
+        def crashed(self, error: BaseException) -> None:
+            broken.append(error)
+
+    def raises(_permit: Permit) -> None:
+        raise LookupError("a bug")
+
+    holders.limit.acquire(Broken(), raises)
+    holders.ask("c")
+
+    holders.give_back()
+
+    assert [type(error) for error in broken] == [LookupError]
+    assert holders.granted == ["a", "c"]
 
 
 def test_a_higher_limit_serves_those_who_wait() -> None:
@@ -180,10 +223,10 @@ def test_a_lower_limit_takes_nothing_away_and_counts_from_the_next_on() -> None:
         holders.ask(name)
 
     holders.limit.limit = 1
-    holders.limit.release()
-    holders.limit.release()
+    holders.give_back()
+    holders.give_back()
     assert holders.granted == ["a", "b", "c"]
-    holders.limit.release()
+    holders.give_back()
 
     assert holders.granted == ["a", "b", "c", "d"]
 
@@ -196,15 +239,15 @@ def test_many_threads_never_hold_more_permits_than_there_are() -> None:
     def hold_one() -> None:
         nonlocal held, most
         for _ in range(200):
-            granted = threading.Event()
-            limit.acquire(granted, granted.set)
-            assert granted.wait(PATIENCE)
+            granted: SimpleQueue[Permit] = SimpleQueue()
+            limit.acquire(granted, granted.put)
+            permit = granted.get(timeout=PATIENCE)
             with lock:
                 held += 1
                 most = max(most, held)
             with lock:
                 held -= 1
-            limit.release()
+            permit.release()
 
     threads = [threading.Thread(target=hold_one) for _ in range(8)]
     for thread in threads:
@@ -226,7 +269,7 @@ def test_a_forked_child_has_all_permits_whoever_held_the_lock() -> None:
     holders.ask("the child's")
 
     assert holders.granted == ["the parent's", "the child's"]
-    holders.limit.release()
+    holders.give_back()
     assert holders.granted == ["the parent's", "the child's"]
 
 

@@ -183,6 +183,9 @@ class Pen:
     def write_now(self) -> None:
         self._write(self._name)
 
+    def crashed(self, error: BaseException) -> None:
+        """Take note of nothing."""
+
 
 def test_what_is_to_be_written_in_a_turn_is_written_at_its_end_in_order(loops: Any) -> None:
     said: list[str] = []
@@ -276,6 +279,9 @@ class Clock:
         with self.changed:
             self.times.append(now)
             self.changed.notify_all()
+
+    def crashed(self, error: BaseException) -> None:
+        """Take note of nothing."""
 
     def wait_for(self, count: int) -> None:
         with self.changed:
@@ -700,6 +706,9 @@ def test_at_the_exit_an_actor_that_lives_on_a_loop_that_is_gone_is_not_waited_fo
         cancelled = False
 
         def run_turn(self) -> None: ...
+
+        def crashed(self, error: BaseException) -> None:
+            """Take note of nothing."""
 
         def cancel(self) -> None:
             self.cancelled = True

@@ -38,10 +38,16 @@ class InjectedError(Exception):
     """What is raised."""
 
 
+NOT_THE_BUS = {"forks", "complete_message"}
+"""What a program's own thread calls: at a fork, or when it makes a mail."""
+
+
 def functions() -> Iterator[tuple[str, Any, str]]:
     """Yield the name of each function of the bus, its owner, and its name there."""
     folder = str(Path(pykka_smtp.signals.__file__).parent)
     for found in pkgutil.iter_modules(pykka_smtp.signals.__path__):
+        if found.name in NOT_THE_BUS:
+            continue
         module = importlib.import_module(f"pykka_smtp.signals.{found.name}")
         classes = [c for c in vars(module).values() if inspect.isclass(c)]
         for owner in [module, *classes]:
