@@ -403,12 +403,15 @@ class Connection(TimedWire):
 
     def _break(self, error: BaseException) -> None:
         """End on a defect of ours: with an outcome, like everything."""
-        _logger.error("defect in the connection to %s", self._options.name, exc_info=error)
-        detail = f"defect in pykka-smtp: {type(error).__name__}: {error}"
+        _logger.error("internal error in the connection to %s", self._options.name, exc_info=error)
+        detail = f"internal error in pykka-smtp: {type(error).__name__}: {error}"
         try:
             self._carry_out(self._dialog.fail(FailureKind.INTERNAL, detail))
         except Exception:
-            _logger.exception("and another while ending it")
+            _logger.exception(
+                "internal error while closing the connection to %s, after the one logged above",
+                self._options.name,
+            )
             self._finish()
 
     def _finish(self) -> None:

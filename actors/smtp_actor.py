@@ -212,7 +212,7 @@ class SmtpActor(AsyncioActor):
         if self._is_undecided:
             name = exception_type.__name__ if exception_type else "exception"
             self._end_without_connection(
-                FailureKind.INTERNAL, f"defect in pykka-smtp: {name}: {exception_value}"
+                FailureKind.INTERNAL, f"internal error in pykka-smtp: {name}: {exception_value}"
             )
 
     def on_discard(self, message: Any) -> None:
@@ -251,9 +251,9 @@ class SmtpActor(AsyncioActor):
             self._end_broken(error)
 
     def _end_broken(self, error: Exception) -> None:
-        _logger.error("defect in %r", self, exc_info=error)
+        _logger.error("internal error in %r", self, exc_info=error)
         self._end_without_connection(
-            FailureKind.INTERNAL, f"defect in pykka-smtp: {type(error).__name__}: {error}"
+            FailureKind.INTERNAL, f"internal error in pykka-smtp: {type(error).__name__}: {error}"
         )
 
     def _begin(self) -> None:

@@ -609,7 +609,8 @@ class Delivery:
         if kind is FailureKind.PROTOCOL:
             return f"{server} broke the protocol at {stage}: it answered {reply}"
         if len(self._batch) not in (0, len(paths)) and reply.code != CLOSING:
-            return f"{server} took the mail for nobody, one refusal was at {stage}: {reply}"
+            example = f"for example, at {stage}: {reply}"
+            return f"{server} accepted none of {len(paths)} recipients; {example}"
         if stage is Stage.RCPT and reply.code != CLOSING:
             if len(paths) > 1:
                 return f"{server} refused all {len(paths)} recipients, one with: {reply}"
