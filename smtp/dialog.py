@@ -271,7 +271,8 @@ class Dialog:
                 break
             if reply is not None:
                 if parser.saw_bare_lf:
-                    self._delivery.warn(f"{self._server} ends lines in LF alone (RFC 5321 §2.3.8)")
+                    warning = f"{self._server} ends lines in LF alone (RFC 5321 §2.3.8)"
+                    self._delivery.session.warn(warning)
                 self._take_reply(reply, actions)
             elif self._due is None:
                 break

@@ -792,7 +792,7 @@ def test_a_warning_shows_no_secret() -> None:
         client.line()
         client.hear(reply)
     client.data()
-    client.dialog._delivery.warn(f"heard {PASSWORD}")
+    client.dialog._delivery.session.warn(f"heard {PASSWORD}")
 
     client.hear(b"250 taken\r\n")
 
