@@ -24,7 +24,6 @@ from ..smtp.envelope import Envelope
 from ..smtp.stage import BEFORE_THE_MAIL, Stage
 from ..smtp.verdict import Failed, FailureKind, Left
 from .asyncio_actor import Answer, AsyncioActor
-from .backups import check_backups
 from .concurrency import FIRST
 from .connect import SourceAddress
 from .connection_limit import connection_limit
@@ -33,7 +32,7 @@ from .event_loop import event_loop
 from .hiding import harmless_of, hide, hide_backups, hide_in, hide_url
 from .leasing_actor import LeasingActor
 from .mail_queue import NO_RELAYS, MailQueue
-from .mailer_options import check_source, whole
+from .mailer_options import check_backups, check_source, whole
 from .option_checks import check_seconds
 from .options import collect_options
 from .pacing import Rate, parse_rate
