@@ -408,7 +408,7 @@ class Connection(TimedWire):
         if not dialog.is_over:
             if self._dot_written and self._is_all_out:
                 dialog.dot_sent()  # it was about to be told so
-            detail = f"defect in pykka-smtp: {type(error).__name__}: {error}"
+            detail = f"internal error in pykka-smtp: {type(error).__name__}: {error}"
             dialog.fail(FailureKind.INTERNAL, detail)
         if dialog.verdict is not None:
             self._owner.decided(dialog.verdict)

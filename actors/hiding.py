@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from ..smtp.secret import Secret
-from .backups import MAX_BACKUPS
+from .mailer_options import MAX_BACKUPS
 
 if TYPE_CHECKING:
     from .credentials import Token

@@ -27,7 +27,6 @@ from ..smtp.stage import BEFORE_THE_MAIL, Stage
 from ..smtp.verdict import Failed, FailureKind, Left
 from . import guard
 from .asyncio_actor import Answer, AsyncioActor
-from .backups import check_backups
 from .concurrency import FIRST
 from .connect import SourceAddress
 from .connection_limit import connection_limit
@@ -36,7 +35,7 @@ from .event_loop import event_loop
 from .hiding import harmless_of, hide, hide_backups, hide_in, hide_url
 from .leasing_actor import LeasingActor
 from .mail_queue import NO_RELAYS, MailQueue
-from .mailer_options import check_source, whole
+from .mailer_options import check_backups, check_source, whole
 from .option_checks import check_seconds
 from .options import collect_options
 from .pacing import Rate, parse_rate
@@ -729,7 +728,7 @@ class Mailer(AsyncioActor):
             if job.outcome is not None:
                 self._end(job, job.outcome, event_loop().loop.time())
             elif actor is None or (actor.has_left and actor.outcome is None):
-                detail = f"defect in pykka-smtp: {type(error).__name__}: {error}"
+                detail = f"internal error in pykka-smtp: {type(error).__name__}: {error}"
                 self._end_unsent(job, FailureKind.INTERNAL, detail)
             elif actor.outcome is not None:
                 self._end_as(job, actor.outcome)

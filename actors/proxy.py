@@ -143,7 +143,7 @@ async def connect_through(
         async with asyncio.timeout(timeout * _PART):
             return await _connect(proxy, target, port, source)
     except TimeoutError as error:
-        detail = f"the proxy {proxy} did not connect us to {host}:{port} in time"
+        detail = f"proxy {proxy} could not connect to {host}:{port} in time"
         raise ConnectError(detail, "proxy", None, passing=True, is_timeout=True) from error
 
 
@@ -157,7 +157,7 @@ async def _connect(
             else await _look_up(proxy.host, proxy.port)
         )
     except ConnectError as error:
-        detail = f"the proxy {proxy} is not there: {error}"
+        detail = f"cannot connect to proxy {proxy}: {error}"
         raise ConnectError(detail, "proxy", error.errno, passing=error.passing) from error
     addresses = addresses[:_MAX_ADDRESSES]
     for *_, place in addresses[:-1]:
@@ -169,7 +169,7 @@ async def _connect(
     try:
         return await _ask(proxy, place[0], target, port, source, None)
     except _NoProxyThereError as error:
-        detail = f"cannot connect to the proxy {proxy}: {error}"
+        detail = f"cannot connect to proxy {proxy}: {error}"
         raise ConnectError(detail, "proxy", error.errno, passing=True) from error
 
 
@@ -218,7 +218,7 @@ async def _ask(
 
 
 def _refused(proxy: Proxy, target: str, port: int, words: str, passing: bool) -> ConnectError:
-    detail = f"the proxy {proxy} did not connect us to {target}:{port}: {words}"
+    detail = f"proxy {proxy} could not connect to {target}:{port}: {words}"
     return ConnectError(detail, "proxy", None, passing=passing)
 
 

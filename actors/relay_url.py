@@ -176,7 +176,7 @@ def _without_secrets(url: str) -> str:
     text += at + place_shown[0]
     if place_shown[0] != place:
         text += "..."
-    return f" {text[:_MAX_SHOWN]!r}"
+    return f" {shown(text, _MAX_SHOWN)}"
 
 
 def _parse(url: str) -> Relay:
@@ -315,7 +315,7 @@ def _parse_options(scheme: Scheme, query: str) -> dict[str, object]:
         name, _, value = piece.partition("=")
         if name not in _OPTIONS:
             known = ", ".join(_OPTIONS)
-            raise _Flaw(f"unknown option {shown(name[:_MAX_OPTION_SHOWN])}; known are {known}")
+            raise _Flaw(f"unknown option {shown(name, _MAX_OPTION_SHOWN)}; known are {known}")
         if name in options:
             raise _Flaw(f"the option {name} is given twice")
         read, form = _OPTIONS[name]

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ..smtp.mechanism import Mechanism, SaslError, check_challenge
 from ..smtp.saslprep import check_prepared, check_text
 from ..smtp.secret import Secret
-from ..smtp.shown import shown
+from ..smtp.shown import shown, words_of
 
 NAMES = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1")
 """The mechanisms that are made here, strongest first."""
@@ -161,7 +161,7 @@ class _Scram:
         check_challenge(self.name, challenge)
         state, self._state = self._state, _State.OVER
         if state in (_State.OVER, _State.PROVEN):
-            raise SaslError(f"{self.name}: the server asks on, though all is said")
+            raise SaslError(f"{self.name}: unexpected challenge: the SASL exchange was complete")
         if challenge.startswith(b"e="):
             return b""  # an error (RFC 5802 §7); the refusal comes once it is acknowledged
         try:
@@ -235,7 +235,7 @@ def _attempt(call: Callable[[], object]) -> tuple[Any, str | None]:
     except Exception as error:
         # The library's own errors tell fixed texts. Of any other, no text is safe to tell.
         if isinstance(error, _library("scramp").ScramException):
-            return None, ascii(str(error))[1:-1][:200]
+            return None, words_of(error)
         return None, type(error).__name__
 
 

@@ -225,7 +225,7 @@ class SmtpActor(AsyncioActor):
     def _fail(self, message: object) -> None:
         if isinstance(message, SendMail) and self._mail is not message:
             if self._mail is not None:  # which goes on
-                guard.surely(lambda: self._refuse(message, "a defect in pykka-smtp"))
+                guard.surely(lambda: self._refuse(message, "internal error in pykka-smtp"))
                 return
             self._mail = message
         super()._fail(message)
@@ -233,7 +233,7 @@ class SmtpActor(AsyncioActor):
     def _tell_in_spite_of(self, error: BaseException) -> None:
         """See that there is an outcome, and that it was told."""
         if self._is_undecided:
-            detail = f"defect in pykka-smtp: {type(error).__name__}: {error}"
+            detail = f"internal error in pykka-smtp: {type(error).__name__}: {error}"
             self._conclude(
                 Failed(
                     kind=FailureKind.INTERNAL, stage=Stage.CONNECT, detail=detail, retryable=False

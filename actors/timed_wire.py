@@ -109,7 +109,7 @@ class TimedWire(TlsWire):
     def _time_out(self, now: float) -> None:
         dialog, hint = self._dialog, ""
         if self.is_shaking_hands:
-            hint = " in the TLS handshake"
+            hint = ", in the TLS handshake"
         elif self._tls is None and dialog.stage is Stage.GREETING and self._may_want_tls:
             hint = "; if it speaks TLS from the first octet on, use tls='implicit'"
         if now >= self._whole_due:

@@ -11,7 +11,7 @@ from ..smtp.stage import Stage
 from ..smtp.verdict import FailureKind
 from . import guard
 from .tls import Tls, open_channel, remember_session
-from .tls_words import failure_of, is_alert
+from .tls_words import CERTIFICATE_FAILED, failure_of, is_alert
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class TlsWire(Wire):
         self.restart_clock()
         objection = None if how.objection is None else how.objection(tls.certificate)
         if objection is not None:
-            detail = f"the certificate of {name} is not good: {objection}"
+            detail = f"{CERTIFICATE_FAILED} {name}: {objection}"
             self.perform(dialog.fail(FailureKind.SECURITY, detail, stage=self._handshake_stage))
         elif early:
             detail = f"{name} broke the protocol: it spoke under TLS before it was asked to"

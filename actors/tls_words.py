@@ -15,6 +15,7 @@ _ABOUT_OURS = (
     "CERTIFICATE_EXPIRED",
     "CERTIFICATE_UNKNOWN",
 )
+CERTIFICATE_FAILED = "certificate verification failed for"
 _NO_ISSUER = frozenset({2, 19, 20, 21})
 """X509_V_ERR_… of OpenSSL: nobody known has signed it."""
 _NAMES = {ssl.TLSVersion.TLSv1_2: "TLS before 1.2", ssl.TLSVersion.TLSv1_3: "TLS before 1.3"}
@@ -36,13 +37,13 @@ def failure_of(error: ssl.SSLError, channel: TlsChannel, tls: Tls, server: str) 
         server: the server as people know it.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
-        text = f"the certificate of {server} is not good: {error.verify_message or error.reason}"
+        text = f"{CERTIFICATE_FAILED} {server}: {error.verify_message or error.reason}"
         if error.verify_code in _NO_ISSUER and not _trusts_anybody(tls):
             text += f"; {_WHOM_TO_TRUST}"
         return text
     reason = error.reason or str(error)
     cure = _cure(reason, channel, tls)
-    return f"no TLS with {server}: {reason}{f': {cure}' if cure else ''}"
+    return f"TLS handshake with {server} failed: {reason}{f'; {cure}' if cure else ''}"
 
 
 _WHOM_TO_TRUST = (

@@ -2,6 +2,8 @@
 
 from typing import TextIO
 
+from .smtp.shown import escaped
+
 MAX_SHOWN = 500
 """Characters of one line of text that are shown."""
 
@@ -14,7 +16,7 @@ def printable(text: str, out: TextIO, most: int = MAX_SHOWN) -> str:
         out: where it is to be written.
         most: characters that are enough.
     """
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = escaped(text)
     if len(text) > most:
         text = f"{text[: most - 3]}..."
     encoding = out.encoding or "ascii"

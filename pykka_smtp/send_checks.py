@@ -13,7 +13,7 @@ from .actors.options import Options, collect_options
 from .actors.relay_url import parse_relay_url
 from .send_encoding import BOM, wide_encoding
 from .send_mail_file import MAX_MAIL, BadMailError, MailFile, read_mail
-from .send_mailbox import split_mailbox
+from .send_mailbox import read_mailbox
 from .send_recipients import BadLinesError, Recipients
 from .send_report import STDOUT, Form, check_report, form_of
 from .send_written_mail import WrittenMail
@@ -120,7 +120,7 @@ def _check_sender(options: argparse.Namespace, mail: MailFile | WrittenMail) -> 
         return _sender_of(mail, options.mail)
     sender: str = options.sender
     try:
-        mailbox = split_mailbox(sender)
+        mailbox = read_mailbox(sender)
         if sender != "<>" and mailbox is not None:
             sender = mailbox[1]
         return check_reverse_path(sender)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from .send_encoding import BOM, wide_encoding
-from .send_mailbox import split_mailbox
+from .send_mailbox import read_mailbox
 from .signals import SendMail
 from .signals.bus import Tellable
 from .smtp.address import AddressError, check_mailbox
@@ -64,7 +64,7 @@ class MailFile:
             raise BadMailError(f"has {len(bodies)} From fields; {_ASK}")
         try:
             text = _FOLD.sub(b"", bodies[0]).decode().strip()
-            mailbox = split_mailbox(text)
+            mailbox = read_mailbox(text)
             if mailbox is None:
                 raise BadMailError(f"has not exactly one address in From; {_ASK}")
             return check_mailbox(mailbox[1])

@@ -2,6 +2,9 @@
 
 RFC 5322 §3.4: a name and an address in angle brackets, or the bare address; with comments anywhere
 between, and comments in comments (§3.2.2). The address is taken as it stands, and checked.
+
+Not `smtp.mailbox`, which is for what a program gives us to write: here a name may be an encoded
+word, or an address, because another program has written it, and the address alone counts.
 """
 
 import re
@@ -18,8 +21,8 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _SPACES = re.compile(r"\s+")
 
 
-def split_mailbox(text: str) -> tuple[str | None, str] | None:
-    """Split one mailbox into name and address, or return None if it is not exactly one.
+def read_mailbox(text: str) -> tuple[str | None, str] | None:
+    """Read one mailbox: return name and address, or None if it is not exactly one.
 
     Args:
         text: without line ends.
@@ -87,7 +90,7 @@ def read_recipient(text: str, *, more: str) -> str:
     if cell := _CELL.fullmatch(text):
         # A spreadsheet quotes like that. No address ends in a quote.
         return read_recipient(cell[1].replace('""', '"').strip(), more=more)
-    mailbox = split_mailbox(text)
+    mailbox = read_mailbox(text)
     if mailbox is not None and mailbox[1] != text:
         return check_forward_path(mailbox[1])
     if any(separator in text for separator in ",;\t"):

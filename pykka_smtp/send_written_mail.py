@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .send_mailbox import split_mailbox
+from .send_mailbox import read_mailbox
 from .signals import SendMail
 from .signals.bus import Tellable
 from .smtp.address import AddressError, check_mailbox
@@ -68,7 +68,7 @@ class WrittenMail:
         return len(content.render(eight_bit=True).data or b"")
 
     def _split(self) -> tuple[str | None, str]:
-        mailbox = split_mailbox(self.author)
+        mailbox = read_mailbox(self.author)
         if mailbox is None:
             raise AddressError("needs one address, or one name and address: Name <address>")
         return mailbox[0], check_mailbox(mailbox[1])

@@ -110,7 +110,9 @@ class Forwarding:
     def _forget(self) -> None:
         self.stop()
         log_safely(
-            logging.DEBUG, "%s is dead: no more outcomes are forwarded to it", _Described(self._ref)
+            logging.DEBUG,
+            "%s has stopped: no more outcomes are forwarded to it",
+            _Described(self._ref),
         )
 
 
@@ -180,7 +182,9 @@ def _surely(step: Callable[..., None], *args: Any) -> None:
         try:
             step(*args)
         except BaseException as exc:
-            log_safely(logging.ERROR, "defect in pykka-smtp, in %s", _Described(step), exc=exc)
+            log_safely(
+                logging.ERROR, "internal error in pykka-smtp, in %s", _Described(step), exc=exc
+            )
         else:
             return
 
@@ -211,7 +215,12 @@ def _is_heard(signal: blinker.Signal) -> bool:
         # blinker's has_receivers_for() would write into its tables, beside other threads.
         return bool(signal.receivers) and not signal.is_muted
     except BaseException as exc:
-        log_safely(logging.ERROR, "signal %s raised: nobody hears it", _Described(signal), exc=exc)
+        log_safely(
+            logging.ERROR,
+            "signal %s raised; outcome not delivered to its receivers",
+            _Described(signal),
+            exc=exc,
+        )
         return False
 
 
@@ -287,14 +296,14 @@ def _tell(outcome: Outcome) -> None:
         if isinstance(exc, Exception) and _says_dead(exc, ref):
             log_safely(
                 logging.INFO,
-                "outcome_to %s is dead, and does not hear: %s",
+                "outcome_to %s has stopped; outcome not delivered: %s",
                 _Described(ref),
                 outcome,
             )
             return
         log_safely(
             logging.WARNING,
-            "outcome_to %s raised, and may not have taken: %s",
+            "tell() of outcome_to %s raised; outcome possibly lost: %s",
             _Described(ref),
             outcome,
             exc=exc,
@@ -314,8 +323,10 @@ def _receivers_of(signal: blinker.Signal, sender: str) -> list[Callable[..., obj
             continue
     log_safely(
         logging.ERROR,
-        "signal %s: its receivers change without a pause, and none heard an outcome of %s",
+        "signal %s: could not list its receivers in %d tries (they connect and disconnect all the"
+        " time); an outcome of %s was NOT delivered to them",
         _Described(signal),
+        _TRIES,
         sender,
     )
     return []

@@ -8,6 +8,7 @@ from io import TextIOBase
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from ..smtp.content import CompleteContent, Content
+from ..smtp.shown import words_of
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -110,9 +111,9 @@ def _made(message: object, method: str) -> object:
     except MemoryError:
         raise
     except Exception as error:
-        said = ascii(str(error))[1:-1][:200]
         raise ValueError(
-            f"message: {method}() of {_kind(message)} failed: {type(error).__name__}: {said}"
+            f"message: {method}() of {_kind(message)} failed:"
+            f" {type(error).__name__}: {words_of(error)}"
         ) from error
 
 

@@ -8,6 +8,8 @@ else. Where the grammar allows what only an attacker needs, the comment says so,
 import re
 import unicodedata
 
+from .shown import shown
+
 MAX_LOCAL_PART = 64
 """Octets of a local part (RFC 5321 §4.5.3.1.1)."""
 MAX_DOMAIN = 255
@@ -16,8 +18,6 @@ MAX_LABEL = 63
 """Octets of one label of a domain, as an A-label (RFC 1035 §2.3.4)."""
 MAX_MAILBOX = 254
 """Octets of a mailbox: a path has 256 with its angle brackets (RFC 5321 §4.5.3.1.3)."""
-
-_SHOWN = 60
 
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 _LDH = r"[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*"
@@ -99,7 +99,7 @@ def check_mailbox(text: str) -> str:
     try:
         _check_mailbox(text)
     except AddressError as exc:
-        raise AddressError(f"invalid address {_shown(text)}: {exc}") from None
+        raise AddressError(f"invalid address {shown(text)}: {exc}") from None
     return text
 
 
@@ -162,7 +162,7 @@ def check_ehlo_name(text: str) -> str:
     try:
         _check_ehlo_name(text)
     except AddressError as exc:
-        raise AddressError(f"invalid EHLO name {_shown(text)}: {exc}") from None
+        raise AddressError(f"invalid EHLO name {shown(text)}: {exc}") from None
     return text
 
 
@@ -214,7 +214,7 @@ def to_ascii_domain(text: str) -> str:
     try:
         return f"{local}@{_domain_to_ascii(domain)}"
     except AddressError as exc:
-        raise AddressError(f"invalid address {_shown(text)}: {exc}") from None
+        raise AddressError(f"invalid address {shown(text)}: {exc}") from None
 
 
 def _check_mailbox(text: str) -> None:
@@ -324,10 +324,10 @@ def _label_to_ascii(label: str) -> str:
     elif match := _NOT_LDH.search(label):
         raise AddressError(f"{match[0]!r} may not stand in a domain")
     if ascii_label.startswith("-") or ascii_label.endswith("-"):
-        raise AddressError(f"the label {_shown(label)} of its domain begins or ends with a hyphen")
+        raise AddressError(f"the label {shown(label)} of its domain begins or ends with a hyphen")
     if len(ascii_label) > MAX_LABEL:
         raise AddressError(
-            f"the label {_shown(label)} has {len(ascii_label)} octets; {MAX_LABEL} are allowed"
+            f"the label {shown(label)} has {len(ascii_label)} octets; {MAX_LABEL} are allowed"
         )
     return ascii_label
 
@@ -359,7 +359,7 @@ def _u_label_to_ascii(label: str) -> str:
         or folded[2:4] == "--"  # RFC 5891 §4.2.3.1; a false "xn--" is one of these
     ):
         raise AddressError(
-            f'the label {_shown(label)} of its domain is no U-label; write its A-label ("xn--...")'
+            f'the label {shown(label)} of its domain is no U-label; write its A-label ("xn--...")'
         )
     return f"xn--{folded.encode('punycode').decode()}"
 
@@ -377,16 +377,16 @@ def _check_literal(literal: str) -> None:
     content = literal[1:-1]
     if content[:5].lower() == "ipv6:":
         if not _is_ipv6(content[5:]):
-            raise AddressError(f"{_shown(content[5:])} is no IPv6 address")
+            raise AddressError(f"{shown(content[5:])} is no IPv6 address")
         return
     if _IPV4.fullmatch(content):
         return
     if _DOTTED_QUAD.fullmatch(content):
-        raise AddressError(f"{_shown(content)} is no IPv4 address")
+        raise AddressError(f"{shown(content)} is no IPv4 address")
     if _is_ipv6(content):  # before the general form: "[fe80::1]" would be one, with tag "fe80"
         raise AddressError(f'an IPv6 address literal is written "[IPv6:{content}]"')
     if not _GENERAL_LITERAL.fullmatch(content):
-        raise AddressError(f"{_shown(literal)} is no address literal")
+        raise AddressError(f"{shown(literal)} is no address literal")
 
 
 def _is_ipv6(text: str) -> bool:
@@ -400,11 +400,6 @@ def _is_ipv6(text: str) -> bool:
     # "No more than 6 groups in addition to the '::' may be present." (§4.1.3)
     groups = sum(2 if "." in group else 1 for group in text.split(":") if group)
     return "%" not in text and ("::" not in text or groups <= 6)
-
-
-def _shown(text: str) -> str:
-    """Quote what was given: printable characters only, and not too many of them."""
-    return repr(text[:_SHOWN]) + ("..." if len(text) > _SHOWN else "")
 
 
 def _plain_str(what: str, value: object) -> str:

@@ -123,15 +123,17 @@ class Authentication:
         if not names:
             raise Insecure(
                 Stage.AUTH,
-                f"{server} offers no mechanism that may be used: it has"
-                f" {' '.join(sorted(offered))}, allowed are {' '.join(self.mechanisms)}",
+                f"no common SASL mechanism: {server} offers {' '.join(sorted(offered))},"
+                f" enabled are {' '.join(self.mechanisms)}",
             )
         if is_safe or self.allow_unsafe:
             return names
         names = [name for name in names if name not in SHOW_SECRET]
         if not names:
             raise Insecure(
-                Stage.AUTH, f"{server} would see the password without verified TLS; not sent"
+                Stage.AUTH,
+                f"password not sent: {server} offers only mechanisms that disclose it,"
+                " and the connection has no verified TLS",
             )
         return names
 
@@ -219,7 +221,7 @@ class _Attempt:
 
 def _no_mechanism(server: str, extensions: Extensions, *, is_safe: bool) -> str:
     """Say that a server offers no AUTH, and what may be behind it."""
-    detail = f"{server} offers no AUTH, and credentials were given"
+    detail = f"{server} offers no AUTH, but credentials are configured"
     if "X-EXPS" in extensions:
         return (
             f"{detail}: it has only X-EXPS, which is for Exchange servers among each other; switch"
@@ -255,7 +257,7 @@ def _given_up(server: str, error: SaslError, farewell: Command | None = None) ->
     if error.is_security:
         detail = f"{server} did not prove that it knows the password: {error}"
         return Insecure(Stage.AUTH, detail, farewell)
-    return Garbled(Stage.AUTH, f"{server} sent a challenge that makes no sense: {error}", farewell)
+    return Garbled(Stage.AUTH, f"{server} sent an invalid challenge: {error}", farewell)
 
 
 def _encode(octets: bytes | None) -> str:

@@ -29,7 +29,7 @@ from .reply import Reply
 from .reply_parser import ReplyError, ReplyParser
 from .secret import MASK, Masking, Secret
 from .session import Session
-from .stage import Stage
+from .stage import Stage, activity
 from .step import Call, Decide, Group, Handshake, HangUp, Keep, Quiet, Script, Step, Transfer
 from .verdict import Accepted, Failed, FailureKind, Verdict
 
@@ -266,11 +266,13 @@ class Dialog:
                 if isinstance(self._due, Handshake):
                     self._inject_suspected(actions)
                 else:
-                    self._broke_protocol(str(error), actions)
+                    hint = "; is this its SMTP port?" if self.stage is Stage.GREETING else ""
+                    self._broke_protocol(f"{error}{hint}", actions)
                 break
             if reply is not None:
                 if parser.saw_bare_lf:
-                    self._delivery.warn(f"{self._server} ends lines in LF alone (RFC 5321 §2.3.8)")
+                    warning = f"{self._server} ends lines in LF alone (RFC 5321 §2.3.8)"
+                    self._delivery.session.warn(warning)
                 self._take_reply(reply, actions)
             elif self._due is None:
                 break
@@ -314,7 +316,7 @@ class Dialog:
         """
         return self.fail(
             FailureKind.CONNECTION,
-            f"connection to {self._server} broke at {self.stage}: {reason}",
+            f"lost the connection {self._activity}: {reason}",
             operation=operation,
             errno=errno,
         )
@@ -330,8 +332,8 @@ class Dialog:
         if isinstance(self._waiting, Call):
             detail = f"no token for {self._server}: the token callable took over {seconds:g} s"
         else:
-            what = "the whole send took longer than" if whole else "no answer within"
-            detail = f"{self._server} was too slow at {self.stage}: {what} {seconds:g} s{hint}"
+            what = "exceeded the deadline of" if whole else "timed out after"
+            detail = f"{what} {seconds:g} s {self._activity}{hint}"
         return self.fail(FailureKind.TIMEOUT, detail)
 
     def cancel(self) -> list[Action]:
@@ -383,6 +385,10 @@ class Dialog:
     @property
     def _server(self) -> str:
         return self._delivery.session.server
+
+    @property
+    def _activity(self) -> str:
+        return activity(self.stage, self._server)
 
     def _take_reply(self, reply: Reply, actions: list[Action]) -> None:
         as_said = reply
@@ -577,8 +583,8 @@ class Dialog:
         self._delivery.session.is_suspect = True
         actions += self.fail(
             FailureKind.SECURITY,
-            f"{self._server} sent more in clear after it had agreed to start TLS:"
-            " somebody may be changing the connection",
+            f"{self._server} sent plaintext after it had accepted STARTTLS:"
+            " possible response injection (RFC 3207 §6)",
         )
 
     def _end(self, actions: list[Action], *, reset: bool = False) -> None:

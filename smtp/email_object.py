@@ -22,6 +22,7 @@ from .compose import to_quoted_printable
 from .content import CompleteContent
 from .email_field import keep_field, write_field
 from .mail_data import encode_whole
+from .shown import words_of
 
 _MAX_DEPTH = 100  # parts within parts; Postfix's mime_nesting_limit
 _MAX_PARTS = 10_000  # the same part may be attached in many places, and they multiply
@@ -81,8 +82,8 @@ def _what_is_wrong(error: Exception) -> str:
         )
     if isinstance(error, RecursionError):
         return "has parts within parts that are nested too deep"
-    said = ascii(str(error))[1:-1][:200]
-    return f"cannot be written ({type(error).__name__}: {said}); look what its as_bytes() says"
+    what = f"{type(error).__name__}: {words_of(error)}"
+    return f"cannot be written ({what}); look what its as_bytes() says"
 
 
 def _content_of(message: _Email, date: str, message_id: str) -> CompleteContent:

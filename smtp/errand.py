@@ -23,10 +23,6 @@ class Errand(Protocol):
         """Converse from the greeting to QUIT, and decide on the way."""
         ...
 
-    def warn(self, warning: str) -> None:
-        """Note what is odd but does not matter."""
-        ...
-
     def refused_uncalled(self, stage: Stage, reply: Reply) -> Verdict:
         """Judge a refusal that came without being owed."""
         ...

@@ -12,9 +12,9 @@ from typing import cast
 
 from .address import AddressError, check_forward_path, to_ascii_domain
 from .folding import PIECE, can_fold, fold, words
+from .shown import shown
 
 _MAX_NAME = 76  # octets of a field's name; leaves room for a value on its line
-_MAX_SHOWN = 60  # characters of a bad value in an error
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CONTROL_BUT_TAB = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -100,11 +100,11 @@ def check_name(name: object) -> str:
     name = str.__str__(name)
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"headers: {_shown(name)} is no header name; "
+            f"headers: {shown(name)} is no header name; "
             "use printable ASCII without spaces and colons"
         )
     if len(name) > _MAX_NAME:
-        raise ValueError(f"headers: the name {_shown(name)} has more than {_MAX_NAME} characters")
+        raise ValueError(f"headers: the name {shown(name)} has more than {_MAX_NAME} characters")
     if name.lower() in {"bcc", "resent-bcc"}:
         raise ValueError(f"headers: {name} would show who gets a blind copy; use bcc= instead")
     return name
@@ -117,7 +117,7 @@ def check_field_name(name: object) -> None:
         ValueError: it is not RFC 5322's ftext.
     """
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
-        raise ValueError(f"{_shown(str(name))} is no header name")
+        raise ValueError(f"{shown(str(name))} is no header name")
 
 
 def check_address(field: str, value: object) -> str:
@@ -261,7 +261,7 @@ def message_id_field(message_id: object) -> str:
         raise TypeError(f"message_id: must be a str, not {type(message_id).__name__}")
     message_id = str.__str__(message_id)
     if not _MESSAGE_ID.fullmatch(message_id):
-        raise ValueError(f"message_id: {_shown(message_id)} is not of the form <unique@host>")
+        raise ValueError(f"message_id: {shown(message_id)} is not of the form <unique@host>")
     if len(message_id) > _MAX_MESSAGE_ID:
         raise ValueError(f"message_id: has more than {_MAX_MESSAGE_ID} characters")
     return f"Message-ID: {message_id}"
@@ -305,7 +305,7 @@ def _listed(name: str, value: str) -> list[str]:
         mailbox = _LISTED.match(value, end)
         if mailbox is None or (mailbox["address"] is None and "@" not in mailbox["phrase"]):
             raise ValueError(
-                f"header {name}: {_shown(value[end:])} is no list of addresses such as "
+                f"header {name}: {shown(value[end:])} is no list of addresses such as "
                 "Name <name@example.org>, other@example.org"
             )
         end = mailbox.end()
@@ -321,8 +321,3 @@ def _listed(name: str, value: str) -> list[str]:
             phrase = _QUOTED_TEXT.sub(lambda quoted: _ESCAPE.sub(r"\1", quoted[1]), phrase)
             pieces += _mailboxes(name, ((phrase, checked),))
     return pieces
-
-
-def _shown(value: str) -> str:
-    """`value` for an error: escaped, and cut where it is long."""
-    return ascii(value if len(value) <= _MAX_SHOWN else value[:_MAX_SHOWN] + "...")

@@ -9,6 +9,7 @@ import re
 
 from .address import AddressError
 from .header import check_text
+from .shown import shown
 
 # Quoted strings and runs of what needs no quotes, with white space between them. Dots are obsolete
 # there (obs-phrase), and usual. Possessive: there is one way to match, so the time is linear.
@@ -18,7 +19,6 @@ _NAME_ADDR = re.compile(rf"(?P<name>{_WORD}(?:[ \t]*+{_WORD})*+)[ \t]*+<(?P<addr
 _QUOTED = re.compile(r"\"((?:[^\"\\]|\\.)*+)\"")
 _ESCAPE = re.compile(r"\\(.)")
 _MAX = 2000  # characters; a name of more would fill a header
-_SHOWN = 60
 
 
 def split_name(field: str, text: str) -> tuple[str | None, str]:
@@ -42,7 +42,7 @@ def split_name(field: str, text: str) -> tuple[str | None, str]:
     match = _NAME_ADDR.fullmatch(text) if len(text) <= _MAX else None
     if match is None:
         raise AddressError(
-            f"{field}: {_shown(text)} is not of the form Name <address>, with one address; a name"
+            f"{field}: {shown(text)} is not of the form Name <address>, with one address; a name"
             ' that has any of ()<>[]:;@\\," needs quotes'
         )
     name = _QUOTED.sub(lambda quoted: _ESCAPE.sub(r"\1", quoted[1]), match["name"])
@@ -63,10 +63,6 @@ def check_display_name(field: str, name: object) -> str:
     text = check_text(f"{field}: the name", name)
     if "=?" in text and "?=" in text:
         raise ValueError(
-            f"{field}: the name {_shown(text)} is encoded; give it as text, it is encoded here"
+            f"{field}: the name {shown(text)} is encoded; give it as text, it is encoded here"
         )
     return text
-
-
-def _shown(text: str) -> str:
-    return ascii(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")

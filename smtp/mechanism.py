@@ -93,7 +93,7 @@ class SilentMechanism:
     def respond(self, challenge: bytes) -> bytes:
         """Refuse a challenge that comes when all is said."""
         check_challenge(self.name, challenge)
-        raise SaslError(f"{self.name}: the server asks on, though all is said")
+        raise SaslError(f"{self.name}: unexpected challenge: the SASL exchange was complete")
 
     def finish(self) -> None:
         """Ask for nothing: the server proves nothing here."""

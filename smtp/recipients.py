@@ -1,6 +1,6 @@
 """What has become of each recipient so far."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .classification import Meaning, meaning
@@ -131,6 +131,33 @@ def in_batches(
 def in_pieces(recipients: Sequence[Recipient], most: int) -> list[Sequence[Recipient]]:
     """Divide recipients among transactions of so many at most."""
     return [recipients[start : start + most] for start in range(0, len(recipients), most)]
+
+
+def batches_after_acceptance(
+    batch: Sequence[Recipient], rest: Sequence[Recipient]
+) -> list[Sequence[Recipient]]:
+    """Return the transactions that follow one which was accepted, but not for all.
+
+    Args:
+        batch: its recipients.
+        rest: all that come after them.
+    """
+    many = [recipient for recipient in batch if recipient.is_one_too_many]
+    # So many it takes: to offer it more each time would only have them refused each time.
+    taken = sum(r.answer is not None and r.answer.is_positive for r in batch)
+    return in_pieces([*many, *rest], max(taken, 1))
+
+
+def batches_after_refusal(batches: Iterable[Sequence[Recipient]]) -> list[Sequence[Recipient]]:
+    """Return the transactions that follow one which was refused.
+
+    Those who were too many before then have to wait: that they would not be now is not to be seen.
+
+    Args:
+        batches: those that were to follow.
+    """
+    kept = ([r for r in batch if not r.is_one_too_many] for batch in batches)
+    return [batch for batch in kept if batch]
 
 
 def decisive_refusal(recipients: Sequence[Recipient]) -> Reply | None:

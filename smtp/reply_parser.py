@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable
 
 from .reply import Reply
-from .shown import text_shown
+from .shown import shown, text_shown
 
 MAX_LINE = 4096
 """Octets in one line with its line end. RFC 5321 §4.5.3.1.5 asks for 512; servers send more."""
@@ -153,9 +153,9 @@ def _read_line(line: bytes, scrub: Callable[[str], str] | None) -> tuple[int, bo
     if not (
         len(code) == 3 and code.isdigit() and code[0] in _FIRST_DIGITS and separator in _SEPARATORS
     ):
-        shown = text_shown(text)
+        said = text_shown(text)
         # Masked before it is cut: a part of a secret must not be left over.
-        raise ReplyError(f"not an SMTP reply: {(scrub(shown) if scrub else shown)[:80]!r}")
+        raise ReplyError(f"not an SMTP reply: {shown(scrub(said) if scrub else said, 80)}")
     return int(code), separator != b"-", text_shown(text[4:])
 
 

@@ -99,6 +99,11 @@ class Session:
         most = self.extensions.mail_max
         return most is not None and self.mails >= most
 
+    def warn(self, warning: str) -> None:
+        """Note what is odd but does not matter; once is enough."""
+        if warning not in self.warnings:
+            self.warnings += (warning,)
+
     def note_refusal(self, refused: Refused | None) -> None:
         """Note a refusal that is got round, or that it was."""
         self.refused = refused

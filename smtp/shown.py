@@ -34,9 +34,26 @@ def shown(value: object, most: int = MAX_SHOWN) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
+def words_of(error: BaseException, most: int = 200) -> str:
+    """Return what another's exception says, in ASCII and in one line.
+
+    Args:
+        error: the exception.
+        most: characters that are enough.
+    """
+    try:
+        return ascii(str(error))[1:-1][:most]
+    except Exception:
+        return ""
+
+
 def text_shown(octets: bytes) -> str:
     """Decode text of a server's: what is no UTF-8, or can't be printed, is escaped."""
-    text = octets.decode("utf-8", "backslashreplace")
+    return escaped(octets.decode("utf-8", "backslashreplace"))
+
+
+def escaped(text: str) -> str:
+    """Escape what can't be printed."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

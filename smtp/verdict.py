@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from .reply import Reply
 from .stage import Stage
 
+MAX_DETAIL = 500
+"""Characters of a verdict's detail: a server's reply may have more than a line can show."""
+
 
 class FailureKind(enum.IntEnum):
     """Why a mail was not sent. 1 to 4 are POE::Component::Client::SMTP's."""

@@ -417,7 +417,6 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "copies and blind copies": {"cc": "c@b.test", "bcc": ["d@b.test", "e@b.test"]},
     "a complete mail": {"message": b"Subject: whole\n\nbody\n"},
     "a mail without a header": {"message": b"\nbody"},
-    "an empty mail": {"message": b""},
     "a mail in a pipe": {"message": None},
 }
 
@@ -696,7 +695,7 @@ POLICIES: dict[str, Policy] = {
         ruled(queue_minfree="4000000000000000000"), transient(Stage.MAIL, 452)
     ),
     "Postfix takes two recipients at a time": Policy(
-        ruled(smtpd_recipient_limit="2"), Delivered(refused=(452,)), THREE
+        ruled(smtpd_recipient_limit="2"), Delivered(), THREE
     ),
     "Postfix hangs up on whom it refuses": Policy(
         ruled(smtpd_recipient_restrictions="reject", smtpd_hard_error_limit="1"),

@@ -370,11 +370,13 @@ def test_a_server_that_knows_neither_ehlo_nor_helo_is_asked_once(
 
     outcome = failure(settle(server))
 
-    assert (outcome.kind, outcome.stage, outcome.code) == (FailureKind.SMTP, Stage.EHLO, codes[1])
+    # The reply to EHLO stays the cause where it refuses our name: what HELO gets would hide that.
+    code = codes[0] if codes[0] == 501 else codes[1]
+    assert (outcome.kind, outcome.stage, outcome.code) == (FailureKind.SMTP, Stage.EHLO, code)
     assert verbs(server) in (["EHLO", "HELO", "QUIT"], ["EHLO", "HELO"])
 
 
-@pytest.mark.parametrize(("code", "falls_back"), [(504, True), (503, False), (550, False)])
+@pytest.mark.parametrize(("code", "falls_back"), [(504, True), (503, False), (550, True), (554, False)])
 def test_helo_is_tried_where_ehlo_is_unknown_and_nowhere_else(
     scripted_server: Start, code: int, falls_back: bool
 ) -> None:

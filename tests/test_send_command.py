@@ -474,7 +474,7 @@ def test_the_timeout_counts_for_each_step_and_may_not_be_given_twice(
     common = ("--to", "a@x.test", "--timeout", "0.2", mail)
 
     assert send("--url", url_of(server), *common) == 75
-    assert "no answer within 0.2 s" in capsys.readouterr().out
+    assert "timed out after 0.2 s" in capsys.readouterr().out
     assert send("--url", url_of(server, "?timeout=3"), *common) == 64
     assert "--url has a timeout, too; leave --timeout out" in capsys.readouterr().err
 

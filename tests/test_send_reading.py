@@ -12,7 +12,7 @@ from servers.sending import dead_url, list_in, mail_in, send, url_of
 
 from pykka_smtp.send_encoding import wide_encoding
 from pykka_smtp.send_mail_file import BadMailError, read_mail
-from pykka_smtp.send_mailbox import split_mailbox
+from pykka_smtp.send_mailbox import read_mailbox
 
 Start = Callable[..., ScriptedServer]
 
@@ -117,7 +117,7 @@ def test_a_line_in_the_header_that_is_no_field_is_warned_of(
 def test_one_mailbox_is_split_whatever_comments_stand_in_it(
     text: str, split: tuple[str | None, str]
 ) -> None:
-    assert split_mailbox(text) == split
+    assert read_mailbox(text) == split
 
 
 @pytest.mark.parametrize(
@@ -129,12 +129,12 @@ def test_one_mailbox_is_split_whatever_comments_stand_in_it(
     ],
 )
 def test_what_is_not_exactly_one_mailbox_is_not_split(text: str) -> None:
-    assert split_mailbox(text) is None
+    assert read_mailbox(text) is None
 
 
 @pytest.mark.parametrize("text", ["(" * 100_000, '"' * 99_999, "a\\" * 50_000, "<" * 100_000])
 def test_no_mailbox_takes_its_time(text: str) -> None:
-    assert split_mailbox(text) is None
+    assert read_mailbox(text) is None
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_an_unknown_authority_is_not_ready_where_tls_is_required(
 
     assert report.failure is not None
     assert report.failure.kind is FailureKind.SECURITY
-    assert "is not good" in report.detail
+    assert "certificate verification failed" in report.detail
 
 
 def test_a_handshake_that_fails_where_tls_is_not_required_is_tried_without_as_a_send_does(

@@ -171,7 +171,7 @@ def test_only_so_many_addresses_are_tried(
     [
         ("S: 220 mx\nC: EHLO *\nS: 250 mx\nC: MAIL *\nS: 451 later\nC: QUIT\nS: 221 x", Stage.MAIL),
         ("S: 220 mx\nC: EHLO *\nS: 250 mx\nC: MAIL *\nS! close", Stage.MAIL),
-        ("S: 220 mx\nC: EHLO *\nS: 550 not you\nC: QUIT\nS: 221 bye", Stage.EHLO),
+        ("S: 220 mx\nC: EHLO *\nS: 554 not you\nC: QUIT\nS: 221 bye", Stage.EHLO),
     ],
 )
 def test_what_is_about_the_mail_or_about_us_is_not_tried_elsewhere(

@@ -466,7 +466,7 @@ def test_a_proxy_that_refuses_is_named_with_its_reason(
     assert (outcome.kind, outcome.stage) == (FailureKind.CONNECT, Stage.CONNECT)
     assert outcome.operation == "proxy"
     assert outcome.detail.startswith(
-        f"the proxy {scheme}://127.0.0.1:{proxy.port} did not connect us to mx.test:25: {words}"
+        f"proxy {scheme}://127.0.0.1:{proxy.port} could not connect to mx.test:25: {words}"
     )
     assert outcome.retryable is retryable
     assert not outcome.maybe_accepted
@@ -525,7 +525,7 @@ def test_a_proxy_that_is_not_there_is_named() -> None:
 
     assert (outcome.kind, outcome.operation) == (FailureKind.CONNECT, "proxy")
     assert outcome.detail == (
-        f"cannot connect to the proxy socks5://127.0.0.1:{port}: Connection refused"
+        f"cannot connect to proxy socks5://127.0.0.1:{port}: Connection refused"
     )
     assert outcome.retryable
 
@@ -541,7 +541,7 @@ def test_a_proxy_whose_name_is_unknown_is_named(monkeypatch: pytest.MonkeyPatch)
     assert (outcome.kind, outcome.operation) == (FailureKind.CONNECT, "proxy")
     assert outcome.errno == socket.EAI_NONAME
     assert outcome.detail == (
-        "the proxy http://proxy.test:3128 is not there:"
+        "cannot connect to proxy http://proxy.test:3128:"
         " cannot find the address of proxy.test: Name or service not known"
     )
     assert not outcome.retryable
@@ -561,7 +561,7 @@ def test_a_proxy_that_hangs_is_a_timeout_that_names_it(
 
     assert (outcome.kind, outcome.stage) == (FailureKind.TIMEOUT, Stage.CONNECT)
     assert outcome.detail == (
-        f"the proxy {scheme}://127.0.0.1:{proxy.port} did not connect us to mx.test:25 in time"
+        f"proxy {scheme}://127.0.0.1:{proxy.port} could not connect to mx.test:25 in time"
     )
     assert outcome.retryable
     assert outcome.elapsed < 2

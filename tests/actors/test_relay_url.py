@@ -223,7 +223,7 @@ def test_what_is_no_relay_url_is_refused_with_the_reason(url: str, flaw: str) ->
         ("debug=1&", "unknown option ''"),
         ("debug=1;timeout=3", "the option debug needs"),
         ("t%69meout=3", "unknown option 't%69meout'"),
-        ("x" * 100, f"unknown option '{'x' * 40}';"),
+        ("x" * 100, f"unknown option '{'x' * 36}...;"),
         ("debug=1&debug=1", "the option debug is given twice"),
         ("timeout=1&debug=1&timeout=2", "the option timeout is given twice"),
         *[

@@ -194,7 +194,7 @@ def test_an_error_of_the_server_is_acknowledged_but_proves_nothing(
     with pytest.raises(SaslError, match="without proving") as caught:
         client.finish()
     assert caught.value.is_security
-    with pytest.raises(SaslError, match="asks on"):
+    with pytest.raises(SaslError, match="unexpected challenge"):
         client.respond(SERVER_FIRST)
 
 
@@ -203,7 +203,7 @@ def test_a_server_that_has_proven_itself_may_not_ask_on() -> None:
     client.respond(SERVER_FIRST)
     client.respond(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")
 
-    with pytest.raises(SaslError, match="SCRAM-SHA-256: the server asks on"):
+    with pytest.raises(SaslError, match="SCRAM-SHA-256: unexpected challenge"):
         client.respond(b"")
 
 

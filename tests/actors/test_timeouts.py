@@ -17,7 +17,7 @@ from pykka_smtp.smtp.delivery import Delivery
 from pykka_smtp.smtp.dialog import Dialog
 from pykka_smtp.smtp.envelope import Envelope
 from pykka_smtp.smtp.session import Session
-from pykka_smtp.smtp.stage import Stage
+from pykka_smtp.smtp.stage import Stage, activity
 from pykka_smtp.smtp.verdict import Accepted, Failed, FailureKind
 
 TICK = 0.5
@@ -147,8 +147,8 @@ def test_a_silent_server_has_the_time_of_its_stage(
     assert failed.stage is STAGES[heard]
     assert timeouts.stages[failed.stage] <= took <= timeouts.stages[failed.stage] + TICK
     assert failed.detail.startswith(
-        f"mx.test:25 was too slow at {failed.stage}:"
-        f" no answer within {timeouts.stages[failed.stage]:g} s"
+        f"timed out after {timeouts.stages[failed.stage]:g} s"
+        f" {activity(failed.stage, 'mx.test:25')}"
     )
     assert failed.maybe_accepted is (failed.stage is Stage.DOT)
 
@@ -194,7 +194,7 @@ def test_the_deadline_counts_over_all_steps(loop: FakeLoop) -> None:
     assert 70 <= loop.now <= 70 + TICK
     assert failed.stage is Stage.RCPT
     assert failed.detail == (
-        "mx.test:25 was too slow at rcpt: the whole send took longer than 70 s"
+        "exceeded the deadline of 70 s waiting for the reply of mx.test:25 to RCPT"
     )
 
 

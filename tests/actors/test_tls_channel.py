@@ -310,7 +310,7 @@ def test_a_machine_without_authorities_is_known_for_that(
     error = pair.channel.error
     assert error is not None
     told = words(error, pair.channel, client)
-    assert "the certificate of mx.test:25 is not good" in told
+    assert "certificate verification failed for mx.test:25" in told
     assert ("ca-certificates" in told) is not store
 
 

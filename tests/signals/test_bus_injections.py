@@ -64,15 +64,15 @@ def functions() -> Iterator[tuple[str, Any, str]]:
 
 ALL = {qualname: (owner, name) for qualname, owner, name in functions()}
 BY_ACTORS = {
-    *("hold", "release", "is_idle", "is_current", "when_not_full"),
+    *("hold", "release", "is_idle", "is_current", "when_not_full", "notice_fork"),
     *("publish", "publish_retry", "outcome_of", "_failure_of", "_in_order"),
-    *("_with_doubt", "_size", "refused", "all_recipients", "content", "source"),
+    *("_with_doubt", "refused", "all_recipients", "content", "source"),
     *(qualname for qualname in ALL if qualname.startswith("Attempts.")),
 }
 """What an actor calls: it is for the actor to see that the mail has an outcome all the same."""
 BY_CALLERS = {
     *("__post_init__", "_options", "_compose", "_refuse_parts", "_addresses", "_names", "_pairs"),
-    *("_check_id", "_check_signal", "_message_id", "_content_of", "_content_of_email"),
+    *("_check_id", "_check_signal", "_message_id"),
     *("raise_for_failure", "as_dict", "_shown", "wait_idle", "reset_after_fork", "_forget"),
     *("renew", "forward_to", "stop", "is_active"),
 }

@@ -326,8 +326,8 @@ def test_an_error_is_a_value_error_that_quotes_the_address() -> None:
 def test_a_long_address_is_quoted_in_part() -> None:
     with pytest.raises(AddressError) as caught:
         check_mailbox("x" * 1000)
-    assert f"'{'x' * 60}'..." in str(caught.value)
-    assert "x" * 61 not in str(caught.value)
+    assert f"'{'x' * 56}...: " in str(caught.value)
+    assert "x" * 57 not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [None, b"a@b", 5, ["a@b"], bytearray(b"a@b")], ids=repr)
@@ -490,7 +490,7 @@ def test_the_a_labels_are_those_of_the_stdlib_where_both_idnas_agree() -> None:
 
 
 def test_a_domain_without_a_labels_is_an_error_that_names_the_address() -> None:
-    with pytest.raises(AddressError, match="invalid address 'a@é_b': '_' may not stand"):
+    with pytest.raises(AddressError, match="invalid address 'a@\\\\xe9_b': '_' may not stand"):
         to_ascii_domain("a@é_b")
 
 

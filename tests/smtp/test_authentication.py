@@ -193,18 +193,18 @@ def test_the_first_digit_says_yes(code: int) -> None:
 
 
 def test_credentials_for_a_server_that_offers_no_auth_stay_here() -> None:
-    with pytest.raises(Insecure, match=r"mx\.test:587 offers no AUTH, and credentials were given"):
+    with pytest.raises(Insecure, match=r"mx\.test:587 offers no AUTH, but credentials are"):
         next(begin(authentication("PLAIN")))
 
 
 def test_where_nothing_is_common_the_error_names_both_sides() -> None:
-    with pytest.raises(Insecure, match=r"it has GSSAPI NTLM, allowed are PLAIN LOGIN"):
+    with pytest.raises(Insecure, match=r"offers GSSAPI NTLM, enabled are PLAIN LOGIN"):
         next(begin(authentication("PLAIN", "LOGIN"), "NTLM", "GSSAPI"))
 
 
 @pytest.mark.parametrize("name", ["PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"])
 def test_what_shows_the_secret_is_not_said_without_verified_tls(name: str) -> None:
-    with pytest.raises(Insecure, match="without verified TLS; not sent") as caught:
+    with pytest.raises(Insecure, match="password not sent") as caught:
         next(begin(authentication(name), name, is_safe=False))
 
     assert caught.value.stage is Stage.AUTH
@@ -287,7 +287,7 @@ def test_the_second_choice_does_not_say_that_it_could_have_been_bound() -> None:
 def test_where_only_plus_is_offered_and_nothing_binds_there_is_no_mechanism() -> None:
     chosen = Authentication(mechanisms={"X-PLUS": lambda _token, _binding: Endless()})
 
-    with pytest.raises(Insecure, match="no mechanism that may be used"):
+    with pytest.raises(Insecure, match="no common SASL mechanism"):
         next(begin(chosen, "X-PLUS"))
 
 
@@ -322,7 +322,7 @@ def test_no_mechanism_is_asked_for_ever(name: str) -> None:
         said.append(line)
         return "334 bW9yZQ=="
 
-    with pytest.raises(Garbled, match="makes no sense") as caught:
+    with pytest.raises(Garbled, match="sent an invalid challenge") as caught:
         lead(begin(authentication(name), name), hear)
 
     assert len(said) <= 3
@@ -600,7 +600,7 @@ def test_a_mail_follows_when_the_server_knows_who_we_are(is_lmtp: bool) -> None:
         (b"421 4.3.0 bye\r\n", FailureKind.SMTP, True, "421 4.3.0 bye"),
         (b"354 go\r\n", FailureKind.PROTOCOL, True, "broke the protocol at auth"),
         (b"334 !\r\n", FailureKind.PROTOCOL, True, "no base64"),
-        (b"334 YQ==\r\n", FailureKind.PROTOCOL, True, "asks on"),
+        (b"334 YQ==\r\n", FailureKind.PROTOCOL, True, "unexpected challenge"),
         (b"334 " + b"YWFh" * 1100 + b"\r\n", FailureKind.PROTOCOL, True, "over 4096 octets"),
         (b"235-a\r\n535 b\r\n", FailureKind.PROTOCOL, True, "two codes"),
         (b"235 a\r\n250 b\r\n", FailureKind.PROTOCOL, True, "not asked for"),
@@ -792,7 +792,7 @@ def test_a_warning_shows_no_secret() -> None:
         client.line()
         client.hear(reply)
     client.data()
-    client.dialog._delivery.warn(f"heard {PASSWORD}")
+    client.dialog._delivery.session.warn(f"heard {PASSWORD}")
 
     client.hear(b"250 taken\r\n")
 

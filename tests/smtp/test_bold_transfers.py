@@ -12,9 +12,9 @@ from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from pykka_smtp.smtp.content import CompleteContent, StreamedContent
-from pykka_smtp.smtp.delivery import BOLD_SIZE
 from pykka_smtp.smtp.mail_data import MailFacts
 from pykka_smtp.smtp.stage import Stage
+from pykka_smtp.smtp.transaction import BOLD_SIZE
 from pykka_smtp.smtp.verdict import Accepted, Failed, FailureKind
 
 OK = "250 ok"

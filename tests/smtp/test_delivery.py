@@ -7,11 +7,10 @@ from conversations.rig import SERVER, Rig
 
 from pykka_smtp.smtp.compose import Letter
 from pykka_smtp.smtp.content import CompleteContent, Content, LetterContent, StreamedContent
-from pykka_smtp.smtp.delivery import MAX_DETAIL
 from pykka_smtp.smtp.mail_data import MailFacts
 from pykka_smtp.smtp.reply import Reply
 from pykka_smtp.smtp.stage import Stage
-from pykka_smtp.smtp.verdict import Accepted, Failed, FailureKind
+from pykka_smtp.smtp.verdict import MAX_DETAIL, Accepted, Failed, FailureKind
 
 ALL = ("8BITMIME", "SMTPUTF8", "SIZE 1000")
 UTF8 = "jos\u00e9@d.test"

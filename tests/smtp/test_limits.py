@@ -207,7 +207,7 @@ def test_nobody_was_taken_in_any_transaction(
     failed = rig.failed
     assert (failed.kind, failed.stage, str(failed.reply)) == (FailureKind.SMTP, stage, reply)
     assert failed.retryable is again
-    assert failed.detail == f"{SERVER} took the mail for nobody, one refusal was at rcpt: {reply}"
+    assert failed.detail == f"{SERVER} accepted none of 2 recipients; for example, at rcpt: {reply}"
     assert not failed.maybe_accepted
     codes = [result.reply.code for result in failed.recipients if result.reply]
     assert codes == [int(first[0][:3]), int(second[0][:3])]
@@ -278,7 +278,7 @@ def test_doubt_in_the_second_transaction_is_doubt_for_its_recipients_alone(end: 
 
     assert rig.told == ["accepted", "accepted", "refused 550", "doubt", "later"]
     (warning,) = rig.accepted.warnings
-    assert warning.startswith(("connection to mx.test:25 broke at dot", f"{SERVER} was too slow"))
+    assert warning.startswith(("lost the connection", "timed out after"))
     assert warning.endswith("; the mail may have been accepted")
 
 
@@ -438,7 +438,7 @@ def test_where_all_who_were_tried_are_refused_the_others_make_it_worth_another_a
     failed = rig.failed
     assert failed.retryable
     assert "MAILMAX" in failed.warnings[0]
-    assert failed.detail == f"{SERVER} took the mail for nobody, one refusal was at rcpt: 551 gone"
+    assert failed.detail.endswith("none of 3 recipients; for example, at rcpt: 551 gone")
 
 
 # What can be read only once

@@ -122,7 +122,7 @@ def test_login_does_not_answer_a_third_prompt() -> None:
     login.respond(b"Username:")
     login.respond(b"Password:")
 
-    with pytest.raises(SaslError, match="LOGIN: the server asks on"):
+    with pytest.raises(SaslError, match="LOGIN: unexpected challenge"):
         login.respond(b"Password:")
 
 
@@ -147,7 +147,7 @@ def test_cram_md5_answers_one_challenge_that_is_not_empty() -> None:
     cram = CramMd5("me", Secret(HELD))
     cram.respond(b"<1@mx.test>")
 
-    with pytest.raises(SaslError, match="CRAM-MD5: the server asks on"):
+    with pytest.raises(SaslError, match="CRAM-MD5: unexpected challenge"):
         cram.respond(b"<2@mx.test>")
     with pytest.raises(SaslError, match="CRAM-MD5: empty challenge"):
         CramMd5("me", Secret(HELD)).respond(b"")
@@ -195,7 +195,7 @@ def test_the_error_of_a_token_is_acknowledged_once(name: str, farewell: bytes) -
     mechanism = MECHANISMS[name]()
 
     assert mechanism.respond(b'{"status":"401"}') == farewell
-    with pytest.raises(SaslError, match=f"{name}: the server asks on"):
+    with pytest.raises(SaslError, match=f"{name}: unexpected challenge"):
         mechanism.respond(b'{"status":"401"}')
     mechanism.finish()
 
@@ -235,7 +235,7 @@ def test_external_names_whom_to_act_for_or_nobody() -> None:
 
 @pytest.mark.parametrize("name", ["PLAIN", "EXTERNAL"])
 def test_who_has_said_all_answers_nothing(name: str) -> None:
-    with pytest.raises(SaslError, match=f"{name}: the server asks on") as caught:
+    with pytest.raises(SaslError, match=f"{name}: unexpected challenge") as caught:
         MECHANISMS[name]().respond(b"")
     assert not caught.value.is_security
 

@@ -229,7 +229,7 @@ def test_a_single_octet_in_clear_behind_the_220_is_an_attack(
     client.hear(b"220 go\r\n" + injected)
 
     assert client.what == "SECURITY at starttls"
-    assert "somebody may be changing the connection" in client.failure.detail
+    assert "possible response injection (RFC 3207 §6)" in client.failure.detail
     assert not client.failure.retryable
     assert client.handshakes == 0
     assert client.has_left()
@@ -311,7 +311,7 @@ def test_auth_that_vanishes_under_tls_is_not_done_without(offer: bytes) -> None:
     client = Client(TlsPolicy.REQUIRED, password()).greet().agree().encrypt(offer)
 
     assert client.what == "SECURITY at auth"
-    assert client.failure.detail == "mx.test:25 offers no AUTH, and credentials were given"
+    assert client.failure.detail == "mx.test:25 offers no AUTH, but credentials are configured"
     assert client.lines() == ["QUIT"]
 
 
