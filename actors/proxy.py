@@ -232,7 +232,7 @@ def _words(kind: Kind, error: Exception) -> tuple[str, bool]:
             # All of these are python-socks's own words, and a number at most.
             words = _SOCKS_WORDS.get(str(error), str(error))
             return words, words == _CLOSED
-        return "its answer makes no sense", False
+        return "its reply is invalid", False
     if kind == "socks5":
         # RFC 1928 §6: general failure, network or host unreachable, refused, TTL expired.
         return f"{error}", code in {1, 3, 4, 5, 6}
@@ -295,9 +295,9 @@ class _Sockets:
                 raise _NoHttpError(_CLOSED)
             header += octet
             if len(header) > _MAX_HEADER:
-                raise _NoHttpError("its answer does not end")
+                raise _NoHttpError("its reply does not end")
         if not _STATUS_LINE.match(header):
-            raise _NoHttpError("its answer is no HTTP")
+            raise _NoHttpError("its reply is not HTTP")
         return bytes(header)
 
     async def _receive(self, sock: socket.socket, size: int) -> bytes:

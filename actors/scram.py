@@ -168,7 +168,7 @@ class _Scram:
             message = challenge.decode()
         except UnicodeDecodeError as error:
             raise SaslError(
-                f"{self.name}: the server's message is no UTF-8",
+                f"{self.name}: the server's message is not UTF-8",
                 is_security=state is _State.ANSWERED,
             ) from error
         if state is _State.BEGUN:
@@ -193,7 +193,7 @@ class _Scram:
 
         client_final, problem = _attempt(answer)
         if problem is not None:
-            raise SaslError(f"{self.name}: the server's first message is no good: {problem}")
+            raise SaslError(f"{self.name}: invalid first message from the server: {problem}")
         self._state = _State.ANSWERED
         return str(client_final).encode()
 

@@ -56,7 +56,7 @@ def _cure(reason: str, channel: TlsChannel, tls: Tls) -> str:
     if channel.met_clear_text:
         if tls.is_implicit:
             return "the server speaks no TLS at once; use tls='starttls'"
-        return "what it sent is no TLS"
+        return "what it sent is not TLS"
     if reason.endswith("CERTIFICATE_REQUIRED"):
         return "the server wants a client certificate; give one in tls_context"
     if any(reason.endswith(name) for name in _ABOUT_OURS):

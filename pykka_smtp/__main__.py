@@ -122,7 +122,7 @@ def _build_parser() -> argparse.ArgumentParser:
         "url",
         nargs="?",
         metavar="URL",
-        help="a relay URL, such as smtp://user:password@mx.example.org:587;"
+        help="a relay URL, such as smtp://user:password@host:587;"
         " by default SMTP_URL from the environment",
     )
     verify.add_argument(

@@ -45,8 +45,8 @@ _HARMFUL = (
 )
 _HARM = {
     "control": "the control character {}",
-    "surrogate": "the lone surrogate {}, which is no text",
-    "noncharacter": "{}, which is no character",
+    "surrogate": "the lone surrogate {}, which is not text",
+    "noncharacter": "{}, which is not a character",
     "separator": "the line separator {}",
     "invisible": "the invisible character {}; was it copied from a web page?",
     "lookalike": '{}, which only looks like "@"',
@@ -359,7 +359,8 @@ def _u_label_to_ascii(label: str) -> str:
         or folded[2:4] == "--"  # RFC 5891 §4.2.3.1; a false "xn--" is one of these
     ):
         raise AddressError(
-            f'the label {shown(label)} of its domain is no U-label; write its A-label ("xn--...")'
+            f"the label {shown(label)} of its domain is not a U-label;"
+            ' write its A-label ("xn--...")'
         )
     return f"xn--{folded.encode('punycode').decode()}"
 
@@ -377,16 +378,16 @@ def _check_literal(literal: str) -> None:
     content = literal[1:-1]
     if content[:5].lower() == "ipv6:":
         if not _is_ipv6(content[5:]):
-            raise AddressError(f"{shown(content[5:])} is no IPv6 address")
+            raise AddressError(f"{shown(content[5:])} is not an IPv6 address")
         return
     if _IPV4.fullmatch(content):
         return
     if _DOTTED_QUAD.fullmatch(content):
-        raise AddressError(f"{shown(content)} is no IPv4 address")
+        raise AddressError(f"{shown(content)} is not an IPv4 address")
     if _is_ipv6(content):  # before the general form: "[fe80::1]" would be one, with tag "fe80"
         raise AddressError(f'an IPv6 address literal is written "[IPv6:{content}]"')
     if not _GENERAL_LITERAL.fullmatch(content):
-        raise AddressError(f"{shown(literal)} is no address literal")
+        raise AddressError(f"{shown(literal)} is not an address literal")
 
 
 def _is_ipv6(text: str) -> bool:

@@ -272,4 +272,4 @@ def _decode(reply: Reply) -> bytes:
     try:
         return base64.b64decode(reply.lines[0].strip().encode(), validate=True)
     except ValueError as error:
-        raise SaslError("it is no base64") from error
+        raise SaslError("it is not base64") from error

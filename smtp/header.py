@@ -100,7 +100,7 @@ def check_name(name: object) -> str:
     name = str.__str__(name)
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"headers: {shown(name)} is no header name; "
+            f"headers: {shown(name)} is not a header name; "
             "use printable ASCII without spaces and colons"
         )
     if len(name) > _MAX_NAME:
@@ -117,7 +117,7 @@ def check_field_name(name: object) -> None:
         ValueError: it is not RFC 5322's ftext.
     """
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
-        raise ValueError(f"{shown(str(name))} is no header name")
+        raise ValueError(f"{shown(str(name))} is not a header name")
 
 
 def check_address(field: str, value: object) -> str:
@@ -305,7 +305,7 @@ def _listed(name: str, value: str) -> list[str]:
         mailbox = _LISTED.match(value, end)
         if mailbox is None or (mailbox["address"] is None and "@" not in mailbox["phrase"]):
             raise ValueError(
-                f"header {name}: {shown(value[end:])} is no list of addresses such as "
+                f"header {name}: {shown(value[end:])} is not a list of addresses such as "
                 "Name <name@example.org>, other@example.org"
             )
         end = mailbox.end()

@@ -34,7 +34,7 @@ class FailureKind(enum.IntEnum):
     CANCELLED = 8
     """The actor was stopped."""
     INTERNAL = 9
-    """A defect of pykka-smtp; please report it."""
+    """An internal error of pykka-smtp; please report it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from servers.require import require_module
 from servers.scripted import ScriptedServer
 from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
 
-pytest_plugins = ["servers.actor_fixtures"]
+pytest_plugins = ["servers.actor_fixtures", "servers.sending_fixtures"]
 
 REAL = {
     *("smtp_sink", "postfix_smtpd", "exim_smtpd", "opensmtpd"),

@@ -7,12 +7,10 @@ import ssl
 import subprocess
 import sys
 import sysconfig
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from servers.conn import Conn
 from servers.polite import polite
 from servers.scripted import ScriptedServer
 from servers.sending import (
@@ -25,6 +23,7 @@ from servers.sending import (
     rows_of,
     url_of,
 )
+from servers.sending_fixtures import Holding
 
 from pykka_smtp import __main__ as command_line
 from pykka_smtp.quiet_start import is_the_command
@@ -153,35 +152,6 @@ os.setsid()
 fcntl.ioctl(1, termios.TIOCSCTTY, 0)
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
-
-
-class Holding:
-    """A server that answers no final dot but the first before it is told to."""
-
-    def __init__(self, begin: Start) -> None:
-        self.released = threading.Event()
-        self.server = begin(self._script)
-
-    def _script(self, conn: Conn) -> None:
-        conn.send("220 mx.test ESMTP")
-        while (line := conn.line()) != "QUIT":
-            if line == "DATA":
-                conn.send("354 go ahead")
-                conn.body()
-                if len(self.server.mails) > 1:
-                    self.released.wait(PATIENCE)
-            conn.send("250 2.0.0 Ok")
-        conn.send("221 Bye")
-
-    def wait_for_mails(self, count: int) -> None:
-        self.server.wait_for(lambda: len(self.server.mails) >= count, PATIENCE)
-
-
-@pytest.fixture
-def holding(scripted_server: Start) -> Iterator[Holding]:
-    made = Holding(scripted_server)
-    yield made
-    made.released.set()
 
 
 @pytest.mark.parametrize("is_told", [True, False], ids=["told by SIGHUP", "not told"])

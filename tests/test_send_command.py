@@ -4,7 +4,6 @@ import io
 import re
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,6 @@ from servers.sending import (
     ON_THE_WIRE,
     ROOT,
     dead_url,
-    list_in,
-    mail_in,
     many,
     rows_of,
     send,
@@ -32,18 +29,6 @@ from pykka_smtp.send_results import NAMES
 PASSWORD = "hunter2-hunter2"
 
 Start = Callable[..., ScriptedServer]
-
-
-@pytest.fixture
-def mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.delenv("SMTP_URL", raising=False)
-    monkeypatch.delenv("SMTP_BACKUP_URLS", raising=False)
-    return mail_in(tmp_path)
-
-
-@pytest.fixture
-def to_file(tmp_path: Path) -> Callable[[str | bytes], str]:
-    return partial(list_in, tmp_path)
 
 
 # To whom, and what.

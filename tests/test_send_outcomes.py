@@ -23,8 +23,6 @@ from servers.sending import (
     ON_THE_WIRE,
     PATIENCE,
     dead_url,
-    list_in,
-    mail_in,
     many,
     rows_of,
     send,
@@ -38,18 +36,6 @@ from pykka_smtp.send_report import Report
 PASSWORD = "hunter2-hunter2"
 
 Start = Callable[..., ScriptedServer]
-
-
-@pytest.fixture
-def mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.delenv("SMTP_URL", raising=False)
-    monkeypatch.delenv("SMTP_BACKUP_URLS", raising=False)
-    return mail_in(tmp_path)
-
-
-@pytest.fixture
-def to_file(tmp_path: Path) -> Callable[[str | bytes], str]:
-    return partial(list_in, tmp_path)
 
 
 # What became of it.

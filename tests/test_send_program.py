@@ -3,44 +3,28 @@
 import os
 import re
 import signal
-import threading
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from servers.conn import Conn
 from servers.polite import polite
 from servers.require import require_module
 from servers.scripted import ScriptedServer
 from servers.sending import (
     PATIENCE,
     dead_url,
-    list_in,
-    mail_in,
     many,
     program,
     read_until_closed,
     rows_of,
     url_of,
 )
+from servers.sending_fixtures import Holding
 
 from pykka_smtp import send_run
 from pykka_smtp.send_interrupts import Interrupts
 
 Start = Callable[..., ScriptedServer]
-
-
-@pytest.fixture
-def mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.delenv("SMTP_URL", raising=False)
-    monkeypatch.delenv("SMTP_BACKUP_URLS", raising=False)
-    return mail_in(tmp_path)
-
-
-@pytest.fixture
-def to_file(tmp_path: Path) -> Callable[[str | bytes], str]:
-    return partial(list_in, tmp_path)
 
 
 def test_on_a_terminal_there_is_a_bar_that_fits_and_fills(
@@ -86,38 +70,6 @@ def test_whoever_does_not_read_the_summary_has_his_mails_sent_all_the_same(
 
 
 # Ctrl-C.
-
-
-class Holding:
-    """A server that answers no final dot before it is told to."""
-
-    def __init__(self, begin: Start) -> None:
-        self.released = threading.Event()
-        self.server = begin(self._script)
-
-    def _script(self, conn: Conn) -> None:
-        conn.send("220 mx.test ESMTP")
-        count = 0
-        while (line := conn.line()) != "QUIT":
-            if line == "DATA":
-                conn.send("354 go ahead")
-                conn.body()
-                count += 1
-                # The very first mail goes alone, and would go alone for ever.
-                if len(self.server.mails) > 1:
-                    self.released.wait(PATIENCE)
-            conn.send("250 2.0.0 Ok")
-        conn.send("221 Bye")
-
-    def wait_for_mails(self, count: int) -> None:
-        self.server.wait_for(lambda: len(self.server.mails) >= count, PATIENCE)
-
-
-@pytest.fixture
-def holding(scripted_server: Start) -> Iterator[Holding]:
-    made = Holding(scripted_server)
-    yield made
-    made.released.set()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

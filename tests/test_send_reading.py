@@ -2,31 +2,18 @@
 
 import io
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
 from servers.polite import polite
 from servers.scripted import ScriptedServer
-from servers.sending import dead_url, list_in, mail_in, send, url_of
+from servers.sending import dead_url, send, url_of
 
 from pykka_smtp.send_encoding import wide_encoding
 from pykka_smtp.send_mail_file import BadMailError, read_mail
 from pykka_smtp.send_mailbox import read_mailbox
 
 Start = Callable[..., ScriptedServer]
-
-
-@pytest.fixture
-def mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.delenv("SMTP_URL", raising=False)
-    monkeypatch.delenv("SMTP_BACKUP_URLS", raising=False)
-    return mail_in(tmp_path)
-
-
-@pytest.fixture
-def to_file(tmp_path: Path) -> Callable[[str | bytes], str]:
-    return partial(list_in, tmp_path)
 
 
 # Bcc.

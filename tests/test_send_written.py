@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Callable
 from email import message_from_bytes, policy
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,6 @@ from servers.scripted import ScriptedServer
 from servers.sending import (
     PATIENCE,
     dead_url,
-    list_in,
-    mail_in,
     many,
     program,
     send,
@@ -26,18 +23,6 @@ from servers.sending import (
 Start = Callable[..., ScriptedServer]
 
 WRITTEN = ("--from", "Me <me@example.com>", "--subject", "Hello", "--body", "Lunch at one?")
-
-
-@pytest.fixture
-def mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.delenv("SMTP_URL", raising=False)
-    monkeypatch.delenv("SMTP_BACKUP_URLS", raising=False)
-    return mail_in(tmp_path)
-
-
-@pytest.fixture
-def to_file(tmp_path: Path) -> Callable[[str | bytes], str]:
-    return partial(list_in, tmp_path)
 
 
 # The mail.

@@ -1,7 +1,7 @@
 """Servers that offer what they do not do, or answer twice; on real sockets."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,13 +24,6 @@ Start = Callable[..., Any]
 
 PATIENCE = 15.0
 BOTH = ("PIPELINING", "CHUNKING")
-
-
-@pytest.fixture
-def mailing(outcomes: Any) -> Iterator[Mailing]:
-    """Tell mails; each must have had one outcome in the end."""
-    with Mailing(outcomes) as made:
-        yield made
 
 
 class Liar:

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+from servers.destinations import destination as relay
 from servers.effort import times
 
-from pykka_smtp.actors.concurrency import ConcurrencyWindow
-from pykka_smtp.actors.destination import Destination, Limits
+from pykka_smtp.actors.destination import Destination
 from pykka_smtp.actors.mail_queue import NO_RELAYS, MailQueue
-from pykka_smtp.actors.pacing import parse_rate
 
 DAY = 86_400.0
 
@@ -31,19 +30,6 @@ class Mail:
 
     def __repr__(self) -> str:
         return f"mail {self.number}"
-
-
-def relay(
-    *, most: int = 5, first: int = 5, rate: str | None = None, weight: float | None = None
-) -> Destination:
-    limits = Limits(
-        max_connections=most,
-        first_connections=first,
-        max_mails_per_connection=100,
-        idle_timeout=30.0,
-        rate=parse_rate(rate),
-    )
-    return Destination(limits, ConcurrencyWindow(most, first=first), weight)
 
 
 def kill(one: Destination, now: float = 0.0) -> Destination:

@@ -41,13 +41,6 @@ Start = Callable[..., Any]
 
 
 @pytest.fixture
-def mailing(outcomes: Any) -> Iterator[Mailing]:
-    """Tell mails; each must have had one outcome in the end."""
-    with Mailing(outcomes) as made:
-        yield made
-
-
-@pytest.fixture
 def door() -> Iterator[Door]:
     """Opened at the latest when the test ends."""
     made = Door()

@@ -37,13 +37,6 @@ Dead = Callable[[], str]
 
 
 @pytest.fixture
-def mailing(outcomes: Any) -> Iterator[Mailing]:
-    """Tell mails; each must have had one outcome in the end."""
-    with Mailing(outcomes) as made:
-        yield made
-
-
-@pytest.fixture
 def dead() -> Iterator[Dead]:
     """Give URLs of relays that refuse all connections: nobody listens on their ports."""
     with contextlib.ExitStack() as sockets:

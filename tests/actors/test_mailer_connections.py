@@ -39,13 +39,6 @@ OFFERS = [(), ("PIPELINING",), ("CHUNKING",), ("PIPELINING", "CHUNKING")]
 
 
 @pytest.fixture
-def mailing(outcomes: Any) -> Iterator[Mailing]:
-    """Tell mails; each must have had one outcome in the end."""
-    with Mailing(outcomes) as made:
-        yield made
-
-
-@pytest.fixture
 def limit() -> Iterator[Callable[[int], None]]:
     """Set the process's limit, for this test."""
     before = connection_limit.limit

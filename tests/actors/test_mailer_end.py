@@ -57,13 +57,6 @@ SILENT_AFTER_THE_DATA = """
 
 
 @pytest.fixture
-def mailing(outcomes: Any) -> Iterator[Mailing]:
-    """Tell mails; each must have had one outcome in the end."""
-    with Mailing(outcomes) as made:
-        yield made
-
-
-@pytest.fixture
 def door(scripted_server: Start) -> Iterator[Door]:
     """Opened at the latest when the test ends, before the server waits for its threads."""
     made = Door()

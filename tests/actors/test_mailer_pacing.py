@@ -26,13 +26,6 @@ Start = Callable[..., ScriptedServer]
 
 
 @pytest.fixture
-def mailing(outcomes: Any) -> Iterator[Mailing]:
-    """Tell mails; each must have had one outcome in the end."""
-    with Mailing(outcomes) as made:
-        yield made
-
-
-@pytest.fixture
 def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have relays that are dead probed soon: ours recover faster than others'."""
     quick = functools.partial(ConcurrencyWindow, pause=0.1, longest_pause=0.2)

@@ -28,13 +28,6 @@ Start = Callable[..., ScriptedServer]
 
 
 @pytest.fixture
-def mailing(outcomes: Any) -> Iterator[Mailing]:
-    """Tell mails; each must have had one outcome in the end."""
-    with Mailing(outcomes) as made:
-        yield made
-
-
-@pytest.fixture
 def retries() -> Iterator[list[Any]]:
     """Hear of retries."""
     heard: list[Any] = []

@@ -39,13 +39,6 @@ OFFERS = [(), ("PIPELINING",), ("PIPELINING", "CHUNKING")]
 Start = Callable[..., ScriptedServer]
 
 
-@pytest.fixture
-def mailing(outcomes: Any) -> Iterator[Mailing]:
-    """Tell mails; each must have had one outcome in the end."""
-    with Mailing(outcomes) as made:
-        yield made
-
-
 class Retries:
     """What the retry signal said, in order."""
 

@@ -2,7 +2,7 @@
 
 import errno
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,13 +16,6 @@ from pykka_smtp.actors.connect import ConnectError, connect
 SOON = RetryPolicy(attempts=5, first=0.02, factor=1, cap=0.02)
 
 Start = Callable[..., ScriptedServer]
-
-
-@pytest.fixture
-def mailing(outcomes: Any) -> Iterator[Mailing]:
-    """Tell mails; each must have had one outcome in the end."""
-    with Mailing(outcomes) as made:
-        yield made
 
 
 @pytest.mark.parametrize(

@@ -45,13 +45,6 @@ def small_bounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def mailing(outcomes: Any) -> Iterator[Mailing]:
-    """Tell mails; each must have had one outcome in the end."""
-    with Mailing(outcomes) as made:
-        yield made
-
-
-@pytest.fixture
 def door(mailing: Mailing) -> Iterator[threading.Event]:
     """Set at the latest when the test ends."""
     made = threading.Event()

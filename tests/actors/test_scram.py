@@ -163,7 +163,7 @@ def test_a_server_that_can_not_sign_is_not_the_one_that_knows_the_password(final
     client = pencil()
     client.respond(SERVER_FIRST)
 
-    with pytest.raises(SaslError, match=r"did not prove|no UTF-8") as caught:
+    with pytest.raises(SaslError, match=r"did not prove|not UTF-8") as caught:
         client.respond(final)
     assert caught.value.is_security
     with pytest.raises(SaslError, match="without proving"):
@@ -230,7 +230,7 @@ def test_a_server_that_has_proven_itself_may_not_ask_on() -> None:
 def test_a_first_message_that_is_none_is_refused(first: bytes) -> None:
     client = pencil()
 
-    with pytest.raises(SaslError, match=r"^SCRAM-SHA-256: the server's .*message is no") as caught:
+    with pytest.raises(SaslError, match=r"^SCRAM-SHA-256: (invalid first message|the server's message is not UTF-8)") as caught:
         client.respond(first)
     assert not caught.value.is_security
     with pytest.raises(SaslError):
@@ -323,7 +323,9 @@ def test_what_the_library_raises_is_told_without_its_frames(
 
     monkeypatch.setattr(core, "hi", fail)
 
-    with pytest.raises(SaslError, match=r"message is no good: RuntimeError$") as caught:
+    with pytest.raises(
+        SaslError, match=r"invalid first message from the server: RuntimeError$"
+    ) as caught:
         held().respond(SERVER_FIRST)
     assert HELD not in told(caught.value)
     assert caught.value.__context__ is None

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pykka_smtp import Outcome, smtp_send_failure, smtp_send_success
+from servers.mailing import Mailing
 from servers.waiting import wait_until
 
 PATIENCE = 10.0
@@ -90,3 +91,10 @@ def no_thread(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     return refused.append
+
+
+@pytest.fixture
+def mailing(outcomes: Outcomes) -> Iterator[Mailing]:
+    """Tell mails; each must have had one outcome in the end."""
+    with Mailing(outcomes) as made:
+        yield made

@@ -142,13 +142,6 @@ def company() -> Iterator[Inbox]:
     forwarding.stop()
 
 
-@pytest.fixture
-def mailing(outcomes: Any) -> Iterator[Mailing]:
-    """Tell mails; each must have had one outcome in the end."""
-    with Mailing(outcomes) as made:
-        yield made
-
-
 def test_what_is_left_out_exists() -> None:
     assert ALL.keys() >= OUTERMOST
     assert ALL.keys() | {name for _, name in ALL.values()} >= BY_ACTORS | BY_CALLERS

@@ -333,11 +333,11 @@ def test_no_mechanism_is_asked_for_ever(name: str) -> None:
 @pytest.mark.parametrize(
     ("challenge", "why"),
     [
-        (Reply(334, ("no base64!",)), "it is no base64"),
-        (Reply(334, ("YW Jj",)), "it is no base64"),
-        (Reply(334, ("=AAA",)), "it is no base64"),
-        (Reply(334, (r"YWJj\xff",)), "it is no base64"),
-        (Reply(334, ("äWJj",)), "it is no base64"),
+        (Reply(334, ("no base64!",)), "it is not base64"),
+        (Reply(334, ("YW Jj",)), "it is not base64"),
+        (Reply(334, ("=AAA",)), "it is not base64"),
+        (Reply(334, (r"YWJj\xff",)), "it is not base64"),
+        (Reply(334, ("äWJj",)), "it is not base64"),
         (Reply(334, ("YWJj", "YWJj")), "it has more than one line"),
         (Reply(334, (b64(b"x" * 9219),)), "it is too long"),  # 12292 characters
     ],
@@ -599,7 +599,7 @@ def test_a_mail_follows_when_the_server_knows_who_we_are(is_lmtp: bool) -> None:
         (b"454 4.7.0 later\r\n", FailureKind.SMTP, True, "refused the credentials: 454"),
         (b"421 4.3.0 bye\r\n", FailureKind.SMTP, True, "421 4.3.0 bye"),
         (b"354 go\r\n", FailureKind.PROTOCOL, True, "broke the protocol at auth"),
-        (b"334 !\r\n", FailureKind.PROTOCOL, True, "no base64"),
+        (b"334 !\r\n", FailureKind.PROTOCOL, True, "not base64"),
         (b"334 YQ==\r\n", FailureKind.PROTOCOL, True, "unexpected challenge"),
         (b"334 " + b"YWFh" * 1100 + b"\r\n", FailureKind.PROTOCOL, True, "over 4096 octets"),
         (b"235-a\r\n535 b\r\n", FailureKind.PROTOCOL, True, "two codes"),

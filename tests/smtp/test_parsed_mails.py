@@ -11,17 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.parsed import MAILS, POLICIES, mails, policies
 
 from pykka_smtp import SendMail
 from pykka_smtp.smtp.content import CompleteContent
-
-MAILS = sorted((Path(__file__).parent / "mails").glob("*.eml"), key=lambda path: path.name)
-POLICIES = {
-    "compat32": email.policy.compat32,
-    "default": email.policy.default,
-    "SMTP": email.policy.SMTP,
-    "SMTPUTF8": email.policy.SMTPUTF8,
-}
 
 # What comes out otherwise, and why.
 WRITTEN_ANEW = {
@@ -34,9 +27,6 @@ LOST_BY_THE_PARSER = {
     "no-multipart-end.eml": "the generator ends what was cut off",
     "odd-folding.eml": "the parser drops white space before a value",
 }
-
-mails = pytest.mark.parametrize("path", MAILS, ids=lambda path: path.stem)
-policies = pytest.mark.parametrize("policy", POLICIES.values(), ids=list(POLICIES))
 
 
 def parsed(path: Path, policy: Any) -> "Message[Any, Any]":

@@ -12,20 +12,12 @@ from typing import Any
 
 import pytest
 from conversations.rig import Rig
+from servers.parsed import POLICIES, mails, policies
 from servers.require import require_module
 
 from pykka_smtp import SendMail
 from pykka_smtp.smtp.content import CompleteContent
 from pykka_smtp.smtp.verdict import Failed, FailureKind
-
-MAILS = sorted((Path(__file__).parent / "mails").glob("*.eml"), key=lambda path: path.name)
-POLICIES = {
-    "compat32": email.policy.compat32,
-    "default": email.policy.default,
-    "SMTP": email.policy.SMTP,
-    "SMTPUTF8": email.policy.SMTPUTF8,
-}
-policies = pytest.mark.parametrize("policy", POLICIES.values(), ids=list(POLICIES))
 
 
 def content(message: object, **given: Any) -> CompleteContent:
@@ -68,7 +60,7 @@ def verifies(data: bytes) -> bool:
 
 @policies
 @pytest.mark.parametrize("form", [b"simple", b"relaxed"], ids=bytes.decode)
-@pytest.mark.parametrize("path", MAILS, ids=lambda path: path.stem)
+@mails
 def test_a_parsed_mail_s_dkim_signature_still_verifies(
     path: Path, form: bytes, policy: Any
 ) -> None:

@@ -1,0 +1,61 @@
+"""Fixtures for the tests of ``pykka-smtp send``: what it is given."""
+
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from servers.conn import Conn
+from servers.scripted import ScriptedServer
+from servers.sending import PATIENCE, list_in, mail_in
+
+Start = Callable[..., ScriptedServer]
+
+
+@pytest.fixture
+def mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Write a mail into a file, and return its name; no relay is set in the environment."""
+    monkeypatch.delenv("SMTP_URL", raising=False)
+    monkeypatch.delenv("SMTP_BACKUP_URLS", raising=False)
+    return mail_in(tmp_path)
+
+
+@pytest.fixture
+def to_file(tmp_path: Path) -> Callable[[str | bytes], str]:
+    """Give what writes a file of recipients, and returns its name."""
+    return partial(list_in, tmp_path)
+
+
+class Holding:
+    """A server that answers no final dot but the first before it is told to.
+
+    The very first mail of a run goes alone, and would go alone for ever.
+    """
+
+    def __init__(self, begin: Start) -> None:
+        self.released = threading.Event()
+        self.server = begin(self._script)
+
+    def _script(self, conn: Conn) -> None:
+        conn.send("220 mx.test ESMTP")
+        while (line := conn.line()) != "QUIT":
+            if line == "DATA":
+                conn.send("354 go ahead")
+                conn.body()
+                if len(self.server.mails) > 1:
+                    self.released.wait(PATIENCE)
+            conn.send("250 2.0.0 Ok")
+        conn.send("221 Bye")
+
+    def wait_for_mails(self, count: int) -> None:
+        self.server.wait_for(lambda: len(self.server.mails) >= count, PATIENCE)
+
+
+@pytest.fixture
+def holding(scripted_server: Start) -> Iterator[Holding]:
+    """Start a server that holds mails until the test, or the test's end, releases them."""
+    made = Holding(scripted_server)
+    yield made
+    made.released.set()
