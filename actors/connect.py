@@ -359,9 +359,11 @@ async def _race(
         ) from error
     here = next((address for made, address in connector.made if made is sock), None)
     over = [here, *(address for address, _ in connector.errors)]
+    # A local address is of one family: those of the other can't be reached from it.
+    families = _FAMILIES if source is None else _local(source)[:1]
     return sock, Reached(
         here=next((entry for entry in addresses if entry[4] == here), None),
-        left=[entry for entry in addresses if entry[4] not in over],
+        left=[entry for entry in addresses if entry[4] not in over and entry[0] in families],
     )
 
 

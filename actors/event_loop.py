@@ -254,6 +254,10 @@ class EventLoopThread:
 
     def _start(self) -> asyncio.AbstractEventLoop:
         """Start the threads; the lock is held. Must be followed by a wake-up."""
+        # A signal's handler may have done so right before: Python runs it where a function begins.
+        # From here to the flag nothing is called, so none runs in between.
+        if self._loop is not None:
+            return self._loop
         self._is_starting = True
         try:
             return self._start_threads(_new_event_loop())

@@ -356,11 +356,17 @@ class Mailer(AsyncioActor):
             return
         if is_pressing:
             # Or whatever the first waits for, this one waits for, too.
-            self._queue.prepend(job)
-            self._pressing.add(job)
+            self._prepend(job)
             self._pump()
         elif self._queue.append(job):
             self._pump()
+
+    def _prepend(self, job: _Job) -> bool:
+        """Let a mail wait before the others; return whether to look what may go."""
+        self._queue.prepend(job, job.avoid)
+        if job.is_pressing:
+            self._pressing.add(job)
+        return True
 
     def _drain(self, drain: Drain) -> None:
         is_pressing = self.is_told_by_receiver
@@ -480,7 +486,7 @@ class Mailer(AsyncioActor):
         self._retries += 1
         job.envelope = job.mail.envelope.only(again)
         if when == now:
-            self._queue.prepend(job, job.avoid)
+            self._prepend(job)
         else:
             heapq.heappush(self._waiting, (when, next(self._order), job))
         next_time = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=when - now)
@@ -499,8 +505,7 @@ class Mailer(AsyncioActor):
         job.summed = outcome
         job.later += tuple(path for path in again if path not in left.paths)
         job.envelope = job.mail.envelope.only(left.paths)
-        self._queue.prepend(job, job.avoid)
-        return True
+        return self._prepend(job)
 
     def _worth_retrying(self, job: _Job, outcome: Outcome) -> tuple[str, ...]:
         """Return the recipients to whom the mail may be tried again."""
@@ -545,6 +550,8 @@ class Mailer(AsyncioActor):
         if job not in self._jobs:
             return
         self._jobs.discard(job)
+        if job.is_pressing:
+            self._pressing.discard(job)  # it may have ended in the queue
         if isinstance(outcome, SendFailure):
             self._failed[outcome.kind] += 1
         else:
@@ -594,7 +601,8 @@ class Mailer(AsyncioActor):
             self._last_limit = connection_limit.limit
             self._is_changed = True
         while self._waiting and self._waiting[0][0] <= now:
-            self._is_changed |= self._queue.append(heapq.heappop(self._waiting)[2])
+            job = heapq.heappop(self._waiting)[2]
+            self._is_changed |= self._prepend(job) if job.is_pressing else self._queue.append(job)
         if self._is_held and not dispatcher.is_full:
             self._is_held, self._is_changed = False, True
         if self._is_changed:

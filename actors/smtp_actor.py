@@ -353,7 +353,8 @@ class SmtpActor(AsyncioActor):
         assert self._delivery is not None
         assert self._connection is not None
         session = self._delivery.session
-        if not session.ehlo_name:
+        if not (self._options.local_hostname or complete_host_name()):
+            # Anew for each connection: the one before may have been of the other IP version.
             session.ehlo_name = address_literal(self._connection.local_address)
 
     def decided(self, verdict: Verdict) -> None:

@@ -151,6 +151,7 @@ class Session:
             is_verified=False,
             channel_binding=None,
             masking=None,
+            refused=None,
             warnings=(*self.warnings, f"went on from {address} to another address: {detail}"),
         )
 

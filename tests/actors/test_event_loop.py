@@ -489,6 +489,34 @@ def test_a_signals_handler_that_sends_amid_the_start_of_the_workers_makes_no_sec
         ref.stop(timeout=PATIENCE)
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_signals_handler_that_sends_right_before_or_after_the_start_makes_no_second_loop(
+    loop_kind: str, monkeypatch: pytest.MonkeyPatch, on_signal: Any, late: bool
+) -> None:
+    started: list[Any] = []
+    start = event_loop()._start
+
+    def start_amid_a_signal() -> asyncio.AbstractEventLoop:
+        # Python runs a handler where a function begins, and where it has returned.
+        if late:
+            loop = start()
+            signal.raise_signal(signal.SIGUSR1)
+            return loop
+        signal.raise_signal(signal.SIGUSR1)
+        return start()
+
+    monkeypatch.setattr(event_loop(), "_start", start_amid_a_signal)
+    on_signal(lambda: started.append(Echo.start()))
+
+    started.append(Echo.start())
+
+    assert len(started) == 2
+    assert len({ref.ask(thread_of, timeout=PATIENCE) for ref in started}) == 1
+    assert ours().count("pykka-smtp-loop") == 1
+    for ref in started:
+        ref.stop(timeout=PATIENCE)
+
+
 def test_a_send_from_the_birth_of_a_thread_that_the_start_waits_for_does_not_hang(
     loop_kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors import connect as module
 from pykka_smtp.actors import connection as connection_module
+from pykka_smtp.actors import smtp_actor as smtp_actor_module
 
 PATIENCE = 10.0
 """Seconds; reached only by a test that fails."""
@@ -39,8 +40,14 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     monkeypatch.setattr(module, "_RACE_DELAY", PATIENCE)
 
     def have(*servers: ScriptedServer) -> None:
-        kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
-        found = [(*kind, server.address) for server in servers]
+        found = [
+            (
+                socket.AF_INET6 if ":" in server.host else socket.AF_INET,
+                *(socket.SOCK_STREAM, socket.IPPROTO_TCP, ""),
+                server.address,
+            )
+            for server in servers
+        ]
         monkeypatch.setattr(module, "_getaddrinfo", lambda host, port: found)
 
     return have
@@ -171,7 +178,10 @@ def test_only_so_many_addresses_are_tried(
     [
         ("S: 220 mx\nC: EHLO *\nS: 250 mx\nC: MAIL *\nS: 451 later\nC: QUIT\nS: 221 x", Stage.MAIL),
         ("S: 220 mx\nC: EHLO *\nS: 250 mx\nC: MAIL *\nS! close", Stage.MAIL),
-        ("S: 220 mx\nC: EHLO *\nS: 554 not you\nC: QUIT\nS: 221 bye", Stage.EHLO),
+        (
+            "S: 220 mx\nC: EHLO *\nS: 550 not you\nC: HELO *\nS: 550 no\nC: QUIT\nS: 221 bye",
+            Stage.EHLO,
+        ),
     ],
 )
 def test_what_is_about_the_mail_or_about_us_is_not_tried_elsewhere(
@@ -218,6 +228,47 @@ def test_a_stopped_actor_goes_on_to_no_other_address(
 
     assert answer.get(timeout=PATIENCE).kind is FailureKind.CANCELLED
     assert second.sessions == []
+
+
+def test_each_connection_is_named_by_its_own_address(
+    scripted_server: Start, at: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smtp_actor_module, "complete_host_name", lambda: None)
+    first = scripted_server(BAD["421 at EHLO"], host="::1")
+    second = scripted_server()
+    at(first, second)
+
+    assert isinstance(send(), SendSuccess)
+
+    assert first.lines == ("EHLO [IPv6:::1]",)
+    assert second.lines[0] == "EHLO [127.0.0.1]"
+
+
+def test_from_an_address_of_one_ip_version_none_of_the_other_is_tried(
+    scripted_server: Start, at: Callable[..., None]
+) -> None:
+    first, second = scripted_server(BAD["421 greeting"]), scripted_server(host="::1")
+    at(first, second)
+
+    outcome = send(source_address=("127.0.0.1", 0))
+
+    assert isinstance(outcome, SendFailure)
+    assert (outcome.kind, outcome.code, outcome.retryable) == (FailureKind.SMTP, 421, True)
+    assert second.sessions == []
+
+
+def test_what_one_address_refused_is_not_the_cause_at_the_next(
+    scripted_server: Start, at: Callable[..., None]
+) -> None:
+    first = scripted_server(
+        "S: 220 mx\nC: EHLO *\nS: 550 not you\nC: HELO *\nS: 421 not now\nC: <eof>"
+    )
+    at(first, scripted_server(BAD["closes"], host="127.0.0.2"))
+
+    outcome = send()
+
+    assert isinstance(outcome, SendFailure)
+    assert (outcome.kind, outcome.retryable) == (FailureKind.CONNECTION, True)
 
 
 def test_a_policy_of_one_attempt_is_one_that_goes_on_to_the_next_address(

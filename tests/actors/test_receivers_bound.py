@@ -17,6 +17,7 @@ from servers.waiting import wait_until
 from pykka_smtp import (
     FailureKind,
     Mailer,
+    RetryPolicy,
     SendFailure,
     SendSuccess,
     SmtpActor,
@@ -208,6 +209,68 @@ def test_a_receiver_that_sends_and_waits_is_not_held_up_by_itself(
     stopped, outcome = done
     assert stopped
     assert outcome is True or isinstance(outcome, SendSuccess)
+
+
+@pytest.mark.parametrize("reply", ["450 4.2.0 greylisted", "452 4.5.3 too many"])
+def test_a_receiver_that_waits_for_a_mail_which_is_tried_again_is_not_held_up_by_itself(
+    loop_kind: str, mailing: Mailing, scripted_server: Start, reply: str
+) -> None:
+    later: list[str] = []
+
+    def refuse_once(conn: Any) -> None:
+        conn.send("220 mx")
+        while (line := conn.line()) != "QUIT":
+            if line == "DATA":
+                conn.send("354 go")
+                conn.body()
+            if line == "RCPT TO:<later@d.test>" and line not in later:
+                later.append(line)
+                conn.send(reply)
+            else:
+                conn.send("250 ok")
+        conn.send("221 bye")
+
+    server = scripted_server(refuse_once)
+    policy = RetryPolicy(attempts=2, first=0.5, jitter=0)
+    mailer = mailing.start(server, max_connections=CONNECTIONS, retry=policy)
+    done: list[Any] = []
+
+    def receiver(sender: str, **extra: Any) -> None:
+        if not done:
+            answer = mailing.ask_later(mailer, recipients="later@d.test")
+            assert wait_until(lambda: later, PATIENCE)
+            for _ in range(2 * LIMIT):
+                dispatcher.submit(len, "")
+            done.append(dispatcher.is_full)
+            done.append(answer.get(timeout=PATIENCE))
+
+    smtp_send_success.connect(receiver)
+    mailing.tell(mailer, 20)
+
+    assert mailing.kinds() == {"accepted": 21}
+    was_full, outcome = done
+    assert was_full
+    assert isinstance(outcome, SendSuccess)
+
+
+def test_a_mail_of_a_receiver_that_is_given_up_in_the_queue_presses_no_longer(
+    loop_kind: str, mailing: Mailing, scripted_server: Start
+) -> None:
+    policy = RetryPolicy(give_up_after=0.3)
+    mailer = mailing.start(scripted_server(), rate="1/min burst 1", retry=policy)
+    made = mailer._actor_weakref()
+    assert made is not None
+
+    def receiver(sender: str, **extra: Any) -> None:
+        if len(mailing.mails) == 1:
+            mailing.tell(mailer, 3)
+
+    smtp_send_success.connect(receiver)
+    mailing.tell(mailer)
+
+    assert wait_until(lambda: len(mailing.mails) == 4, PATIENCE)
+    assert mailing.kinds() == {"accepted": 1, "TIMEOUT": 3}
+    assert not made._pressing
 
 
 def test_receivers_that_send_two_mails_for_each_outcome_come_to_their_end(
