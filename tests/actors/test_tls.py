@@ -247,15 +247,15 @@ def test_the_hour_of_a_session_begins_with_the_last_look_at_the_certificate(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, context = serving(certificates), chosen("auto").context
-    now = 0.0
-    monkeypatch.setattr(tls_module, "time", SimpleNamespace(monotonic=lambda: now))
+    clock = [0.0]
+    monkeypatch.setattr(tls_module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     remember_session(*shake_hands(context, server, "localhost"))
-    for now in (1800.0, 3599.0):
+    for clock[0] in (1800.0, 3599.0):
         tls, channel = shake_hands(context, server, "localhost")
         assert channel.is_resumed
         remember_session(tls, channel)
 
-    now = 3601.0
+    clock[0] = 3601.0
 
     assert not shake_hands(context, server, "localhost")[1].is_resumed
 
