@@ -68,8 +68,9 @@ class SmtpActor(AsyncioActor):
         cls, *args: Any, **kwargs: Any
     ) -> ActorRef[Self]:
         """Start an actor, with the options that `__init__` describes. See `pykka.Actor.start`."""
-        hide_in(kwargs, _HARMLESS if cls.__init__ is SmtpActor.__init__ else None)
-        args = tuple([hide_url(value) for value in args])
+        if kwargs:
+            hide_in(kwargs, _HARMLESS if cls.__init__ is SmtpActor.__init__ else None)
+        args = tuple(map(hide_url, args))
         return super().start(*args, **kwargs)
 
     def __init__(
