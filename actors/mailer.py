@@ -384,16 +384,16 @@ class Mailer(AsyncioActor):
         self._is_pumping = True
         self._is_changed = False
         try:
-            while self._queue:
+            while True:
                 if dispatcher.is_full and not (self._pressing or self._receiver_drains):
-                    self._is_held = True  # until receivers have caught up
+                    self._is_held = bool(self._queue)  # until receivers have caught up
                     return
                 now = event_loop().loop.time()
                 picked = self._queue.pick(now)
                 if picked is not None:
                     self._let_go(*picked, now)
                     continue
-                if self._is_hopeless:
+                if self._retry.attempts == 1 and self._are_all_dead:
                     self._give_all_up()
                 else:
                     self._look_again(now)
@@ -402,11 +402,11 @@ class Mailer(AsyncioActor):
             self._is_pumping = False
 
     @property
-    def _is_hopeless(self) -> bool:
-        """Whether mails that wait end now. Whoever wants one attempt wants to hear at once."""
-        return self._retry.attempts == 1 and all(relay.is_dead for relay in self._relays)
+    def _are_all_dead(self) -> bool:
+        return all(relay.is_dead for relay in self._relays)
 
     def _give_all_up(self) -> None:
+        """End the mails that wait. Whoever wants one attempt wants to hear at once."""
         # The next probe is another mail's: one that is told when it is time for it.
         detail = f"not attempted: {describe_dead(self._relays)}"
         for job in self._queue.take_all():
