@@ -263,10 +263,11 @@ class _Delivery:
             self._left = _receivers_of(self._signal, outcome.alias)
             self._left.reverse()
         dispatcher.running = self
-        while self._left:
-            self._now = self._left[-1]
+        left = self._left
+        while left:
+            self._now = left[-1]
             # Nothing of ours is between these two: it is called once, whatever breaks.
-            receiver = self._left.pop()
+            receiver = left.pop()
             try:
                 result = receiver(outcome.alias, outcome=outcome, **self._more)
                 if result is not None and inspect.iscoroutine(result):
