@@ -8,7 +8,7 @@ import os
 import random
 import ssl
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -99,6 +99,10 @@ class _Job:
         self.is_pressing = False  # whether a receiver may wait for it
 
 
+def _loop_time() -> float:
+    return event_loop().loop.time()
+
+
 class Mailer(AsyncioActor):
     """Sends mails on connections that it keeps open, until it is stopped.
 
@@ -116,6 +120,9 @@ class Mailer(AsyncioActor):
     them; mails that wait are cancelled at once. The end of the program does the same: `Drain`
     before it.
     """
+
+    # The time on the loop's clock; once started, without the way to the loop.
+    _time: Callable[[], float] = staticmethod(_loop_time)
 
     @classmethod
     def start(  # pyright: ignore[reportIncompatibleMethodOverride] - ActorRef is invariant
@@ -286,6 +293,7 @@ class Mailer(AsyncioActor):
         """Look at the clock from now on."""
         event_loop().watch(self)
         event_loop().stand(self)
+        self._time = event_loop().loop.time
 
     def on_receive(self, message: Any) -> Any:
         """Take a mail, or a question."""
@@ -331,7 +339,7 @@ class Mailer(AsyncioActor):
     def _take(self, mail: SendMail) -> None:
         self._told += 1
         is_pressing = self.is_told_by_receiver
-        job = _Job(mail, self.answer_later(), event_loop().loop.time())
+        job = _Job(mail, self.answer_later(), self._time())
         job.is_pressing = is_pressing
         if self._is_stopping:
             self._end_unsent(job, FailureKind.CANCELLED, _TOO_LATE)
@@ -388,7 +396,7 @@ class Mailer(AsyncioActor):
                 if dispatcher.is_full and not (self._pressing or self._receiver_drains):
                     self._is_held = bool(self._queue)  # until receivers have caught up
                     return
-                now = event_loop().loop.time()
+                now = self._time()
                 picked = self._queue.pick(now)
                 if picked is not None:
                     self._let_go(*picked, now)
@@ -442,7 +450,7 @@ class Mailer(AsyncioActor):
     def attempt_ended(self, actor: LeasingActor, outcome: Outcome) -> None:
         """Hear what became of an attempt: the end, or not."""
         job = self._flying[actor]
-        now = event_loop().loop.time()
+        now = self._time()
         actor.relay.ended(outcome, actor.since, now)
         # Mostly the actor leaves now, and we look. It may take leave of the server for long, too.
         self._is_changed = True
