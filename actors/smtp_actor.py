@@ -143,7 +143,9 @@ class SmtpActor(AsyncioActor):
         """
         super().__init__()
         # From here on the secrets can't be seen in a traceback that shows local variables.
-        server, port = hide_url(server), hide_url(port)
+        server = hide_url(server)
+        if type(port) is not int:
+            port = hide_url(port)
         secrets = hide(url, password, token, proxy)
         del url, password, token, proxy
         self._options = collect_options(
@@ -338,7 +340,7 @@ class SmtpActor(AsyncioActor):
     def decided(self, verdict: Verdict) -> None:
         """Publish the outcome."""
         connection, delivery = self._connection, self._delivery
-        if not self._is_undecided:
+        if self._outcome is not None:
             return
         if isinstance(verdict, Failed) and connection is not None and delivery is not None:
             if self._finds_another_way(verdict, delivery, connection):
