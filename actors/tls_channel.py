@@ -63,7 +63,7 @@ class TlsChannel:
         )
         self._has_begun = False  # whether the server has said anything
         self._header = b""  # of the record under way, while it is not complete
-        self._missing = 0  # octets of the record under way
+        self._missing = 0  # octets of the record under way, once its header is complete
         self._held = b""  # text that can't be encrypted yet
 
     def begin(self) -> bytes:
@@ -147,19 +147,13 @@ class TlsChannel:
 
     def _follow(self, octets: bytes) -> None:
         """Follow where records begin and end. OpenSSL knows, but doesn't tell."""
-        at, end = 0, len(octets)
-        while at < end:
-            if self._missing:
-                step = min(self._missing, end - at)
-                self._missing -= step
-            else:
-                step = min(_HEADER - len(self._header), end - at)
-                self._header += octets[at : at + step]
-                if len(self._header) == _HEADER:
-                    self._missing = int.from_bytes(self._header[3:])
-                    self._header = b""
-            at += step
-        self.has_part = bool(self._missing or self._header)
+        if self._header:
+            octets = self._header + octets
+        at, end = self._missing, len(octets)
+        while at + _HEADER <= end:
+            at += _HEADER + (octets[at + 3] << 8 | octets[at + 4])
+        self._missing, self._header = max(at - end, 0), octets[at:]
+        self.has_part = at != end
 
     def _shake_hands(self) -> bool:
         """Go on with the handshake; return whether it is done."""
