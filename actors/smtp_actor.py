@@ -392,8 +392,8 @@ class SmtpActor(AsyncioActor):
     def closed(self) -> None:
         """Try again if that may help; else stop: with the connection goes the reason to live."""
         second, self._second = self._second, None
-        route, self._second_route = self._second_route or Route(), None
         if second is not None and self._is_undecided and not self.actor_stopped.is_set():
+            route, self._second_route = self._second_route or Route(), None
             try:
                 self._open(second, Connection(self._options, route))
             except Exception as error:

@@ -101,6 +101,19 @@ class Dialog:
             does the I/O says so. Like a part of a reply, they hold back what would go out next.
     """
 
+    # At first, once for all dialogs: most carry one mail.
+    steps = 0
+    verdict: Verdict | None = None
+    is_over = False
+    has_unread = False
+    _heard = 0  # octets of replies
+    _due: Step | None = None  # to be done as soon as nothing more is here to read
+    _group: Group | None = None  # written, and no reply to it was heard yet
+    _sending: Transfer | None = None
+    _waiting: Handshake | Call | None = None  # for whoever does the I/O
+    _dot_out = False
+    _stage = Stage.CONNECT
+
     def __init__(
         self,
         delivery: Errand,
@@ -115,24 +128,13 @@ class Dialog:
                 server says; secrets are masked. Its errors are its own affair.
             scrub: masks secrets in a text of the server's, which may repeat what it was sent.
         """
-        self.steps = 0
-        self.verdict: Verdict | None = None
-        self.is_over = False
-        self.has_unread = False
         self._delivery = delivery
         self._trace = None if trace is None else _guarded(trace)
         self._scrub = None if scrub is None else _masking_of(delivery.session, scrub)
         self._script: Script = delivery.script()
         self._parser = ReplyParser(self._scrub)
-        self._heard = 0  # octets of replies
         self._most = delivery.max_replies
         self._owed: deque[Command] = deque()  # written, and not answered yet
-        self._due: Step | None = None  # to be done as soon as nothing more is here to read
-        self._group: Group | None = None  # written, and no reply to it was heard yet
-        self._sending: Transfer | None = None
-        self._waiting: Handshake | Call | None = None  # for whoever does the I/O
-        self._dot_out = False
-        self._stage = Stage.CONNECT
 
     @property
     def stage(self) -> Stage:
