@@ -52,6 +52,20 @@ class Delivery:
         has_begun: whether the server has answered the first command of this mail's.
     """
 
+    # At first, once for all deliveries.
+    has_begun = False
+    _batch: Sequence[Recipient] = ()  # those of the transaction under way
+    _decisive: Reply | None = None  # the reply to the mail data
+    _left: Left | None = None
+    _is_stuck = False  # nothing more can be said, once the verdict is out
+    _is_unclear = False  # a reply may come that nobody would know to place
+    _bold: Transfer | None = None  # that of the transaction under way
+    _refusal: Refused | None = None  # of a bold one, whose chunk has no reply yet
+    _is_chunk = False  # whether it goes out by BDAT, and could by DATA
+    _is_bdat_refused = False
+    _group: tuple[Command, ...] = ()  # commands that went out together
+    _answered = 0  # how many of them were
+
     def __init__(
         self, session: Session, envelope: Envelope, content: Content, *, keeps: bool = False
     ) -> None:
@@ -64,22 +78,10 @@ class Delivery:
             keeps: leave the connection to the next mail, where that can be done.
         """
         self.session = session
-        self.has_begun = False
         self._envelope = envelope
         self._content = content
         self._keeps = keeps
         self._recipients = [Recipient(path) for path in envelope.forward_paths]
-        self._batch: Sequence[Recipient] = ()  # those of the transaction under way
-        self._decisive: Reply | None = None  # the reply to the mail data
-        self._left: Left | None = None
-        self._is_stuck = False  # nothing more can be said, once the verdict is out
-        self._is_unclear = False  # a reply may come that nobody would know to place
-        self._bold: Transfer | None = None  # that of the transaction under way
-        self._refusal: Refused | None = None  # of a bold one, whose chunk has no reply yet
-        self._is_chunk = False  # whether it goes out by BDAT, and could by DATA
-        self._is_bdat_refused = False
-        self._group: tuple[Command, ...] = ()  # commands that went out together
-        self._answered = 0  # how many of them were
 
     @property
     def max_replies(self) -> int:
