@@ -39,6 +39,7 @@ _MOST_TRIED = 5
 """Addresses of a server's at which one send is tried: each may take the time of a whole step."""
 _IN_HANDSHAKE = "in the TLS handshake: "
 _CLOSED = "the server closed the connection"
+_VERDICTS = (Accepted, Failed)
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, 0 seconds: close() sends RST
 
 
@@ -95,6 +96,20 @@ class Connection(TimedWire):
         tried: the addresses of the server's where others have been, and in vain.
     """
 
+    # At first, once for all connections: many carry one mail.
+    served = 0
+    permit: Permit | None = None
+    _reached_at: Address | None = None
+    _owner: Owner = cast("Owner", None)
+    _dialog: Dialog = cast("Dialog", None)
+    _connecting: asyncio.Task[None] | None = None
+    _task: asyncio.Task[None] | None = None  # what takes its time
+    _address: str | None = None  # the server's, as it was when the connection was made
+    _peer: Peer | None = None
+    _is_closed = False
+    _is_finished = False  # and all who have to know do
+    _is_leaving = False  # TLS's farewell is said, and the server's is waited for
+
     def __init__(self, options: "Options", route: Route = _ANY) -> None:
         """Prepare a connection.
 
@@ -104,22 +119,10 @@ class Connection(TimedWire):
             route: to which of the server's addresses. Default: to any.
         """
         super().__init__()
-        self.served = 0
-        self.permit: Permit | None = None
         self.tried = route.tried
         self._addresses = route.addresses
-        self._reached_at: Address | None = None
         self._options = options
         self._loop = event_loop().loop
-        self._owner: Owner = cast("Owner", None)
-        self._dialog: Dialog = cast("Dialog", None)
-        self._connecting: asyncio.Task[None] | None = None
-        self._task: asyncio.Task[None] | None = None  # what takes its time
-        self._address: str | None = None  # the server's, as it was when the connection was made
-        self._peer: Peer | None = None
-        self._is_closed = False
-        self._is_finished = False  # and all who have to know do
-        self._is_leaving = False  # TLS's farewell is said, and the server's is waited for
 
     def run(
         self,
@@ -148,7 +151,6 @@ class Connection(TimedWire):
         self.served += 1
         self._writer = self._last = None
         self._written = self._taken = 0
-        self._step = -1
         self.perform(dialog.resumed())
 
     def rest(self, keeper: Owner) -> None:
@@ -348,7 +350,7 @@ class Connection(TimedWire):
                 self.write_commands(action)
             elif isinstance(action, SendBody):
                 self.begin_body(action)
-            elif isinstance(action, Accepted | Failed):
+            elif isinstance(action, _VERDICTS):
                 self._owner.decided(action)
             elif isinstance(action, Release):
                 self._release()

@@ -75,7 +75,7 @@ class ConnectionLimit:
     @property
     def is_wanted(self) -> bool:
         """Whether somebody waits for a permit, and for nothing else."""
-        return bool(self._entitled)
+        return bool(self._pressing if dispatcher.is_full else self._waiting)
 
     @property
     def _entitled(self) -> OrderedDict[object, Any]:

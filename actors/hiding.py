@@ -20,6 +20,7 @@ _SECRET_NAMES = frozenset({"url", "password", "token", "proxy"})
 _PLACE_NAMES = frozenset({"server", "port"})
 """The options that can be given by position: a URL in their place is one by mistake."""
 _BACKUPS = "backups"
+_OCTETS = (bytes, bytearray)
 _SENSITIVE = _SECRET_NAMES | _PLACE_NAMES | {_BACKUPS}
 
 
@@ -38,6 +39,8 @@ class Secrets:
         Raises:
             TypeError: one has not.
         """
+        if self is _NO_SECRETS:
+            return
         for name in ("url", "password", "proxy"):
             value: object = getattr(self, name)
             if not isinstance(value, Secret | None):
@@ -89,7 +92,7 @@ def hide_url(value: Any) -> Any:
     """
     if isinstance(value, str):
         return Secret(value) if "@" in value or "://" in value else value
-    return _husk(value) if isinstance(value, bytes | bytearray) else value
+    return _husk(value) if isinstance(value, _OCTETS) else value
 
 
 def hide_backups(backups: Any) -> Any:

@@ -58,8 +58,8 @@ class MailQueue(Generic[MailT]):
 
     def __len__(self) -> int:
         """How many wait."""
-        if not self._others:
-            return len(self._main)
+        if self._only is not None:
+            return len(self._main.undrawn)
         return sum(map(len, self._lines()))
 
     def __iter__(self) -> Iterator[MailT]:
@@ -127,7 +127,7 @@ class MailQueue(Generic[MailT]):
             what may go.
         """
         if self._only is not None:
-            wait = self._only.wait(now) if self._main else math.inf
+            wait = self._only.wait(now) if self._main.undrawn else math.inf
         else:
             waits = self._waits(now)
             usable = self._usable(waits)

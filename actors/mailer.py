@@ -9,7 +9,7 @@ import random
 import ssl
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -105,6 +105,10 @@ class _Job:
         self.is_pressing = False  # whether a receiver may wait for it
 
 
+def _loop_time() -> float:
+    return event_loop().loop.time()
+
+
 class Mailer(AsyncioActor):
     """Sends mails on connections that it keeps open, until it is stopped.
 
@@ -122,6 +126,9 @@ class Mailer(AsyncioActor):
     them; mails that wait are cancelled at once. The end of the program does the same: `Drain`
     before it.
     """
+
+    # The time on the loop's clock; once started, without the way to the loop.
+    _time: Callable[[], float] = staticmethod(_loop_time)
 
     @classmethod
     def start(  # pyright: ignore[reportIncompatibleMethodOverride] - ActorRef is invariant
@@ -294,6 +301,7 @@ class Mailer(AsyncioActor):
         """Look at the clock from now on."""
         event_loop().watch(self)
         event_loop().stand(self)
+        self._time = event_loop().loop.time
 
     def on_receive(self, message: Any) -> Any:
         """Take a mail, or a question."""
@@ -339,7 +347,7 @@ class Mailer(AsyncioActor):
     def _take(self, mail: SendMail) -> None:
         self._told += 1
         is_pressing = self.is_told_by_receiver
-        job = _Job(mail, self.answer_later(), event_loop().loop.time())
+        job = _Job(mail, self.answer_later(), self._time())
         job.is_pressing = is_pressing
         self._jobs.add(job)
         self._taken_last = mail
@@ -400,16 +408,16 @@ class Mailer(AsyncioActor):
         self._is_pumping = True
         self._is_changed = False
         try:
-            while self._queue:
+            while True:
                 if dispatcher.is_full and not (self._pressing or self._receiver_drains):
-                    self._is_held = True  # until receivers have caught up
+                    self._is_held = bool(self._queue)  # until receivers have caught up
                     return
-                now = event_loop().loop.time()
+                now = self._time()
                 picked = self._queue.pick(now)
                 if picked is not None:
                     self._let_go(*picked, now)
                     continue
-                if self._is_hopeless:
+                if self._retry.attempts == 1 and self._are_all_dead:
                     self._give_all_up()
                 else:
                     self._look_again(now)
@@ -418,11 +426,11 @@ class Mailer(AsyncioActor):
             self._is_pumping = False
 
     @property
-    def _is_hopeless(self) -> bool:
-        """Whether mails that wait end now. Whoever wants one attempt wants to hear at once."""
-        return self._retry.attempts == 1 and all(relay.is_dead for relay in self._relays)
+    def _are_all_dead(self) -> bool:
+        return all(relay.is_dead for relay in self._relays)
 
     def _give_all_up(self) -> None:
+        """End the mails that wait. Whoever wants one attempt wants to hear at once."""
         # The next probe is another mail's: one that is told when it is time for it.
         detail = f"not attempted: {describe_dead(self._relays)}"
         for job in self._queue.take_all():
@@ -459,7 +467,7 @@ class Mailer(AsyncioActor):
     def attempt_ended(self, actor: LeasingActor, outcome: Outcome) -> None:
         """Hear what became of an attempt: the end, or not."""
         job = self._flying[actor]
-        now = event_loop().loop.time()
+        now = self._time()
         actor.relay.ended(outcome, actor.since, now)
         # Mostly the actor leaves now, and we look. It may take leave of the server for long, too.
         self._is_changed = True

@@ -70,8 +70,9 @@ class SmtpActor(AsyncioActor):
         cls, *args: Any, **kwargs: Any
     ) -> ActorRef[Self]:
         """Start an actor, with the options that `__init__` describes. See `pykka.Actor.start`."""
-        hide_in(kwargs, _HARMLESS if cls.__init__ is SmtpActor.__init__ else None)
-        args = tuple([hide_url(value) for value in args])
+        if kwargs:
+            hide_in(kwargs, _HARMLESS if cls.__init__ is SmtpActor.__init__ else None)
+        args = tuple(map(hide_url, args))
         return super().start(*args, **kwargs)
 
     def __init__(
@@ -144,7 +145,9 @@ class SmtpActor(AsyncioActor):
         """
         super().__init__()
         # From here on the secrets can't be seen in a traceback that shows local variables.
-        server, port = hide_url(server), hide_url(port)
+        server = hide_url(server)
+        if type(port) is not int:
+            port = hide_url(port)
         secrets = hide(url, password, token, proxy)
         del url, password, token, proxy
         self._options = collect_options(
@@ -416,8 +419,8 @@ class SmtpActor(AsyncioActor):
     def closed(self) -> None:
         """Try again if that may help; else stop: with the connection goes the reason to live."""
         second, self._second = self._second, None
-        route, self._second_route = self._second_route or Route(), None
         if second is not None and self._is_undecided and not self.actor_stopped.is_set():
+            route, self._second_route = self._second_route or Route(), None
             guard.call(self, self._open_again, second, route)
             return
         # Untied, the connection and all that it has is freed at once: to leave it to the garbage

@@ -31,13 +31,12 @@ class TimedWire(TlsWire):
     _options: "Options"
     _is_closed: bool
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._step = -1  # the dialog's, when somebody last looked
-        self._step_began = 0.0
-        self._whole_due = 0.0
-        self._farewell_due: float | None = None
-        self._looked = 0.0  # when somebody last looked at the clock
+    # At first, once for all connections: many carry one mail.
+    _step = -1  # the dialog's, when somebody last looked
+    _step_began = 0.0
+    _whole_due = 0.0
+    _farewell_due: float | None = None
+    _looked = 0.0  # when somebody last looked at the clock
 
     def data_received(self, data: bytes) -> None:
         """Let the dialog judge what the server said."""

@@ -88,10 +88,10 @@ def open_channel(tls: Tls) -> TlsChannel:
     Args:
         tls: how to do TLS.
     """
-    known = None
-    # A program's own class of contexts may be one that can't be looked up, or referred to.
-    with contextlib.suppress(TypeError):
+    try:
         known = _sessions.get(tls.context)
+    except TypeError:  # a program's own class of contexts: one that can't be looked up
+        known = None
     session = None if known is None else known.of(_session_key(tls))
     return TlsChannel(tls.context, tls.server_hostname, session)
 
@@ -102,10 +102,17 @@ def remember_session(tls: Tls, channel: TlsChannel) -> None:
     To be called once the server has said something under TLS: only then has it given what the
     session can be taken up with (RFC 8446 §4.6.1).
 
+    A session that was taken up stays as it was noted: its successor would do without a look at the
+    certificate for another hour, and so on for ever. And Python copies a session by writing all of
+    it out, certificate included, which costs as much as the rest of such a handshake. That somebody
+    who watches sees the same ticket twice (RFC 8446 §C.4) tells him nothing: he sees our address.
+
     Args:
         tls: how TLS was done.
         channel: the connection's.
     """
+    if channel.is_resumed:
+        return
     session = channel.session
     if session is not None:
         with contextlib.suppress(TypeError):

@@ -32,6 +32,9 @@ class TlsChannel:
         error: what broke it, or None. Nothing can be read or written any more then.
         gave_certificate: whether we have shown a certificate of ours.
         met_clear_text: whether the server answered the handshake with what is no TLS at all.
+        has_part: whether a part of a record is here, which can't be read before the rest of it
+            comes.
+        is_holding: whether text waits to be encrypted, for the end of another handshake.
     """
 
     def __init__(
@@ -50,6 +53,9 @@ class TlsChannel:
         self.error: ssl.SSLError | None = None
         self.gave_certificate = False
         self.met_clear_text = False
+        # Attributes, as all of these: they are looked at for each record.
+        self.has_part = False
+        self.is_holding = False
         self._came = ssl.MemoryBIO()
         self._going = ssl.MemoryBIO()
         self._tls = context.wrap_bio(
@@ -57,7 +63,7 @@ class TlsChannel:
         )
         self._has_begun = False  # whether the server has said anything
         self._header = b""  # of the record under way, while it is not complete
-        self._missing = 0  # octets of the record under way
+        self._missing = 0  # octets of the record under way, once its header is complete
         self._held = b""  # text that can't be encrypted yet
 
     def begin(self) -> bytes:
@@ -76,13 +82,19 @@ class TlsChannel:
         if octets and not self._has_begun:
             self._has_begun = True
             self.met_clear_text = octets[0] not in (_ALERT, _HANDSHAKE)
-        self._follow(octets)
+        if (
+            self.has_part
+            or len(octets) < _HEADER
+            or len(octets) - _HEADER != octets[3] << 8 | octets[4]
+        ):
+            self._follow(octets)
+        # Else it is one record, as mostly.
         self._came.write(octets)
         if not self.is_up and not self._shake_hands():
             return b""
         text = self._read()
-        if self._held and self.error is None:
-            held, self._held = self._held, b""
+        if self.is_holding and self.error is None:
+            held, self._held, self.is_holding = self._held, b"", False
             self._write(held)
         return text
 
@@ -92,7 +104,7 @@ class TlsChannel:
 
     def encrypt(self, text: bytes) -> bytes:
         """Return what is to be sent for a text; nothing, where it has to wait or TLS is broken."""
-        if self._held:
+        if self.is_holding:
             self._held += text
         elif self.error is None:
             self._write(text)
@@ -105,16 +117,6 @@ class TlsChannel:
             with contextlib.suppress(ssl.SSLError):
                 self._tls.unwrap()
         return self._going.read()
-
-    @property
-    def has_part(self) -> bool:
-        """Whether a part of a record is here, which can't be read before the rest of it comes."""
-        return bool(self._missing or self._header)
-
-    @property
-    def is_holding(self) -> bool:
-        """Whether text waits to be encrypted, for the end of another handshake."""
-        return bool(self._held)
 
     @property
     def version(self) -> str | None:
@@ -145,24 +147,13 @@ class TlsChannel:
 
     def _follow(self, octets: bytes) -> None:
         """Follow where records begin and end. OpenSSL knows, but doesn't tell."""
-        at, end = 0, len(octets)
-        if (
-            end >= _HEADER
-            and end - _HEADER == octets[3] << 8 | octets[4]
-            and not (self._missing or self._header)
-        ):
-            return  # the most common case: it is one record
-        while at < end:
-            if self._missing:
-                step = min(self._missing, end - at)
-                self._missing -= step
-            else:
-                step = min(_HEADER - len(self._header), end - at)
-                self._header += octets[at : at + step]
-                if len(self._header) == _HEADER:
-                    self._missing = int.from_bytes(self._header[3:])
-                    self._header = b""
-            at += step
+        if self._header:
+            octets = self._header + octets
+        at, end = self._missing, len(octets)
+        while at + _HEADER <= end:
+            at += _HEADER + (octets[at + 3] << 8 | octets[at + 4])
+        self._missing, self._header = max(at - end, 0), octets[at:]
+        self.has_part = at != end
 
     def _shake_hands(self) -> bool:
         """Go on with the handshake; return whether it is done."""
@@ -208,7 +199,7 @@ class TlsChannel:
                 while at < size:
                     at += self._tls.write(view[at:])
         except ssl.SSLWantReadError:
-            self._held = text[at:]
+            self._held, self.is_holding = text[at:], True
         except ssl.SSLError as error:
             self._break(error)
 

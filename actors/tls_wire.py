@@ -24,10 +24,7 @@ class TlsWire(Wire):
 
     _options: "Options"
     _peer: "Peer | None"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._is_session_noted = False
+    _is_session_noted = False
 
     def perform(self, actions: list[Action]) -> None:
         """Do what the dialog asks for; a defect of ours ends it."""

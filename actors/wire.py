@@ -24,22 +24,23 @@ class Wire(asyncio.Protocol):
 
     _loop: asyncio.AbstractEventLoop
     _dialog: Dialog
-    _transport: Any  # asyncio.Transport; uvloop's is none by its class
+    _transport: Any = None  # asyncio.Transport; uvloop's is none by its class
+
+    # At first, once for all connections: many carry one mail.
+    _tls: TlsChannel | None = None
+    _poll: Callable[[int], list[tuple[int, int]]] | None = None
+    _source: FileSource | None = None
+    _writer: MailWriter | None = None
+    # What goes out at the end of this turn, with what others write in it.
+    _unsent = b""
+    _unput: Callable[[], None] | None = None
+    _last: bytes | None = None  # what completes the mail, not yet written
+    _dot_written = False
+    _written = 0  # octets of mail data, as they went to the transport
+    _taken = 0  # how many of them the operating system had taken when last looked at
 
     def __init__(self) -> None:
-        self._transport = None
-        self._tls: TlsChannel | None = None
-        self._poll: Callable[[int], list[tuple[int, int]]] | None = None
-        self._source: FileSource | None = None
-        self._writer: MailWriter | None = None
         self._writes_at_end = event_loop().is_selector_loop
-        # What goes out at the end of this turn, with what others write in it.
-        self._unsent = b""
-        self._unput: Callable[[], None] | None = None
-        self._last: bytes | None = None  # what completes the mail, not yet written
-        self._dot_written = False
-        self._written = 0  # octets of mail data, as they went to the transport
-        self._taken = 0  # how many of them the operating system had taken when last looked at
 
     def hold(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         """Run something that takes its time, until the connection is gone."""
@@ -107,9 +108,9 @@ class Wire(asyncio.Protocol):
     @property
     def _is_all_out(self) -> bool:
         """Whether the operating system has all that was written."""
-        tls = self._tls
-        is_held = tls is not None and tls.is_holding
-        return not (is_held or self._transport.get_write_buffer_size())
+        if self._tls is not None and self._tls.is_holding:
+            return False
+        return not self._transport.get_write_buffer_size()
 
     def _write_soon(self) -> None:
         if not (self._unsent or self._unput):

@@ -246,13 +246,17 @@ class _Delivery:
     with the receiver behind the one that it had come to.
     """
 
-    __slots__ = ("_left", "_more", "_outcome", "_signal")
+    __slots__ = ("_left", "_more", "_now", "_outcome", "_signal")
 
     def __init__(self, outcome: Outcome, signal: blinker.Signal, more: dict[str, Any]) -> None:
         self._outcome = outcome
         self._signal = signal
         self._more = more
         self._left: list[Callable[..., object]] | None = None
+        self._now: Callable[..., object] | None = None  # the receiver that runs
+
+    def __str__(self) -> str:
+        return str(_Described(self._now))
 
     def __call__(self) -> None:
         """Run the receivers."""
@@ -267,10 +271,12 @@ class _Delivery:
                 return
             self._left = _receivers_of(self._signal, outcome.alias)
             self._left.reverse()
-        while self._left:
-            dispatcher.running = _Described(self._left[-1])
+        dispatcher.running = self
+        left = self._left
+        while left:
+            self._now = left[-1]
             # Nothing of ours is between these two: it is called once, whatever breaks.
-            receiver = self._left.pop()
+            receiver = left.pop()
             try:
                 result = receiver(outcome.alias, outcome=outcome, **self._more)
                 if result is not None and inspect.iscoroutine(result):

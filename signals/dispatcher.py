@@ -117,7 +117,8 @@ class Dispatcher:
             self._queue.append((call, args))
             self._idle = False
             # It is taken. Whatever breaks from here on must not tell the caller that it is not.
-            for _ in range(_TRIES):
+            is_awake = self._thread is not None and not self._asleep  # as mostly
+            for _ in range(0 if is_awake else _TRIES):
                 try:
                     self._wake()
                     stranded = self._thread is None and not self._start()

@@ -39,6 +39,11 @@ class Delivery(Judgement):
         session: what is known of the session.
     """
 
+    # At first, once for all deliveries.
+    _transaction: Transaction | None = None
+    _left: Left | None = None
+    _is_bdat_refused = False
+
     def __init__(
         self, session: Session, envelope: Envelope, content: Content, *, keeps: bool = False
     ) -> None:
@@ -55,9 +60,6 @@ class Delivery(Judgement):
         self._content = content
         self._keeps = keeps
         self._recipients = [Recipient(path) for path in envelope.forward_paths]
-        self._transaction: Transaction | None = None
-        self._left: Left | None = None
-        self._is_bdat_refused = False
 
     @property
     def has_begun(self) -> bool:

@@ -96,9 +96,23 @@ class Dialog:
     Attributes:
         steps: a counter that changes with each step of the conversation.
         verdict: what became of the mail, once it is decided.
+        is_over: whether the dialog has asked to close, or to release, the connection.
         has_unread: whether octets are here that nobody can read yet, half a TLS record; whoever
             does the I/O says so. Like a part of a reply, they hold back what would go out next.
     """
+
+    # At first, once for all dialogs: most carry one mail.
+    steps = 0
+    verdict: Verdict | None = None
+    is_over = False
+    has_unread = False
+    _heard = 0  # octets of replies
+    _due: Step | None = None  # to be done as soon as nothing more is here to read
+    _group: Group | None = None  # written, and no reply to it was heard yet
+    _sending: Transfer | None = None
+    _waiting: Handshake | Call | None = None  # for whoever does the I/O
+    _dot_out = False
+    _stage = Stage.CONNECT
 
     def __init__(
         self,
@@ -114,24 +128,13 @@ class Dialog:
                 server says; secrets are masked. Its errors are its own affair.
             scrub: masks secrets in a text of the server's, which may repeat what it was sent.
         """
-        self.steps = 0
-        self.verdict: Verdict | None = None
-        self.has_unread = False
         self._delivery = delivery
         self._trace = None if trace is None else _guarded(trace)
         self._scrub = None if scrub is None else _masking_of(delivery.session, scrub)
         self._script: Script = delivery.script()
         self._parser = ReplyParser(self._scrub)
-        self._heard = 0  # octets of replies
         self._most = delivery.max_replies
         self._owed: deque[Command] = deque()  # written, and not answered yet
-        self._due: Step | None = None  # to be done as soon as nothing more is here to read
-        self._group: Group | None = None  # written, and no reply to it was heard yet
-        self._sending: Transfer | None = None
-        self._waiting: Handshake | Call | None = None  # for whoever does the I/O
-        self._dot_out = False
-        self._stage = Stage.CONNECT
-        self._ended = False
 
     @property
     def stage(self) -> Stage:
@@ -143,14 +146,9 @@ class Dialog:
         return self._owed[0].stage if self._owed else self._stage
 
     @property
-    def is_over(self) -> bool:
-        """Whether the dialog has asked to close the connection."""
-        return self._ended
-
-    @property
     def may_send_dot(self) -> bool:
         """Whether the mail data is still wanted and no part of an early reply is here."""
-        return self._sending is not None and not (self._ended or self._is_more_here)
+        return self._sending is not None and not (self.is_over or self._is_more_here)
 
     @property
     def _is_more_here(self) -> bool:
@@ -170,7 +168,7 @@ class Dialog:
 
     def connected(self) -> list[Action]:
         """Begin: the connection stands, and the server owes its greeting."""
-        if self._ended:
+        if self.is_over:
             return []
         self._owed.append(GREETING)
         actions: list[Action] = []
@@ -179,7 +177,7 @@ class Dialog:
 
     def receive_data(self, data: bytes) -> list[Action]:
         """Take octets from the server; none, where `has_unread` has changed."""
-        if self._ended:
+        if self.is_over:
             return []
         actions: list[Action] = []
         if isinstance(self._waiting, Handshake):
@@ -201,15 +199,15 @@ class Dialog:
             self._take_all(group, replies, actions)
         else:
             for reply in replies:
-                if not self._ended:
+                if not self.is_over:
                     self._take_reply(reply, actions)
-        while self._due is not None and not self._ended:
+        while self._due is not None and not self.is_over:
             self._do(self._due, actions)
         return actions
 
     def resumed(self) -> list[Action]:
         """Begin on a connection that another dialog has released: no greeting is owed."""
-        if self._ended:
+        if self.is_over:
             return []
         self._stage = Stage.MAIL
         actions: list[Action] = []
@@ -225,7 +223,7 @@ class Dialog:
             verified: whether the server's certificate was verified, name included.
             binding: the channel binding of this TLS (RFC 5929), if it is known.
         """
-        if self._ended:
+        if self.is_over:
             return []
         self.tls_is_up(verified=verified, binding=binding)
         return self._answer_waiting()
@@ -240,7 +238,7 @@ class Dialog:
 
     def supply(self, result: Secret) -> list[Action]:
         """Take what a `RunCallable` returned."""
-        if self._ended:
+        if self.is_over:
             return []
         assert isinstance(self._waiting, Call)
         if self._scrub is not None:
@@ -259,7 +257,7 @@ class Dialog:
         """Take the replies that are here; then do what is due."""
         actions: list[Action] = []
         parser = self._parser
-        while not self._ended:
+        while not self.is_over:
             try:
                 reply = parser.next_reply()
             except ReplyError as error:
@@ -365,7 +363,7 @@ class Dialog:
             retryable: overrides what follows from the kind.
             stage: where it failed. Default: where the session stands.
         """
-        if self._ended:
+        if self.is_over:
             return []
         actions: list[Action] = []
         if self.verdict is None:
@@ -460,7 +458,7 @@ class Dialog:
         """End the session on a reply that ends it without being owed."""
         if self.verdict is None:
             self._decide(self._delivery.refused_uncalled(self.stage, reply), actions)
-        if not self._ended:
+        if not self.is_over:
             self._end(actions, reset=True)
 
     def _advance(self, reply: Reply | None, actions: list[Action]) -> None:
@@ -508,7 +506,7 @@ class Dialog:
         elif isinstance(step, Command):
             self._write((step,), actions)
         elif isinstance(step, Keep):
-            self._ended = True
+            self.is_over = True
             self._script.close()
             actions.append(Release())
         elif isinstance(step, Handshake):
@@ -588,7 +586,7 @@ class Dialog:
         )
 
     def _end(self, actions: list[Action], *, reset: bool = False) -> None:
-        self._ended = True
+        self.is_over = True
         self._due = None
         self._script.close()
         # What is not out yet of a mail must not go out either.

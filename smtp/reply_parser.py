@@ -78,7 +78,7 @@ class ReplyParser:
         if (
             len(data) <= _FAMILIAR
             and data[:3] in _FAMILIAR_STARTS
-            and not self.is_pending
+            and not (self._buffer or self._lines)
             and self._error is None
         ):
             return _read_whole(data)

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import ssl
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from servers.certificates import Certificates, server_context
@@ -238,6 +239,23 @@ def test_a_session_is_forgotten_in_time(
     server, context = serving(certificates), chosen("auto").context
     remember_session(*shake_hands(context, server, "localhost"))
     monkeypatch.setattr(tls_module, "_SESSION_LIFETIME", 0.0)
+
+    assert not shake_hands(context, server, "localhost")[1].is_resumed
+
+
+def test_the_hour_of_a_session_begins_with_the_last_look_at_the_certificate(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, context = serving(certificates), chosen("auto").context
+    clock = [0.0]
+    monkeypatch.setattr(tls_module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    remember_session(*shake_hands(context, server, "localhost"))
+    for clock[0] in (1800.0, 3599.0):
+        tls, channel = shake_hands(context, server, "localhost")
+        assert channel.is_resumed
+        remember_session(tls, channel)
+
+    clock[0] = 3601.0
 
     assert not shake_hands(context, server, "localhost")[1].is_resumed
 
