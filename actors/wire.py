@@ -159,6 +159,8 @@ class Wire(asyncio.Protocol):
 
     def end_body(self, last: bytes) -> None:
         """Write what completes the mail: the last octets, and the final dot if there is one."""
+        # It is done: whatever is written later is not this mail, and does not end again.
+        self._writer = None
         self._last = last
         self._write_last()
 
