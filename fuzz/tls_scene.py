@@ -1,0 +1,119 @@
+"""What a session of the TLS target is about, by choice: how TLS is done, and how slow the line."""
+
+import functools
+from dataclasses import dataclass
+
+from pykka_smtp.actors.mail_source import FileSource
+from pykka_smtp.smtp.content import CompleteContent, Content, StreamedContent
+from pykka_smtp.smtp.envelope import Envelope
+from pykka_smtp.smtp.session import TlsPolicy
+
+from .choices import Choices
+from .scene import Mail, Scene, Source
+from .tls_server import KINDS
+
+TIMEOUT = 2.0
+"""Seconds that a step may take."""
+
+_WAYS = (*["starttls"] * 4, "implicit", "off", "off", "starttls")
+_KINDS = (*["1.3"] * 9, *["1.2"] * 5, "1.3 from scratch", "not trusted")
+_PLAIN = ("PIPELINING", "8BITMIME", "SIZE 10240000")
+_OFFERS = (
+    *(_PLAIN, _PLAIN, (), (*_PLAIN, "CHUNKING"), (*_PLAIN, "CHUNKING"), ("8BITMIME",)),
+    *(("CHUNKING", "BINARYMIME"), (*_PLAIN, "LIMITS RCPTMAX=1")),
+)
+_LINE = b"." + b"x" * 70 + b"\r\n"
+_MAILS = (
+    b"Subject: x\r\n\r\n.\r\nHello\r\n",
+    b"Subject: x\r\n\r\n" + _LINE * 40,
+    b"Subject: x\r\n\r\n" + _LINE * 100,
+    b"Subject: x\r\n\r\n" + _LINE * 300,
+    b"Subject: x\n\nwith bare LF\n.\n",
+    b"",
+    b"Subject: x\r\n\r\n" + (b"z" * 798 + b"\r\n") * 30,
+)
+_PORTIONS = (None, None, None, 1000, 300, 60, 4096, 17)
+"""Octets that the system takes at a time, or None for all there are."""
+_MORE = (0, 0, 0, 1, 1, 2)
+"""How many mails follow the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsScene:
+    """The circumstances of one session.
+
+    Attributes:
+        way: how the client does TLS: one of ``tls``'s values.
+        kind: one of `KINDS`.
+        is_selector: whether the loop is the standard library's.
+        is_lmtp: whether it is LMTP.
+        portion: octets that the system takes at a time, or None for all.
+        offers: what the server offers.
+        mails: what is to be sent.
+    """
+
+    way: str
+    kind: str
+    is_selector: bool
+    is_lmtp: bool
+    portion: int | None
+    offers: tuple[str, ...]
+    mails: tuple[Mail, ...]
+
+    def as_scene(self) -> Scene:
+        """What the server and the judge of the other target need to know."""
+        is_clear = self.way == "off"
+        return Scene(
+            mails=self.mails,
+            is_lmtp=self.is_lmtp,
+            tls=TlsPolicy.OFF if is_clear else TlsPolicy.REQUIRED,
+            is_implicit=self.way == "implicit",
+            is_verified=not is_clear,
+            authentication=None,
+            masking=None,
+            secret=None,
+            is_secret_known=False,
+            may_show=False,
+            offers=(self.offers if is_clear else ("STARTTLS", *self.offers), self.offers),
+        )
+
+
+def choose_scene(choices: Choices) -> TlsScene:
+    """Choose a scene; the plain one if nothing is left to choose by."""
+    way, is_selector = choices.pick(_WAYS), choices.one_in(2)
+    kind = choices.pick(_KINDS)
+    assert kind in KINDS
+    portion, offers = choices.pick(_PORTIONS), choices.pick(_OFFERS)
+    first = _choose_mail(choices)
+    mails = (first, *(_choose_mail(choices) for _ in range(choices.pick(_MORE))))
+    for number, mail in enumerate(mails, 1):
+        mail.keeps = number < len(mails) or choices.one_in(2)
+    return TlsScene(
+        way=way,
+        kind=kind,
+        is_selector=is_selector,
+        is_lmtp=choices.one_in(8),
+        portion=portion,
+        offers=offers,
+        mails=mails,
+    )
+
+
+def _choose_mail(choices: Choices) -> Mail:
+    data = choices.pick((*_MAILS[:4], *_MAILS))
+    piece = choices.pick((0, 0, 0, 500, 3000))
+    recipients = ("c@d.test", "e@d.test", "f@d.test")[: 1 + choices.below(3)]
+    content, is_file = _content(data, bool(piece and data))
+    return Mail(envelope=_envelope(recipients), content=content, piece=piece * is_file, data=data)
+
+
+@functools.cache
+def _envelope(recipients: tuple[str, ...]) -> Envelope:
+    return Envelope.of("a@b.test", recipients)
+
+
+@functools.cache
+def _content(data: bytes, is_file: bool) -> tuple[Content, bool]:
+    if not is_file:
+        return CompleteContent(data), False
+    return StreamedContent(FileSource(Source(data, 4096, is_seekable=True)).open()), True
