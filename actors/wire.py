@@ -104,9 +104,11 @@ class Wire(asyncio.Protocol):
     @property
     def _is_all_out(self) -> bool:
         """Whether the operating system has all that was written."""
-        tls = self._tls
-        is_held = tls is not None and tls.is_holding
-        return not (is_held or self._transport.get_write_buffer_size())
+        tls, transport = self._tls, self._transport
+        if tls is not None and (tls.is_holding or tls.error is not None):
+            return False
+        # Where it broke as it was written, nothing waits any more, and it is not out either.
+        return not (transport.get_write_buffer_size() or transport.is_closing())
 
     def _write_soon(self) -> None:
         if not (self._unsent or self._unput):

@@ -39,9 +39,20 @@ _PIECE = 4096
 _MOST_MOVES = 40
 _MOST_STEPS = 2000
 _READ = 65_536
+_YES, _NO = b"250 2.0.0 ok\r\n", b"554 5.7.1 no\r\n"
 
-SEEDS: Sequence[bytes] = (b"", bytes(24), bytes([1, 1]), bytes([6, 1]), bytes([7, 0]), bytes([5]))
-"""Inputs to begin with: STARTTLS on either loop, and the other ways."""
+_SLOW = tuple(
+    (way, slow, mail, place)
+    for way in (0, 1, 11)
+    for slow in (2, 5)
+    for mail in (1, 3)
+    for place in (0, 1, 4)
+)
+SEEDS: Sequence[bytes] = (
+    *(b"", bytes(24), b"\1", b"\x08", b"\x0a\x20", bytes([0, 0, 3, 1])),
+    *(bytes([way, slow << 4, 0, 0, mail, place]) for way, slow, mail, place in _SLOW),
+)
+"""Inputs to begin with: the plain ones, and slow lines."""
 
 
 def run(data: bytes) -> str:
@@ -131,6 +142,7 @@ class Play:
         self._tls: TlsServer | None = None
         self._flights: list[bytes] = []  # what TLS itself has to say
         self._arrived: deque[Arrival] = deque()
+        self._has_noise = False  # the client has met what is no TLS
         self._is_deaf = False  # the client can read nothing any more
         self._has_ended = False  # the server has sent FIN
         self._may_cut = False
@@ -231,6 +243,12 @@ class Play:
     # Mails.
 
     @property
+    def _mail_waits(self) -> bool:
+        """Whether a transaction is under way whose mail has not come."""
+        transactions = self._ledger.transactions
+        return bool(transactions) and transactions[-1].data is None
+
+    @property
     def _mail(self) -> Mail:
         return self._scene.mails[self._mails - 1]
 
@@ -302,13 +320,12 @@ class Play:
             count -= step
             here.left -= step
             if here.is_noise:
-                self._is_deaf = True
-                ledger.has_unread = True
+                self._is_deaf = self._has_noise = ledger.has_unread = True
             elif not here.size:
                 text, here.text = here.text[:step], here.text[step:]
                 ledger.server(text)
             else:
-                ledger.has_unread = bool(here.left)
+                ledger.has_unread = self._has_noise or bool(here.left)
                 if not (here.left or self._is_deaf):
                     ledger.server(here.text)
                     self._is_deaf = here.is_last
@@ -370,7 +387,7 @@ class Play:
     def _say(self, octets: bytes) -> None:
         """Let the server say this, or something like it where TLS should begin."""
         tls = self._tls
-        if self._transport.get_write_buffer_size() and self._ledger._data is None:
+        if self._is_amid_commands():
             # Commands are on their way. They fit into any system's buffers, but under TLS perhaps
             # not alone: a server that answers what it has not got yet is not at issue here.
             self._drain()
@@ -385,7 +402,7 @@ class Play:
 
     def _put_records(self, *records: tuple[bytes, bytes], is_last: bool = False) -> None:
         """Let records come: each with the text in it."""
-        self._put(*((r, Arrival(len(r), text, len(r), is_last)) for r, text in records))
+        self._put(*((r, Arrival(len(r), text, len(r), is_last)) for r, text in records if r))
 
     # Moves.
 
@@ -459,6 +476,80 @@ class Play:
         more = self._server.other(self._choices)
         self._say_in_order(self._server.right() + more)
 
+    def _sealed(self, octets: bytes) -> tuple[bytes, Arrival] | None:
+        """What comes if the server says this, where it can say anything that is understood."""
+        tls = self._tls
+        if self._has_ended or self._line.is_reset or self._transport.is_closing() or not octets:
+            return None
+        if tls is None:
+            return None if self._is_tls_due else (octets, Arrival(len(octets), octets))
+        self._flush_flights()
+        if not tls.may_write or self._transport.is_closing() or self._has_ended:
+            return None
+        sealed = tls.seal(octets)
+        return (sealed, Arrival(len(sealed), octets, len(sealed))) if sealed else None
+
+    def _is_amid_commands(self) -> bool:
+        """Whether commands wait to leave: see `_say`."""
+        return self._transport.get_write_buffer_size() > 0 and self._ledger._data is None
+
+    def _two(self) -> None:
+        """Say what is right, and more; the client reads the one, and perhaps a part of the other.
+
+        So the end of a mail may be due with an early reply in the socket, or half of it here.
+        """
+        if self._is_amid_commands():
+            return
+        first = self._sealed(self._server.right())
+        second = self._sealed(_YES if self._choices.one_in(2) else _NO)
+        if first is None or second is None:
+            return
+        self._arrived.extend((first[1], second[1]))
+        self._line.put(first[0] + second[0])
+        self._read(len(first[0]) + self._choices.pick((0, 1, 4, 12, 30, 0)))
+        self._look()
+        if self._choices.one_in(2):
+            self._drain_all()
+
+    def _half_then_out(self) -> None:
+        """Let half of a reply come, then all leave that is written, then the rest come."""
+        if self._is_amid_commands():
+            return
+        sealed = self._sealed(self._server.right() or _YES)
+        if sealed is None:
+            return
+        octets, arrival = sealed
+        cut = 1 + self._choices.below(min(256, len(octets) - 1))
+        self._arrived.append(arrival)
+        self._line.put(octets[:cut])
+        self._read_all()
+        self._drain_all()
+        self._line.put(octets[cut:])
+        if self._choices.one_in(4):
+            self._right_and_reset()
+        self._read_all()
+
+    def _early(self) -> None:
+        """Say yes or no to a mail that is on its way, then let it leave."""
+        self._say_in_order(self._choices.pick((_YES, _NO, _YES + _YES)))
+        self._loop.turn()
+        self._drain_all()
+
+    def _right_and_reset(self) -> None:
+        """Say what is right, and reset: the client may read the one before it meets the other."""
+        sealed = None if self._is_amid_commands() else self._sealed(self._server.right())
+        if sealed is not None:
+            self._arrived.append(sealed[1])
+            self._line.put(sealed[0])
+        self._reset()
+
+    def _drain_all(self) -> None:
+        for _ in range(_MOST_STEPS):
+            if not self._transport.get_write_buffer_size():
+                break
+            self._drain()
+            self._loop.turn()
+
     def _half(self) -> None:
         self._say_in_order(self._server.half(self._choices))
 
@@ -482,6 +573,8 @@ class Play:
             return
         self._flush_flights()
         record = bytearray(tls.seal(b"250 2.0.0 ok\r\n"))
+        if not record:
+            return
         record[5 + self._choices.below(len(record) - 5)] ^= 1
         self._put_records((bytes(record), b""), is_last=True)
 
@@ -552,8 +645,9 @@ class Play:
         if may_speak and not (has_buffered or self._has_ended or line.is_reset or line.waiting):
             sealed = octets if tls is None else tls.seal(octets)
             size = 0 if tls is None else len(sealed)
-            self._arrived.append(Arrival(len(sealed), octets, size))
-            line.put(sealed)
+            if sealed:
+                self._arrived.append(Arrival(len(sealed), octets, size))
+                line.put(sealed)
         self._loop.advance(10.0)
 
     def _cancel(self) -> None:
@@ -561,39 +655,45 @@ class Play:
 
 
 _PLACES: Sequence[Callable[[Play], bool]] = (
-    lambda play: play._ledger.transactions != [] and play._ledger._data is not None,
+    lambda play: play._mail_waits and play._ledger.owed != deque(),
+    lambda play: play._ledger._data is not None,
+    lambda play: play._connection._dot_written,
+    lambda play: play._ledger._data is not None and play._mails == len(play._scene.mails),
+    lambda play: play._connection._dot_written and play._mails == len(play._scene.mails),
+    lambda play: any(t.data is not None for t in play._ledger.transactions),
     lambda _play: False,  # all of it
     lambda play: play._verdict is not None,
-    lambda play: bool(play._ledger.transactions),
-    lambda play: play._transport.get_write_buffer_size() > 1000,
-    lambda play: any(t.data is not None for t in play._ledger.transactions),
+    lambda play: play._mail_waits,
     lambda play: play._ledger.in_tls and play._tls is not None,
     lambda play: play._tls is not None,
     lambda _play: True,  # nothing
     lambda play: play._is_released,
     lambda play: play._mails > 1,
-    lambda play: play._connection._dot_written,
 )
 """How far all is as it should be, before anything goes wrong: or nothing would come late."""
 _MOVES: Sequence[Callable[[Play], None]] = (
-    *[Play._right] * 12,
-    *[Play._drain] * 6,
-    *[Play._other] * 6,
-    *[Play._half] * 4,
+    *[Play._right] * 8,
+    *[Play._drain] * 5,
+    *[Play._two] * 6,
+    *[Play._half_then_out] * 6,
+    *[Play._early] * 4,
+    *[Play._right_and_reset] * 4,
+    *[Play._other] * 4,
+    *[Play._half] * 3,
     *[Play._say_right] * 3,
-    *[Play._ask] * 3,
+    *[Play._ask] * 4,
     *[Play._put_flight] * 2,
     *[Play._read] * 3,
-    *[Play._rubbish] * 2,
     *[Play._right_and_more] * 3,
     *[Play._reset] * 2,
     *[Play._end] * 2,
+    *[Play._hesitate] * 2,
+    Play._rubbish,
     Play._twisted,
     Play._damage,
     Play._noise,
     Play._alert,
     Play._take_leave,
-    Play._hesitate,
     Play._go_on_with_tls,
     Play._tick,
     Play._wait,

@@ -15,7 +15,7 @@ from .tls_server import KINDS
 TIMEOUT = 2.0
 """Seconds that a step may take."""
 
-_WAYS = (*["starttls"] * 4, "implicit", "off", "off", "starttls")
+_WAYS = (*["starttls"] * 4, "implicit", "off", "off", "off")
 _KINDS = (*["1.3"] * 9, *["1.2"] * 5, "1.3 from scratch", "not trusted")
 _PLAIN = ("PIPELINING", "8BITMIME", "SIZE 10240000")
 _OFFERS = (
@@ -32,9 +32,11 @@ _MAILS = (
     b"",
     b"Subject: x\r\n\r\n" + (b"z" * 798 + b"\r\n") * 30,
 )
-_PORTIONS = (None, None, None, 1000, 300, 60, 4096, 17)
+_PORTIONS = (None, None, 1000, 300, 700, 100, 4096, 30)
 """Octets that the system takes at a time, or None for all there are."""
-_MORE = (0, 0, 0, 1, 1, 2)
+_PIECES = (0, 0, 500, 3000)
+"""Octets that a file gives at a time, or 0 where the mail is in memory."""
+_MORE = (0, 0, 1, 2)
 """How many mails follow the first."""
 
 
@@ -80,31 +82,37 @@ class TlsScene:
 
 def choose_scene(choices: Choices) -> TlsScene:
     """Choose a scene; the plain one if nothing is left to choose by."""
-    way, is_selector = choices.pick(_WAYS), choices.one_in(2)
-    kind = choices.pick(_KINDS)
-    assert kind in KINDS
-    portion, offers = choices.pick(_PORTIONS), choices.pick(_OFFERS)
-    first = _choose_mail(choices)
-    mails = (first, *(_choose_mail(choices) for _ in range(choices.pick(_MORE))))
+    # Few octets, each for several choices, so that short inputs come as far as the moves.
+    how, is_selector = divmod(choices.below(16), 2)
+    slow, kind = divmod(choices.below(128), 16)
+    lmtp, offers = divmod(choices.below(64), 8)
+    more, keeps = divmod(choices.below(8), 2)
+    mails = tuple(_choose_mail(choices) for _ in range(1 + _MORE[more]))
     for number, mail in enumerate(mails, 1):
-        mail.keeps = number < len(mails) or choices.one_in(2)
+        mail.keeps = number < len(mails) or bool(keeps)
+    assert set(_KINDS) == set(KINDS)
     return TlsScene(
-        way=way,
-        kind=kind,
-        is_selector=is_selector,
-        is_lmtp=choices.one_in(8),
-        portion=portion,
-        offers=offers,
+        way=_WAYS[how],
+        kind=_KINDS[kind],
+        is_selector=bool(is_selector),
+        is_lmtp=lmtp == 7,
+        portion=_PORTIONS[slow],
+        offers=_OFFERS[offers],
         mails=mails,
     )
 
 
 def _choose_mail(choices: Choices) -> Mail:
-    data = choices.pick((*_MAILS[:4], *_MAILS))
-    piece = choices.pick((0, 0, 0, 500, 3000))
-    recipients = ("c@d.test", "e@d.test", "f@d.test")[: 1 + choices.below(3)]
-    content, is_file = _content(data, bool(piece and data))
-    return Mail(envelope=_envelope(recipients), content=content, piece=piece * is_file, data=data)
+    rest, number = divmod(choices.below(252), len(_MAILS))
+    count, piece = divmod(rest, len(_PIECES))
+    data = _MAILS[number]
+    content, is_file = _content(data, bool(_PIECES[piece] and data))
+    return Mail(
+        envelope=_envelope(("c@d.test", "e@d.test", "f@d.test")[: 1 + count % 3]),
+        content=content,
+        piece=_PIECES[piece] * is_file,
+        data=data,
+    )
 
 
 @functools.cache
