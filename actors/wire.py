@@ -108,9 +108,11 @@ class Wire(asyncio.Protocol):
     @property
     def _is_all_out(self) -> bool:
         """Whether the operating system has all that was written."""
-        if self._tls is not None and self._tls.is_holding:
+        tls, transport = self._tls, self._transport
+        if tls is not None and (tls.is_holding or tls.error is not None):
             return False
-        return not self._transport.get_write_buffer_size()
+        # Where it broke as it was written, nothing waits any more, and it is not out either.
+        return not (transport.get_write_buffer_size() or transport.is_closing())
 
     def _write_soon(self) -> None:
         if not (self._unsent or self._unput):
@@ -160,6 +162,8 @@ class Wire(asyncio.Protocol):
 
     def end_body(self, last: bytes) -> None:
         """Write what completes the mail: the last octets, and the final dot if there is one."""
+        # It is done: whatever is written later is not this mail, and does not end again.
+        self._writer = None
         self._last = last
         self._write_last()
 

@@ -9,6 +9,7 @@ from .transaction import CLOSING, Rcpt, Transaction
 from .violation import FalseSuccess, UndefinedOutcome, insist
 
 _MOST_DETAIL = 560
+_TOO_MANY = (452, 552)
 
 
 def judge(
@@ -72,7 +73,10 @@ def _named(transactions: list[Transaction], mail: Mail) -> dict[int, tuple[Trans
         for rcpt in transaction.rcpts:
             number = numbers.get(rcpt.path.decode(), -1)
             insist(number >= 0, f"a recipient that was not given: {rcpt.path!r}")
-            insist(number not in named, f"a recipient that was named twice: {rcpt.path!r}")
+            before = named.get(number)
+            # Who was one too many in one transaction is named in another (RFC 5321 §4.5.3.1.10).
+            is_again = before is None or before[1].code in _TOO_MANY
+            insist(is_again, f"a recipient that was named twice: {rcpt.path!r}")
             named[number] = transaction, rcpt
     return named
 

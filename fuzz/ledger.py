@@ -73,6 +73,8 @@ class Ledger:
         reader: reads the replies.
         may_be_bold: as given; the owner may change it from mail to mail.
         is_closing: whether the server said 421 to a command.
+        has_unread: whether half a TLS record is here, which may hold a part of a reply; the owner
+            says so.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Ledger:
         self.is_lmtp = is_lmtp
         self.may_be_bold = may_be_bold
         self.is_closing = False
+        self.has_unread = False
         self._chunk_refused = False
         self._is_open = False  # greeted
         self._is_introduced = False
@@ -109,7 +112,8 @@ class Ledger:
     def has_more(self) -> bool:
         """Whether octets came that answer nothing. 421 may come uncalled (RFC 5321 §3.8)."""
         reader = self.reader
-        return reader.is_amid or reader.is_broken or bool(set(self.surplus) - {CLOSING})
+        is_amid = reader.is_amid or self.has_unread
+        return is_amid or reader.is_broken or bool(set(self.surplus) - {CLOSING})
 
     # What the server says.
 
@@ -224,7 +228,7 @@ class Ledger:
         insist(transaction.data is None, "a second mail in one transaction")
         transaction.data = data
         # A part of a reply is one to MAIL or RCPT, if that is still owed.
-        is_amid = self.reader.is_amid and not self.owed
+        is_amid = (self.reader.is_amid or self.has_unread) and not self.owed
         transaction.too_early = bool(is_amid or self.reader.is_broken or self.surplus)
         refusal, self._refusal = self._refusal, 0
         if refusal:

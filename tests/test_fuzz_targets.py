@@ -23,6 +23,10 @@ from fuzz.tally import Tally, kind_of
 from fuzz.target import NAMES, Target, load
 from fuzz.violation import FalseSuccess, Hang, UndefinedOutcome, Violation
 from fuzz.wire import ReplyReader
+from pykka_smtp.actors.connection import Connection
+from pykka_smtp.actors.timed_wire import TimedWire
+from pykka_smtp.actors.tls_channel import TlsChannel
+from pykka_smtp.actors.wire import Wire
 from pykka_smtp.smtp import address, delivery, mail_data, refusal, reply_parser
 from pykka_smtp.smtp.classification import Meaning, meaning
 from pykka_smtp.smtp.command import QUIT
@@ -39,6 +43,7 @@ SEED = 5321
 EXECUTIONS = {
     "reply_parser": times(800, thoroughly=15_000),
     "dialog": times(1200, thoroughly=10_000),
+    "tls": times(500, thoroughly=5000),
     "output": times(500, thoroughly=8000),
     "grammar": times(2000, thoroughly=30_000),
 }
@@ -49,6 +54,10 @@ ENDINGS = {
     "dialog": {
         *("accepted", "accepted, in part", "in doubt (PROTOCOL)", "in doubt (CONNECTION)"),
         *("kept, accepted", "bold, accepted", "kept, bold, accepted"),
+    },
+    "tls": {
+        *("TLS: accepted", "TLS: kept, accepted", "TLS: in doubt (CONNECTION)"),
+        *("in clear: accepted", "in clear: kept, accepted", "TLS: SECURITY at starttls"),
     },
     "output": {"sent", "encoded", "refused", "not for this server"},
     "grammar": {"mailbox: taken", "mailbox: refused", "URL: taken", "URL: refused"},
@@ -191,6 +200,66 @@ def shows_secrets(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Scrubber, "scrub", lambda self, text: text)
 
 
+def takes_what_is_encrypted_for_sent(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Wire, "_is_all_out", True)
+
+
+def takes_what_broke_as_it_was_written_for_sent(patch: pytest.MonkeyPatch) -> None:
+    is_waiting = property(lambda self: self._transport.get_write_buffer_size() > 0)
+    patch.setattr(Wire, "_is_all_out", property(lambda self: not is_waiting.__get__(self)))
+
+
+def does_not_look_at_half_a_record(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(TlsChannel, "has_part", False)
+
+
+def looks_at_half_a_record_before_the_dot_only(patch: pytest.MonkeyPatch) -> None:
+    sent = Dialog.dot_sent
+
+    def forget(self: Dialog) -> None:
+        self.has_unread, has_unread = False, self.has_unread
+        sent(self)
+        self.has_unread = has_unread
+
+    patch.setattr(Dialog, "dot_sent", forget)
+
+
+def does_not_look_into_the_socket_before_the_dot(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Wire, "has_something_to_read", lambda self: False)
+
+
+def does_not_read_what_was_said_before_the_connection_broke(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(TimedWire, "_read_last_words", lambda self: False)
+
+
+def writes_on_after_the_end(patch: pytest.MonkeyPatch) -> None:
+    close = Connection._close
+    patch.setattr(Connection, "_close", lambda self, reset: close(self, reset=False))
+
+
+def ends_a_mail_once_more(patch: pytest.MonkeyPatch) -> None:
+    end = Wire.end_body
+
+    def careless(self: Wire, last: bytes) -> None:
+        writer = self._writer
+        end(self, last)
+        self._writer = writer
+
+    patch.setattr(Wire, "end_body", careless)
+
+
+def loses_what_tls_has_to_hold(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(TlsChannel, "is_holding", False)
+
+
+def does_not_answer_what_tls_is_asked(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(TlsChannel, "take", lambda self: b"")
+
+
+def waits_for_ever_for_a_farewell(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(TimedWire, "_drop", lambda self: None)
+
+
 def does_not_double_dots(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(mail_data, "_stuff", lambda data, at_line_start: data)
 
@@ -253,6 +322,16 @@ FAULTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, str]] = {
     counts_no_mails: ("dialog", "other violations"),
     speaks_while_it_rests: ("dialog", "other violations"),
     shows_secrets: ("dialog", "other violations"),
+    takes_what_is_encrypted_for_sent: ("tls", "false successes"),
+    takes_what_broke_as_it_was_written_for_sent: ("tls", "undefined outcomes"),
+    does_not_look_at_half_a_record: ("tls", "false successes"),
+    looks_at_half_a_record_before_the_dot_only: ("tls", "false successes"),
+    does_not_look_into_the_socket_before_the_dot: ("tls", "false successes"),
+    writes_on_after_the_end: ("tls", "undefined outcomes"),
+    ends_a_mail_once_more: ("tls", "other violations"),
+    loses_what_tls_has_to_hold: ("tls", "undefined outcomes"),
+    does_not_answer_what_tls_is_asked: ("tls", "hangs"),
+    waits_for_ever_for_a_farewell: ("tls", "hangs"),
     does_not_double_dots: ("output", "other violations"),
     lets_a_bare_lf_out: ("output", "other violations"),
     takes_an_odd_separator: ("reply_parser", "false successes"),

@@ -1,6 +1,7 @@
 """A mail that goes out more than once in a session, on real sockets: in memory, and from files."""
 
 import io
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from servers.scripted import ScriptedServer, polite
 
 from pykka_smtp import Dsn, FailureKind, SendFailure, SendMail, SendSuccess, SmtpActor
+from pykka_smtp.actors import connect as connect_module
 
 PATIENCE = 20.0  # seconds; reached only by a test that fails
 
@@ -61,6 +63,38 @@ def test_each_batch_of_recipients_gets_the_whole_mail(
     assert outcome.warnings == ()
     assert [mail.recipients for mail in server.mails] == [TO[:2], TO[2:4], TO[4:]]
     assert [mail.data for mail in server.mails] == [data] * 3
+
+
+@pytest_on_both_loops
+@pytest.mark.parametrize("kind", ["bytes", "path"])
+@pytest.mark.parametrize("chunking", [(), ("CHUNKING",)], ids=["DATA", "BDAT"])
+def test_on_a_slow_line_no_batch_gets_the_beginning_of_a_mail_for_the_whole(
+    chunking: tuple[str, ...],
+    kind: str,
+    tmp_path: Path,
+    scripted_server: Start,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where even the commands after the first mail wait, its end is not written once more."""
+    connect = connect_module._Connector.sock_connect
+
+    async def narrow(self: Any, sock: socket.socket, address: Any) -> None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        await connect(self, sock, address)
+
+    monkeypatch.setattr(connect_module._Connector, "sock_connect", narrow)
+    server = scripted_server(polite("PIPELINING", *chunking))
+    server._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # inherited
+    domain = ".".join(["d" * 60] * 3)
+    to = [f"{number:060}@{domain}" for number in range(200)]
+    message = source_of(kind, LARGE, tmp_path)
+    mail = SendMail(sender="a@b.test", recipients=to, message=message)
+
+    outcome = SmtpActor.start("localhost", server.port).ask(mail, timeout=PATIENCE)
+
+    assert isinstance(outcome, SendSuccess), outcome
+    assert [len(mail.recipients) for mail in server.mails] == [100, 100]
+    assert [mail.data for mail in server.mails] == [LARGE] * 2
 
 
 @pytest.mark.parametrize("kind", ["bytes", "path"])
