@@ -230,7 +230,10 @@ def test_a_server_that_has_proven_itself_may_not_ask_on() -> None:
 def test_a_first_message_that_is_none_is_refused(first: bytes) -> None:
     client = pencil()
 
-    with pytest.raises(SaslError, match=r"^SCRAM-SHA-256: (invalid first message|the server's message is not UTF-8)") as caught:
+    with pytest.raises(
+        SaslError,
+        match=r"^SCRAM-SHA-256: (invalid first message|the server's message is not UTF-8)",
+    ) as caught:
         client.respond(first)
     assert not caught.value.is_security
     with pytest.raises(SaslError):
