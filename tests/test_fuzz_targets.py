@@ -23,7 +23,7 @@ from fuzz.tally import Tally, kind_of
 from fuzz.target import NAMES, Target, load
 from fuzz.violation import FalseSuccess, Hang, UndefinedOutcome, Violation
 from fuzz.wire import ReplyReader
-from pykka_smtp.smtp import address, delivery, mail_data, refusal, reply_parser
+from pykka_smtp.smtp import address, judgement, mail_data, refusal, reply_parser, transaction
 from pykka_smtp.smtp.classification import Meaning, meaning
 from pykka_smtp.smtp.command import QUIT
 from pykka_smtp.smtp.delivery import Delivery
@@ -33,6 +33,7 @@ from pykka_smtp.smtp.rest import Rest
 from pykka_smtp.smtp.secret import Scrubber
 from pykka_smtp.smtp.session import Session
 from pykka_smtp.smtp.stage import Stage
+from pykka_smtp.smtp.transaction import Transaction
 
 ROOT = Path(__file__).parents[1]
 SEED = 5321
@@ -86,7 +87,8 @@ def takes_any_answer_to_the_dot(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(refusal, "meaning", careless)
     # So that 354 and 550 are called a yes further on, too.
-    patch.setattr(delivery, "meaning", careless)
+    patch.setattr(judgement, "meaning", careless)
+    patch.setattr(transaction, "meaning", careless)
 
 
 def takes_a_verdict_that_came_before_the_dot(patch: pytest.MonkeyPatch) -> None:
@@ -176,7 +178,7 @@ def counts_no_mails(patch: pytest.MonkeyPatch) -> None:
 
 
 def believes_a_refusal_though_the_mail_is_out(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Delivery, "_hear_out", lambda self, bold, refused: iter(()))
+    patch.setattr(Transaction, "_hear_out", lambda self, bold, refused: iter(()))
 
 
 def trusts_a_server_that_speaks_unasked(patch: pytest.MonkeyPatch) -> None:
