@@ -27,7 +27,7 @@ from pykka_smtp.actors.connection import Connection
 from pykka_smtp.actors.timed_wire import TimedWire
 from pykka_smtp.actors.tls_channel import TlsChannel
 from pykka_smtp.actors.wire import Wire
-from pykka_smtp.smtp import address, delivery, mail_data, refusal, reply_parser
+from pykka_smtp.smtp import address, judgement, mail_data, refusal, reply_parser, transaction
 from pykka_smtp.smtp.classification import Meaning, meaning
 from pykka_smtp.smtp.command import QUIT
 from pykka_smtp.smtp.delivery import Delivery
@@ -37,6 +37,7 @@ from pykka_smtp.smtp.rest import Rest
 from pykka_smtp.smtp.secret import Scrubber
 from pykka_smtp.smtp.session import Session
 from pykka_smtp.smtp.stage import Stage
+from pykka_smtp.smtp.transaction import Transaction
 
 ROOT = Path(__file__).parents[1]
 SEED = 5321
@@ -95,7 +96,8 @@ def takes_any_answer_to_the_dot(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(refusal, "meaning", careless)
     # So that 354 and 550 are called a yes further on, too.
-    patch.setattr(delivery, "meaning", careless)
+    patch.setattr(judgement, "meaning", careless)
+    patch.setattr(transaction, "meaning", careless)
 
 
 def takes_a_verdict_that_came_before_the_dot(patch: pytest.MonkeyPatch) -> None:
@@ -185,7 +187,7 @@ def counts_no_mails(patch: pytest.MonkeyPatch) -> None:
 
 
 def believes_a_refusal_though_the_mail_is_out(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Delivery, "_hear_out", lambda self, bold, refused: iter(()))
+    patch.setattr(Transaction, "_hear_out", lambda self, bold, refused: iter(()))
 
 
 def trusts_a_server_that_speaks_unasked(patch: pytest.MonkeyPatch) -> None:
@@ -200,6 +202,9 @@ def shows_secrets(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Scrubber, "scrub", lambda self, text: text)
 
 
+NEVER = property(lambda self: False, lambda self, value: None)
+
+
 def takes_what_is_encrypted_for_sent(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Wire, "_is_all_out", True)
 
@@ -210,7 +215,7 @@ def takes_what_broke_as_it_was_written_for_sent(patch: pytest.MonkeyPatch) -> No
 
 
 def does_not_look_at_half_a_record(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(TlsChannel, "has_part", False)
+    patch.setattr(TlsChannel, "has_part", NEVER, raising=False)
 
 
 def looks_at_half_a_record_before_the_dot_only(patch: pytest.MonkeyPatch) -> None:
@@ -249,7 +254,7 @@ def ends_a_mail_once_more(patch: pytest.MonkeyPatch) -> None:
 
 
 def loses_what_tls_has_to_hold(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(TlsChannel, "is_holding", False)
+    patch.setattr(TlsChannel, "is_holding", NEVER, raising=False)
 
 
 def does_not_answer_what_tls_is_asked(patch: pytest.MonkeyPatch) -> None:

@@ -510,7 +510,7 @@ def test_a_trickle_of_complete_replies_ends_at_the_deadline(scripted_server: Sta
     assert outcome.kind is FailureKind.TIMEOUT
     assert outcome.stage is not Stage.GREETING
     assert 0.6 <= round(outcome.elapsed, 3) < 1.6
-    assert "the deadline" in outcome.detail
+    assert "exceeded the deadline" in outcome.detail
 
 
 # Smaller ones of 0.02

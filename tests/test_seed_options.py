@@ -461,7 +461,7 @@ def test_smtp_timeout_names_the_stage(scripted_server: Start) -> None:
     outcome = failure(send(server, options={"timeout": SHORT}))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.TIMEOUT, Stage.EHLO)
-    assert "ehlo" in outcome.detail
+    assert "EHLO" in outcome.detail
     assert "0.2 s" in outcome.detail
 
 
