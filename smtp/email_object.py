@@ -187,7 +187,9 @@ def _set_payload(part: _Email, payload: object) -> None:
 def _checked(headers: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """Return a copy of the fields, none of which takes for ever to be read."""
     for name, value in headers:
-        if name.lower() in {"content-type", "content-disposition"} and len(value) > _MAX_PARAMETERS:
+        is_read = name.lower() in {"content-type", "content-disposition"}
+        # A Header of `email.header` has no length.
+        if is_read and len(str(value)) > _MAX_PARAMETERS:
             raise _CannotWriteError(f"header {name}: has more than {_MAX_PARAMETERS} characters")
     return list(headers)
 

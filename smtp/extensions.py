@@ -26,6 +26,7 @@ not among them: they have options of their own, and are never dropped in passing
 # Servers from before RFC 2554 write "AUTH=LOGIN", and some a colon or a tab.
 _AUTH = re.compile(r"AUTH(?:[ \t=:]+(.*))?", re.IGNORECASE)
 _BLANK = re.compile(r"[ \t]+")
+_TAB = r"\t"  # as a reply shows it
 # What a firewall that inspects SMTP writes over an extension that it does not like (Cisco ASA).
 _MASKED = re.compile(r"X{4,}[A-Z]?")
 
@@ -143,7 +144,7 @@ def _read(lines: tuple[str, ...], without: frozenset[str]) -> Extensions:
     parameters: dict[str, str] = {}
     mechanisms: list[str] = []
     for line in lines:
-        text = line.strip()
+        text = line.replace(_TAB, " ").strip()
         match = _AUTH.fullmatch(text)
         if match is not None:
             # Several lines count together: one for old clients, one for each family.

@@ -287,6 +287,32 @@ def test_a_verdict_of_which_a_part_came_before_the_dot_is_none(
     assert not outcome.maybe_accepted
 
 
+@pytest.mark.usefixtures("_narrow")
+def test_a_verdict_of_which_a_part_came_while_the_dot_waited_to_leave_is_none(
+    serve: Serve, certificates: Certificates
+) -> None:
+    """The mail and the dot are written at once, and most of them have not left yet."""
+
+    def script(conn: Conn) -> None:
+        ours = halves(conn)
+        try:
+            ours.send(ours.sealed("354 go"))
+            wait_until(lambda: waiting(conn) > 0, PATIENCE)
+            record = ours.sealed("250 early")
+            ours.send(record[:12])
+            ours.hear(b"\r\n.\r\n")
+            ours.send(record[12:])
+            ours.send(ours.sealed("554 spam"))
+            wait_until(conn._stopping.is_set, 1.0)
+        finally:
+            ours.close()
+
+    outcome = failed(send(serve(script, narrow=True), certificates, mail_of(60_000)))
+
+    assert outcome.kind is FailureKind.PROTOCOL
+    assert outcome.maybe_accepted
+
+
 def test_a_record_of_which_the_rest_never_comes_ends_in_time(
     serve: Serve, certificates: Certificates
 ) -> None:

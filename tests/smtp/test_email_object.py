@@ -269,6 +269,12 @@ def test_an_address_beyond_ascii_stays_one_and_needs_smtputf8(policy: Any, text:
     assert field(old(To=text), "To") == f"To: {text}"
 
 
+def test_a_header_object_may_stand_where_parameters_are_read() -> None:
+    value = Header('attachment; filename="b.txt"')
+    message = old(**{"Content-Disposition": value})
+    assert field(message, "Content-Disposition") == f"Content-Disposition: {value}"
+
+
 def test_a_header_object_with_an_address_beyond_ascii_is_no_encoded_word() -> None:
     message = old(To=Header("J\u00f6rg <j\u00f6rg@example.com>", "utf-8"))
     assert field(message, "To") == "To: =?utf-8?b?SsO2cmc=?= <j\u00f6rg@example.com>"
