@@ -72,9 +72,7 @@ class TlsWire(Wire):
             dialog.has_unread = has_part
         if not was_up and tls.is_up:
             self._take_up_tls(early=bool(text) and not self._how.is_implicit)
-        sealed = tls.take()
-        if sealed and not self._transport.is_closing():
-            self._transport.write(sealed)
+        self.write_own()
         if text or (is_changed and tls.is_up):
             self.perform(dialog.receive_data(text))
         if tls.error is not None:

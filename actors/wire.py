@@ -105,6 +105,18 @@ class Wire(asyncio.Protocol):
             self._writer.is_paused = True
         return len(sealed)
 
+    def write_own(self) -> None:
+        """Write what TLS itself has to say, such as what a server has asked it.
+
+        Not behind the end of a mail that waits to go out: nobody could tell when that is out.
+        """
+        tls = self._tls
+        if tls is None or self._dot_written:
+            return
+        sealed = tls.take()
+        if sealed and not self._transport.is_closing():
+            self._transport.write(sealed)
+
     @property
     def _is_all_out(self) -> bool:
         """Whether the operating system has all that was written."""
@@ -210,6 +222,7 @@ class Wire(asyncio.Protocol):
         if not self._dialog.is_over:
             self._taken = self._written
             self._dialog.dot_sent()
+            self.write_own()
 
     def _go_on_writing(self, *, was_holding: bool) -> None:
         """Go on with the mail, after TLS records came: they may be what its end has waited for.

@@ -63,6 +63,7 @@ class Loop:
         self._watched: list[Any] = []
         self._soon: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._writers: list[Any] = []
+        self._tasks: list[Task] = []
         self._flushes: list[Transport] = []
 
     @property
@@ -81,12 +82,18 @@ class Loop:
     def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> Task:
         """Run a coroutine in the next turn."""
         task = Task(coroutine)
+        self._tasks.append(task)
         if self.is_connecting:
             self.is_connecting = False
             task.cancel()
         else:
             self.call_soon(task.run)
         return task
+
+    def close(self) -> None:
+        """Forget what was to be run."""
+        for task in self._tasks:
+            task.cancel()
 
     def watch(self, watched: Any) -> None:
         """Show something the clock from now on."""

@@ -160,8 +160,9 @@ class Play:
         self._transport = Transport(loop, self._line, self._connection)
 
     def close(self) -> None:
-        """Let go of the sockets."""
+        """Let go of the sockets, and of what was to be run."""
         self._line.close()
+        self._loop.close()
 
     def run(self) -> None:
         """Play it; all that must hold is checked on the way."""
@@ -243,10 +244,9 @@ class Play:
     # Mails.
 
     @property
-    def _mail_waits(self) -> bool:
-        """Whether a transaction is under way whose mail has not come."""
-        transactions = self._ledger.transactions
-        return bool(transactions) and transactions[-1].data is None
+    def _is_data_owed(self) -> bool:
+        """Whether the reply is due after which the mail goes out."""
+        return [item.verb for item in self._ledger.owed] == ["DATA"]
 
     @property
     def _mail(self) -> Mail:
@@ -357,6 +357,8 @@ class Play:
         """The client's loop reads what has come."""
         if self._transport.is_closing():
             return
+        if self._ledger.offers or self._ledger.transactions:
+            self._line.room = self._scene.portion  # all that comes before a mail is small
         try:
             data = self._line.read(most)
         except BlockingIOError:
@@ -501,9 +503,10 @@ class Play:
         if self._is_amid_commands():
             return
         first = self._sealed(self._server.right())
-        second = self._sealed(_YES if self._choices.one_in(2) else _NO)
-        if first is None or second is None:
+        if first is None:
             return
+        second = self._sealed(_YES if self._choices.one_in(2) else _NO)
+        assert second is not None
         self._arrived.extend((first[1], second[1]))
         self._line.put(first[0] + second[0])
         self._read(len(first[0]) + self._choices.pick((0, 1, 4, 12, 30, 0)))
@@ -519,7 +522,7 @@ class Play:
         if sealed is None:
             return
         octets, arrival = sealed
-        cut = 1 + self._choices.below(min(256, len(octets) - 1))
+        cut = 1 + self._choices.below(max(1, min(256, len(octets) - 1)))
         self._arrived.append(arrival)
         self._line.put(octets[:cut])
         self._read_all()
@@ -655,15 +658,15 @@ class Play:
 
 
 _PLACES: Sequence[Callable[[Play], bool]] = (
-    lambda play: play._mail_waits and play._ledger.owed != deque(),
-    lambda play: play._ledger._data is not None,
-    lambda play: play._connection._dot_written,
-    lambda play: play._ledger._data is not None and play._mails == len(play._scene.mails),
+    *[lambda play: play._connection._dot_written] * 4,
+    *[lambda play: play._is_data_owed] * 3,
+    *[lambda play: play._ledger._data is not None] * 2,
     lambda play: play._connection._dot_written and play._mails == len(play._scene.mails),
+    lambda play: play._is_data_owed and play._mails == len(play._scene.mails),
     lambda play: any(t.data is not None for t in play._ledger.transactions),
     lambda _play: False,  # all of it
     lambda play: play._verdict is not None,
-    lambda play: play._mail_waits,
+    lambda play: bool(play._ledger.transactions),
     lambda play: play._ledger.in_tls and play._tls is not None,
     lambda play: play._tls is not None,
     lambda _play: True,  # nothing

@@ -32,7 +32,7 @@ _MAILS = (
     b"",
     b"Subject: x\r\n\r\n" + (b"z" * 798 + b"\r\n") * 30,
 )
-_PORTIONS = (None, None, 1000, 300, 700, 100, 4096, 30)
+_PORTIONS = (None, 1000, 300, 700, 100, 4096, 30, 1500)
 """Octets that the system takes at a time, or None for all there are."""
 _PIECES = (0, 0, 500, 3000)
 """Octets that a file gives at a time, or 0 where the mail is in memory."""

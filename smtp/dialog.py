@@ -292,7 +292,8 @@ class Dialog:
         transfer.is_out = self._dot_out = True
         if self._owed or not self._is_more_here:
             self._owed.extend(transfer.owed)
-        # Else a reply began before the mail was out: it is none to the mail, and is not owed.
+        # Else a reply began before the mail was out: it is none to the mail, and is not owed. Half
+        # a TLS record may be one, too.
         self.steps += 1
         if self._trace is not None:
             facts = transfer.rendition.facts

@@ -1,5 +1,6 @@
 """When the end of a mail goes out under TLS: on a network in memory, with TLS that does nothing."""
 
+import ssl
 from typing import Any, cast
 
 import pytest
@@ -22,12 +23,13 @@ class Plain:
 
     is_up = has_heard = True
     is_closed = False
-    error = None
+    error: ssl.SSLError | None = None
     session = version = cipher = None
 
     def __init__(self) -> None:
         self.has_part = False
         self.is_holding = False
+        self.own = b""  # what TLS itself has to say
         self._kept = b""
 
     def receive(self, octets: bytes) -> bytes:
@@ -39,7 +41,8 @@ class Plain:
         return text
 
     def take(self) -> bytes:
-        return b""
+        own, self.own = self.own, b""
+        return own
 
     def encrypt(self, text: bytes) -> bytes:
         return text
@@ -126,3 +129,88 @@ def test_text_that_cannot_be_encrypted_yet_is_not_out(player: MemoryPlayer) -> N
     assert player.transport.said.endswith(b"\r\n.\r\n")
     player.hear(b"250 taken\r\n")
     assert isinstance(player.verdict, Accepted)
+
+
+# Where the system does not take all at once.
+
+
+class Slow:
+    """The system does not take the end of a mail until it is told to."""
+
+    def __init__(self, player: MemoryPlayer, patch: pytest.MonkeyPatch) -> None:
+        self.waiting = 0
+        self.player = player
+        self._write = player.transport.write
+        patch.setattr(player.transport, "write", self.write)
+        patch.setattr(player.transport, "get_write_buffer_size", lambda: self.waiting)
+
+    def write(self, octets: bytes) -> None:
+        self._write(octets)
+        self.waiting += len(octets)
+
+    def take(self) -> None:
+        self.waiting = 0
+        cast("Any", self.player)._connection.resume_writing()
+
+
+def test_a_verdict_of_which_half_a_record_came_before_the_mail_had_left_is_none(
+    player: MemoryPlayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(player, monkeypatch)
+    player.hear(b"354 go\r\n")
+    player.hear(HALF + b"250 ear")
+
+    slow.take()
+    player.hear(REST + b"ly\r\n")
+
+    assert isinstance(player.verdict, Failed)
+    assert player.verdict.kind is FailureKind.PROTOCOL
+    assert player.verdict.maybe_accepted
+
+
+def test_what_tls_itself_has_to_say_does_not_hide_when_a_mail_has_left(
+    player: MemoryPlayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(player, monkeypatch)
+    player.hear(b"354 go\r\n")
+    cast("Any", player)._connection._tls.own = b"<own>"  # the answer to what comes now
+    player.hear(b"")
+    assert player.transport.said.endswith(b"\r\n.\r\n")
+
+    slow.take()
+    assert player.transport.said.endswith(b"\r\n.\r\n<own>")
+
+    player.reset()
+    assert isinstance(player.verdict, Failed)
+    assert player.verdict.maybe_accepted
+
+
+def test_a_mail_that_broke_as_it_was_written_leaves_no_doubt(
+    player: MemoryPlayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(_octets: bytes) -> None:
+        player.transport.is_closed = True  # connection_lost() is on its way
+
+    monkeypatch.setattr(player.transport, "write", breaks)
+    player.hear(b"354 go\r\n")
+    player.transport.is_closed = False
+    player.reset()
+
+    assert isinstance(player.verdict, Failed)
+    assert player.verdict.kind is FailureKind.CONNECTION
+    assert not player.verdict.maybe_accepted
+
+
+def test_a_mail_that_tls_did_not_encrypt_leaves_no_doubt(player: MemoryPlayer) -> None:
+    connection = cast("Any", player)._connection
+
+    def breaks(_text: bytes) -> bytes:
+        connection._tls.error = ssl.SSLError(1, "broken")
+        return b""
+
+    connection._tls.encrypt = breaks
+    player.hear(b"354 go\r\n")
+
+    assert isinstance(player.verdict, Failed)
+    assert player.verdict.kind is FailureKind.CONNECTION
+    assert not player.verdict.maybe_accepted
