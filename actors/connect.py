@@ -283,7 +283,11 @@ class _Connector:
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         try:
-            await self._connect(sock, address)
+            try:
+                await self._connect(sock, address)
+            except (ValueError, TypeError, OverflowError) as error:
+                # What a program's own resolver has made up, such as port 70000.
+                raise OSError(errno.EINVAL, str(error)) from error
         except OSError as error:
             self.errors.append((address, error))
             raise
