@@ -25,6 +25,14 @@ class Principal(Protocol):
         """Hear what became of this attempt; comes exactly once."""
         ...
 
+    def attempt_steps_aside(self, actor: "LeasingActor") -> None:
+        """Let another mail have this one's place at the relay: its file takes its time to open."""
+        ...
+
+    def attempt_is_ready(self, actor: "LeasingActor") -> None:
+        """Give the attempt a place again, and then call its `go_on`: the file is open."""
+        ...
+
     def actor_left(self, actor: "LeasingActor") -> None:
         """Hear that the actor, and what it held, is free; comes exactly once, and last."""
         ...
@@ -38,13 +46,14 @@ class LeasingActor(SmtpActor):
         since: when the mail was let go, on the loop's clock.
         left: for whom there was no room in the session, once it is decided.
         has_left: whether it holds nothing any more.
+        has_place: whether it counts among the mails that are on their way to the relay.
     """
 
     since = 0.0
     has_left = False
+    has_place = True
     left: Left | None = None
 
-    _content: Content | None = None
     _may_lease_again = True
 
     def __init__(
@@ -85,6 +94,21 @@ class LeasingActor(SmtpActor):
             self._connect(mail, mail.content)
         else:
             self._opening = self._spawn(self._open_source, mail)
+
+    def _step_aside(self) -> None:
+        self._principal.attempt_steps_aside(self)
+
+    def _step_back(self, mail: SendMail, content: Content) -> None:
+        if self.has_place:
+            self._connect(mail, content)
+        else:
+            self._principal.attempt_is_ready(self)
+
+    def go_on(self) -> None:
+        """Connect: the file is open, and there is a place at the relay."""
+        assert self._mail is not None
+        assert self._content is not None
+        self._connect(self._mail, self._content)
 
     def _connect(self, mail: SendMail, content: Content) -> None:  # noqa: ARG002
         self._content = content

@@ -266,6 +266,8 @@ class Mailer(AsyncioActor):
         self._waiting: list[tuple[float, int, _Job]] = []  # a heap, by the time of the next attempt
         self._order = itertools.count()
         self._flying: dict[LeasingActor, _Job] = {}
+        # Their files took long to open, and others had their places: they wait for one again.
+        self._late: list[LeasingActor] = []
         self._jobs: set[_Job] = set()  # all that have no outcome yet
         self._taken_last: SendMail | None = None
         self._drains: list[tuple[Answer, float | None]] = []
@@ -408,6 +410,8 @@ class Mailer(AsyncioActor):
         self._is_pumping = True
         self._is_changed = False
         try:
+            if self._late:
+                self._serve_late()
             while True:
                 if dispatcher.is_full and not (self._pressing or self._receiver_drains):
                     self._is_held = bool(self._queue)  # until receivers have caught up
@@ -445,9 +449,39 @@ class Mailer(AsyncioActor):
         self._flying[actor] = job
         guard.call(actor, actor.begin, now)
 
+    @guard.guarded
+    def attempt_steps_aside(self, actor: LeasingActor) -> None:
+        """Let another mail have its place: no stuck file holds up another mail."""
+        if actor.has_place and actor in self._flying:
+            actor.has_place = False
+            actor.relay.release()
+            actor.relay.window.released(since=actor.since)
+            self._pump()
+
+    @guard.guarded
+    def attempt_is_ready(self, actor: LeasingActor) -> None:
+        """Give an attempt a place again as soon as there is one."""
+        self._late.append(actor)
+        self._pump()
+
+    def _serve_late(self) -> None:
+        now, full = self._time(), set[Relay]()
+        for actor in list(self._late):
+            if actor.relay in full:
+                continue
+            if not actor.relay.try_acquire(now):
+                full.add(actor.relay)
+                continue
+            self._late.remove(actor)
+            actor.has_place = True
+            guard.call(actor, actor.go_on)
+
     def _look_again(self, now: float) -> None:
         """Come back when time alone may have made it possible to go on."""
         when = self._queue.next_time(now)
+        for actor in self._late:
+            if (wait := actor.relay.wait(now)) < math.inf:
+                when = min(when or math.inf, now + wait)
         # A timer that goes off too early costs one look; to set it anew for each mail costs more.
         if when is None or when >= self._wakes_at:
             return
@@ -590,7 +624,10 @@ class Mailer(AsyncioActor):
         if self._flying.pop(actor, None) is None:
             return
         relay = actor.relay
-        relay.release()
+        if actor.has_place:
+            relay.release()
+        elif actor in self._late:
+            self._late.remove(actor)
         if not (self._is_stopping or self._is_pumping):
             self._pump()
         relay.settle()
@@ -736,8 +773,9 @@ class Mailer(AsyncioActor):
         actors = {job: actor for actor, job in self._flying.items()}
         for gone in [actor for actor in self._flying if actor.has_left]:
             del self._flying[gone]
-        for number, relay in enumerate(self._relays):
-            relay.busy = sum(job.relay == number for job in self._flying.values())
+        self._late = [actor for actor in self._late if actor in self._flying]
+        for relay in self._relays:
+            relay.busy = sum(a.relay is relay and a.has_place for a in self._flying)
         waiting = {*self._queue, *(job for _, _, job in self._waiting)}
         for job in [job for job in self._jobs if job not in waiting]:
             actor = actors.get(job)

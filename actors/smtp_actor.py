@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("pykka_smtp.session")
 
 
+_PROMPT = 1.0
+"""Seconds within which a file should be open. Until then its mail keeps the place that it has among
+the connections; after that another mail may have it, as long as the file takes."""
+
+
 class SmtpActor(AsyncioActor):
     """Sends one mail, publishes its outcome, and stops.
 
@@ -55,6 +60,7 @@ class SmtpActor(AsyncioActor):
     _connection: Connection | None = None
     _delivery: Delivery | None = None
     _source: FileSource | None = None
+    _content: Content | None = None  # of a mail in a file, once that is open
     _second: Delivery | None = None  # another attempt, once this connection is closed
     _second_route: Route | None = None
     _fallback: tuple[Delivery, Route] | None = None  # if no other address does better
@@ -284,8 +290,9 @@ class SmtpActor(AsyncioActor):
         mail = self._mail
         assert mail is not None
         self._began = event_loop().loop.time()
-        if mail.content is not None:
-            self._connect(mail, mail.content)
+        content = mail.content or self._content
+        if content is not None:
+            self._connect(mail, content)
         else:
             self._opening = self._spawn(self._open_source, mail)
 
@@ -298,6 +305,8 @@ class SmtpActor(AsyncioActor):
         """Look at the file first: a mail that can't be read needs no connection."""
         assert mail.source is not None
         source = self._source = FileSource(mail.source)
+        loop = event_loop().loop
+        timer = loop.call_later(_PROMPT, guard.call, self, self._step_aside)
         try:
             opening = event_loop().new_files.run(source.open)
             facts = await asyncio.wait_for(opening, self._options.timeouts.deadline)
@@ -307,7 +316,21 @@ class SmtpActor(AsyncioActor):
             self._end_without_connection(FailureKind.LOCAL, "reading the mail took too long")
         else:
             if not self.actor_stopped.is_set():
-                self._connect(mail, StreamedContent(facts))
+                self._content = StreamedContent(facts)
+                self._step_back(mail, self._content)
+        finally:
+            timer.cancel()
+
+    def _step_aside(self) -> None:
+        """Let others have the place of a mail whose file takes its time to open."""
+        self._give_permit_back()
+
+    def _step_back(self, mail: SendMail, content: Content) -> None:
+        """Go on: the file is open."""
+        if self._permit is not None:
+            self._connect(mail, content)
+        else:
+            connection_limit.acquire(self, self._permitted, is_pressing=True)
 
     def _connect(self, mail: SendMail, content: Content) -> None:
         self._open(Delivery(self._new_session(), mail.envelope, content), Connection(self._options))
