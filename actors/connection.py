@@ -364,7 +364,8 @@ class Connection(TimedWire):
     def _release(self) -> None:
         event_loop().unwatch(self)
         self._source = self._farewell_due = None
-        self.note_session()
+        if self._tls is not None:
+            self.note_session()
         self._owner.released()
 
     def _close(self, *, reset: bool) -> None:

@@ -66,9 +66,11 @@ class LetterContent:
         return Rendition(data, scan(data))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CompleteContent:
     """A complete mail, octet for octet as it was given, but for its line ends.
+
+    Nobody changes it. It is not frozen, as that makes it slow to make, and most mails have one.
 
     Attributes:
         data: the mail.

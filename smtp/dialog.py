@@ -180,7 +180,7 @@ class Dialog:
         if self.is_over:
             return []
         actions: list[Action] = []
-        if isinstance(self._waiting, Handshake):
+        if self._waiting is not None and isinstance(self._waiting, Handshake):
             # It was to hear our first octet under TLS before it says another word.
             self._inject_suspected(actions)
             return actions
