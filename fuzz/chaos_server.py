@@ -54,10 +54,12 @@ class Book:
         sessions: how many there were.
         encrypted: how many of them came to TLS.
         live: sessions that are not in the book yet.
+        tasks: handshakes that are under way.
     """
 
     def __init__(self) -> None:
         self.live: set[Session] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
         self.mails: dict[int, list[dict[str, Any]]] = {}
         self.faults: Counter[str] = Counter()
         self.complaints: list[str] = []
@@ -232,6 +234,8 @@ class Session(asyncio.Protocol):
             return
         self._waits = True
         self._task = asyncio.get_running_loop().create_task(self._shake_hands())
+        self._book.tasks.add(self._task)  # asyncio itself keeps tasks only weakly
+        self._task.add_done_callback(self._book.tasks.discard)
 
     async def _shake_hands(self) -> None:
         assert self._tls is not None
