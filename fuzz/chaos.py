@@ -6,6 +6,7 @@
 
 import gc
 import random
+import socket
 import tempfile
 import threading
 import time
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from pykka_smtp import (
     Outcome,
@@ -22,10 +24,18 @@ from pykka_smtp import (
     smtp_send_failure,
     smtp_send_success,
 )
+from pykka_smtp.actors.connection import Connection
 from pykka_smtp.signals.dispatcher import dispatcher
 
 from .chaos_report import ChaosReport, Given, Heard, address
-from .surroundings import HOST, PATIENCE, log_lines, resident, resources, serving
+from .surroundings import (
+    HOST,
+    PATIENCE,
+    log_lines,
+    resident,
+    resources,
+    serving,
+)
 
 TIMEOUT = 0.5
 """Seconds that the server has for a step: few, for it falls silent hundreds of times."""
@@ -34,6 +44,9 @@ DEADLINE = 4.0
 
 STOP = 1.0
 """Seconds that an actor has to stop."""
+
+_SENT = 8192
+"""Octets that the system takes of a session under TLS ahead of its server: as on a slow line."""
 
 _WARM_UP = 8
 """Sends that are not counted: what a process opens once and keeps is open after them."""
@@ -45,6 +58,7 @@ _SENDS_EVERY = 90
 _RAISED = (ValueError, SystemExit, KeyboardInterrupt, MemoryError)
 
 _SMALL = b"Subject: small\r\n\r\n.\r\n..\r\nand the end\r\n"
+_MIDDLE = b"Subject: in between\r\n\r\n" + (b"." + b"y" * 70 + b"\r\n") * 400
 _LARGE = b"Subject: large\r\n\r\n" + (b"." + b"x" * 70 + b"\r\n") * 4000
 
 
@@ -88,7 +102,7 @@ class Chaos:
         with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
             path = Path(folder, "mail")
             path.write_bytes(_LARGE)
-            with serving(self._seed) as server:
+            with _narrow_tls(), serving(self._seed) as server:
                 self._port = server.port
                 self._send_all(_WARM_UP, path)
                 _settle()
@@ -102,7 +116,8 @@ class Chaos:
                     self._send_all(self._end, path)
                     report.insist(dispatcher.wait_idle(PATIENCE), "a receiver does not end")
                     report.seconds = time.monotonic() - began
-                    report.insist(log.count == self._raised, f"{log.count} lines in the log")
+                    lines = f"{log.count} lines in the log, not {self._raised}: {log.kinds}"
+                    report.insist(log.count == self._raised, lines)
                 _settle()
                 after = resources()
         report.compare(self._given, self._heard, server.book)
@@ -187,10 +202,10 @@ class Chaos:
 
     def _mail(self, number: int, chance: random.Random, path: Path) -> SendMail:
         to = [address(number, bit) for bit in range(chance.choice((1, 1, 2, 3, 5)))]
-        message: Any = chance.choice((*[_SMALL] * 18, _LARGE, path))
+        message: Any = chance.choice((*[_SMALL] * 13, *[_MIDDLE] * 5, _LARGE, path))
         is_told = number >= _WARM_UP and chance.random() < 1 / 5
         if number >= _WARM_UP:
-            size = len(_SMALL if message is _SMALL else _LARGE)
+            size = len(_LARGE if message is path else message)
             self._given[number] = Given(len(to), size, is_told)
         return SendMail(
             sender=f"s{number}@a.test",
@@ -264,3 +279,18 @@ def _settle() -> None:
         if thread.name.startswith("pykka-smtp"):
             thread.join(PATIENCE)
     gc.collect()
+
+
+@contextmanager
+def _narrow_tls() -> Iterator[None]:
+    """Have the system take few octets of a session under TLS before its server takes some."""
+    start = Connection.start_tls
+
+    def narrow(self: Connection) -> None:
+        if not self._transport.is_closing():
+            sock = self._transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SENT)
+        start(self)
+
+    with patch.object(Connection, "start_tls", narrow):
+        yield

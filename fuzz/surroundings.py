@@ -57,15 +57,25 @@ def serving(seed: int) -> Iterator[ServerProcess]:
 
 
 class LogLines(logging.Handler):
-    """Counts the lines of the log that say that something is wrong."""
+    """Counts the lines of the log that say that something is wrong.
+
+    Attributes:
+        count: how many there were.
+        kinds: how many of each kind, with an example for it.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.count = 0
+        self.kinds: dict[str, tuple[int, str]] = {}
 
-    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - logging's signature
+    def emit(self, record: logging.LogRecord) -> None:
         """Count one."""
         self.count += 1
+        count, example = self.kinds.get(record.msg, (0, ""))
+        if not example:
+            example = self.format(record)
+        self.kinds[record.msg] = count + 1, example
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from typing import Any, cast
 from pykka_smtp.actors import event_loop, mail_source, wire
 from pykka_smtp.actors.connection import Connection
 from pykka_smtp.actors.options import Options, collect_options
+from pykka_smtp.actors.tls import Tls, open_channel, remember_session
 from pykka_smtp.smtp.delivery import Delivery
 from pykka_smtp.smtp.dialog import Dialog
 from pykka_smtp.smtp.session import Session
@@ -40,19 +41,6 @@ _MOST_MOVES = 40
 _MOST_STEPS = 2000
 _READ = 65_536
 _YES, _NO = b"250 2.0.0 ok\r\n", b"554 5.7.1 no\r\n"
-
-_SLOW = tuple(
-    (way, slow, mail, place)
-    for way in (0, 1, 11)
-    for slow in (2, 5)
-    for mail in (1, 3)
-    for place in (0, 1, 4)
-)
-SEEDS: Sequence[bytes] = (
-    *(b"", bytes(24), b"\1", b"\x08", b"\x0a\x20", bytes([0, 0, 3, 1])),
-    *(bytes([way, slow << 4, 0, 0, mail, place]) for way, slow, mail, place in _SLOW),
-)
-"""Inputs to begin with: the plain ones, and slow lines."""
 
 
 def run(data: bytes) -> str:
@@ -90,7 +78,23 @@ def _in_place_of_the_real(loop: Loop) -> Iterator[None]:
 @functools.cache
 def _options(way: str, kind: str) -> Options:
     context = None if way == "off" else contexts(kind).client
-    return collect_options(NAME, 25, tls=way, tls_context=context, timeout=TIMEOUT, deadline=20.0)
+    options = collect_options(
+        NAME, 25, tls=way, tls_context=context, timeout=TIMEOUT, deadline=20.0
+    )
+    if options.tls is not None:
+        _begin_session(options.tls, kind)
+    return options
+
+
+def _begin_session(tls: Tls, kind: str) -> None:
+    """Have a TLS session that can be taken up again: or the first input would go another way."""
+    channel, server = open_channel(tls), TlsServer(contexts(kind).server)
+    octets = channel.begin()
+    while octets:
+        server.receive(octets)
+        channel.receive(server.take())
+        octets = channel.take()
+    remember_session(tls, channel)
 
 
 @dataclass(slots=True)
@@ -346,12 +350,14 @@ class Play:
                 return  # it is read later
             for piece in pieces:
                 self._read(len(piece))
+                self._let_commands_leave()
             return
         for number, piece in enumerate(pieces):
             if number and self._choices.one_in(3):
                 self._drain()
             self._line.put(piece)
             self._read()
+            self._let_commands_leave()
 
     def _read(self, most: int = _READ) -> None:
         """The client's loop reads what has come."""
@@ -386,12 +392,25 @@ class Play:
             self._line.room = self._scene.portion
         self._transport.writable()
 
+    def _is_amid_commands(self) -> bool:
+        """Whether commands wait to leave.
+
+        They fit into any system's buffers, but under TLS perhaps not alone: a server that answers
+        commands which it has not got yet is not at issue here.
+        """
+        return self._transport.get_write_buffer_size() > 0 and self._ledger._data is None
+
+    def _let_commands_leave(self) -> None:
+        for _ in range(_MOST_STEPS):
+            if not self._is_amid_commands():
+                break
+            self._drain()
+            self._loop.turn()
+
     def _say(self, octets: bytes) -> None:
         """Let the server say this, or something like it where TLS should begin."""
         tls = self._tls
         if self._is_amid_commands():
-            # Commands are on their way. They fit into any system's buffers, but under TLS perhaps
-            # not alone: a server that answers what it has not got yet is not at issue here.
             self._drain()
             return
         if tls is None and not self._is_tls_due:
@@ -490,10 +509,6 @@ class Play:
             return None
         sealed = tls.seal(octets)
         return (sealed, Arrival(len(sealed), octets, len(sealed))) if sealed else None
-
-    def _is_amid_commands(self) -> bool:
-        """Whether commands wait to leave: see `_say`."""
-        return self._transport.get_write_buffer_size() > 0 and self._ledger._data is None
 
     def _two(self) -> None:
         """Say what is right, and more; the client reads the one, and perhaps a part of the other.
@@ -709,3 +724,18 @@ _REST_MOVES: Sequence[Callable[[Play], None]] = (
     *(Play._end, Play._reset, Play._take_leave),
 )
 """The moves while nobody uses the session."""
+
+_AT_THE_END = (Play._two, Play._half_then_out, Play._early, Play._right_and_reset)
+_AT = (0, 4)  # places: the end of the mail is written; it is about to be
+SEEDS: Sequence[bytes] = (
+    *(b"", bytes(24), b"\1", b"\x08", b"\x0a\x20", bytes([0, 0, 3, 1])),
+    *(
+        bytes([way, slow << 4, 0, 0, 1, place, _MOVES.index(move), how, 0, 0])
+        for way in (0, 1, 10)
+        for slow in (0, 2)
+        for place in _AT
+        for move in _AT_THE_END
+        for how in (0, 1)
+    ),
+)
+"""Inputs to begin with: the plain ones; and where truth is lost, on either loop and in clear."""

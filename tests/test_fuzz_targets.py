@@ -233,32 +233,9 @@ def does_not_look_into_the_socket_before_the_dot(patch: pytest.MonkeyPatch) -> N
     patch.setattr(Wire, "has_something_to_read", lambda self: False)
 
 
-def does_not_read_what_was_said_before_the_connection_broke(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(TimedWire, "_read_last_words", lambda self: False)
-
-
 def writes_on_after_the_end(patch: pytest.MonkeyPatch) -> None:
     close = Connection._close
     patch.setattr(Connection, "_close", lambda self, reset: close(self, reset=False))
-
-
-def ends_a_mail_once_more(patch: pytest.MonkeyPatch) -> None:
-    end = Wire.end_body
-
-    def careless(self: Wire, last: bytes) -> None:
-        writer = self._writer
-        end(self, last)
-        self._writer = writer
-
-    patch.setattr(Wire, "end_body", careless)
-
-
-def loses_what_tls_has_to_hold(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(TlsChannel, "is_holding", NEVER, raising=False)
-
-
-def does_not_answer_what_tls_is_asked(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(TlsChannel, "take", lambda self: b"")
 
 
 def waits_for_ever_for_a_farewell(patch: pytest.MonkeyPatch) -> None:
@@ -333,9 +310,6 @@ FAULTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, str]] = {
     looks_at_half_a_record_before_the_dot_only: ("tls", "false successes"),
     does_not_look_into_the_socket_before_the_dot: ("tls", "false successes"),
     writes_on_after_the_end: ("tls", "undefined outcomes"),
-    ends_a_mail_once_more: ("tls", "other violations"),
-    loses_what_tls_has_to_hold: ("tls", "undefined outcomes"),
-    does_not_answer_what_tls_is_asked: ("tls", "hangs"),
     waits_for_ever_for_a_farewell: ("tls", "hangs"),
     does_not_double_dots: ("output", "other violations"),
     lets_a_bare_lf_out: ("output", "other violations"),
