@@ -782,14 +782,39 @@ os._exit(0)
     assert len({urn[:32] for _, urn in lines}) == 5
 
 
+TRIES = 4
+"""How often a child may hang that is forked without hooks. Where another thread waits for the
+interpreter's own lock at that moment, Python itself may hang in the child, whatever it runs."""
+HUNG = f"parent saw the child end with {-signal.SIGALRM}"
+
+
 def test_a_child_of_a_fork_without_hooks_sends_and_ends_as_any_other(
     run: Run, scripted_server: Start
 ) -> None:
-    server = scripted_server()
+    for _ in range(TRIES):
+        server = scripted_server()
+        lines, program = sends_in_a_child(run, server)
+        if HUNG not in lines:
+            break
+
+    assert lines == [
+        "child knows that this actor is the parent's",
+        "child knows that the other is, too",
+        "child asked",
+        "child told",
+        "parent saw the child end with 0",
+        "parent True",
+        "parent of the parent's actor",
+    ]
+    assert (program.status, program.errors) == (0, "")
+    assert server.accepted == 4
+
+
+def sends_in_a_child(run: Run, server: ScriptedServer) -> tuple[list[str], Program]:
     program = run(
         HOOKLESS
         + """
-import time
+import signal
 from pykka_smtp import AsyncioActor
 
 SmtpActor.start("localhost", PORT).ask(mail(context="before"))
@@ -798,6 +823,7 @@ other = AsyncioActor.start()
 sys.stdin.readline()
 child = fork()
 if not child:
+    signal.alarm(3)
     try:
         idle.tell(mail())
     except ActorDeadError:
@@ -820,17 +846,7 @@ other.stop()
     server.wait_until_ended()
     program.tell("fork")
 
-    assert program.end() == [
-        "child knows that this actor is the parent's",
-        "child knows that the other is, too",
-        "child asked",
-        "child told",
-        "parent saw the child end with 0",
-        "parent True",
-        "parent of the parent's actor",
-    ]
-    assert (program.status, program.errors) == (0, "")
-    assert server.accepted == 4
+    return program.end(), program
 
 
 def test_a_child_of_a_fork_without_hooks_can_end_without_a_word_while_its_parent_sends(
