@@ -133,6 +133,7 @@ class TlsWire(Wire):
         if tls.is_up and (tls.has_heard or not is_alert(error)):
             # The number of an SSLError is OpenSSL's, not the system's.
             self.perform(dialog.connection_lost("read", None, str(error)))
+            self._transport.abort()  # who keeps it unused has nothing more to say, and can't
             return
         detail = failure_of(error, tls, self._how, self._options.name)
         self.perform(dialog.fail(FailureKind.SECURITY, detail, stage=self._handshake_stage))

@@ -229,7 +229,7 @@ def _choose_content(choices: Choices, data: bytes) -> tuple[Content, int]:
     match choices.below(5):
         case 1:
             return LetterContent(_letter(data.replace(b"\0", b""))), 0
-        case (2 | 3) as which if data:  # an empty file is no mail
+        case 2 | 3 as which if data:  # an empty file is refused before anything else
             piece = choices.below(64) + 1
             file = Source(data, piece, is_seekable=which == 2)
             return StreamedContent(FileSource(file).open()), piece

@@ -346,7 +346,7 @@ class Play:
         pieces = self._choices.cut(octets, most=2) if self._may_cut else [octets]
         if how >= 6:
             self._line.put(octets)
-            if how == 7:
+            if how == 7 and self._ledger._data is not None:
                 return  # it is read later
             for piece in pieces:
                 self._read(len(piece))
@@ -398,11 +398,12 @@ class Play:
         They fit into any system's buffers, but under TLS perhaps not alone: a server that answers
         commands which it has not got yet is not at issue here.
         """
-        return self._transport.get_write_buffer_size() > 0 and self._ledger._data is None
+        waits = self._transport.get_write_buffer_size() > 0 or Hesitant.waits
+        return waits and self._ledger._data is None
 
     def _let_commands_leave(self) -> None:
         for _ in range(_MOST_STEPS):
-            if not self._is_amid_commands():
+            if not self._is_amid_commands() or Hesitant.waits:
                 break
             self._drain()
             self._loop.turn()
@@ -511,13 +512,13 @@ class Play:
         return (sealed, Arrival(len(sealed), octets, len(sealed))) if sealed else None
 
     def _two(self) -> None:
-        """Say what is right, and more; the client reads the one, and perhaps a part of the other.
+        """Say that the mail may come, and more; the client reads the one, and a part of the other.
 
-        So the end of a mail may be due with an early reply in the socket, or half of it here.
+        So the end of the mail may be due with an early reply in the socket, or half of it here.
         """
         if self._is_amid_commands():
             return
-        first = self._sealed(self._server.right())
+        first = self._sealed(self._server.right()) if self._is_data_owed else None
         if first is None:
             return
         second = self._sealed(_YES if self._choices.one_in(2) else _NO)
@@ -608,8 +609,9 @@ class Play:
         if tls is None or tls.is_broken:
             return
         self._flush_flights()
+        self._may_cut, may_cut = False, self._may_cut
         self._put_records((tls.alert(), b""), is_last=True)
-        self._read_all()
+        self._may_cut = may_cut
 
     def _take_leave(self) -> None:
         """Let the server say that it says no more, and close."""

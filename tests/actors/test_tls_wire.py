@@ -214,3 +214,24 @@ def test_a_mail_that_tls_did_not_encrypt_leaves_no_doubt(player: MemoryPlayer) -
     assert isinstance(player.verdict, Failed)
     assert player.verdict.kind is FailureKind.CONNECTION
     assert not player.verdict.maybe_accepted
+
+
+def test_tls_that_breaks_while_nobody_uses_a_connection_ends_it(
+    player: MemoryPlayer, loop: FakeLoop
+) -> None:
+    class Keeper:
+        is_closed = False
+
+        def closed(self) -> None:
+            self.is_closed = True
+
+    connection, keeper = cast("Any", player)._connection, Keeper()
+    connection.rest(keeper)
+    connection._tls.error = ssl.SSLError(1, "bad record mac")
+
+    connection.data_received(b"")
+    loop.run()
+
+    assert player.transport.is_closed
+    assert keeper.is_closed
+    assert not connection.is_usable
