@@ -188,7 +188,7 @@ class Workers:
             self._warn_at = 2 * len(self._threads)
             log_safely(
                 logging.WARNING,
-                "threads for %s hang; there are %d now%s",
+                "threads for %s take long, or hang; there are %d now%s",
                 self._name,
                 len(self._threads),
                 "" if len(self._threads) < _MOST_THREADS else ", and will be no more",
