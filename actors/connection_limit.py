@@ -58,7 +58,7 @@ class ConnectionLimit:
         self._lock = threading.Lock()
         self._in_use = 0
         self._waiting: OrderedDict[Any, Granted] = OrderedDict()
-        self._pressing: OrderedDict[object, None] = OrderedDict()  # those of them that are
+        self._pressing: OrderedDict[Any, None] = OrderedDict()  # those of them that are
         self._spare: OrderedDict[object, Callable[[], None]] = OrderedDict()
 
     @property
@@ -78,7 +78,7 @@ class ConnectionLimit:
         return bool(self._pressing if dispatcher.is_full else self._waiting)
 
     @property
-    def _entitled(self) -> OrderedDict[object, Any]:
+    def _entitled(self) -> OrderedDict[Any, Any]:
         """Those who wait, without those who have to wait for receivers."""
         return self._pressing if dispatcher.is_full else self._waiting
 

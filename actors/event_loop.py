@@ -562,7 +562,7 @@ def _mark_as_ended(thread: Any) -> None:
     names = vars(threading)
     if "_thread_shutdown" in names:
         # From Python 3.13 on a list that cannot be changed says whom to wait for.
-        names["_thread_shutdown"] = _wait_for_the_living
+        setattr(threading, "_thread_shutdown", _wait_for_the_living)  # noqa: B010 - it has no type
         return
     names["_shutdown_locks"].discard(thread._tstate_lock)
     thread._reset_internal_locks(is_alive=False)

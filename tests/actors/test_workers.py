@@ -378,7 +378,10 @@ def test_at_the_bound_it_is_said_and_those_that_come_back_serve_on(
     asyncio.run(main())
 
     [record] = caplog.records
-    assert record.getMessage() == "threads for test take long, or hang; there are 5 now, and will be no more"
+    assert (
+        record.getMessage()
+        == "threads for test take long, or hang; there are 5 now, and will be no more"
+    )
 
 
 def test_the_queue_is_bounded_and_what_nobody_waits_for_takes_no_place(

@@ -64,7 +64,7 @@ def functions() -> Iterator[tuple[str, Any, str]]:
 
 ALL = {qualname: (owner, name) for qualname, owner, name in functions()}
 BY_ACTORS = {
-    *("hold", "release", "is_idle", "is_current", "when_not_full", "notice_fork"),
+    *("hold", "release", "is_idle", "is_current", "when_not_full"),
     *("publish", "publish_retry", "outcome_of", "_failure_of", "_in_order"),
     *("_with_doubt", "refused", "all_recipients", "content", "source"),
     *(qualname for qualname in ALL if qualname.startswith("Attempts.")),
