@@ -110,10 +110,13 @@ class Ledger:
 
     @property
     def has_more(self) -> bool:
-        """Whether octets came that answer nothing. 421 may come uncalled (RFC 5321 §3.8)."""
-        reader = self.reader
-        is_amid = reader.is_amid or self.has_unread
-        return is_amid or reader.is_broken or bool(set(self.surplus) - {CLOSING})
+        """Whether octets came that answer nothing.
+
+        421 may come uncalled (RFC 5321 §3.8). It is the end: nothing behind it is looked at.
+        """
+        if self.surplus:
+            return self.surplus[0] != CLOSING
+        return self.reader.is_amid or self.reader.is_broken or self.has_unread
 
     # What the server says.
 
