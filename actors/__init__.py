@@ -3,8 +3,8 @@
 if __name__ == "actors":
     raise ImportError("import pykka_smtp.actors, not the bare folder name")
 
-from .asyncio_actor import Answer, AsyncioActor
-from .connection_limit import set_connection_limit
+from .loop.asyncio_actor import Answer, AsyncioActor
+from .net.connection_limit import set_connection_limit
 from .smtp_actor import SmtpActor
 
 __all__ = ["Answer", "AsyncioActor", "SmtpActor", "set_connection_limit"]

@@ -12,25 +12,25 @@ from pykka import ActorRef
 from ..signals.bus import publish
 from ..signals.outcome import Outcome, Peer, outcome_of
 from ..signals.send_mail import SendMail
-from ..smtp.content import Content, StreamedContent
-from ..smtp.delivery import Delivery
-from ..smtp.dialog import Dialog, Trace
-from ..smtp.session import Session, TlsPolicy
-from ..smtp.stage import Stage
-from ..smtp.verdict import Failed, FailureKind, Verdict
-from . import guard
-from .asyncio_actor import Answer, AsyncioActor
-from .connect import SourceAddress
-from .connection import Connection, Route, name_addresses
-from .connection_limit import Permit, connection_limit
-from .ehlo_name import address_literal, complete_host_name
-from .event_loop import event_loop
-from .hiding import harmless_of, hide, hide_in, hide_url
-from .mail_source import FileSource, SourceError
-from .options import collect_options
+from ..smtp.mail.content import Content, StreamedContent
+from ..smtp.session.delivery import Delivery
+from ..smtp.session.dialog import Dialog, Trace
+from ..smtp.session.session import Session, TlsPolicy
+from ..smtp.words.stage import Stage
+from ..smtp.words.verdict import Failed, FailureKind, Verdict
+from .loop import guard
+from .loop.asyncio_actor import Answer, AsyncioActor
+from .loop.event_loop import event_loop
+from .net.connect import SourceAddress
+from .net.connection import Connection, Route, name_addresses
+from .net.connection_limit import Permit, connection_limit
+from .net.ehlo_name import address_literal, complete_host_name
+from .net.mail_source import FileSource, SourceError
+from .options.hiding import harmless_of, hide, hide_in, hide_url
+from .options.options import collect_options
 
 if TYPE_CHECKING:
-    from .credentials import Token
+    from .options.credentials import Token
 
 _logger = logging.getLogger("pykka_smtp.session")
 

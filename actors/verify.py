@@ -7,18 +7,18 @@ from typing import Any
 import pykka
 
 from ..signals.outcome import Peer
-from ..smtp.delivery import Delivery
-from ..smtp.dialog import Trace
-from ..smtp.stage import Stage
-from ..smtp.verdict import Failed, FailureKind, Verdict
-from ..smtp.verification import Verification
-from . import guard
-from .asyncio_actor import AsyncioActor
-from .connection import Connection
-from .connection_limit import connection_limit
-from .event_loop import event_loop
-from .hiding import harmless_of, hide_in, hide_url
-from .options import Options, collect_options
+from ..smtp.session.delivery import Delivery
+from ..smtp.session.dialog import Trace
+from ..smtp.session.verification import Verification
+from ..smtp.words.stage import Stage
+from ..smtp.words.verdict import Failed, FailureKind, Verdict
+from .loop import guard
+from .loop.asyncio_actor import AsyncioActor
+from .loop.event_loop import event_loop
+from .net.connection import Connection
+from .net.connection_limit import connection_limit
+from .options.hiding import harmless_of, hide_in, hide_url
+from .options.options import Options, collect_options
 from .smtp_actor import SmtpActor
 
 _GRACE = 5.0

@@ -18,7 +18,12 @@ from typing import Any
 from .tally import Stopwatch, Tally, interrupt_hangs
 from .target import NAMES, Target, load
 
-_INSTRUMENTED = ("pykka_smtp.smtp", "pykka_smtp.actors.relay_url", "pykka_smtp.signals.send_mail")
+_INSTRUMENTED = (
+    "pykka_smtp.smtp",
+    "pykka_smtp.actors.net.authority",
+    "pykka_smtp.actors.options.relay_url",
+    "pykka_smtp.signals.send_mail",
+)
 _LONGEST = 512
 """Octets of an input."""
 _NOISE = 64

@@ -4,10 +4,12 @@ It checks on the way that the dialog keeps to its own rules: one verdict, then t
 nothing; and that what goes out is what may go out.
 """
 
-from pykka_smtp.actors.mail_source import FileSource, SourceError, pieces_of
-from pykka_smtp.smtp.content import Rendition
-from pykka_smtp.smtp.delivery import Delivery
-from pykka_smtp.smtp.dialog import (
+from pykka_smtp.actors.net.mail_source import FileSource, SourceError, pieces_of
+from pykka_smtp.smtp.mail.content import Rendition
+from pykka_smtp.smtp.mail.mail_data import MailDataEncoder, encode_whole
+from pykka_smtp.smtp.sasl.secret import Secret
+from pykka_smtp.smtp.session.delivery import Delivery
+from pykka_smtp.smtp.session.dialog import (
     Action,
     Close,
     Dialog,
@@ -16,11 +18,9 @@ from pykka_smtp.smtp.dialog import (
     SendBody,
     StartTls,
 )
-from pykka_smtp.smtp.mail_data import MailDataEncoder, encode_whole
-from pykka_smtp.smtp.quirks import Quirks
-from pykka_smtp.smtp.secret import Secret
-from pykka_smtp.smtp.session import Session
-from pykka_smtp.smtp.verdict import Accepted, Failed, FailureKind, Verdict
+from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.words.quirks import Quirks
+from pykka_smtp.smtp.words.verdict import Accepted, Failed, FailureKind, Verdict
 
 from .choices import Choices
 from .ledger import Ledger

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Sequence
 from urllib.parse import quote, unquote
 
-from pykka_smtp.actors.relay_url import Relay, parse_relay_url
-from pykka_smtp.smtp.address import (
+from pykka_smtp.actors.options.relay_url import Relay, parse_relay_url
+from pykka_smtp.smtp.mail.address import (
     check_ehlo_name,
     check_forward_path,
     check_mailbox,
@@ -18,11 +18,11 @@ from pykka_smtp.smtp.address import (
     split_mailbox,
     to_ascii_domain,
 )
-from pykka_smtp.smtp.command import ehlo, mail, rcpt
-from pykka_smtp.smtp.credentials import Credentials
-from pykka_smtp.smtp.envelope import Envelope
-from pykka_smtp.smtp.sasl import CramMd5, Login, Oauthbearer, Plain, Xoauth2
-from pykka_smtp.smtp.secret import Secret
+from pykka_smtp.smtp.mail.envelope import Envelope
+from pykka_smtp.smtp.sasl.credentials import Credentials
+from pykka_smtp.smtp.sasl.mechanisms import CramMd5, Login, Oauthbearer, Plain, Xoauth2
+from pykka_smtp.smtp.sasl.secret import Secret
+from pykka_smtp.smtp.words.command import ehlo, mail, rcpt
 
 from .choices import Choices
 from .violation import insist

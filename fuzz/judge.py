@@ -1,7 +1,7 @@
 """Compares a verdict with the ledger, at the moment in which it came."""
 
-from pykka_smtp.smtp.session import TlsPolicy
-from pykka_smtp.smtp.verdict import Accepted, RecipientResult, Verdict
+from pykka_smtp.smtp.session.session import TlsPolicy
+from pykka_smtp.smtp.words.verdict import Accepted, RecipientResult, Verdict
 
 from .ledger import Ledger
 from .scene import Mail, Scene

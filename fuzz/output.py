@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pykka_smtp.signals.send_mail import SendMail
-from pykka_smtp.smtp.delivery_options import Dsn
-from pykka_smtp.smtp.mail_data import MailDataEncoder, MailScanner, encode_whole, scan
-from pykka_smtp.smtp.session import TlsPolicy
-from pykka_smtp.smtp.verdict import Accepted, Failed, FailureKind
+from pykka_smtp.smtp.mail.delivery_options import Dsn
+from pykka_smtp.smtp.mail.mail_data import MailDataEncoder, MailScanner, encode_whole, scan
+from pykka_smtp.smtp.session.session import TlsPolicy
+from pykka_smtp.smtp.words.verdict import Accepted, Failed, FailureKind
 
 from .choices import Choices
 from .client import Client

@@ -8,8 +8,8 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pykka_smtp.smtp.reply import Reply
-from pykka_smtp.smtp.reply_parser import MAX_LINE, MAX_REPLY, ReplyError, ReplyParser
+from pykka_smtp.smtp.words.reply import Reply
+from pykka_smtp.smtp.words.reply_parser import MAX_LINE, MAX_REPLY, ReplyError, ReplyParser
 
 from .choices import Choices
 from .violation import FalseSuccess, Hang, insist

@@ -1,8 +1,8 @@
 """The client's side of a session that has been left to another mail, which has not come yet."""
 
-from pykka_smtp.smtp.dialog import Action, Close
-from pykka_smtp.smtp.rest import Rest
-from pykka_smtp.smtp.verdict import FailureKind
+from pykka_smtp.smtp.session.dialog import Action, Close
+from pykka_smtp.smtp.session.rest import Rest
+from pykka_smtp.smtp.words.verdict import FailureKind
 
 from .ledger import Ledger
 from .violation import insist

@@ -8,15 +8,15 @@ import urllib.parse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pykka_smtp.actors.credentials import Masking, authentication
-from pykka_smtp.actors.mail_source import FileSource
-from pykka_smtp.smtp.authentication import Authentication
-from pykka_smtp.smtp.compose import Letter
-from pykka_smtp.smtp.content import CompleteContent, Content, LetterContent, StreamedContent
-from pykka_smtp.smtp.delivery_options import DeliverBy, DeliveryOptions, Dsn
-from pykka_smtp.smtp.envelope import Envelope
-from pykka_smtp.smtp.secret import Secret
-from pykka_smtp.smtp.session import TlsPolicy
+from pykka_smtp.actors.net.mail_source import FileSource
+from pykka_smtp.actors.options.credentials import Masking, authentication
+from pykka_smtp.smtp.mail.compose import Letter
+from pykka_smtp.smtp.mail.content import CompleteContent, Content, LetterContent, StreamedContent
+from pykka_smtp.smtp.mail.delivery_options import DeliverBy, DeliveryOptions, Dsn
+from pykka_smtp.smtp.mail.envelope import Envelope
+from pykka_smtp.smtp.sasl.secret import Secret
+from pykka_smtp.smtp.session.authentication import Authentication
+from pykka_smtp.smtp.session.session import TlsPolicy
 
 from .choices import Choices
 

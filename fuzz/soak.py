@@ -25,8 +25,8 @@ from pykka_smtp import (
     smtp_send_retry,
     smtp_send_success,
 )
-from pykka_smtp.actors.concurrency import ConcurrencyWindow
-from pykka_smtp.actors.connection_limit import connection_limit
+from pykka_smtp.actors.mailer.concurrency import ConcurrencyWindow
+from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.signals.dispatcher import dispatcher
 
 from .soak_marks import Marks

@@ -1,15 +1,15 @@
 """One session of the soak's servers: takes mails, as long as chance and its place's mood let it."""
 
 import asyncio
+import random
 import re
 import socket
+import ssl
 import struct
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn, Protocol
 
+from .soak_journal import Journal
 from .soak_mail import is_whole, recipient_of
-
-if TYPE_CHECKING:
-    from .soak_place import Place
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, 0 seconds: close() sends RST
 _DRIP = 0.002
@@ -26,6 +26,21 @@ class Over(Exception):  # noqa: N818 - no error: it is what a fault does
     """The session has ended."""
 
 
+class Place(Protocol):
+    """Where sessions take place: the mood there, and who writes down what happens."""
+
+    mood: str
+    risk: float
+    is_calm: bool
+    chance: random.Random
+    context: ssl.SSLContext | None
+    journal: Journal
+
+    def welcome(self, *, in_tls: bool) -> bytes: ...
+
+    def complain(self, what: str) -> None: ...
+
+
 class Session:
     """One session.
 
@@ -36,7 +51,7 @@ class Session:
     """
 
     def __init__(
-        self, place: "Place", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, place: Place, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         chance = place.chance
         self._place = place

@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pykka_smtp.actors import event_loop, mail_source, wire
-from pykka_smtp.actors.connection import Connection
-from pykka_smtp.actors.options import Options, collect_options
-from pykka_smtp.actors.tls import Tls, open_channel, remember_session
-from pykka_smtp.smtp.delivery import Delivery
-from pykka_smtp.smtp.dialog import Dialog
-from pykka_smtp.smtp.session import Session
-from pykka_smtp.smtp.verdict import Failed, FailureKind, Verdict
+from pykka_smtp.actors.loop import event_loop
+from pykka_smtp.actors.net import mail_source, wire
+from pykka_smtp.actors.net.connection import Connection
+from pykka_smtp.actors.net.tls import Tls, open_channel, remember_session
+from pykka_smtp.actors.options.options import Options, collect_options
+from pykka_smtp.smtp.session.delivery import Delivery
+from pykka_smtp.smtp.session.dialog import Dialog
+from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.words.verdict import Failed, FailureKind, Verdict
 
 from .choices import Choices
 from .judge import judge

@@ -1,6 +1,7 @@
 """A second reader of replies, to compare the real one with: slow, plain, and by the RFC's words.
 
-It shares no code with `pykka_smtp.smtp.reply_parser`, only the bounds that are promised there.
+It shares no code with `pykka_smtp.smtp.words.reply_parser`, only the bounds that are promised
+there.
 """
 
 import re

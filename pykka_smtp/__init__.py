@@ -33,16 +33,16 @@ from .signals import (
     smtp_send_retry,
     smtp_send_success,
 )
-from .smtp.delivery_options import DeliverBy, Dsn
-from .smtp.reply import Reply
-from .smtp.stage import Stage
-from .smtp.verdict import FailureKind, RecipientResult
+from .smtp.mail.delivery_options import DeliverBy, Dsn
+from .smtp.words.reply import Reply
+from .smtp.words.stage import Stage
+from .smtp.words.verdict import FailureKind, RecipientResult
 
 if TYPE_CHECKING:
-    from .actors.mailer import Drain, Mailer, Statistics
-    from .actors.pacing import Rate
-    from .actors.retry import NO_RETRY, RetryPolicy
-    from .actors.statistics import MailerStatistics
+    from .actors.mailer.mailer import Drain, Mailer, Statistics
+    from .actors.mailer.pacing import Rate
+    from .actors.mailer.retry import NO_RETRY, RetryPolicy
+    from .actors.mailer.statistics import MailerStatistics
     from .actors.verify import ServerReport, verify
 
 __version__ = "0.1.0"
@@ -81,14 +81,14 @@ __all__ = [
 
 # Who sends single mails need not wait for the modules of these.
 _LATE = {
-    "Drain": "mailer",
-    "Mailer": "mailer",
-    "MailerStatistics": "statistics",
-    "NO_RETRY": "retry",
-    "Rate": "pacing",
-    "RetryPolicy": "retry",
+    "Drain": "mailer.mailer",
+    "Mailer": "mailer.mailer",
+    "MailerStatistics": "mailer.statistics",
+    "NO_RETRY": "mailer.retry",
+    "Rate": "mailer.pacing",
+    "RetryPolicy": "mailer.retry",
     "ServerReport": "verify",
-    "Statistics": "mailer",
+    "Statistics": "mailer.mailer",
     "verify": "verify",
 }
 

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..smtp.verdict import RecipientResult
+from ..smtp.words.verdict import RecipientResult
 from .outcome import Outcome, SendFailure, SendSuccess
 
 MAX_WARNINGS = 100

@@ -16,12 +16,13 @@ import datetime as dt
 import inspect
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 import blinker
 
 from .dispatcher import dispatcher, log_safely
 from .outcome import Outcome, SendSuccess
+from .tellable import Tellable
 
 smtp_send_success = blinker.signal(
     "smtp_send_success", doc="Sent with a SendSuccess; the sender is the actor's alias."
@@ -37,14 +38,6 @@ smtp_send_retry = blinker.signal(
 
 # How often a look into blinker's lists is tried while another thread changes them.
 _TRIES = 20
-
-
-class Tellable(Protocol):
-    """Whatever takes messages, such as a Pykka ``ActorRef``."""
-
-    def tell(self, message: Any, /) -> object:
-        """Put `message` into the inbox, without waiting for anything."""
-        ...
 
 
 class Forwarding:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from io import TextIOBase
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
-from ..smtp.content import CompleteContent, Content
-from ..smtp.shown import words_of
+from ..smtp.mail.content import CompleteContent, Content
+from ..smtp.words.shown import words_of
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -98,7 +98,7 @@ def _is_email(message: object) -> bool:
 
 
 def _email(message: object, missing: Callable[[], tuple[str, str]]) -> Content:
-    from ..smtp.email_object import content_of_email
+    from ..smtp.mail.email_object import content_of_email
 
     date, message_id = missing()
     return content_of_email(cast("Message[Any, Any]", message), date=date, message_id=message_id)

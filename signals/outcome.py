@@ -1,6 +1,6 @@
 """What became of a mail: the one value that a program hears about each send.
 
-An outcome is a verdict of the protocol (`pykka_smtp.smtp.verdict`) together with what the
+An outcome is a verdict of the protocol (`pykka_smtp.smtp.words.verdict`) together with what the
 protocol does not know: which mail it was, who sent it, to which peer, and how long it took.
 It is frozen, because one and the same object goes to every receiver, on more than one thread.
 
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..smtp.reply import Reply
-from ..smtp.shown import one_line
-from ..smtp.stage import Stage
-from ..smtp.verdict import Accepted, Failed, FailureKind, RecipientResult, Verdict
+from ..smtp.words.reply import Reply
+from ..smtp.words.shown import one_line
+from ..smtp.words.stage import Stage
+from ..smtp.words.verdict import Accepted, Failed, FailureKind, RecipientResult, Verdict
 
 if TYPE_CHECKING:
     from .send_mail import SendMail

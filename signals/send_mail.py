@@ -10,16 +10,16 @@ from typing import Any, TypeAlias, cast
 
 from blinker import Signal
 
-from ..smtp.address import AddressError, split_mailbox, to_ascii_domain
-from ..smtp.compose import Letter
-from ..smtp.content import Content, LetterContent
-from ..smtp.delivery_options import NO_OPTIONS, DeliverBy, DeliveryOptions, Dsn
-from ..smtp.envelope import MAX_RECIPIENTS, Envelope
-from ..smtp.header import date_field, message_id_field
-from ..smtp.mailbox import check_display_name, split_name
-from .bus import Tellable
+from ..smtp.mail.address import AddressError, split_mailbox, to_ascii_domain
+from ..smtp.mail.compose import Letter
+from ..smtp.mail.content import Content, LetterContent
+from ..smtp.mail.delivery_options import NO_OPTIONS, DeliverBy, DeliveryOptions, Dsn
+from ..smtp.mail.envelope import MAX_RECIPIENTS, Envelope
+from ..smtp.mail.header import date_field, message_id_field
+from ..smtp.mail.mailbox import check_display_name, split_name
 from .complete_message import CompleteMessage, MailSource, content_of
 from .forks import in_child, notice_fork
+from .tellable import Tellable
 
 _NULL_REVERSE_PATH = "<>"
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")

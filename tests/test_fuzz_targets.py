@@ -23,21 +23,23 @@ from fuzz.tally import Tally, kind_of
 from fuzz.target import NAMES, Target, load
 from fuzz.violation import FalseSuccess, Hang, UndefinedOutcome, Violation
 from fuzz.wire import ReplyReader
-from pykka_smtp.actors.connection import Connection
-from pykka_smtp.actors.timed_wire import TimedWire
-from pykka_smtp.actors.tls_channel import TlsChannel
-from pykka_smtp.actors.wire import Wire
-from pykka_smtp.smtp import address, judgement, mail_data, refusal, reply_parser, transaction
-from pykka_smtp.smtp.classification import Meaning, meaning
-from pykka_smtp.smtp.command import QUIT
-from pykka_smtp.smtp.delivery import Delivery
-from pykka_smtp.smtp.dialog import Dialog
-from pykka_smtp.smtp.recipients import Recipient
-from pykka_smtp.smtp.rest import Rest
-from pykka_smtp.smtp.secret import Scrubber
-from pykka_smtp.smtp.session import Session
-from pykka_smtp.smtp.stage import Stage
-from pykka_smtp.smtp.transaction import Transaction
+from pykka_smtp.actors.net.connection import Connection
+from pykka_smtp.actors.net.timed_wire import TimedWire
+from pykka_smtp.actors.net.tls_channel import TlsChannel
+from pykka_smtp.actors.net.wire import Wire
+from pykka_smtp.smtp.mail import address, mail_data
+from pykka_smtp.smtp.sasl.secret import Scrubber
+from pykka_smtp.smtp.session import judgement, refusal, transaction
+from pykka_smtp.smtp.session.delivery import Delivery
+from pykka_smtp.smtp.session.dialog import Dialog
+from pykka_smtp.smtp.session.recipients import Recipient
+from pykka_smtp.smtp.session.rest import Rest
+from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.session.transaction import Transaction
+from pykka_smtp.smtp.words import reply_parser
+from pykka_smtp.smtp.words.classification import Meaning, meaning
+from pykka_smtp.smtp.words.command import QUIT
+from pykka_smtp.smtp.words.stage import Stage
 
 ROOT = Path(__file__).parents[1]
 SEED = 5321
@@ -248,7 +250,7 @@ def does_not_double_dots(patch: pytest.MonkeyPatch) -> None:
 
 def lets_a_bare_lf_out(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(mail_data, "encode_whole", lambda data, transparent=True: data)
-    patch.setattr("pykka_smtp.actors.mail_source.encode_whole", mail_data.encode_whole)
+    patch.setattr("pykka_smtp.actors.net.mail_source.encode_whole", mail_data.encode_whole)
 
 
 def takes_an_odd_separator(patch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def python(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complet
 
 
 def test_the_packages_that_are_installed_are_the_folders_on_disk() -> None:
-    on_disk = {"pykka_smtp"} | {
+    on_disk = {"pykka_smtp", "pykka_smtp.cli"} | {
         ".".join(("pykka_smtp", *module.parent.relative_to(ROOT).parts))
         for folder in FOLDERS
         for module in (ROOT / folder).rglob("*.py")
@@ -57,8 +57,10 @@ def test_the_packages_that_are_installed_are_the_folders_on_disk() -> None:
 
 
 def test_each_package_is_built_from_the_folder_that_its_name_says() -> None:
+    # A room is found in the folder of its floor.
     assert configuration()["package-dir"] == {
-        name: name.removeprefix("pykka_smtp.") for name in configuration()["packages"]
+        name: name.removeprefix("pykka_smtp.")
+        for name in ("pykka_smtp", *(f"pykka_smtp.{folder}" for folder in FOLDERS))
     }
 
 
@@ -87,7 +89,8 @@ def test_a_plain_checkout_works_whatever_its_folder_is_called(name: str, tmp_pat
         pytest.skip("an sdist has no links, so it must be installed")
     clone = copy_of_the_tree(tmp_path / name)
     code = (
-        "import pykka_smtp, pykka_smtp.actors, pykka_smtp.signals, pykka_smtp.smtp.reply as r;"
+        "import pykka_smtp, pykka_smtp.actors, pykka_smtp.signals;"
+        "import pykka_smtp.smtp.words.reply as r;"
         "print(r.__file__)"
     )
 
@@ -97,7 +100,7 @@ def test_a_plain_checkout_works_whatever_its_folder_is_called(name: str, tmp_pat
     done = python("-S", "-W", "error", "-c", code, cwd=clone, PYTHONPATH=packages)
 
     assert done.stderr == ""
-    assert Path(done.stdout.strip()) == clone / "pykka_smtp" / "smtp" / "reply.py"
+    assert Path(done.stdout.strip()) == clone / "pykka_smtp" / "smtp" / "words" / "reply.py"
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +125,11 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
         f"pykka_smtp/{module.relative_to(ROOT)}"
         for folder in FOLDERS
         for module in (ROOT / folder).rglob("*.py")
-    } | {f"pykka_smtp/{path.name}" for path in (ROOT / "pykka_smtp").glob("*.py")}
+    } | {
+        str(path.relative_to(ROOT))
+        for folder in ("pykka_smtp", "pykka_smtp/cli")
+        for path in (ROOT / folder).glob("*.py")
+    }
     assert names == expected | {"pykka_smtp/py.typed"}
 
 
@@ -140,5 +147,7 @@ def test_the_sdist_holds_what_a_distributor_needs(built: Path) -> None:
     needed = {"LICENSE", "README.md", "CONTRIBUTING.md", "pyproject.toml", ".ci/run"}
     assert names >= expected | needed
     # The links of the import package would bring each module twice.
-    assert not {name for name in names if name.startswith("pykka_smtp/") and name.count("/") > 1}
+    assert not {
+        name for name in names for folder in FOLDERS if name.startswith(f"pykka_smtp/{folder}/")
+    }
     assert not {name for name in names if name.endswith(".pyc")}

@@ -25,9 +25,9 @@ from servers.scripted import Conn, ScriptedServer
 from servers.submission import AuthServer
 
 from pykka_smtp import Outcome, SendFailure, SendMail, SendSuccess, SmtpActor, verify
-from pykka_smtp.smtp import authentication as authentication_module
-from pykka_smtp.smtp.sasl import Plain, Xoauth2
-from pykka_smtp.smtp.secret import Secret
+from pykka_smtp.smtp.sasl.mechanisms import Plain, Xoauth2
+from pykka_smtp.smtp.sasl.secret import Secret
+from pykka_smtp.smtp.session import authentication as authentication_module
 
 PATIENCE = 10.0
 """Seconds; reached only by a test that fails."""

@@ -24,8 +24,8 @@ from servers.scripted import ScriptedServer, polite
 from servers.waiting import wait_until
 
 from pykka_smtp import Mailer, Outcome, RetryPolicy, SendFailure, SendMail, SendSuccess, SmtpActor
-from pykka_smtp.actors.connection_limit import connection_limit
-from pykka_smtp.actors.event_loop import event_loop
+from pykka_smtp.actors.loop.event_loop import event_loop
+from pykka_smtp.actors.net.connection_limit import connection_limit
 
 PATIENCE = times(3, thoroughly=2)
 """Seconds; reached only by a test that fails."""
@@ -36,7 +36,7 @@ LATER = "later@d.test"
 NTH = (1, 4)
 """At which call of a function the error is raised."""
 
-PLACES = places_in("pykka_smtp.actors", without="guard")
+PLACES = places_in("pykka_smtp.actors", without="loop.guard")
 SOON = RetryPolicy(attempts=3, first=0.01, factor=1.0, cap=0.01)
 
 

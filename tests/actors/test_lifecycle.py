@@ -38,7 +38,7 @@ def failed(sender, outcome, **extra):
 def mail(**options):
     return SendMail(sender="me@a.test", recipients="you@b.test", body="1 2 3", **options)
 
-from pykka_smtp.actors import event_loop
+from pykka_smtp.actors.loop import event_loop
 event_loop.TICK = 0.01
 PORT = int(sys.argv[1])
 """

@@ -18,7 +18,7 @@ from pykka_smtp import (
     Stage,
     verify,
 )
-from pykka_smtp.actors.options import collect_options
+from pykka_smtp.actors.options.options import collect_options
 
 Start = Callable[..., Any]
 

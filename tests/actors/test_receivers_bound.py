@@ -25,7 +25,7 @@ from pykka_smtp import (
     smtp_send_failure,
     smtp_send_success,
 )
-from pykka_smtp.actors.connection_limit import connection_limit
+from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.signals.dispatcher import dispatcher
 
 PATIENCE = 15.0  # seconds; reached only by a test that fails

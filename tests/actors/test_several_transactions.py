@@ -10,7 +10,7 @@ import pytest
 from servers.scripted import ScriptedServer, polite
 
 from pykka_smtp import Dsn, FailureKind, SendFailure, SendMail, SendSuccess, SmtpActor
-from pykka_smtp.actors import connect as connect_module
+from pykka_smtp.actors.net import connect as connect_module
 
 PATIENCE = 20.0  # seconds; reached only by a test that fails
 

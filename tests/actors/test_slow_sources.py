@@ -11,7 +11,7 @@ from servers.waiting import wait_until
 
 from pykka_smtp import Mailer, SendMail, SendSuccess, SmtpActor
 from pykka_smtp.actors import smtp_actor
-from pykka_smtp.actors.connection_limit import connection_limit
+from pykka_smtp.actors.net.connection_limit import connection_limit
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails
 

@@ -27,11 +27,11 @@ from pykka_smtp import (
     Stage,
     set_connection_limit,
 )
-from pykka_smtp.actors import connect as connect_module
 from pykka_smtp.actors import smtp_actor
-from pykka_smtp.actors.connection_limit import connection_limit
-from pykka_smtp.actors.mail_source import FileSource
-from pykka_smtp.actors.wire import Wire
+from pykka_smtp.actors.net import connect as connect_module
+from pykka_smtp.actors.net.connection_limit import connection_limit
+from pykka_smtp.actors.net.mail_source import FileSource
+from pykka_smtp.actors.net.wire import Wire
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails
 AT_ONCE = 1.0

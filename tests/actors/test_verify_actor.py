@@ -20,7 +20,7 @@ from pykka_smtp import (
     set_connection_limit,
     verify,
 )
-from pykka_smtp.actors.connection_limit import connection_limit
+from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.actors.verify import VerifyActor
 
 PATIENCE = 20.0

@@ -4,10 +4,10 @@ from typing import Any
 
 from servers.certificates import Certificates
 
-from pykka_smtp.smtp.authentication import Authentication
-from pykka_smtp.smtp.sasl import CramMd5, Login, Plain
-from pykka_smtp.smtp.secret import Secret
-from pykka_smtp.smtp.session import Session, TlsPolicy
+from pykka_smtp.smtp.sasl.mechanisms import CramMd5, Login, Plain
+from pykka_smtp.smtp.sasl.secret import Secret
+from pykka_smtp.smtp.session.authentication import Authentication
+from pykka_smtp.smtp.session.session import Session, TlsPolicy
 
 from .conversation import Conversation
 

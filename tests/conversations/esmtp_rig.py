@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from pykka_smtp.smtp.content import CompleteContent, Content
-from pykka_smtp.smtp.delivery import Delivery
-from pykka_smtp.smtp.delivery_options import NO_OPTIONS, DeliveryOptions
-from pykka_smtp.smtp.dialog import Dialog
-from pykka_smtp.smtp.envelope import Envelope
-from pykka_smtp.smtp.mail_data import encode_whole
-from pykka_smtp.smtp.session import Session
-from pykka_smtp.smtp.verdict import Accepted, Failed
+from pykka_smtp.smtp.mail.content import CompleteContent, Content
+from pykka_smtp.smtp.mail.delivery_options import NO_OPTIONS, DeliveryOptions
+from pykka_smtp.smtp.mail.envelope import Envelope
+from pykka_smtp.smtp.mail.mail_data import encode_whole
+from pykka_smtp.smtp.session.delivery import Delivery
+from pykka_smtp.smtp.session.dialog import Dialog
+from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.words.verdict import Accepted, Failed
 
 from .rig import MAIL, SERVER, Rig
 

@@ -11,11 +11,11 @@ from typing import Any, cast
 
 from servers.script import decode
 
-from pykka_smtp.actors.connection import Connection
-from pykka_smtp.actors.options import collect_options
-from pykka_smtp.actors.timeouts import Timeouts
-from pykka_smtp.smtp.dialog import Dialog
-from pykka_smtp.smtp.verdict import Verdict
+from pykka_smtp.actors.net.connection import Connection
+from pykka_smtp.actors.net.timeouts import Timeouts
+from pykka_smtp.actors.options.options import collect_options
+from pykka_smtp.smtp.session.dialog import Dialog
+from pykka_smtp.smtp.words.verdict import Verdict
 
 TIMEOUT = 20.0  # below the default, each stage has the same
 DEADLINE = 300.0

@@ -2,14 +2,14 @@
 
 from servers.script import decode
 
-from pykka_smtp.smtp.command import Command
-from pykka_smtp.smtp.content import CompleteContent, Content
-from pykka_smtp.smtp.delivery import Delivery
-from pykka_smtp.smtp.dialog import Action, Close, Dialog, SendBody, StartTls, Trace
-from pykka_smtp.smtp.envelope import Envelope
-from pykka_smtp.smtp.mail_data import encode_whole
-from pykka_smtp.smtp.session import Session
-from pykka_smtp.smtp.verdict import Accepted, Failed, Verdict
+from pykka_smtp.smtp.mail.content import CompleteContent, Content
+from pykka_smtp.smtp.mail.envelope import Envelope
+from pykka_smtp.smtp.mail.mail_data import encode_whole
+from pykka_smtp.smtp.session.delivery import Delivery
+from pykka_smtp.smtp.session.dialog import Action, Close, Dialog, SendBody, StartTls, Trace
+from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.words.command import Command
+from pykka_smtp.smtp.words.verdict import Accepted, Failed, Verdict
 
 SERVER = "mx.test:25"
 MAIL = b"Subject: Hello\r\n\r\n.\r\nHello\r\n"

@@ -8,15 +8,15 @@ from conversations.client import session_of
 from conversations.conversation import Conversation, conversations
 from conversations.memory import TIMEOUT, FakeLoop, FakeTransport, MemoryPlayer
 from conversations.play import CUTS, play
-from pykka_smtp.actors import connection as connection_module
-from pykka_smtp.actors import mail_writer
-from pykka_smtp.actors.connection import Connection
-from pykka_smtp.smtp.content import CompleteContent
-from pykka_smtp.smtp.delivery import Delivery
-from pykka_smtp.smtp.dialog import Dialog
-from pykka_smtp.smtp.envelope import Envelope
-from pykka_smtp.smtp.stage import Stage
-from pykka_smtp.smtp.verdict import Failed, FailureKind
+from pykka_smtp.actors.net import connection as connection_module
+from pykka_smtp.actors.net import mail_writer
+from pykka_smtp.actors.net.connection import Connection
+from pykka_smtp.smtp.mail.content import CompleteContent
+from pykka_smtp.smtp.mail.envelope import Envelope
+from pykka_smtp.smtp.session.delivery import Delivery
+from pykka_smtp.smtp.session.dialog import Dialog
+from pykka_smtp.smtp.words.stage import Stage
+from pykka_smtp.smtp.words.verdict import Failed, FailureKind
 
 ALL = conversations("memory")
 (TAKES,) = [c for c in ALL if c.title == "The server takes the mail."]

@@ -1,8 +1,8 @@
 """Destinations of a Mailer, without connections: a window, a rate and limits."""
 
-from pykka_smtp.actors.concurrency import ConcurrencyWindow
-from pykka_smtp.actors.destination import Destination, Limits
-from pykka_smtp.actors.pacing import parse_rate
+from pykka_smtp.actors.mailer.concurrency import ConcurrencyWindow
+from pykka_smtp.actors.mailer.destination import Destination, Limits
+from pykka_smtp.actors.mailer.pacing import parse_rate
 
 
 def destination(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Self
 
-from pykka_smtp.actors import guard
+from pykka_smtp.actors.loop import guard
 
 
 class InjectedError(Exception):

@@ -26,7 +26,7 @@ from pykka_smtp import (
     SendMail,
     Statistics,
 )
-from pykka_smtp.actors.connection_limit import connection_limit
+from pykka_smtp.actors.net.connection_limit import connection_limit
 from servers.waiting import wait_until
 
 PATIENCE = 15.0

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 MAILS = sorted(
-    (Path(__file__).parents[1] / "smtp" / "mails").glob("*.eml"), key=lambda path: path.name
+    (Path(__file__).parents[1] / "smtp" / "mail" / "mails").glob("*.eml"),
+    key=lambda path: path.name,
 )
 POLICIES = {
     "compat32": email.policy.compat32,

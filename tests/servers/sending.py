@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pykka_smtp import __main__ as command_line
+from pykka_smtp.cli import main as command_line
 
 ROOT = Path(__file__).parents[2]
 MAIL = b"From: Me <me@example.com>\nTo: all@example.org\nSubject: News\n\nHello\n.\nBye\n"

@@ -22,9 +22,9 @@ from pykka_smtp.signals.bus import (
 from pykka_smtp.signals.dispatcher import dispatcher
 from pykka_smtp.signals.outcome import Outcome, SendFailure, SendSuccess
 from pykka_smtp.signals.send_mail import SendMail
-from pykka_smtp.smtp.reply import Reply
-from pykka_smtp.smtp.stage import Stage
-from pykka_smtp.smtp.verdict import FailureKind, RecipientResult
+from pykka_smtp.smtp.words.reply import Reply
+from pykka_smtp.smtp.words.stage import Stage
+from pykka_smtp.smtp.words.verdict import FailureKind, RecipientResult
 
 MAIL = SendMail(sender="me@a.test", recipients=["you@b.test", "her@b.test"], message=b"Hello\r\n")
 YOU, HER = MAIL.all_recipients

@@ -20,8 +20,8 @@ from pykka_smtp.signals.bus import (
 )
 from pykka_smtp.signals.dispatcher import dispatcher
 from pykka_smtp.signals.outcome import Outcome, SendFailure, SendSuccess
-from pykka_smtp.smtp.stage import Stage
-from pykka_smtp.smtp.verdict import FailureKind
+from pykka_smtp.smtp.words.stage import Stage
+from pykka_smtp.smtp.words.verdict import FailureKind
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails
 

@@ -14,9 +14,9 @@ from pykka_smtp.signals.outcome import (
     SendSuccess,
     outcome_of,
 )
-from pykka_smtp.smtp.reply import Reply
-from pykka_smtp.smtp.stage import Stage
-from pykka_smtp.smtp.verdict import Accepted, Failed, FailureKind, RecipientResult
+from pykka_smtp.smtp.words.reply import Reply
+from pykka_smtp.smtp.words.stage import Stage
+from pykka_smtp.smtp.words.verdict import Accepted, Failed, FailureKind, RecipientResult
 
 QUEUED = Reply(250, ("2.0.0 Ok: queued as 4711",))
 OK = Reply(250, ("2.1.5 Ok",))

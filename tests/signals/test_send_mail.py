@@ -23,8 +23,8 @@ from blinker import Signal
 import pykka_smtp
 from pykka_smtp import DeliverBy, Dsn, SendMail
 from pykka_smtp.signals.send_mail import new_id
-from pykka_smtp.smtp.delivery_options import NO_OPTIONS, DeliveryOptions
-from pykka_smtp.smtp.envelope import MAX_RECIPIENTS
+from pykka_smtp.smtp.mail.delivery_options import NO_OPTIONS, DeliveryOptions
+from pykka_smtp.smtp.mail.envelope import MAX_RECIPIENTS
 
 ME, YOU, HER = "me@a.test", "you@b.test", "her@b.test"
 NOON = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)

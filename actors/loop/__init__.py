@@ -1,0 +1,1 @@
+"""The actor type and the one thread it lives on. Never anything about SMTP."""

@@ -1,0 +1,486 @@
+"""A Pykka actor type without a thread of its own.
+
+`AsyncioActor` does for Pykka what POE's kernel did for its sessions: all actors of this type share
+one event-loop thread, which drains their inboxes. `tell`, `ask`, `stop`, `proxy` and the
+`ActorRegistry` work as for any Pykka actor, from any thread.
+
+What differs from `pykka.ThreadingActor`, on purpose:
+
+* `on_receive` and the hooks run on the loop thread: they must not block.
+* An exception in `on_start` calls `on_failure` too.
+* `SystemExit` and other `BaseException`s stop this actor, not every actor of the process.
+* A message told after the actor was asked to stop raises `ActorDeadError` instead of vanishing;
+  one that slipped in before goes to `on_discard`.
+* `answer_later` leaves the answer to an `ask` for later.
+* A future's `get` on the loop thread raises `RuntimeError` instead of waiting for ever.
+"""
+
+import contextlib
+import itertools
+import logging
+import os
+import sys
+import threading
+import weakref
+from collections import deque
+from types import TracebackType
+from typing import Any, Self
+
+from pykka import Actor, ActorDeadError, ActorRef, ActorRegistry, Future, ThreadingFuture
+from pykka._envelope import Envelope
+from pykka.messages import _ActorStop
+
+from ...signals.dispatcher import dispatcher, log_safely
+from ...signals.forks import in_child, notice_fork
+from . import guard
+from .event_loop import event_loop
+
+_logger = logging.getLogger("pykka_smtp.actors")
+_pykka_logger = logging.getLogger("pykka")
+
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+_MOST_PER_TURN = 100
+"""Messages that one actor handles before the next has its turn."""
+
+
+class _Urns:
+    """Makes URNs that no other process makes, in the form of UUIDs: random bits, and a counter.
+
+    A random number for each actor would cost a system call, and a lock that every thread wants.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Start afresh, as a forked child must."""
+        octets = os.urandom(9).hex()
+        # The digits that say version 4, variant 1 of RFC 9562.
+        groups = octets[:8], octets[8:12], f"4{octets[12:15]}", f"8{octets[15:18]}"
+        self._start = f"urn:uuid:{'-'.join(groups)}-"
+        self._counter = itertools.count(1)
+
+    def __call__(self) -> str:
+        return f"{self._start}{next(self._counter):012x}"
+
+
+_new_urn = _Urns()
+in_child(_new_urn.renew)
+
+
+class _StopFlag(threading.Event):
+    """An event that has no lock until somebody waits for it, as hardly anybody does.
+
+    An actor lives for one mail: the lock would be a good part of what it costs.
+    """
+
+    def __init__(self) -> None:
+        self._flag = False
+
+    def _shared(self) -> threading.Condition:
+        # One step, whichever thread is first.
+        lock: threading.Condition = self.__dict__.setdefault("_cond", threading.Condition())
+        return lock
+
+    def is_set(self) -> bool:
+        return self._flag
+
+    def set(self) -> None:
+        # In this order: whoever has made the lock by now looks at the flag after that.
+        self._flag = True
+        if "_cond" in self.__dict__:
+            super().set()
+
+    def set_in_child(self) -> None:
+        """Set it after a fork. Nobody waits here, but the lock may be that of a lost thread."""
+        self._flag = True
+        self.__dict__.pop("_cond", None)
+
+    def clear(self) -> None:
+        self._flag = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        with self._shared():
+            pass
+        return super().wait(timeout)
+
+
+class Answer:
+    """The answer to one `ask`, to be given later. Given twice, the first counts."""
+
+    __slots__ = ("_future", "_open")
+
+    def __init__(self, future: "Future[Any] | None", open_answers: "set[Answer]") -> None:
+        self._future = future
+        self._open = open_answers
+        if future is not None:
+            open_answers.add(self)
+
+    def set(self, value: object) -> None:
+        """Answer. Does nothing when the message was told, not asked."""
+        future, self._future = self._future, None
+        if future is not None:
+            self._open.discard(self)
+            future.set(value)
+
+    def set_exception(self, exc_info: "_ExcInfo") -> None:
+        """Answer with an exception, given as `sys.exc_info` gives it."""
+        future, self._future = self._future, None
+        if future is not None:
+            self._open.discard(self)
+            future.set_exception(exc_info)
+
+
+_NOBODY_ASKS = Answer(None, set())
+
+
+class _FromReceiver(Envelope[Any]):
+    """A message from a thread on which receivers run: one of them may wait for what comes of it."""
+
+    __slots__ = ()
+
+
+class _Inbox:
+    """Takes messages from any thread; the loop thread empties it.
+
+    Attributes:
+        actor: whose it is. Weakly, as in Pykka: a ref has the inbox, and whoever keeps the ref of
+            an actor that has stopped must not keep the actor, and its mail.
+        envelopes: the messages.
+        scheduled: whether the actor will have a turn.
+        closed: whether the actor was asked to stop.
+    """
+
+    __slots__ = ("actor", "closed", "envelopes", "scheduled")
+
+    actor: "weakref.ref[AsyncioActor]"
+
+    def __init__(self) -> None:
+        self.envelopes: deque[Envelope[Any]] = deque()
+        self.scheduled = False
+        self.closed = False
+
+    def put(self, envelope: Envelope[Any], /) -> None:
+        is_parents = notice_fork()  # or is nobody's, from then on
+        is_stop = isinstance(envelope.message, _ActorStop)
+        actor = self.actor()
+        if is_parents or actor is None or (self.closed and not is_stop):
+            error = ActorDeadError(f"{actor.actor_ref if actor else 'actor'} was asked to stop")
+            if envelope.reply_to is None:
+                raise error
+            envelope.reply_to.set_exception((ActorDeadError, error, None))
+            return
+        if dispatcher.is_current():
+            envelope = _FromReceiver(envelope.message, envelope.reply_to)
+        self.envelopes.append(envelope)
+        if is_stop:
+            self.closed = True
+        # The flag is cleared before the inbox is emptied: who sees it set can be sure that the
+        # message it has just added will be found.
+        if not self.scheduled:
+            self.scheduled = True
+            event_loop().schedule(actor)
+
+    def get(self) -> Envelope[Any]:
+        return self.envelopes.popleft()
+
+    def empty(self) -> bool:
+        return not self.envelopes
+
+
+class _LoopFuture(ThreadingFuture[Any]):
+    """A future that knows who must not wait for it."""
+
+    def get(self, *, timeout: float | None = None) -> Any:
+        if self._result is None and self._get_hook is None and event_loop().is_current():
+            raise RuntimeError(
+                "an AsyncioActor must not wait for a future: it would stop every actor that"
+                " shares its thread, and so the one it waits for"
+            )
+        return super().get(timeout=timeout)
+
+
+class AsyncioActor(Actor):
+    """Base class for actors that share the event-loop thread."""
+
+    actor_inbox: _Inbox  # pyright: ignore[reportIncompatibleVariableOverride]
+    actor_stopped: _StopFlag  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    # What an actor begins with, once for all: most live for one mail, and change little of it.
+    _is_started = False
+    _taken: Envelope[Any] | None = None  # out of the inbox, and not handled yet
+    _handling: Envelope[Any] | None = None
+    _open_answers: set[Answer] | None = None
+    _stop_answers: tuple[Answer, ...] = ()
+
+    @staticmethod
+    def _create_actor_inbox() -> _Inbox:
+        return _Inbox()
+
+    @staticmethod
+    def _create_future() -> Future[Any]:
+        return _LoopFuture()
+
+    @classmethod
+    def start(  # pyright: ignore[reportIncompatibleMethodOverride] - ActorRef is invariant
+        cls, *args: Any, **kwargs: Any
+    ) -> ActorRef[Self]:
+        """Start an actor, with the arguments of `__init__`. See `pykka.Actor.start`."""
+        notice_fork()
+        actor = cls(*args, **kwargs)
+        actor._register()
+        actor._start_actor_loop()
+        return actor._actor_ref
+
+    def _register(self) -> None:
+        """Make the actor known to the `ActorRegistry`."""
+        if _pykka_logger.isEnabledFor(logging.DEBUG):
+            ActorRegistry.register(self._actor_ref)
+            return
+        # Pykka writes its log lines before it looks whether anybody wants to read them.
+        with ActorRegistry._actor_refs_lock:
+            ActorRegistry._actor_refs.append(self._actor_ref)
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        """Create the actor; runs in the thread that calls `start`."""
+        # What `pykka.Actor` has, made for less: an actor of Pykka's own lives long.
+        self.actor_urn = _new_urn()
+        inbox = self._create_actor_inbox()
+        inbox.actor = weakref.ref(self)
+        self.actor_inbox = inbox  # pyright: ignore[reportIncompatibleVariableOverride]
+        self.actor_stopped = _StopFlag()  # pyright: ignore[reportIncompatibleVariableOverride]
+        self._actor_ref = ActorRef(self)
+
+    def _start_actor_loop(self) -> None:
+        self.actor_inbox.scheduled = True
+        try:
+            event_loop().enter(self)
+        except BaseException:
+            # Pykka registers an actor before it starts it: one that could not be started must
+            # not stay registered, for `stop_all` would wait for it.
+            self._unregister()
+            raise
+
+    @property
+    def is_told_by_receiver(self) -> bool:
+        """Whether a receiver of signals sent the message that is being handled.
+
+        For use in `on_receive`, before `answer_later`.
+        """
+        return isinstance(self._handling, _FromReceiver)
+
+    def answer_later(self) -> Answer:
+        """Leave the answer to the message being handled for later; for use in `on_receive`.
+
+        What `on_receive` then returns is ignored. An answer that was not given when the actor
+        stops becomes `ActorDeadError`.
+        """
+        envelope = self._handling
+        if envelope is None:
+            raise RuntimeError("answer_later() is for use while a message is being handled")
+        self._handling = None
+        if envelope.reply_to is None:
+            return _NOBODY_ASKS
+        if self._open_answers is None:
+            self._open_answers = set()
+        return Answer(envelope.reply_to, self._open_answers)
+
+    def misunderstood(self, message: object, takes: str) -> None:
+        """Say that the message being handled has the wrong type; for use in `on_receive`.
+
+        Args:
+            message: the message. Only its type is told: it may have secrets in it.
+            takes: what the actor takes, such as ``"an SmtpActor takes a SendMail"``.
+
+        Raises:
+            TypeError: the message was asked. One that was told goes to the log, as an error.
+        """
+        error = f"{takes}, not {type(message).__name__}"
+        if self._handling is not None and self._handling.reply_to is not None:
+            raise TypeError(error)
+        log_safely(logging.ERROR, "%s", error)
+
+    def may_stop_now(self) -> bool:
+        """Whether to stop now that somebody has asked for it.
+
+        Whoever answers no has things to finish, and calls `stop_now` once they are; whoever
+        asked, and waits, waits until then. Messages that are told meanwhile are refused.
+        """
+        return True
+
+    def on_discard(self, message: Any) -> None:
+        """Hear of a told message that will never be handled, because the actor has stopped.
+
+        The default logs it at WARNING.
+        """
+        _logger.warning("%s stopped before it handled %r", self, message)
+
+    def cancel(self) -> None:
+        """Ask the actor to stop, from any thread; wait for nothing."""
+        self.ask_to_stop(_ActorStop())
+
+    def ask_to_stop(self, request: _ActorStop) -> None:
+        """Send a request to stop, from any thread; wait for nothing."""
+        # A Ctrl-C may have come between the flag and what it stands for.
+        self.actor_inbox.scheduled = False
+        self.actor_inbox.put(Envelope(request))
+
+    def abandon(self) -> None:
+        """Forget the actor, in a forked child; the parent goes on with it."""
+        # Without a word: a log handler's lock may be that of a thread that is gone.
+        with contextlib.suppress(ValueError):
+            ActorRegistry._actor_refs.remove(self._actor_ref)
+        self.actor_stopped.set_in_child()
+
+    def run_turn(self) -> None:
+        """Handle the messages that are there. Called by the loop thread only."""
+        inbox = self.actor_inbox
+        inbox.scheduled = False
+        if not self._is_started:
+            self._is_started = True
+            self._guard(self.on_start)
+        for _ in range(_MOST_PER_TURN):
+            if self.actor_stopped.is_set() or not inbox.envelopes:
+                break
+            envelope = self._taken = inbox.envelopes.popleft()
+            self._handle(envelope)
+        if self.actor_stopped.is_set():
+            self._discard_rest()
+        elif inbox.envelopes and not inbox.scheduled:
+            inbox.scheduled = True
+            event_loop().schedule(self)
+
+    def _handle(self, envelope: Envelope[Any]) -> None:
+        self._handling, self._taken = envelope, None
+        try:
+            if isinstance(envelope.message, _ActorStop) and not self.may_stop_now():
+                self._stop_answers = (*self._stop_answers, Answer(envelope.reply_to, set()))
+                return
+            answer = self._handle_receive(envelope.message)
+        except BaseException as error:  # nothing may reach the shared loop
+            if isinstance(envelope.message, _ActorStop):
+                self._stop_in_spite_of(error, envelope)
+            elif envelope.reply_to is None or self._is_answered_later:
+                self._fail(envelope.message)
+            else:
+                envelope.reply_to.set_exception(sys.exc_info())
+                if not isinstance(error, Exception):
+                    self._fail(envelope.message)
+        else:
+            if not self._is_answered_later and envelope.reply_to is not None:
+                envelope.reply_to.set(answer)
+        finally:
+            self._handling = None
+
+    @property
+    def _is_answered_later(self) -> bool:
+        return self._handling is None
+
+    def _guard(self, hook: Any, *args: Any) -> None:
+        """Call a hook; what it raises ends this actor and nothing else."""
+        try:
+            hook(*args)
+        except BaseException:  # see above
+            self._fail(None)
+
+    def _stop_in_spite_of(self, error: BaseException, envelope: Envelope[Any]) -> None:
+        """Stop, as somebody has asked: an error on the way is no reason to live on."""
+        self._stop_answers = (*self._stop_answers, Answer(envelope.reply_to, set()))
+        guard.end(self, error)
+        self.stop_now()
+
+    def crashed(self, error: BaseException) -> None:
+        """End because of an error outside of any message. See `guard.Guarded`."""
+        envelope, self._taken = self._taken, None
+        if envelope is not None:
+            self.actor_inbox.envelopes.appendleft(envelope)
+        self._handle_failure(type(error), error, error.__traceback__)
+        self.on_failure(type(error), error, error.__traceback__)
+        self._discard_rest()
+
+    def _fail(self, message: object) -> None:  # noqa: ARG002 - for those that go on
+        """End the actor because of the exception being handled.
+
+        Args:
+            message: what it was about, or None.
+        """
+        self._handle_failure(*sys.exc_info())
+        try:
+            self.on_failure(*sys.exc_info())
+        except BaseException:  # nothing may reach the shared loop
+            self._handle_failure(*sys.exc_info())
+
+    def _handle_failure(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, *exc_info: Any
+    ) -> None:
+        """Do what Pykka does, and never raise: a log filter, or `__str__`, is a stranger's code."""
+        with contextlib.suppress(BaseException):
+            super()._handle_failure(*exc_info)
+        self._unregister()
+
+    def _stop(self) -> None:
+        """Stop now; what is left in the inbox is discarded by the turn that is under way."""
+        self._unregister()
+        try:
+            self.on_stop()
+        except BaseException as error:  # nothing may reach the shared loop
+            self._stop_failed(error)
+
+    def _stop_failed(self, error: BaseException) -> None:
+        """Do what is left to be done, where `on_stop` has raised."""
+        self._handle_failure(type(error), error, error.__traceback__)
+
+    def _unregister(self) -> None:
+        """Be dead, for all who ask."""
+        if self.actor_stopped.is_set():
+            return
+        if _pykka_logger.isEnabledFor(logging.DEBUG):
+            with contextlib.suppress(BaseException):  # it logs, see above
+                ActorRegistry.unregister(self._actor_ref)
+        else:
+            with ActorRegistry._actor_refs_lock:
+                try:  # noqa: SIM105 - contextlib.suppress() costs more than all of the rest
+                    ActorRegistry._actor_refs.remove(self._actor_ref)
+                except ValueError:
+                    pass
+        self.actor_stopped.set()
+
+    def stop_now(self) -> None:
+        """Stop at once, from the loop thread, outside of any message."""
+        if not self.actor_stopped.is_set():
+            self._stop()
+        self._discard_rest()
+
+    def _discard_rest(self) -> None:
+        """Answer or report all that came too late, and leave the loop."""
+        inbox = self.actor_inbox
+        inbox.closed = True
+        while inbox.envelopes:
+            # It is taken out last: whatever breaks, it is still here.
+            envelope = inbox.envelopes[0]
+            if isinstance(envelope.message, _ActorStop):
+                if envelope.reply_to is not None:
+                    envelope.reply_to.set(None)
+            elif envelope.reply_to is not None:
+                envelope.reply_to.set_exception(self._dead())
+            else:
+                self._guard_quietly(self.on_discard, envelope.message)
+            inbox.envelopes.popleft()
+        for answer in self._stop_answers:
+            answer.set(None)
+        if self._open_answers:
+            for answer in list(self._open_answers):
+                answer.set_exception(self._dead())
+        event_loop().leave(self)
+
+    def _dead(self) -> "_ExcInfo":
+        error = ActorDeadError(f"{self.actor_ref} stopped before it answered")
+        return ActorDeadError, error, None
+
+    def _guard_quietly(self, hook: Any, *args: Any) -> None:
+        try:
+            hook(*args)
+        except BaseException as error:
+            name = hook.__name__
+            log_safely(logging.ERROR, "%s in %s failed", name, self.actor_ref, exc=error)

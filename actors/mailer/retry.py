@@ -1,0 +1,150 @@
+"""When a mail that a server did not take is tried again, and when it is given up.
+
+Pure arithmetic: the time and the random numbers are passed in, and nothing here waits.
+"""
+
+import math
+from dataclasses import dataclass
+
+from ...smtp.words.plain import plain_int
+from ...smtp.words.shown import shown
+
+MAX_ATTEMPTS = 1000
+MAX_FACTOR = 1000
+MAX_SECONDS = 7 * 86_400.0
+"""A week. RFC 5321 §4.5.4.1 asks of a relay to try for four or five days; but a relay has a queue
+on disk, and the mails that wait here are gone with the process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often, and how far apart, a mail is tried again that was refused for now.
+
+    The pauses grow by `factor`: by default they are 1, 2, 4, 8, 16, 32 and 60 minutes, together
+    two hours. That outlasts greylisting, and a server that is being upgraded. RFC 5321 §4.5.4.1
+    asks for half an hour at least between attempts: that is for relays, to whose queue the mails of
+    many programs come. Set `first` to 1800 to do as they do.
+
+    Args:
+        attempts: how often a mail is tried at most; 1 for no retries.
+        first: seconds before the second attempt.
+        factor: how many times longer each pause is than the one before; 1 for equal pauses.
+        cap: seconds that no pause exceeds, but for the jitter.
+        jitter: the part of a pause by which it is made shorter or longer at random, 0 to 1: mails
+            that failed together shall not come back together.
+        give_up_after: seconds after it was told from which on a mail is not tried again, or None.
+            The default, four hours, is more than all attempts take that end in time; it is for
+            mails that wait in a long queue before each.
+        at_least_once: whether a mail is tried again that the server may have taken already: the
+            mail data were out, and no trustworthy reply came (RFC 1047). Its recipients may then
+            get it twice. Without this, they may not get it at all.
+
+    Raises:
+        ValueError: one is out of range.
+        TypeError: one has the wrong type.
+    """
+
+    attempts: int = 8
+    first: float = 60.0
+    factor: float = 2.0
+    cap: float = 3600.0
+    jitter: float = 0.2
+    give_up_after: float | None = 4 * 3600.0
+    at_least_once: bool = False
+
+    def __post_init__(self) -> None:
+        plain_int("retry.attempts", self.attempts, 1, MAX_ATTEMPTS)
+        _check_seconds("first", self.first)
+        _check_number("factor", self.factor)
+        if not 1 <= self.factor <= MAX_FACTOR:
+            raise ValueError(f"retry.factor: needs 1 to {MAX_FACTOR}, not {shown(self.factor)}")
+        _check_seconds("cap", self.cap)
+        if self.cap < self.first:
+            raise ValueError(
+                f"retry.cap: needs at least retry.first, {self.first:g}, not {self.cap:g}"
+            )
+        _check_number("jitter", self.jitter)
+        if not 0 <= self.jitter <= 1:
+            raise ValueError(f"retry.jitter: needs 0 to 1, not {shown(self.jitter)}")
+        if self.give_up_after is not None:
+            _check_seconds("give_up_after", self.give_up_after)
+        if not isinstance(self.at_least_once, bool):
+            raise TypeError(
+                f"retry.at_least_once: needs True or False, not {type(self.at_least_once).__name__}"
+            )
+
+    def delay(self, attempt: int, random: float) -> float:
+        """Return how many seconds to wait after an attempt that failed.
+
+        Args:
+            attempt: which it was; the first is 1.
+            random: a random number from 0 to less than 1.
+
+        Raises:
+            ValueError: there is no such attempt, or the number is out of range.
+        """
+        if attempt < 1:
+            raise ValueError(f"attempt: needs at least 1, not {shown(attempt)}")
+        if not 0 <= random < 1:
+            raise ValueError(f"random: needs a number from 0 to less than 1, not {shown(random)}")
+        try:
+            grown = self.first * math.pow(self.factor, attempt - 1)
+        except OverflowError:
+            grown = math.inf
+        return min(grown, self.cap) * (1 + self.jitter * (2 * random - 1))
+
+    def next_time(self, attempt: int, told_at: float, now: float, random: float) -> float | None:
+        """Return when the next attempt may begin, or None to give the mail up.
+
+        It is given up if that was the last attempt, or if the next would come too late.
+
+        Args:
+            attempt: the attempt that failed just now; the first is 1.
+            told_at: when the mail was told, in seconds of the same clock as `now`.
+            now: the time, in seconds.
+            random: a random number from 0 to less than 1.
+
+        Raises:
+            ValueError: there is no such attempt, or the number is out of range.
+        """
+        when = now + self.delay(attempt, random)
+        if attempt >= self.attempts:
+            return None
+        if self.give_up_after is not None and when > told_at + self.give_up_after:
+            return None
+        return when
+
+
+def is_worth_retrying(retryable: bool, maybe_accepted: bool, policy: RetryPolicy) -> bool:
+    """Return whether a mail, or a mail to one recipient, may be tried again.
+
+    Whether there is an attempt left is for `RetryPolicy.next_time` to say.
+
+    Args:
+        retryable: whether trying again is sensible, and cannot make a duplicate, as a
+            `SendFailure` or a `RecipientResult` says.
+        maybe_accepted: whether the server may have taken it already, as they say, too.
+        policy: whether duplicates are better than losses.
+    """
+    if maybe_accepted:
+        return policy.at_least_once
+    return retryable
+
+
+def _check_number(name: str, value: object) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"retry.{name}: needs a number, not {type(value).__name__}")
+
+
+def _check_seconds(name: str, value: object) -> None:
+    _check_number(name, value)
+    assert isinstance(value, int | float)
+    if not 0 < value <= MAX_SECONDS:
+        raise ValueError(
+            f"retry.{name}: needs seconds from above 0 to {MAX_SECONDS:.0f}, a week,"
+            f" not {shown(value)}"
+        )
+
+
+NO_RETRY = RetryPolicy(attempts=1)
+"""One attempt for each mail."""

@@ -1,0 +1,209 @@
+"""How many connections the process may have open at once.
+
+A send that waits for its turn costs neither a thread nor a socket, and its clock has not started.
+
+While more outcomes wait for receivers than may wait, no permit is given, but for sends that a
+receiver may wait for, and for those that have begun.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from ...signals.dispatcher import dispatcher
+from ...signals.forks import in_child, notice_fork
+from ..loop import guard
+
+DEFAULT_LIMIT = 100
+_MOST = 1_000_000
+
+
+class Permit:
+    """The right to have one connection open. It goes with the connection."""
+
+    __slots__ = ("_limit",)
+
+    def __init__(self, limit: "ConnectionLimit") -> None:
+        """Make one that counts as in use.
+
+        Args:
+            limit: where it belongs.
+        """
+        self._limit: ConnectionLimit | None = limit
+
+    def release(self) -> None:
+        """Give it back; the second time nothing happens."""
+        limit = self._limit
+        if limit is not None and limit.take(self):
+            guard.call(limit, limit.hand_out)
+
+
+Granted: TypeAlias = Callable[[Permit], object]
+
+
+class ConnectionLimit:
+    """Hands out permits in the order in which they were asked for. Safe from any thread."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """Forget who has a permit and who waits, in a child that was just forked.
+
+        Those are the parent's, and none of them would ever give a permit back here. The lock may
+        have been held by a thread that is gone.
+        """
+        self._lock = threading.Lock()
+        self._in_use = 0
+        self._waiting: OrderedDict[Any, Granted] = OrderedDict()
+        self._pressing: OrderedDict[Any, None] = OrderedDict()  # those of them that are
+        self._spare: OrderedDict[object, Callable[[], None]] = OrderedDict()
+
+    @property
+    def limit(self) -> int:
+        """How many permits there are."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        with self._lock:
+            self._limit = limit
+        guard.call(self, self.hand_out)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for a permit, and for nothing else."""
+        return bool(self._pressing if dispatcher.is_full else self._waiting)
+
+    @property
+    def _entitled(self) -> OrderedDict[Any, Any]:
+        """Those who wait, without those who have to wait for receivers."""
+        return self._pressing if dispatcher.is_full else self._waiting
+
+    def acquire(self, holder: Any, granted: Granted, *, is_pressing: bool = False) -> None:
+        """Ask for a permit.
+
+        Args:
+            holder: whom it is for; one permit each. It answers for what `granted` raises.
+            granted: called once with the permit, as soon as there is one: at once, or from the
+                thread that gives one back.
+            is_pressing: do not wait until receivers have caught up. A receiver may wait for this
+                send, and would wait for itself.
+        """
+        reclaim: Callable[[], object] | None = None
+        permit = Permit(self)
+        with self._lock:
+            is_entitled = is_pressing or not dispatcher.is_full
+            is_free = self._in_use < self._limit and not self._entitled and is_entitled
+            if is_free:
+                self._in_use += 1
+            else:
+                self._waiting[holder] = granted
+                if is_pressing:
+                    self._pressing[holder] = None
+                if is_entitled and self._spare:
+                    reclaim = self._spare.popitem(last=False)[1]
+        if is_free:
+            try:
+                granted(permit)
+            except BaseException:
+                self.take(permit)
+                raise
+        elif reclaim is not None:
+            reclaim()
+
+    def offer(self, key: object, give_up: Callable[[], None]) -> None:
+        """Offer the permit of a connection that nobody uses at the moment.
+
+        Args:
+            key: the connection.
+            give_up: closes it; called once, by whoever waits for a permit.
+        """
+        with self._lock:
+            is_wanted = self.is_wanted
+            if not is_wanted:
+                self._spare[key] = give_up
+        if is_wanted:
+            give_up()
+
+    def take_back(self, key: object) -> None:
+        """Offer the permit no more: the connection is in use again, or gone."""
+        with self._lock:
+            self._spare.pop(key, None)
+
+    def withdraw(self, holder: object) -> bool:
+        """Wait no longer; return whether the holder was waiting."""
+        with self._lock:
+            self._pressing.pop(holder, None)
+            return self._waiting.pop(holder, None) is not None
+
+    def take(self, permit: Permit) -> bool:
+        """Count a permit as free; `hand_out` next. Return whether it was in use."""
+        with self._lock:
+            if permit._limit is None:
+                return False
+            permit._limit = None
+            self._in_use -= 1
+        return True
+
+    def hand_out(self) -> None:
+        """Give permits that are free to those who wait."""
+        while True:
+            permit = Permit(self)
+            with self._lock:
+                entitled = self._entitled
+                if not entitled or self._in_use >= self._limit:
+                    return
+                holder = next(iter(entitled))
+                self._pressing.pop(holder, None)
+                granted = self._waiting.pop(holder)
+                self._in_use += 1
+            try:
+                granted(permit)
+            except BaseException as error:
+                # Not to whoever gave the permit back: that is another send.
+                self.take(permit)
+                guard.end(holder, error)
+
+    def crashed(self, error: BaseException) -> None:  # noqa: ARG002 - as `guard.Guarded` has it
+        """Go on: nobody may wait for ever."""
+        self.hand_out()
+
+    def receivers_have_caught_up(self) -> None:
+        """Let those go on who had to wait for receivers. Called on the dispatcher's thread."""
+        with self._lock:
+            # Nobody wanted these permits so far.
+            count = min(len(self._spare), len(self._waiting))
+            give_ups = [self._spare.popitem(last=False)[1] for _ in range(count)]
+        for give_up in give_ups:
+            give_up()
+        self.hand_out()
+
+
+connection_limit = ConnectionLimit(DEFAULT_LIMIT)
+dispatcher.when_not_full(connection_limit.receivers_have_caught_up)
+
+in_child(connection_limit.reset_after_fork)
+
+
+def set_connection_limit(limit: int) -> None:
+    """Set how many connections pykka-smtp opens at once in this process; 100 at first.
+
+    A lower limit closes nothing: it counts from the next connection on.
+
+    Args:
+        limit: 1 to 1000000.
+
+    Raises:
+        ValueError: it is less or more.
+        TypeError: it is no int.
+    """
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise TypeError(f"the connection limit needs an int, not {type(limit).__name__}")
+    if not 1 <= limit <= _MOST:
+        # Not the number itself: Python refuses to write out one with thousands of digits.
+        raise ValueError(f"the connection limit needs to be at least 1, and at most {_MOST}")
+    notice_fork()
+    connection_limit.limit = limit

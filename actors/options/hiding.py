@@ -1,0 +1,132 @@
+"""Secrets among the arguments of a call, hidden before anything of it can fail.
+
+A traceback that shows local variables shows the arguments of each function in it, too. So what is
+secret, or may be, is wrapped in a `Secret` first of all; and what should have been a str, and is
+something else, has an empty object of the same name put in its place, for the error about it.
+"""
+
+import itertools
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from ...smtp.sasl.secret import Secret
+from .mailer_options import MAX_BACKUPS
+
+if TYPE_CHECKING:
+    from .credentials import Token
+
+_SECRET_NAMES = frozenset({"url", "password", "token", "proxy"})
+_PLACE_NAMES = frozenset({"server", "port"})
+"""The options that can be given by position: a URL in their place is one by mistake."""
+_BACKUPS = "backups"
+_OCTETS = (bytes, bytearray)
+_SENSITIVE = _SECRET_NAMES | _PLACE_NAMES | {_BACKUPS}
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The options that nobody may see; perhaps of the wrong type, until `check`."""
+
+    url: Secret | None
+    password: Secret | None
+    token: Secret | Callable[[], str] | None
+    proxy: Secret | None
+
+    def check(self) -> None:
+        """See that they have the right types.
+
+        Raises:
+            TypeError: one has not.
+        """
+        if self is _NO_SECRETS:
+            return
+        for name in ("url", "password", "proxy"):
+            value: object = getattr(self, name)
+            if not isinstance(value, Secret | None):
+                raise TypeError(f"{name}: needs a str, not {type(value).__name__}")
+        if not (isinstance(self.token, Secret | None) or callable(self.token)):
+            raise TypeError(f"token: needs a str, or a function, not {type(self.token).__name__}")
+
+
+_NO_SECRETS = Secrets(None, None, None, None)
+
+
+def hide(
+    url: str | Secret | None,
+    password: str | Secret | None,
+    token: "Token | None",
+    proxy: str | Secret | None,
+) -> Secrets:
+    """Wrap the options that nobody may see; raises nothing."""
+    if url is None and password is None and token is None and proxy is None:
+        return _NO_SECRETS
+    return Secrets(_hidden(url), _hidden(password), _hidden(token), _hidden(proxy))
+
+
+def hide_in(given: dict[str, Any], harmless: Collection[str] | None = None) -> None:
+    """Hide secrets among the keyword arguments of a call, in place; raises nothing of its own.
+
+    Args:
+        given: the arguments.
+        harmless: the names of those options that have no secret, as `harmless_of` gives them; or
+            None, if there may be others than ours. Any other name is that of no option, which is
+            an error in any case, and may be one for a password.
+    """
+    for name, value in given.items():
+        if name in harmless if harmless is not None else name not in _SENSITIVE:
+            continue
+        if name in _PLACE_NAMES:
+            given[name] = hide_url(value)
+        elif name == _BACKUPS:
+            given[name] = hide_backups(value)
+        else:
+            given[name] = _hidden(value)
+
+
+def hide_url(value: Any) -> Any:
+    """Hide what was given as a server if it is a URL, which may have a password.
+
+    Args:
+        value: what was given by position, perhaps as another option.
+    """
+    if isinstance(value, str):
+        return Secret(value) if "@" in value or "://" in value else value
+    return _husk(value) if isinstance(value, _OCTETS) else value
+
+
+def hide_backups(backups: Any) -> Any:
+    """Wrap each URL. What is no collection of URLs is left for `Mailer` to complain of."""
+    if isinstance(backups, str):
+        return Secret(backups)
+    if not isinstance(backups, Iterable) or isinstance(backups, bytes):
+        return backups
+    few = itertools.islice(cast("Iterable[object]", backups), MAX_BACKUPS + 1)
+    return tuple([_hide_backup(backup) for backup in few])
+
+
+def _hide_backup(backup: object) -> object:
+    if isinstance(backup, tuple | list):  # of URL and weight
+        hidden = [_hide_backup(part) for part in cast("Sequence[object]", backup)]
+        return tuple(hidden) if isinstance(backup, tuple) else hidden
+    return _hidden(backup) if isinstance(backup, str | bytes | bytearray) else backup
+
+
+def harmless_of(function: Callable[..., object]) -> frozenset[str]:
+    """Return the names of the options of a function that have no secret."""
+    code = function.__code__
+    names = frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+    return names - _SENSITIVE
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, str):
+        return Secret(value)
+    if value is None or isinstance(value, Secret) or callable(value):
+        return value
+    return _husk(value)
+
+
+def _husk(value: object) -> object:
+    """Return an empty object, of a type with the same name."""
+    return type(type(value).__name__, (), {})()

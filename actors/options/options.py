@@ -1,0 +1,295 @@
+"""The options of a connection: checked at once, with a clear error, before anything is sent."""
+
+import functools
+import ssl
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from ...smtp.mail.address import check_ehlo_name
+from ...smtp.sasl.secret import Secret
+from ...smtp.words.plain import plain_int, plain_str
+from ...smtp.words.quirks import Quirks
+from ..net.connect import SourceAddress
+from ..net.timeouts import DEFAULT_DEADLINE, DEFAULT_TIMEOUT, PROFILES, Timeouts, make_timeouts
+from ..net.tls import TLS_CHOICES, Tls, choose_tls
+from .hiding import hide
+from .option_checks import (
+    check_alias,
+    check_seconds,
+    check_server,
+    check_source_address,
+    check_tls_context,
+    check_without,
+    is_loopback,
+    one_of,
+)
+
+if TYPE_CHECKING:
+    from ...smtp.session.authentication import Authentication
+    from ..net.proxy import Proxy
+    from .credentials import Masking, Token
+
+_LMTP_PORT = 24
+_NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True, kw_only=True)
+class Options:
+    """What an actor needs to know to reach a server and talk to it.
+
+    Attributes:
+        name: the server as people know it, for messages.
+        server: its name or address.
+        port: its port.
+        unix_path: the path of a unix socket instead, or None.
+        is_lmtp: whether it speaks LMTP.
+        alias: the sender of the signals.
+        timeouts: how long each step, and the whole send, may take.
+        debug: whether the outcome has a transcript.
+        tls: how to do TLS, or None for never.
+        authentication: how to authenticate, or None.
+        masking: masks secrets in texts of the server's, or None if there are none.
+        local_hostname: the name for EHLO, or None.
+        source_address: where to connect from, or None.
+        proxy: the proxy to go through, or None.
+        without: keywords of extensions that are not to be used, though the server may offer them.
+        quirks: what the server was found to do wrong. Whoever has the same options shares it.
+    """
+
+    name: str
+    server: str
+    port: int
+    unix_path: str | None
+    is_lmtp: bool
+    alias: str
+    timeouts: Timeouts
+    debug: bool
+    tls: Tls | None
+    authentication: "Authentication | None"
+    masking: "Masking | None"
+    local_hostname: str | None
+    source_address: SourceAddress | None
+    proxy: "Proxy | None"
+    without: frozenset[str] = frozenset()
+    quirks: Quirks = field(default_factory=Quirks)
+
+
+def collect_options(
+    server: str = "localhost",
+    port: int = 25,
+    *,
+    url: str | Secret | None = None,
+    alias: str = "smtp_client",
+    timeout: float = DEFAULT_TIMEOUT,
+    deadline: float = DEFAULT_DEADLINE,
+    profile: str = "interactive",
+    debug: bool = False,
+    tls: str = "auto",
+    tls_context: ssl.SSLContext | None = None,
+    username: str | None = None,
+    password: str | Secret | None = None,
+    token: "Token | None" = None,
+    auth: Sequence[str] | None = None,
+    allow_plaintext_auth: bool = False,
+    local_hostname: str | None = None,
+    source_address: SourceAddress | None = None,
+    proxy: str | Secret | None = None,
+    without: str | Collection[str] = (),
+) -> Options:
+    """Check the options of `SmtpActor.start`, which describes them.
+
+    Raises:
+        ValueError: one is invalid.
+        TypeError: one has the wrong type.
+        ImportError: one needs what is not installed.
+    """
+    secrets = hide(url, password, token, proxy)
+    del url, password, token, proxy
+    secrets.check()
+    arguments = (
+        secrets.url,
+        tls_context,
+        allow_plaintext_auth,
+        # In the order of _NAMES.
+        server,
+        port,
+        alias,
+        timeout,
+        deadline,
+        profile,
+        debug,
+        tls,
+        username,
+        secrets.password,
+        secrets.token,
+        tuple(auth) if isinstance(auth, list) else auth,
+        local_hostname,
+        source_address,
+        secrets.proxy,
+        _NOTHING if without == () else check_without(without),
+    )
+    try:
+        return _collect_again(*arguments)
+    except (ValueError, ImportError):
+        raise
+    except Exception:  # noqa: S110 - of a wrong type, perhaps one that can't be looked up
+        pass
+    return _collect(*arguments)  # which says so
+
+
+_NAMES = (
+    "server",
+    "port",
+    "alias",
+    "timeout",
+    "deadline",
+    "profile",
+    "debug",
+    "tls",
+    "username",
+    "password",
+    "token",
+    "auth",
+    "local_hostname",
+    "source_address",
+    "proxy",
+    "without",
+)
+
+
+def _collect(
+    url: Secret | None,
+    tls_context: ssl.SSLContext | None,
+    allow_plaintext_auth: bool,
+    *given: Any,
+) -> Options:
+    options: dict[str, Any] = dict(zip(_NAMES, given, strict=True))
+    options |= {"unix_path": None, "is_lmtp": False}
+    if url is not None:
+        said = _from_url(url, options["auth"])
+        said["without"] = options["without"] | said.get("without", _NOTHING)
+        options |= said
+    return _make(options, tls_context, allow_plaintext_auth=allow_plaintext_auth)
+
+
+# A program sends all its mail with the same few sets of options.
+_collect_again = functools.lru_cache(maxsize=64, typed=True)(_collect)
+
+
+def _from_url(url: Secret, auth: Sequence[str] | None) -> dict[str, Any]:
+    """Return what a relay URL says, under the names of the options."""
+    # Late, as below: who has no URL, no password and no proxy need not wait for their modules.
+    from .credentials import TOKEN_MECHANISMS
+    from .relay_url import parse_relay_url
+
+    relay = parse_relay_url(url.reveal())
+    said: dict[str, Any] = dict(relay.options)
+    said["server"], said["port"] = relay.host or "localhost", relay.port or _LMTP_PORT
+    said["unix_path"] = relay.path
+    said["is_lmtp"] = relay.scheme.startswith("lmtp")
+    if relay.username is not None:
+        said["username"] = relay.username
+    if relay.password is not None:
+        # What stands for the password is a token if only OAuth's mechanisms may be used.
+        names = said.get("auth", auth) or ()
+        if isinstance(names, str) or not isinstance(names, Iterable):  # which is refused later
+            names = (names,)
+        chosen = {str(name).upper() for name in cast("Iterable[object]", names)}
+        is_token = bool(chosen) and chosen <= set(TOKEN_MECHANISMS)
+        said["token" if is_token else "password"] = relay.password
+    return said
+
+
+def _make(
+    given: dict[str, Any],
+    tls_context: ssl.SSLContext | None,
+    *,
+    allow_plaintext_auth: bool,
+) -> Options:
+    given |= _checked(given)
+    check_tls_context(tls_context)
+    server, port, unix_path = given["server"], given["port"], given["unix_path"]
+    if allow_plaintext_auth and unix_path is None and not is_loopback(server):
+        raise ValueError(f"allow_plaintext_auth: is for this machine only, not for {server}")
+    made = _authentication(given, allow_plaintext_auth=allow_plaintext_auth)
+    tls = None
+    if unix_path is None:
+        tls = choose_tls(
+            given["tls"],
+            tls_context,
+            host=server,
+            port=port,
+            has_credentials=made is not None,
+            may_do_without=allow_plaintext_auth,
+        )
+    return Options(
+        name=unix_path or f"{server}:{port}",
+        server=server,
+        port=port,
+        unix_path=unix_path,
+        is_lmtp=given["is_lmtp"],
+        alias=given["alias"],
+        timeouts=make_timeouts(given["profile"], given["timeout"], given["deadline"]),
+        debug=bool(given["debug"]),
+        tls=tls,
+        authentication=None if made is None else made[0],
+        masking=None if made is None else made[1],
+        local_hostname=given["local_hostname"],
+        source_address=given["source_address"],
+        proxy=_proxy(given, allow_plaintext_auth=allow_plaintext_auth),
+        without=given["without"],
+    )
+
+
+def _authentication(
+    given: Mapping[str, Any], *, allow_plaintext_auth: bool
+) -> "tuple[Authentication, Masking] | None":
+    if all(given[name] is None for name in ("username", "password", "token", "auth")):
+        return None
+    from .credentials import authentication
+
+    return authentication(
+        given["username"],
+        given["password"],
+        given["token"],
+        given["auth"],
+        host=given["server"],
+        port=given["port"],
+        allow_unsafe=allow_plaintext_auth,
+    )
+
+
+def _proxy(given: Mapping[str, Any], *, allow_plaintext_auth: bool) -> "Proxy | None":
+    if given["proxy"] is None:
+        return None
+    if given["unix_path"] is not None:
+        raise ValueError("proxy: is not for a unix socket")
+    if allow_plaintext_auth:
+        # What is "localhost" to a proxy is some other machine to us.
+        raise ValueError("allow_plaintext_auth: is for this machine only, not for a proxy")
+    from ..net.proxy import check_target, parse_proxy
+
+    check_target(given["server"])
+    return parse_proxy(given["proxy"])
+
+
+def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that have a form of their own, as they are used."""
+    checked: dict[str, Any] = {
+        "server": check_server(given["server"]),
+        "port": plain_int("port", given["port"], least=1, most=65535),
+        "alias": check_alias(given["alias"]),
+        "timeout": check_seconds("timeout", given["timeout"]),
+        "deadline": check_seconds("deadline", given["deadline"]),
+        "profile": one_of("profile", given["profile"], PROFILES),
+        "tls": one_of("tls", given["tls"], TLS_CHOICES),
+    }
+    if given["username"] is not None:
+        checked["username"] = plain_str("username", given["username"])
+    if given["local_hostname"] is not None:
+        name = plain_str("local_hostname", given["local_hostname"])
+        checked["local_hostname"] = check_ehlo_name(name)
+    if given["source_address"] is not None:
+        checked["source_address"] = check_source_address(given["source_address"])
+    return checked

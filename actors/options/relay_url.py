@@ -1,0 +1,319 @@
+"""Relay URLs: where mail goes, and how, in one line that fits into the environment.
+
+A relay URL holds a password, and most mistakes in one are made by writing it. So nothing here
+raises out of it from a frame that holds the URL, and what is shown of one is never more than its
+scheme, user, host and port.
+
+`urllib.parse.urlsplit` is not used: it drops CR, LF and TAB without a word, quotes the password in
+some of its errors, and keeps the URLs it has seen in a cache.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, cast
+
+from ...smtp.mail.address import check_ehlo_name
+from ...smtp.sasl.secret import MASK, Secret
+from ...smtp.words.extensions import CAN_DO_WITHOUT
+from ...smtp.words.shown import shown
+from ..net.authority import CONTROL, Flaw, decode, is_address, split_host, split_userinfo
+
+Scheme = Literal["smtp", "smtps", "lmtp", "lmtp+unix"]
+
+_DEFAULT_PORTS: Mapping[Scheme, int] = {
+    "smtp": 25,  # RFC 5321 §4.5.4.2; with credentials, too: the scheme alone decides
+    "smtps": 465,  # RFC 8314 §3.3
+    "lmtp": 24,  # no port is registered; this is what LMTP servers are set up with
+    "lmtp+unix": 0,  # has none
+}
+_FORMS = "smtp://host, smtps://host, lmtp://host or lmtp+unix:///path"
+
+_MAX_URL = 8192
+"""Characters. The longest part that makes sense is an access token of some thousand."""
+_MAX_SOCKET_PATH = 107
+"""Octets. Linux has 108 for it with the NUL (unix(7))."""
+_MAX_SHOWN = 160
+"""Characters of a URL in an error."""
+_MAX_OPTION_SHOWN = 40
+"""Characters of an unknown option in an error."""
+
+_SPACE = re.compile(r"\s")
+_END_OF_AUTHORITY = re.compile(r"[/?]")
+_SECONDS = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,6})?")
+_SOURCE = re.compile(r"(?:\[(?P<v6>[^\]]*:[^\]]*)\]|(?P<v4>[0-9.]+))(?::(?P<port>[0-9]{1,5}))?")
+# sasl-mech (RFC 4422 §3.1), in either case.
+_MECHANISM = re.compile(r"[A-Za-z0-9_-]{1,20}")
+_END_OF_SHOWN_USER = re.compile(r"[:/?#]")
+_SHOWN_PLACE = re.compile(r"(?:\[[0-9A-Fa-f:.]*\]|[^:/?#\[]*)(?::[0-9]{1,5}(?=[/?#]|\Z))?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relay:
+    """A server that takes mail, as a relay URL names it.
+
+    Attributes:
+        scheme: ``"smtp"``, ``"smtps"``, ``"lmtp"`` or ``"lmtp+unix"``.
+        host: name or address as it was given, IPv6 without brackets. Empty for a unix socket.
+        port: 1 to 65535; 0 for a unix socket.
+        path: the path of the unix socket, or None.
+        username: who to authenticate as, or None.
+        password: the password or token, or None. Never without a username.
+        options: the options that were given, by name and typed. ``tls`` is there with
+            ``smtps://``, too: as ``"implicit"``.
+    """
+
+    scheme: Scheme
+    host: str
+    port: int
+    path: str | None = None
+    username: str | None = None
+    password: Secret | None = field(default=None, repr=False)
+    options: Mapping[str, object] = field(default_factory=dict[str, object], hash=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+
+
+def parse_relay_url(url: str) -> Relay:
+    """Parse a relay URL (RFC 3986 §3).
+
+    Args:
+        url: such as ``"smtp://user:p%40ss@mail.example.org:587?timeout=10"``. User, password,
+            socket path and option values may be percent-encoded; ``"+"`` is a plus sign.
+
+    Returns:
+        The relay.
+
+    Raises:
+        ValueError: it is no relay URL, or an option is unknown, repeated or invalid. The message
+            is one line and shows the URL without password and query.
+        TypeError: it is no str.
+    """
+    result = _attempt("relay URL", url)
+    del url  # a traceback with locals would show it
+    if isinstance(result, Relay):
+        return result
+    raise result
+
+
+def relay_from_environment(name: str = "SMTP_URL") -> Relay | None:
+    """Parse the relay URL in an environment variable.
+
+    Args:
+        name: the name of the variable.
+
+    Returns:
+        The relay, or None if the variable is not set or is empty.
+
+    Raises:
+        ValueError: as `parse_relay_url`; the message begins with the name of the variable.
+    """
+    if not os.environ.get(name):
+        return None
+    result = _attempt(name, os.environ[name])
+    if isinstance(result, Relay):
+        return result
+    raise result
+
+
+def without_secrets(url: Secret) -> str:
+    """Return what may be shown of a URL, quoted; empty where nothing may.
+
+    Args:
+        url: perhaps no relay URL at all.
+    """
+    return _without_secrets(url.reveal()).strip()
+
+
+def _attempt(what: str, url: object) -> Relay | Exception:
+    """Return the relay, or an error to raise where no frame has the URL any more."""
+    if not isinstance(url, str):
+        return TypeError(f"{what}: needs a str, not {type(url).__name__}")
+    url = str.__str__(url)
+    try:
+        return _parse(url)
+    except Flaw as flaw:
+        return ValueError(f"{what}{_without_secrets(url)}: {flaw}")
+
+
+def _without_secrets(url: str) -> str:
+    """Return what may be shown of a URL that may be wrong anywhere, quoted and printable.
+
+    What stands before the last "@" may all be a password, "/" and "?" included. What stands
+    behind a colon and is no port may be one that lacks its "@host". Where not even the scheme is
+    right, nothing can be told apart.
+    """
+    scheme, rest = _split_scheme(url)
+    if scheme is None:
+        return ""
+    credentials, at, place = rest.rpartition("@")
+    user = _END_OF_SHOWN_USER.split(credentials, 1)[0]
+    place_shown = _SHOWN_PLACE.match(place)
+    assert place_shown is not None
+    text = f"{scheme}://{user}"
+    if user != credentials:
+        text += f":{MASK}"
+    text += at + place_shown[0]
+    if place_shown[0] != place:
+        text += "..."
+    return f" {shown(text, _MAX_SHOWN)}"
+
+
+def _parse(url: str) -> Relay:
+    if len(url) > _MAX_URL:
+        raise Flaw(f"longer than {_MAX_URL} characters")
+    if match := CONTROL.search(url):
+        raise Flaw(f"has the control character U+{ord(match[0]):04X}; is a line end left over?")
+    if _SPACE.search(url):
+        raise Flaw("has a space; inside a password or path, write it as %20")
+    scheme, rest = _split_scheme(url)
+    if scheme is None:
+        raise Flaw(f"begins with no scheme that is known; write {_FORMS}")
+    if "#" in rest:
+        raise Flaw('has a "#"; in a password, write it as %23')
+    authority = _END_OF_AUTHORITY.split(rest, 1)[0]
+    tail = rest[len(authority) :]
+    if "@" in tail:
+        # Legal, but never seen except behind a password with "/" or "?" in it, which would now
+        # be taken for host and port, and be looked up in the DNS.
+        raise Flaw('has an "@" behind "/" or "?"; write "/" as %2F, "?" as %3F, "@" as %40')
+    path, _, query = tail.partition("?")
+    socket, host, port = None, "", None
+    username = password = None
+    if scheme == "lmtp+unix":
+        socket = _socket_path(authority, path)
+    elif path not in {"", "/"}:  # equivalent: RFC 3986 §6.2.3
+        raise Flaw("has a path; nothing but options can follow the host")
+    else:
+        userinfo, at, place = authority.rpartition("@")
+        username, password = split_userinfo(userinfo) if at else (None, None)
+        host, port = split_host(place)
+    if scheme == "lmtp" and port == 25:
+        # RFC 2033 §5: "it MUST NOT be used on the TCP service port 25."
+        raise Flaw("port 25 is for SMTP; LMTP needs another, such as 24")
+    return Relay(
+        scheme=scheme,
+        host=host,
+        port=_DEFAULT_PORTS[scheme] if port is None else port,
+        path=socket,
+        username=username,
+        password=password,
+        options=_parse_options(scheme, query),
+    )
+
+
+def _split_scheme(url: str) -> tuple[Scheme | None, str]:
+    """Split at the first ``"://"``. The scheme, in any case (RFC 3986 §3.1), is None if unknown."""
+    scheme, _, rest = url.partition("://")
+    scheme = scheme.lower()
+    return (cast("Scheme", scheme), rest) if scheme in _DEFAULT_PORTS else (None, rest)
+
+
+def _socket_path(authority: str, path: str) -> str:
+    if authority or len(path) < 2:
+        raise Flaw("a socket is named by its absolute path alone: lmtp+unix:///run/dovecot/lmtp")
+    path = decode("the path", path)
+    if len(path.encode()) > _MAX_SOCKET_PATH:
+        raise Flaw(f"the path is longer than the {_MAX_SOCKET_PATH} octets of a socket address")
+    return path
+
+
+# Options.
+
+
+def _parse_options(scheme: Scheme, query: str) -> dict[str, object]:
+    options: dict[str, object] = {}
+    for piece in query.split("&") if query else ():
+        name, _, value = piece.partition("=")
+        if name not in _OPTIONS:
+            known = ", ".join(_OPTIONS)
+            raise Flaw(f"unknown option {shown(name, _MAX_OPTION_SHOWN)}; known are {known}")
+        if name in options:
+            raise Flaw(f"the option {name} is given twice")
+        read, form = _OPTIONS[name]
+        try:
+            options[name] = read(decode(f"the option {name}", value))
+        except ValueError:
+            raise Flaw(f"the option {name} needs {form}") from None
+    if scheme == "smtps" and options.setdefault("tls", "implicit") != "implicit":
+        raise Flaw(f"smtps:// means tls=implicit, not {options['tls']}; write smtp:// for that")
+    if scheme == "lmtp+unix" and options.get("tls") in {"starttls", "implicit"}:
+        raise Flaw("the option tls can only be off for a unix socket, which has no TLS")
+    if scheme == "lmtp+unix" and "proxy" in options:
+        raise Flaw("the option proxy is not for a unix socket, which is on this machine")
+    if scheme == "lmtp+unix" and "source_address" in options:
+        raise Flaw("the option source_address is not for a unix socket, which has no addresses")
+    return options
+
+
+def _name(text: str) -> str:
+    if not text:
+        raise ValueError
+    return text
+
+
+def _hidden(text: str) -> Secret:
+    return Secret(_name(text))
+
+
+def _seconds(text: str) -> float:
+    if not _SECONDS.fullmatch(text) or not float(text):
+        raise ValueError
+    return float(text)
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        return words[words.index(text.lower())]
+
+    return read
+
+
+def _flag(text: str) -> bool:
+    return _one_of("0", "1", "false", "true")(text) in {"1", "true"}
+
+
+def _mechanisms(text: str) -> tuple[str, ...]:
+    names = text.split(",")
+    if not all(map(_MECHANISM.fullmatch, names)):
+        raise ValueError
+    return tuple(name.upper() for name in names)
+
+
+def _extensions(text: str) -> frozenset[str]:
+    names = frozenset(text.upper().split(","))
+    if not names <= set(CAN_DO_WITHOUT):
+        raise ValueError
+    return names
+
+
+def _source_address(text: str) -> tuple[str, int]:
+    """Read ``ip`` or ``ip:port``; IPv6 needs brackets where a port follows. Port 0 is any."""
+    if is_address(text):
+        return text, 0
+    match = _SOURCE.fullmatch(text)
+    if match is None:
+        raise ValueError
+    address = match["v6"] or match["v4"]
+    port = int(match["port"] or 0)
+    if not is_address(address) or port > 65535:
+        raise ValueError
+    return address, port
+
+
+_OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
+    "timeout": (_seconds, "seconds, such as 30 or 2.5"),
+    "deadline": (_seconds, "seconds, such as 300 or 2.5"),
+    "tls": (_one_of("auto", "starttls", "implicit", "off"), "auto, starttls, implicit or off"),
+    "auth": (_mechanisms, "names of mechanisms, such as SCRAM-SHA-256,PLAIN"),
+    "local_hostname": (check_ehlo_name, "a domain or an address literal such as [192.0.2.1]"),
+    "source_address": (_source_address, "an address, or address:port such as [2001:db8::1]:0"),
+    "proxy": (_hidden, "a proxy's URL, such as socks5://host:1080"),
+    "alias": (_name, "a name that is not empty"),
+    "debug": (_flag, "0, 1, false or true"),
+    "without": (_extensions, f"names of extensions, of {', '.join(CAN_DO_WITHOUT)}"),
+}
+"""Of each option: what reads its value, or raises ValueError, and the form that it needs."""

@@ -1,0 +1,1 @@
+"""The command ``pykka-smtp``. Never anything that a program imports."""

@@ -1,0 +1,179 @@
+"""The command line: ``python -m pykka_smtp``, or ``pykka-smtp``."""
+
+import argparse
+import errno
+import importlib.util
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .. import __version__
+from ..quiet_start import COMMAND, stop_ending_quietly
+from .help_format import HelpFormatter
+from .options import add_arguments, add_without
+from .standard_streams import let_go_of_stdout, standard_streams
+from .sysexits import EX_IOERR, EX_OK, EX_OSERR, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
+
+_SIGHUP = 1  # Windows has none
+_CREDENTIALS = re.compile(r"://.*@")
+
+_EPILOG = """\
+exit status: 0 done, 64 wrong usage, 65 wrong data, 66 no input, 68 unknown host, 69 service
+unavailable, 70 internal error, 71 the system refused, 73 cannot create a file, 74 nobody reads the
+output, 75 try again later, 76 protocol error, 77 not allowed or not safe, 130 interrupted.
+
+In a program:
+
+  from pykka_smtp import SendMail, SmtpActor
+  mail = SendMail(
+      sender="me@example.com",
+      recipients="you@example.org",
+      body="Hello")
+  outcome = SmtpActor.start("localhost", 25).ask(mail)
+  print(outcome)
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Exits with the status for wrong usage, which is not argparse's 2."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=HelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        # A relay URL in the wrong place would be shown with its password.
+        message = _CREDENTIALS.sub("://***@", message)
+        self.exit(EX_USAGE, f"{self.prog}: {message}\n{self.format_usage()}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: what follows the program's name; by default those of this process.
+
+    Returns:
+        The exit status.
+    """
+    with standard_streams():
+        try:
+            stop_ending_quietly()
+            return _run(arguments)
+        except KeyboardInterrupt:
+            print("\ninterrupted", file=sys.stderr)
+            return SIGNALLED + signal.SIGINT
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parser = _build_parser()
+    options = parser.parse_args(arguments)
+    if options.run is None:
+        parser.print_help()
+        return EX_OK
+    try:
+        status: int = options.run(options)
+    except BrokenPipeError as error:
+        return _without_reader(error, EX_OK)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return _without_reader(error, status)
+    return status
+
+
+def _without_reader(error: OSError, status: int) -> int:
+    """Return the status where nobody reads the output: a reader has gone, as `head` does."""
+    let_go_of_stdout()
+    if status >= SIGNALLED:  # which says more
+        return status
+    # The terminal was closed; the signal for that goes to one process only of some.
+    return SIGNALLED + _SIGHUP if error.errno == errno.EIO else EX_IOERR
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    is_module = Path(sys.argv[0]).name == "__main__.py"
+    parser = _Parser(
+        prog="python -m pykka_smtp" if is_module else COMMAND,
+        description="An SMTP client for actor programs.",
+        epilog=_EPILOG,
+    )
+    parser.set_defaults(run=None)
+    parser.add_argument("--version", action="version", version=f"pykka-smtp {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    demo = commands.add_parser(
+        "demo",
+        help="send seven mails to servers on this machine, and show what the signals say",
+        description="Start an SMTP server and some that misbehave, on free loopback ports, send"
+        " a mail for each way in which a send can end, and show each signal as it comes."
+        " Nothing leaves this machine.",
+    )
+    demo.set_defaults(run=_demo)
+    verify = commands.add_parser(
+        "verify",
+        help="see whether a server would take mail, and what it offers; sends none",
+        description="Connect to a server, start TLS and log in as a send would, take leave, and"
+        " print what the server said. No mail is sent. A password in the URL is seen by everybody"
+        " on this machine while the command runs: put the URL into SMTP_URL instead.",
+    )
+    verify.add_argument(
+        "url",
+        nargs="?",
+        metavar="URL",
+        help="a relay URL, such as smtp://user:password@host:587;"
+        " by default SMTP_URL from the environment",
+    )
+    verify.add_argument(
+        "-v", "--verbose", action="store_true", help="print the session, secrets masked"
+    )
+    add_without(verify)
+    verify.set_defaults(run=_verify)
+    send = commands.add_parser(
+        "send", help="send a mail to many, with a report of what became of each recipient"
+    )
+    add_arguments(send)
+    send.set_defaults(run=_send)
+    return parser
+
+
+def _demo(_options: argparse.Namespace) -> int:
+    missing = [name for name in ("aiosmtpd", "rich") if importlib.util.find_spec(name) is None]
+    if missing:
+        print(
+            f"pykka-smtp demo: needs {' and '.join(missing)}; install the extra with"
+            " pip install 'pykka-smtp[demo]', or in a clone with pip install -e '.[demo]'",
+            file=sys.stderr,
+        )
+        return EX_UNAVAILABLE
+    from .demo import run
+
+    try:
+        done = run(sys.stdout, sys.stderr)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.errno in {errno.EIO, errno.ENOSPC}:  # of the output; the loopback has no such
+            raise BrokenPipeError(error.errno, error.strerror) from error
+        print(f"pykka-smtp demo: cannot use the loopback interface: {error}", file=sys.stderr)
+        return EX_OSERR
+    return EX_OK if done else EX_SOFTWARE
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from .verify import run
+
+    return run(
+        options.url, sys.stdout, sys.stderr, verbose=options.verbose, without=options.without
+    )
+
+
+def _send(options: argparse.Namespace) -> int:
+    from .send import run
+
+    return run(options, sys.stdout, sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

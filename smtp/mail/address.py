@@ -1,0 +1,410 @@
+"""Addresses: the Mailbox grammar of RFC 5321 §4.1.2, with UTF-8 after RFC 6531 §3.3.
+
+The `check_…` functions return the text that they were given, octet for octet, or raise
+`AddressError`. Nothing here repairs an address: who rewrites a hostile one sends mail to somebody
+else. Where the grammar allows what only an attacker needs, the comment says so, and it is refused.
+"""
+
+import re
+import unicodedata
+
+from ..words.shown import shown
+
+MAX_LOCAL_PART = 64
+"""Octets of a local part (RFC 5321 §4.5.3.1.1)."""
+MAX_DOMAIN = 255
+"""Octets of a domain (RFC 5321 §4.5.3.1.2)."""
+MAX_LABEL = 63
+"""Octets of one label of a domain, as an A-label (RFC 1035 §2.3.4)."""
+MAX_MAILBOX = 254
+"""Octets of a mailbox: a path has 256 with its angle brackets (RFC 5321 §4.5.3.1.3)."""
+
+_ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
+_LDH = r"[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*"
+
+# The common case: ASCII, no quotes, a last label that is no number. Each quantifier repeats what
+# cannot begin what follows it, so there is one way to match and the time is linear. Only texts
+# of at most 63 octets come here: no part of such a text can be too long.
+_COMMON_LIMIT = MAX_LABEL
+_COMMON = re.compile(
+    rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*@(?:{_LDH}\.)*[A-Za-z][A-Za-z0-9]*+(?:-++[A-Za-z0-9]++)*"
+)
+
+# These two are compiled when an address needs them, as few do: `re` remembers what it compiled.
+# What no part of an address may hold, quoted or not. RFC 5321 shuts out the controls, RFC 3629
+# the surrogates. RFC 6531 would let the others pass in a local part. They are invisible, end a
+# line for whoever calls splitlines(), or turn into "@" where a server normalises (NFKC).
+_NONCHARACTERS = "".join(rf"\U{plane:04x}fffe\U{plane:04x}ffff" for plane in range(0x11))
+_HARMFUL = (
+    r"(?P<control>[\x00-\x1f\x7f-\x9f])"
+    r"|(?P<surrogate>[\ud800-\udfff])"
+    rf"|(?P<noncharacter>[\ufdd0-\ufdef{_NONCHARACTERS}])"
+    r"|(?P<separator>[\u2028\u2029])"
+    r"|(?P<invisible>[\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff])"
+    r"|(?P<lookalike>[\ufe6b\uff20])"
+)
+_HARM = {
+    "control": "the control character {}",
+    "surrogate": "the lone surrogate {}, which is not text",
+    "noncharacter": "{}, which is not a character",
+    "separator": "the line separator {}",
+    "invisible": "the invisible character {}; was it copied from a web page?",
+    "lookalike": '{}, which only looks like "@"',
+}
+_CONTROL_NAMES = {"\0": "NUL", "\t": "TAB", "\n": "LF", "\r": "CR", "\x7f": "DEL"}
+
+# Non-ASCII white space is atext to RFC 6531. Outside quotes it is a slip.
+_NOT_DOT_STRING = rf"[^.{_ATEXT}\x80-\U0010ffff]|[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]"
+# QcontentSMTP (RFC 5321 §4.1.2). RFC 6531 §3.3 adds UTF-8 to qtextSMTP, not to quoted-pairSMTP.
+_QCONTENT = re.compile(r'(?:[^"\\]|\\[ -~])*')
+
+_NOT_LDH = re.compile(r"[^A-Za-z0-9-]")
+_DOTTED_QUAD = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
+_SNUM = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"  # no leading zero: some read octal
+_IPV4 = re.compile(rf"{_SNUM}(?:\.{_SNUM}){{3}}")
+# General-address-literal (RFC 5321 §4.1.3). Its dcontent has < > @ " too. No registered tag needs
+# them, and a server that searches for the end of the path would find the wrong one.
+_GENERAL_LITERAL = re.compile(r"[A-Za-z0-9-]*[A-Za-z0-9]:[!#-;=?A-Z^-~]+")
+
+# Letters, marks, numbers and symbols make U-labels. Of the punctuation RFC 5892 §2.6 (and its
+# appendix A) lets these pass.
+_LABEL_CATEGORIES = "LMNS"
+_LABEL_PUNCTUATION = "\u00b7\u05f3\u05f4\u0f0b\u30fb"
+# What IDNA2003 changes into something else and IDNA2008 keeps (RFC 5894 §7.2).
+_KEPT_BY_IDNA2008 = str.maketrans({"\u00df": "ss", "\u03c2": "\u03c3"})
+
+
+class AddressError(ValueError):
+    """An address that cannot go into an SMTP command. The message is one printable line."""
+
+
+def check_mailbox(text: str) -> str:
+    """Check a Mailbox (RFC 5321 §4.1.2, RFC 6531 §3.3).
+
+    Args:
+        text: one mailbox, such as ``"user@example.com"``, ``'"a b"@example.com'`` or
+            ``"user@[192.0.2.1]"``, without display name and angle brackets.
+
+    Returns:
+        The same text.
+
+    Raises:
+        AddressError: it is no mailbox, or a part of it is too long.
+        TypeError: it is no str.
+    """
+    if type(text) is not str:
+        text = _plain_str("an address", text)
+    if len(text) <= _COMMON_LIMIT and _COMMON.fullmatch(text):
+        return text
+    try:
+        _check_mailbox(text)
+    except AddressError as exc:
+        raise AddressError(f"invalid address {shown(text)}: {exc}") from None
+    return text
+
+
+def check_reverse_path(text: str) -> str:
+    """Check the sender of an envelope: a mailbox, or ``"<>"`` (RFC 5321 §4.1.2, §4.5.5).
+
+    Args:
+        text: one mailbox, or exactly ``"<>"``, the null reverse-path of bounces.
+
+    Returns:
+        The same text.
+
+    Raises:
+        AddressError: it is neither. The empty string is refused: it is more often a setting that
+            was forgotten than a bounce.
+        TypeError: it is no str.
+    """
+    text = _plain_str("an address", text)
+    if text == "":
+        raise AddressError('the sender is empty; the null reverse-path is written "<>"')
+    return text if text == "<>" else check_mailbox(text)
+
+
+def check_forward_path(text: str) -> str:
+    """Check a recipient: a mailbox, or ``postmaster`` in any case (RFC 5321 §4.1.1.3).
+
+    Args:
+        text: one mailbox, or ``"postmaster"`` without a domain.
+
+    Returns:
+        The same text.
+
+    Raises:
+        AddressError: it is neither.
+        TypeError: it is no str.
+    """
+    if type(text) is not str:
+        text = _plain_str("an address", text)
+    if len(text) == len("postmaster") and text.lower() == "postmaster":
+        return text
+    return check_mailbox(text)
+
+
+def check_ehlo_name(text: str) -> str:
+    """Check the name that a client gives with EHLO: Domain or address literal, in ASCII.
+
+    See RFC 5321 §4.1.1.1 and §4.1.3. A single label such as ``"localhost"`` is allowed.
+
+    Args:
+        text: a domain, or an address literal in its square brackets.
+
+    Returns:
+        The same text.
+
+    Raises:
+        AddressError: it is neither, too long, or not ASCII.
+        TypeError: it is no str.
+    """
+    text = _plain_str("an EHLO name", text)
+    try:
+        _check_ehlo_name(text)
+    except AddressError as exc:
+        raise AddressError(f"invalid EHLO name {shown(text)}: {exc}") from None
+    return text
+
+
+def split_mailbox(text: str) -> tuple[str, str]:
+    """Split a checked mailbox at the last ``"@"`` outside quotes.
+
+    Args:
+        text: what `check_mailbox` or `check_forward_path` has returned.
+
+    Returns:
+        Local part (with its quotes) and domain. The domain of ``"postmaster"`` is empty.
+    """
+    # No domain, and no address literal that is let in, has an "@". So it is the last one of all,
+    # whatever the quoted local part before it pretends.
+    at = text.rfind("@")
+    return (text, "") if at < 0 else (text[:at], text[at + 1 :])
+
+
+def needs_smtputf8(text: str) -> bool:
+    """Tell whether a checked mailbox needs a server with SMTPUTF8 (RFC 6531 §3.2).
+
+    Only a non-ASCII local part does: a domain has an ASCII form (`to_ascii_domain`).
+
+    Args:
+        text: what one of the `check_…` functions has returned.
+
+    Returns:
+        Whether the local part is not ASCII.
+    """
+    return not text.isascii() and not split_mailbox(text)[0].isascii()
+
+
+def to_ascii_domain(text: str) -> str:
+    """Write a checked mailbox with A-labels where only its domain is not ASCII (RFC 5891 §5).
+
+    Args:
+        text: what one of the `check_…` functions has returned.
+
+    Returns:
+        The mailbox in ASCII. One that is ASCII already, or whose local part is not, is returned
+        as it is: the latter goes out by SMTPUTF8, as it was given.
+
+    Raises:
+        AddressError: the domain has no A-labels.
+    """
+    if text.isascii() or needs_smtputf8(text):
+        return text
+    local, domain = split_mailbox(text)
+    try:
+        return f"{local}@{_domain_to_ascii(domain)}"
+    except AddressError as exc:
+        raise AddressError(f"invalid address {shown(text)}: {exc}") from None
+
+
+def _check_mailbox(text: str) -> None:
+    """Check with care and say what is wrong. Its errors name the flaw, its callers the address."""
+    _refuse_harmful(text)
+    if text == "":
+        raise AddressError("it is empty")
+    if text.endswith(">") and "<" in text:
+        if text.startswith("<"):
+            raise AddressError("write it without angle brackets")
+        raise AddressError("only the address belongs here; display names go to from_name/to_name")
+    if text.startswith("@"):
+        # A source route (@a,@b:c@d) is obsolete: RFC 5321 §3.6.1, appendix C.
+        raise AddressError('nothing stands before its "@"; source routes are not supported')
+
+    if '"' not in text and text.count("@") > 1 and ("," in text or ";" in text):
+        raise AddressError("only one address belongs here; pass several recipients as a list")
+    if (octets := len(text.encode())) > MAX_MAILBOX:
+        raise AddressError(f"it has {octets} octets; {MAX_MAILBOX} are allowed")
+
+    # A Dot-string has no "@" and a quoted string shows its end: no guessing which "@" is meant.
+    at = _end_of_quoted_string(text) if text.startswith('"') else text.find("@")
+    if at < 0 or at == len(text):
+        raise AddressError('it has no "@"')
+    if text[at] != "@":
+        raise AddressError('its quoted local part must be followed by "@"')
+    local, domain = text[:at], text[at + 1 :]
+    if not local.startswith('"'):
+        _check_dot_string(local)
+    if (octets := len(local.encode())) > MAX_LOCAL_PART:
+        raise AddressError(f"its local part has {octets} octets; {MAX_LOCAL_PART} are allowed")
+    if domain == "":
+        raise AddressError('nothing stands after its "@"')
+    # An ASCII local part means that the A-labels go out. They can be longer than the U-labels.
+    octets = len(local) + 1 + len(_domain_to_ascii(domain))
+    if local.isascii() and octets > MAX_MAILBOX:
+        raise AddressError(f"it has {octets} octets with A-labels; {MAX_MAILBOX} are allowed")
+
+
+def _check_ehlo_name(text: str) -> None:
+    """Check an EHLO name and say what is wrong with it."""
+    _refuse_harmful(text)
+    if text == "":
+        raise AddressError("it is empty")
+    if len(text) > MAX_DOMAIN:
+        raise AddressError(f"it has {len(text)} octets; {MAX_DOMAIN} are allowed")
+    if not text.isascii():
+        raise AddressError('it must be ASCII; give the A-labels ("xn--...") of its domain')
+    _domain_to_ascii(text)
+
+
+def _refuse_harmful(text: str) -> None:
+    """Refuse what may stand nowhere, before anything else looks at the text."""
+    match = re.search(_HARMFUL, text)
+    if match is None:
+        return
+    char = match[0]
+    name = f" ({_CONTROL_NAMES[char]})" if char in _CONTROL_NAMES else ""
+    raise AddressError(f"it has {_HARM[str(match.lastgroup)].format(f'U+{ord(char):04X}{name}')}")
+
+
+def _end_of_quoted_string(text: str) -> int:
+    """Return the index after the quoted string that `text` begins with."""
+    content = _QCONTENT.match(text, 1)
+    end = content.end() if content else 1  # it matches nothing, too: there is always a match
+    if text.startswith('"', end):
+        return end + 1
+    if text.startswith("\\", end):
+        raise AddressError("a backslash in its local part must precede an ASCII character")
+    raise AddressError("its quoted local part has no closing quote")
+
+
+def _check_dot_string(local: str) -> None:
+    """Check a local part without quotes (RFC 5321 §4.1.2, Dot-string)."""
+    if match := re.search(_NOT_DOT_STRING, local):
+        raise AddressError(f"{match[0]!r} may stand only in a quoted local part")
+    if "" in local.split("."):
+        raise AddressError("a dot begins or ends its local part, or follows another; quote it")
+
+
+def _domain_to_ascii(domain: str) -> str:
+    """Check a domain or address literal, and return it with A-labels."""
+    if domain.startswith("["):
+        _check_literal(domain)
+        return domain
+    if _DOTTED_QUAD.fullmatch(domain):
+        raise AddressError(f'a number is no domain; write "[{domain}]" if it is an IPv4 address')
+    labels = domain.split(".")
+    if labels[-1] == "":
+        raise AddressError("its domain ends with a dot")
+    labels = [_label_to_ascii(label) for label in labels]
+    ascii_domain = ".".join(labels)
+    if len(ascii_domain) > MAX_DOMAIN:
+        raise AddressError(
+            f"its domain has {len(ascii_domain)} octets with A-labels; {MAX_DOMAIN} are allowed"
+        )
+    return ascii_domain
+
+
+def _label_to_ascii(label: str) -> str:
+    """Check one label of a domain, and return its A-label (RFC 5890 §2.3)."""
+    if label == "":
+        raise AddressError("its domain begins with a dot, or has two in a row")
+    ascii_label = label
+    if not label.isascii():
+        ascii_label = _u_label_to_ascii(label)
+    elif match := _NOT_LDH.search(label):
+        raise AddressError(f"{match[0]!r} may not stand in a domain")
+    if ascii_label.startswith("-") or ascii_label.endswith("-"):
+        raise AddressError(f"the label {shown(label)} of its domain begins or ends with a hyphen")
+    if len(ascii_label) > MAX_LABEL:
+        raise AddressError(
+            f"the label {shown(label)} has {len(ascii_label)} octets; {MAX_LABEL} are allowed"
+        )
+    return ascii_label
+
+
+def _u_label_to_ascii(label: str) -> str:
+    """Return the A-label of a label that is not ASCII (RFC 5891 §5).
+
+    Upper case is folded, as people write it. Beyond that the label must survive Nameprep as it is:
+    a mapping would turn it into another name, of perhaps another owner.
+    """
+    from encodings.idna import nameprep  # 1 ms that few programs need
+
+    for char in label:
+        if not _may_stand_in_u_label(char):
+            raise AddressError(f"{char!r} may not stand in a domain")
+    # One by one: "Σ" at the end of a word becomes "ς" otherwise, which is another domain.
+    folded = "".join(char.lower() for char in unicodedata.normalize("NFC", label))
+    try:
+        prepared = nameprep(folded)
+    except UnicodeError:  # a character or a mixture of directions that Nameprep prohibits
+        prepared = ""
+    if (
+        prepared != folded.translate(_KEPT_BY_IDNA2008)
+        or not unicodedata.is_normalized("NFKC", folded)  # Nameprep knows only Unicode 3.2
+        or folded.isascii()
+        or unicodedata.category(folded[0])[0] == "M"  # RFC 5891 §4.2.3.2
+        or folded.startswith("-")
+        or folded.endswith("-")
+        or folded[2:4] == "--"  # RFC 5891 §4.2.3.1; a false "xn--" is one of these
+    ):
+        raise AddressError(
+            f"the label {shown(label)} of its domain is not a U-label;"
+            ' write its A-label ("xn--...")'
+        )
+    return f"xn--{folded.encode('punycode').decode()}"
+
+
+def _may_stand_in_u_label(char: str) -> bool:
+    if char.isascii():
+        return char.isalnum() or char == "-"
+    return char in _LABEL_PUNCTUATION or unicodedata.category(char)[0] in _LABEL_CATEGORIES
+
+
+def _check_literal(literal: str) -> None:
+    """Check an address literal (RFC 5321 §4.1.3)."""
+    if not literal.endswith("]"):
+        raise AddressError('its address literal does not end with "]"')
+    content = literal[1:-1]
+    if content[:5].lower() == "ipv6:":
+        if not _is_ipv6(content[5:]):
+            raise AddressError(f"{shown(content[5:])} is not an IPv6 address")
+        return
+    if _IPV4.fullmatch(content):
+        return
+    if _DOTTED_QUAD.fullmatch(content):
+        raise AddressError(f"{shown(content)} is not an IPv4 address")
+    if _is_ipv6(content):  # before the general form: "[fe80::1]" would be one, with tag "fe80"
+        raise AddressError(f'an IPv6 address literal is written "[IPv6:{content}]"')
+    if not _GENERAL_LITERAL.fullmatch(content):
+        raise AddressError(f"{shown(literal)} is not an address literal")
+
+
+def _is_ipv6(text: str) -> bool:
+    """Tell whether this is an IPv6-addr (RFC 5321 §4.1.3), which has no zone id."""
+    from ipaddress import IPv6Address
+
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    # "No more than 6 groups in addition to the '::' may be present." (§4.1.3)
+    groups = sum(2 if "." in group else 1 for group in text.split(":") if group)
+    return "%" not in text and ("::" not in text or groups <= 6)
+
+
+def _plain_str(what: str, value: object) -> str:
+    """Return a str without the methods of a subclass: what was checked is what gets formatted."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a str, not {type(value).__name__}")
+    return str.__str__(value)

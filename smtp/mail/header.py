@@ -1,0 +1,323 @@
+"""The fields of a mail's header: checked, encoded and folded (RFC 5322 §2.2, RFC 2047).
+
+Nothing that a caller gives may end a line, or it could add a field, or begin the body: each piece
+of text passes `check_text`, `check_name` or `check_address` before it is used. Lines are folded at
+white space, so that unfolding gives back the same text.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Iterable
+from typing import cast
+
+from ..words.shown import shown
+from .address import AddressError, check_forward_path, to_ascii_domain
+from .folding import PIECE, can_fold, fold, words
+
+_MAX_NAME = 76  # octets of a field's name; leaves room for a value on its line
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_BUT_TAB = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+_NAME = re.compile(r"[!-9;-~]+")  # ftext, RFC 5322 §2.2
+
+# RFC 5322 §3.2.3: a phrase of these needs no quotes. Runs of spaces are kept by quoting.
+_ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
+_ATOMS = re.compile(rf"{_ATOM}(?: {_ATOM})*", re.ASCII)
+
+# RFC 5322 §3.3 has English names, whatever the locale.
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MINUTE = dt.timedelta(minutes=1)
+
+# msg-id, RFC 5322 §3.6.4. The bound is that of news systems (RFC 3977 §3.6).
+_DOT_ATOM = rf"{_ATOM}(?:\.{_ATOM})*"
+_MESSAGE_ID = re.compile(rf"<{_DOT_ATOM}@(?:{_DOT_ATOM}|\[[!-Z^-~]*\])>", re.ASCII)
+_MAX_MESSAGE_ID = 250
+
+# One mailbox of a list, RFC 5322 §3.4, without groups and comments, and the comma behind it.
+_ESCAPE = re.compile(r"\\(.)")
+_QUOTED_TEXT = re.compile(r"\"((?:[^\"\\]|\\.)*)\"")
+# What may have a comma in it that separates nothing: quoted strings, comments, address literals.
+_ATOMIC = re.compile(rf"{_QUOTED_TEXT.pattern}|\((?:[^()\\]|\\.)*\)|\[[^\]]*\]")
+_LISTED = re.compile(
+    rf"(?P<phrase>(?:{_QUOTED_TEXT.pattern}|[^\"<>,:;()])*)(?:<(?P<address>[^<>]*)>[ \t]*)?(?:,|\Z)"
+)
+
+# Fields, in lower case, that hold addresses: text that is not ASCII is a display name there.
+ADDRESS_FIELD = re.compile(
+    r"(?:resent-)?(?:from|sender|reply-to|to|cc)|mail-(?:followup|reply)-to"
+    r"|disposition-notification-to|return-receipt-to|errors-to"
+)
+# Fields where an encoded word means nothing, or not everywhere.
+_ASCII_FIELD = re.compile(
+    r"(?:resent-)?(?:date|message-id)|in-reply-to|references|received|return-path|auto-submitted"
+    r"|authentication-results|dkim-signature|(?:arc|list)-.*|content-(?!description$).*"
+)
+
+
+def check_text(field: str, value: object, *, tab: bool = False) -> str:
+    """Return `value` if it is one line of text.
+
+    Args:
+        field: what to call it in the error.
+        value: anything.
+        tab: whether a TAB may stand in it.
+
+    Raises:
+        TypeError: it is not a str.
+        ValueError: it has a control character or a lone surrogate.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{field}: must be a str, not {type(value).__name__}")
+    value = str.__str__(value)  # what is checked is what is written, also of a str-like enum
+    if value.isascii() and value.isprintable():
+        return value
+    bad = (_CONTROL_BUT_TAB if tab else _CONTROL).search(value)
+    if bad is not None:
+        raise ValueError(
+            f"{field}: control character {bad[0]!r} at position {bad.start()}; "
+            "it must be a single line of plain text"
+        )
+    bad = _SURROGATE.search(value)
+    if bad is not None:
+        raise ValueError(
+            f"{field}: lone surrogate {bad[0]!r} at position {bad.start()}; it is no Unicode text"
+        )
+    return value
+
+
+def check_name(name: object) -> str:
+    """Return `name` if it can be the name of a field.
+
+    Raises:
+        TypeError: it is not a str.
+        ValueError: it is not RFC 5322's ftext, is too long, or would show the blind recipients.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"headers: a name must be a str, not {type(name).__name__}")
+    name = str.__str__(name)
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"headers: {shown(name)} is not a header name; "
+            "use printable ASCII without spaces and colons"
+        )
+    if len(name) > _MAX_NAME:
+        raise ValueError(f"headers: the name {shown(name)} has more than {_MAX_NAME} characters")
+    if name.lower() in {"bcc", "resent-bcc"}:
+        raise ValueError(f"headers: {name} would show who gets a blind copy; use bcc= instead")
+    return name
+
+
+def check_field_name(name: object) -> None:
+    """See that `name` can be the name of a field, of any length.
+
+    Raises:
+        ValueError: it is not RFC 5322's ftext.
+    """
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise ValueError(f"{shown(str(name))} is not a header name")
+
+
+def check_address(field: str, value: object) -> str:
+    """Return `value` if it is an address to which the envelope could go as well.
+
+    Args:
+        field: what to call it in the error.
+        value: anything.
+
+    Raises:
+        TypeError: it is not a str.
+        ValueError: it is no address of RFC 5321 or RFC 6531.
+    """
+    try:
+        return check_forward_path(cast("str", value))
+    except TypeError as error:
+        raise TypeError(f"{field}: {error}") from error
+    except AddressError as error:
+        raise AddressError(f"{field}: {error}") from error
+
+
+def text_field(name: str, text: str) -> str:
+    """Return a field of unstructured text, such as a subject, that reads back as `text`.
+
+    Args:
+        name: the field's name, checked.
+        text: what was checked by `check_text`. Encoded words are used where it is not ASCII,
+            would be taken for an encoded word, or cannot be written or folded as it is.
+    """
+    pieces = PIECE.findall(" " + text)
+    # Readers strip white space from both ends of a value.
+    if _is_plain(text) and text == text.strip(" ") and can_fold(name, pieces):
+        return fold(name, pieces)
+    return fold(name, words(name, text))
+
+
+def mailbox_field(name: str, mailboxes: Iterable[tuple[str | None, str]]) -> str:
+    """Return a field that lists mailboxes (RFC 5322 §3.4).
+
+    Args:
+        name: the field's name, checked.
+        mailboxes: display name (or None, or empty) and address of each, all checked; at least one.
+    """
+    return fold(name, _mailboxes(name, mailboxes))
+
+
+def group_field(
+    name: str, groups: Iterable[tuple[str | None, Iterable[tuple[str | None, str]]]]
+) -> str:
+    """Return a field that lists mailboxes and groups of them (RFC 5322 §3.4).
+
+    Args:
+        name: the field's name, checked.
+        groups: display name of each group, or None for mailboxes that stand alone; and its
+            mailboxes, as in `mailbox_field`. Names need no check.
+    """
+    pieces: list[str] = []
+    for phrase, mailboxes in groups:
+        if pieces:
+            pieces[-1] += ","
+        if phrase is None:
+            pieces += _mailboxes(name, mailboxes)
+            continue
+        pieces += _phrase(name, phrase)
+        pieces[-1] += ":"
+        pieces += _mailboxes(name, mailboxes)
+        pieces[-1] += ";"
+    return fold(name, pieces)
+
+
+def given_field(name: str, value: str) -> str:
+    """Return a field whose value the caller wrote.
+
+    ASCII goes out as given, folded. Of what is not ASCII, text and the display names of address
+    lists become encoded words; an address that is not ASCII stays as it is (RFC 6532 §3.2).
+
+    Args:
+        name: the field's name, checked.
+        value: its value, checked by `check_text`.
+
+    Raises:
+        ValueError: it cannot be folded, or it is not ASCII where that has no form.
+    """
+    value = value.strip(" \t")
+    if value.isascii():
+        return fold(name, PIECE.findall(" " + value))
+    if ADDRESS_FIELD.fullmatch(name.lower()):
+        return fold(name, _listed(name, value))
+    if _ASCII_FIELD.fullmatch(name.lower()):
+        raise ValueError(
+            f"header {name}: must be ASCII; write the rest as RFC 2047 words or RFC 2231 parameters"
+        )
+    return text_field(name, value)
+
+
+def has_several(value: str) -> bool:
+    """Return whether a caller's list of mailboxes has more than one, whatever else is in it."""
+    rest = _ATOMIC.sub("", value)
+    return "," in rest or ":" in rest or rest.count("<") > 1
+
+
+def date_field(date: object) -> str:
+    """Return the Date field (RFC 5322 §3.3).
+
+    Args:
+        date: a datetime with time zone.
+
+    Raises:
+        TypeError: it is no datetime.
+        ValueError: it has no time zone, or is before 1900.
+    """
+    if not isinstance(date, dt.datetime):
+        raise TypeError(f"date: must be a datetime, not {type(date).__name__}")
+    offset = date.utcoffset()
+    if offset is None:
+        raise ValueError("date: has no time zone; use datetime.now(timezone.utc), for example")
+    if date.year < 1900:
+        raise ValueError(f"date: the year {date.year} is before 1900 (RFC 5322 §3.3)")
+    # Zones have hours and minutes only. Local mean times have seconds too: the same moment is
+    # told in the zone of the full minute before.
+    date -= offset % _MINUTE
+    minutes = offset // _MINUTE
+    return (
+        f"Date: {_DAYS[date.weekday()]}, {date.day:02} {_MONTHS[date.month - 1]} {date.year:04} "
+        f"{date.hour:02}:{date.minute:02}:{date.second:02} "
+        f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}{abs(minutes) % 60:02}"
+    )
+
+
+def message_id_field(message_id: object) -> str:
+    """Return the Message-ID field (RFC 5322 §3.6.4).
+
+    Args:
+        message_id: ``<unique@host>``, with the angle brackets.
+
+    Raises:
+        TypeError: it is not a str.
+        ValueError: it is of another form, or too long.
+    """
+    if not isinstance(message_id, str):
+        raise TypeError(f"message_id: must be a str, not {type(message_id).__name__}")
+    message_id = str.__str__(message_id)
+    if not _MESSAGE_ID.fullmatch(message_id):
+        raise ValueError(f"message_id: {shown(message_id)} is not of the form <unique@host>")
+    if len(message_id) > _MAX_MESSAGE_ID:
+        raise ValueError(f"message_id: has more than {_MAX_MESSAGE_ID} characters")
+    return f"Message-ID: {message_id}"
+
+
+def _is_plain(text: str) -> bool:
+    """Whether `text` is ASCII and could not be taken for an encoded word."""
+    return text.isascii() and "=?" not in text
+
+
+def _mailboxes(name: str, mailboxes: Iterable[tuple[str | None, str]]) -> list[str]:
+    pieces: list[str] = []
+    for phrase, address in mailboxes:
+        if pieces:
+            pieces[-1] += ","
+        # Where an ASCII form serves, the mail needs no SMTPUTF8.
+        written = to_ascii_domain(address)
+        pieces += [*_phrase(name, phrase), f" <{written}>"] if phrase else [f" {written}"]
+    return pieces
+
+
+def _phrase(name: str, text: str) -> list[str]:
+    """Return the pieces of a display name: atoms, a quoted string, or encoded words."""
+    if _is_plain(text):
+        phrase = text
+        if not _ATOMS.fullmatch(text):
+            if not text.isprintable():  # decoded from an encoded word: a line end, perhaps
+                return words(name, text)
+            phrase = '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
+        pieces: list[str] = PIECE.findall(" " + phrase)
+        if can_fold(name, pieces):
+            return pieces
+    return words(name, text)
+
+
+def _listed(name: str, value: str) -> list[str]:
+    """Read a caller's list of mailboxes, and return its pieces."""
+    pieces: list[str] = []
+    end = 0
+    while end < len(value):
+        mailbox = _LISTED.match(value, end)
+        if mailbox is None or (mailbox["address"] is None and "@" not in mailbox["phrase"]):
+            raise ValueError(
+                f"header {name}: {shown(value[end:])} is not a list of addresses such as "
+                "Name <name@example.org>, other@example.org"
+            )
+        end = mailbox.end()
+        phrase, address = mailbox["phrase"].strip(" \t"), mailbox["address"]
+        if address is None:
+            phrase, address = "", phrase
+        checked = check_address(f"header {name}", address)
+        if pieces:
+            pieces[-1] += ","
+        if "=?" in phrase and phrase.isascii():  # the caller's own encoded words
+            pieces += [*PIECE.findall(" " + phrase), f" <{to_ascii_domain(checked)}>"]
+        else:
+            phrase = _QUOTED_TEXT.sub(lambda quoted: _ESCAPE.sub(r"\1", quoted[1]), phrase)
+            pieces += _mailboxes(name, ((phrase, checked),))
+    return pieces

@@ -1,0 +1,1 @@
+"""Who says what when: the dialog, and its scripts. Never what takes a socket or a clock."""

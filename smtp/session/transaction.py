@@ -1,0 +1,342 @@
+"""One mail transaction: what is said in it, and what the replies to it decide (RFC 5321 §3.3)."""
+
+from collections.abc import Generator, Sequence
+from typing import cast
+
+from ..words.classification import CLOSING, Meaning, meaning
+from ..words.command import DATA, END_OF_DATA, RSET, Command, bdat
+from ..words.reply import Reply
+from ..words.shown import one_line
+from ..words.stage import Stage
+from ..words.verdict import MAX_DETAIL, FailureKind
+from .parameters import Offer
+from .recipients import Recipient, decisive_refusal
+from .refusal import Contradicted, Garbled, Refused, check
+from .session import Session
+from .step import Group, Quiet, Script, Step, Transfer
+
+BOLD_SIZE = 65_536
+"""Octets of a mail that goes out before the server has said whether anybody may have it."""
+
+_QUIET = Quiet()
+
+
+class Transaction:
+    """One mail transaction, and what is known of it.
+
+    Attributes:
+        batch: its recipients; each knows what the server said of it.
+        acceptance: the reply that accepted the mail for somebody, here or in a transaction before.
+        has_begun: whether the server has answered the first command, here or in one before.
+        bold: the mail data, if it goes out before the server has said who may have it.
+        refusal: that of a bold transaction, as long as the mail data has no reply.
+        is_chunk: whether the mail data goes out by BDAT, and could by DATA.
+        is_unclear: whether a reply may come that nobody would know to place.
+        is_stuck: whether nothing more can be said in the session, once the verdict is out.
+    """
+
+    __slots__ = (
+        "_answered",
+        "_group",
+        "_session",
+        "acceptance",
+        "batch",
+        "bold",
+        "has_begun",
+        "is_chunk",
+        "is_stuck",
+        "is_unclear",
+        "refusal",
+    )
+
+    def __init__(
+        self, session: Session, batch: Sequence[Recipient], before: "Transaction | None" = None
+    ) -> None:
+        """Prepare a transaction.
+
+        Args:
+            session: what is known of the session.
+            batch: the recipients.
+            before: the transaction before this one that had the same mail, if there was one.
+        """
+        self._session = session
+        self.batch = batch
+        self.acceptance: Reply | None = None
+        self.has_begun = False
+        if before is not None:
+            self.acceptance, self.has_begun = before.acceptance, before.has_begun
+        self.bold: Transfer | None = None
+        self.refusal: Refused | None = None
+        self.is_chunk = self.is_unclear = self.is_stuck = False
+        self._group: tuple[Command, ...] = ()  # went out together, and not all to be obeyed
+        self._answered = 0  # how many of them were answered
+
+    def script(self, offer: Offer, *, may_be_bold: bool) -> Script:
+        """Run the transaction.
+
+        Args:
+            offer: the mail.
+            may_be_bold: whether all of it may go out in one go. That is worth it only where
+                connections are kept: there it is the round trips that cost time.
+
+        Raises:
+            Refused: the server takes the mail for nobody.
+            Garbled: the server broke the protocol.
+            Contradicted: whether the server took it is in doubt.
+        """
+        session, batch = self._session, self.batch
+        self.is_chunk = offer.is_chunked and not offer.rendition.is_binary
+        commands: list[Command] = []
+        for recipient in batch:
+            commands.append(offer.rcpt(recipient.path))  # noqa: PERF401 - a cell for each mail
+        replies: tuple[Reply, ...] | None = None
+        if session.extensions.pipelining:
+            group = (*((RSET,) if session.needs_reset else ()), offer.mail, *commands)
+            if may_be_bold and self._can_be_bold(offer):
+                self.bold = Transfer(offer.rendition, bdat(offer.size), before=group)
+                yield self.bold
+                for recipient in batch:
+                    recipient.is_bold = True
+                group = (*group, END_OF_DATA)
+            else:
+                if not offer.is_chunked:
+                    group = (*group, DATA)
+                step = Group(group)
+                yield step
+                replies = step.replies
+                del step
+            if replies is None:
+                self._group = group
+            del group
+        if replies is not None:
+            # All that comes before the mail data was obeyed.
+            self.has_begun = True
+            session.mails += 1
+            first = 2 if session.needs_reset else 1
+            for recipient, reply in zip(batch, replies[first:], strict=False):
+                recipient.answer = reply
+            session.needs_reset = True
+            # A mail may be on its way for minutes, and thousands with it: what is done with goes.
+            del commands, replies
+        else:
+            try:
+                if session.needs_reset:
+                    self._on_rset_reply((yield RSET))
+                reply = yield offer.mail
+                self._answered += 1
+                self.has_begun = True
+                session.mails += 1  # RFC 9422 §4.1: those that are refused count, too
+                check(Stage.MAIL, reply)
+                session.needs_reset = True
+                for recipient, command in zip(batch, commands, strict=True):
+                    self._on_rcpt_reply(recipient, (yield command))
+                refusal = decisive_refusal(batch)
+                if refusal is not None:
+                    check(Stage.RCPT, refusal)
+            except Refused as refused:
+                if self.bold is not None:
+                    yield from self._hear_out(self.bold, refused)
+                raise
+            if not (offer.is_chunked or self.bold):
+                reply = yield DATA
+                self._answered += 1
+                check(Stage.DATA, reply)
+        if self.bold is not None:
+            reply = yield END_OF_DATA
+            self._answered += 1
+        else:
+            chunk = bdat(offer.size) if offer.is_chunked else None
+            owed: tuple[Command, ...] = (END_OF_DATA,)
+            if session.is_lmtp:  # RFC 2033 §4.2: one reply for each recipient
+                owed *= sum(recipient.is_taken for recipient in batch)
+            reply = yield Transfer(offer.rendition, chunk, owed)
+        yield from self._on_final_reply(offer, reply)
+
+    def settle(self) -> Generator[Step, Reply, Reply | None]:
+        """Take the replies still owed to a group after the mail was refused (RFC 2920 §3.1).
+
+        Returns:
+            The reply after which nothing more can be said, or None.
+        """
+        while self._answered < len(self._group):
+            command = self._group[self._answered]
+            self._answered += 1
+            reply = yield command
+            if reply.code == CLOSING:
+                return reply
+            if command is DATA and reply.is_intermediate:
+                # The server wants mail data for nobody. RFC 2920 would end it with a lone dot, to
+                # go on with the session. But a server that is broken in this way may take the
+                # lone dot for a mail, an empty one, and we have said that it took none. This
+                # session has nothing more to do, and without the dot nothing can be taken.
+                return reply
+        return None
+
+    def leave(self, refusal: Reply) -> Generator[Step, Reply, Reply | None]:
+        """Leave the transaction, which was refused, so that another can begin (RFC 5321 §4.1.4).
+
+        Args:
+            refusal: the reply that refused it.
+
+        Returns:
+            The reply after which none can, or None.
+        """
+        reply = yield from self.settle()
+        if reply is None:
+            if self.is_unclear:
+                return refusal
+            reply = yield RSET
+            if reply.is_positive:
+                self._session.needs_reset = False
+                return None
+        if reply.code == CLOSING:
+            raise Refused(Stage.MAIL, reply, Meaning.TRANSIENT)
+        self.is_stuck = True
+        return reply
+
+    def take_refusal_back(self) -> None:
+        """Leave all recipients of a refused transaction in doubt.
+
+        Their own replies are no truth either: they may be those to other commands.
+        """
+        self.refusal = None
+        for recipient in self.batch:
+            recipient.answer = recipient.final = None
+
+    def _can_be_bold(self, offer: Offer) -> bool:
+        """Whether all of a transaction can go out in one go.
+
+        RFC 3030 §2 has the mail sent after all replies to MAIL and RCPT have been collected, and
+        does not say that it must be. Exim and Google send it without, so servers know it.
+
+        Only a mail that is no great loss if it turns out that nobody may have it. Not after RSET:
+        were that refused, and the rest obeyed, the mail would be taken in a session that is over.
+        """
+        return (
+            not self._session.needs_reset
+            and not self._session.quirks.speaks_unasked
+            and offer.is_chunked
+            and offer.size <= BOLD_SIZE
+            and offer.rendition.data is not None
+            and not self._session.is_lmtp
+        )
+
+    def _on_rset_reply(self, reply: Reply) -> None:
+        """See whether the transaction before this one is forgotten (RFC 5321 §4.1.1.5).
+
+        If not, that is no refusal of this mail, of which nothing was heard yet.
+        """
+        self._answered += 1
+        if reply.code == CLOSING:
+            check(Stage.MAIL, reply)
+        if not reply.is_positive:
+            raise Garbled(Stage.MAIL, f"{self._session.server} did not obey RSET: {reply}")
+        self._session.needs_reset = False
+
+    def _on_rcpt_reply(self, recipient: Recipient, reply: Reply) -> None:
+        self._answered += 1
+        means = meaning(Stage.RCPT, reply.code)
+        if means is Meaning.NONSENSE or reply.code == CLOSING:
+            raise Refused(Stage.RCPT, reply, means)
+        recipient.answer = reply
+        if means is not Meaning.GO_ON:
+            recipient.final = reply
+
+    def _hear_out(self, bold: Transfer, refused: Refused) -> Script:
+        """Hear all that a server says of a bold transaction that it has refused.
+
+        The chunk went out with the command that was refused, so the server may have taken it all
+        the same, and only its reply to the chunk can tell. To believe the refusal before would be
+        to send the mail again that somebody has.
+
+        Args:
+            bold: the transaction's mail data.
+            refused: the first refusal: of MAIL, or of all recipients.
+
+        Raises:
+            Contradicted: what the server says afterwards leaves doubt.
+        """
+        if refused.cause is Meaning.NONSENSE:
+            return  # leaves doubt in any case
+        self.refusal = refused
+        server, group = self._session.server, self._group
+        is_leaving = refused.reply.code == CLOSING
+        while self._answered < len(group):
+            if not is_leaving:
+                reply = yield group[self._answered]
+            else:
+                more = cast("Reply | None", (yield _QUIET)) if bold.is_out else None
+                if more is None:
+                    break  # it leaves, and the rest is silence (RFC 5321 §3.8)
+                reply = more
+            command = group[self._answered]
+            self._answered += 1
+            if command is END_OF_DATA:
+                # RFC 3030 §2: a server reads a chunk that it refuses to the end, and then says so.
+                # One that does not (Exchange 2000) takes the mail for commands, and answers them.
+                self.is_unclear = True
+                self.is_stuck = reply.code == CLOSING
+                said = "to the mail data"
+            else:
+                said = f"at {command.stage}, before it answered the mail data"
+            if reply.code < 400 and (command is END_OF_DATA or not reply.is_positive):
+                raise Contradicted(Stage.DOT, f"{server} said {reply} {said}")
+            if reply.code == CLOSING and command is not END_OF_DATA and not is_leaving:
+                detail = f"{server} said {reply} {said}"
+                raise Contradicted(command.stage, detail, FailureKind.CONNECTION)
+        self.refusal = None
+
+    def _on_final_reply(self, offer: Offer, reply: Reply) -> Script:
+        """Judge the first reply to the mail data, which mostly is the only one."""
+        session = self._session
+        taken = [recipient for recipient in self.batch if recipient.is_taken]
+        # A server that has refused the data may have done so before its end, and answer the end,
+        # too. After a final dot that would be seen; after a chunk it would shift all replies.
+        self.is_unclear = session.extensions.chunking
+        # RFC 5321 §4.1.1.4: the dot ends the transaction, whatever comes of it.
+        session.needs_reset = offer.is_chunked
+        if session.is_lmtp:
+            yield from self._on_final_replies(taken, reply)
+        else:
+            check(Stage.DOT, reply)
+            # Octets behind the verdict: which of the two would be the one? Then there is none.
+            yield _QUIET
+            self._note_acceptance(reply)
+            for recipient in taken:
+                recipient.final = reply
+        self.is_unclear = session.needs_reset = False
+
+    def _on_final_replies(self, taken: Sequence[Recipient], reply: Reply) -> Script:
+        """Take one reply for each recipient (RFC 2033 §4.2)."""
+        before = self.acceptance
+        for recipient in taken:
+            if recipient is not taken[0]:
+                # Also after 421: it says nothing of the recipients that come after this one.
+                reply = yield END_OF_DATA
+            if meaning(Stage.DOT, reply.code) is Meaning.DOUBT:
+                check(Stage.DOT, reply)
+            recipient.final, recipient.is_final_own = reply, True
+            if reply.is_positive:
+                self._note_acceptance(reply)
+        # Octets behind the last verdict: one of them all was none, and nobody knows which. So none
+        # counts until nothing more is here.
+        verdicts, acceptance = [recipient.final for recipient in taken], self.acceptance
+        self.acceptance = before
+        for recipient in taken:
+            recipient.final = None
+        yield _QUIET
+        self.acceptance = acceptance
+        for recipient, verdict in zip(taken, verdicts, strict=True):
+            recipient.final = verdict
+        closing = [verdict for verdict in verdicts if verdict and verdict.code == CLOSING]
+        refusal = closing[0] if closing else decisive_refusal(taken)
+        if refusal is not None:
+            check(Stage.DOT, refusal)
+
+    def _note_acceptance(self, reply: Reply) -> None:
+        self.acceptance = reply
+        if reply.contradicts_itself:
+            self._session.warn(
+                f"{self._session.server} took the mail with a reply whose text says otherwise"
+                f" (the code counts, RFC 2034 §4): {one_line(str(reply), MAX_DETAIL)}"
+            )

@@ -1,0 +1,249 @@
+"""What a server was found to do wrong, and what its other sessions make of it."""
+
+import pytest
+from conversations.esmtp_rig import EsmtpRig
+from conversations.kept_rig import BOLD, KeptRig
+from conversations.rig import MAIL, SERVER
+
+from pykka_smtp.smtp.mail.content import CompleteContent
+from pykka_smtp.smtp.session.rest import Rest
+from pykka_smtp.smtp.session.session import Session, TlsPolicy
+from pykka_smtp.smtp.words.quirks import Quirks
+from pykka_smtp.smtp.words.stage import Stage
+from pykka_smtp.smtp.words.verdict import FailureKind
+
+OK = "250 ok"
+
+
+def session(quirks: Quirks, *, is_lmtp: bool = False) -> Session:
+    return Session(server=SERVER, ehlo_name="c.test", is_lmtp=is_lmtp, quirks=quirks)
+
+
+def kept(quirks: Quirks, *, is_lmtp: bool = False, **given: object) -> KeptRig:
+    rig = KeptRig(session=session(quirks, is_lmtp=is_lmtp), is_lmtp=is_lmtp, **given)  # type: ignore[arg-type]
+    rig.greet()
+    return rig
+
+
+# How a server is found out
+
+
+@pytest.mark.parametrize("octets", [b"250 taken, I said\r\n", b"554 spam\r\n", b"2", b"\r\n"])
+def test_a_server_that_speaks_while_nobody_asked_is_remembered(octets: bytes) -> None:
+    quirks = Quirks()
+
+    Rest(quirks).receive_data(octets)
+
+    assert quirks.speaks_unasked
+
+
+@pytest.mark.parametrize("octets", [b"421 idle\r\n", b"4", b"42", b"421"])
+def test_a_server_that_leaves_has_not_spoken_unasked(octets: bytes) -> None:
+    quirks = Quirks()
+    rest = Rest(quirks)
+
+    rest.receive_data(octets)
+    rest.receive_eof()
+
+    assert not quirks.speaks_unasked
+
+
+@pytest.mark.parametrize("surplus", [OK, "554 spam"])
+@pytest.mark.parametrize("replies", [[OK, OK, "250 taken"], [OK, OK, "554 no"]])
+def test_a_reply_behind_the_verdict_is_remembered(replies: list[str], surplus: str) -> None:
+    quirks = Quirks()
+    rig = kept(quirks)
+
+    rig.hear("".join(f"{reply}\r\n" for reply in [*replies, surplus]).encode())
+
+    assert quirks.speaks_unasked
+
+
+def test_a_yes_after_a_refusal_may_be_the_reply_to_something_else() -> None:
+    quirks = Quirks()
+    rig = kept(quirks)
+    rig.say("554 the second reply to the mail before", OK, OK)
+
+    assert rig.told == ["doubt"]
+    assert quirks.speaks_unasked
+
+
+@pytest.mark.parametrize("end", [KeptRig.eof, KeptRig.time_out])
+def test_an_end_after_a_refusal_says_nothing_of_the_kind(end: object) -> None:
+    quirks = Quirks()
+    rig = kept(quirks)
+    rig.say("451 later")
+    end(rig)  # type: ignore[operator]
+
+    assert not quirks.speaks_unasked
+
+
+def test_a_refusal_amid_the_mail_data_is_no_quirk() -> None:
+    quirks = Quirks()
+    rig = kept(quirks, offers=())
+    rig.say(OK, OK, "354 go", "552 too big")
+
+    assert rig.told == ["refused 552"]
+    assert not quirks.speaks_unasked
+
+
+# What comes of it
+
+
+def test_nothing_goes_out_in_one_write_to_a_server_that_speaks_unasked() -> None:
+    rig = kept(Quirks(speaks_unasked=True))
+
+    assert rig.lines() == ["MAIL FROM:<a@b.test>", "RCPT TO:<c@d.test>", "DATA"]
+    rig.say(OK, OK, "354 go")
+    rig.data()
+    rig.say("250 taken")
+
+    assert rig.told == ["accepted"]
+    assert not rig.released
+    assert rig.lines() == ["QUIT"]
+
+
+def test_a_reply_too_many_shows_where_354_should_be() -> None:
+    rig = kept(Quirks(speaks_unasked=True))
+    rig.say("250 the second reply to the mail before", OK, OK)
+
+    assert rig.told[0].startswith("later")
+    assert rig.failed.kind is FailureKind.PROTOCOL
+    assert not rig.failed.maybe_accepted
+
+
+def test_a_server_without_chunking_may_be_used_again_all_the_same() -> None:
+    rig = kept(Quirks(speaks_unasked=True), offers=("PIPELINING",))
+    rig.say(OK, OK, "354 go")
+    rig.said.clear()
+    rig.data()
+    rig.say("250 taken")
+
+    assert rig.released
+
+
+def test_lmtp_likewise() -> None:
+    rig = kept(Quirks(speaks_unasked=True), is_lmtp=True)
+    rig.say(OK, OK, "354 go")
+    rig.said.clear()
+    rig.data()
+    rig.say("250 taken")
+
+    assert rig.told == ["accepted"]
+    assert not rig.released
+
+
+def test_what_only_a_chunk_can_carry_still_goes_by_bdat_but_alone() -> None:
+    data = b"a\0b" + b"x" * 2000
+    offers = [*BOLD, "BINARYMIME", "8BITMIME"]
+    rig = kept(Quirks(speaks_unasked=True), offers=offers, content=CompleteContent(data))
+
+    assert len(rig.lines()) == 2
+    rig.say(OK, OK)
+    assert rig.line() == f"BDAT {len(data)} LAST"
+    rig.chunk()
+    rig.say("250 taken")
+    assert rig.told == ["accepted"]
+    assert not rig.released
+
+
+# BDAT that a server does not know
+
+
+@pytest.mark.parametrize("code", [500, 501, 502, 503])
+@pytest.mark.parametrize("is_bold", [True, False])
+def test_after_bdat_was_refused_there_is_an_attempt_by_data(code: int, *, is_bold: bool) -> None:
+    quirks = Quirks()
+    rig = kept(quirks, offers=BOLD if is_bold else ["CHUNKING"])
+    rig.say(OK, OK)
+    if not is_bold:
+        rig.said.clear()
+        rig.chunk() if rig.body else None
+    rig.say(f"{code} what?")
+
+    assert rig.failed.detail == f"{SERVER} offers CHUNKING, but refused BDAT: {code} what?"
+    second = rig.delivery.humbler(rig.failed)
+    assert second is not None
+    assert quirks.refuses_chunks
+    again = KeptRig(session=second.session)
+    again.delivery, again.dialog = second, type(again.dialog)(second, again._note)
+    again.greet()
+    assert again.lines()[-1] == "DATA"
+    assert again.delivery.humbler(rig.failed) is None
+
+
+def test_bdat_that_is_refused_before_the_mail_is_out_is_the_same() -> None:
+    rig = EsmtpRig(offers=["CHUNKING"])
+    rig.greet()
+    rig.say(OK, OK, "502 what?")  # the chunk is still here
+
+    assert rig.failed.stage is Stage.BODY
+    assert rig.delivery.humbler(rig.failed) is not None
+
+
+@pytest.mark.parametrize("replies", [["550 no", "503 no", "503 no"], [OK, "550 who?", "503 no"]])
+def test_503_to_a_chunk_for_nobody_is_no_refusal_of_bdat(replies: list[str]) -> None:
+    rig = kept(Quirks())
+    rig.say(*replies)
+
+    assert rig.delivery.humbler(rig.failed) is None
+
+
+@pytest.mark.parametrize("reply", ["552 too big", "554 spam", "451 later", "421 bye"])
+def test_what_speaks_of_the_mail_is_no_refusal_of_bdat(reply: str) -> None:
+    rig = kept(Quirks())
+    rig.say(OK, OK, reply)
+
+    assert rig.delivery.humbler(rig.failed) is None
+
+
+def test_a_mail_that_was_taken_for_somebody_is_not_sent_by_data_as_well() -> None:
+    quirks = Quirks()
+    rig = KeptRig(
+        "u0@d.test", "u1@d.test", session=session(quirks), offers=[*BOLD, "LIMITS RCPTMAX=1"]
+    )
+    rig.greet()
+    rig.say(OK, OK, "250 taken", OK, OK, "502 what?")
+
+    assert rig.told == ["accepted", "refused 502"]
+
+
+def test_a_chunk_in_lmtp_that_one_recipient_took_is_not_sent_again() -> None:
+    rig = KeptRig("u0@d.test", "u1@d.test", is_lmtp=True, offers=BOLD)
+    rig.greet()
+    rig.say(OK, OK, OK)
+    rig.said.clear()
+    if rig.body is not None:
+        rig.chunk()
+    rig.say("250 taken", "503 not for this one")
+
+    assert rig.told == ["accepted", "refused 503"]
+
+
+# A second attempt that fails, too
+
+
+@pytest.mark.parametrize(
+    ("kind", "stage", "warning"),
+    [
+        (FailureKind.CONNECTION, Stage.EHLO, "hung up on EHLO; tried again with HELO"),
+        (FailureKind.SECURITY, Stage.STARTTLS, "the handshake failed; tried again without TLS"),
+    ],
+)
+def test_the_first_cause_stays_in_the_detail_if_the_second_attempt_fails(
+    kind: FailureKind, stage: Stage, warning: str
+) -> None:
+    first = Session(server=SERVER, ehlo_name="c.test", tls_policy=TlsPolicy.OPPORTUNISTIC)
+    second = first.humbler(kind, stage, "what happened first")
+    assert second is not None
+
+    rig = KeptRig(session=second)
+    rig.perform(rig.dialog.fail(FailureKind.CONNECT, f"cannot connect to {SERVER}: refused"))
+
+    assert rig.failed.kind is FailureKind.CONNECT
+    assert rig.failed.detail == (
+        f"cannot connect to {SERVER}: refused; before that: what happened first"
+    )
+    assert warning in rig.failed.warnings[0]
+    assert MAIL  # nothing of which went out
+    assert not rig.stream

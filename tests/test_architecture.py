@@ -1,0 +1,91 @@
+"""The floors and rooms: what docs/architecture.md says of them is what is on disk."""
+
+import ast
+import graphlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "architecture.md"
+FLOORS = ("actors", "signals", "smtp")
+ROOMS = sorted(
+    path.parent.relative_to(ROOT)
+    for floor in (*FLOORS, "pykka_smtp")
+    for path in (ROOT / floor).glob("*/__init__.py")
+    if not path.parent.is_symlink()
+)
+
+
+def picture() -> str:
+    return PAGE.read_text(encoding="utf-8").split("```")[1]
+
+
+def drawn_on(floor: str) -> set[str]:
+    """Return the rooms that the picture shows on a floor: those named on its line."""
+    [line] = [line for line in picture().splitlines() if line.startswith(f" {floor}/ ")]
+    return set(re.findall(r"(\w+)/", line)) - {floor}
+
+
+@pytest.mark.parametrize("floor", [*FLOORS, "pykka_smtp"])
+def test_each_room_on_disk_is_on_the_picture_and_no_other(floor: str) -> None:
+    assert drawn_on(floor) == {room.name for room in ROOMS if room.parts[0] == floor}
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=str)
+def test_a_room_says_what_is_in_it_and_imports_nothing_by_itself(room: Path) -> None:
+    tree = ast.parse((ROOT / room / "__init__.py").read_text(encoding="utf-8"))
+
+    assert "Never" in (ast.get_docstring(tree) or "")
+    assert len(tree.body) == 1
+
+
+def test_each_file_that_the_page_names_is_there() -> None:
+    named = re.findall(rf"(?:{'|'.join(FLOORS)}|pykka_smtp)/[\w/]+\.py", PAGE.read_text("utf-8"))
+
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+# Circles
+
+
+def modules() -> dict[str, Path]:
+    """Return the file of each module, by the name it is imported by."""
+    found = {}
+    for folder in (*FLOORS, "pykka_smtp", "fuzz", "benchmarks"):
+        for path in (ROOT / folder).rglob("*.py"):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            if folder == "pykka_smtp" and parts[1] in FLOORS:  # one of the links
+                continue
+            if folder in FLOORS:
+                parts = ("pykka_smtp", *parts)
+            found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+def imported_by(name: str, path: Path, known: dict[str, Path]) -> Iterator[str]:
+    """Yield the modules that one imports: at once, late, and for type checkers only."""
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                inner = f"{source}.{alias.name}"
+                yield from [inner] if inner in known else [source] if source in known else []
+
+
+def test_no_two_modules_import_each_other_in_any_way() -> None:
+    known = modules()
+    graph = {name: set(imported_by(name, path, known)) for name, path in known.items()}
+    assert "pykka_smtp.smtp.words.reply" in graph["pykka_smtp.smtp.words.verdict"]
+
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]), pytrace=False)
