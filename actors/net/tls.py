@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 import ssl
 import time
 import weakref
@@ -50,6 +51,9 @@ _MOST_SESSIONS = 256
 _SESSION_LIFETIME = 3600.0
 """Seconds: a certificate that was good is looked at again after that."""
 
+_LEAST_AGE = 60.0
+"""Seconds until another session takes the place of one that the server does not take up again."""
+
 _SessionKey = tuple[str, ssl.VerifyMode, bool]
 
 
@@ -68,6 +72,11 @@ class _Sessions:
         """Return the session to offer to a server, or None."""
         session, since = self._known.get(key, (None, 0.0))
         return session if time.monotonic() < since + _SESSION_LIFETIME else None
+
+    def is_new(self, key: _SessionKey) -> bool:
+        """Whether the last session with a server is so new that another is of no use."""
+        _, since = self._known.get(key, (None, -math.inf))
+        return time.monotonic() < since + _LEAST_AGE
 
     def remember(self, key: _SessionKey, session: ssl.SSLSession) -> None:
         """Take the place of the last session with that server."""
@@ -113,11 +122,13 @@ def remember_session(tls: Tls, channel: TlsChannel) -> None:
     """
     if channel.is_resumed:
         return
-    session = channel.session
-    if session is not None:
-        with contextlib.suppress(TypeError):
-            known = _sessions.setdefault(tls.context, _Sessions())
-            known.remember(_session_key(tls), session)
+    with contextlib.suppress(TypeError):
+        known = _sessions.setdefault(tls.context, _Sessions())
+        key = _session_key(tls)
+        # Before Python 3.12.8 and 3.13.1 each look leaks some kilobytes (SSLSocket.session).
+        session = None if known.is_new(key) else channel.session
+        if session is not None:
+            known.remember(key, session)
 
 
 def _session_key(tls: Tls) -> _SessionKey:

@@ -5,6 +5,7 @@ import dataclasses
 import ssl
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from servers.certificates import Certificates, server_context
@@ -258,6 +259,31 @@ def test_the_hour_of_a_session_begins_with_the_last_look_at_the_certificate(
     clock[0] = 3601.0
 
     assert not shake_hands(context, server, "localhost")[1].is_resumed
+
+
+def test_a_server_s_sessions_are_looked_at_once_and_not_at_each_connection(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To look at one leaks memory in Python's own ssl, where that is not new."""
+    looks: list[TlsChannel] = []
+    session_of = cast("Any", TlsChannel.session).fget
+
+    def session(channel: TlsChannel) -> Any:
+        looks.append(channel)
+        return session_of(channel)
+
+    monkeypatch.setattr(TlsChannel, "session", property(session))
+    server, context = serving(certificates), chosen("auto").context
+    forgetful = serving(certificates)  # takes none up again
+
+    for where in (server, server, server, forgetful, forgetful):
+        remember_session(*shake_hands(context, where, "localhost"))
+
+    assert len(looks) == 1
+    monkeypatch.setattr(tls_module, "_LEAST_AGE", 0.0)
+    remember_session(*shake_hands(context, forgetful, "localhost"))
+    assert len(looks) == 2
+    assert shake_hands(context, forgetful, "localhost")[1].is_resumed
 
 
 def test_only_so_many_sessions_are_remembered(
