@@ -27,11 +27,11 @@ from servers.leftovers import Leftovers
 from servers.matrix import PLAIN, each
 from servers.opensmtpd import OpenSmtpd
 from servers.postfix import PostfixSmtpd
-from servers.session import ReceivedMail
 from servers.sink import SmtpSink
 from servers.waiting import wait_until
 
 from pykka_smtp import Outcome, SendMail, SendSuccess, SmtpActor
+from pykka_smtp.testing.ledger import ReceivedMail
 
 pytestmark = pytest.mark.real
 

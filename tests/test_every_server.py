@@ -27,11 +27,11 @@ from servers.matrix import PLAIN, each
 from servers.node_smtp_server import NodeSmtpServer
 from servers.opensmtpd import OpenSmtpd
 from servers.postfix import PostfixSmtpd
-from servers.session import ReceivedMail
 from servers.sink import SmtpSink
 from servers.waiting import wait_until
 
 from pykka_smtp import FailureKind, Outcome, SendFailure, SendMail, SendSuccess, SmtpActor, Stage
+from pykka_smtp.testing.ledger import ReceivedMail
 
 pytestmark = pytest.mark.real
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.conn import Conn
 from servers.polite import polite
 from servers.require import require_module
 from servers.scripted import ScriptedServer
@@ -35,6 +34,7 @@ from pykka_smtp.cli import progress as send_progress
 from pykka_smtp.cli import run as send_run
 from pykka_smtp.cli import send as send_command
 from pykka_smtp.cli.report import Report
+from pykka_smtp.testing.conn import Conn
 
 PASSWORD = "hunter2-hunter2"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.conn import Conn
+from pykka_smtp.testing.conn import Conn
 from servers.scripted import ScriptedServer
 from servers.sending import PATIENCE, list_in, mail_in
 
