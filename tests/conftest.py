@@ -171,7 +171,6 @@ def postfix_smtpd() -> Iterator[Callable[..., PostfixSmtpd]]:
 @pytest.fixture(scope="session")
 def demo_run() -> DemoRun:
     """Run the demo, once for all tests."""
-    require_module("aiosmtpd")
     require_module("rich")
     return DemoRun.run()
 
