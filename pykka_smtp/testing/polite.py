@@ -89,10 +89,13 @@ class Polite:
                     else:
                         yield heard
                     if heard[:3] == b"354":
+                        heard = b""
                         if minds_body:
-                            yield from self._answer("body", b"", client)
+                            heard = yield from self._answer("body", b"", client)
                         data: bytes = yield DATA
-                        if is_lmtp:
+                        if heard:
+                            pass  # that was the reply to the mail
+                        elif is_lmtp:
                             yield from self._take(client, taken, data)
                         else:
                             moment = Moment(".", _TAKEN, client, b"", "", data) if at_dot else None
@@ -191,8 +194,10 @@ class Polite:
         if match is None:
             yield said("501 5.5.4 BDAT what?")
             return False
-        yield from self._answer("body", b"", client)
+        heard = yield from self._answer("body", b"", client)
         chunks += yield Chunk(int(match[1]), bool(match[2]))
+        if heard:
+            return bool(match[2])
         right = _OK if whom else _NOBODY
         moment = Moment(
             stage="BDAT", reply=right, client=client, line=line, path="", data=bytes(chunks)
