@@ -117,7 +117,8 @@ class Session(Served):
             self._tired = None
 
     def _leave_idle(self) -> None:
-        if not self.is_over:
+        # Not amid a verdict that takes its time: this would be another one.
+        if not (self.is_over or self._is_busy):
             self._fault("closed while idle")
             if self._chance.random() < 1 / 2:
                 self.say(b"421 4.4.2 idle for too long\r\n")

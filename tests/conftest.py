@@ -24,7 +24,9 @@ from servers.require import require_module
 from servers.scripted import ScriptedServer
 from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
 
-pytest_plugins = ["servers.actor_fixtures", "servers.sending_fixtures"]
+pytest_plugins = [
+    *("servers.actor_fixtures", "servers.mailer_fixtures", "servers.sending_fixtures"),
+]
 
 REAL = {
     *("smtp_sink", "postfix_smtpd", "exim_smtpd", "opensmtpd"),

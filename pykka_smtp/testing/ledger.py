@@ -78,6 +78,11 @@ class Ledger:
             return tuple(self._lines)
 
     @property
+    def verbs(self) -> list[str]:
+        """The verbs of these lines, in upper case."""
+        return [line.split(" ")[0].upper() for line in self.lines]
+
+    @property
     def mails(self) -> tuple[ReceivedMail, ...]:
         """The mails that came whole."""
         with self._changed:

@@ -27,7 +27,6 @@ from pykka_smtp import (
     RetryPolicy,
     SendSuccess,
     Stage,
-    set_connection_limit,
     smtp_send_retry,
 )
 from pykka_smtp.actors.net.connection_limit import connection_limit
@@ -54,14 +53,6 @@ SILENT_AFTER_THE_DATA = """
     C: <data>
     S! silence
 """
-
-
-@pytest.fixture
-def door(scripted_server: Start) -> Iterator[Door]:
-    """Opened at the latest when the test ends, before the server waits for its threads."""
-    made = Door()
-    yield made
-    made.open()
 
 
 def have_come(server: ScriptedServer, count: int) -> None:
@@ -306,14 +297,6 @@ def test_mails_that_wait_for_their_rate_are_cancelled_at_once(
         ref.stop(timeout=PATIENCE)
 
     assert mailing.kinds() == {"accepted": 1, "CANCELLED": 2}
-
-
-@pytest.fixture
-def limit() -> Iterator[Callable[[int], None]]:
-    """Set the process's limit, for this test."""
-    before = connection_limit.limit
-    yield set_connection_limit
-    set_connection_limit(before)
 
 
 def test_mails_that_wait_for_a_permit_have_their_outcome_when_the_grace_is_over(
