@@ -10,6 +10,7 @@ import pytest
 from servers.mailing import Clock, Mailing
 from servers.moody import Moody
 from servers.scripted import Conn, ScriptedServer, polite
+from servers.texts import up_to
 from servers.waiting import wait_until
 
 from pykka_smtp import NO_RETRY, FailureKind, Mailer, MailerStatistics, RetryPolicy
@@ -407,15 +408,7 @@ def test_a_relay_that_breaks_off_amid_certain_mails_is_not_dead(
 def test_a_relay_that_hangs_amid_mails_has_a_narrow_window_and_is_not_dead(
     mailing: Mailing, scripted_server: Start
 ) -> None:
-    hang = """
-        S: 220 mx.test
-        C: EHLO *
-        S: 250 mx.test
-        C: MAIL *
-        S: 250 ok
-        C: RCPT *
-        S! silence
-    """
+    hang = up_to("MAIL", "C: RCPT *\nS! silence")
     server = scripted_server(*[hang] * 9, polite())
     ref = mailing.start(server, max_connections=3, retry=SOON, timeout=0.2)
 
