@@ -17,7 +17,9 @@ from typing import Any
 import blinker
 import pykka
 import pytest
+from servers.one_mail import ask, failure, mail, start
 from servers.scripted import Conn, ScriptedServer, parse_script, polite
+from servers.texts import up_to
 
 from pykka_smtp import (
     FailureKind,
@@ -43,29 +45,10 @@ SHORT = 0.3
 DOCS = Path(__file__).parents[1] / "docs"
 
 REFUSING = polite(replies={"RCPT": "550 5.1.1 who?"})
-UP_TO_EHLO = "S: 220 mx.test\nC: EHLO *\nS: 250 mx.test\n"
-UP_TO_MAIL = f"{UP_TO_EHLO}C: MAIL *\nS: 250 Ok\n"
-UP_TO_RCPT = f"{UP_TO_MAIL}C: RCPT *\nS: 250 Ok\n"
-UP_TO_DATA = f"{UP_TO_RCPT}C: DATA\nS: 354 go ahead\n"
-
-
-def mail(**given: Any) -> SendMail:
-    return SendMail(**({"sender": "me@a.test", "recipients": "you@b.test"} | given))
-
-
-def start(server: ScriptedServer, **options: Any) -> pykka.ActorRef[SmtpActor]:
-    return SmtpActor.start(server.host, server.port, **({"timeout": PATIENCE} | options))
-
-
-def ask(server: ScriptedServer, message: SendMail | None = None, **options: Any) -> Outcome:
-    outcome = start(server, **options).ask(message or mail(), timeout=PATIENCE)
-    assert isinstance(outcome, Outcome)
-    return outcome
-
-
-def failure(outcome: Outcome) -> SendFailure:
-    assert isinstance(outcome, SendFailure), outcome
-    return outcome
+UP_TO_EHLO = up_to("EHLO")
+UP_TO_MAIL = up_to("MAIL")
+UP_TO_RCPT = up_to("RCPT")
+UP_TO_DATA = up_to("DATA")
 
 
 def tell(server: ScriptedServer, message: SendMail | None = None, **options: Any) -> None:

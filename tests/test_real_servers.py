@@ -17,14 +17,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from servers import one_mail
 from servers.certificates import Certificates, Tls
 from servers.matrix import PLAIN, each
+from servers.one_mail import mail
 from servers.scripted import ReceivedMail
 from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
 from servers.waiting import wait_until
@@ -33,14 +36,10 @@ from pykka_smtp import (
     FailureKind,
     Outcome,
     SendFailure,
-    SendMail,
     SendSuccess,
     SmtpActor,
     Stage,
-    smtp_send_failure,
-    smtp_send_success,
 )
-from pykka_smtp.signals.dispatcher import dispatcher
 
 pytestmark = pytest.mark.real
 
@@ -122,24 +121,7 @@ def class_of(outcome: Outcome) -> Delivered | NotSent:
 # Sending
 
 
-def mail(**given: Any) -> SendMail:
-    return SendMail(**({"sender": "me@a.test", "recipients": "you@b.test"} | given))
-
-
-def settle(server: Server, message: SendMail, timeout: float = PATIENCE) -> Outcome:
-    """Send, wait until all is over, and return the one outcome there was."""
-    heard: list[Outcome] = []
-
-    def note(_sender: str, outcome: Outcome, **_extra: object) -> None:
-        heard.append(outcome)
-
-    with smtp_send_success.connected_to(note), smtp_send_failure.connected_to(note):
-        ref = SmtpActor.start(server.host, server.port, timeout=timeout, debug=True)
-        ref.tell(message)
-        assert ref.actor_stopped.wait(PATIENCE), "the session never ended"
-        assert dispatcher.wait_idle(PATIENCE)
-    assert len(heard) == 1, [str(outcome) for outcome in heard]
-    return heard[0]
+settle = partial(one_mail.settle, timeout=PATIENCE, debug=True)
 
 
 def commands(outcome: Outcome) -> list[str]:
@@ -278,7 +260,7 @@ def sink_rows() -> Iterator[Row]:
 def test_smtp_sink(smtp_sink: Callable[..., SmtpSink], row: Row) -> None:
     server = smtp_sink(*row.options)
 
-    outcome = settle(server, mail(**row.given), row.timeout)
+    outcome = settle(server, mail(**row.given), timeout=row.timeout)
 
     assert class_of(outcome) == row.expected
     if row.timeout == SHORT and isinstance(outcome, SendFailure):

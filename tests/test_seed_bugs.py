@@ -14,18 +14,16 @@ import re
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
 
 import pykka
 import pytest
+from servers.one_mail import failure, mail, settle
 from servers.scripted import Conn, ScriptedServer, polite
 from servers.texts import up_to
 
 from pykka_smtp import (
     FailureKind,
     Outcome,
-    SendFailure,
-    SendMail,
     SendSuccess,
     SmtpActor,
     Stage,
@@ -51,33 +49,6 @@ TAKEN = up_to(".")
 
 NO_COMMAND = pytest.mark.parametrize("code", [500, 501, 502])
 """The codes upon which the seed said HELO, wherever it stood."""
-
-
-def mail(**given: Any) -> SendMail:
-    return SendMail(**({"sender": "me@a.test", "recipients": "you@b.test"} | given))
-
-
-def settle(
-    server: ScriptedServer, message: SendMail | None = None, *, timeout: float = 5.0, **more: Any
-) -> Outcome:
-    """Send a mail, wait until all is over, and return the one outcome there was."""
-    heard: list[Outcome] = []
-
-    def note(_sender: str, outcome: Outcome, **_extra: object) -> None:
-        heard.append(outcome)
-
-    with smtp_send_success.connected_to(note), smtp_send_failure.connected_to(note):
-        ref = SmtpActor.start(server.host, server.port, timeout=timeout, **more)
-        ref.tell(message or mail())
-        assert ref.actor_stopped.wait(PATIENCE), "the session never ended"
-        assert dispatcher.wait_idle(PATIENCE)
-    assert len(heard) == 1, f"{len(heard)} outcomes, not one: {[str(outcome) for outcome in heard]}"
-    return heard[0]
-
-
-def failure(outcome: Outcome) -> SendFailure:
-    assert isinstance(outcome, SendFailure), outcome
-    return outcome
 
 
 def verbs(server: ScriptedServer) -> list[str]:

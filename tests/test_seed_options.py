@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import blinker
-import pykka
 import pytest
+from servers.one_mail import failure, mail, start
 from servers.scripted import Conn, ReceivedMail, ScriptedServer, polite
 
 from pykka_smtp import (
@@ -43,14 +43,6 @@ SHORT = 0.2
 """Seconds that a server has which never answers."""
 
 
-def mail(**given: Any) -> SendMail:
-    return SendMail(**({"sender": "me@a.test", "recipients": "you@b.test"} | given))
-
-
-def start(server: ScriptedServer, **options: Any) -> pykka.ActorRef[SmtpActor]:
-    return SmtpActor.start(server.host, server.port, **({"timeout": PATIENCE} | options))
-
-
 def send(server: ScriptedServer, *, options: dict[str, Any] | None = None, **given: Any) -> Outcome:
     """Ask for one outcome, and wait until the session is over."""
     message = mail(**given)
@@ -58,11 +50,6 @@ def send(server: ScriptedServer, *, options: dict[str, Any] | None = None, **giv
     outcome = ref.ask(message, timeout=PATIENCE)
     assert ref.actor_stopped.wait(PATIENCE)
     assert isinstance(outcome, Outcome)
-    return outcome
-
-
-def failure(outcome: Outcome) -> SendFailure:
-    assert isinstance(outcome, SendFailure), outcome
     return outcome
 
 

@@ -9,18 +9,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import pytest
 from servers.certificates import Certificates, server_context
 from servers.certificates import Tls as ServerTls
+from servers.one_mail import failure
 from servers.scripted import ClientGone, Conn, ScriptedServer, parse_script
 from servers.waiting import wait_until
 
 from pykka_smtp import (
     FailureKind,
     Outcome,
-    SendFailure,
     SendMail,
     SendSuccess,
     SmtpActor,
@@ -85,15 +85,15 @@ def send(
     return cast(Outcome, outcome)
 
 
-def failed(outcome: Outcome) -> SendFailure:
-    assert isinstance(outcome, SendFailure), outcome
-    return outcome
+def offer_tls(conn: Conn, tls: str = "starttls") -> None:
+    """Come to where TLS begins."""
+    if tls == "starttls":
+        script = "S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS\nC: STARTTLS"
+        conn.play(parse_script(f"{script}\nS: 220 go"))
 
 
 def begin(conn: Conn) -> None:
-    conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
-    conn.line("STARTTLS")
-    conn.send("220 go")
+    offer_tls(conn)
     conn.starttls()
     conn.play(parse_script("C: EHLO *\nS: 250 mx.test"))
 
@@ -101,6 +101,11 @@ def begin(conn: Conn) -> None:
 def until_the_mail(conn: Conn) -> None:
     begin(conn)
     conn.play(parse_script("C: MAIL *\nS: 250 ok\nC: RCPT *\nS: 250 ok\nC: DATA"))
+
+
+def amid_the_mail(conn: Conn) -> None:
+    until_the_mail(conn)
+    conn.send("354 go")
 
 
 def bare(conn: Conn) -> socket.socket:
@@ -128,15 +133,14 @@ def test_a_verdict_that_comes_before_the_mail_has_left_is_none(
     size: int, serve: Serve, certificates: Certificates
 ) -> None:
     def script(conn: Conn) -> None:
-        until_the_mail(conn)
-        conn.send("354 go")
+        amid_the_mail(conn)
         wait_until(lambda: waiting(conn) > 0, PATIENCE)
         conn.send("250 2.0.0 taken")
         conn.deaf()
 
     server = serve(script, narrow=True)
 
-    outcome = failed(send(server, certificates, mail_of(size)))
+    outcome = failure(send(server, certificates, mail_of(size)))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.PROTOCOL, Stage.BODY)
     assert not outcome.maybe_accepted
@@ -147,12 +151,11 @@ def test_a_reset_before_the_mail_has_left_leaves_no_doubt(
     serve: Serve, certificates: Certificates
 ) -> None:
     def script(conn: Conn) -> None:
-        until_the_mail(conn)
-        conn.send("354 go")
+        amid_the_mail(conn)
         wait_until(lambda: waiting(conn) > 0, PATIENCE)
         conn.reset()
 
-    outcome = failed(send(serve(script, narrow=True), certificates, mail_of(60_000)))
+    outcome = failure(send(serve(script, narrow=True), certificates, mail_of(60_000)))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.CONNECTION, Stage.BODY)
     assert not outcome.maybe_accepted
@@ -177,10 +180,9 @@ def test_a_server_that_reads_slowly_and_in_time_gets_the_mail(
     def script(conn: Conn) -> None:
         if tls == "off":
             conn.play(parse_script("S: 220 mx\nC: EHLO *\nS: 250 mx\nC: MAIL *\nS: 250 ok"))
-            conn.play(parse_script("C: RCPT *\nS: 250 ok\nC: DATA"))
+            conn.play(parse_script("C: RCPT *\nS: 250 ok\nC: DATA\nS: 354 go"))
         else:
-            until_the_mail(conn)
-        conn.send("354 go")
+            amid_the_mail(conn)
         slow_body(conn)
 
     server = serve(script, narrow=True)
@@ -205,7 +207,10 @@ class Halves:
         assert context is not None
         self._tls = context.wrap_bio(self._came, self._going, server_side=True)
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc_info: object) -> None:
         self._sock.close()
 
     def shake_hands(self) -> bytes:
@@ -251,9 +256,7 @@ class Halves:
 
 def halves(conn: Conn) -> Halves:
     """Lead the session up to DATA."""
-    conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
-    conn.line("STARTTLS")
-    conn.send("220 go")
+    offer_tls(conn)
     ours = Halves(conn)
     ours.send(ours.shake_hands())
     for _ in range(3):  # EHLO, MAIL, RCPT
@@ -271,17 +274,14 @@ def test_a_verdict_of_which_a_part_came_before_the_dot_is_none(
     went_on = threading.Event()
 
     def script(conn: Conn) -> None:
-        ours = halves(conn)
-        try:
+        with halves(conn) as ours:
             record = ours.sealed("354 go"), ours.sealed("250 early")
             ours.send(record[0] + record[1][:cut])
             went_on.wait(0.3)  # for a dot that must not come
             ours.send(record[1][cut:] + ours.sealed("554 spam"))
             ours.hear(b"\r\n.\r\n")
-        finally:
-            ours.close()
 
-    outcome = failed(send(serve(script), certificates))
+    outcome = failure(send(serve(script), certificates))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.PROTOCOL, Stage.BODY)
     assert not outcome.maybe_accepted
@@ -294,8 +294,7 @@ def test_a_verdict_of_which_a_part_came_while_the_dot_waited_to_leave_is_none(
     """The mail and the dot are written at once, and most of them have not left yet."""
 
     def script(conn: Conn) -> None:
-        ours = halves(conn)
-        try:
+        with halves(conn) as ours:
             ours.send(ours.sealed("354 go"))
             wait_until(lambda: waiting(conn) > 0, PATIENCE)
             record = ours.sealed("250 early")
@@ -304,10 +303,8 @@ def test_a_verdict_of_which_a_part_came_while_the_dot_waited_to_leave_is_none(
             ours.send(record[12:])
             ours.send(ours.sealed("554 spam"))
             wait_until(conn._stopping.is_set, 1.0)
-        finally:
-            ours.close()
 
-    outcome = failed(send(serve(script, narrow=True), certificates, mail_of(60_000)))
+    outcome = failure(send(serve(script, narrow=True), certificates, mail_of(60_000)))
 
     assert outcome.kind is FailureKind.PROTOCOL
     assert outcome.maybe_accepted
@@ -317,13 +314,12 @@ def test_a_record_of_which_the_rest_never_comes_ends_in_time(
     serve: Serve, certificates: Certificates
 ) -> None:
     def script(conn: Conn) -> None:
-        ours = halves(conn)
-        ours.send(ours.sealed("354 go"))
-        ours.send(ours.sealed("250 early")[:12])
-        conn.deaf()
-        ours.close()
+        with halves(conn) as ours:
+            ours.send(ours.sealed("354 go"))
+            ours.send(ours.sealed("250 early")[:12])
+            conn.deaf()
 
-    outcome = failed(send(serve(script), certificates, timeout=0.4))
+    outcome = failure(send(serve(script), certificates, timeout=0.4))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.TIMEOUT, Stage.BODY)
     assert not outcome.maybe_accepted
@@ -333,18 +329,15 @@ def test_a_verdict_with_half_a_record_behind_it_waits_for_the_rest(
     serve: Serve, certificates: Certificates
 ) -> None:
     def script(conn: Conn) -> None:
-        ours = halves(conn)
-        try:
+        with halves(conn) as ours:
             ours.send(ours.sealed("354 go"))
             ours.hear(b"\r\n.\r\n")
             record = ours.sealed("250 taken"), ours.sealed("554 spam")
             ours.send(record[0] + record[1][:7])
             ours.send(record[1][7:])
             conn.hang()
-        finally:
-            ours.close()
 
-    outcome = failed(send(serve(script), certificates))
+    outcome = failure(send(serve(script), certificates))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.PROTOCOL, Stage.DOT)
     assert outcome.maybe_accepted
@@ -357,11 +350,8 @@ def test_a_session_ticket_cut_in_two_holds_nothing_for_ever(
     held = threading.Event()
 
     def script(conn: Conn) -> None:
-        conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
-        conn.line("STARTTLS")
-        conn.send("220 go")
-        ours = Halves(conn)
-        try:
+        offer_tls(conn)
+        with Halves(conn) as ours:
             tickets = ours.shake_hands()
             assert len(tickets) > 100
             ours.send(tickets[:20])
@@ -374,8 +364,6 @@ def test_a_session_ticket_cut_in_two_holds_nothing_for_ever(
             ours.send(ours.sealed("250 taken"))
             ours.hear()
             ours.send(ours.sealed("221 bye"))
-        finally:
-            ours.close()
 
     assert isinstance(send(serve(script), certificates), SendSuccess)
 
@@ -389,8 +377,7 @@ def test_a_refusal_amid_the_mail_is_the_cause_however_the_server_closes(
     code: int, end: str, serve: Serve, certificates: Certificates
 ) -> None:
     def script(conn: Conn) -> None:
-        until_the_mail(conn)
-        conn.send("354 go")
+        amid_the_mail(conn)
         conn._read("mail data")
         conn.send(f"{code} 5.7.1 no more of this")
         if end == "close":
@@ -400,7 +387,7 @@ def test_a_refusal_amid_the_mail_is_the_cause_however_the_server_closes(
 
     server = serve(*[script] * 8)
     for _ in range(4):
-        outcome = failed(send(server, certificates, mail_of(12_000_000)))
+        outcome = failure(send(server, certificates, mail_of(12_000_000)))
         assert (outcome.kind, outcome.code) == (FailureKind.SMTP, code)
         assert outcome.stage is Stage.BODY
         assert not outcome.maybe_accepted
@@ -411,14 +398,13 @@ def test_a_refusal_that_is_cut_off_is_no_cause(
     part: str, serve: Serve, certificates: Certificates
 ) -> None:
     def script(conn: Conn) -> None:
-        until_the_mail(conn)
-        conn.send("354 go")
+        amid_the_mail(conn)
         conn._read("mail data")
         if part:
             conn.raw(part.encode())
         conn.reset()
 
-    outcome = failed(send(serve(script), certificates, mail_of(12_000_000)))
+    outcome = failure(send(serve(script), certificates, mail_of(12_000_000)))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.CONNECTION, Stage.BODY)
     assert outcome.retryable
@@ -434,10 +420,7 @@ def test_the_peer_has_its_address_however_the_connection_broke(
     tls: str, when: str, how: str, serve: Serve, certificates: Certificates
 ) -> None:
     def script(conn: Conn) -> None:
-        if tls == "starttls":
-            conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
-            conn.line("STARTTLS")
-            conn.send("220 go")
+        offer_tls(conn, tls)
         if when == "handshake":
             conn._read("a ClientHello")
             getattr(conn, how)()
@@ -453,7 +436,7 @@ def test_the_peer_has_its_address_however_the_connection_broke(
         getattr(conn, how)()
 
     server = serve(script)
-    outcome = failed(send(server, certificates, tls=tls))
+    outcome = failure(send(server, certificates, tls=tls))
 
     assert outcome.kind is FailureKind.CONNECTION
     assert outcome.peer is not None
@@ -476,10 +459,7 @@ def test_a_server_that_wants_another_certificate_is_told_as_that(
     certificates: Certificates,
 ) -> None:
     def script(conn: Conn) -> None:
-        if tls == "starttls":
-            conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
-            conn.line("STARTTLS")
-            conn.send("220 go")
+        offer_tls(conn, tls)
         conn.starttls()
 
     server = serve(script, client_ca=certificates.ca, client_required=True)
@@ -489,7 +469,7 @@ def test_a_server_that_wants_another_certificate_is_told_as_that(
     context = certificates.trusting(client)
 
     for _ in range(4):
-        outcome = failed(send(server, certificates, tls=tls, tls_context=context))
+        outcome = failure(send(server, certificates, tls=tls, tls_context=context))
         assert outcome.kind is FailureKind.SECURITY, outcome
         assert outcome.stage is (Stage.STARTTLS if tls == "starttls" else Stage.CONNECT)
         assert not outcome.retryable
@@ -504,9 +484,7 @@ def test_encryption_for_want_of_better_goes_on_in_clear_where_a_certificate_is_w
     serve: Serve, certificates: Certificates, scripted_server: Serve
 ) -> None:
     def script(conn: Conn) -> None:
-        conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
-        conn.line("STARTTLS")
-        conn.send("220 go")
+        offer_tls(conn)
         conn.starttls()
 
     in_clear = parse_script(
@@ -524,7 +502,7 @@ def test_encryption_for_want_of_better_goes_on_in_clear_where_a_certificate_is_w
 
     assert isinstance(outcome, SendSuccess), outcome
     assert "without TLS" in "".join(outcome.warnings)
-    failed(send(serve(script, client_ca=certificates.ca, client_required=True), certificates))
+    failure(send(serve(script, client_ca=certificates.ca, client_required=True), certificates))
 
 
 def test_an_alert_after_the_first_reply_is_a_broken_connection(
@@ -537,7 +515,7 @@ def test_an_alert_after_the_first_reply_is_a_broken_connection(
             sock.sendall(b"\x15\x03\x03\x00\x02\x02\x28")  # in clear: it is none
         conn.deaf()
 
-    outcome = failed(send(serve(script), certificates))
+    outcome = failure(send(serve(script), certificates))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.CONNECTION, Stage.MAIL)
 
@@ -563,13 +541,11 @@ def test_a_certificate_that_somebody_objects_to_is_shown_nothing_of_ours(
     monkeypatch.setattr(options_module, "choose_tls", choose)
 
     def script(conn: Conn) -> None:
-        conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
-        conn.line("STARTTLS")
-        conn.send("220 go")
+        offer_tls(conn)
         conn.starttls()
 
     server = serve(script)
-    outcome = failed(send(server, certificates))
+    outcome = failure(send(server, certificates))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.SECURITY, Stage.STARTTLS)
     assert "not the one that was announced" in outcome.detail
@@ -585,10 +561,7 @@ def test_a_session_is_taken_up_again_with_a_context_of_the_programs_own(
     resumed: list[bool | None] = []
 
     def script(conn: Conn) -> None:
-        if tls == "starttls":
-            conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
-            conn.line("STARTTLS")
-            conn.send("220 go")
+        offer_tls(conn, tls)
         conn.starttls()
         resumed.append(cast(ssl.SSLSocket, conn._sock).session_reused)
         if tls == "implicit":
@@ -647,16 +620,14 @@ def test_octets_in_clear_that_come_a_moment_after_the_220_are_an_attack(
     may_go = threading.Event()
 
     def script(conn: Conn) -> None:
-        conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
-        conn.line("STARTTLS")
-        conn.send("220 go")
+        offer_tls(conn)
         conn.wait(may_go)
         conn.send("250 injected")
         sent.set()
         conn.hang()
 
     server = serve(script)
-    outcome = failed(send(server, certificates))
+    outcome = failure(send(server, certificates))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.SECURITY, Stage.STARTTLS)
     assert "possible response injection (RFC 3207 §6)" in outcome.detail
@@ -668,21 +639,16 @@ def test_a_server_that_speaks_under_tls_before_it_is_asked_breaks_the_protocol(
     serve: Serve, certificates: Certificates
 ) -> None:
     def script(conn: Conn) -> None:
-        conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
-        conn.line("STARTTLS")
-        conn.send("220 go")
-        ours = Halves(conn)
-        try:
+        offer_tls(conn)
+        with Halves(conn) as ours:
             ours.send(ours.shake_hands() + ours.sealed("250 early"))
             conn.hang()
-        finally:
-            ours.close()
 
     server = serve(script)
     assert server._context is not None
     server._context.maximum_version = ssl.TLSVersion.TLSv1_2  # there, the server ends it
 
-    outcome = failed(send(server, certificates))
+    outcome = failure(send(server, certificates))
 
     assert outcome.kind is FailureKind.PROTOCOL
     assert "before it was asked to" in outcome.detail
@@ -696,10 +662,7 @@ def test_a_handshake_that_hangs_has_the_time_that_our_table_gives_it(
     tls: str, serve: Serve, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def script(conn: Conn) -> None:
-        if tls == "starttls":
-            conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
-            conn.line("STARTTLS")
-            conn.send("220 go")
+        offer_tls(conn, tls)
         conn.hang()
 
     table = dict(timeouts_module._RFC_5321)
@@ -707,7 +670,7 @@ def test_a_handshake_that_hangs_has_the_time_that_our_table_gives_it(
     timeouts_module.make_timeouts.cache_clear()
     options_module._collect_again.cache_clear()
 
-    outcome = failed(send(serve(script), certificates, tls=tls, profile="rfc5321"))
+    outcome = failure(send(serve(script), certificates, tls=tls, profile="rfc5321"))
     timeouts_module.make_timeouts.cache_clear()
     options_module._collect_again.cache_clear()
 
@@ -740,8 +703,7 @@ def test_a_verdict_that_came_while_the_process_stood_still_counts(
 
     def script(conn: Conn) -> None:
         if encrypted:
-            until_the_mail(conn)
-            conn.send("354 go")
+            amid_the_mail(conn)
         else:
             conn.play(parse_script("S: 220 mx\nC: EHLO *\nS: 250 mx\nC: MAIL *\nS: 250 ok"))
             conn.play(parse_script("C: RCPT *\nS: 250 ok\nC: DATA\nS: 354 go"))

@@ -3,7 +3,6 @@
 import datetime as dt
 import importlib
 import importlib.util
-import traceback
 from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha224, sha256, sha384, sha512
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from hypothesis import example, given
 from hypothesis import strategies as st
+from servers.one_mail import all_that_is_told
 
 from pykka_smtp.actors.net.channel_binding import BINDING_TYPE, server_end_point
 from pykka_smtp.actors.options.scram import MAX_ITERATIONS, NAMES, available, scram
@@ -64,20 +64,6 @@ def converse(client: Mechanism, server: Server) -> None:
     assert first is not None
     assert client.respond(server.final(client.respond(server.first(first)))) == b""
     client.finish()
-
-
-def told(error: BaseException) -> str:
-    """All that a tool for error reports could print of an error, this file's frames aside."""
-    parts = [repr(error), str(error), repr(vars(error))]
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_filename != __file__:
-            parts += map(repr, frame.f_locals.values())
-    trace = traceback.TracebackException.from_exception(error, capture_locals=True)
-    parts += [str(at.locals) for at in trace.stack if at.filename != __file__]
-    for other in (error.__cause__, error.__context__):
-        if other is not None:
-            parts.append(told(other))
-    return "\n".join(parts)
 
 
 def test_scram_sha_1_speaks_as_in_the_rfc() -> None:  # RFC 5802 §5
@@ -307,7 +293,7 @@ def test_any_challenges_give_responses_or_a_sasl_error_without_the_secret(
 
     assert errors, "nobody could have known the password"
     assert HELD not in repr(client)
-    assert not any(HELD in told(error) for error in errors)
+    assert not any(HELD in all_that_is_told(error, __file__) for error in errors)
 
 
 def test_what_the_library_raises_is_told_without_its_frames(
@@ -324,14 +310,14 @@ def test_what_the_library_raises_is_told_without_its_frames(
         SaslError, match=r"invalid first message from the server: RuntimeError$"
     ) as caught:
         held().respond(SERVER_FIRST)
-    assert HELD not in told(caught.value)
+    assert HELD not in all_that_is_told(caught.value, __file__)
     assert caught.value.__context__ is None
 
 
 def test_a_nonce_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^SCRAM-SHA-256: .*once") as caught:
         scram("SCRAM-SHA-256", "me", Secret(HELD), None, nonce="a,b")
-    assert HELD not in told(caught.value)
+    assert HELD not in all_that_is_told(caught.value, __file__)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 import base64
 import hashlib
 import hmac
-import traceback
 from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from servers.one_mail import all_that_is_told
 
 from pykka_smtp.smtp.sasl.mechanisms import (
     MAX_CHALLENGE,
@@ -36,20 +36,6 @@ MECHANISMS: dict[str, Callable[[], Mechanism]] = {
     "EXTERNAL": lambda: External("me"),
 }
 each_mechanism = pytest.mark.parametrize("name", MECHANISMS)
-
-
-def told(error: BaseException) -> str:
-    """All that a tool for error reports could print of an error, this file's frames aside."""
-    parts = [repr(error), str(error), repr(vars(error))]
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_filename != __file__:
-            parts += map(repr, frame.f_locals.values())
-    trace = traceback.TracebackException.from_exception(error, capture_locals=True)
-    parts += [str(summary.locals) for summary in trace.stack if summary.filename != __file__]
-    for other in (error.__cause__, error.__context__):
-        if other is not None:
-            parts.append(told(other))
-    return "\n".join(parts)
 
 
 @each_mechanism
@@ -161,7 +147,7 @@ def test_cram_md5_says_so_where_there_is_no_md5(monkeypatch: pytest.MonkeyPatch)
 
     with pytest.raises(ValueError, match="this Python has no MD5") as caught:
         CramMd5("me", Secret(HELD))
-    assert HELD not in told(caught.value)
+    assert HELD not in all_that_is_told(caught.value, __file__)
 
 
 def test_xoauth2_shows_its_token_as_google_describes_it() -> None:
@@ -313,7 +299,9 @@ def test_any_challenges_give_responses_or_a_sasl_error_without_the_secret(
     assert all(type(response) is bytes for response in said)
     assert len(said) <= 2
     assert error is not None or len(said) == len(challenges)
-    assert error is None or (HELD not in told(error) and not error.is_security)
+    assert error is None or (
+        HELD not in all_that_is_told(error, __file__) and not error.is_security
+    )
 
 
 @pytest.mark.parametrize(
@@ -333,4 +321,4 @@ def test_no_error_shows_a_secret_that_can_not_be_used(
     with pytest.raises(ValueError) as caught:
         make(Secret(HELD + flaw))
 
-    assert HELD not in told(caught.value)
+    assert HELD not in all_that_is_told(caught.value, __file__)

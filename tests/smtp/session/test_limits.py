@@ -76,6 +76,15 @@ def test_recipients_are_divided_among_the_transactions_that_the_server_allows(
     assert len(rest) == left
 
 
+def take_a_batch(rig: EsmtpRig) -> None:
+    """Take the first mail of several, and hear the client begin the next."""
+    rig.lines()
+    rig.say(OK, OK, OK, "354 go")
+    rig.data()
+    rig.say("250 taken")
+    rig.lines()
+
+
 def test_a_mail_goes_out_once_for_each_batch_and_has_one_outcome() -> None:
     rig = split(*FIVE)
     transaction(rig, *FIVE[:2])
@@ -176,11 +185,7 @@ def test_a_batch_that_is_refused_at_data_is_left_by_rset() -> None:
 
 def test_the_last_batch_is_refused_and_the_first_was_taken() -> None:
     rig = split(*THREE, pipelining=True)
-    rig.lines()
-    rig.say(OK, OK, OK, "354 go")
-    rig.data()
-    rig.say("250 taken")
-    rig.lines()
+    take_a_batch(rig)
     rig.say("550 not you")
 
     # At once: what is still owed is no part of it.
@@ -358,11 +363,7 @@ def test_a_mail_that_is_refused_early_for_some_may_be_sent_later_to_others() -> 
 
 def test_a_server_that_wants_mail_data_for_nobody_hears_no_more_but_the_outcome_comes() -> None:
     rig = split(*FIVE, pipelining=True)
-    rig.lines()
-    rig.say(OK, OK, OK, "354 go")
-    rig.data()
-    rig.say("250 taken")
-    rig.lines()
+    take_a_batch(rig)
     rig.say(OK, "550 who?", "550 who?", "354 go")
 
     assert rig.told == ["accepted", "accepted", "refused 550", "refused 550", "later"]
@@ -389,11 +390,7 @@ def test_a_server_that_wants_mail_data_for_nobody_has_failed_before_the_others_a
 
 def test_the_same_in_the_last_transaction_leaves_nobody_out() -> None:
     rig = split(*THREE, pipelining=True)
-    rig.lines()
-    rig.say(OK, OK, OK, "354 go")
-    rig.data()
-    rig.say("250 taken")
-    rig.lines()
+    take_a_batch(rig)
     rig.say(OK, "550 who?")
     assert rig.told == ["accepted", "accepted", "refused 550"]
     assert rig.accepted.warnings == ()
