@@ -122,14 +122,15 @@ def test_what_takes_its_time_is_waited_for() -> None:
 )
 @pytest.mark.parametrize("stage", ["greeting", "QUIT"])
 def test_a_session_can_end_in_all_ways(stage: str, deed: Deed, heard: Any) -> None:
-    server = Polite(moods=[At(stage, lambda _moment: [deed])])
+    # It waits for the client, whose connection stands by then.
+    server = Polite(moods=[At(stage, lambda _moment: [Deed.OCTETS, deed])])
     with (
         serving(lambda: Served(server)) as port,
         socket.create_connection(("127.0.0.1", port), timeout=0.2) as sock,
     ):
         if stage == "QUIT":
             assert sock.recv(100).startswith(b"220 ")
-            sock.sendall(b"QUIT\r\n")
+        sock.sendall(b"QUIT\r\nNOOP\r\n")
         try:
             assert sock.recv(100) == heard
         except TimeoutError:
