@@ -80,7 +80,7 @@ class Polite:
                 taken = [""] if commands.last == b"RCPT" else []
                 chunks.clear()
                 commands.last = b""
-            verb = line.partition(b" ")[0].upper()
+            verb = line if line == b"DATA" else line.partition(b" ")[0].upper()
             match verb:
                 case b"DATA":
                     heard: bytes = _GO_AHEAD if taken else _NOBODY
@@ -88,7 +88,7 @@ class Polite:
                         heard = yield from self._answer("DATA", heard, client, line)
                     else:
                         yield heard
-                    if heard[:3] == b"354":
+                    if heard is _GO_AHEAD or heard[:3] == b"354":
                         heard = b""
                         if minds_body:
                             heard = yield from self._answer("body", b"", client)

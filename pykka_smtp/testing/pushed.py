@@ -29,6 +29,7 @@ class Pushed:
         tls: the version of TLS, or None where it has not begun.
         user: who has logged in, or None.
         ledger: see above.
+        mails: how many came whole, where there is no ledger.
         is_over: whether nothing more is said, nor heard.
     """
 
@@ -36,6 +37,7 @@ class Pushed:
         self.tls: str | None = None
         self.user: str | None = None
         self.ledger = ledger
+        self.mails = 0
         self.is_over = False
         self._came = Stream()
         self._chunks = bytearray()
@@ -99,6 +101,7 @@ class Pushed:
                     result = came.data(is_kept=False)
                     if result is None:
                         break
+                    self.mails += 1
                 else:
                     result = self._slower(act, said)
                     if result is None:
@@ -110,7 +113,7 @@ class Pushed:
         if ledger is not None:
             self._flush(said)
         elif said:
-            self.say(b"".join(said))
+            self.say(said[0] if len(said) == 1 else b"".join(said))
         if self.is_over:
             assert isinstance(act, Deed)
             self.end(act)
@@ -163,6 +166,7 @@ class Pushed:
             if self._act is not act:
                 self._act, self._missing = act, act.size
             self._missing = self._came.skip(self._missing)
+            self.mails += act.is_last and not self._missing
             return None if self._missing else b""
         chunk = self._came.octets(act.size)
         if chunk is not None:
