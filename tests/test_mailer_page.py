@@ -1,4 +1,4 @@
-"""What docs/mailer.md and docs/options.md say of a Mailer is true: code runs, tables are complete."""
+"""What docs/mailer.md and docs/options.md say of a Mailer is true: code and tables."""
 
 import ast
 import dataclasses
