@@ -207,7 +207,7 @@ def test_the_first_code_for_an_outcome_tells_its_four_cases_apart(
     lines = {
         polite(): "accepted, except for []\n",
         UP_TO_THE_DOT + "S! close": "it may arrive; find out before you send it again: lost the ",
-        polite(replies={"RCPT": "450 4.2.0 later"}): "deferred; a retry makes sense, and cannot ",
+        polite(replies={"RCPT": "450 4.2.0 later"}): "failed for now; a retry makes sense, and ",
         polite(replies={"RCPT": "550 5.1.1 who?"}): "failed; change something first: SMTP ",
     }
     for script, line in lines.items():
