@@ -29,7 +29,9 @@ from servers.sink import AiosmtpdServer
 from pykka_smtp import (
     AsyncioActor,
     FailureKind,
+    Mailer,
     Outcome,
+    RetryPolicy,
     SendFailure,
     SendMail,
     SmtpActor,
@@ -463,6 +465,50 @@ def test_an_example_of_security_in_troubleshooting_reads_as_it_does_for_a_user(
         assert shown is not None, said
         assert (outcome.kind.name, outcome.stage) == shown.groups()
         assert said in outcome.detail
+
+
+def test_a_certificate_for_another_name_reads_as_troubleshooting_says(
+    scripted_server: Servers,
+) -> None:
+    trustme = pytest.importorskip("trustme")
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("mail.example.org").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    before_tls, _, _ = SUBMISSION.partition("S! tls")
+    server = scripted_server(f"{before_tls}S! tls", context=context)
+
+    actor = SmtpActor.start("localhost", server.port, tls="starttls", tls_context=trusting)
+    outcome = actor.ask(mail())
+
+    assert isinstance(outcome, SendFailure)
+    start, end = "certificate verification failed for ", ": Hostname mismatch"
+    assert outcome.kind is FailureKind.SECURITY
+    assert re.search(rf"{start}.*{end}", outcome.detail)
+    assert f"**`SECURITY ... {start}...{end}`**" in TROUBLE
+
+
+def test_a_mailer_that_cannot_send_says_what_troubleshooting_says(
+    scripted_server: Servers,
+) -> None:
+    server = scripted_server(polite())
+    mailer = Mailer.start(
+        server.host, server.port, max_queued=1, rate="1/day", retry=RetryPolicy(give_up_after=0.3)
+    )
+    assert mailer.ask(mail()).code == 250
+    queued = mailer.ask(mail(), block=False)
+    too_many, late = mailer.ask(mail()), queued.get(timeout=10)
+    mailer.stop()
+
+    for outcome, kind, said in (
+        (too_many, "LOCAL", " mails wait already (max_queued)"),
+        (late, "TIMEOUT", " (retry.give_up_after)"),
+    ):
+        assert isinstance(outcome, SendFailure)
+        assert outcome.kind.name == kind
+        assert said in outcome.detail
+        assert re.search(rf"\*\*`{kind} \.\.\. [^`]*{re.escape(said.strip())}`\*\*", TROUBLE)
 
 
 def test_the_example_of_a_defect_is_written_as_all_others_are() -> None:
