@@ -496,15 +496,16 @@ def test_a_mailer_that_cannot_send_says_what_troubleshooting_says(
     mailer = Mailer.start(
         server.host, server.port, max_queued=1, rate="1/day", retry=RetryPolicy(give_up_after=0.3)
     )
-    assert mailer.ask(mail()).code == 250
-    queued = mailer.ask(mail(), block=False)
-    too_many, late = mailer.ask(mail()), queued.get(timeout=10)
+    first, queued, too_many = [mailer.ask(mail(), block=False) for _ in range(3)]
+    assert first.get(timeout=10).code == 250
+    outcomes = too_many.get(timeout=10), queued.get(timeout=10)
     mailer.stop()
 
-    for outcome, kind, said in (
-        (too_many, "LOCAL", " mails wait already (max_queued)"),
-        (late, "TIMEOUT", " (retry.give_up_after)"),
-    ):
+    expected = (
+        ("LOCAL", " mails wait already (max_queued)"),
+        ("TIMEOUT", " (retry.give_up_after)"),
+    )
+    for outcome, (kind, said) in zip(outcomes, expected, strict=True):
         assert isinstance(outcome, SendFailure)
         assert outcome.kind.name == kind
         assert said in outcome.detail
