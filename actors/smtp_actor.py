@@ -26,7 +26,7 @@ from .net.connection import Connection, Route, name_addresses
 from .net.connection_limit import Permit, connection_limit
 from .net.ehlo_name import address_literal, complete_host_name
 from .net.mail_source import FileSource, SourceError
-from .options.hiding import harmless_of, hide, hide_in, hide_url
+from .options.hiding import harmless_of, hide, hide_in, hide_urls
 from .options.options import collect_options
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class SmtpActor(AsyncioActor):
         """Start an actor, with the options that `__init__` describes. See `pykka.Actor.start`."""
         if kwargs:
             hide_in(kwargs, _HARMLESS if cls.__init__ is SmtpActor.__init__ else None)
-        args = tuple(map(hide_url, args))
+        args = hide_urls(args)
         return super().start(*args, **kwargs)
 
     def __init__(
@@ -151,9 +151,7 @@ class SmtpActor(AsyncioActor):
         """
         super().__init__()
         # From here on the secrets can't be seen in a traceback that shows local variables.
-        server = hide_url(server)
-        if type(port) is not int:
-            port = hide_url(port)
+        server, port = hide_urls((server, port))
         secrets = hide(url, password, token, proxy)
         del url, password, token, proxy
         self._options = collect_options(
