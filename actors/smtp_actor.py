@@ -26,7 +26,7 @@ from .net.connection import Connection, Route, name_addresses
 from .net.connection_limit import Permit, connection_limit
 from .net.ehlo_name import address_literal, complete_host_name
 from .net.mail_source import FileSource, SourceError
-from .options.hiding import harmless_of, hide, hide_in, hide_urls
+from .options.hiding import harmless_of, hide, hide_in, hide_url, hide_urls
 from .options.options import collect_options
 
 if TYPE_CHECKING:
@@ -151,7 +151,10 @@ class SmtpActor(AsyncioActor):
         """
         super().__init__()
         # From here on the secrets can't be seen in a traceback that shows local variables.
-        server, port = hide_urls((server, port))
+        if type(server) is not str or ":" in server or "@" in server:
+            server = hide_url(server)
+        if type(port) is not int:
+            port = hide_url(port)
         secrets = hide(url, password, token, proxy)
         del url, password, token, proxy
         self._options = collect_options(

@@ -154,8 +154,9 @@ class ConnectionLimit:
 
     def hand_out(self) -> None:
         """Give permits that are free to those who wait."""
-        # Without the lock: whoever begins to wait from here on has seen that the permit is free.
-        while self._waiting:
+        # A look without the lock: who begins to wait from here on has seen the permits that are
+        # free, and whoever gives one back later comes here himself.
+        while self._waiting and self._in_use < self.most:
             permit = Permit(self)
             with self._lock:
                 entitled = self._entitled
