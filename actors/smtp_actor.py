@@ -150,6 +150,7 @@ class SmtpActor(AsyncioActor):
             ImportError: an option needs what is not installed.
         """
         super().__init__()
+        self._outcome = self._second = None  # here, because they are looked at again and again
         # From here on the secrets can't be seen in a traceback that shows local variables.
         if type(server) is not str or ":" in server or "@" in server:
             server = hide_url(server)

@@ -75,8 +75,8 @@ class _StopFlag(threading.Event):
     An actor lives for one mail: the lock would be a good part of what it costs.
     """
 
-    _flag = False
-    __init__ = object.__init__  # all there is to do: no call of ours for each actor
+    def __init__(self) -> None:
+        self._flag = False
 
     def _shared(self) -> threading.Condition:
         # One step, whichever thread is first.

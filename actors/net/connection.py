@@ -119,6 +119,7 @@ class Connection(TimedWire):
             route: to which of the server's addresses. Default: to any.
         """
         super().__init__()
+        self._is_closed = False
         self.tried = route.tried
         self._addresses = route.addresses
         self._options = options
