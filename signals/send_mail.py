@@ -175,6 +175,8 @@ class SendMail:
     @property
     def all_recipients(self) -> tuple[str, ...]:
         """The addresses of recipients, cc and bcc, in this order, as they were given."""
+        if self.cc is _NOBODY and self.bcc is _NOBODY:
+            return self.recipients  # type: ignore[return-value]  # a tuple, once it is made
         return cast("tuple[str, ...]", (*self.recipients, *self.cc, *self.bcc))
 
     @property
