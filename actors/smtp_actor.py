@@ -463,7 +463,7 @@ class SmtpActor(AsyncioActor):
         if source is not None:
             source.give_up()
             if source.is_open:
-                event_loop().files.run(guard.surely, source.close)
+                event_loop().files.surely(source.close)
             self._source = None
         self._give_permit_back()
         self.stop_now()

@@ -11,6 +11,7 @@ loops that the process has had.
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import threading
 from collections.abc import Callable
@@ -68,6 +69,8 @@ class _Job:
 
     def crashed(self, error: BaseException) -> None:
         """Let the asker have the error. See `guard.Guarded`."""
+        if self._function is guard.surely:  # even if the loop, and who asked, are gone by now
+            self._function(*self._args)
         self._answer(None, error)
 
     def _answer(self, result: object, error: BaseException | None) -> None:
@@ -144,6 +147,22 @@ class Workers:
             with contextlib.suppress(RuntimeError):
                 self._add_thread()
         return future
+
+    def surely(self, function: Callable[[], object]) -> None:
+        """Run in a thread what gives something back; where that breaks, right here.
+
+        Called on the loop thread.
+
+        Args:
+            function: such as a file's `close`. It may be called again if it, or what is to call
+                it, breaks.
+        """
+        try:
+            done = self.run(guard.surely, function)
+        except BaseException:
+            guard.surely(function)
+        else:
+            done.add_done_callback(functools.partial(_make_up, function))
 
     def look_at_clock(self, now: float) -> None:
         """Have other threads take the place of those that hang, if jobs wait for them.
@@ -254,6 +273,12 @@ class _Thread:
     def crashed(self, error: BaseException) -> None:  # noqa: ARG002 - as `guard.Guarded` has it
         """Go on with the jobs. On the thread itself."""
         self._workers._work(self._jobs)
+
+
+def _make_up(function: Callable[[], object], done: "asyncio.Future[Any]") -> None:
+    """Do what a job was to do, if it was not even begun."""
+    if done.cancelled() or done.exception() is not None:
+        guard.surely(function)
 
 
 def _answer(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
