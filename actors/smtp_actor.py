@@ -437,6 +437,7 @@ class SmtpActor(AsyncioActor):
     def released(self) -> None:
         """Close: whoever sends one mail keeps no connection."""
         if self._connection is not None:
+            self._connection.rest(self)  # the dialog has ended, and would close nothing
             self._connection.cancel()
 
     def closed(self) -> None:
