@@ -28,6 +28,9 @@ _MOST_JOBS = 10_000
 """Jobs of one kind that wait."""
 _STANDSTILL = 0.25
 """Seconds after which threads that take no job, though some wait, are taken to hang."""
+_LONGEST_LOOK = 0.15
+"""Seconds that count between two looks. A process that stood still for longer has held up its
+threads as well: they take long only if they take no job while it runs."""
 
 
 class _Job:
@@ -103,7 +106,9 @@ class Workers:
         # All that live, those that hang since an earlier loop included. They take themselves out.
         self._threads: set[threading.Thread] = set()
         self._begun = 0  # jobs; threads that count at the same moment do no harm
-        self._moved = (0, 0.0)  # what it was at the last look that saw it change, and when
+        self._moved = 0  # what it was at the last look that saw it change
+        self._looked = 0.0  # when the last look was
+        self._still = 0.0  # seconds for which it has not changed
         self._warn_at = most + 1
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -170,11 +175,13 @@ class Workers:
         Args:
             now: the loop's time, in seconds.
         """
-        begun, since = self._moved
-        if self._jobs.empty() or begun != self._begun:
-            self._moved = (self._begun, now)
-        elif now >= since + _STANDSTILL and self._waiting():
-            self._moved = (begun, now)
+        passed, self._looked = now - self._looked, now
+        if self._jobs.empty() or self._moved != self._begun:
+            self._moved, self._still = self._begun, 0.0
+            return
+        self._still += min(passed, _LONGEST_LOOK)
+        if self._still >= _STANDSTILL and self._waiting():
+            self._still = 0.0
             self._replace()
 
     def _waiting(self) -> int:
