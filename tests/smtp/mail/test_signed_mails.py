@@ -1,25 +1,21 @@
 """Signatures hold: of DKIM, made and verified by dkimpy, and of multipart/signed."""
 
-import base64
 import email
 import email.policy
 from email.message import EmailMessage, Message
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conversations.rig import Rig
-from servers.parsed import MAILS, POLICIES, policies
-from servers.require import require_module
+from servers.dkim_signatures import FORMS, signable, signature, verifies
+from servers.parsed import POLICIES, policies
 
 from pykka_smtp import SendMail
 from pykka_smtp.smtp.mail.content import CompleteContent
 from pykka_smtp.smtp.words.verdict import Failed, FailureKind
-
-FORMS = (b"simple", b"relaxed")
 
 
 def content(message: object, **given: Any) -> CompleteContent:
@@ -28,50 +24,8 @@ def content(message: object, **given: Any) -> CompleteContent:
     return made
 
 
-@cache
-def key() -> tuple[bytes, bytes]:
-    """Return a private key for dkimpy, and the record of its public one."""
-    from cryptography.hazmat.primitives.asymmetric import rsa
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        NoEncryption,
-        PrivateFormat,
-        PublicFormat,
-    )
-
-    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = private.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-    public = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return pem, b"v=DKIM1; k=rsa; p=" + base64.b64encode(public)
-
-
-def signature(data: bytes, form: bytes) -> bytes:
-    require_module("dkim")
-    import dkim
-
-    signed: bytes = dkim.sign(data, b"sel", b"b.test", key()[0], canonicalize=(form, form))
-    return signed
-
-
-def verifies(data: bytes) -> bool:
-    import dkim
-
-    verdict: bool = dkim.verify(data, dnsfunc=lambda *_args, **_more: key()[1])
-    return verdict
-
-
 @policies
-@pytest.mark.parametrize(
-    ("path", "form"),
-    [
-        pytest.param(path, form, id=f"{path.stem}-{form.decode()}")
-        for path in MAILS
-        for form in FORMS
-        # The generator ends what was cut off, and the parser drops white space before a value.
-        if path.name != "no-multipart-end.eml"
-        and (path.name, form) != ("odd-folding.eml", b"simple")
-    ],
-)
+@signable
 def test_a_parsed_mail_s_dkim_signature_still_verifies(
     path: Path, form: bytes, policy: Any
 ) -> None:
