@@ -45,11 +45,14 @@ ROOT = Path(__file__).parents[1]
 SEED = 5321
 EXECUTIONS = {
     "reply_parser": times(800, thoroughly=15_000),
-    "dialog": times(1200, thoroughly=10_000),
-    "tls": times(500, thoroughly=5000),
+    "dialog": times(1200, thoroughly=1500),
+    "tls": times(500, thoroughly=1500),
     "output": times(500, thoroughly=8000),
     "grammar": times(2000, thoroughly=30_000),
 }
+"""Each takes ten seconds or so where the coverage is measured, in a thorough run."""
+RUNS = {"dialog": times(1, thoroughly=5), "tls": times(1, thoroughly=3)}
+"""How many runs, each with other inputs, if more than one."""
 TURN, MOST_TURNS = 200, 40
 """Executions at a time, until a fault is found."""
 ENDINGS = {
@@ -72,9 +75,16 @@ def fuzz(name: str, executions: int, seed: int = SEED) -> Tally:
     return random_driver.drive(load(name), executions=executions, seed=seed)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_target_finds_nothing_and_comes_deep(name: str) -> None:
-    tally = fuzz(name, EXECUTIONS[name])
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        pytest.param(name, SEED + run, id=f"{name}-{run + 1}" if run else name)
+        for name in NAMES
+        for run in range(RUNS.get(name, 1))
+    ],
+)
+def test_a_target_finds_nothing_and_comes_deep(name: str, seed: int) -> None:
+    tally = fuzz(name, EXECUTIONS[name], seed)
 
     assert [f"{finding.what} {finding.data.hex()}" for finding in tally.findings] == []
     assert tally.executions >= EXECUTIONS[name]

@@ -481,7 +481,7 @@ def name_addresses(failed: Failed, connection: Connection) -> Failed:
         failed: what became of the last attempt.
         connection: that attempt's.
     """
-    if not connection.tried:
+    if not connection.tried or connection.served:  # by now this address has taken mails
         return failed
     before = ", ".join(connection.tried)
     return dataclasses.replace(failed, detail=f"{failed.detail} (tried before: {before})")

@@ -30,7 +30,8 @@ class Transaction:
         has_begun: whether the server has answered the first command, here or in one before.
         bold: the mail data, if it goes out before the server has said who may have it.
         refusal: that of a bold transaction, as long as the mail data has no reply.
-        is_chunk: whether the mail data goes out by BDAT, and could by DATA.
+        is_chunk: whether the mail data goes out by BDAT.
+        is_binary: whether it could not go out by DATA.
         is_unclear: whether a reply may come that nobody would know to place.
         is_stuck: whether nothing more can be said in the session, once the verdict is out.
     """
@@ -43,6 +44,7 @@ class Transaction:
         "batch",
         "bold",
         "has_begun",
+        "is_binary",
         "is_chunk",
         "is_stuck",
         "is_unclear",
@@ -67,7 +69,7 @@ class Transaction:
             self.acceptance, self.has_begun = before.acceptance, before.has_begun
         self.bold: Transfer | None = None
         self.refusal: Refused | None = None
-        self.is_chunk = self.is_unclear = self.is_stuck = False
+        self.is_chunk = self.is_binary = self.is_unclear = self.is_stuck = False
         self._group: tuple[Command, ...] = ()  # went out together, and not all to be obeyed
         self._answered = 0  # how many of them were answered
 
@@ -85,7 +87,7 @@ class Transaction:
             Contradicted: whether the server took it is in doubt.
         """
         session, batch = self._session, self.batch
-        self.is_chunk = offer.is_chunked and not offer.rendition.is_binary
+        self.is_chunk, self.is_binary = offer.is_chunked, offer.rendition.is_binary
         commands: list[Command] = []
         for recipient in batch:
             commands.append(offer.rcpt(recipient.path))  # noqa: PERF401 - a cell for each mail
