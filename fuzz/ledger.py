@@ -75,6 +75,7 @@ class Ledger:
         is_closing: whether the server said 421 to a command.
         has_unread: whether half a TLS record is here, which may hold a part of a reply; the owner
             says so.
+        has_unheard: whether octets have come that the client has not read; the owner says so.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Ledger:
         self.may_be_bold = may_be_bold
         self.is_closing = False
         self.has_unread = False
+        self.has_unheard = False
         self._chunk_refused = False
         self._is_open = False  # greeted
         self._is_introduced = False
@@ -232,7 +234,8 @@ class Ledger:
         transaction.data = data
         # A part of a reply is one to MAIL or RCPT, if that is still owed.
         is_amid = (self.reader.is_amid or self.has_unread) and not self.owed
-        transaction.too_early = bool(is_amid or self.reader.is_broken or self.surplus)
+        is_early = bool(is_amid or self.reader.is_broken or self.surplus)
+        transaction.too_early = transaction.too_early or is_early
         refusal, self._refusal = self._refusal, 0
         if refusal:
             for rcpt in transaction.taken:
@@ -307,6 +310,7 @@ class Ledger:
         insist(len(self.transactions) < most, f"more mails than {most}")
         insist(not is_nested, f"MAIL amid a transaction: {line!r}")
         transaction = Transaction(match[1], parameters)
+        transaction.began_amid = not self.owed and (self.has_more or self.has_unheard)
         self._owe("MAIL", line, transaction)
         self.transactions.append(transaction)
 
@@ -342,6 +346,8 @@ class Ledger:
         if self.owed and self.may_be_bold:
             self._check_bold(int(match[1]))
             transaction.is_bold = True
+            # What was here before it is taken for the replies, that to the mail included.
+            transaction.too_early = transaction.began_amid
         else:
             insist(
                 not self.owed and transaction.is_begun, "BDAT before the replies to MAIL and RCPT"

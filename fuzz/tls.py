@@ -138,6 +138,23 @@ class Play(TlsSession):
         if self._choices.one_in(2):
             self._drain_all()
 
+    def _foretell(self) -> None:
+        """Say what is right, and at once yes to all that may follow; the client reads the one.
+
+        So a bold transaction may be due with its replies in the socket, or half of the first here.
+        """
+        if self._is_amid_commands():
+            return
+        texts = (self._server.right() or b"", *[_YES] * (1 + self._choices.below(6)))
+        sealed = [one for text in texts if (one := self._sealed(text)) is not None]
+        if len(sealed) < 2:
+            return
+        self._arrived.extend(arrival for _, arrival in sealed)
+        self._line.put(b"".join(octets for octets, _ in sealed))
+        self._read(len(sealed[0][0]) + self._choices.pick((0, 1, 4, 12, 30, 0)))
+        self._look()
+        self._read_all()
+
     def _half_then_out(self) -> None:
         """Let half of a reply come, then all leave that is written, then the rest come."""
         if self._is_amid_commands():
@@ -290,6 +307,7 @@ _PLACES: Sequence[Callable[[Play], bool]] = (
     lambda _play: True,  # nothing
     lambda play: play._is_released,
     lambda play: play._mails > 1,
+    *[lambda play: play._is_bold_next] * 3,
 )
 """How far all is as it should be, before anything goes wrong: or nothing would come late."""
 _MOVES: Sequence[Callable[[Play], None]] = (
@@ -299,6 +317,7 @@ _MOVES: Sequence[Callable[[Play], None]] = (
     *[Play._half_then_out] * 6,
     *[Play._early] * 4,
     *[Play._right_and_reset] * 4,
+    *[Play._foretell] * 3,
     *[Play._other] * 4,
     *[Play._half] * 3,
     *[Play._say_right] * 3,
@@ -328,6 +347,7 @@ _REST_MOVES: Sequence[Callable[[Play], None]] = (
 )
 """The moves while nobody uses the session."""
 
+_AT_A_BOLD_BEGINNING = len(_PLACES) - 1
 _AT_THE_END = (Play._two, Play._half_then_out, Play._early, Play._right_and_reset)
 _AT = (0, 4)  # places: the end of the mail is written; it is about to be
 SEEDS: Sequence[bytes] = (
@@ -339,6 +359,12 @@ SEEDS: Sequence[bytes] = (
         for place in _AT
         for move in _AT_THE_END
         for how in (0, 1)
+    ),
+    *(
+        bytes([way, 0, offers, 1, 0, _AT_A_BOLD_BEGINNING, _MOVES.index(Play._foretell), how, 0, 0])
+        for way in (0, 1, 10, 11)
+        for offers in (3, 8)
+        for how in (0, 1, 2, 3, 4)
     ),
 )
 """Inputs to begin with: the plain ones; and where truth is lost, on either loop and in clear."""

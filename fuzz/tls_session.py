@@ -206,6 +206,15 @@ class TlsSession:
         return [item.verb for item in self._ledger.owed] == ["DATA"]
 
     @property
+    def _is_bold_next(self) -> bool:
+        """Whether the reply is due after which a whole transaction goes out in one go."""
+        ledger = self._ledger
+        is_offered = {"CHUNKING", "PIPELINING"} <= {*self._scene.offers} and self._mail.keeps
+        is_ready = self._tls is not None or self._scene.way == "off"
+        verbs = [item.verb for item in ledger.owed]
+        return is_offered and is_ready and verbs in (["EHLO"], ["END"])
+
+    @property
     def _mail(self) -> Mail:
         return self._scene.mails[self._mails - 1]
 
@@ -256,9 +265,10 @@ class TlsSession:
         if not text:
             return
         before = [t for t in ledger.transactions if t.data is not None]
+        # What is here, and can't have been read before this left, was said before it came.
+        ledger.has_unheard = self._line.waiting > 0
         ledger.client(text)
-        # What is here, and can't have been read before this left, was said before it came. Not so
-        # for a bold mail, which is owed replies before its end.
+        # Not so for the end of a bold mail, which is owed replies before it.
         for transaction in ledger.transactions if self._line.waiting else ():
             if transaction.data is not None and transaction not in before:
                 transaction.too_early = transaction.too_early or not transaction.is_bold

@@ -43,7 +43,9 @@ class Transaction:
         is_chunk: whether it came by BDAT.
         is_bold: whether BDAT came while replies to MAIL or RCPT were owed.
         too_early: whether a reply had begun, or was here without being asked for, when the last
-            octet of the mail came: then nothing that follows can be told apart.
+            octet of the mail came, or of a bold transaction the first: then nothing that follows
+            can be told apart.
+        began_amid: whether octets that answer nothing were here when it began.
         end_code: the code of the reply to the mail itself, once it came.
         is_leaving: whether the server said 421 before it had refused all.
         is_contradicted: whether it said, after it had refused all, what leaves open whether it has
@@ -64,6 +66,7 @@ class Transaction:
     is_chunk: bool = False
     is_bold: bool = False
     too_early: bool = False
+    began_amid: bool = False
     end_code: int | None = None
     is_leaving: bool = False
     is_contradicted: bool = False

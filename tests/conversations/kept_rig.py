@@ -71,6 +71,8 @@ class KeptRig(EsmtpRig):
                 case SendBody(is_bold=True):
                     assert self.verdict is None, "mail data after the verdict"
                     self.body = action
+                    assert self.dialog.may_send_dot
+                    self.dialog.begin_bold()
                     if not self.is_slow:
                         self.flush()
                 case SendBody():
