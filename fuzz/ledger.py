@@ -114,7 +114,8 @@ class Ledger:
     def has_more(self) -> bool:
         """Whether octets came that answer nothing.
 
-        421 may come uncalled (RFC 5321 §3.8). It is the end: nothing behind it is looked at.
+        421 may come uncalled (RFC 5321 §3.8). It is the end: nothing behind it is looked at, or the
+        truth would depend on whether that came in time.
         """
         if self.surplus:
             return self.surplus[0] != CLOSING
@@ -160,7 +161,8 @@ class Ledger:
                 transaction.wants_data = 300 <= reply.code <= 399
                 self._data = bytearray(b"\r\n") if transaction.wants_data else None
             case "END" if transaction is not None:
-                transaction.end_code = reply.code
+                if transaction.end_code is None:
+                    transaction.end_code = reply.code
                 for rcpt in transaction.taken if item.rcpt is None else [item.rcpt]:
                     rcpt.verdict = reply.code
                 # RFC 3030 §2: a server that refuses a chunk reads it to the end. Not all do.

@@ -139,7 +139,7 @@ class Play(TlsSession):
             self._drain_all()
 
     def _foretell(self) -> None:
-        """Say what is right, and at once yes to all that may follow; the client reads the one.
+        """Say what is right, and in advance yes to all that may follow; the client reads the one.
 
         So a bold transaction may be due with its replies in the socket, or half of the first here.
         """
@@ -150,8 +150,15 @@ class Play(TlsSession):
         if len(sealed) < 2:
             return
         self._arrived.extend(arrival for _, arrival in sealed)
-        self._line.put(b"".join(octets for octets, _ in sealed))
-        self._read(len(sealed[0][0]) + self._choices.pick((0, 1, 4, 12, 30, 0)))
+        octets = b"".join(octets for octets, _ in sealed)
+        cut = len(sealed[0][0]) + self._choices.pick((0, 1, 4, 12, 30, 0))
+        if self._choices.one_in(2):
+            self._line.put(octets[:cut])
+            self._read_all()
+            self._drain_all()
+            octets = octets[cut:]
+        self._line.put(octets)
+        self._read(cut)
         self._look()
         self._read_all()
 
@@ -361,10 +368,10 @@ SEEDS: Sequence[bytes] = (
         for how in (0, 1)
     ),
     *(
-        bytes([way, 0, offers, 1, 0, _AT_A_BOLD_BEGINNING, _MOVES.index(Play._foretell), how, 0, 0])
+        bytes([way, 0, 3, 1, 0, _AT_A_BOLD_BEGINNING, _MOVES.index(Play._foretell), 2, cut, how])
         for way in (0, 1, 10, 11)
-        for offers in (3, 8)
-        for how in (0, 1, 2, 3, 4)
+        for cut in (0, 1, 4)
+        for how in (0, 1)
     ),
 )
 """Inputs to begin with: the plain ones; and where truth is lost, on either loop and in clear."""

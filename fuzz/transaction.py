@@ -46,7 +46,7 @@ class Transaction:
             octet of the mail came, or of a bold transaction the first: then nothing that follows
             can be told apart.
         began_amid: whether octets that answer nothing were here when it began.
-        end_code: the code of the reply to the mail itself, once it came.
+        end_code: the code of the reply to the mail itself, of the first one in LMTP, once it came.
         is_leaving: whether the server said 421 before it had refused all.
         is_contradicted: whether it said, after it had refused all, what leaves open whether it has
             the mail: in a bold transaction the mail had come with what it refused.
