@@ -163,7 +163,10 @@ class Wire(asyncio.Protocol):
             data = encode_whole(data, transparent=not body.is_chunk)
         self._last = body.head + data if body.is_chunk else data + b".\r\n"
         if not self._writes_at_end:
-            self._write_last()
+            if self._has_looked:
+                self._put_last()
+            else:
+                self._write_last()
             return
         self._write_soon()
         self._unput = self._write_last
@@ -197,7 +200,7 @@ class Wire(asyncio.Protocol):
             return  # it is written; or it broke: connection_lost() is on its way
         if not self._dialog.may_send_dot:
             return  # a part of a reply, or of a TLS record, is here; the rest of it decides
-        if not self._has_looked and self.has_something_to_read():
+        if self.has_something_to_read():
             self._loop.call_soon(guard.call, self, self._write_last)
             return
         if not self._is_all_out:
