@@ -161,6 +161,8 @@ class Judgement:
         if kind is FailureKind.CONNECTION and self.session.refused is not None:
             return self.refused(self.session.refused)  # its words are the cause, not that it left
         transaction = self._transaction
+        if kind is FailureKind.CONNECTION and transaction is not None and transaction.is_unheard:
+            self.session.quirks.leaves_unsaid = True
         if transaction is not None and (refused := transaction.refusal) is not None:
             if not maybe_accepted or refused.reply.code == CLOSING:
                 return self.refused(refused)

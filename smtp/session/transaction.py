@@ -211,15 +211,24 @@ class Transaction:
 
         Only a mail that is no great loss if it turns out that nobody may have it. Not after RSET:
         were that refused, and the rest obeyed, the mail would be taken in a session that is over.
+        Nor in a session that had mails before, with a server that leaves such without a word: MAIL
+        alone, unanswered, would leave no doubt, and have another connection.
         """
         return (
             not self._session.needs_reset
             and not self._session.quirks.speaks_unasked
+            and not (self._session.mails and self._session.quirks.leaves_unsaid)
             and offer.is_chunked
             and offer.size <= BOLD_SIZE
             and offer.rendition.data is not None
             and not self._session.is_lmtp
         )
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether a bold transaction went out in a session that had others, and had no answer."""
+        bold = self.bold
+        return bold is not None and bold.is_out and not self.has_begun and self._session.mails > 0
 
     def _on_rset_reply(self, reply: Reply) -> None:
         """See whether the transaction before this one is forgotten (RFC 5321 §4.1.1.5).
