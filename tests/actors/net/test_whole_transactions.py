@@ -3,7 +3,8 @@
 import functools
 import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 import pytest
 from servers.certificates import Certificates, server_context
@@ -25,7 +26,8 @@ pytestmark = pytest.mark.usefixtures("loop_kind")
 Serve = Callable[..., ScriptedServer]
 
 
-class Named(NamedTuple):
+@dataclass
+class Named:
     """A server, by the name that is in its certificate."""
 
     host: str
