@@ -75,7 +75,8 @@ class Ledger:
         is_closing: whether the server said 421 to a command.
         has_unread: whether half a TLS record is here, which may hold a part of a reply; the owner
             says so.
-        has_unheard: whether octets have come that the client has not read; the owner says so.
+        has_unheard: whether octets had come that the client had not read, as it began the last bold
+            transaction; the owner says so. What comes while that leaves is on its way, as that is.
     """
 
     def __init__(
@@ -312,7 +313,7 @@ class Ledger:
         insist(len(self.transactions) < most, f"more mails than {most}")
         insist(not is_nested, f"MAIL amid a transaction: {line!r}")
         transaction = Transaction(match[1], parameters)
-        transaction.began_amid = not self.owed and (self.has_more or self.has_unheard)
+        transaction.began_amid = not self.owed and self.has_more
         self._owe("MAIL", line, transaction)
         self.transactions.append(transaction)
 
@@ -349,7 +350,7 @@ class Ledger:
             self._check_bold(int(match[1]))
             transaction.is_bold = True
             # What was here before it is taken for the replies, that to the mail included.
-            transaction.too_early = transaction.began_amid
+            transaction.too_early = transaction.began_amid or self.has_unheard
         else:
             insist(
                 not self.owed and transaction.is_begun, "BDAT before the replies to MAIL and RCPT"

@@ -143,11 +143,12 @@ class Play(TlsSession):
 
         So a bold transaction may be due with its replies in the socket, or half of the first here.
         """
-        if self._is_amid_commands():
+        if self._is_amid_commands() or not self._is_bold_next:
             return
-        texts = (self._server.right() or b"", *[_YES] * (1 + self._choices.below(6)))
+        self._flush_flights()
+        texts = (self._server.right(), *[_YES] * (1 + self._choices.below(6)))
         sealed = [one for text in texts if (one := self._sealed(text)) is not None]
-        if len(sealed) < 2:
+        if not sealed:
             return
         self._arrived.extend(arrival for _, arrival in sealed)
         octets = b"".join(octets for octets, _ in sealed)

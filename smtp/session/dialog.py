@@ -384,11 +384,16 @@ class Dialog:
             return []
         actions: list[Action] = []
         if self.verdict is None:
+            in_doubt = self._dot_out
+            if self.bold is not None and (kind is FailureKind.PROTOCOL or self._is_more_here):
+                # Nothing has gone out since the verdict before: so this came behind that one, and
+                # which of the two was it? See `Quiet`.
+                in_doubt = self._delivery.doubt_last()
             failed = self._delivery.failed(
                 kind,
                 stage or self.stage,
                 detail,
-                maybe_accepted=self._dot_out,
+                maybe_accepted=in_doubt,
                 operation=operation,
                 errno=errno,
                 retryable=retryable,

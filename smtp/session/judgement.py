@@ -61,6 +61,14 @@ class Judgement:
             left=self._left,
         )
 
+    def doubt_last(self) -> bool:
+        """Leave in doubt for whom the transaction before this one was taken, if there was one.
+
+        Returns:
+            Whether there was.
+        """
+        return self._transaction is not None and self._transaction.take_last_back()
+
     def refused_uncalled(self, stage: Stage, reply: Reply) -> Verdict:
         """Judge a refusal that came without being owed: in the mail data, or 421 anywhere."""
         before = None if self._transaction is None else self._transaction.refusal

@@ -38,6 +38,8 @@ class Transaction:
     __slots__ = (
         "_answered",
         "_group",
+        "_last",
+        "_taken_before",
         "_session",
         "acceptance",
         "batch",
@@ -62,9 +64,13 @@ class Transaction:
         self._session = session
         self.batch = batch
         self.acceptance: Reply | None = None
+        self._taken_before: Reply | None = None  # what `acceptance` was at first
         self.has_begun = False
+        self._last = before
         if before is not None:
             self.acceptance, self.has_begun = before.acceptance, before.has_begun
+            self._taken_before = before.acceptance
+            before._last = None  # nobody asks for what came before that
         self.bold: Transfer | None = None
         self.refusal: Refused | None = None
         self.is_chunk = self.is_unclear = self.is_stuck = False
@@ -193,6 +199,21 @@ class Transaction:
             raise Refused(Stage.MAIL, reply, Meaning.TRANSIENT)
         self.is_stuck = True
         return reply
+
+    def take_last_back(self) -> bool:
+        """Leave in doubt for whom the transaction before this one was taken.
+
+        Returns:
+            Whether it was taken for anybody.
+        """
+        last = self._last
+        if last is None or last.acceptance is last._taken_before:
+            return False
+        for recipient in last.batch:
+            if recipient.final is last.acceptance:
+                recipient.final = None
+        self.acceptance = last._taken_before
+        return True
 
     def take_refusal_back(self) -> None:
         """Leave all recipients of a refused transaction in doubt.
