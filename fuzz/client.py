@@ -266,6 +266,7 @@ class Client:
         if not self.dialog.may_send_dot:
             return
         self._bold, self._is_given = None, True
+        self._ledger.has_unheard = self._ledger.has_more
         self.dialog.begin_bold()
         rendition = action.rendition
         data = rendition.data

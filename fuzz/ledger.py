@@ -75,8 +75,9 @@ class Ledger:
         is_closing: whether the server said 421 to a command.
         has_unread: whether half a TLS record is here, which may hold a part of a reply; the owner
             says so.
-        has_unheard: whether octets had come that the client had not read, as it began the last bold
-            transaction; the owner says so. What comes while that leaves is on its way, as that is.
+        has_unheard: whether octets were here that answer nothing, read or not, as the client began
+            the last bold transaction; the owner says so. What comes while that leaves is on its
+            way, as that is.
     """
 
     def __init__(
@@ -313,7 +314,6 @@ class Ledger:
         insist(len(self.transactions) < most, f"more mails than {most}")
         insist(not is_nested, f"MAIL amid a transaction: {line!r}")
         transaction = Transaction(match[1], parameters)
-        transaction.began_amid = not self.owed and self.has_more
         self._owe("MAIL", line, transaction)
         self.transactions.append(transaction)
 
@@ -350,7 +350,7 @@ class Ledger:
             self._check_bold(int(match[1]))
             transaction.is_bold = True
             # What was here before it is taken for the replies, that to the mail included.
-            transaction.too_early = transaction.began_amid or self.has_unheard
+            transaction.too_early = self.has_unheard
         else:
             insist(
                 not self.owed and transaction.is_begun, "BDAT before the replies to MAIL and RCPT"

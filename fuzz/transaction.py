@@ -45,7 +45,6 @@ class Transaction:
         too_early: whether a reply had begun, or was here without being asked for, when the last
             octet of the mail came, or of a bold transaction the first: then nothing that follows
             can be told apart.
-        began_amid: whether octets that answer nothing were here when it began.
         end_code: the code of the reply to the mail itself, of the first one in LMTP, once it came.
         is_leaving: whether the server said 421 before it had refused all.
         is_contradicted: whether it said, after it had refused all, what leaves open whether it has
@@ -66,7 +65,6 @@ class Transaction:
     is_chunk: bool = False
     is_bold: bool = False
     too_early: bool = False
-    began_amid: bool = False
     end_code: int | None = None
     is_leaving: bool = False
     is_contradicted: bool = False
