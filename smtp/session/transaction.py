@@ -39,8 +39,8 @@ class Transaction:
         "_answered",
         "_group",
         "_last",
-        "_taken_before",
         "_session",
+        "_taken_before",
         "acceptance",
         "batch",
         "bold",
@@ -207,13 +207,13 @@ class Transaction:
             Whether it was taken for anybody.
         """
         last = self._last
-        if last is None or last.acceptance is last._taken_before:
+        if last is None:
             return False
-        for recipient in last.batch:
-            if recipient.final is last.acceptance:
-                recipient.final = None
+        taken = [r for r in last.batch if r.final is not None and r.final.is_positive]
+        for recipient in taken:
+            recipient.final = None
         self.acceptance = last._taken_before
-        return True
+        return bool(taken)
 
     def take_refusal_back(self) -> None:
         """Leave all recipients of a refused transaction in doubt.
