@@ -57,7 +57,7 @@ _SLEEPS_FOR = 25
 _SENDS_EVERY = 90
 _RAISED = (ValueError, SystemExit, KeyboardInterrupt, MemoryError)
 
-_BUSY = "threads for %s hang; there are %d now%s"
+_BUSY = "threads for %s take long, or hang; there are %d now%s"
 """What the log says where a machine is so busy that reading a file takes seconds."""
 
 _SMALL = b"Subject: small\r\n\r\n.\r\n..\r\nand the end\r\n"

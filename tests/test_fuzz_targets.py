@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -18,6 +18,7 @@ from servers.effort import times
 from fuzz import atheris_driver, random_driver, scene
 from fuzz.choices import Choices
 from fuzz.injections import injections
+from fuzz.judge import _fate
 from fuzz.ledger import Ledger
 from fuzz.tally import Tally, kind_of
 from fuzz.target import NAMES, Target, load
@@ -245,6 +246,20 @@ def does_not_look_into_the_socket_before_the_dot(patch: pytest.MonkeyPatch) -> N
     patch.setattr(Wire, "has_something_to_read", lambda self: False)
 
 
+def does_not_look_into_the_socket_before_a_bold_mail(patch: pytest.MonkeyPatch) -> None:
+    look = Wire.has_something_to_read
+    patch.setattr(
+        Wire, "has_something_to_read", lambda self: self._dialog.bold is None and look(self)
+    )
+
+
+def begins_a_bold_mail_with_half_a_record_here(patch: pytest.MonkeyPatch) -> None:
+    is_allowed = cast("Any", Dialog.may_send_dot).fget
+    patch.setattr(
+        Dialog, "may_send_dot", property(lambda self: self.bold is not None or is_allowed(self))
+    )
+
+
 def writes_on_after_the_end(patch: pytest.MonkeyPatch) -> None:
     close = Connection._close
     patch.setattr(Connection, "_close", lambda self, reset: close(self, reset=False))
@@ -321,6 +336,8 @@ FAULTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, str]] = {
     does_not_look_at_half_a_record: ("tls", "false successes"),
     looks_at_half_a_record_before_the_dot_only: ("tls", "false successes"),
     does_not_look_into_the_socket_before_the_dot: ("tls", "false successes"),
+    does_not_look_into_the_socket_before_a_bold_mail: ("tls", "false successes"),
+    begins_a_bold_mail_with_half_a_record_here: ("tls", "false successes"),
     writes_on_after_the_end: ("tls", "undefined outcomes"),
     waits_for_ever_for_a_farewell: ("tls", "hangs"),
     does_not_double_dots: ("output", "other violations"),
@@ -451,6 +468,50 @@ def test_the_ledger_knows_a_verdict_that_came_before_the_end_of_a_bold_mail() ->
     (transaction,) = ledger_of(*said, may_be_bold=True).transactions
 
     assert transaction.too_early
+
+
+def test_the_ledger_knows_what_was_here_before_a_bold_mail() -> None:
+    early = ledger_of(*HELLO, "S: 250 a", GROUP, may_be_bold=True)
+    unheard = ledger_of(*HELLO, may_be_bold=True)
+    unheard.has_unheard = True
+    unheard.client(GROUP)
+    silent = ledger_of(*BOLD, "S: 250 a", "S: 250 b", "S: 250 c", may_be_bold=True)
+
+    too_early = [ledger.transactions[0].too_early for ledger in (early, unheard, silent)]
+
+    assert too_early == [True, True, False]
+
+
+LMTP = ("S: 220 x", "C: LHLO c.test", "S: 250 x", *ENVELOPE)
+TWO = (*LMTP, "C: RCPT TO:<e@d.test>", "S: 250 ok", "C: DATA", "S: 354 go")
+
+
+@pytest.mark.parametrize(
+    ("early", "rest", "fates"),
+    [
+        (b"", b"421 bye\r\n", [False, None]),
+        (b"42", b"1 bye\r\n", [False, False]),
+        (b"421 bye\r", b"\n", [False, False]),
+        (b"25", b"0 ok\r\n", [None, None]),
+        (b"25", b"0 ok\r\n421 bye\r\n", [None, None]),
+        (b"", b"250 ok\r\n421 bye\r\n", [True, False]),
+        (b"", b"250 ok\r\n250 ok\r\n421 bye\r\n250 ok\r\n", [True, True]),
+        (b"", b"250 ok\r\n250 ok\r\n421 bye\r\n25", [True, True]),
+        (b"", b"250 ok\r\n421 bye\r\n250 ok\r\n", [None, None]),
+    ],
+)
+def test_the_judge_knows_what_421_means_for_each_recipient(
+    early: bytes, rest: bytes, fates: list[bool | None]
+) -> None:
+    """Before the mail had come, it is no reply to it, and it has been taken for nobody."""
+    ledger = ledger_of(*TWO, b"a\r\n.\r", is_lmtp=True)
+    ledger.server(early)
+    ledger.client(b"\n")
+    ledger.server(rest)
+
+    [transaction] = ledger.transactions
+
+    assert [_fate(transaction, rcpt, ledger) for rcpt in transaction.rcpts] == fates
 
 
 def test_the_ledger_undoes_transparency() -> None:

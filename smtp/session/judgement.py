@@ -61,6 +61,14 @@ class Judgement:
             left=self._left,
         )
 
+    def doubt_last(self) -> bool:
+        """Leave in doubt for whom the transaction before this one was taken, if there was one.
+
+        Returns:
+            Whether there was.
+        """
+        return self._transaction is not None and self._transaction.take_last_back()
+
     def refused_uncalled(self, stage: Stage, reply: Reply) -> Verdict:
         """Judge a refusal that came without being owed: in the mail data, or 421 anywhere."""
         before = None if self._transaction is None else self._transaction.refusal
@@ -168,6 +176,8 @@ class Judgement:
         if kind is FailureKind.CONNECTION and self.session.refused is not None:
             return self.refused(self.session.refused)  # its words are the cause, not that it left
         transaction = self._transaction
+        if kind is FailureKind.CONNECTION and transaction is not None and transaction.is_unheard:
+            self.session.quirks.leaves_unsaid = True
         if transaction is not None and (refused := transaction.refusal) is not None:
             if not maybe_accepted or refused.reply.code == CLOSING:
                 return self.refused(refused)

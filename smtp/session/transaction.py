@@ -39,7 +39,9 @@ class Transaction:
     __slots__ = (
         "_answered",
         "_group",
+        "_last",
         "_session",
+        "_taken_before",
         "acceptance",
         "batch",
         "bold",
@@ -64,9 +66,13 @@ class Transaction:
         self._session = session
         self.batch = batch
         self.acceptance: Reply | None = None
+        self._taken_before: Reply | None = None  # what `acceptance` was at first
         self.has_begun = False
+        self._last = before
         if before is not None:
             self.acceptance, self.has_begun = before.acceptance, before.has_begun
+            self._taken_before = before.acceptance
+            before._last = None  # nobody asks for what came before that
         self.bold: Transfer | None = None
         self.refusal: Refused | None = None
         self.is_chunk = self.is_binary = self.is_unclear = self.is_stuck = False
@@ -196,6 +202,21 @@ class Transaction:
         self.is_stuck = True
         return reply
 
+    def take_last_back(self) -> bool:
+        """Leave in doubt for whom the transaction before this one was taken.
+
+        Returns:
+            Whether it was taken for anybody.
+        """
+        last = self._last
+        if last is None:
+            return False
+        taken = [r for r in last.batch if r.final is not None and r.final.is_positive]
+        for recipient in taken:
+            recipient.final = None
+        self.acceptance = last._taken_before
+        return bool(taken)
+
     def take_refusal_back(self) -> None:
         """Leave all recipients of a refused transaction in doubt.
 
@@ -213,15 +234,24 @@ class Transaction:
 
         Only a mail that is no great loss if it turns out that nobody may have it. Not after RSET:
         were that refused, and the rest obeyed, the mail would be taken in a session that is over.
+        Nor in a session that had mails before, with a server that leaves such without a word: MAIL
+        alone, unanswered, would leave no doubt, and have another connection.
         """
         return (
             not self._session.needs_reset
             and not self._session.quirks.speaks_unasked
+            and not (self._session.mails and self._session.quirks.leaves_unsaid)
             and offer.is_chunked
             and offer.size <= BOLD_SIZE
             and offer.rendition.data is not None
             and not self._session.is_lmtp
         )
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether a bold transaction went out in a session that had others, and had no answer."""
+        bold = self.bold
+        return bold is not None and bold.is_out and not self.has_begun and self._session.mails > 0
 
     def _on_rset_reply(self, reply: Reply) -> None:
         """See whether the transaction before this one is forgotten (RFC 5321 §4.1.1.5).
