@@ -36,6 +36,7 @@ from pykka_smtp.smtp.session.dialog import Dialog
 from pykka_smtp.smtp.session.recipients import Recipient
 from pykka_smtp.smtp.session.rest import Rest
 from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.session.step import Transfer
 from pykka_smtp.smtp.session.transaction import Transaction
 from pykka_smtp.smtp.words import reply_parser
 from pykka_smtp.smtp.words.classification import Meaning, meaning
@@ -254,10 +255,13 @@ def does_not_look_into_the_socket_before_a_bold_mail(patch: pytest.MonkeyPatch) 
 
 
 def begins_a_bold_mail_with_half_a_record_here(patch: pytest.MonkeyPatch) -> None:
-    is_allowed = cast("Any", Dialog.may_send_dot).fget
-    patch.setattr(
-        Dialog, "may_send_dot", property(lambda self: self.bold is not None or is_allowed(self))
-    )
+    is_here = cast("Any", Dialog._is_more_here).fget
+
+    def is_more_here(self: Dialog) -> bool:
+        due = self.bold or self._due
+        return not (isinstance(due, Transfer) and due.before) and bool(is_here(self))
+
+    patch.setattr(Dialog, "_is_more_here", property(is_more_here))
 
 
 def writes_on_after_the_end(patch: pytest.MonkeyPatch) -> None:
