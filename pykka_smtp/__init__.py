@@ -21,6 +21,7 @@ if is_the_command():
     end_quietly_on_ctrl_c()
 
 from .actors import Answer, AsyncioActor, SmtpActor, set_connection_limit
+from .actors.options.connection_options import ConnectionOptions
 from .signals import (
     Outcome,
     Peer,
@@ -40,6 +41,7 @@ from .smtp.words.verdict import FailureKind, RecipientResult
 
 if TYPE_CHECKING:
     from .actors.mailer.mailer import Drain, Mailer, Statistics
+    from .actors.mailer.options import MailerOptions
     from .actors.mailer.pacing import Rate
     from .actors.mailer.retry import NO_RETRY, RetryPolicy
     from .actors.mailer.statistics import MailerStatistics
@@ -51,11 +53,13 @@ __all__ = [
     "NO_RETRY",
     "Answer",
     "AsyncioActor",
+    "ConnectionOptions",
     "DeliverBy",
     "Drain",
     "Dsn",
     "FailureKind",
     "Mailer",
+    "MailerOptions",
     "MailerStatistics",
     "Outcome",
     "Peer",
@@ -83,6 +87,7 @@ __all__ = [
 _LATE = {
     "Drain": "mailer.mailer",
     "Mailer": "mailer.mailer",
+    "MailerOptions": "mailer.options",
     "MailerStatistics": "mailer.statistics",
     "NO_RETRY": "mailer.retry",
     "Rate": "mailer.pacing",
