@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
-from pykka import ActorRef
+from pykka import ActorRef, Future
 
 from ..signals.bus import publish
 from ..signals.outcome import Outcome, Peer, outcome_of
@@ -36,6 +36,32 @@ _PROMPT = 1.0
 the connections; after that another mail may have it, as long as the file takes."""
 
 
+class SmtpActorRef(ActorRef["SmtpActor"]):
+    """Pykka's ref of an actor, with the type of the answer to a `SendMail`: its outcome."""
+
+    if TYPE_CHECKING:
+        # The order is not the base's: what is more special comes first.
+        @overload  # type: ignore[override]
+        def ask(
+            self, message: SendMail, *, block: Literal[False], timeout: float | None = None
+        ) -> Future[Outcome]: ...
+        @overload
+        def ask(
+            self, message: SendMail, *, block: Literal[True] = True, timeout: float | None = None
+        ) -> Outcome: ...
+        @overload
+        def ask(
+            self, message: Any, *, block: Literal[False], timeout: float | None = None
+        ) -> Future[Any]: ...
+        @overload
+        def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any: ...
+        def ask(  # pyright: ignore[reportIncompatibleMethodOverride]
+            self, message: Any, *, block: bool = True, timeout: float | None = None
+        ) -> Any:
+            """Send a message, and wait for the answer. See `pykka.ActorRef.ask`."""
+            ...
+
+
 class SmtpActor(AsyncioActor):
     """Sends one mail, publishes its outcome, and stops.
 
@@ -48,6 +74,8 @@ class SmtpActor(AsyncioActor):
     `smtp_send_success`, `SendFailure` as `smtp_send_failure`, both with the alias as sender.
     `stop` ends a send at once, with the outcome ``CANCELLED``.
     """
+
+    _ref_type = SmtpActorRef
 
     # What is known at first, once for all actors: nothing.
     _mail: SendMail | None = None
@@ -70,16 +98,16 @@ class SmtpActor(AsyncioActor):
     if TYPE_CHECKING:
 
         @classmethod
-        def start(  # pyright: ignore[reportIncompatibleMethodOverride] - ActorRef is invariant
+        def start(  # pyright: ignore[reportIncompatibleMethodOverride]
             cls, server: str = "localhost", port: int = 25, **options: Unpack[ConnectionOptions]
-        ) -> ActorRef[Self]:
+        ) -> SmtpActorRef:
             """Start an actor, with the options that `__init__` describes."""
             ...
 
     else:
 
         @classmethod
-        def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:
+        def start(cls, *args: Any, **kwargs: Any) -> SmtpActorRef:
             """Start an actor, with the options of `__init__`. See `pykka.Actor.start`."""
             if kwargs:
                 hide_in(kwargs, _HARMLESS if cls.__init__ is SmtpActor.__init__ else None)

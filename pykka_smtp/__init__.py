@@ -20,7 +20,7 @@ from .quiet_start import end_quietly_on_ctrl_c, is_the_command
 if is_the_command():
     end_quietly_on_ctrl_c()
 
-from .actors import Answer, AsyncioActor, SmtpActor, set_connection_limit
+from .actors import Answer, AsyncioActor, SmtpActor, SmtpActorRef, set_connection_limit
 from .actors.options.connection_options import ConnectionOptions
 from .signals import (
     Outcome,
@@ -40,7 +40,7 @@ from .smtp.words.stage import Stage
 from .smtp.words.verdict import FailureKind, RecipientResult
 
 if TYPE_CHECKING:
-    from .actors.mailer.mailer import Drain, Mailer, Statistics
+    from .actors.mailer.mailer import Drain, Mailer, MailerRef, Statistics
     from .actors.mailer.options import MailerOptions
     from .actors.mailer.pacing import Rate
     from .actors.mailer.retry import NO_RETRY, RetryPolicy
@@ -60,6 +60,7 @@ __all__ = [
     "FailureKind",
     "Mailer",
     "MailerOptions",
+    "MailerRef",
     "MailerStatistics",
     "Outcome",
     "Peer",
@@ -73,6 +74,7 @@ __all__ = [
     "SendSuccess",
     "ServerReport",
     "SmtpActor",
+    "SmtpActorRef",
     "Stage",
     "Statistics",
     "forward_to",
@@ -88,6 +90,7 @@ _LATE = {
     "Drain": "mailer.mailer",
     "Mailer": "mailer.mailer",
     "MailerOptions": "mailer.options",
+    "MailerRef": "mailer.mailer",
     "MailerStatistics": "mailer.statistics",
     "NO_RETRY": "mailer.retry",
     "Rate": "mailer.pacing",

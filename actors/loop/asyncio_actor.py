@@ -214,6 +214,8 @@ class AsyncioActor(Actor):
     _open_answers: set[Answer] | None = None
     _stop_answers: tuple[Answer, ...] = ()
 
+    _ref_type: type[ActorRef[Any]] = ActorRef
+
     @staticmethod
     def _create_actor_inbox() -> _Inbox:
         return _Inbox()
@@ -250,7 +252,7 @@ class AsyncioActor(Actor):
         inbox.actor = weakref.ref(self)
         self.actor_inbox = inbox  # pyright: ignore[reportIncompatibleVariableOverride]
         self.actor_stopped = _StopFlag()  # pyright: ignore[reportIncompatibleVariableOverride]
-        self._actor_ref = ActorRef(self)
+        self._actor_ref = self._ref_type(self)
 
     def _start_actor_loop(self) -> None:
         self.actor_inbox.scheduled = True

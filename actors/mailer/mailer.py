@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
-from pykka import ActorRef
+from pykka import ActorRef, Future
 from pykka.messages import _ActorStop
 
 from ...signals.attempts import Attempts
@@ -112,6 +112,52 @@ def _loop_time() -> float:
     return event_loop().loop.time()
 
 
+class MailerRef(ActorRef["Mailer"]):
+    """Pykka's ref of an actor, with the types of the answers.
+
+    That to a `SendMail` is its outcome, that to `Statistics` is `MailerStatistics`, and that to
+    `Drain` whether all emails are out.
+    """
+
+    if TYPE_CHECKING:
+        # The order is not the base's: what is more special comes first.
+        @overload  # type: ignore[override]
+        def ask(
+            self, message: SendMail, *, block: Literal[False], timeout: float | None = None
+        ) -> Future[Outcome]: ...
+        @overload
+        def ask(
+            self, message: SendMail, *, block: Literal[True] = True, timeout: float | None = None
+        ) -> Outcome: ...
+        @overload
+        def ask(
+            self, message: Statistics, *, block: Literal[False], timeout: float | None = None
+        ) -> Future[MailerStatistics]: ...
+        @overload
+        def ask(
+            self, message: Statistics, *, block: Literal[True] = True, timeout: float | None = None
+        ) -> MailerStatistics: ...
+        @overload
+        def ask(
+            self, message: Drain, *, block: Literal[False], timeout: float | None = None
+        ) -> Future[bool]: ...
+        @overload
+        def ask(
+            self, message: Drain, *, block: Literal[True] = True, timeout: float | None = None
+        ) -> bool: ...
+        @overload
+        def ask(
+            self, message: Any, *, block: Literal[False], timeout: float | None = None
+        ) -> Future[Any]: ...
+        @overload
+        def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any: ...
+        def ask(  # pyright: ignore[reportIncompatibleMethodOverride]
+            self, message: Any, *, block: bool = True, timeout: float | None = None
+        ) -> Any:
+            """Send a message, and wait for the answer. See `pykka.ActorRef.ask`."""
+            ...
+
+
 class Mailer(AsyncioActor):
     """Sends mails on connections that it keeps open, until it is stopped.
 
@@ -130,22 +176,24 @@ class Mailer(AsyncioActor):
     before it.
     """
 
+    _ref_type = MailerRef
+
     # The time on the loop's clock; once started, without the way to the loop.
     _time: Callable[[], float] = staticmethod(_loop_time)
 
     if TYPE_CHECKING:
 
         @classmethod
-        def start(  # pyright: ignore[reportIncompatibleMethodOverride] - ActorRef is invariant
+        def start(  # pyright: ignore[reportIncompatibleMethodOverride]
             cls, server: str = "localhost", port: int = 25, **options: Unpack[MailerOptions]
-        ) -> ActorRef[Self]:
+        ) -> MailerRef:
             """Start a Mailer, with the options that `__init__` describes."""
             ...
 
     else:
 
         @classmethod
-        def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:
+        def start(cls, *args: Any, **kwargs: Any) -> MailerRef:
             """Start a Mailer, with the options of `__init__`. See `pykka.Actor.start`."""
             hide_in(kwargs, _HARMLESS if cls.__init__ is Mailer.__init__ else None)
             args = tuple([hide_url(value) for value in args])

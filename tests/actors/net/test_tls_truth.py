@@ -82,7 +82,7 @@ def send(
     ref = SmtpActor.start("localhost", server.port, **usual | options)
     outcome = ref.ask(mail or mail_of(100), timeout=PATIENCE)
     assert ref.actor_stopped.wait(PATIENCE)
-    return cast(Outcome, outcome)
+    return outcome
 
 
 def failed(outcome: Outcome) -> SendFailure:
