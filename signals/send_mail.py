@@ -76,7 +76,7 @@ class _Ids:
         return f"{self._prefix}{next(self._counter):08x}"
 
 
-new_id = _Ids()
+new_id: _Ids = _Ids()
 in_child(new_id.renew)
 
 

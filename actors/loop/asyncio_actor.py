@@ -158,8 +158,8 @@ class _Inbox:
 
     def __init__(self) -> None:
         self.envelopes: deque[Envelope[Any]] = deque()
-        self.scheduled = False
-        self.closed = False
+        self.scheduled: bool = False
+        self.closed: bool = False
 
     def put(self, envelope: Envelope[Any], /) -> None:
         is_parents = notice_fork()  # or is nobody's, from then on
@@ -247,7 +247,7 @@ class AsyncioActor(Actor):
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         """Create the actor; runs in the thread that calls `start`."""
         # What `pykka.Actor` has, made for less: an actor of Pykka's own lives long.
-        self.actor_urn = _new_urn()
+        self.actor_urn: str = _new_urn()
         inbox = self._create_actor_inbox()
         inbox.actor = weakref.ref(self)
         self.actor_inbox = inbox  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -182,7 +182,7 @@ class ConnectionLimit:
         self.hand_out()
 
 
-connection_limit = ConnectionLimit(DEFAULT_LIMIT)
+connection_limit: ConnectionLimit = ConnectionLimit(DEFAULT_LIMIT)
 dispatcher.when_not_full(connection_limit.receivers_have_caught_up)
 
 in_child(connection_limit.reset_after_fork)

@@ -17,7 +17,7 @@ class Default:
     __slots__ = ("value",)
 
     def __init__(self, value: object) -> None:
-        self.value = value
+        self.value: object = value
 
 
 class ConnectionOptions(TypedDict, total=False):
