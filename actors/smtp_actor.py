@@ -25,7 +25,7 @@ from .net.connection_limit import Permit, connection_limit
 from .net.ehlo_name import address_literal, complete_host_name
 from .net.mail_source import FileSource, SourceError
 from .options.connection_options import DEFAULTS, ConnectionOptions
-from .options.hiding import harmless_of, hide_in, hide_url
+from .options.hiding import harmless_of, hide_in, hide_url, hide_urls
 from .options.options import collect_options
 
 _logger = logging.getLogger("pykka_smtp.session")
@@ -111,7 +111,7 @@ class SmtpActor(AsyncioActor):
             """Start an actor, with the options of `__init__`. See `pykka.Actor.start`."""
             if kwargs:
                 hide_in(kwargs, _HARMLESS if cls.__init__ is SmtpActor.__init__ else None)
-            args = tuple(map(hide_url, args))
+            args = hide_urls(args)
             return super().start(*args, **kwargs)
 
     def __init__(
@@ -130,8 +130,10 @@ class SmtpActor(AsyncioActor):
             ImportError: an option needs what is not installed.
         """
         super().__init__()
+        self._outcome = self._second = None  # here, because they are looked at again and again
         # From here on the secrets can't be seen in a traceback that shows local variables.
-        server = hide_url(server)
+        if type(server) is not str or ":" in server or "@" in server:
+            server = hide_url(server)
         if type(port) is not int:
             port = hide_url(port)
         if options:

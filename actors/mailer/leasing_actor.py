@@ -72,6 +72,7 @@ class LeasingActor(SmtpActor):
             envelope: for those recipients that are to get it now.
         """
         AsyncioActor.__init__(self)
+        self._outcome = self._second = None  # here, because they are looked at again and again
         self._options = relay.options
         self.relay = relay
         self._principal = principal

@@ -426,7 +426,10 @@ class Mailer(AsyncioActor):
             self._pressing.discard(job)
         actor = LeasingActor(self, relay, job.mail, job.envelope)
         self._flying[actor] = job
-        guard.call(actor, actor.begin, now)
+        try:
+            actor.begin(now)
+        except BaseException as error:
+            guard.end(actor, error)
 
     @guard.guarded
     def attempt_steps_aside(self, actor: LeasingActor) -> None:

@@ -105,7 +105,7 @@ class Relay(Destination):
     def most(self) -> int:
         """How many mails may be on their way to it, whatever the window says."""
         # Those above the process's limit would only wait for one another's connections.
-        most, limit = self._limits.max_connections, connection_limit.limit
+        most, limit = self._limits.max_connections, connection_limit.most
         return most if most < limit else limit  # noqa: FURB136 - a call of min() costs more
 
     def ended(self, outcome: Outcome, since: float, now: float) -> None:

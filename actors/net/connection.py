@@ -119,6 +119,7 @@ class Connection(TimedWire):
             route: to which of the server's addresses. Default: to any.
         """
         super().__init__()
+        self._is_closed = False
         self.tried: tuple[str, ...] = route.tried
         self._addresses = route.addresses
         self._options = options
@@ -301,13 +302,16 @@ class Connection(TimedWire):
         else:
             self._carry_out(self._dialog.connected())
 
-    @guard.guarded
     def data_received(self, data: bytes) -> None:
         """Let the dialog judge what the server said."""
-        if self._tls is None:
-            self._carry_out(self._dialog.receive_data(data))
-        else:
-            self.receive_tls(data)
+        # Guarded by hand, as `perform` is: these two are called for each thing that a server says.
+        try:
+            if self._tls is None:
+                self._carry_out(self._dialog.receive_data(data))
+            else:
+                self.receive_tls(data)
+        except BaseException as error:
+            guard.end(self, error)
 
     @guard.guarded
     def eof_received(self) -> None:
@@ -339,10 +343,12 @@ class Connection(TimedWire):
 
     # What the dialog asks for.
 
-    @guard.guarded
     def perform(self, actions: list[Action]) -> None:
         """Do what the dialog asks for; an error of ours ends it."""
-        self._carry_out(actions)
+        try:
+            self._carry_out(actions)
+        except BaseException as error:
+            guard.end(self, error)
 
     def _carry_out(self, actions: list[Action]) -> None:
         for action in actions:

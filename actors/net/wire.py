@@ -27,7 +27,7 @@ class Wire(asyncio.Protocol):
     _transport: Any = None  # asyncio.Transport; uvloop's is none by its class
 
     # At first, once for all connections: many carry one mail.
-    _tls: TlsChannel | None = None
+    _tls: TlsChannel | None
     _poll: Callable[[int], list[tuple[int, int]]] | None = None
     _source: FileSource | None = None
     _writer: MailWriter | None = None
@@ -40,6 +40,8 @@ class Wire(asyncio.Protocol):
     _taken = 0  # how many of them the operating system had taken when last looked at
 
     def __init__(self) -> None:
+        # To read what only the class has costs many times more: not what is read for each step.
+        self._tls = None
         self._writes_at_end = event_loop().is_selector_loop
 
     def hold(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:

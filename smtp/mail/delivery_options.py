@@ -13,7 +13,8 @@ from typing import Literal, TypeAlias, cast
 
 from ..words.plain import plain_int
 from ..words.shown import shown
-from .address import AddressError, check_forward_path, needs_smtputf8, to_ascii_domain
+from .address import check_forward_path, needs_smtputf8, to_ascii_domain
+from .domain import AddressError
 
 Notice: TypeAlias = Literal["success", "failure", "delay"]
 """An event that the sender may be told of (RFC 3461 §4.1)."""
