@@ -50,7 +50,7 @@ class ConnectionLimit:
     """
 
     def __init__(self, limit: int) -> None:
-        self.most = limit
+        self.most: int = limit
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
