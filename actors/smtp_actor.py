@@ -399,6 +399,7 @@ class SmtpActor(AsyncioActor):
     def released(self) -> None:
         """Close: whoever sends one mail keeps no connection."""
         if self._connection is not None:
+            self._connection.rest(self)  # the dialog has ended, and would close nothing
             self._connection.cancel()
 
     def closed(self) -> None:
@@ -425,7 +426,7 @@ class SmtpActor(AsyncioActor):
         if source is not None:
             source.give_up()
             if source.is_open:
-                event_loop().files.run(guard.surely, source.close)
+                event_loop().files.surely(source.close)
             self._source = None
         self._give_permit_back()
         self.stop_now()

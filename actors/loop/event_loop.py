@@ -319,13 +319,12 @@ class EventLoopThread:
                 return True
             self._loop = None
             self._thread_id = None
-            self._close_workers()
-        loop.stop()
+            # Nobody else would end what this one leaves running.
+            guard.each(self._close_workers, loop.stop)
         return False
 
     def _close_workers(self) -> None:
-        for workers in self._workers:
-            workers.close()
+        guard.each(*[workers.close for workers in self._workers])
 
     def hold_for_fork(self) -> None:
         """Keep the state whole while the process forks."""

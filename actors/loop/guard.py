@@ -51,7 +51,9 @@ def end(responsible: Guarded, error: BaseException) -> None:
         try:
             responsible.crashed(error)
         except BaseException as another:  # nothing may reach the shared loop
-            log_safely(logging.ERROR, "another error while ending it", exc=another)
+            what = type(responsible).__name__
+            text = "internal error while ending %s, after the one logged above"
+            log_safely(logging.ERROR, text, what, exc=another)
         else:
             return
 

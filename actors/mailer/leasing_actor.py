@@ -177,7 +177,9 @@ class LeasingActor(SmtpActor):
         assert connection is not None
         assert delivery is not None
         if self._second is not None:
-            connection.cancel()  # of no use to this mail, so to none
+            # Of no use to this mail, so to none. Its dialog has ended, and would close nothing.
+            connection.rest(self)
+            connection.cancel()
             return
         self.relay.give_back(connection, delivery.session)
         self._connection = self._delivery = self._permit = None  # it goes with the connection

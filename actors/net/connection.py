@@ -135,6 +135,8 @@ class Connection(TimedWire):
     ) -> None:
         """Start the clock, connect if need be, and carry a dialog.
 
+        A connection that has carried one before has to be seen to be usable right before it.
+
         Args:
             owner: who hears of it.
             dialog: the conversation to carry.
@@ -152,7 +154,9 @@ class Connection(TimedWire):
         self.served += 1
         self._writer = self._last = None
         self._written = self._taken = 0
+        self._has_looked = True  # `is_usable` has
         self.perform(dialog.resumed())
+        self._has_looked = False
 
     def rest(self, keeper: Owner) -> None:
         """Have somebody else keep the connection until it is used again: who hears if it closes.
@@ -481,7 +485,7 @@ def name_addresses(failed: Failed, connection: Connection) -> Failed:
         failed: what became of the last attempt.
         connection: that attempt's.
     """
-    if not connection.tried:
+    if not connection.tried or connection.served:  # by now this address has taken mails
         return failed
     before = ", ".join(connection.tried)
     return dataclasses.replace(failed, detail=f"{failed.detail} (tried before: {before})")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ...smtp.mail.address import check_ehlo_name
 from ...smtp.sasl.secret import Secret
-from ...smtp.words.plain import plain_int, plain_str
+from ...smtp.words.plain import plain_bool, plain_int, plain_str
 from ...smtp.words.quirks import Quirks
 from ..net.connect import SourceAddress
 from ..net.timeouts import PROFILES, Timeouts, make_timeouts
@@ -149,7 +149,8 @@ def _from_url(url: Secret, auth: Sequence[str] | None) -> dict[str, Any]:
 
 def _make(given: dict[str, Any]) -> Options:
     given |= _checked(given)
-    tls_context, allow_plaintext_auth = given["tls_context"], given["allow_plaintext_auth"]
+    tls_context = given["tls_context"]
+    allow_plaintext_auth = plain_bool("allow_plaintext_auth", given["allow_plaintext_auth"])
     check_tls_context(tls_context)
     server, port, unix_path = given["server"], given["port"], given["unix_path"]
     if allow_plaintext_auth and unix_path is None and not is_loopback(server):
@@ -173,7 +174,7 @@ def _make(given: dict[str, Any]) -> Options:
         is_lmtp=given["is_lmtp"],
         alias=given["alias"],
         timeouts=make_timeouts(given["profile"], given["timeout"], given["deadline"]),
-        debug=bool(given["debug"]),
+        debug=given["debug"],
         tls=tls,
         authentication=None if made is None else made[0],
         masking=None if made is None else made[1],
@@ -225,6 +226,7 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
         "timeout": check_seconds("timeout", given["timeout"]),
         "deadline": check_seconds("deadline", given["deadline"]),
         "profile": one_of("profile", given["profile"], PROFILES),
+        "debug": plain_bool("debug", given["debug"]),
         "tls": one_of("tls", given["tls"], TLS_CHOICES),
     }
     if given["username"] is not None:
