@@ -28,6 +28,7 @@ from servers.sink import AiosmtpdServer
 
 from pykka_smtp import (
     AsyncioActor,
+    ConnectionOptions,
     FailureKind,
     Mailer,
     Outcome,
@@ -38,6 +39,7 @@ from pykka_smtp import (
     Stage,
     smtp_send_failure,
 )
+from pykka_smtp.actors.options.connection_options import defaults_of
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -306,8 +308,9 @@ def test_the_readme_shows_what_the_demo_prints(demo_run: DemoRun) -> None:
 
 
 def defaults_of_the_actor() -> dict[str, Any]:
-    parameters = list(inspect.signature(SmtpActor.__init__).parameters.values())
-    return {parameter.name: parameter.default for parameter in parameters[1:]}
+    [_, *parameters, _options] = inspect.signature(SmtpActor.__init__).parameters.values()
+    own = {parameter.name: parameter.default for parameter in parameters}
+    return own | defaults_of(ConnectionOptions)
 
 
 def defaults_of_the_mail() -> dict[str, Any]:
