@@ -25,6 +25,7 @@ from servers.demo_run import DemoRun
 from servers.polite import polite
 from servers.scripted import Script, ScriptedServer
 from servers.sink import AiosmtpdServer
+from servers.texts import up_to
 
 from pykka_smtp import (
     AsyncioActor,
@@ -249,18 +250,7 @@ def test_the_code_for_trying_again_gives_up_in_the_end(scripted_server: Servers)
     assert (len(later.sessions), len(never.sessions)) == (4, 1)
 
 
-UP_TO_THE_DOT = """
-    S: 220 mail.example.org ESMTP
-    C: EHLO *
-    S: 250 mail.example.org
-    C: MAIL FROM:<*>
-    S: 250 2.1.0 Ok
-    C: RCPT TO:<*>
-    S: 250 2.1.5 Ok
-    C: DATA
-    S: 354 go ahead
-    C: <data>
-"""
+UP_TO_THE_DOT = up_to("body")
 
 
 def test_the_code_for_maybe_accepted_sends_an_alarm_a_second_time_and_only_that(

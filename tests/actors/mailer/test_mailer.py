@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,6 @@ AT_ONCE = 2.0
 """Seconds for what has to happen at once, on a machine that has other things to do."""
 
 Start = Callable[..., Any]
-
-
-@pytest.fixture
-def door() -> Iterator[Door]:
-    """Opened at the latest when the test ends."""
-    made = Door()
-    yield made
-    made.open()
 
 
 # Mails in, outcomes out
