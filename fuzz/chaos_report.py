@@ -69,7 +69,8 @@ class Heard:
 def size_of_notes(given: Mapping[int, Given], heard: Mapping[int, Heard]) -> int:
     """Return the bytes that the run's own notes take: they grow with each email."""
     total = sys.getsizeof(given) + sys.getsizeof(heard)
-    for notes in (given, heard):
+    both: tuple[Mapping[int, Given | Heard], ...] = (given, heard)
+    for notes in both:
         for number, note in list(notes.items()):
             fields = (number, note, *(getattr(note, name) for name in note.__slots__))
             # Small numbers, and the names of kinds, are shared.

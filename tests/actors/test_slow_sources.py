@@ -45,7 +45,7 @@ def test_pipes_without_a_writer_do_not_use_up_the_connections_of_the_process(
     pipes: list[Path], scripted_server: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = scripted_server()
-    monkeypatch.setattr(connection_limit, "_limit", 2)
+    monkeypatch.setattr(connection_limit, "most", 2)
 
     def ask(message: Any) -> Any:
         return SmtpActor.start(server.host, server.port).ask(mail(message), block=False)
