@@ -352,6 +352,15 @@ FAULTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, str]] = {
     takes_any_address: ("grammar", "other violations"),
     rewrites_an_address: ("grammar", "other violations"),
 }
+SOON = {
+    takes_any_answer_to_the_dot: 17,
+    raises_on_a_timeout: 3,
+    takes_nonsense_for_a_no_though_a_bold_mail_is_out: 7,
+    believes_a_refusal_though_the_mail_is_out: 17,
+    resumes_without_rset: 21,
+    lets_a_bare_lf_out: 11,
+}
+"""With which inputs some faults are found at once. Where that has changed, the others find them."""
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
@@ -364,7 +373,7 @@ def test_a_target_finds_a_client_that(
     reply_parser._read_whole.cache_clear()
     fault(monkeypatch)
     try:
-        for seed in range(MOST_TURNS):
+        for seed in (SOON.get(fault, 0), *range(MOST_TURNS)):
             tally = random_driver.drive(target, executions=TURN, seed=seed)
             if tally.counts[kind]:
                 break
