@@ -1,5 +1,6 @@
 """What the chaos test found: what was heard of each mail, beside what the server really did."""
 
+import dataclasses
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -64,6 +65,21 @@ class Heard:
             is_whole = all(result.accepted for result in results)
             kind = "accepted" if is_whole else "accepted, in part"
         self.kind = sys.intern(kind)
+
+
+def size_of_notes(given: Mapping[int, Given], heard: Mapping[int, Heard]) -> int:
+    """Return the bytes that the run's own notes take: they grow with each email."""
+    total = sys.getsizeof(given) + sys.getsizeof(heard)
+    notes: list[tuple[int, Given | Heard]] = [*list(given.items()), *list(heard.items())]
+    for number, note in notes:
+        fields = (number, note, *(getattr(note, one.name) for one in dataclasses.fields(note)))
+        # Small numbers, and the names of kinds, are shared.
+        total += sum(map(sys.getsizeof, (one for one in fields if not _is_shared(one))))
+    return total
+
+
+def _is_shared(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, int) and -5 <= value <= 256)
 
 
 @dataclass(slots=True)

@@ -237,7 +237,11 @@ def send(
             repeating(echo, auth, mechanism, look),
             context=server_context(Tls(certificate=certificates.good)),
         )
-        options = {"username": USER, "tls": "starttls", "tls_context": certificates.trusting()}
+        options: dict[str, Any] = {
+            "username": USER,
+            "tls": "starttls",
+            "tls_context": certificates.trusting(),
+        }
         if not credentials:
             credentials = {"password": PASSWORD}
         ref: Any = SmtpActor.start(

@@ -14,6 +14,7 @@ import re
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 import pykka
 import pytest
@@ -505,10 +506,11 @@ def test_a_list_of_recipients_is_no_single_path(scripted_server: Start) -> None:
 
 
 def test_an_unknown_option_is_not_ignored() -> None:
+    options: Any = {"timout": 3}
     with pytest.raises(TypeError, match="subjct"):
         mail(subjct="typo")
     with pytest.raises(TypeError, match="timout"):
-        SmtpActor.start("localhost", timout=3)
+        SmtpActor.start("localhost", **options)
     assert pykka.ActorRegistry.get_all() == []
 
 

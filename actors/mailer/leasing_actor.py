@@ -49,9 +49,9 @@ class LeasingActor(SmtpActor):
         has_place: whether it counts among the mails that are on their way to the relay.
     """
 
-    since = 0.0
-    has_left = False
-    has_place = True
+    since: float = 0.0
+    has_left: bool = False
+    has_place: bool = True
     left: Left | None = None
 
     _may_lease_again = True
@@ -72,6 +72,7 @@ class LeasingActor(SmtpActor):
             envelope: for those recipients that are to get it now.
         """
         AsyncioActor.__init__(self)
+        self._outcome = self._second = None  # here, because they are looked at again and again
         self._options = relay.options
         self.relay = relay
         self._principal = principal
@@ -176,7 +177,9 @@ class LeasingActor(SmtpActor):
         assert connection is not None
         assert delivery is not None
         if self._second is not None:
-            connection.cancel()  # of no use to this mail, so to none
+            # Of no use to this mail, so to none. Its dialog has ended, and would close nothing.
+            connection.rest(self)
+            connection.cancel()
             return
         self.relay.give_back(connection, delivery.session)
         self._connection = self._delivery = self._permit = None  # it goes with the connection

@@ -11,7 +11,8 @@ from typing import IO
 
 from ..actors.options.options import Options, collect_options
 from ..actors.options.relay_url import parse_relay_url
-from ..smtp.mail.address import AddressError, check_reverse_path
+from ..smtp.mail.address import check_reverse_path
+from ..smtp.mail.domain import AddressError
 from ..smtp.mail.envelope import MAX_RECIPIENTS
 from ..smtp.sasl.secret import Secret
 from .encoding import BOM, wide_encoding
@@ -143,7 +144,7 @@ def _check_relays(options: argparse.Namespace) -> tuple[Options, tuple[Secret, .
 def _check_relay(name: str, url: str, timeout: float | None) -> Options:
     try:
         has_timeout = "timeout" in parse_relay_url(url).options
-        checked = collect_options(url=url, alias=ALIAS)
+        checked = collect_options(url=Secret(url), alias=ALIAS)
     except ValueError as error:
         raise CannotSendError(EX_USAGE, f"{name}: {error}") from None
     except ImportError as error:

@@ -19,6 +19,7 @@ from pykka_smtp import (
     verify,
 )
 from pykka_smtp.actors.options.options import collect_options
+from pykka_smtp.smtp.sasl.secret import Secret
 from pykka_smtp.testing.acts import Act, Wait
 from pykka_smtp.testing.moods import At, Moment, said
 
@@ -213,7 +214,7 @@ def test_what_are_no_names_of_extensions_is_a_type_error(without: Any) -> None:
 
 
 def test_option_and_url_are_added_together() -> None:
-    options = collect_options(url="smtp://h?without=DSN", without=["chunking"])
+    options = collect_options(url=Secret("smtp://h?without=DSN"), without=["chunking"])
 
     assert options.without == {"DSN", "CHUNKING"}
 
