@@ -21,17 +21,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from .destination import Destination
+from .capacity import Capacity
 
 
 class Waiting(Protocol):
     """A mail that waits.
 
     Attributes:
-        told_at: when it was told, on the same clock.
+        submitted_at: when it was told, on the same clock.
     """
 
-    told_at: float
+    submitted_at: float
 
 
 MailT = TypeVar("MailT", bound=Waiting)
@@ -49,7 +49,7 @@ class MailQueue(Generic[MailT]):
         draw: gives random numbers from 0 to less than 1.
     """
 
-    def __init__(self, relays: Sequence[Destination], draw: Callable[[], float]) -> None:
+    def __init__(self, relays: Sequence[Capacity], draw: Callable[[], float]) -> None:
         self._relays = relays
         self._only = relays[0] if len(relays) == 1 else None
         self._draw = draw
@@ -127,7 +127,7 @@ class MailQueue(Generic[MailT]):
             what may go.
         """
         if self._only is not None:
-            wait = self._only.wait(now) if self._main.undrawn else math.inf
+            wait = self._only.seconds_until_ready(now) if self._main.undrawn else math.inf
         else:
             waits = self._waits(now)
             usable = self._usable(waits)
@@ -159,7 +159,7 @@ class MailQueue(Generic[MailT]):
         return itertools.chain(self._others.values(), (self._main,))
 
     def _waits(self, now: float) -> list[float]:
-        return [relay.wait(now) for relay in self._relays]
+        return [relay.seconds_until_ready(now) for relay in self._relays]
 
     def _usable(self, waits: Sequence[float]) -> list[int]:
         """Return which are alive, or dead and may be probed now."""
@@ -182,7 +182,7 @@ class _Line(Generic[MailT]):
         undrawn: those that are not drawn for a relay, in their order.
     """
 
-    def __init__(self, relays: Sequence[Destination], avoid: frozenset[int]) -> None:
+    def __init__(self, relays: Sequence[Capacity], avoid: frozenset[int]) -> None:
         self.avoid = avoid
         self.undrawn: deque[MailT] = deque()
         self._relays = relays
@@ -269,10 +269,10 @@ class _Line(Generic[MailT]):
 
     def take_expired(self, told_before: float) -> Iterator[MailT]:
         """Take out those at the head that were told then, or earlier."""
-        while self.undrawn and self.undrawn[0].told_at <= told_before:
+        while self.undrawn and self.undrawn[0].submitted_at <= told_before:
             yield self.undrawn.popleft()
         for number, mails in list(self._drawn.items()):
-            while mails and mails[0][1].told_at <= told_before:
+            while mails and mails[0][1].submitted_at <= told_before:
                 yield self._pop_drawn(number)
 
     def take_all(self) -> Iterator[MailT]:

@@ -34,11 +34,11 @@ from ..options.hiding import harmless_of, hide, hide_backups, hide_in, hide_url
 from ..options.mailer_options import check_backups, check_source, whole
 from ..options.option_checks import check_seconds
 from ..options.options import collect_options
-from .concurrency import FIRST
-from .destination import Limits
-from .leasing_actor import LeasingActor
+from .capacity import Limits
+from .concurrency import INITIAL_CONCURRENCY
 from .mail_queue import NO_RELAYS, MailQueue
 from .pacing import Rate, parse_rate
+from .pooled_smtp_actor import PooledSmtpActor
 from .relay import Relay, describe_all, describe_dead
 from .retry import RetryPolicy, is_worth_retrying
 from .statistics import Latencies, MailerStatistics, Throughput
@@ -86,14 +86,14 @@ class _Job:
         "moves",
         "outcome",
         "relay",
+        "submitted_at",
         "summed",
-        "told_at",
     )
 
-    def __init__(self, mail: SendMail, answer: Answer, told_at: float) -> None:
+    def __init__(self, mail: SendMail, answer: Answer, submitted_at: float) -> None:
         self.mail = mail
         self.answer = answer
-        self.told_at = told_at
+        self.submitted_at = submitted_at
         self.envelope: Envelope = mail.envelope  # for those that have not got it yet
         self.attempts: Attempts | None = None  # none before the first retry
         self.later: tuple[str, ...] = ()  # those refused for now, in an attempt that goes on
@@ -147,7 +147,7 @@ class Mailer(AsyncioActor):
         url: str | None = None,
         alias: str = "mailer",
         max_connections: int = 20,
-        first_connections: int = FIRST,
+        initial_connections: int = INITIAL_CONCURRENCY,
         max_mails_per_connection: int = 100,
         idle_timeout: float = 30.0,
         max_queued: int = 10_000,
@@ -183,7 +183,7 @@ class Mailer(AsyncioActor):
             alias: the sender of the signals.
             max_connections: connections to one relay at once. The process's limit,
                 `set_connection_limit`, counts too.
-            first_connections: the same at first: it grows as the relay takes mails, and shrinks
+            initial_connections: the same at first: it grows as the relay takes mails, and shrinks
                 where it does not.
             max_mails_per_connection: mails on one connection, at least 1.
             idle_timeout: seconds after which a connection that nobody uses is closed.
@@ -247,7 +247,7 @@ class Mailer(AsyncioActor):
         )
         limits = Limits(
             max_connections=whole("max_connections", max_connections),
-            first_connections=whole("first_connections", first_connections),
+            initial_connections=whole("initial_connections", initial_connections),
             max_mails_per_connection=whole("max_mails_per_connection", max_mails_per_connection),
             idle_timeout=check_seconds("idle_timeout", idle_timeout),
             rate=parse_rate(rate),
@@ -265,9 +265,9 @@ class Mailer(AsyncioActor):
         self._queue: MailQueue[_Job] = MailQueue(self._relays, random.random)
         self._waiting: list[tuple[float, int, _Job]] = []  # a heap, by the time of the next attempt
         self._order = itertools.count()
-        self._flying: dict[LeasingActor, _Job] = {}
+        self._flying: dict[PooledSmtpActor, _Job] = {}
         # Their files took long to open, and others had their places: they wait for one again.
-        self._late: list[LeasingActor] = []
+        self._late: list[PooledSmtpActor] = []
         self._jobs: set[_Job] = set()  # all that have no outcome yet
         self._taken_last: SendMail | None = None
         self._drains: list[tuple[Answer, float | None]] = []
@@ -283,7 +283,7 @@ class Mailer(AsyncioActor):
         self._last_limit = connection_limit.limit
         self._is_stopping = False
         self._grace_ends: float | None = None
-        self._told = self._sent = self._retries = 0
+        self._submitted = self._sent = self._retries = 0
         self._failed: Counter[FailureKind] = Counter()
         self._latencies = Latencies()
         self._throughput = Throughput()
@@ -327,9 +327,9 @@ class Mailer(AsyncioActor):
             in_flight=self._in_flight,
             connections_idle=sum(relay.idle for relay in relays),
             connections_busy=sum(relay.busy for relay in relays),
-            told=self._told,
+            submitted=self._submitted,
             sent=self._sent,
-            failed=self._failed,
+            failed_by_kind=self._failed,
             retries=self._retries,
             rate=self._throughput.per_second(event_loop().loop.time()),
             window=in_use.window.limit,
@@ -344,10 +344,10 @@ class Mailer(AsyncioActor):
     def _in_flight(self) -> int:
         # Not those whose connections still take their leave: they have an outcome already.
         ended = self._sent + self._failed.total()
-        return self._told - ended - len(self._queue) - len(self._waiting)
+        return self._submitted - ended - len(self._queue) - len(self._waiting)
 
     def _take(self, mail: SendMail) -> None:
-        self._told += 1
+        self._submitted += 1
         is_pressing = self.is_told_by_receiver
         job = _Job(mail, self.answer_later(), self._time())
         job.is_pressing = is_pressing
@@ -421,7 +421,7 @@ class Mailer(AsyncioActor):
                 if picked is not None:
                     self._let_go(*picked, now)
                     continue
-                if self._retry.attempts == 1 and self._are_all_dead:
+                if self._retry.max_attempts == 1 and self._are_all_dead:
                     self._give_all_up()
                 else:
                     self._look_again(now)
@@ -445,12 +445,12 @@ class Mailer(AsyncioActor):
         job.relay = number
         if job.is_pressing:
             self._pressing.discard(job)
-        actor = LeasingActor(self, relay, job.mail, job.envelope)
+        actor = PooledSmtpActor(self, relay, job.mail, job.envelope)
         self._flying[actor] = job
         guard.call(actor, actor.begin, now)
 
     @guard.guarded
-    def attempt_steps_aside(self, actor: LeasingActor) -> None:
+    def attempt_steps_aside(self, actor: PooledSmtpActor) -> None:
         """Let another mail have its place: no stuck file holds up another mail."""
         if actor.has_place and actor in self._flying:
             actor.has_place = False
@@ -459,7 +459,7 @@ class Mailer(AsyncioActor):
             self._pump()
 
     @guard.guarded
-    def attempt_is_ready(self, actor: LeasingActor) -> None:
+    def attempt_is_ready(self, actor: PooledSmtpActor) -> None:
         """Give an attempt a place again as soon as there is one."""
         self._late.append(actor)
         self._pump()
@@ -480,7 +480,7 @@ class Mailer(AsyncioActor):
         """Come back when time alone may have made it possible to go on."""
         when = self._queue.next_time(now)
         for actor in self._late:
-            if (wait := actor.relay.wait(now)) < math.inf:
+            if (wait := actor.relay.seconds_until_ready(now)) < math.inf:
                 when = min(when or math.inf, now + wait)
         # A timer that goes off too early costs one look; to set it anew for each mail costs more.
         if when is None or when >= self._wakes_at:
@@ -498,11 +498,11 @@ class Mailer(AsyncioActor):
         self._pump()
 
     @guard.guarded
-    def attempt_ended(self, actor: LeasingActor, outcome: Outcome) -> None:
+    def attempt_ended(self, actor: PooledSmtpActor, outcome: Outcome) -> None:
         """Hear what became of an attempt: the end, or not."""
         job = self._flying[actor]
         now = self._time()
-        actor.relay.ended(outcome, actor.since, now)
+        actor.relay.record(outcome, actor.since, now)
         # Mostly the actor leaves now, and we look. It may take leave of the server for long, too.
         self._is_changed = True
         if isinstance(outcome, SendSuccess) and job.attempts is None and not outcome.refused:
@@ -521,7 +521,7 @@ class Mailer(AsyncioActor):
         elif again := (*job.later, *again):
             job.avoid, job.later = NO_RELAYS, ()
             tried = attempts.count - job.moves
-            when = self._retry.next_time(tried, job.told_at, now, random.random())  # noqa: S311
+            when = self._retry.next_time(tried, job.submitted_at, now, random.random())  # noqa: S311
         if when is None:
             self._end(job, attempts.sum_up(job.mail.all_recipients), now)
             return
@@ -575,7 +575,7 @@ class Mailer(AsyncioActor):
             return False
         job.avoid |= {job.relay}
         return any(
-            number not in job.avoid and relay.is_usable(now)
+            number not in job.avoid and relay.is_available(now)
             for number, relay in enumerate(self._relays)
         )
 
@@ -600,7 +600,7 @@ class Mailer(AsyncioActor):
             self._sent += 1
         if outcome.attempts:  # what was never tried is nobody's pace
             self._throughput.add(now)
-            self._latencies.add(now - job.told_at)
+            self._latencies.add(now - job.submitted_at)
 
     def _end_unsent(self, job: _Job, kind: FailureKind, detail: str) -> None:
         failed = Failed(kind=kind, stage=Stage.CONNECT, detail=detail, retryable=True)
@@ -619,7 +619,7 @@ class Mailer(AsyncioActor):
         self._end(job, outcome, event_loop().loop.time())
 
     @guard.guarded
-    def actor_left(self, actor: LeasingActor) -> None:
+    def attempt_released(self, actor: PooledSmtpActor) -> None:
         """Take note that a connection, or the room for one, is free."""
         if self._flying.pop(actor, None) is None:
             return
@@ -740,7 +740,7 @@ class Mailer(AsyncioActor):
         assert error is not None
         if isinstance(message, SendMail) and self._taken_last is not message:
             job = _Job(message, Answer(None, set()), event_loop().loop.time())
-            self._told += 1
+            self._submitted += 1
             self._jobs.add(job)
         guard.end(self, error)
 
@@ -799,7 +799,7 @@ class Mailer(AsyncioActor):
     def on_discard(self, message: Any) -> None:
         """Give a mail that came too late an outcome."""
         if isinstance(message, SendMail):
-            self._told += 1
+            self._submitted += 1
             job = _Job(message, Answer(None, set()), event_loop().loop.time())
             self._jobs.add(job)
             self._end_unsent(job, FailureKind.CANCELLED, _TOO_LATE)

@@ -11,11 +11,11 @@ from ..loop.event_loop import event_loop
 from ..net.connection import Connection
 from ..net.connection_limit import connection_limit
 from ..options.options import Options
+from .capacity import Capacity, Limits
 from .concurrency import ConcurrencyWindow
-from .destination import Destination, Limits
 
 # What says nothing about the relay: the mail was at fault, or we were, or nobody.
-_NOT_THE_RELAYS = frozenset({FailureKind.LOCAL, FailureKind.CANCELLED, FailureKind.INTERNAL})
+_NOT_A_RELAY_FAULT = frozenset({FailureKind.LOCAL, FailureKind.CANCELLED, FailureKind.INTERNAL})
 
 # MAIL was answered, in a transfer where all goes out in one write as well.
 _AFTER_MAIL = frozenset({Stage.RCPT, Stage.DATA, Stage.BODY, Stage.DOT})
@@ -23,12 +23,12 @@ _AFTER_MAIL = frozenset({Stage.RCPT, Stage.DATA, Stage.BODY, Stage.DOT})
 _MOST_DESCRIBED = 3
 """Relays that one line tells of."""
 
-_TURN = 10
+_FAIR_SHARE = 10
 """Mails after which a connection is left if somebody else waits for its permit. To open another
 then costs each of them little; to wait for a long queue to end would cost some of them all."""
 
 
-class Kept:
+class IdleConnection:
     """A connection that waits for the next mail; it is its owner meanwhile.
 
     Attributes:
@@ -79,7 +79,7 @@ class Kept:
         self.connection.crashed(error)
 
 
-class Relay(Destination):
+class Relay(Capacity):
     """One relay. Lives on the loop thread.
 
     Attributes:
@@ -88,11 +88,11 @@ class Relay(Destination):
     """
 
     def __init__(self, options: Options, limits: Limits, weight: float | None = None) -> None:
-        window = ConcurrencyWindow(limits.max_connections, first=limits.first_connections)
+        window = ConcurrencyWindow(limits.max_connections, first=limits.initial_connections)
         super().__init__(limits, window, weight)
         self.options = options
         self.last_failure = ""
-        self._idle: dict[Kept, None] = {}  # in the order in which they began to wait
+        self._idle: dict[IdleConnection, None] = {}  # in the order in which they began to wait
         # The connection that became free just now: mostly, the next mail is here already.
         self._free: tuple[Connection, Session] | None = None
 
@@ -108,7 +108,7 @@ class Relay(Destination):
         most, limit = self._limits.max_connections, connection_limit.limit
         return most if most < limit else limit  # noqa: FURB136 - a call of min() costs more
 
-    def ended(self, outcome: Outcome, since: float, now: float) -> None:
+    def record(self, outcome: Outcome, since: float, now: float) -> None:
         """Learn from what became of a mail.
 
         Args:
@@ -118,16 +118,16 @@ class Relay(Destination):
         """
         if not isinstance(outcome, SendFailure):
             self.window.succeeded(now)
-        elif outcome.kind in _NOT_THE_RELAYS:
+        elif outcome.kind in _NOT_A_RELAY_FAULT:
             self.window.released(since=since)
         elif outcome.kind is FailureKind.SMTP and outcome.stage not in BEFORE_THE_MAIL:
             if outcome.retryable:
-                self.window.pushed_back(now, since=since)
+                self.window.deferred(now, since=since)
             else:
                 self.window.succeeded(now)
         elif outcome.stage in _AFTER_MAIL:
             # It talked, and had answered MAIL: that it broke, or hung, may be due to this mail.
-            self.window.pushed_back(now, since=since)
+            self.window.deferred(now, since=since)
         else:
             # A refused login, too: whoever goes on with a wrong password is locked out.
             self.last_failure = outcome.detail
@@ -142,7 +142,7 @@ class Relay(Destination):
         if self.is_dead:
             return f"{self.options.name} is down, its last error: {self.last_failure}"
         is_full = self.busy >= min(self.window.limit, self.most)
-        why = "is busy" if is_full or self.wait(now) <= 0 else "is held to its rate"
+        why = "is busy" if is_full or self.seconds_until_ready(now) <= 0 else "is held to its rate"
         last = f", its last error: {self.last_failure}" if self.last_failure else ""
         return f"{self.options.name} {why}{last}"
 
@@ -169,8 +169,8 @@ class Relay(Destination):
 
     def give_back(self, connection: Connection, session: Session) -> None:
         """Take a connection back, with its permit; `settle` next."""
-        if connection_limit.is_wanted and connection.served + 1 >= _TURN:
-            Kept(self, connection, session).leave()
+        if connection_limit.is_wanted and connection.served + 1 >= _FAIR_SHARE:
+            IdleConnection(self, connection, session).leave()
         else:
             self._free = connection, session
 
@@ -178,7 +178,7 @@ class Relay(Destination):
         """Keep what was given back, if nobody has taken it at once."""
         if self._free is not None:
             if not self._free[0].is_gone:
-                kept = Kept(self, *self._free)
+                kept = IdleConnection(self, *self._free)
                 self._idle[kept] = None
             self._free = None
 
@@ -197,7 +197,7 @@ class Relay(Destination):
         """
         return served + 1 < self._limits.max_mails_per_connection
 
-    def forget(self, kept: Kept) -> bool:
+    def forget(self, kept: IdleConnection) -> bool:
         """Keep a connection no more; return whether it was kept."""
         return self._idle.pop(kept, self) is None
 

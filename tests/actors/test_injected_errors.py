@@ -37,7 +37,7 @@ NTH = (1, 4)
 """At which call of a function the error is raised."""
 
 PLACES = places_in("pykka_smtp.actors", without="loop.guard")
-SOON = RetryPolicy(attempts=3, first=0.01, factor=1.0, cap=0.01)
+SOON = RetryPolicy(max_attempts=3, initial_delay=0.01, multiplier=1.0, max_delay=0.01)
 
 
 @dataclass

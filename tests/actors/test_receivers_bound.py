@@ -231,7 +231,7 @@ def test_a_receiver_that_waits_for_a_mail_which_is_tried_again_is_not_held_up_by
         conn.send("221 bye")
 
     server = scripted_server(refuse_once)
-    policy = RetryPolicy(attempts=2, first=0.5, jitter=0)
+    policy = RetryPolicy(max_attempts=2, initial_delay=0.5, jitter=0)
     mailer = mailing.start(server, max_connections=CONNECTIONS, retry=policy)
     done: list[Any] = []
 

@@ -184,7 +184,9 @@ def test_a_mail_that_is_refused_for_now_is_tried_again_if_more_attempts_are_aske
             conn.send("450 4.2.0 greylisted" if is_new else "250 2.0.0 Ok")
         conn.send("221 Bye")
 
-    monkeypatch.setattr(send_command, "RetryPolicy", partial(RetryPolicy, first=0.01, cap=0.02))
+    monkeypatch.setattr(
+        send_command, "RetryPolicy", partial(RetryPolicy, initial_delay=0.01, max_delay=0.02)
+    )
     report = tmp_path / "report.json"
     common = ("--to=a@x.test", "--to=b@x.test", "--report", str(report), mail)
 

@@ -760,7 +760,7 @@ def test_two_thousand_connections_wanted_of_a_server_that_takes_ten(
     ref = mailing.start(
         server,
         max_connections=2_000,
-        first_connections=2_000,
+        initial_connections=2_000,
         max_mails_per_connection=50,
         retry=SOON,
     )
@@ -780,7 +780,7 @@ def test_connections_that_are_never_served_do_not_keep_those_that_are_from_worki
     ref = mailing.start(
         smtp_sink("-m", "3"),
         max_connections=12,
-        first_connections=12,
+        initial_connections=12,
         max_mails_per_connection=10_000,
         timeout=0.5,
         retry=SOON,
@@ -881,7 +881,7 @@ def test_a_mailer_never_has_more_connections_than_it_may(
     limit(7)
     counting = Counting()
     server = scripted_server(counting)
-    ref = mailing.start(server, max_connections=share, first_connections=share)
+    ref = mailing.start(server, max_connections=share, initial_connections=share)
 
     mailing.tell(ref, 300)
 

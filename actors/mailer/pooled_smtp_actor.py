@@ -18,27 +18,27 @@ from ..smtp_actor import SmtpActor
 from .relay import Relay
 
 
-class Principal(Protocol):
+class AttemptObserver(Protocol):
     """For whom a mail is sent: the `Mailer`."""
 
-    def attempt_ended(self, actor: "LeasingActor", outcome: Outcome) -> None:
+    def attempt_ended(self, actor: "PooledSmtpActor", outcome: Outcome) -> None:
         """Hear what became of this attempt; comes exactly once."""
         ...
 
-    def attempt_steps_aside(self, actor: "LeasingActor") -> None:
+    def attempt_steps_aside(self, actor: "PooledSmtpActor") -> None:
         """Let another mail have this one's place at the relay: its file takes its time to open."""
         ...
 
-    def attempt_is_ready(self, actor: "LeasingActor") -> None:
+    def attempt_is_ready(self, actor: "PooledSmtpActor") -> None:
         """Give the attempt a place again, and then call its `go_on`: the file is open."""
         ...
 
-    def actor_left(self, actor: "LeasingActor") -> None:
+    def attempt_released(self, actor: "PooledSmtpActor") -> None:
         """Hear that the actor, and what it held, is free; comes exactly once, and last."""
         ...
 
 
-class LeasingActor(SmtpActor):
+class PooledSmtpActor(SmtpActor):
     """Owns a connection for one transaction, then gives it back or closes it.
 
     Attributes:
@@ -54,11 +54,11 @@ class LeasingActor(SmtpActor):
     has_place = True
     left: Left | None = None
 
-    _may_lease_again = True
+    _may_reconnect = True
 
     def __init__(
         self,
-        principal: Principal,
+        observer: AttemptObserver,
         relay: Relay,
         mail: SendMail,
         envelope: Envelope,
@@ -66,7 +66,7 @@ class LeasingActor(SmtpActor):
         """Prepare; `begin` begins. Runs on the loop thread.
 
         Args:
-            principal: who hears of it.
+            observer: who hears of it.
             relay: where to send the mail.
             mail: the mail.
             envelope: for those recipients that are to get it now.
@@ -74,7 +74,7 @@ class LeasingActor(SmtpActor):
         AsyncioActor.__init__(self)
         self._options = relay.options
         self.relay = relay
-        self._principal = principal
+        self._observer = observer
         self._mail = mail
         self._envelope = envelope
 
@@ -96,13 +96,13 @@ class LeasingActor(SmtpActor):
             self._opening = self._spawn(self._open_source, mail)
 
     def _step_aside(self) -> None:
-        self._principal.attempt_steps_aside(self)
+        self._observer.attempt_steps_aside(self)
 
     def _step_back(self, mail: SendMail, content: Content) -> None:
         if self.has_place:
             self._connect(mail, content)
         else:
-            self._principal.attempt_is_ready(self)
+            self._observer.attempt_is_ready(self)
 
     def go_on(self) -> None:
         """Connect: the file is open, and there is a place at the relay."""
@@ -143,8 +143,8 @@ class LeasingActor(SmtpActor):
     def decided(self, verdict: Verdict) -> None:
         """Tell the outcome; but a kept connection that turns out to be dead is no outcome."""
         content = self._content
-        if self._may_lease_again and self._was_dead(verdict) and content is not None:
-            self._may_lease_again = False  # the next is a fresh one
+        if self._may_reconnect and self._hit_stale_connection(verdict) and content is not None:
+            self._may_reconnect = False  # the next is a fresh one
             if not self.actor_stopped.is_set():
                 self._second = self._fresh(content)
                 return
@@ -152,7 +152,7 @@ class LeasingActor(SmtpActor):
             self.left = verdict.left
         super().decided(verdict)
 
-    def _was_dead(self, verdict: Verdict) -> bool:
+    def _hit_stale_connection(self, verdict: Verdict) -> bool:
         """Whether a connection that was kept turned out to be of no use to this mail."""
         connection, delivery = self._connection, self._delivery
         if connection is None or delivery is None or not connection.served:
@@ -167,7 +167,7 @@ class LeasingActor(SmtpActor):
 
     def _report(self, outcome: Outcome) -> None:
         if not self._is_published:
-            self._principal.attempt_ended(self, outcome)
+            self._observer.attempt_ended(self, outcome)
             self._is_published = True
 
     def released(self) -> None:
@@ -191,4 +191,4 @@ class LeasingActor(SmtpActor):
         super()._leave()
         if not self.has_left:
             self.has_left = True
-            self._principal.actor_left(self)
+            self._observer.attempt_released(self)

@@ -1,7 +1,7 @@
 """What one relay can take: its window, its rate and its connections, counted together.
 
 Pure arithmetic: the time is passed in, in seconds of a clock that never goes back, and nothing
-here waits. Whoever owns a destination uses it on one thread only.
+here waits. Use an instance on one thread only.
 """
 
 import math
@@ -17,20 +17,20 @@ class Limits:
 
     Attributes:
         max_connections: connections at once.
-        first_connections: the same at first, until the relay has shown that it takes more.
+        initial_connections: the same at first, until the relay has shown that it takes more.
         max_mails_per_connection: mails on one connection.
         idle_timeout: seconds that a connection may wait for the next mail.
         rate: mails a second, or None.
     """
 
     max_connections: int
-    first_connections: int
+    initial_connections: int
     max_mails_per_connection: int
     idle_timeout: float
     rate: Rate | None
 
 
-class Destination:
+class Capacity:
     """Where mails go, as far as it matters for whether one more may.
 
     What `try_acquire` has allowed is to end in one call of `release`.
@@ -65,7 +65,7 @@ class Destination:
         """Whether it has failed too often: nothing but a probe may go there."""
         return self.window.is_dead
 
-    def wait(self, now: float) -> float:
+    def seconds_until_ready(self, now: float) -> float:
         """Return what one more mail has to wait for.
 
         `try_acquire` gives its yes exactly where this is 0.0; in between it is never 0.0 for
@@ -80,18 +80,18 @@ class Destination:
         """
         if self.busy >= self.most:
             return math.inf
-        wait = self.window.wait(self.busy, now)
+        wait = self.window.seconds_until_ready(self.busy, now)
         if self._limits.rate is None or wait == math.inf:
             return wait
-        return max(wait, self._tokens(self._limits.rate, now).wait(now))
+        return max(wait, self._tokens(self._limits.rate, now).seconds_until_ready(now))
 
-    def is_usable(self, now: float) -> bool:
+    def is_available(self, now: float) -> bool:
         """Return whether it is alive, or dead and may be probed at this moment.
 
         Args:
             now: the time.
         """
-        return not self.window.is_dead or self.wait(now) <= 0
+        return not self.window.is_dead or self.seconds_until_ready(now) <= 0
 
     def try_acquire(self, now: float) -> bool:
         """Count one more mail as on its way, if one may go; return whether it may.
