@@ -39,7 +39,8 @@ from .smtp.words.stage import Stage
 from .smtp.words.verdict import FailureKind, RecipientResult
 
 if TYPE_CHECKING:
-    from .actors.mailer.mailer import Drain, Mailer, Statistics
+    from .actors.mailer.drains import Drain
+    from .actors.mailer.mailer import Mailer, Statistics
     from .actors.mailer.pacing import Rate
     from .actors.mailer.retry import NO_RETRY, RetryPolicy
     from .actors.mailer.statistics import MailerStatistics
@@ -81,7 +82,7 @@ __all__ = [
 
 # Who sends single mails need not wait for the modules of these.
 _LATE = {
-    "Drain": "mailer.mailer",
+    "Drain": "mailer.drains",
     "Mailer": "mailer.mailer",
     "MailerStatistics": "mailer.statistics",
     "NO_RETRY": "mailer.retry",

@@ -44,7 +44,12 @@ class Capacity:
         weight: as given.
         window: as given.
         busy: how many mails are on their way to it.
+        most: how many may be, whatever the window says.
+        bucket: its rate; None if it has none, or was not used yet.
+        last_failure: why a mail failed that could not reach it, in one line; empty if none did.
     """
+
+    __slots__ = ("_limits", "bucket", "busy", "last_failure", "most", "weight", "window")
 
     def __init__(
         self, limits: Limits, window: ConcurrencyWindow, weight: float | None = None
@@ -52,13 +57,15 @@ class Capacity:
         self.weight = weight
         self.window = window
         self.busy = 0
+        self.most = limits.max_connections
+        self.bucket: TokenBucket | None = None
+        self.last_failure = ""
         self._limits = limits
-        self._bucket: TokenBucket | None = None
 
     @property
-    def most(self) -> int:
-        """How many mails may be on their way to it, whatever the window says."""
-        return self._limits.max_connections
+    def idle(self) -> int:
+        """How many connections to it are open without a mail."""
+        return 0
 
     @property
     def is_dead(self) -> bool:
@@ -121,6 +128,6 @@ class Capacity:
 
     def _tokens(self, rate: Rate, now: float) -> TokenBucket:
         # Full at the first mail: the program may have made its Mailer long before.
-        if self._bucket is None:
-            self._bucket = TokenBucket(rate, now)
-        return self._bucket
+        if self.bucket is None:
+            self.bucket = TokenBucket(rate, now)
+        return self.bucket

@@ -112,10 +112,10 @@ class PooledSmtpActor(SmtpActor):
 
     def _connect(self, mail: SendMail, content: Content) -> None:  # noqa: ARG002
         self._content = content
-        kept = self.relay.take()
-        if kept is not None:
+        idle = self.relay.pool.acquire()
+        if idle is not None:
             # This actor's from here on, whatever breaks.
-            self._connection, session = kept
+            self._connection, session = idle
             self._use(self._connection, session, content)
             return
         # The Mailer has let it go: it is under way.
@@ -124,7 +124,7 @@ class PooledSmtpActor(SmtpActor):
     def _use(self, connection: Connection, session: Session, content: Content) -> None:
         """Go on with a connection that another mail has left, and its permit."""
         self._permit = connection.permit
-        keeps = self.relay.keeps_another(connection.served + 1)
+        keeps = self.relay.pool.may_reuse(connection.served + 1)
         self._open(Delivery(session, self._envelope, content, keeps=keeps), connection)
 
     def _begin(self) -> None:
@@ -137,7 +137,7 @@ class PooledSmtpActor(SmtpActor):
         self._open(self._fresh(self._content), Connection(self._options))
 
     def _fresh(self, content: Content) -> Delivery:
-        keeps = self.relay.keeps_another(0)
+        keeps = self.relay.pool.may_reuse(0)
         return Delivery(self._new_session(), self._envelope, content, keeps=keeps)
 
     def decided(self, verdict: Verdict) -> None:
@@ -178,7 +178,7 @@ class PooledSmtpActor(SmtpActor):
         if self._second is not None:
             connection.cancel()  # of no use to this mail, so to none
             return
-        self.relay.give_back(connection, delivery.session)
+        self.relay.pool.release(connection, delivery.session)
         self._connection = self._delivery = self._permit = None  # it goes with the connection
         self._leave()
 

@@ -270,7 +270,7 @@ def test_a_mail_of_a_receiver_that_is_given_up_in_the_queue_presses_no_longer(
 
     assert wait_until(lambda: len(mailing.mails) == 4, PATIENCE)
     assert mailing.kinds() == {"accepted": 1, "TIMEOUT": 3}
-    assert not made._pressing
+    assert made._destinations.pressing == 0
 
 
 def test_receivers_that_send_two_mails_for_each_outcome_come_to_their_end(

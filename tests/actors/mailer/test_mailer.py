@@ -31,7 +31,7 @@ from pykka_smtp import (
     smtp_send_success,
 )
 from pykka_smtp.actors.mailer import mailer as module
-from pykka_smtp.actors.mailer.relay import Relay
+from pykka_smtp.actors.mailer.connection_pool import ConnectionPool
 
 PATIENCE = 15.0  # seconds; reached only by a test that fails
 AT_ONCE = 2.0
@@ -632,16 +632,16 @@ def test_a_defect_amid_a_mail_is_that_mails_outcome_and_no_others(
     mailing: Mailing, scripted_server: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = mailing.start(scripted_server(), max_connections=1)
-    take = Relay.take
+    acquire = ConnectionPool.acquire
     taken: list[object] = []
 
-    def break_the_third(self: Relay) -> Any:
+    def break_the_third(self: ConnectionPool) -> Any:
         taken.append(None)
         if len(taken) == 3:
             raise LookupError("a bug")
-        return take(self)
+        return acquire(self)
 
-    monkeypatch.setattr(Relay, "take", break_the_third)
+    monkeypatch.setattr(ConnectionPool, "acquire", break_the_third)
     mailing.tell(ref, 5)
 
     assert [kind_of(outcome) for outcome in mailing.outcomes()] == [

@@ -324,14 +324,14 @@ def test_a_connection_that_is_used_stays_however_long_its_idle_timeout_is_over(
     ref = mailing.start(server, idle_timeout=PATIENCE)
     actor = ref._actor_weakref()
     assert actor is not None
-    relay = actor._relays[0]
+    idle = actor._idle._by_age
     mailing.ask(ref)
-    kept = next(iter(relay._idle))
+    kept = next(iter(idle))
     kept.since -= PATIENCE - 1  # almost over
 
     mailing.ask(ref)
 
-    assert next(iter(relay._idle)).since > kept.since + PATIENCE / 2
+    assert next(iter(idle)).since > kept.since + PATIENCE / 2
     assert len(server.sessions) == 1
 
 

@@ -18,6 +18,7 @@ from servers.waiting import wait_until
 from pykka_smtp import NO_RETRY, FailureKind, Mailer, MailerStatistics, RetryPolicy
 from pykka_smtp.actors.mailer import relay as relay_module
 from pykka_smtp.actors.mailer.concurrency import ConcurrencyWindow
+from pykka_smtp.actors.mailer.sending import Sending
 
 PATIENCE = 15.0  # seconds; reached only by a test that fails
 SOON = RetryPolicy(max_attempts=100, initial_delay=0.02, multiplier=1, max_delay=0.02)
@@ -262,7 +263,7 @@ class Looks:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ticks = self.pumps = 0
         self._ticked = threading.Condition()
-        look_at_clock, pump = Mailer.look_at_clock, Mailer._pump
+        look_at_clock, dispatch = Mailer.look_at_clock, Sending.dispatch
 
         def tick(mailer: Mailer, now: float) -> None:
             look_at_clock(mailer, now)
@@ -270,12 +271,12 @@ class Looks:
                 self.ticks += 1
                 self._ticked.notify_all()
 
-        def count(mailer: Mailer) -> None:
+        def count(sending: Sending) -> None:
             self.pumps += 1
-            pump(mailer)
+            dispatch(sending)
 
         monkeypatch.setattr(Mailer, "look_at_clock", tick)
-        monkeypatch.setattr(Mailer, "_pump", count)
+        monkeypatch.setattr(Sending, "dispatch", count)
 
     def while_the_clock_ticks(self, ticks: int) -> int:
         """Return how often somebody looked what may go, while the clock ticked so often."""

@@ -1,0 +1,127 @@
+"""One destination of a `Mailer`: its relays, and the parts of mails that wait for them.
+
+Use an instance on one thread only.
+"""
+
+import itertools
+import random
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+from .agenda import NEVER
+from .capacity import Capacity
+from .mail_queue import MailQueue
+
+MAX_COST = 16
+"""What a part costs at most, and what a turn is worth."""
+
+
+class Waiting(Protocol):
+    """A part of a mail, as far as it matters here.
+
+    Attributes:
+        submitted_at: when the mail was told.
+        is_pressing: whether it goes before others: a receiver may wait for it.
+        avoid: the relays that have failed it, by number.
+        relay: the number of the relay that it goes to.
+        destination: where it goes.
+        late: not None if it has been let go before, and waits for its relay only.
+    """
+
+    submitted_at: float
+    is_pressing: bool
+    avoid: frozenset[int]
+    relay: int
+    late: Any
+
+    @property
+    def destination(self) -> "Destination[Any]":
+        """Where it goes."""
+        ...
+
+    @property
+    def cost(self) -> int:
+        """What it takes of a turn, 1 to `MAX_COST`."""
+        ...
+
+
+PartT = TypeVar("PartT", bound=Waiting)
+
+
+class Destination(Generic[PartT]):
+    """One destination that is in use.
+
+    Args:
+        key: what it is known by; None for one that is never idle.
+        relays: its relays, each with its name, in the order in which they are to be tried.
+        draw: gives random numbers from 0 to less than 1.
+
+    Attributes:
+        key: as given.
+        hosts: the names of the relays.
+        relays: the relays, in the same order.
+        queue: the parts that wait for them.
+        retries: those that wait for the time of their next attempt: a heap.
+        pressing: how many in the queue are pressing.
+        in_flight: attempts that are being made, or leave.
+        deficit: what is left of its turn.
+        is_mixed: whether a part in the queue may be older than one before it.
+        is_active: whether it is in the ring.
+        is_urgent: whether it is in the ring of those that need not wait for receivers.
+        looks_at: when to look at it, though nothing may have happened until then.
+        entry: the agenda's own.
+    """
+
+    __slots__ = (
+        "deficit",
+        "entry",
+        "hosts",
+        "in_flight",
+        "is_active",
+        "is_mixed",
+        "is_urgent",
+        "key",
+        "looks_at",
+        "pressing",
+        "queue",
+        "relays",
+        "retries",
+    )
+
+    def __init__(
+        self,
+        key: Hashable,
+        relays: Sequence[tuple[str, Capacity]],
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.key = key
+        self.hosts = tuple([host for host, _ in relays])
+        self.relays = tuple([relay for _, relay in relays])
+        self.queue: MailQueue[PartT] = MailQueue(self.relays, draw)
+        self.retries: list[tuple[float, int, PartT]] = []
+        self.pressing = 0
+        self.in_flight = 0
+        self.deficit = 0
+        self.is_active = self.is_urgent = self.is_mixed = False
+        self.looks_at = NEVER
+        self.entry: list[Any] | None = None
+
+    def __iter__(self) -> Iterator[PartT]:
+        """Give all parts that wait, those for a retry last."""
+        return itertools.chain(self.queue, (part for _, _, part in self.retries))
+
+    @property
+    def are_all_dead(self) -> bool:
+        """Whether each of its relays is dead."""
+        return all(relay.is_dead for relay in self.relays)
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether it has no part, and no connection."""
+        return not (
+            self.in_flight
+            or self.retries
+            or len(self.queue)
+            or self.queue.bound
+            or any(relay.idle for relay in self.relays)
+        )
