@@ -4,6 +4,7 @@ On the loop thread.
 """
 
 from collections import Counter
+from typing import Any
 
 from ...signals.bus import publish
 from ...signals.outcome import Outcome, SendFailure, outcome_of
@@ -11,7 +12,7 @@ from ...signals.parts import combined
 from ...smtp.words.stage import Stage
 from ...smtp.words.verdict import Failed, FailureKind
 from .job import Job, Part
-from .statistics import Latencies, Throughput
+from .statistics import Latencies, MailerStatistics, Throughput
 
 
 class Jobs:
@@ -98,6 +99,26 @@ class Jobs:
         if outcome.attempts:  # what was never tried is nobody's pace
             self.throughput.add(now)
             self.latencies.add(now - job.submitted_at)
+
+    def statistics(self, now: float, **others: Any) -> MailerStatistics:
+        """Return what was done, together with what others know.
+
+        Args:
+            now: the time, on the loop's clock.
+            others: what the mails do not tell.
+        """
+        latencies = self.latencies
+        return MailerStatistics(
+            submitted=self.submitted,
+            sent=self.sent,
+            failed_by_kind=self.failed,
+            rate=self.throughput.per_second(now),
+            latency_p50=latencies.percentile(50),
+            latency_p90=latencies.percentile(90),
+            latency_p99=latencies.percentile(99),
+            latency_max=latencies.maximum,
+            **others,
+        )
 
     def end_as(self, part: Part, outcome: Outcome, now: float) -> None:
         """End a part by what its last attempt came to.

@@ -12,9 +12,8 @@ from pykka import ActorRef
 from pykka.messages import _ActorStop
 
 from ...signals.send_mail import SendMail
-from ...smtp.words.verdict import Failed, FailureKind
 from ..loop import guard
-from ..loop.asyncio_actor import Answer, AsyncioActor
+from ..loop.asyncio_actor import AsyncioActor
 from ..loop.event_loop import event_loop
 from ..net.connect import SourceAddress
 from ..net.connection_limit import connection_limit
@@ -27,7 +26,9 @@ from .concurrency import INITIAL_CONCURRENCY
 from .connection_pool import IdleConnections
 from .destinations import Destinations
 from .drains import Drain, Drains
-from .job import Job, Part
+from .ending import Ending
+from .intake import Intake
+from .job import Part
 from .jobs import Jobs
 from .pacing import Rate, parse_rate
 from .retries import Retries
@@ -188,11 +189,11 @@ class Mailer(AsyncioActor):
             idle_timeout=check_seconds("idle_timeout", idle_timeout),
             rate=parse_rate(rate),
         )
-        self._max_queued = whole("max_queued", max_queued)
+        most_queued = whole("max_queued", max_queued)
         if not isinstance(retry, RetryPolicy | None):
             raise TypeError(f"retry: needs a RetryPolicy, not {type(retry).__name__}")
         self._retry = Retries(RetryPolicy() if retry is None else retry, random.random)
-        self._grace = check_seconds("grace", grace)
+        grace = check_seconds("grace", grace)
         self._alias = first.alias
         relays: list[tuple[Options, float | None]] = [(first, None)]
         for backup, weight in check_backups(backups):
@@ -200,30 +201,23 @@ class Mailer(AsyncioActor):
         check_source(source_address, limits.max_connections, len(relays))
         self._last_limit = connection_limit.limit
         self._idle = IdleConnections(limits.idle_timeout)
-        policy = self._retry.policy
-        self._destinations: Destinations[Part] = Destinations(
+        self._destinations = destinations = Destinations[Part](
             random.random,
-            patience=policy.give_up_after,
-            waits_for_probes=policy.max_attempts > 1,
+            patience=self._retry.policy.give_up_after,
+            waits_for_probes=self._retry.policy.max_attempts > 1,
         )
-        self._routing = Routing(self._destinations, limits, self._idle, self._find_route)
+        self._routing = Routing(destinations, limits, self._idle, self._find_route)
         self._routing.fix(relays)
-        self._jobs = Jobs(self._alias)
+        self._jobs = jobs = Jobs(self._alias)
         self._drains = Drains()
-        self._sending = Sending(
-            self,
-            self._destinations,
-            self._jobs,
-            self._retry,
-            self._drains,
-            is_shared=self._routing.is_by_domain,
+        self._sending = sending = Sending(
+            self, destinations, jobs, self._retry, self._drains, self._routing
         )
-        self._taken_last: SendMail | None = None
-        self._is_stopping = False
-        self._grace_ends: float | None = None
+        self._ending = Ending(self, destinations, jobs, self._retry, sending, grace)
+        self._intake = Intake(self._routing, jobs, destinations, sending, most_queued)
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_grace_ends"):  # one of the options was wrong
+        if not hasattr(self, "_intake"):  # one of the options was wrong
             return "<Mailer>"
         return (
             f"<Mailer {self._alias!r} {self._routing.fixed.hosts[0]}"
@@ -240,7 +234,8 @@ class Mailer(AsyncioActor):
     def on_receive(self, message: Any) -> Any:
         """Take a mail, or a question."""
         if isinstance(message, SendMail):
-            self._take(message)
+            is_pressing = self.is_told_by_receiver
+            self._intake.take(message, self.answer_later(), is_pressing=is_pressing)
             return None
         if isinstance(message, Drain):
             self._drain(message)
@@ -251,27 +246,18 @@ class Mailer(AsyncioActor):
 
     def statistics(self) -> MailerStatistics:
         """Return what was done, and what is being done: ``ref.proxy().statistics().get()``."""
-        jobs, destinations = self._jobs, self._destinations
         relays = self._routing.fixed.relays
         in_use = next((relay for relay in relays if not relay.is_dead), relays[0])
-        latencies = jobs.latencies
-        return MailerStatistics(
-            queued=destinations.queued,
-            waiting_for_retry=destinations.retries,
+        return self._jobs.statistics(
+            event_loop().loop.time(),
+            queued=self._destinations.queued,
+            waiting_for_retry=self._destinations.retries,
             in_flight=self._in_flight,
             connections_idle=len(self._idle),
             connections_busy=self._sending.places,
-            submitted=jobs.submitted,
-            sent=jobs.sent,
-            failed_by_kind=jobs.failed,
             retries=self._retry.count,
-            rate=jobs.throughput.per_second(event_loop().loop.time()),
             window=in_use.window.limit,
             dead_relays=self._routing.dead_relays(),
-            latency_p50=latencies.percentile(50),
-            latency_p90=latencies.percentile(90),
-            latency_p99=latencies.percentile(99),
-            latency_max=latencies.maximum,
         )
 
     @property
@@ -279,45 +265,6 @@ class Mailer(AsyncioActor):
         # Not those whose connections still take their leave: they have an outcome already.
         destinations = self._destinations
         return self._jobs.open_parts - destinations.queued - destinations.retries
-
-    def _take(self, mail: SendMail) -> None:
-        is_pressing = self.is_told_by_receiver
-        job = Job(mail, self.answer_later(), self._sending.time(), is_pressing)
-        failures: Sequence[Failed | None] = _NO_FAILURE
-        if self._find_route is None:
-            job.parts = (Part(job, mail.envelope, self._routing.fixed),)
-        else:
-            failures = self._routing.split(job)
-        self._jobs.add(job)
-        self._taken_last = mail
-        destinations = self._destinations
-        waiting = destinations.queued + destinations.retries
-        if self._is_stopping:
-            self._refuse(job, FailureKind.CANCELLED, _TOO_LATE)
-            return
-        if waiting >= self._max_queued:
-            detail = f"{waiting} mails wait already (max_queued); tell it again later"
-            self._refuse(job, FailureKind.LOCAL, detail)
-            return
-        is_any_new = False
-        for part, failed in zip(job.parts, failures, strict=True):
-            if failed is not None:
-                self._jobs.fail(part, failed, job.submitted_at)
-            elif is_pressing:
-                # Or whatever the first waits for, this one waits for, too.
-                destinations.prepend(part)
-                is_any_new = True
-            elif destinations.append(part):
-                is_any_new = True
-        if is_any_new:
-            self._sending.dispatch()
-
-    def _refuse(self, job: Job, kind: FailureKind, detail: str) -> None:
-        """End a mail that was not taken."""
-        now = event_loop().loop.time()
-        for part in job.parts:
-            self._jobs.fail_without_attempt(part, kind, detail, now)
-            self._destinations.retire(part.destination)
 
     def _drain(self, drain: Drain) -> None:
         is_pressing = self.is_told_by_receiver
@@ -343,13 +290,11 @@ class Mailer(AsyncioActor):
         self._sending.on_time(now)
         if self._drains.owed:
             self._answer_drains(now)
-        if self._grace_ends is not None and now >= self._grace_ends:
-            self._sending.cancel_in_flight()
-            self._grace_ends = None
+        self._ending.on_tick(now)
 
     def on_attempt_over(self) -> None:
         """See whether that was what the end, or a `Drain`, has waited for."""
-        if self._is_stopping:
+        if self._ending.has_begun:
             self._stop_if_done()
         if self._drains.owed:
             self._answer_drains(event_loop().loop.time())
@@ -364,41 +309,19 @@ class Mailer(AsyncioActor):
 
     def may_stop_now(self) -> bool:
         """Whether nothing is under way any more. What waits is cancelled."""
-        if self._handling is not None and isinstance(self._handling.message, _StopAtOnce):
-            self._grace = 0.0
-        if not self._is_stopping:
-            self._be_stopping()
-            self._grace_ends = event_loop().loop.time() + self._grace
-        self._cancel_waiting()
-        if self._grace <= 0:
-            self._sending.cancel_in_flight()
-        return not self._sending.in_flight
-
-    def _be_stopping(self) -> None:
-        """Let no more mails go, and try none again."""
-        self._is_stopping = self._sending.is_over = self._retry.is_over = True
-
-    def _cancel_waiting(self) -> None:
-        now = event_loop().loop.time()
-        for destination in list(self._destinations):
-            for part in self._destinations.take_all(destination):
-                guard.call(
-                    self,
-                    self._jobs.fail_without_attempt,
-                    part,
-                    FailureKind.CANCELLED,
-                    _STOPPED,
-                    now,
-                )
+        asked = self._handling
+        at_once = asked is not None and isinstance(asked.message, _StopAtOnce)
+        self._ending.begin(event_loop().loop.time(), at_once=at_once)
+        return self._ending.is_done
 
     def _stop_if_done(self) -> None:
-        if not self._sending.in_flight and not self.actor_stopped.is_set():
+        if self._ending.is_done and not self.actor_stopped.is_set():
             self.stop_now()
 
     def on_stop(self) -> None:
         """Close what is open."""
-        self._be_stopping()
-        guard.surely(self._cancel_waiting, self._sending.cancel_in_flight, self._close)
+        self._ending.forbid_more()
+        guard.surely(self._ending.cancel_waiting, self._sending.cancel_in_flight, self._close)
 
     def _stop_failed(self, error: BaseException) -> None:  # noqa: ARG002 - `on_stop` does it all
         self.on_stop()
@@ -423,8 +346,8 @@ class Mailer(AsyncioActor):
         """Go on after an error in a message: the mail in hand gets its outcome."""
         error = sys.exc_info()[1]
         assert error is not None
-        if isinstance(message, SendMail) and self._taken_last is not message:
-            self._jobs.add(self._job_of(message))
+        if isinstance(message, SendMail) and self._intake.last is not message:
+            self._intake.take_lost(message)
         guard.end(self, error)
 
     def crashed(self, error: BaseException) -> None:
@@ -441,7 +364,7 @@ class Mailer(AsyncioActor):
             lambda: self._sending.repair(error),
             *(relay.pool.repair for relay in self._routing.relays_in_use()),
             lambda: self._destinations.repair(event_loop().loop.time()),
-            lambda: self._stop_if_done() if self._is_stopping else None,
+            lambda: self._stop_if_done() if self._ending.has_begun else None,
         )
         if self.actor_stopped.is_set():
             return
@@ -454,17 +377,9 @@ class Mailer(AsyncioActor):
     def on_discard(self, message: Any) -> None:
         """Give a mail that came too late an outcome."""
         if isinstance(message, SendMail):
-            job = self._job_of(message)
-            self._jobs.add(job)
-            self._refuse(job, FailureKind.CANCELLED, _TOO_LATE)
+            self._intake.refuse_late(message)
         else:
             super().on_discard(message)
-
-    def _job_of(self, mail: SendMail) -> Job:
-        """Return the job of a mail that goes nowhere, and that nobody asked for."""
-        job = Job(mail, Answer(None, set()), event_loop().loop.time())
-        job.parts = (Part(job, mail.envelope, self._routing.fixed),)
-        return job
 
     def abandon(self) -> None:
         """Leave the mails and the connections to the parent, in a forked child."""
@@ -475,9 +390,5 @@ class Mailer(AsyncioActor):
 class _StopAtOnce(_ActorStop):
     """Asks to stop without grace."""
 
-
-_NO_FAILURE: tuple[None] = (None,)
-_STOPPED = "stopped before it was sent"
-_TOO_LATE = "the Mailer was stopped before it took the mail"
 
 _HARMLESS = harmless_of(Mailer.__init__)

@@ -82,17 +82,17 @@ class Routing:
     def dead_relays(self) -> tuple[str, ...]:
         """Return the names of the relays that are dead, of those in use."""
         if self._find is None:
-            return tuple(relay.options.name for relay in _relays_of(self.fixed) if relay.is_dead)
+            return tuple(relay.options.name for relay in relays_of(self.fixed) if relay.is_dead)
         return tuple(r.options.name for r in self._destinations.dead if isinstance(r, Relay))
 
     def relays_in_use(self) -> list[Relay]:
         """Return all of them. Only for what is rare: there may be many."""
-        return [relay for destination in self._destinations for relay in _relays_of(destination)]
+        return [relay for destination in self._destinations for relay in relays_of(destination)]
 
     def follow_connection_limit(self) -> None:
         """Let as many mails go as the process's limit allows, which has changed."""
         for destination in self._destinations:
-            for relay in _relays_of(destination):
+            for relay in relays_of(destination):
                 relay.follow_connection_limit()
             self._destinations.activate(destination)
 
@@ -139,7 +139,12 @@ class Routing:
         return ConnectionPool(self._idle, self._limits.max_mails_per_connection, emptied)
 
 
-def _relays_of(destination: Destination[Part]) -> list[Relay]:
+def relays_of(destination: Destination[Part]) -> list[Relay]:
+    """Return the relays of a destination, which are nothing less.
+
+    Args:
+        destination: any of a Mailer.
+    """
     return [relay for relay in destination.relays if isinstance(relay, Relay)]
 
 

@@ -21,6 +21,7 @@ from .jobs import Jobs
 from .pooled_smtp_actor import PooledSmtpActor
 from .relay import Relay, describe_all, describe_dead
 from .retries import Retries
+from .routing import Routing, relays_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,8 +45,8 @@ class Sending:
         jobs: the mails.
         retries: what follows an attempt.
         drains: who waits until all are out.
-        is_shared: whether the destinations share the process's connections: then no more attempts
-            are made at once than there are connections. One alone has its own limit.
+        routing: whether there are many destinations. They share the process's connections, and no
+            more attempts are made at once than there are; one alone has a limit of its own.
 
     Attributes:
         in_flight: the attempts, and what each is for.
@@ -60,8 +61,7 @@ class Sending:
         jobs: Jobs,
         retries: Retries,
         drains: Drains,
-        *,
-        is_shared: bool,
+        routing: Routing,
     ) -> None:
         self.in_flight: dict[PooledSmtpActor, Part] = {}
         self.is_over = False
@@ -70,7 +70,7 @@ class Sending:
         self._jobs = jobs
         self._retries = retries
         self._drains = drains
-        self._is_shared = is_shared
+        self._is_shared = routing.is_by_domain
         self._places = 0  # attempts that count among those on their way
         self._is_dispatching = False
         self.timer: asyncio.TimerHandle | None = None
@@ -128,7 +128,7 @@ class Sending:
     def _give_up(self, destination: Destination[Part]) -> None:
         """End the mails that wait. Whoever wants one attempt wants to hear at once."""
         # The next probe is another mail's: one that is told when it is time for it.
-        detail = f"not attempted: {describe_dead(_relays_of(destination))}"
+        detail = f"not attempted: {describe_dead(relays_of(destination))}"
         for part in self._destinations.take_all(destination, with_retries=False):
             self._jobs.fail_without_attempt(part, FailureKind.CONNECT, detail, self.time())
         self._destinations.retire(destination)
@@ -164,7 +164,7 @@ class Sending:
         """End the mails that have waited for too long, once no other stands before them."""
         patience = self._retries.policy.give_up_after
         for destination, expired in self._destinations.take_expired(now):
-            why = describe_all(_relays_of(destination), now)
+            why = describe_all(relays_of(destination), now)
             detail = f"gave up {patience:g} s after it was told (retry.give_up_after): {why}"
             for part in expired:
                 self._jobs.fail_without_attempt(part, FailureKind.TIMEOUT, detail, now)
@@ -294,10 +294,6 @@ class Sending:
 
 def _open_parts(jobs: Iterable[Job]) -> list[Part]:
     return [part for job in jobs for part in job.parts]
-
-
-def _relays_of(destination: Destination[Part]) -> list[Relay]:
-    return [relay for relay in destination.relays if isinstance(relay, Relay)]
 
 
 def _loop_time() -> float:
