@@ -180,6 +180,13 @@ class ConnectionPool:
                 self._all_idle.add(idle)
             self._just_released = None
 
+    def leave_released(self) -> None:
+        """Send QUIT on what was released, if no mail has taken it: others wait for its permit."""
+        if self._just_released is not None:
+            if not self._just_released[0].is_gone:
+                IdleConnection(self, *self._just_released).leave()
+            self._just_released = None
+
     def repair(self) -> None:
         """Close what was released, if it could not be kept."""
         if self._just_released is not None:

@@ -5,7 +5,8 @@ It is in one of these states, and nothing here looks at all of them:
 
 * *active*: a part may go, as far as is known. Active ones stand in a ring, and have their turns by
   deficit round robin (Shreedhar and Varghese, 1995): a part costs by its size, and no part costs
-  more than a turn is worth, so each turn sends one at least.
+  more than a turn is worth, so each turn sends one at least. One that may send no more before an
+  attempt has ended goes on with its turn then: its connections are open.
 * *waiting*: nothing may go before a moment that is known, or before an attempt has ended. The
   agenda has one entry for each, however many parts it has, for the first moment that matters: a
   token, a probe, the next attempt at a part, or the time to give one up.
@@ -162,8 +163,12 @@ class Destinations(Generic[PartT]):
         """Look what may go there: a part has come, or an attempt has ended."""
         if not destination.is_active:
             destination.is_active = True
-            destination.deficit = MAX_COST
-            self._ring.append(destination)
+            if destination.deficit > 0:
+                # It could not use up its turn. Now that it may, it has connections to go on with.
+                self._ring.appendleft(destination)
+            else:
+                destination.deficit = MAX_COST
+                self._ring.append(destination)
         if not destination.is_urgent and (destination.pressing or destination.queue.bound):
             destination.is_urgent = True
             self._urgent.append(destination)
@@ -192,7 +197,7 @@ class Destinations(Generic[PartT]):
                 if part.is_pressing:
                     self.pressing -= 1
                     destination.pressing -= 1
-            if len(ring) > 1:
+            if len(self._in_use) > 1:
                 self._charge(ring, part.cost)
             return part
         return None
@@ -212,6 +217,8 @@ class Destinations(Generic[PartT]):
             destination.is_urgent = False
             return  # it is in the other ring as well
         destination.is_active = False
+        if not len(destination.queue):
+            destination.deficit = 0
         if not self._waits_for_probes and destination.are_all_dead:
             self.hopeless.append(destination)
             return

@@ -238,8 +238,11 @@ class Sending:
             if not destination.is_active:
                 self._destinations.activate(destination)
             self.dispatch()
-        relay.pool.park_released()
-        if destination.key is not None:
+        if self._is_shared and self._destinations.is_any_active:
+            relay.pool.leave_released()
+        else:
+            relay.pool.park_released()
+        if destination.key is not None and not destination.in_flight:
             self._destinations.retire(destination)
         if self.is_over or self._drains.owed:
             self._owner.on_attempt_over()
