@@ -41,6 +41,7 @@ class IdleConnection:
         """Send QUIT, unless the connection is in use again."""
         if self._pool.discard(self):
             self.leave()
+            self._pool.notice_if_empty()
 
     def leave(self) -> None:
         """Send QUIT."""
@@ -53,12 +54,13 @@ class IdleConnection:
         """Nothing to do: there is no mail."""
 
     def released(self) -> None:
-        """Nothing to do: nobody uses it."""
+        """Nothing to do: it has no mail."""
 
     def closed(self) -> None:
         """Forget the connection: it is gone, and its permit with it."""
         self._pool.discard(self)
         connection_limit.take_back(self)
+        self._pool.notice_if_empty()
 
     def crashed(self, error: BaseException) -> None:
         """Close at once. See `guard.Guarded`."""
@@ -122,7 +124,7 @@ class ConnectionPool:
     Args:
         all_idle: those of all relays of the Mailer.
         max_mails: mails on one connection at most.
-        emptied: called when the last idle connection is gone without a mail; or None.
+        emptied: called when an idle connection is gone, and there is no other; or None.
     """
 
     __slots__ = ("_all_idle", "_emptied", "_idle", "_just_released", "_max_mails")
@@ -141,11 +143,11 @@ class ConnectionPool:
         self._just_released: tuple[Connection, Session] | None = None
 
     def __len__(self) -> int:
-        """How many connections wait for the next mail."""
-        return len(self._idle)
+        """How many connections wait for the next mail, one that was just released included."""
+        return len(self._idle) + (self._just_released is not None)
 
     def acquire(self) -> tuple[Connection, Session] | None:
-        """Return a connection that can be used, and that nobody else has; with its permit."""
+        """Return a connection that can be used, with its permit."""
         # Whatever breaks in here, each connection is still where it was, or it is returned.
         released = self._just_released
         if released is not None:
@@ -206,6 +208,9 @@ class ConnectionPool:
         """Keep a connection no more; return whether it was kept."""
         was_kept = self._idle.pop(idle, self) is None
         self._all_idle.remove(idle)
-        if was_kept and not self._idle and self._emptied is not None:
-            self._emptied()
         return was_kept
+
+    def notice_if_empty(self) -> None:
+        """Have the destination know that the last idle connection is gone."""
+        if self._emptied is not None and not len(self):
+            self._emptied()

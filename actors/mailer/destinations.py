@@ -217,8 +217,6 @@ class Destinations(Generic[PartT]):
             destination.is_urgent = False
             return  # it is in the other ring as well
         destination.is_active = False
-        if not len(destination.queue):
-            destination.deficit = 0
         if not self._waits_for_probes and destination.are_all_dead:
             self.hopeless.append(destination)
             return
@@ -228,7 +226,8 @@ class Destinations(Generic[PartT]):
             self.agenda.set(destination, ready)
         if destination.is_mixed:
             self._reschedule(destination)
-        if destination.key is not None:
+        if destination.key is not None and not len(queue):
+            destination.deficit = 0
             self.retire(destination)
 
     def look_at_due(self, now: float) -> bool:
@@ -321,9 +320,6 @@ class Destinations(Generic[PartT]):
         if not destination.is_unused:
             return
         self.agenda.discard(destination)
-        del self._in_use[key]
-        for relay in destination.relays:
-            self.dead.pop(relay, None)
         pairs = zip(destination.hosts, destination.relays, strict=True)
         self.memory.keep(
             key,
@@ -332,6 +328,9 @@ class Destinations(Generic[PartT]):
                 for host, relay in pairs
             ),
         )
+        del self._in_use[key]
+        for relay in destination.relays:
+            self.dead.pop(relay, None)
 
     def retire_key(self, key: Hashable) -> None:
         """Do as `retire`: the last idle connection is gone.

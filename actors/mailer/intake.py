@@ -53,7 +53,7 @@ class Intake:
 
         Args:
             mail: the mail.
-            answer: the answer to whoever asked.
+            answer: the answer to an `ask`.
             is_pressing: whether a receiver may wait for it.
         """
         job = Job(mail, answer, self._sending.time(), is_pressing)

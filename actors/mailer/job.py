@@ -23,7 +23,7 @@ class Job:
 
     Attributes:
         mail: the mail.
-        answer: the answer to whoever asked.
+        answer: the answer to an `ask`.
         submitted_at: when it was told, on the loop's clock.
         is_pressing: whether a receiver may wait for it.
         parts: one for each destination.

@@ -96,7 +96,7 @@ class Jobs:
             self.failed[outcome.kind] += 1
         else:
             self.sent += 1
-        if outcome.attempts:  # what was never tried is nobody's pace
+        if outcome.attempts:  # what was never tried says nothing of the pace
             self.throughput.add(now)
             self.latencies.add(now - job.submitted_at)
 

@@ -52,6 +52,8 @@ class MailQueue(Generic[MailT]):
         bound: by number of a relay, those that have chosen it, and had a place there before.
     """
 
+    __slots__ = ("_draw", "_main", "_only", "_others", "_relays", "bound")
+
     def __init__(self, relays: Sequence[Capacity], draw: Callable[[], float]) -> None:
         self._relays = relays
         self._only = relays[0] if len(relays) == 1 else None
@@ -226,6 +228,8 @@ class _Line(Generic[MailT]):
         avoid: as given.
         undrawn: those that are not drawn for a relay, in their order.
     """
+
+    __slots__ = ("_drawn", "_draws", "_relays", "avoid", "undrawn")
 
     def __init__(self, relays: Sequence[Capacity], avoid: frozenset[int]) -> None:
         self.avoid = avoid

@@ -1,4 +1,4 @@
-"""What is remembered of destinations that nobody sends to at the moment, within a bound.
+"""What is remembered of destinations that have no mail at the moment, within a bound.
 
 Use an instance on one thread only.
 """

@@ -22,7 +22,7 @@ class AttemptObserver(Protocol):
     """For whom a mail is sent: the `Mailer`."""
 
     def attempt_ended(self, actor: "PooledSmtpActor", outcome: Outcome) -> None:
-        """Hear what became of this attempt; comes exactly once."""
+        """Called exactly once, with what became of this attempt."""
         ...
 
     def attempt_steps_aside(self, actor: "PooledSmtpActor") -> None:
@@ -34,7 +34,7 @@ class AttemptObserver(Protocol):
         ...
 
     def attempt_released(self, actor: "PooledSmtpActor") -> None:
-        """Hear that the actor, and what it held, is free; comes exactly once, and last."""
+        """Called exactly once, and last: the actor, and what it held, is free."""
         ...
 
 
@@ -66,7 +66,7 @@ class PooledSmtpActor(SmtpActor):
         """Prepare; `begin` begins. Runs on the loop thread.
 
         Args:
-            observer: who hears of it.
+            observer: is told of it.
             relay: where to send the mail.
             mail: the mail.
             envelope: for those recipients that are to get it now.

@@ -126,7 +126,7 @@ class Sending:
         guard.call(actor, actor.begin, now)
 
     def _give_up(self, destination: Destination[Part]) -> None:
-        """End the mails that wait. Whoever wants one attempt wants to hear at once."""
+        """End the mails that wait: with one attempt each, there is nothing to wait for."""
         # The next probe is another mail's: one that is told when it is time for it.
         detail = f"not attempted: {describe_dead(relays_of(destination))}"
         for part in self._destinations.take_all(destination, with_retries=False):
@@ -173,7 +173,7 @@ class Sending:
 
     @guard.guarded
     def attempt_steps_aside(self, actor: PooledSmtpActor) -> None:
-        """Let another mail have its place: no stuck file holds up another mail."""
+        """Called when a file takes its time to open: it may hold up no other mail."""
         if actor.has_place and actor in self.in_flight:
             actor.has_place = False
             self._places -= 1
@@ -184,7 +184,7 @@ class Sending:
 
     @guard.guarded
     def attempt_is_ready(self, actor: PooledSmtpActor) -> None:
-        """Give an attempt a place again as soon as there is one."""
+        """Called when the file is open: give the attempt a place as soon as there is one."""
         part = self.in_flight[actor]
         part.late = actor
         self._destinations.bind(part)
@@ -192,7 +192,7 @@ class Sending:
 
     @guard.guarded
     def attempt_ended(self, actor: PooledSmtpActor, outcome: Outcome) -> None:
-        """Hear what became of an attempt: the end, or not."""
+        """Called when an attempt is decided: end its part, or try that again."""
         part = self.in_flight[actor]
         now = self.time()
         relay = actor.relay
@@ -222,7 +222,7 @@ class Sending:
 
     @guard.guarded
     def attempt_released(self, actor: PooledSmtpActor) -> None:
-        """Take note that a connection, or the room for one, is free."""
+        """Called when a connection, or the room for one, is free."""
         part = self.in_flight.pop(actor, None)
         if part is None:
             return
