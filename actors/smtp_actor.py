@@ -27,7 +27,7 @@ from .net.connection import Connection, Route, name_addresses
 from .net.connection_limit import Permit, connection_limit
 from .net.ehlo_name import address_literal, complete_host_name
 from .net.mail_source import FileSource, SourceError
-from .options.hiding import harmless_of, hide, hide_in, hide_url
+from .options.hiding import harmless_of, hide, hide_in, hide_url, hide_urls
 from .options.options import collect_options
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class SmtpActor(AsyncioActor):
         """Start an actor, with the options that `__init__` describes. See `pykka.Actor.start`."""
         if kwargs:
             hide_in(kwargs, _HARMLESS if cls.__init__ is SmtpActor.__init__ else None)
-        args = tuple(map(hide_url, args))
+        args = hide_urls(args)
         return super().start(*args, **kwargs)
 
     def __init__(
@@ -151,8 +151,10 @@ class SmtpActor(AsyncioActor):
             ImportError: an option needs what is not installed.
         """
         super().__init__()
+        self._outcome = self._second = None  # here, because they are looked at again and again
         # From here on the secrets can't be seen in a traceback that shows local variables.
-        server = hide_url(server)
+        if type(server) is not str or ":" in server or "@" in server:
+            server = hide_url(server)
         if type(port) is not int:
             port = hide_url(port)
         secrets = hide(url, password, token, proxy)
@@ -438,6 +440,7 @@ class SmtpActor(AsyncioActor):
     def released(self) -> None:
         """Close: whoever sends one mail keeps no connection."""
         if self._connection is not None:
+            self._connection.rest(self)  # the dialog has ended, and would close nothing
             self._connection.cancel()
 
     def closed(self) -> None:
@@ -464,7 +467,7 @@ class SmtpActor(AsyncioActor):
         if source is not None:
             source.give_up()
             if source.is_open:
-                event_loop().files.run(guard.surely, source.close)
+                event_loop().files.surely(source.close)
             self._source = None
         self._give_permit_back()
         self.stop_now()

@@ -27,7 +27,7 @@ from pykka_smtp import (
 from pykka_smtp.actors.net.connection import Connection
 from pykka_smtp.signals.dispatcher import dispatcher
 
-from .chaos_report import ChaosReport, Given, Heard, address
+from .chaos_report import ChaosReport, Given, Heard, address, size_of_notes
 from .surroundings import (
     HOST,
     PATIENCE,
@@ -57,7 +57,7 @@ _SLEEPS_FOR = 25
 _SENDS_EVERY = 90
 _RAISED = (ValueError, SystemExit, KeyboardInterrupt, MemoryError)
 
-_BUSY = "threads for %s hang; there are %d now%s"
+_BUSY = "threads for %s take long, or hang; there are %d now%s"
 """What the log says where a machine is so busy that reading a file takes seconds."""
 
 _SMALL = b"Subject: small\r\n\r\n.\r\n..\r\nand the end\r\n"
@@ -140,7 +140,9 @@ class Chaos:
         }
         if len(self._memory) == 2:
             growth = (self._memory[1] - self._memory[0]) / 1e6
-            report.figures["memory"] = f"{growth:+.1f} MB from a fifth of the sends to the last"
+            report.figures["memory"] = (
+                f"{growth:+.1f} MB from a fifth of the sends to the last, its own notes left out"
+            )
         return report
 
     # Sending: each of the workers has one send at a time.
@@ -168,7 +170,7 @@ class Chaos:
                     return
                 self._next += 1
                 if number in {_WARM_UP + self._report.sends // 5, self._end - 1}:
-                    self._memory.append(resident())
+                    self._memory.append(resident() - size_of_notes(self._given, self._heard))
             try:
                 self._send(number, chance, path)
             except Exception as error:  # or the thread would end, and nobody would know why

@@ -66,6 +66,21 @@ class Heard:
         self.kind = sys.intern(kind)
 
 
+def size_of_notes(given: Mapping[int, Given], heard: Mapping[int, Heard]) -> int:
+    """Return the bytes that the run's own notes take: they grow with each email."""
+    total = sys.getsizeof(given) + sys.getsizeof(heard)
+    for notes in (given, heard):
+        for number, note in list(notes.items()):
+            fields = (number, note, *(getattr(note, name) for name in note.__slots__))
+            # Small numbers, and the names of kinds, are shared.
+            total += sum(map(sys.getsizeof, (one for one in fields if not _is_shared(one))))
+    return total
+
+
+def _is_shared(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, int) and -5 <= value <= 256)
+
+
 @dataclass(slots=True)
 class ChaosReport:
     """The figures of a run.

@@ -79,6 +79,7 @@ class Client:
         self._source: FileSource | None = None
         self._unreadable = ""  # why the mail could not be read to its end
         self._is_given = False  # to the operating system: what is left of the body will go out
+        self._bold: SendBody | None = None  # has not begun to go out
         self.session = session or Session(
             server="mx.test:25",
             ehlo_name="c.test",
@@ -150,6 +151,9 @@ class Client:
         left goes out whatever the server says meanwhile.
         """
         if self.body is None or self.is_over:
+            return
+        if self._bold is not None:
+            self._begin_bold(self._bold)
             return
         if len(self.body) > 1:
             self._write(self.body.pop(0))
@@ -227,9 +231,11 @@ class Client:
         rendition, chunk = action.rendition, action.is_chunk
         insist(self.body is None, "a second mail at once")
         insist(self.mail.keeps or not action.is_bold, "a bold mail on a connection of its own")
-        self._is_given = action.is_bold
+        self._is_given = False
         if action.is_bold:
-            self._begin_bold(action)
+            self.body, self._bold = [], action
+            if not self._choices.one_in(8):  # else others have their turn first
+                self._begin_bold(action)
             return
         if action.head:
             self._write(action.head)
@@ -253,7 +259,15 @@ class Client:
             self.write_body()  # an empty chunk is complete with the command that announces it
 
     def _begin_bold(self, action: SendBody) -> None:
-        """Give all of a transaction to the operating system, which may take it in pieces."""
+        """Give all of a transaction to the operating system, which may take it in pieces.
+
+        Only while the server keeps silent, as with the end of any other mail.
+        """
+        if not self.dialog.may_send_dot:
+            return
+        self._bold, self._is_given = None, True
+        self._ledger.has_unheard = self._ledger.has_more
+        self.dialog.begin_bold()
         rendition = action.rendition
         data = rendition.data
         assert data is not None

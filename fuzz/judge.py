@@ -88,8 +88,8 @@ def _fate(transaction: Transaction, rcpt: Rcpt, ledger: Ledger) -> bool | None:
     if not transaction.may_have_it(rcpt):
         return False
     code = rcpt.verdict
-    if transaction.too_early and CLOSING in (code, transaction.end_code):
-        return False  # the server leaves, whenever it began to say so, and whomever it names
+    if transaction.too_early and transaction.end_code == CLOSING:
+        return False  # the server leaves, and began to say so before it had the mail for anybody
     if transaction.is_unclear or transaction.too_early or code is None or 300 <= code <= 399:
         return None
     if code >= 400 and not ledger.is_lmtp:

@@ -75,6 +75,9 @@ class Ledger:
         is_closing: whether the server said 421 to a command.
         has_unread: whether half a TLS record is here, which may hold a part of a reply; the owner
             says so.
+        has_unheard: whether octets were here that answer nothing, read or not, as the client began
+            the last bold transaction; the owner says so. What comes while that leaves is on its
+            way, as that is.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Ledger:
         self.may_be_bold = may_be_bold
         self.is_closing = False
         self.has_unread = False
+        self.has_unheard = False
         self._chunk_refused = False
         self._is_open = False  # greeted
         self._is_introduced = False
@@ -112,7 +116,8 @@ class Ledger:
     def has_more(self) -> bool:
         """Whether octets came that answer nothing.
 
-        421 may come uncalled (RFC 5321 §3.8). It is the end: nothing behind it is looked at.
+        421 may come uncalled (RFC 5321 §3.8). It is the end: nothing behind it is looked at, or the
+        truth would depend on whether that came in time.
         """
         if self.surplus:
             return self.surplus[0] != CLOSING
@@ -158,7 +163,8 @@ class Ledger:
                 transaction.wants_data = 300 <= reply.code <= 399
                 self._data = bytearray(b"\r\n") if transaction.wants_data else None
             case "END" if transaction is not None:
-                transaction.end_code = reply.code
+                if transaction.end_code is None:
+                    transaction.end_code = reply.code
                 for rcpt in transaction.taken if item.rcpt is None else [item.rcpt]:
                     rcpt.verdict = reply.code
                 # RFC 3030 §2: a server that refuses a chunk reads it to the end. Not all do.
@@ -232,7 +238,8 @@ class Ledger:
         transaction.data = data
         # A part of a reply is one to MAIL or RCPT, if that is still owed.
         is_amid = (self.reader.is_amid or self.has_unread) and not self.owed
-        transaction.too_early = bool(is_amid or self.reader.is_broken or self.surplus)
+        is_early = bool(is_amid or self.reader.is_broken or self.surplus)
+        transaction.too_early = transaction.too_early or is_early
         refusal, self._refusal = self._refusal, 0
         if refusal:
             for rcpt in transaction.taken:
@@ -342,6 +349,8 @@ class Ledger:
         if self.owed and self.may_be_bold:
             self._check_bold(int(match[1]))
             transaction.is_bold = True
+            # What was here before it is taken for the replies, that to the mail included.
+            transaction.too_early = self.has_unheard
         else:
             insist(
                 not self.owed and transaction.is_begun, "BDAT before the replies to MAIL and RCPT"

@@ -138,6 +138,31 @@ class Play(TlsSession):
         if self._choices.one_in(2):
             self._drain_all()
 
+    def _foretell(self) -> None:
+        """Say what is right, and in advance yes to all that may follow; the client reads the one.
+
+        So a bold transaction may be due with its replies in the socket, or half of the first here.
+        """
+        if self._is_amid_commands() or not self._is_bold_next:
+            return
+        self._flush_flights()
+        texts = (self._server.right(), *[_YES] * (1 + self._choices.below(6)))
+        sealed = [one for text in texts if (one := self._sealed(text)) is not None]
+        if not sealed:
+            return
+        self._arrived.extend(arrival for _, arrival in sealed)
+        octets = b"".join(octets for octets, _ in sealed)
+        cut = len(sealed[0][0]) + self._choices.pick((0, 1, 4, 12, 30, 0))
+        if self._choices.one_in(2):
+            self._line.put(octets[:cut])
+            self._read_all()
+            self._drain_all()
+            octets = octets[cut:]
+        self._line.put(octets)
+        self._read(cut)
+        self._look()
+        self._read_all()
+
     def _half_then_out(self) -> None:
         """Let half of a reply come, then all leave that is written, then the rest come."""
         if self._is_amid_commands():
@@ -290,6 +315,7 @@ _PLACES: Sequence[Callable[[Play], bool]] = (
     lambda _play: True,  # nothing
     lambda play: play._is_released,
     lambda play: play._mails > 1,
+    *[lambda play: play._is_bold_next] * 3,
 )
 """How far all is as it should be, before anything goes wrong: or nothing would come late."""
 _MOVES: Sequence[Callable[[Play], None]] = (
@@ -299,6 +325,7 @@ _MOVES: Sequence[Callable[[Play], None]] = (
     *[Play._half_then_out] * 6,
     *[Play._early] * 4,
     *[Play._right_and_reset] * 4,
+    *[Play._foretell] * 3,
     *[Play._other] * 4,
     *[Play._half] * 3,
     *[Play._say_right] * 3,
@@ -328,6 +355,7 @@ _REST_MOVES: Sequence[Callable[[Play], None]] = (
 )
 """The moves while nobody uses the session."""
 
+_AT_A_BOLD_BEGINNING = len(_PLACES) - 1
 _AT_THE_END = (Play._two, Play._half_then_out, Play._early, Play._right_and_reset)
 _AT = (0, 4)  # places: the end of the mail is written; it is about to be
 SEEDS: Sequence[bytes] = (
@@ -338,6 +366,12 @@ SEEDS: Sequence[bytes] = (
         for slow in (0, 2)
         for place in _AT
         for move in _AT_THE_END
+        for how in (0, 1)
+    ),
+    *(
+        bytes([way, 0, 3, 1, 0, _AT_A_BOLD_BEGINNING, _MOVES.index(Play._foretell), 2, cut, how])
+        for way in (0, 1, 10, 11)
+        for cut in (0, 1, 4)
         for how in (0, 1)
     ),
 )

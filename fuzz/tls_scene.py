@@ -21,6 +21,7 @@ _PLAIN = ("PIPELINING", "8BITMIME", "SIZE 10240000")
 _OFFERS = (
     *(_PLAIN, _PLAIN, (), (*_PLAIN, "CHUNKING"), (*_PLAIN, "CHUNKING"), ("8BITMIME",)),
     *(("CHUNKING", "BINARYMIME"), (*_PLAIN, "LIMITS RCPTMAX=1")),
+    (*_PLAIN, "CHUNKING", "LIMITS RCPTMAX=1"),
 )
 _LINE = b"." + b"x" * 70 + b"\r\n"
 _MAILS = (
@@ -85,7 +86,7 @@ def choose_scene(choices: Choices) -> TlsScene:
     # Few octets, each for several choices, so that short inputs come as far as the moves.
     how, is_selector = divmod(choices.below(16), 2)
     slow, kind = divmod(choices.below(128), 16)
-    lmtp, offers = divmod(choices.below(64), 8)
+    lmtp, offers = divmod(choices.below(72), 9)
     more, keeps = divmod(choices.below(8), 2)
     mails = tuple(_choose_mail(choices) for _ in range(1 + _MORE[more]))
     for number, mail in enumerate(mails, 1):

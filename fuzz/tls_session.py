@@ -109,6 +109,19 @@ class FuzzedConnection(Connection):
         super().data_received(data)
 
 
+class FuzzedDialog(Dialog):
+    """A dialog that says when a bold transaction begins."""
+
+    def __init__(self, delivery: Delivery, note: Callable[[], None]) -> None:
+        super().__init__(delivery)
+        self._note = note
+
+    def begin_bold(self) -> None:
+        """Note it, first of all."""
+        self._note()
+        super().begin_bold()
+
+
 class TlsSession:
     """One session, as far as it is the same whatever the server does.
 
@@ -206,6 +219,16 @@ class TlsSession:
         return [item.verb for item in self._ledger.owed] == ["DATA"]
 
     @property
+    def _is_bold_next(self) -> bool:
+        """Whether the reply is due after which a whole transaction goes out in one go."""
+        ledger = self._ledger
+        is_offered = {"CHUNKING", "PIPELINING"} <= {*self._scene.offers} and self._mail.keeps
+        is_offered = is_offered and not self._mail.piece and not self._session.quirks.speaks_unasked
+        is_ready = self._tls is not None or self._scene.way == "off"
+        verbs = [item.verb for item in ledger.owed]
+        return is_offered and is_ready and verbs in (["EHLO"], ["END"])
+
+    @property
     def _mail(self) -> Mail:
         return self._scene.mails[self._mails - 1]
 
@@ -223,8 +246,13 @@ class TlsSession:
         self._first = len(self._ledger.transactions)
         self._ledger.may_be_bold = mail.keeps and not self._session.quirks.speaks_unasked
         source = mail.open_source(is_seekable=True) if mail.piece else None
-        dialog = Dialog(Delivery(self._session, mail.envelope, mail.content, keeps=mail.keeps))
+        delivery = Delivery(self._session, mail.envelope, mail.content, keeps=mail.keeps)
+        dialog = FuzzedDialog(delivery, self._guarded(self._note_bold))
         self._connection.run(self, dialog, source=source)
+
+    def _note_bold(self) -> None:
+        """The client begins a bold transaction."""
+        self._ledger.has_unheard = self._line.waiting > 0 or self._ledger.has_more
 
     def _go_on(self) -> None:
         """Send the next mail in this session, or end it, as a Mailer would."""

@@ -43,8 +43,9 @@ class Transaction:
         is_chunk: whether it came by BDAT.
         is_bold: whether BDAT came while replies to MAIL or RCPT were owed.
         too_early: whether a reply had begun, or was here without being asked for, when the last
-            octet of the mail came: then nothing that follows can be told apart.
-        end_code: the code of the reply to the mail itself, once it came.
+            octet of the mail came, or of a bold transaction the first: then nothing that follows
+            can be told apart.
+        end_code: the code of the reply to the mail itself, of the first one in LMTP, once it came.
         is_leaving: whether the server said 421 before it had refused all.
         is_contradicted: whether it said, after it had refused all, what leaves open whether it has
             the mail: in a bold transaction the mail had come with what it refused.

@@ -148,7 +148,10 @@ def publish(outcome: Outcome) -> None:
     """
     if outcome.mail.outcome_to is not None:
         _surely(_post, outcome)
-    _surely(_submit, outcome)
+    try:
+        _submit(outcome)
+    except BaseException as exc:
+        _once_more(exc, _submit, outcome)
 
 
 def publish_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> None:
@@ -171,15 +174,26 @@ def _surely(step: Callable[..., None], *args: Any) -> None:
     A step that breaks is tried once more. It hands the outcome on as the last thing that it does,
     or knows how far it has come: nobody hears an outcome twice.
     """
-    for _ in range(2):
-        try:
-            step(*args)
-        except BaseException as exc:
-            log_safely(
-                logging.ERROR, "internal error in pykka-smtp, in %s", _Described(step), exc=exc
-            )
-        else:
-            return
+    try:
+        step(*args)
+    except BaseException as exc:
+        _once_more(exc, step, *args)
+
+
+def _once_more(broke: BaseException, step: Callable[..., None], *args: Any) -> None:
+    """Do a step again that broke. Never raises.
+
+    What is done for each mail goes without `_surely`, and comes here only when it breaks.
+    """
+    _log_broken(step, broke)
+    try:
+        step(*args)
+    except BaseException as exc:
+        _log_broken(step, exc)
+
+
+def _log_broken(step: Callable[..., None], exc: BaseException) -> None:
+    log_safely(logging.ERROR, "internal error in pykka-smtp, in %s", _Described(step), exc=exc)
 
 
 def _post(outcome: Outcome) -> None:
@@ -253,23 +267,24 @@ class _Delivery:
 
     def __call__(self) -> None:
         """Run the receivers."""
-        _surely(self._run)
+        try:
+            self._run()
+        except BaseException as exc:
+            _once_more(exc, self._run)
         dispatcher.running = None
 
     def _run(self) -> None:
-        outcome = self._outcome
-        if self._left is None:
+        outcome, left = self._outcome, self._left
+        if left is None:
             # Asked again: from the moment a signal is muted none of its receivers runs.
             if not _is_heard(self._signal):
                 return
-            self._left = _receivers_of(self._signal, outcome.alias)
-            self._left.reverse()
+            left = self._left = _receivers_of(self._signal, outcome.alias)
+            left.reverse()
         dispatcher.running = self
-        left = self._left
         while left:
-            self._now = left[-1]
-            # Nothing of ours is between these two: it is called once, whatever breaks.
-            receiver = left.pop()
+            # Nothing that can fail is between these two: it is called once, whatever breaks.
+            self._now = receiver = left.pop()
             try:
                 result = receiver(outcome.alias, outcome=outcome, **self._more)
                 if result is not None and inspect.iscoroutine(result):

@@ -112,19 +112,19 @@ class Dispatcher:
             call: what to run; its result is dropped.
             args: its arguments.
         """
-        stranded = False
+        stranded = warn = False
         with self._lock:
             self._queue.append((call, args))
             self._idle = False
             # It is taken. Whatever breaks from here on must not tell the caller that it is not.
-            is_awake = self._thread is not None and not self._asleep  # as mostly
-            for _ in range(0 if is_awake else _TRIES):
-                try:
-                    self._wake()
-                    stranded = self._thread is None and not self._start()
-                except Exception:  # noqa: S112 - without memory there is no log line either
-                    continue
-                break
+            if self._asleep or self._thread is None:  # mostly it is awake
+                for _ in range(_TRIES):
+                    try:
+                        self._wake()
+                        stranded = self._thread is None and not self._start()
+                    except Exception:  # noqa: S112 - without memory there is no log line either
+                        continue
+                    break
             if stranded:
                 # No thread can be had: from 3.12 on the interpreter starts none once it has
                 # begun to shut down, and a machine may be out of them. An outcome must be heard
@@ -132,12 +132,12 @@ class Dispatcher:
                 # or elsewhere, finds `_thread` set and is done in the same go.
                 self._thread = threading.current_thread()
             backlog = len(self._queue)
-            warn = backlog >= self._warn_at
-            if warn:
-                self._warn_at *= 2
             if backlog >= self.limit:
                 self._was_filled = True
                 self._whole.is_full = True
+                warn = backlog >= self._warn_at
+                if warn:
+                    self._warn_at *= 2
         if warn:
             with contextlib.suppress(Exception):  # as above
                 log_safely(

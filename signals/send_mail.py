@@ -10,10 +10,11 @@ from typing import Any, TypeAlias, cast
 
 from blinker import Signal
 
-from ..smtp.mail.address import AddressError, split_mailbox, to_ascii_domain
+from ..smtp.mail.address import split_mailbox, to_ascii_domain
 from ..smtp.mail.compose import Letter
 from ..smtp.mail.content import Content, LetterContent
 from ..smtp.mail.delivery_options import NO_OPTIONS, DeliverBy, DeliveryOptions, Dsn
+from ..smtp.mail.domain import AddressError
 from ..smtp.mail.envelope import MAX_RECIPIENTS, Envelope
 from ..smtp.mail.header import date_field, message_id_field
 from ..smtp.mail.mailbox import check_display_name, split_name
@@ -174,6 +175,8 @@ class SendMail:
     @property
     def all_recipients(self) -> tuple[str, ...]:
         """The addresses of recipients, cc and bcc, in this order, as they were given."""
+        if self.cc is _NOBODY and self.bcc is _NOBODY:
+            return self.recipients  # type: ignore[return-value]  # a tuple, once it is made
         return cast("tuple[str, ...]", (*self.recipients, *self.cc, *self.bcc))
 
     @property

@@ -56,7 +56,7 @@ settings.register_profile(
     "suite",
     deadline=None,
     derandomize="CI" in os.environ,
-    max_examples=times(50, thoroughly=500),
+    max_examples=times(50, thoroughly=200),
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 

@@ -60,7 +60,7 @@ def mail():
 if os.environ["BEFORE"]:
     SmtpActor.start("127.0.0.1", PORT).ask(mail(), timeout=20)
     # Where a thread runs at the moment of a fork that Python does not know of, its lock stays
-    # taken in the child: README, "uWSGI".
+    # taken in the child: docs/troubleshooting.md, "May I fork?".
     ours = [thread for thread in threading.enumerate() if thread.name.startswith("pykka-smtp-")]
     for thread in ours:
         thread.join(20)

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -18,6 +18,7 @@ from servers.effort import times
 from fuzz import atheris_driver, random_driver, scene
 from fuzz.choices import Choices
 from fuzz.injections import injections
+from fuzz.judge import _fate
 from fuzz.ledger import Ledger
 from fuzz.tally import Tally, kind_of
 from fuzz.target import NAMES, Target, load
@@ -35,6 +36,7 @@ from pykka_smtp.smtp.session.dialog import Dialog
 from pykka_smtp.smtp.session.recipients import Recipient
 from pykka_smtp.smtp.session.rest import Rest
 from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.session.step import Transfer
 from pykka_smtp.smtp.session.transaction import Transaction
 from pykka_smtp.smtp.words import reply_parser
 from pykka_smtp.smtp.words.classification import Meaning, meaning
@@ -45,11 +47,14 @@ ROOT = Path(__file__).parents[1]
 SEED = 5321
 EXECUTIONS = {
     "reply_parser": times(800, thoroughly=15_000),
-    "dialog": times(1200, thoroughly=10_000),
-    "tls": times(500, thoroughly=5000),
+    "dialog": times(1200, thoroughly=1500),
+    "tls": times(500, thoroughly=1500),
     "output": times(500, thoroughly=8000),
     "grammar": times(2000, thoroughly=30_000),
 }
+"""Each takes ten seconds or so where the coverage is measured, in a thorough run."""
+RUNS = {"dialog": times(1, thoroughly=5), "tls": times(1, thoroughly=3)}
+"""How many runs, each with other inputs, if more than one."""
 TURN, MOST_TURNS = 200, 40
 """Executions at a time, until a fault is found."""
 ENDINGS = {
@@ -72,9 +77,16 @@ def fuzz(name: str, executions: int, seed: int = SEED) -> Tally:
     return random_driver.drive(load(name), executions=executions, seed=seed)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_target_finds_nothing_and_comes_deep(name: str) -> None:
-    tally = fuzz(name, EXECUTIONS[name])
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        pytest.param(name, SEED + run, id=f"{name}-{run + 1}" if run else name)
+        for name in NAMES
+        for run in range(RUNS.get(name, 1))
+    ],
+)
+def test_a_target_finds_nothing_and_comes_deep(name: str, seed: int) -> None:
+    tally = fuzz(name, EXECUTIONS[name], seed)
 
     assert [f"{finding.what} {finding.data.hex()}" for finding in tally.findings] == []
     assert tally.executions >= EXECUTIONS[name]
@@ -235,6 +247,23 @@ def does_not_look_into_the_socket_before_the_dot(patch: pytest.MonkeyPatch) -> N
     patch.setattr(Wire, "has_something_to_read", lambda self: False)
 
 
+def does_not_look_into_the_socket_before_a_bold_mail(patch: pytest.MonkeyPatch) -> None:
+    look = Wire.has_something_to_read
+    patch.setattr(
+        Wire, "has_something_to_read", lambda self: self._dialog.bold is None and look(self)
+    )
+
+
+def begins_a_bold_mail_with_half_a_record_here(patch: pytest.MonkeyPatch) -> None:
+    is_here = cast("Any", Dialog._is_more_here).fget
+
+    def is_more_here(self: Dialog) -> bool:
+        due = self.bold or self._due
+        return not (isinstance(due, Transfer) and due.before) and bool(is_here(self))
+
+    patch.setattr(Dialog, "_is_more_here", property(is_more_here))
+
+
 def writes_on_after_the_end(patch: pytest.MonkeyPatch) -> None:
     close = Connection._close
     patch.setattr(Connection, "_close", lambda self, reset: close(self, reset=False))
@@ -311,6 +340,8 @@ FAULTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, str]] = {
     does_not_look_at_half_a_record: ("tls", "false successes"),
     looks_at_half_a_record_before_the_dot_only: ("tls", "false successes"),
     does_not_look_into_the_socket_before_the_dot: ("tls", "false successes"),
+    does_not_look_into_the_socket_before_a_bold_mail: ("tls", "false successes"),
+    begins_a_bold_mail_with_half_a_record_here: ("tls", "false successes"),
     writes_on_after_the_end: ("tls", "undefined outcomes"),
     waits_for_ever_for_a_farewell: ("tls", "hangs"),
     does_not_double_dots: ("output", "other violations"),
@@ -441,6 +472,50 @@ def test_the_ledger_knows_a_verdict_that_came_before_the_end_of_a_bold_mail() ->
     (transaction,) = ledger_of(*said, may_be_bold=True).transactions
 
     assert transaction.too_early
+
+
+def test_the_ledger_knows_what_was_here_before_a_bold_mail() -> None:
+    early = ledger_of(*HELLO, "S: 250 a", GROUP, may_be_bold=True)
+    unheard = ledger_of(*HELLO, may_be_bold=True)
+    unheard.has_unheard = True
+    unheard.client(GROUP)
+    silent = ledger_of(*BOLD, "S: 250 a", "S: 250 b", "S: 250 c", may_be_bold=True)
+
+    too_early = [ledger.transactions[0].too_early for ledger in (early, unheard, silent)]
+
+    assert too_early == [True, True, False]
+
+
+LMTP = ("S: 220 x", "C: LHLO c.test", "S: 250 x", *ENVELOPE)
+TWO = (*LMTP, "C: RCPT TO:<e@d.test>", "S: 250 ok", "C: DATA", "S: 354 go")
+
+
+@pytest.mark.parametrize(
+    ("early", "rest", "fates"),
+    [
+        (b"", b"421 bye\r\n", [False, None]),
+        (b"42", b"1 bye\r\n", [False, False]),
+        (b"421 bye\r", b"\n", [False, False]),
+        (b"25", b"0 ok\r\n", [None, None]),
+        (b"25", b"0 ok\r\n421 bye\r\n", [None, None]),
+        (b"", b"250 ok\r\n421 bye\r\n", [True, False]),
+        (b"", b"250 ok\r\n250 ok\r\n421 bye\r\n250 ok\r\n", [True, True]),
+        (b"", b"250 ok\r\n250 ok\r\n421 bye\r\n25", [True, True]),
+        (b"", b"250 ok\r\n421 bye\r\n250 ok\r\n", [None, None]),
+    ],
+)
+def test_the_judge_knows_what_421_means_for_each_recipient(
+    early: bytes, rest: bytes, fates: list[bool | None]
+) -> None:
+    """Before the mail had come, it is no reply to it, and it has been taken for nobody."""
+    ledger = ledger_of(*TWO, b"a\r\n.\r", is_lmtp=True)
+    ledger.server(early)
+    ledger.client(b"\n")
+    ledger.server(rest)
+
+    [transaction] = ledger.transactions
+
+    assert [_fate(transaction, rcpt, ledger) for rcpt in transaction.rcpts] == fates
 
 
 def test_the_ledger_undoes_transparency() -> None:

@@ -1,4 +1,7 @@
-"""What README.md and docs/outcomes.md say is true: their code runs, their tables are complete."""
+"""What README.md and the pages beside it say is true: their code runs, their tables are complete.
+
+The pages are docs/outcomes.md, docs/options.md, docs/troubleshooting.md and docs/command-line.md.
+"""
 
 import ast
 import base64
@@ -26,7 +29,9 @@ from servers.sink import AiosmtpdServer
 from pykka_smtp import (
     AsyncioActor,
     FailureKind,
+    Mailer,
     Outcome,
+    RetryPolicy,
     SendFailure,
     SendMail,
     SmtpActor,
@@ -37,6 +42,9 @@ from pykka_smtp import (
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 OUTCOMES = (ROOT / "docs" / "outcomes.md").read_text()
+OPTIONS = (ROOT / "docs" / "options.md").read_text()
+TROUBLE = (ROOT / "docs" / "troubleshooting.md").read_text()
+COMMAND_LINE = (ROOT / "docs" / "command-line.md").read_text()
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 
 INSTALL = "python3 -m venv .venv && .venv/bin/pip install -q -e"
@@ -61,7 +69,11 @@ def section(text: str, heading: str) -> str:
 
 def table(text: str) -> list[list[str]]:
     """Return the cells of a table's rows, without its head."""
-    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    rows = [
+        re.split(r"(?<!\\)\|", line.strip("|"))  # not at one that stands in a cell
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
     return [[cell.strip() for cell in row] for row in rows[2:]]
 
 
@@ -173,7 +185,7 @@ def plain(user: str, password: str) -> str:
 
 def test_all_the_code_of_the_readme_is_run_here() -> None:
     assert len(blocks(README, "python")) == 3
-    assert len(blocks(OUTCOMES, "python")) == 3
+    assert len(blocks(OUTCOMES, "python")) == 4
 
 
 def test_the_example_with_a_mailer_sends_all_on_connections_that_it_keeps(
@@ -190,10 +202,24 @@ def test_the_example_with_a_mailer_sends_all_on_connections_that_it_keeps(
     assert [mail.recipients for mail in server.mails] == [("you@example.org",)]
 
 
-def test_the_code_for_a_partial_success_tells_who_may_be_tried_again(
+def test_the_first_code_for_an_outcome_tells_its_four_cases_apart(
     scripted_server: Servers,
 ) -> None:
     code = blocks(OUTCOMES, "python")[0]
+    lines = {
+        polite(): "accepted, except for []\n",
+        UP_TO_THE_DOT + "S! close": "it may arrive; find out before you send it again: lost the ",
+        polite(replies={"RCPT": "450 4.2.0 later"}): "failed for now; a retry makes sense, and ",
+        polite(replies={"RCPT": "550 5.1.1 who?"}): "failed; change something first: SMTP ",
+    }
+    for script, line in lines.items():
+        assert run(code, scripted_server(script)).startswith(line)
+
+
+def test_the_code_for_a_partial_success_tells_who_may_be_tried_again(
+    scripted_server: Servers,
+) -> None:
+    code = blocks(OUTCOMES, "python")[1]
     for reply, advice in (("450 4.2.0 later", "try"), ("550 5.1.1 who?", "do not try")):
         server = scripted_server(polite(replies={"nobody@example.org": reply}))
 
@@ -203,7 +229,7 @@ def test_the_code_for_a_partial_success_tells_who_may_be_tried_again(
 
 
 def test_the_code_for_trying_again_does_until_the_mail_is_taken(scripted_server: Servers) -> None:
-    code = blocks(OUTCOMES, "python")[1].replace("[300, 1800, 7200]", "[0.01, 0.01, 0.01]")
+    code = blocks(OUTCOMES, "python")[2].replace("[300, 1800, 7200]", "[0.01, 0.01, 0.01]")
     greylisting = polite(replies={"RCPT": "450 4.2.0 greylisted"})
     server = scripted_server(greylisting, greylisting, polite())
 
@@ -212,7 +238,7 @@ def test_the_code_for_trying_again_does_until_the_mail_is_taken(scripted_server:
 
 
 def test_the_code_for_trying_again_gives_up_in_the_end(scripted_server: Servers) -> None:
-    code = blocks(OUTCOMES, "python")[1].replace("[300, 1800, 7200]", "[0.01, 0.01, 0.01]")
+    code = blocks(OUTCOMES, "python")[2].replace("[300, 1800, 7200]", "[0.01, 0.01, 0.01]")
     later = scripted_server(polite(replies={"RCPT": "450 4.2.0 greylisted"}))
     never = scripted_server(polite(replies={"RCPT": "550 5.1.1 who?"}))
 
@@ -238,7 +264,7 @@ UP_TO_THE_DOT = """
 def test_the_code_for_maybe_accepted_sends_an_alarm_a_second_time_and_only_that(
     scripted_server: Servers,
 ) -> None:
-    code = blocks(OUTCOMES, "python")[2]
+    code = blocks(OUTCOMES, "python")[3]
     twice = scripted_server(UP_TO_THE_DOT + "S! close", polite())
     other = scripted_server(UP_TO_THE_DOT + "S! close")
 
@@ -271,8 +297,12 @@ def test_the_readme_shows_what_the_demo_prints(demo_run: DemoRun) -> None:
             re.sub(r"^[0-9]+\.[0-9]{2} s", "0.00 s", text, flags=re.MULTILINE).splitlines()
         )
 
-    shown = blocks(README, "text")[0]
-    assert without_times_and_ports(shown) == without_times_and_ports("\n".join(demo_run.lines))
+    printed = without_times_and_ports("\n".join(demo_run.lines))
+    whole = blocks(section(COMMAND_LINE, "## `pykka-smtp demo`"), "text")[0]
+    assert without_times_and_ports(whole) == printed
+    part = without_times_and_ports(blocks(README, "text")[0])
+    assert len(part) == 4
+    assert [line for line in part if line not in printed] == []
 
 
 def defaults_of_the_actor() -> dict[str, Any]:
@@ -293,48 +323,31 @@ def defaults_of_the_mail() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("heading", "defaults"),
     [
-        ("### `SmtpActor.start`", defaults_of_the_actor()),
-        ("### `SendMail`", defaults_of_the_mail()),
+        ("## `SmtpActor.start`", defaults_of_the_actor()),
+        ("## `SendMail`", defaults_of_the_mail()),
     ],
 )
 def test_a_table_of_options_names_what_exists_in_order_with_its_default(
     heading: str, defaults: dict[str, Any]
 ) -> None:
-    rows = table(section(README, heading))
+    rows = table(section(OPTIONS, heading))
 
-    assert all(meaning.endswith((".", ".)")) for _, _, meaning in rows)
+    assert all(all(cells) and cells[-1].endswith((".", ".)")) for cells in rows)
     assert {
         name.strip("`"): ast.literal_eval(default.strip("`")) if "`" in default else default
-        for name, default, _ in rows
+        for name, _type, _unit, default, _meaning in rows
     } == defaults
-    assert [name.strip("`") for name, _, _ in rows] == list(defaults)
+    assert [cells[0].strip("`") for cells in rows] == list(defaults)
 
 
 def test_each_kind_of_failure_has_a_row_and_a_section() -> None:
     kinds = {kind.name: kind.value for kind in FailureKind}
 
-    rows = table(section(README, "## Kinds of failure"))
-    assert {name.strip("`"): int(value) for name, value, *_ in rows} == kinds
-    assert all(all(cells) and len(cells) == 4 for cells in rows)
+    rows = table(section(OUTCOMES, "## Failures"))
+    assert {re.findall(r"`(\w+)`", name)[0]: int(value) for name, value, *_ in rows} == kinds
+    assert all(all(cells) and len(cells) == 6 for cells in rows)
     assert re.findall(r"^### (\w+)$", OUTCOMES, re.MULTILINE) == list(kinds)
     assert re.findall(r"^\| \[`(\w+)`\]", OUTCOMES, re.MULTILINE) == list(kinds)
-
-
-@pytest.mark.parametrize(
-    "name", ["README.md", "CONTRIBUTING.md", "docs/outcomes.md", "CHANGELOG.md"]
-)
-def test_what_a_page_links_to_exists(name: str) -> None:
-    page = ROOT / name
-    text = page.read_text()
-    anchors = {
-        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    }
-
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
-        path, _, anchor = target.partition("#")
-        assert (page.parent / path).exists(), target
-        assert not anchor or path or anchor in anchors, target
 
 
 def test_each_example_is_named_in_the_readme() -> None:
@@ -430,7 +443,7 @@ def test_the_examples_of_security_are_what_a_program_sees(
         assert f"{as_in_the_docs(outcome)}\n" in blocks(OUTCOMES, "text")
 
 
-def test_an_example_of_security_in_the_questions_reads_as_it_does_for_a_user(
+def test_an_example_of_security_in_troubleshooting_reads_as_it_does_for_a_user(
     scripted_server: Servers, certified: tuple[ssl.SSLContext, Path]
 ) -> None:
     trusting = ssl.create_default_context(cafile=str(certified[1]))
@@ -448,10 +461,55 @@ def test_an_example_of_security_in_the_questions_reads_as_it_does_for_a_user(
         outcome = ask(scripted_server(script, context=certified[0]), mail(), **options)
 
         assert isinstance(outcome, SendFailure)
-        shown = re.search(rf"`(\w+) at (\w+) \.\.\. {re.escape(said)}", README)
+        shown = re.search(rf"`(\w+) at (\w+) \.\.\. {re.escape(said)}", TROUBLE)
         assert shown is not None, said
         assert (outcome.kind.name, outcome.stage) == shown.groups()
         assert said in outcome.detail
+
+
+def test_a_certificate_for_another_name_reads_as_troubleshooting_says(
+    scripted_server: Servers,
+) -> None:
+    trustme = pytest.importorskip("trustme")
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("mail.example.org").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    before_tls, _, _ = SUBMISSION.partition("S! tls")
+    server = scripted_server(f"{before_tls}S! tls", context=context)
+
+    actor = SmtpActor.start("localhost", server.port, tls="starttls", tls_context=trusting)
+    outcome = actor.ask(mail())
+
+    assert isinstance(outcome, SendFailure)
+    start, end = "certificate verification failed for ", ": Hostname mismatch"
+    assert outcome.kind is FailureKind.SECURITY
+    assert re.search(rf"{start}.*{end}", outcome.detail)
+    assert f"**`SECURITY ... {start}...{end}`**" in TROUBLE
+
+
+def test_a_mailer_that_cannot_send_says_what_troubleshooting_says(
+    scripted_server: Servers,
+) -> None:
+    server = scripted_server(polite())
+    mailer = Mailer.start(
+        server.host, server.port, max_queued=1, rate="1/day", retry=RetryPolicy(give_up_after=0.3)
+    )
+    first, queued, too_many = [mailer.ask(mail(), block=False) for _ in range(3)]
+    assert first.get(timeout=10).code == 250
+    outcomes = too_many.get(timeout=10), queued.get(timeout=10)
+    mailer.stop()
+
+    expected = (
+        ("LOCAL", " mails wait already (max_queued)"),
+        ("TIMEOUT", " (retry.give_up_after)"),
+    )
+    for outcome, (kind, said) in zip(outcomes, expected, strict=True):
+        assert isinstance(outcome, SendFailure)
+        assert outcome.kind.name == kind
+        assert said in outcome.detail
+        assert re.search(rf"\*\*`{kind} \.\.\. [^`]*{re.escape(said.strip())}`\*\*", TROUBLE)
 
 
 def test_the_example_of_a_defect_is_written_as_all_others_are() -> None:
@@ -526,7 +584,7 @@ def open_as_text(_server: ScriptedServer) -> object:
         ),
     ],
 )
-def test_an_error_in_the_questions_reads_as_it_does_for_a_user(
+def test_an_error_in_troubleshooting_reads_as_it_does_for_a_user(
     cause: Callable[[ScriptedServer], object], said: str, scripted_server: Servers
 ) -> None:
     with pytest.raises((ActorDeadError, RuntimeError, TypeError, ValueError)) as raised:
@@ -534,7 +592,7 @@ def test_an_error_in_the_questions_reads_as_it_does_for_a_user(
 
     assert said in f"{raised.type.__name__}: {raised.value}"
     # One space for each line break: a question may be wrapped.
-    assert said in " ".join(section(README, "## Questions, by what you see").split())
+    assert said in " ".join(TROUBLE.split())
 
 
 @pytest.mark.parametrize(
@@ -552,7 +610,7 @@ def test_an_error_in_the_questions_reads_as_it_does_for_a_user(
         ),
     ],
 )
-def test_a_failure_in_the_questions_reads_as_it_does_for_a_user(
+def test_a_failure_in_troubleshooting_reads_as_it_does_for_a_user(
     offered: tuple[str, ...], options: dict[str, Any], said: str, scripted_server: Servers
 ) -> None:
     outcome = ask(scripted_server(polite(*offered)), mail(**options))
@@ -560,11 +618,11 @@ def test_a_failure_in_the_questions_reads_as_it_does_for_a_user(
     assert isinstance(outcome, SendFailure)
     assert outcome.kind is FailureKind.LOCAL
     assert said in outcome.detail
-    assert f"**`LOCAL ... {said}`**" in README
+    assert f"**`LOCAL ... {said}`**" in TROUBLE
 
 
 @pytest.mark.parametrize("signature", ["outcome", "sender, result"])
-def test_a_receiver_that_cannot_be_called_is_reported_as_the_questions_say(
+def test_a_receiver_that_cannot_be_called_is_reported_as_troubleshooting_says(
     signature: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     namespace: dict[str, Any] = {}
@@ -580,7 +638,7 @@ def test_a_receiver_that_cannot_be_called_is_reported_as_the_questions_say(
     assert re.search(r"^receiver .* of signal smtp_send_failure raised", record.getMessage())
     assert record.exc_info is not None
     said = str(record.exc_info[1]).partition("() ")[2]
-    assert f"... {said}`**" in README.replace("TypeError: ", "")
+    assert f"... {said}`**" in TROUBLE.replace("TypeError: ", "")
 
 
 def test_the_changelog_has_the_form_that_it_names() -> None:

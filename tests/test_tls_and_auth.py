@@ -382,7 +382,8 @@ def test_tls_that_is_broken_is_not_taken(net: Net, certificates: Certificates) -
     assert outcome.peer.tls_version == "TLSv1.1"
     net.serve(submission(), context=context)
 
-    net.insecure(Stage.STARTTLS)
+    outcome = net.insecure(Stage.STARTTLS)
+    assert "the server knows only TLS before 1.2" in outcome.detail
 
 
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])

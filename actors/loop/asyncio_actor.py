@@ -16,13 +16,9 @@ What differs from `pykka.ThreadingActor`, on purpose:
 """
 
 import contextlib
-import itertools
 import logging
-import os
 import sys
-import threading
 import weakref
-from collections import deque
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,10 +26,12 @@ from pykka import Actor, ActorDeadError, ActorRef, ActorRegistry, Future, Thread
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
-from ...signals.dispatcher import dispatcher, log_safely
-from ...signals.forks import in_child, notice_fork
+from ...signals.dispatcher import log_safely
+from ...signals.forks import notice_fork
 from . import guard
+from .actor_parts import StopFlag, new_urn
 from .event_loop import event_loop
+from .inbox import FromReceiver, Inbox
 
 _logger = logging.getLogger("pykka_smtp.actors")
 _pykka_logger = logging.getLogger("pykka")
@@ -42,68 +40,6 @@ _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 _MOST_PER_TURN = 100
 """Messages that one actor handles before the next has its turn."""
-
-
-class _Urns:
-    """Makes URNs that no other process makes, in the form of UUIDs: random bits, and a counter.
-
-    A random number for each actor would cost a system call, and a lock that every thread wants.
-    """
-
-    def __init__(self) -> None:
-        self.renew()
-
-    def renew(self) -> None:
-        """Start afresh, as a forked child must."""
-        octets = os.urandom(9).hex()
-        # The digits that say version 4, variant 1 of RFC 9562.
-        groups = octets[:8], octets[8:12], f"4{octets[12:15]}", f"8{octets[15:18]}"
-        self._start = f"urn:uuid:{'-'.join(groups)}-"
-        self._counter = itertools.count(1)
-
-    def __call__(self) -> str:
-        return f"{self._start}{next(self._counter):012x}"
-
-
-_new_urn = _Urns()
-in_child(_new_urn.renew)
-
-
-class _StopFlag(threading.Event):
-    """An event that has no lock until somebody waits for it, as hardly anybody does.
-
-    An actor lives for one mail: the lock would be a good part of what it costs.
-    """
-
-    def __init__(self) -> None:
-        self._flag = False
-
-    def _shared(self) -> threading.Condition:
-        # One step, whichever thread is first.
-        lock: threading.Condition = self.__dict__.setdefault("_cond", threading.Condition())
-        return lock
-
-    def is_set(self) -> bool:
-        return self._flag
-
-    def set(self) -> None:
-        # In this order: whoever has made the lock by now looks at the flag after that.
-        self._flag = True
-        if "_cond" in self.__dict__:
-            super().set()
-
-    def set_in_child(self) -> None:
-        """Set it after a fork. Nobody waits here, but the lock may be that of a lost thread."""
-        self._flag = True
-        self.__dict__.pop("_cond", None)
-
-    def clear(self) -> None:
-        self._flag = False
-
-    def wait(self, timeout: float | None = None) -> bool:
-        with self._shared():
-            pass
-        return super().wait(timeout)
 
 
 class Answer:
@@ -135,60 +71,6 @@ class Answer:
 _NOBODY_ASKS = Answer(None, set())
 
 
-class _FromReceiver(Envelope[Any]):
-    """A message from a thread on which receivers run: one of them may wait for what comes of it."""
-
-    __slots__ = ()
-
-
-class _Inbox:
-    """Takes messages from any thread; the loop thread empties it.
-
-    Attributes:
-        actor: whose it is. Weakly, as in Pykka: a ref has the inbox, and whoever keeps the ref of
-            an actor that has stopped must not keep the actor, and its mail.
-        envelopes: the messages.
-        scheduled: whether the actor will have a turn.
-        closed: whether the actor was asked to stop.
-    """
-
-    __slots__ = ("actor", "closed", "envelopes", "scheduled")
-
-    actor: "weakref.ref[AsyncioActor]"
-
-    def __init__(self) -> None:
-        self.envelopes: deque[Envelope[Any]] = deque()
-        self.scheduled = False
-        self.closed = False
-
-    def put(self, envelope: Envelope[Any], /) -> None:
-        is_parents = notice_fork()  # or is nobody's, from then on
-        is_stop = isinstance(envelope.message, _ActorStop)
-        actor = self.actor()
-        if is_parents or actor is None or (self.closed and not is_stop):
-            error = ActorDeadError(f"{actor.actor_ref if actor else 'actor'} was asked to stop")
-            if envelope.reply_to is None:
-                raise error
-            envelope.reply_to.set_exception((ActorDeadError, error, None))
-            return
-        if dispatcher.is_current():
-            envelope = _FromReceiver(envelope.message, envelope.reply_to)
-        self.envelopes.append(envelope)
-        if is_stop:
-            self.closed = True
-        # The flag is cleared before the inbox is emptied: who sees it set can be sure that the
-        # message it has just added will be found.
-        if not self.scheduled:
-            self.scheduled = True
-            event_loop().schedule(actor)
-
-    def get(self) -> Envelope[Any]:
-        return self.envelopes.popleft()
-
-    def empty(self) -> bool:
-        return not self.envelopes
-
-
 class _LoopFuture(ThreadingFuture[Any]):
     """A future that knows who must not wait for it."""
 
@@ -204,8 +86,8 @@ class _LoopFuture(ThreadingFuture[Any]):
 class AsyncioActor(Actor):
     """Base class for actors that share the event-loop thread."""
 
-    actor_inbox: _Inbox  # pyright: ignore[reportIncompatibleVariableOverride]
-    actor_stopped: _StopFlag  # pyright: ignore[reportIncompatibleVariableOverride]
+    actor_inbox: Inbox  # pyright: ignore[reportIncompatibleVariableOverride]
+    actor_stopped: StopFlag  # pyright: ignore[reportIncompatibleVariableOverride]
 
     # What an actor begins with, once for all: most live for one mail, and change little of it.
     _is_started = False
@@ -215,8 +97,8 @@ class AsyncioActor(Actor):
     _stop_answers: tuple[Answer, ...] = ()
 
     @staticmethod
-    def _create_actor_inbox() -> _Inbox:
-        return _Inbox()
+    def _create_actor_inbox() -> Inbox:
+        return Inbox()
 
     @staticmethod
     def _create_future() -> Future[Any]:
@@ -245,11 +127,11 @@ class AsyncioActor(Actor):
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         """Create the actor; runs in the thread that calls `start`."""
         # What `pykka.Actor` has, made for less: an actor of Pykka's own lives long.
-        self.actor_urn = _new_urn()
+        self.actor_urn = new_urn()
         inbox = self._create_actor_inbox()
         inbox.actor = weakref.ref(self)
         self.actor_inbox = inbox  # pyright: ignore[reportIncompatibleVariableOverride]
-        self.actor_stopped = _StopFlag()  # pyright: ignore[reportIncompatibleVariableOverride]
+        self.actor_stopped = StopFlag()  # pyright: ignore[reportIncompatibleVariableOverride]
         self._actor_ref = ActorRef(self)
 
     def _start_actor_loop(self) -> None:
@@ -268,7 +150,7 @@ class AsyncioActor(Actor):
 
         For use in `on_receive`, before `answer_later`.
         """
-        return isinstance(self._handling, _FromReceiver)
+        return isinstance(self._handling, FromReceiver)
 
     def answer_later(self) -> Answer:
         """Leave the answer to the message being handled for later; for use in `on_receive`.

@@ -13,16 +13,18 @@ import asyncio
 import atexit
 import contextlib
 import os
-import sys
 import threading
 from collections import deque
-from typing import Any, Protocol
 
 from pykka import ActorRegistry
 
 from ...signals.dispatcher import dispatcher
 from ...signals.forks import in_child, notice_fork
 from . import guard
+from .end_of_turn import EndOfTurn
+from .new_loop import are_threads_greenlets, end_tasks, new_event_loop
+from .residents import Runnable, Standing, Watched, Writer
+from .threads import bury_threads, is_being_born, main_has_ended, main_was_interrupted, others_run
 from .workers import Workers
 
 TICK = 0.1
@@ -31,50 +33,6 @@ _LAST_TICK = 0.01
 """The same, once the main thread has ended and nothing but receivers is left to wait for."""
 _INTERRUPT_GRACE = 1.0
 """Seconds that the outcomes have to get out when the program was interrupted."""
-
-
-class Runnable(guard.Guarded, Protocol):
-    """What lives on the loop: an actor."""
-
-    def run_turn(self) -> None:
-        """Do what is to be done now; called on the loop thread."""
-        ...
-
-    def cancel(self) -> None:
-        """Stop, from any thread, without waiting for anything."""
-        ...
-
-    def abandon(self) -> None:
-        """Forget everything, in a forked child: the parent goes on with it."""
-        ...
-
-
-class Standing(guard.Guarded, Protocol):
-    """What lives until it is stopped, and would keep a program from ending."""
-
-    def main_has_ended(self) -> None:
-        """Hear that the program has come to its end; called on the loop thread."""
-        ...
-
-
-class Watched(guard.Guarded, Protocol):
-    """What has time limits: a connection."""
-
-    def look_at_clock(self, now: float) -> None:
-        """See whether time is up; called on the loop thread every `TICK` seconds.
-
-        Args:
-            now: the loop's time, in seconds.
-        """
-        ...
-
-
-class Writer(guard.Guarded, Protocol):
-    """What writes at the end of a turn: a connection."""
-
-    def write_now(self) -> None:
-        """Write what is to be written; called on the loop thread."""
-        ...
 
 
 class EventLoopThread:
@@ -94,7 +52,7 @@ class EventLoopThread:
         self._watched: set[Watched] = set()
         self._clock: asyncio.TimerHandle | None = None  # the next tick
         self._standing: set[Standing] = set()
-        self._writers: deque[Writer] = deque()
+        self._writers = EndOfTurn(self)
         self._was_idle = False
         self._is_over = False
         self._is_starting = False
@@ -124,7 +82,7 @@ class EventLoopThread:
         Raises:
             RuntimeError: there is no thread to be had, or the program was interrupted.
         """
-        if self._is_starting and _is_being_born():
+        if self._is_starting and is_being_born():
             self._alive.add(actor)
             self._ready.append(actor)
             return
@@ -146,7 +104,7 @@ class EventLoopThread:
 
     def schedule(self, actor: Runnable) -> None:
         """Give an actor a turn on the loop, soon. One wake-up serves all that are ready."""
-        if self._is_starting and _is_being_born():
+        if self._is_starting and is_being_born():
             self._ready.append(actor)
             return
         with self._lock:
@@ -157,11 +115,11 @@ class EventLoopThread:
         with self._lock:
             self._alive.discard(actor)
             loop = None if self._alive else self._loop
-        if loop is not None and _main_has_ended():
+        if loop is not None and main_has_ended():
             loop.call_soon(guard.call, self, self._look, loop)
 
     def _schedule(self, actor: Runnable) -> None:
-        """Do so; the lock is held, so that the loop cannot end in between."""
+        """Give an actor a turn. The lock is held, so that the loop cannot end in between."""
         if self._is_starting:
             # A signal's handler, or a finalizer, amid the start. Whoever starts the loop gives all
             # their turns.
@@ -192,25 +150,8 @@ class EventLoopThread:
         return isinstance(self._loop, asyncio.SelectorEventLoop)
 
     def write_soon(self, writer: Writer) -> None:
-        """Have something written at the end of this turn of the loop. On the loop thread.
-
-        To write wakes the server up, which costs more than the write itself. What all connections
-        have to say in a turn is said at once, so it is woken once. uvloop does so by itself.
-        """
-        if not self._writers:
-            self.loop.call_soon(guard.call, self, self._write_all)
-        self._writers.append(writer)
-
-    def _write_all(self) -> None:
-        writers = self._writers
-        for _ in range(len(writers)):
-            writer = writers.popleft()
-            try:
-                writer.write_now()
-            except BaseException as error:  # the others have to write as well
-                guard.end(writer, error)
-        if writers:
-            self.loop.call_soon(guard.call, self, self._write_all)
+        """Have something written at the end of this turn of the loop. On the loop thread."""
+        self._writers.add(writer, self.loop)
 
     def stand(self, standing: Standing) -> None:
         """Tell something when the program ends: it would live for ever. On the loop thread."""
@@ -260,7 +201,7 @@ class EventLoopThread:
             return self._loop
         self._is_starting = True
         try:
-            return self._start_threads(_new_event_loop())
+            return self._start_threads(new_event_loop())
         finally:
             self._is_starting = False
 
@@ -298,7 +239,7 @@ class EventLoopThread:
             while self._loop is loop:
                 with contextlib.suppress(SystemExit, KeyboardInterrupt):
                     loop.run_forever()
-            _end_tasks(loop)
+            end_tasks(loop, _INTERRUPT_GRACE)
         finally:
             asyncio.set_event_loop(None)
             loop.close()
@@ -331,8 +272,7 @@ class EventLoopThread:
         if self._ready:
             self._wake_pending = True
             loop.call_soon(guard.call, self, self._run_ready, loop)
-        if self._writers:
-            loop.call_soon(guard.call, self, self._write_all)
+        self._writers.resume(loop)
 
     def _tick_again(self, loop: asyncio.AbstractEventLoop, delay: float) -> None:
         """Have the clock go on, and only once."""
@@ -354,15 +294,15 @@ class EventLoopThread:
             # Their wake-up is on its way, or lost: a Ctrl-C between two lines of ours can do that.
             self._run_ready(loop)
         if self._look(loop):
-            hurry = not self._alive and _main_has_ended()
+            hurry = not self._alive and main_has_ended()
             self._tick_again(loop, _LAST_TICK if hurry else TICK)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> bool:
         """End the loop if nobody needs it; return whether it goes on."""
-        main_ended = _main_has_ended()
-        if main_ended and not self._is_over and _main_was_interrupted():
+        main_ended = main_has_ended()
+        if main_ended and not self._is_over and main_was_interrupted():
             self._cancel_alive()
-        if main_ended and self._standing and not _others_run():
+        if main_ended and self._standing and not others_run():
             for one in list(self._standing):
                 one.main_has_ended()
                 self._standing.discard(one)
@@ -374,18 +314,17 @@ class EventLoopThread:
                 return True
             # A program that sends one mail after the other keeps the thread in between. So does
             # one whose main thread has ended before its others: no thread could start any more.
-            if _others_run() if main_ended else not self._was_idle:
+            if others_run() if main_ended else not self._was_idle:
                 self._was_idle = True
                 return True
             self._loop = None
             self._thread_id = None
-            self._close_workers()
-        loop.stop()
+            # Nobody else would end what this one leaves running.
+            guard.each(self._close_workers, loop.stop)
         return False
 
     def _close_workers(self) -> None:
-        for workers in self._workers:
-            workers.close()
+        guard.each(*[workers.close for workers in self._workers])
 
     def hold_for_fork(self) -> None:
         """Keep the state whole while the process forks."""
@@ -407,97 +346,6 @@ class EventLoopThread:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
 
 
-def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Let what was cancelled come to its end: a task that is left behind complains."""
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        loop.run_until_complete(asyncio.wait(tasks, timeout=_INTERRUPT_GRACE))
-
-
-def _new_event_loop() -> asyncio.AbstractEventLoop:
-    """Make a uvloop where it is installed, else a loop of the standard library.
-
-    ``PYKKA_SMTP_LOOP=asyncio`` in the environment asks for the latter.
-    """
-    has_standard_descriptors = _take_standard_descriptors()
-    if (
-        os.environ.get("PYKKA_SMTP_LOOP") != "asyncio"
-        and has_standard_descriptors
-        and not _are_threads_greenlets()
-    ):
-        try:
-            import uvloop  # late: only who sends pays for it
-
-            return uvloop.new_event_loop()
-        except (ImportError, AttributeError, RuntimeError):
-            # Not installed; or a signal's handler sends amid the program's own import of it; or
-            # the main thread has ended, and uvloop's own imports fail.
-            pass
-    # Not what a policy, or Windows, makes of it: a proactor's loop cannot wait for a socket that
-    # is being connected.
-    return asyncio.SelectorEventLoop()
-
-
-def _take_standard_descriptors() -> bool:
-    """Open what is closed of standard input, output and error; return whether all are open.
-
-    Else a connection would have one of their numbers: what a library writes to standard error
-    would go into the mail, and uvloop ends the process as soon as it closes such a number.
-    """
-    try:
-        while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-            pass
-    except OSError:
-        return False
-    os.close(number)
-    return True
-
-
-def _are_threads_greenlets() -> bool:
-    """Whether gevent or eventlet has replaced the threads of the standard library.
-
-    uvloop waits without them, and so would stop all of them.
-    """
-    for library, function, module in (
-        ("gevent.monkey", "is_module_patched", "threading"),
-        ("eventlet.patcher", "is_monkey_patched", "thread"),
-    ):
-        is_patched = getattr(sys.modules.get(library), function, None)
-        if is_patched is not None and is_patched(module):
-            return True
-    return False
-
-
-def _is_being_born() -> bool:
-    """Whether this is a thread for whose start another thread still waits.
-
-    That one has the lock. So a finalizer that sends from here must not wait for it.
-    """
-    return threading.get_ident() not in vars(threading)["_active"]
-
-
-def _main_has_ended() -> bool:
-    return not threading.main_thread().is_alive()
-
-
-def _main_was_interrupted() -> bool:
-    """Whether the main thread ended by Ctrl-C."""
-    # At a prompt, which has ps1, that ends only one command.
-    return getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1")
-
-
-def _others_run() -> bool:
-    """Whether the program has other threads that it waits for."""
-    return any(
-        not thread.daemon
-        and thread is not threading.main_thread()
-        and not thread.name.startswith("pykka-smtp-")
-        for thread in threading.enumerate()
-    )
-
-
 _thread = EventLoopThread()
 
 
@@ -510,7 +358,7 @@ def _at_exit() -> None:
     """Get the outcomes out when Ctrl-C ended the wait for the loop thread."""
     notice_fork()
     try:
-        if _are_threads_greenlets():
+        if are_threads_greenlets():
             # The interpreter does not wait for eventlet's threads as it does for its own.
             _thread.wait_for_end()
     finally:
@@ -535,48 +383,8 @@ def _after_fork_in_child() -> None:
     # Where no hook was run before the fork, a thread that is gone may have it.
     ActorRegistry._actor_refs_lock = threading.RLock()
     # It keeps what must never be freed.
-    parents.lost = _bury_threads()
+    parents.lost = bury_threads()
     parents.abandon()
-
-
-def _bury_threads() -> list[threading.Thread]:
-    """Have the interpreter not wait for our threads, which only the parent has; return them.
-
-    Python does so by itself where it knows of the fork.
-    """
-    alive = vars(threading)["_active"]
-    lost = [
-        thread
-        for thread in list(alive.values())
-        if thread.name.startswith("pykka-smtp-") and thread is not threading.current_thread()
-    ]
-    for thread in lost:
-        del alive[thread.ident]
-        # Where a version of Python has other names for it, the child may wait at its end.
-        with contextlib.suppress(Exception):
-            _mark_as_ended(thread)
-    return lost
-
-
-def _mark_as_ended(thread: Any) -> None:
-    names = vars(threading)
-    if "_thread_shutdown" in names:
-        # From Python 3.13 on a list that cannot be changed says whom to wait for.
-        setattr(threading, "_thread_shutdown", _wait_for_the_living)  # noqa: B010 - it has no type
-        return
-    names["_shutdown_locks"].discard(thread._tstate_lock)
-    thread._reset_internal_locks(is_alive=False)
-    thread._stop()
-
-
-def _wait_for_the_living() -> None:
-    """Wait for the threads of the program that this process has."""
-    while others := [
-        thread
-        for thread in threading.enumerate()
-        if not thread.daemon and thread not in (threading.main_thread(), threading.current_thread())
-    ]:
-        others[0].join()
 
 
 atexit.register(_at_exit)

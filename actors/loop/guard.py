@@ -51,7 +51,9 @@ def end(responsible: Guarded, error: BaseException) -> None:
         try:
             responsible.crashed(error)
         except BaseException as another:  # nothing may reach the shared loop
-            log_safely(logging.ERROR, "another error while ending it", exc=another)
+            what = type(responsible).__name__
+            text = "internal error while ending %s, after the one logged above"
+            log_safely(logging.ERROR, text, what, exc=another)
         else:
             return
 
@@ -91,16 +93,27 @@ def guarded(
     method: Callable[Concatenate[G, P], object],
 ) -> Callable[Concatenate[G, P], None]:
     """Make a method that the loop or a transport calls: its own object answers for it."""
+    function = cast("Callable[..., object]", method)
 
     @functools.wraps(method)
-    def calling(self: G, *args: P.args, **kwargs: P.kwargs) -> None:
+    def calling(self: G, *args: Any) -> None:
         try:
-            method(self, *args, **kwargs)
+            function(self, *args)
         except BaseException as error:
             end(self, error)
 
+    @functools.wraps(method)
+    def calling_with_one(self: G, argument: Any) -> None:
+        try:
+            function(self, argument)
+        except BaseException as error:
+            end(self, error)
+
+    # What a server says comes this way, and most else: to gather the arguments, and to spread
+    # them again, would cost more than all the rest.
+    takes_one = method.__code__.co_argcount == 2
     # To its caller it is a method like any other.
-    return cast("Callable[Concatenate[G, P], None]", calling)
+    return cast("Callable[Concatenate[G, P], None]", calling_with_one if takes_one else calling)
 
 
 def each(*steps: Callable[[], object]) -> None:

@@ -11,6 +11,7 @@ loops that the process has had.
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import threading
 from collections.abc import Callable
@@ -27,6 +28,9 @@ _MOST_JOBS = 10_000
 """Jobs of one kind that wait."""
 _STANDSTILL = 0.25
 """Seconds after which threads that take no job, though some wait, are taken to hang."""
+_LONGEST_LOOK = 0.15
+"""Seconds that count between two looks. A process that stood still for longer has held up its
+threads as well: they take long only if they take no job while it runs."""
 
 
 class _Job:
@@ -68,6 +72,8 @@ class _Job:
 
     def crashed(self, error: BaseException) -> None:
         """Let the asker have the error. See `guard.Guarded`."""
+        if self._function is guard.surely:  # even if the loop, and who asked, are gone by now
+            self._function(*self._args)
         self._answer(None, error)
 
     def _answer(self, result: object, error: BaseException | None) -> None:
@@ -100,7 +106,9 @@ class Workers:
         # All that live, those that hang since an earlier loop included. They take themselves out.
         self._threads: set[threading.Thread] = set()
         self._begun = 0  # jobs; threads that count at the same moment do no harm
-        self._moved = (0, 0.0)  # what it was at the last look that saw it change, and when
+        self._moved = 0  # what it was at the last look that saw it change
+        self._looked = 0.0  # when the last look was
+        self._still = 0.0  # seconds for which it has not changed
         self._warn_at = most + 1
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -145,17 +153,35 @@ class Workers:
                 self._add_thread()
         return future
 
+    def surely(self, function: Callable[[], object]) -> None:
+        """Run in a thread what gives something back; where that breaks, right here.
+
+        Called on the loop thread.
+
+        Args:
+            function: such as a file's `close`. It may be called again if it, or what is to call
+                it, breaks.
+        """
+        try:
+            done = self.run(guard.surely, function)
+        except BaseException:
+            guard.surely(function)
+        else:
+            done.add_done_callback(functools.partial(_make_up, function))
+
     def look_at_clock(self, now: float) -> None:
         """Have other threads take the place of those that hang, if jobs wait for them.
 
         Args:
             now: the loop's time, in seconds.
         """
-        begun, since = self._moved
-        if self._jobs.empty() or begun != self._begun:
-            self._moved = (self._begun, now)
-        elif now >= since + _STANDSTILL and self._waiting():
-            self._moved = (begun, now)
+        passed, self._looked = now - self._looked, now
+        if self._jobs.empty() or self._moved != self._begun:
+            self._moved, self._still = self._begun, 0.0
+            return
+        self._still += min(passed, _LONGEST_LOOK)
+        if self._still >= _STANDSTILL and self._waiting():
+            self._still = 0.0
             self._replace()
 
     def _waiting(self) -> int:
@@ -254,6 +280,12 @@ class _Thread:
     def crashed(self, error: BaseException) -> None:  # noqa: ARG002 - as `guard.Guarded` has it
         """Go on with the jobs. On the thread itself."""
         self._workers._work(self._jobs)
+
+
+def _make_up(function: Callable[[], object], done: "asyncio.Future[Any]") -> None:
+    """Do what a job was to do, if it was not even begun."""
+    if done.cancelled() or done.exception() is not None:
+        guard.surely(function)
 
 
 def _answer(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:

@@ -72,6 +72,7 @@ class PooledSmtpActor(SmtpActor):
             envelope: for those recipients that are to get it now.
         """
         AsyncioActor.__init__(self)
+        self._outcome = self._second = None  # here, because they are looked at again and again
         self._options = relay.options
         self.relay = relay
         self._observer = observer
@@ -176,7 +177,9 @@ class PooledSmtpActor(SmtpActor):
         assert connection is not None
         assert delivery is not None
         if self._second is not None:
-            connection.cancel()  # of no use to this mail, so to none
+            # Of no use to this mail, so to none. Its dialog has ended, and would close nothing.
+            connection.rest(self)
+            connection.cancel()
             return
         self.relay.pool.release(connection, delivery.session)
         self._connection = self._delivery = self._permit = None  # it goes with the connection

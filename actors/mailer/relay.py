@@ -54,7 +54,7 @@ class Relay(Capacity):
 
         Those above its limit would only wait for one another's.
         """
-        self.most = min(self._limits.max_connections, connection_limit.limit)
+        self.most = min(self._limits.max_connections, connection_limit.most)
 
     def record(self, outcome: Outcome, since: float, now: float) -> None:
         """Learn from what became of a mail.

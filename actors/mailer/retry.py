@@ -6,7 +6,7 @@ Pure arithmetic: the time and the random numbers are passed in, and nothing here
 import math
 from dataclasses import dataclass
 
-from ...smtp.words.plain import plain_int
+from ...smtp.words.plain import plain_bool, plain_int
 from ...smtp.words.shown import shown
 
 MAX_ATTEMPTS = 1000
@@ -71,10 +71,7 @@ class RetryPolicy:
             raise ValueError(f"retry.jitter: needs 0 to 1, not {shown(self.jitter)}")
         if self.give_up_after is not None:
             _check_seconds("give_up_after", self.give_up_after)
-        if not isinstance(self.at_least_once, bool):
-            raise TypeError(
-                f"retry.at_least_once: needs True or False, not {type(self.at_least_once).__name__}"
-            )
+        plain_bool("retry.at_least_once", self.at_least_once)
 
     def delay(self, attempt: int, random: float) -> float:
         """Return how many seconds to wait after an attempt that failed.

@@ -93,7 +93,7 @@ class Sending:
         self._is_dispatching = True
         destinations = self._destinations
         try:
-            while not self._is_shared or self._places < connection_limit.limit:
+            while not self._is_shared or self._places < connection_limit.most:
                 # No receiver may wait for itself.
                 is_held = dispatcher.is_full and not self._drains.is_receiver_waiting
                 now = self.time()
@@ -123,7 +123,10 @@ class Sending:
         actor = PooledSmtpActor(self, relay, part.job.mail, part.envelope)
         destination.in_flight += 1
         self.in_flight[actor] = part
-        guard.call(actor, actor.begin, now)
+        try:
+            actor.begin(now)
+        except BaseException as error:
+            guard.end(actor, error)
 
     def _give_up(self, destination: Destination[Part]) -> None:
         """End the mails that wait: with one attempt each, there is nothing to wait for."""

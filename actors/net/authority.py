@@ -8,7 +8,7 @@ import re
 import unicodedata
 from urllib.parse import unquote
 
-from ...smtp.mail.address import MAX_DOMAIN
+from ...smtp.mail.domain import MAX_DOMAIN
 from ...smtp.sasl.secret import Secret
 
 # Line ends and other controls have no place in any part, encoded or not: sooner or later one

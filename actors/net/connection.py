@@ -119,6 +119,7 @@ class Connection(TimedWire):
             route: to which of the server's addresses. Default: to any.
         """
         super().__init__()
+        self._is_closed = False
         self.tried = route.tried
         self._addresses = route.addresses
         self._options = options
@@ -133,6 +134,8 @@ class Connection(TimedWire):
         began: float | None = None,
     ) -> None:
         """Start the clock, connect if need be, and carry a dialog.
+
+        A connection that has carried one before has to be seen to be usable right before it.
 
         Args:
             owner: who hears of it.
@@ -151,7 +154,9 @@ class Connection(TimedWire):
         self.served += 1
         self._writer = self._last = None
         self._written = self._taken = 0
+        self._has_looked = True  # `is_usable` has
         self.perform(dialog.resumed())
+        self._has_looked = False
 
     def rest(self, keeper: Owner) -> None:
         """Have somebody else keep the connection until it is used again: who hears if it closes.
@@ -301,13 +306,16 @@ class Connection(TimedWire):
         else:
             self._carry_out(self._dialog.connected())
 
-    @guard.guarded
     def data_received(self, data: bytes) -> None:
         """Let the dialog judge what the server said."""
-        if self._tls is None:
-            self._carry_out(self._dialog.receive_data(data))
-        else:
-            self.receive_tls(data)
+        # Guarded by hand, as `perform` is: these two are called for each thing that a server says.
+        try:
+            if self._tls is None:
+                self._carry_out(self._dialog.receive_data(data))
+            else:
+                self.receive_tls(data)
+        except BaseException as error:
+            guard.end(self, error)
 
     @guard.guarded
     def eof_received(self) -> None:
@@ -339,10 +347,12 @@ class Connection(TimedWire):
 
     # What the dialog asks for.
 
-    @guard.guarded
     def perform(self, actions: list[Action]) -> None:
         """Do what the dialog asks for; an error of ours ends it."""
-        self._carry_out(actions)
+        try:
+            self._carry_out(actions)
+        except BaseException as error:
+            guard.end(self, error)
 
     def _carry_out(self, actions: list[Action]) -> None:
         for action in actions:
@@ -475,7 +485,7 @@ def name_addresses(failed: Failed, connection: Connection) -> Failed:
         failed: what became of the last attempt.
         connection: that attempt's.
     """
-    if not connection.tried:
+    if not connection.tried or connection.served:  # by now this address has taken mails
         return failed
     before = ", ".join(connection.tried)
     return dataclasses.replace(failed, detail=f"{failed.detail} (tried before: {before})")

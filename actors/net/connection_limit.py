@@ -43,10 +43,14 @@ Granted: TypeAlias = Callable[[Permit], object]
 
 
 class ConnectionLimit:
-    """Hands out permits in the order in which they were asked for. Safe from any thread."""
+    """Hands out permits in the order in which they were asked for. Safe from any thread.
+
+    Attributes:
+        most: how many permits there are. An attribute, to be read: it is looked at for each mail.
+    """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.most = limit
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
@@ -64,12 +68,12 @@ class ConnectionLimit:
     @property
     def limit(self) -> int:
         """How many permits there are."""
-        return self._limit
+        return self.most
 
     @limit.setter
     def limit(self, limit: int) -> None:
         with self._lock:
-            self._limit = limit
+            self.most = limit
         guard.call(self, self.hand_out)
 
     @property
@@ -96,7 +100,7 @@ class ConnectionLimit:
         permit = Permit(self)
         with self._lock:
             is_entitled = is_pressing or not dispatcher.is_full
-            is_free = self._in_use < self._limit and not self._entitled and is_entitled
+            is_free = self._in_use < self.most and not self._entitled and is_entitled
             if is_free:
                 self._in_use += 1
             else:
@@ -150,11 +154,13 @@ class ConnectionLimit:
 
     def hand_out(self) -> None:
         """Give permits that are free to those who wait."""
-        while True:
+        # A look without the lock: who begins to wait from here on has seen the permits that are
+        # free, and whoever gives one back later comes here himself.
+        while self._waiting and self._in_use < self.most:
             permit = Permit(self)
             with self._lock:
                 entitled = self._entitled
-                if not entitled or self._in_use >= self._limit:
+                if not entitled or self._in_use >= self.most:
                     return
                 holder = next(iter(entitled))
                 self._pressing.pop(holder, None)

@@ -13,6 +13,7 @@ from typing import IO, cast
 from ...signals.complete_message import MailSource
 from ...smtp.mail.content import MAX_TEXT_LINE
 from ...smtp.mail.mail_data import MailDataEncoder, MailFacts, MailScanner, encode_whole
+from ..loop import guard
 
 PIECE = 131_072
 """Octets read and written at a time: what a mail of any size costs in memory, a few times over."""
@@ -86,11 +87,11 @@ class FileSource:
         try:
             return self._open()
         except BaseException:
-            self.close()
+            guard.surely(self.close)
             raise
         finally:
             if self._is_given_up:
-                self.close()
+                guard.surely(self.close)
 
     def _open(self) -> MailFacts | None:
         with _theirs("cannot read the mail"):

@@ -52,9 +52,13 @@ _SESSION_LIFETIME = 3600.0
 """Seconds: a certificate that was good is looked at again after that."""
 
 _LEAST_AGE = 60.0
-"""Seconds until another session takes the place of one that the server does not take up again."""
+"""Seconds until a server is asked for another session, after one that it does not take up again, or
+that it did not give."""
 
 _SessionKey = tuple[str, ssl.VerifyMode, bool]
+# The session, if there is one; since when; and when its server was last asked for one.
+_Known = tuple[ssl.SSLSession | None, float, float]
+_UNKNOWN: _Known = (None, 0.0, -math.inf)
 
 
 class _Sessions:
@@ -66,21 +70,23 @@ class _Sessions:
     """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[_SessionKey, tuple[ssl.SSLSession, float]] = OrderedDict()
+        self._known: OrderedDict[_SessionKey, _Known] = OrderedDict()
 
     def of(self, key: _SessionKey) -> ssl.SSLSession | None:
         """Return the session to offer to a server, or None."""
-        session, since = self._known.get(key, (None, 0.0))
+        session, since, _ = self._known.get(key, _UNKNOWN)
         return session if time.monotonic() < since + _SESSION_LIFETIME else None
 
-    def is_new(self, key: _SessionKey) -> bool:
-        """Whether the last session with a server is so new that another is of no use."""
-        _, since = self._known.get(key, (None, -math.inf))
-        return time.monotonic() < since + _LEAST_AGE
+    def was_just_asked(self, key: _SessionKey) -> bool:
+        """Whether a server was asked for a session so lately that to ask again is of no use."""
+        asked = self._known.get(key, _UNKNOWN)[2]
+        return time.monotonic() < asked + _LEAST_AGE
 
-    def remember(self, key: _SessionKey, session: ssl.SSLSession) -> None:
-        """Take the place of the last session with that server."""
-        self._known[key] = session, time.monotonic()
+    def remember(self, key: _SessionKey, session: ssl.SSLSession | None) -> None:
+        """Take the place of the last session with that server, or note that it gave none."""
+        now = time.monotonic()
+        last, since, _ = self._known.get(key, _UNKNOWN)
+        self._known[key] = (last, since, now) if session is None else (session, now, now)
         self._known.move_to_end(key)
         if len(self._known) > _MOST_SESSIONS:
             self._known.popitem(last=False)
@@ -126,9 +132,8 @@ def remember_session(tls: Tls, channel: TlsChannel) -> None:
         known = _sessions.setdefault(tls.context, _Sessions())
         key = _session_key(tls)
         # Before Python 3.12.8 and 3.13.1 each look leaks some kilobytes (SSLSocket.session).
-        session = None if known.is_new(key) else channel.session
-        if session is not None:
-            known.remember(key, session)
+        if not known.was_just_asked(key):
+            known.remember(key, channel.session)
 
 
 def _session_key(tls: Tls) -> _SessionKey:

@@ -27,7 +27,7 @@ class Wire(asyncio.Protocol):
     _transport: Any = None  # asyncio.Transport; uvloop's is none by its class
 
     # At first, once for all connections: many carry one mail.
-    _tls: TlsChannel | None = None
+    _tls: TlsChannel | None
     _poll: Callable[[int], list[tuple[int, int]]] | None = None
     _source: FileSource | None = None
     _writer: MailWriter | None = None
@@ -36,10 +36,13 @@ class Wire(asyncio.Protocol):
     _unput: Callable[[], None] | None = None
     _last: bytes | None = None  # what completes the mail, not yet written
     _dot_written = False
+    _has_looked = False  # whether nothing was there to read, and nobody else has had a turn since
     _written = 0  # octets of mail data, as they went to the transport
     _taken = 0  # how many of them the operating system had taken when last looked at
 
     def __init__(self) -> None:
+        # To read what only the class has costs many times more: not what is read for each step.
+        self._tls = None
         self._writes_at_end = event_loop().is_selector_loop
 
     def hold(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
@@ -147,7 +150,7 @@ class Wire(asyncio.Protocol):
         """Write the mail that the dialog asks for."""
         rendition = body.rendition
         data = rendition.data
-        if data is None or len(data) > PIECE:
+        if data is None or (len(data) > PIECE and not body.is_bold):
             self.flush()
             if body.head:
                 self._put(body.head)
@@ -161,12 +164,14 @@ class Wire(asyncio.Protocol):
         if not (is_plain or rendition.is_binary):
             data = encode_whole(data, transparent=not body.is_chunk)
         self._last = body.head + data if body.is_chunk else data + b".\r\n"
-        put = self._put_last if body.is_bold else self._write_last
         if not self._writes_at_end:
-            put()
+            if self._has_looked:
+                self._put_last()
+            else:
+                self._write_last()
             return
         self._write_soon()
-        self._unput = put
+        self._unput = self._write_last
 
     def write_part(self, octets: bytes) -> None:
         """Write mail data that is not the last of it."""
@@ -189,7 +194,8 @@ class Wire(asyncio.Protocol):
         """Complete the mail, unless the server has spoken meanwhile.
 
         A reply counts as the verdict only if it comes after the dot has gone out. So nothing may
-        be here to read when it goes out, and nothing may wait to be written before it.
+        be here to read when it goes out, and nothing may wait to be written before it. A whole
+        transaction in one go begins only then, too: what is here would be taken for the replies.
         """
         transport = self._transport
         if self._last is None or transport.is_closing():
@@ -209,6 +215,8 @@ class Wire(asyncio.Protocol):
         if transport.is_closing() or self._dialog.is_over:
             return
         last, self._last = self._last, None
+        if self._dialog.bold is not None:
+            self._dialog.begin_bold()
         if last:
             self._written += self._put(last)
         self._dot_written = True

@@ -95,6 +95,15 @@ def hide_url(value: Any) -> Any:
     return _husk(value) if isinstance(value, _OCTETS) else value
 
 
+def hide_urls(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Hide what may be a URL among the positional arguments of a call, as `hide_url` does."""
+    for value in given:
+        # Mostly a port, and a server's name.
+        if type(value) is not int and (type(value) is not str or "@" in value or ":" in value):
+            return tuple([hide_url(value) for value in given])
+    return given
+
+
 def hide_backups(backups: Any) -> Any:
     """Wrap each URL. What is no collection of URLs is left for `Mailer` to complain of."""
     if isinstance(backups, str):

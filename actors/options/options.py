@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ...smtp.mail.address import check_ehlo_name
 from ...smtp.sasl.secret import Secret
-from ...smtp.words.plain import plain_int, plain_str
+from ...smtp.words.plain import plain_bool, plain_int, plain_str
 from ...smtp.words.quirks import Quirks
 from ..net.connect import SourceAddress
 from ..net.timeouts import DEFAULT_DEADLINE, DEFAULT_TIMEOUT, PROFILES, Timeouts, make_timeouts
@@ -208,6 +208,7 @@ def _make(
     allow_plaintext_auth: bool,
 ) -> Options:
     given |= _checked(given)
+    plain_bool("allow_plaintext_auth", allow_plaintext_auth)
     check_tls_context(tls_context)
     server, port, unix_path = given["server"], given["port"], given["unix_path"]
     if allow_plaintext_auth and unix_path is None and not is_loopback(server):
@@ -231,7 +232,7 @@ def _make(
         is_lmtp=given["is_lmtp"],
         alias=given["alias"],
         timeouts=make_timeouts(given["profile"], given["timeout"], given["deadline"]),
-        debug=bool(given["debug"]),
+        debug=given["debug"],
         tls=tls,
         authentication=None if made is None else made[0],
         masking=None if made is None else made[1],
@@ -283,6 +284,7 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
         "timeout": check_seconds("timeout", given["timeout"]),
         "deadline": check_seconds("deadline", given["deadline"]),
         "profile": one_of("profile", given["profile"], PROFILES),
+        "debug": plain_bool("debug", given["debug"]),
         "tls": one_of("tls", given["tls"], TLS_CHOICES),
     }
     if given["username"] is not None:

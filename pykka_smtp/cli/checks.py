@@ -11,7 +11,8 @@ from typing import IO
 
 from ..actors.options.options import Options, collect_options
 from ..actors.options.relay_url import parse_relay_url
-from ..smtp.mail.address import AddressError, check_reverse_path
+from ..smtp.mail.address import check_reverse_path
+from ..smtp.mail.domain import AddressError
 from ..smtp.mail.envelope import MAX_RECIPIENTS
 from ..smtp.sasl.secret import Secret
 from .encoding import BOM, wide_encoding

@@ -7,8 +7,9 @@ from typing import IO
 
 from ..signals import SendMail
 from ..signals.tellable import Tellable
-from ..smtp.mail.address import AddressError, check_mailbox
+from ..smtp.mail.address import check_mailbox
 from ..smtp.mail.content import MAX_TEXT_LINE
+from ..smtp.mail.domain import AddressError
 from ..smtp.mail.mail_data import scan
 from ..smtp.words.shown import shown
 from .encoding import BOM, wide_encoding

@@ -9,7 +9,8 @@ word, or an address, because another program has written it, and the address alo
 
 import re
 
-from ..smtp.mail.address import AddressError, check_forward_path
+from ..smtp.mail.address import check_forward_path
+from ..smtp.mail.domain import AddressError
 from ..smtp.words.shown import shown
 
 _SPECIAL = re.compile(r'[\\"()]')

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import IO, Self
 
-from ..smtp.mail.address import AddressError
+from ..smtp.mail.domain import AddressError
 from .encoding import BOM, wide_encoding
 from .mailbox import read_recipient
 

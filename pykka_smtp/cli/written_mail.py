@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from ..signals import SendMail
 from ..signals.tellable import Tellable
-from ..smtp.mail.address import AddressError, check_mailbox
+from ..smtp.mail.address import check_mailbox
+from ..smtp.mail.domain import AddressError
 from .mailbox import read_mailbox
 
 

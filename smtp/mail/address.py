@@ -6,16 +6,12 @@ else. Where the grammar allows what only an attacker needs, the comment says so,
 """
 
 import re
-import unicodedata
 
 from ..words.shown import shown
+from .domain import MAX_DOMAIN, MAX_LABEL, AddressError, domain_to_ascii
 
 MAX_LOCAL_PART = 64
 """Octets of a local part (RFC 5321 §4.5.3.1.1)."""
-MAX_DOMAIN = 255
-"""Octets of a domain (RFC 5321 §4.5.3.1.2)."""
-MAX_LABEL = 63
-"""Octets of one label of a domain, as an A-label (RFC 1035 §2.3.4)."""
 MAX_MAILBOX = 254
 """Octets of a mailbox: a path has 256 with its angle brackets (RFC 5321 §4.5.3.1.3)."""
 
@@ -57,25 +53,6 @@ _CONTROL_NAMES = {"\0": "NUL", "\t": "TAB", "\n": "LF", "\r": "CR", "\x7f": "DEL
 _NOT_DOT_STRING = rf"[^.{_ATEXT}\x80-\U0010ffff]|[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]"
 # QcontentSMTP (RFC 5321 §4.1.2). RFC 6531 §3.3 adds UTF-8 to qtextSMTP, not to quoted-pairSMTP.
 _QCONTENT = re.compile(r'(?:[^"\\]|\\[ -~])*')
-
-_NOT_LDH = re.compile(r"[^A-Za-z0-9-]")
-_DOTTED_QUAD = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
-_SNUM = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"  # no leading zero: some read octal
-_IPV4 = re.compile(rf"{_SNUM}(?:\.{_SNUM}){{3}}")
-# General-address-literal (RFC 5321 §4.1.3). Its dcontent has < > @ " too. No registered tag needs
-# them, and a server that searches for the end of the path would find the wrong one.
-_GENERAL_LITERAL = re.compile(r"[A-Za-z0-9-]*[A-Za-z0-9]:[!#-;=?A-Z^-~]+")
-
-# Letters, marks, numbers and symbols make U-labels. Of the punctuation RFC 5892 §2.6 (and its
-# appendix A) lets these pass.
-_LABEL_CATEGORIES = "LMNS"
-_LABEL_PUNCTUATION = "\u00b7\u05f3\u05f4\u0f0b\u30fb"
-# What IDNA2003 changes into something else and IDNA2008 keeps (RFC 5894 §7.2).
-_KEPT_BY_IDNA2008 = str.maketrans({"\u00df": "ss", "\u03c2": "\u03c3"})
-
-
-class AddressError(ValueError):
-    """An address that cannot go into an SMTP command. The message is one printable line."""
 
 
 def check_mailbox(text: str) -> str:
@@ -212,7 +189,7 @@ def to_ascii_domain(text: str) -> str:
         return text
     local, domain = split_mailbox(text)
     try:
-        return f"{local}@{_domain_to_ascii(domain)}"
+        return f"{local}@{domain_to_ascii(domain)}"
     except AddressError as exc:
         raise AddressError(f"invalid address {shown(text)}: {exc}") from None
 
@@ -249,7 +226,7 @@ def _check_mailbox(text: str) -> None:
     if domain == "":
         raise AddressError('nothing stands after its "@"')
     # An ASCII local part means that the A-labels go out. They can be longer than the U-labels.
-    octets = len(local) + 1 + len(_domain_to_ascii(domain))
+    octets = len(local) + 1 + len(domain_to_ascii(domain))
     if local.isascii() and octets > MAX_MAILBOX:
         raise AddressError(f"it has {octets} octets with A-labels; {MAX_MAILBOX} are allowed")
 
@@ -263,7 +240,7 @@ def _check_ehlo_name(text: str) -> None:
         raise AddressError(f"it has {len(text)} octets; {MAX_DOMAIN} are allowed")
     if not text.isascii():
         raise AddressError('it must be ASCII; give the A-labels ("xn--...") of its domain')
-    _domain_to_ascii(text)
+    domain_to_ascii(text)
 
 
 def _refuse_harmful(text: str) -> None:
@@ -293,114 +270,6 @@ def _check_dot_string(local: str) -> None:
         raise AddressError(f"{match[0]!r} may stand only in a quoted local part")
     if "" in local.split("."):
         raise AddressError("a dot begins or ends its local part, or follows another; quote it")
-
-
-def _domain_to_ascii(domain: str) -> str:
-    """Check a domain or address literal, and return it with A-labels."""
-    if domain.startswith("["):
-        _check_literal(domain)
-        return domain
-    if _DOTTED_QUAD.fullmatch(domain):
-        raise AddressError(f'a number is no domain; write "[{domain}]" if it is an IPv4 address')
-    labels = domain.split(".")
-    if labels[-1] == "":
-        raise AddressError("its domain ends with a dot")
-    labels = [_label_to_ascii(label) for label in labels]
-    ascii_domain = ".".join(labels)
-    if len(ascii_domain) > MAX_DOMAIN:
-        raise AddressError(
-            f"its domain has {len(ascii_domain)} octets with A-labels; {MAX_DOMAIN} are allowed"
-        )
-    return ascii_domain
-
-
-def _label_to_ascii(label: str) -> str:
-    """Check one label of a domain, and return its A-label (RFC 5890 §2.3)."""
-    if label == "":
-        raise AddressError("its domain begins with a dot, or has two in a row")
-    ascii_label = label
-    if not label.isascii():
-        ascii_label = _u_label_to_ascii(label)
-    elif match := _NOT_LDH.search(label):
-        raise AddressError(f"{match[0]!r} may not stand in a domain")
-    if ascii_label.startswith("-") or ascii_label.endswith("-"):
-        raise AddressError(f"the label {shown(label)} of its domain begins or ends with a hyphen")
-    if len(ascii_label) > MAX_LABEL:
-        raise AddressError(
-            f"the label {shown(label)} has {len(ascii_label)} octets; {MAX_LABEL} are allowed"
-        )
-    return ascii_label
-
-
-def _u_label_to_ascii(label: str) -> str:
-    """Return the A-label of a label that is not ASCII (RFC 5891 §5).
-
-    Upper case is folded, as people write it. Beyond that the label must survive Nameprep as it is:
-    a mapping would turn it into another name, of perhaps another owner.
-    """
-    from encodings.idna import nameprep  # 1 ms that few programs need
-
-    for char in label:
-        if not _may_stand_in_u_label(char):
-            raise AddressError(f"{char!r} may not stand in a domain")
-    # One by one: "Σ" at the end of a word becomes "ς" otherwise, which is another domain.
-    folded = "".join(char.lower() for char in unicodedata.normalize("NFC", label))
-    try:
-        prepared = nameprep(folded)
-    except UnicodeError:  # a character or a mixture of directions that Nameprep prohibits
-        prepared = ""
-    if (
-        prepared != folded.translate(_KEPT_BY_IDNA2008)
-        or not unicodedata.is_normalized("NFKC", folded)  # Nameprep knows only Unicode 3.2
-        or folded.isascii()
-        or unicodedata.category(folded[0])[0] == "M"  # RFC 5891 §4.2.3.2
-        or folded.startswith("-")
-        or folded.endswith("-")
-        or folded[2:4] == "--"  # RFC 5891 §4.2.3.1; a false "xn--" is one of these
-    ):
-        raise AddressError(
-            f"the label {shown(label)} of its domain is not a U-label;"
-            ' write its A-label ("xn--...")'
-        )
-    return f"xn--{folded.encode('punycode').decode()}"
-
-
-def _may_stand_in_u_label(char: str) -> bool:
-    if char.isascii():
-        return char.isalnum() or char == "-"
-    return char in _LABEL_PUNCTUATION or unicodedata.category(char)[0] in _LABEL_CATEGORIES
-
-
-def _check_literal(literal: str) -> None:
-    """Check an address literal (RFC 5321 §4.1.3)."""
-    if not literal.endswith("]"):
-        raise AddressError('its address literal does not end with "]"')
-    content = literal[1:-1]
-    if content[:5].lower() == "ipv6:":
-        if not _is_ipv6(content[5:]):
-            raise AddressError(f"{shown(content[5:])} is not an IPv6 address")
-        return
-    if _IPV4.fullmatch(content):
-        return
-    if _DOTTED_QUAD.fullmatch(content):
-        raise AddressError(f"{shown(content)} is not an IPv4 address")
-    if _is_ipv6(content):  # before the general form: "[fe80::1]" would be one, with tag "fe80"
-        raise AddressError(f'an IPv6 address literal is written "[IPv6:{content}]"')
-    if not _GENERAL_LITERAL.fullmatch(content):
-        raise AddressError(f"{shown(literal)} is not an address literal")
-
-
-def _is_ipv6(text: str) -> bool:
-    """Tell whether this is an IPv6-addr (RFC 5321 §4.1.3), which has no zone id."""
-    from ipaddress import IPv6Address
-
-    try:
-        IPv6Address(text)
-    except ValueError:
-        return False
-    # "No more than 6 groups in addition to the '::' may be present." (§4.1.3)
-    groups = sum(2 if "." in group else 1 for group in text.split(":") if group)
-    return "%" not in text and ("::" not in text or groups <= 6)
 
 
 def _plain_str(what: str, value: object) -> str:

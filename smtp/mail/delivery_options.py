@@ -11,9 +11,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, cast
 
-from ..words.plain import plain_int
+from ..words.plain import plain_bool, plain_int
 from ..words.shown import shown
-from .address import AddressError, check_forward_path, needs_smtputf8, to_ascii_domain
+from .address import check_forward_path, needs_smtputf8, to_ascii_domain
+from .domain import AddressError
 
 Notice: TypeAlias = Literal["success", "failure", "delay"]
 """An event that the sender may be told of (RFC 3461 §4.1)."""
@@ -171,7 +172,7 @@ class DeliverBy:
         _set(self, "seconds", plain_int("seconds", self.seconds, 1, MAX_SECONDS))
         if self.on_expiry not in ("return", "notify"):
             raise ValueError(f"on_expiry: needs 'return' or 'notify', not {shown(self.on_expiry)}")
-        _check_flag("trace", self.trace)
+        plain_bool("trace", self.trace)
 
     @property
     def parameter(self) -> str:
@@ -218,7 +219,7 @@ class DeliveryOptions:
         if self.priority is not None:
             priority = plain_int("priority", self.priority, -MAX_PRIORITY, MAX_PRIORITY)
             _set(self, "priority", priority)
-        _check_flag("require_tls", self.require_tls)
+        plain_bool("require_tls", self.require_tls)
         if self.hold_for is not None and self.hold_until is not None:
             raise ValueError("hold_until: and hold_for say the same; give one of them")
         if (
@@ -300,11 +301,6 @@ def _check_length(address: str, original: str) -> None:
             f"orcpt: {shown(address)} has {len(original)} characters as xtext;"
             f" {MAX_ORCPT} are allowed"
         )
-
-
-def _check_flag(name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name}: needs True or False, not {type(value).__name__}")
 
 
 def _whole_utc(value: object) -> dt.datetime:

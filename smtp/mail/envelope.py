@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from itertools import islice
 
 from .address import (
-    AddressError,
     check_forward_path,
     check_mailbox,
     check_reverse_path,
     needs_smtputf8,
 )
 from .delivery_options import NO_OPTIONS, DeliveryOptions
+from .domain import AddressError
 
 MAX_RECIPIENTS = 100_000
 """Recipients of one mail. A server may take no more than 100 at a time (RFC 5321 §4.5.3.1.8)."""

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import cast
 
 from ..words.shown import shown
-from .address import AddressError, check_forward_path, to_ascii_domain
+from .address import check_forward_path, to_ascii_domain
+from .domain import AddressError
 from .folding import PIECE, can_fold, fold, words
 
 _MAX_NAME = 76  # octets of a field's name; leaves room for a value on its line

@@ -8,7 +8,7 @@ reads is the address between the angle brackets, octet for octet; whether that i
 import re
 
 from ..words.shown import shown
-from .address import AddressError
+from .domain import AddressError
 from .header import check_text
 
 # Quoted strings and runs of what needs no quotes, with white space between them. Dots are obsolete

@@ -77,6 +77,7 @@ class Delivery(Judgement):
         try:
             if self.session.is_open:
                 self.session.warnings = self.session.warnings[: self.session.lasting]
+                self.session.earlier = ""  # no cause of what becomes of another mail in it
             else:
                 yield from open_session(self.session)
             yield from self._transact_all()

@@ -39,13 +39,14 @@ class SendBody:
     """Write the rendition as mail data, and call `Dialog.dot_sent` when all of it is out.
 
     Right before the last octets, look whether some have come that were not given to
-    `receive_data` yet, and whether `Dialog.may_send_dot` still holds.
+    `receive_data` yet, and whether `Dialog.may_send_dot` still holds. Where all goes out in one go
+    they are the first, too; call `Dialog.begin_bold` as they do.
 
     Attributes:
         rendition: the mail.
         is_chunk: whether it goes out as a chunk of BDAT: without transparency and final dot.
         head: octets to write before it.
-        is_bold: whether head and mail go out in one go, whatever comes meanwhile.
+        is_bold: whether head and mail go out in one go.
     """
 
     rendition: Rendition
@@ -99,6 +100,8 @@ class Dialog:
         is_over: whether the dialog has asked to close, or to release, the connection.
         has_unread: whether octets are here that nobody can read yet, half a TLS record; whoever
             does the I/O says so. Like a part of a reply, they hold back what would go out next.
+        bold: a transaction that is to go out in one go, and has not begun to. Nothing is owed to it
+            yet: what comes by then was said before it, and is no answer.
     """
 
     # At first, once for all dialogs: most carry one mail.
@@ -106,6 +109,7 @@ class Dialog:
     verdict: Verdict | None = None
     is_over = False
     has_unread = False
+    bold: Transfer | None = None
     _heard = 0  # octets of replies
     _due: Step | None = None  # to be done as soon as nothing more is here to read
     _group: Group | None = None  # written, and no reply to it was heard yet
@@ -148,7 +152,8 @@ class Dialog:
     @property
     def may_send_dot(self) -> bool:
         """Whether the mail data is still wanted and no part of an early reply is here."""
-        return self._sending is not None and not (self.is_over or self._is_more_here)
+        is_wanted = self._sending is not None or self.bold is not None
+        return is_wanted and not (self.is_over or self._is_more_here)
 
     @property
     def _is_more_here(self) -> bool:
@@ -284,6 +289,17 @@ class Dialog:
                 break
         return actions
 
+    def begin_bold(self) -> None:
+        """Note that all of a transaction goes out now, in one go: replies are owed from here on."""
+        transfer, self.bold = self.bold, None
+        assert transfer is not None
+        assert transfer.chunk is not None
+        self._owed.extend(transfer.before)
+        self._sending = transfer
+        if self._trace is not None:
+            self._trace_commands(self._trace, (*transfer.before, transfer.chunk))
+        self._advance(None, [])  # to the first reply that is owed
+
     def dot_sent(self) -> None:
         """Note that all of the mail has gone out: from now on the server may have it."""
         transfer = self._sending
@@ -368,11 +384,16 @@ class Dialog:
             return []
         actions: list[Action] = []
         if self.verdict is None:
+            in_doubt = self._dot_out
+            if self.bold is not None and (kind is FailureKind.PROTOCOL or self._is_more_here):
+                # Nothing has gone out since the verdict before: so this came behind that one, and
+                # which of the two was it? See `Quiet`.
+                in_doubt = self._delivery.doubt_last()
             failed = self._delivery.failed(
                 kind,
                 stage or self.stage,
                 detail,
-                maybe_accepted=self._dot_out,
+                maybe_accepted=in_doubt,
                 operation=operation,
                 errno=errno,
                 retryable=retryable,
@@ -523,21 +544,19 @@ class Dialog:
 
     def _begin_transfer(self, transfer: Transfer, actions: list[Action]) -> None:
         before, chunk = transfer.before, transfer.chunk
-        head = b""
         if before:
-            self._dot_out = False
-            self._owed.extend(before)
-            head = wire_of(before)
-            if self._trace is not None:
-                self._trace_commands(self._trace, before)
+            assert chunk is not None
+            self._dot_out = False  # a transaction of its own
+            self.bold = transfer
+            actions.append(SendBody(transfer.rendition, True, wire_of((*before, chunk)), True))
+            return
         self._sending = transfer
+        head = b""
         if chunk is not None:
-            head += chunk.wire
+            head = chunk.wire
             if self._trace is not None:
                 self._trace_commands(self._trace, (chunk,))
-        actions.append(SendBody(transfer.rendition, chunk is not None, head, bool(before)))
-        if before:
-            self._advance(None, actions)
+        actions.append(SendBody(transfer.rendition, chunk is not None, head))
 
     def _write(self, commands: tuple[Command, ...], actions: list[Action]) -> None:
         if commands[0].stage is Stage.MAIL:

@@ -27,6 +27,10 @@ class Errand(Protocol):
         """Judge a refusal that came without being owed."""
         ...
 
+    def doubt_last(self) -> bool:
+        """Leave in doubt what was accepted last; return whether there was something."""
+        ...
+
     def failed(
         self,
         kind: FailureKind,

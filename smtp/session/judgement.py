@@ -61,6 +61,14 @@ class Judgement:
             left=self._left,
         )
 
+    def doubt_last(self) -> bool:
+        """Leave in doubt for whom the transaction before this one was taken, if there was one.
+
+        Returns:
+            Whether there was.
+        """
+        return self._transaction is not None and self._transaction.take_last_back()
+
     def refused_uncalled(self, stage: Stage, reply: Reply) -> Verdict:
         """Judge a refusal that came without being owed: in the mail data, or 421 anywhere."""
         before = None if self._transaction is None else self._transaction.refusal
@@ -79,8 +87,8 @@ class Judgement:
             detail = refused.detail
         if (
             transaction is not None
-            and transaction.is_chunk
-            and stage in (Stage.BODY, Stage.DOT)
+            and not transaction.is_binary
+            and self._is_of_chunk(stage)
             and _means_bdat(transaction.batch, reply)
         ):
             self._is_bdat_refused = True
@@ -121,10 +129,11 @@ class Judgement:
 
     def _describe(self, kind: FailureKind, stage: Stage, reply: Reply) -> str:
         server, paths = self.session.server, self._envelope.forward_paths
+        command = "BDAT" if self._is_of_chunk(stage) else stage
         if kind is FailureKind.PROTOCOL:
             return f"{server} broke the protocol at {stage}: it answered {reply}"
         if len(self._batch) != len(paths) and reply.code != CLOSING:
-            example = f"for example, at {stage}: {reply}"
+            example = f"for example, at {command}: {reply}"
             return f"{server} accepted none of {len(paths)} recipients; {example}"
         if stage is Stage.RCPT and reply.code != CLOSING:
             if len(paths) > 1:
@@ -134,7 +143,13 @@ class Judgement:
             return f"{server} takes no mail: {reply}"
         if stage is Stage.AUTH:
             return f"{server} refused the credentials: {reply}"
-        return f"{server} refused the mail at {stage}: {reply}"
+        return f"{server} refused the mail at {command}: {reply}"
+
+    def _is_of_chunk(self, stage: Stage) -> bool:
+        """Whether a reply of this stage is the one to BDAT: there is no dot then."""
+        transaction = self._transaction
+        is_chunk = transaction is not None and transaction.is_chunk
+        return is_chunk and stage in (Stage.BODY, Stage.DOT)
 
     def failed(
         self,
@@ -161,6 +176,8 @@ class Judgement:
         if kind is FailureKind.CONNECTION and self.session.refused is not None:
             return self.refused(self.session.refused)  # its words are the cause, not that it left
         transaction = self._transaction
+        if kind is FailureKind.CONNECTION and transaction is not None and transaction.is_unheard:
+            self.session.quirks.leaves_unsaid = True
         if transaction is not None and (refused := transaction.refusal) is not None:
             if not maybe_accepted or refused.reply.code == CLOSING:
                 return self.refused(refused)
@@ -204,6 +221,8 @@ class Judgement:
         acceptance = self._acceptance
         if self.session.earlier and acceptance is None:
             detail = f"{detail}; before that: {self.session.earlier}"
+        if self.session.first and acceptance is None:
+            detail = f"{self.session.first}; then: {detail}"
         detail = one_line(detail, MAX_DETAIL)
         if maybe_accepted:
             detail = f"{detail}; the mail may have been accepted"

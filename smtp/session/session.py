@@ -9,6 +9,7 @@ from ..words.command import GREETING, QUIT, STARTTLS, ehlo, helo, lhlo
 from ..words.extensions import Extensions
 from ..words.quirks import Quirks
 from ..words.reply import Reply
+from ..words.shown import one_line
 from ..words.stage import Stage
 from ..words.verdict import FailureKind
 from .refusal import Insecure, Refused, check
@@ -29,6 +30,8 @@ class TlsPolicy(enum.Enum):
 
 
 _NONE = Extensions()
+_MOST_FIRST = 200
+"""Characters of what became of the first address: what became of the last must have room."""
 _BY_CHUNKS = frozenset({"CHUNKING", "BINARYMIME"})
 
 
@@ -58,6 +61,7 @@ class Session:
             cause if the server hangs up then.
         earlier: why the attempt before this one failed, if this is the second one, which asks
             less of the server.
+        first: what became of the first address of the server's, until another one does better.
         warnings: what was odd but did not matter, one line each.
         lasting: how many of them are of the session, not of one mail in it.
     """
@@ -81,6 +85,7 @@ class Session:
     needs_reset: bool = False
     refused: Refused | None = None
     earlier: str = ""
+    first: str = ""
     warnings: tuple[str, ...] = ()
     lasting: int = 0
 
@@ -152,6 +157,7 @@ class Session:
             channel_binding=None,
             masking=None,
             refused=None,
+            first=self.first or one_line(f"{address}: {detail}", _MOST_FIRST),
             warnings=(*self.warnings, f"went on from {address} to another address: {detail}"),
         )
 
@@ -223,6 +229,7 @@ def open_session(session: Session) -> Script:
             note=session.note_refusal,
         )
     session.is_open = True
+    session.first = ""  # this address is good: what comes now is about the mail
     session.lasting = len(session.warnings)
 
 

@@ -30,7 +30,8 @@ class Transaction:
         has_begun: whether the server has answered the first command, here or in one before.
         bold: the mail data, if it goes out before the server has said who may have it.
         refusal: that of a bold transaction, as long as the mail data has no reply.
-        is_chunk: whether the mail data goes out by BDAT, and could by DATA.
+        is_chunk: whether the mail data goes out by BDAT.
+        is_binary: whether it could not go out by DATA.
         is_unclear: whether a reply may come that nobody would know to place.
         is_stuck: whether nothing more can be said in the session, once the verdict is out.
     """
@@ -38,11 +39,14 @@ class Transaction:
     __slots__ = (
         "_answered",
         "_group",
+        "_last",
         "_session",
+        "_taken_before",
         "acceptance",
         "batch",
         "bold",
         "has_begun",
+        "is_binary",
         "is_chunk",
         "is_stuck",
         "is_unclear",
@@ -62,12 +66,16 @@ class Transaction:
         self._session = session
         self.batch = batch
         self.acceptance: Reply | None = None
+        self._taken_before: Reply | None = None  # what `acceptance` was at first
         self.has_begun = False
+        self._last = before
         if before is not None:
             self.acceptance, self.has_begun = before.acceptance, before.has_begun
+            self._taken_before = before.acceptance
+            before._last = None  # nobody asks for what came before that
         self.bold: Transfer | None = None
         self.refusal: Refused | None = None
-        self.is_chunk = self.is_unclear = self.is_stuck = False
+        self.is_chunk = self.is_binary = self.is_unclear = self.is_stuck = False
         self._group: tuple[Command, ...] = ()  # went out together, and not all to be obeyed
         self._answered = 0  # how many of them were answered
 
@@ -85,7 +93,7 @@ class Transaction:
             Contradicted: whether the server took it is in doubt.
         """
         session, batch = self._session, self.batch
-        self.is_chunk = offer.is_chunked and not offer.rendition.is_binary
+        self.is_chunk, self.is_binary = offer.is_chunked, offer.rendition.is_binary
         commands: list[Command] = []
         for recipient in batch:
             commands.append(offer.rcpt(recipient.path))  # noqa: PERF401 - a cell for each mail
@@ -194,6 +202,21 @@ class Transaction:
         self.is_stuck = True
         return reply
 
+    def take_last_back(self) -> bool:
+        """Leave in doubt for whom the transaction before this one was taken.
+
+        Returns:
+            Whether it was taken for anybody.
+        """
+        last = self._last
+        if last is None:
+            return False
+        taken = [r for r in last.batch if r.final is not None and r.final.is_positive]
+        for recipient in taken:
+            recipient.final = None
+        self.acceptance = last._taken_before
+        return bool(taken)
+
     def take_refusal_back(self) -> None:
         """Leave all recipients of a refused transaction in doubt.
 
@@ -211,15 +234,24 @@ class Transaction:
 
         Only a mail that is no great loss if it turns out that nobody may have it. Not after RSET:
         were that refused, and the rest obeyed, the mail would be taken in a session that is over.
+        Nor in a session that had mails before, with a server that leaves such without a word: MAIL
+        alone, unanswered, would leave no doubt, and have another connection.
         """
         return (
             not self._session.needs_reset
             and not self._session.quirks.speaks_unasked
+            and not (self._session.mails and self._session.quirks.leaves_unsaid)
             and offer.is_chunked
             and offer.size <= BOLD_SIZE
             and offer.rendition.data is not None
             and not self._session.is_lmtp
         )
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether a bold transaction went out in a session that had others, and had no answer."""
+        bold = self.bold
+        return bold is not None and bold.is_out and not self.has_begun and self._session.mails > 0
 
     def _on_rset_reply(self, reply: Reply) -> None:
         """See whether the transaction before this one is forgotten (RFC 5321 §4.1.1.5).

@@ -25,6 +25,21 @@ def plain_str(name: str, value: object) -> str:
     return str.__str__(value)
 
 
+def plain_bool(name: str, value: object) -> bool:
+    """Return True or False: any other value is a mistake, such as the str "false".
+
+    Args:
+        name: what the error calls the value.
+        value: anything.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: needs True or False, not {type(value).__name__}")
+    return value
+
+
 def plain_int(name: str, value: object, least: int, most: int) -> int:
     """Return an int in a range, without the methods of a subclass.
 

@@ -11,7 +11,10 @@ class Quirks:
         speaks_unasked: whether it has sent a reply that nothing was outstanding for. Its replies
             can't be told apart by their order, so no email may depend on that alone.
         refuses_chunks: whether it offers CHUNKING and does not know BDAT.
+        leaves_unsaid: whether it has closed a kept connection without a word, a whole email on
+            its way: that is in doubt then, where MAIL alone would not have been.
     """
 
     speaks_unasked: bool = False
     refuses_chunks: bool = False
+    leaves_unsaid: bool = False

@@ -21,7 +21,7 @@ from pykka_smtp.cli import main as command_line
 from pykka_smtp.cli import verify as verify_command
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs" / "command-line.md").read_text()
 USER, PASSWORD = "me@example.com", "hunter2-hunter2"
 PLAIN = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
 WHO = f"me%40example.com:{PASSWORD}"
@@ -490,11 +490,11 @@ def test_ctrl_c_ends_it_at_once(scripted_server: Start) -> None:
     assert complaints == "\ninterrupted\n"
 
 
-def test_the_readme_shows_what_it_prints(
+def test_the_page_shows_what_it_prints(
     scripted_server: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "## Is it set up right?" in README
-    shown = README.split("## Is it set up right?")[1].split("\n## ")[0]
+    [_, rest] = PAGE.split("\n## `pykka-smtp verify`\n")
+    shown = rest.split("\n## ")[0]
     server = scripted_server(polite("PIPELINING"))
 
     _, lines, _ = run(capsys, f"smtp://{server.host}:{server.port}")

@@ -26,6 +26,7 @@ class KeptRig(EsmtpRig):
         session: what is known of the session; give it to the next one.
         released: whether the dialog has left the connection to the next mail.
         writes: what went out, write by write.
+        holds: whether a bold transfer does not begin: something lies unread in the socket.
         is_slow: whether the operating system takes nothing of a bold transfer before `flush`.
     """
 
@@ -46,6 +47,7 @@ class KeptRig(EsmtpRig):
         self.released = False
         self.writes: list[bytes] = []
         self.is_slow = is_slow
+        self.holds = False
         self.delivery = Delivery(
             self.session,
             Envelope.of(sender, recipients or ("c@d.test",), options),
@@ -71,6 +73,10 @@ class KeptRig(EsmtpRig):
                 case SendBody(is_bold=True):
                     assert self.verdict is None, "mail data after the verdict"
                     self.body = action
+                    if self.holds:
+                        continue
+                    assert self.dialog.may_send_dot
+                    self.dialog.begin_bold()
                     if not self.is_slow:
                         self.flush()
                 case SendBody():

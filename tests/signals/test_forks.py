@@ -1,3 +1,4 @@
+import ctypes
 import os
 import threading
 
@@ -8,12 +9,18 @@ from pykka_smtp.signals import forks
 PATIENCE = 10.0  # seconds; reached only by a test that fails
 
 
-@pytest.fixture
-def renewed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+@pytest.fixture(params=["page", "process id"])
+def renewed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was renewed, in a process of which nobody knows yet that it is a child."""
     said: list[str] = []
     monkeypatch.setattr(forks, "_renewals", [])
     monkeypatch.setattr(forks, "_known", -1)
+    page = forks._new_page() if request.param == "page" else None
+    if page is not None:
+        page[0] = 0  # as the kernel does
+    elif request.param == "page":
+        pytest.skip("this system wipes no page in a child")
+    monkeypatch.setattr(forks, "_page", page)
     forks.in_child(lambda: said.append("first"))
     forks.in_child(lambda: said.append("second"))
     return said
@@ -86,3 +93,24 @@ def test_a_renewal_that_fails_does_not_keep_the_others_from_being_asked_for_the_
     # Half a renewal for ever would be worse: what could be renewed is.
     assert not forks.notice_fork()
     assert renewed == ["first", "second"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_of_a_child_that_asked_for_nothing_in_between_is_a_child_all_the_same() -> None:
+    libc = ctypes.CDLL(None)
+    reading, writing = os.pipe()
+    child = libc.fork()  # past Python: none of its hooks runs
+    if child == 0:
+        grandchild = libc.fork()
+        if grandchild == 0:
+            noticed = forks.notice_fork(), forks.notice_fork()
+            os.write(writing, repr(noticed).encode())
+            os._exit(0)
+        os.waitpid(grandchild, 0)
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+
+    assert os.read(reading, 100) == b"(True, False)"
+    os.close(reading)
+    assert not forks.notice_fork()

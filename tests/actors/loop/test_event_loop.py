@@ -17,6 +17,8 @@ from servers.waiting import wait_until
 from pykka_smtp.actors import AsyncioActor
 from pykka_smtp.actors.loop import event_loop as module
 from pykka_smtp.actors.loop.event_loop import EventLoopThread, event_loop
+from pykka_smtp.actors.loop.new_loop import new_event_loop
+from pykka_smtp.actors.loop.threads import main_was_interrupted
 from pykka_smtp.signals.dispatcher import dispatcher
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails
@@ -44,7 +46,7 @@ def thread_of(actor: Any) -> threading.Thread:
 @pytest.fixture
 def main_has_ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Have the loop believe that the main thread waits for it to end."""
-    monkeypatch.setattr(module, "_main_has_ended", lambda: True)
+    monkeypatch.setattr(module, "main_has_ended", lambda: True)
     yield
     assert has_ended()
 
@@ -249,7 +251,9 @@ def test_a_loop_forgets_what_the_one_before_it_had_to_write(loops: Any) -> None:
     said: list[str] = []
 
     with loops("asyncio"):
-        event_loop()._writers.append(Pen(said.append, "old"))  # as if the loop had ended before
+        event_loop()._writers._writers.append(
+            Pen(said.append, "old")
+        )  # as if the loop had ended before
 
         ref = Echo.start()
         ref.ask(lambda _: event_loop().write_soon(Pen(said.append, "new")), timeout=PATIENCE)
@@ -429,16 +433,16 @@ def test_a_look_by_a_loop_that_has_ended_changes_nothing(loop_kind: str) -> None
 def test_a_finalizer_that_starts_an_actor_while_the_loop_starts_makes_no_second_loop(
     loop_kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make = module._new_event_loop
+    make = new_event_loop
     started: list[Any] = []
 
     def make_slowly() -> asyncio.AbstractEventLoop:
         # What the garbage collector may do in the middle of anything.
-        monkeypatch.setattr(module, "_new_event_loop", make)
+        monkeypatch.setattr(module, "new_event_loop", make)
         started.append(Echo.start())
         return make()
 
-    monkeypatch.setattr(module, "_new_event_loop", make_slowly)
+    monkeypatch.setattr(module, "new_event_loop", make_slowly)
 
     started.append(Echo.start())
 
@@ -689,11 +693,11 @@ def test_an_interrupted_program_has_its_actors_cancelled_and_can_start_no_more(
 
 def test_an_interrupt_at_a_prompt_cancels_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "last_type", KeyboardInterrupt, raising=False)
-    assert module._main_was_interrupted()
+    assert main_was_interrupted()
 
     monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
 
-    assert not module._main_was_interrupted()
+    assert not main_was_interrupted()
 
 
 def test_at_the_exit_each_actor_is_cancelled_and_its_outcome_is_waited_for(

@@ -223,6 +223,12 @@ def tick(workers: Workers, seconds: float) -> None:
     workers.look_at_clock(workers.clock)  # type: ignore[attr-defined]
 
 
+def a_while(workers: Workers) -> None:
+    """Have it go on until threads that take no job are taken to hang."""
+    tick(workers, 0.14)
+    tick(workers, 0.14)
+
+
 @pytest.fixture
 def hung(workers: Workers) -> Iterator[list[Gate]]:
     """Gates that nobody opens before the test has ended."""
@@ -264,11 +270,11 @@ def test_jobs_that_hang_hold_up_no_other_for_long(
         others = [workers.run(gate) for gate in hung[3:7]]
         tick(workers, 0.1)
         assert len(threads()) == 3  # they may be only slow
-        tick(workers, 1.0)
+        a_while(workers)
 
         assert all(gate.entered.wait(PATIENCE) for gate in hung[3:6])
         tick(workers, 0.1)
-        tick(workers, 1.0)
+        a_while(workers)
         assert hung[6].entered.wait(PATIENCE)
 
         # Those that took their place are too many once they are back.
@@ -285,6 +291,27 @@ def test_jobs_that_hang_hold_up_no_other_for_long(
     assert record.getMessage() == "threads for test take long, or hang; there are 6 now"
 
 
+def test_where_the_whole_process_stood_still_no_thread_is_taken_to_hang(
+    workers: Workers, hung: list[Gate], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        workers.start(asyncio.get_running_loop())
+        jobs = [workers.run(gate) for gate in hung[:6]]
+        assert all(gate.entered.wait(PATIENCE) for gate in hung[:3])
+        tick(workers, 0.1)
+
+        tick(workers, 30.0)
+        assert len(threads()) == 3
+
+        for gate in hung:
+            gate.open()
+        await patiently(asyncio.gather(*jobs))
+
+    asyncio.run(main())
+
+    assert caplog.records == []
+
+
 async def wait_on_loop(condition: Callable[[], bool]) -> bool:
     return await asyncio.to_thread(wait_until, condition, PATIENCE)
 
@@ -299,7 +326,7 @@ def test_threads_that_take_one_job_after_the_other_do_not_hang(
             assert hung[number + 2].entered.wait(PATIENCE)
             gate.open()
             assert hung[number + 3].entered.wait(PATIENCE)
-            tick(workers, 1.0)
+            a_while(workers)
             assert len(threads()) == 3
         for gate in hung[17:]:
             gate.open()
@@ -318,8 +345,8 @@ def test_no_thread_takes_the_place_of_one_that_hangs_where_nobody_waits(
         for job in jobs:
             job.cancel()
 
-        tick(workers, 1.0)
-        tick(workers, 1.0)
+        a_while(workers)
+        a_while(workers)
 
         assert len(threads()) == 3
         assert workers._jobs.empty()
@@ -340,8 +367,8 @@ def test_threads_that_hang_are_bounded_over_all_loops(
         for gate in hung[2 * number : 2 * number + 2]:
             workers.run(gate)
         tick(workers, 0.1)
-        tick(workers, 1.0)
-        tick(workers, 1.0)
+        a_while(workers)
+        a_while(workers)
         workers.close()
 
     for number in range(8):
@@ -368,7 +395,7 @@ def test_at_the_bound_it_is_said_and_those_that_come_back_serve_on(
         jobs = [workers.run(gate) for gate in hung[:6]]
         for _ in range(4):
             tick(workers, 0.1)
-            tick(workers, 1.0)
+            a_while(workers)
         assert all(gate.entered.wait(PATIENCE) for gate in hung[:5])
         assert not hung[5].entered.is_set()
         for gate in hung[:6]:
@@ -417,7 +444,7 @@ def test_where_no_thread_can_take_the_place_of_one_that_hangs_the_others_serve_o
         assert hung[2].entered.wait(PATIENCE)
         no_thread("pykka-smtp-test")
         tick(workers, 0.1)
-        tick(workers, 1.0)
+        a_while(workers)
         for gate in hung:
             gate.open()
         await patiently(asyncio.gather(*jobs))

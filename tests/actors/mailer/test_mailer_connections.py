@@ -16,6 +16,9 @@ from servers.waiting import wait_until
 from pykka_smtp import (
     NO_RETRY,
     FailureKind,
+    Mailer,
+    SendFailure,
+    SendMail,
     SendSuccess,
     SmtpActor,
     Stage,
@@ -26,8 +29,10 @@ from pykka_smtp.actors import AsyncioActor
 from pykka_smtp.actors.loop.event_loop import event_loop
 from pykka_smtp.actors.mailer import relay as relay_module
 from pykka_smtp.actors.mailer.concurrency import ConcurrencyWindow
+from pykka_smtp.actors.mailer.pooled_smtp_actor import PooledSmtpActor
 from pykka_smtp.actors.net import connection as connection_module
 from pykka_smtp.actors.net.connection_limit import connection_limit
+from pykka_smtp.smtp.words.verdict import Failed
 
 PATIENCE = 15.0  # seconds; reached only by a test that fails
 AT_ONCE = 2.0
@@ -1088,3 +1093,21 @@ def test_a_slow_or_dead_destination_does_not_slow_another_mailer(
     bad.stop(timeout=PATIENCE)
     good_ones = [outcome for outcome in mailing.outcomes() if outcome.context == "good"]
     assert [kind_of(outcome) for outcome in good_ones] == ["accepted"] * 200
+
+
+def test_a_connection_that_is_left_open_and_is_of_no_use_to_its_mail_is_closed(
+    scripted_server: Callable[..., ScriptedServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = scripted_server(polite(replies={"no@d.test": "550 5.1.1 who?"}))
+    monkeypatch.setattr(
+        PooledSmtpActor, "_hit_stale_connection", lambda self, verdict: isinstance(verdict, Failed)
+    )
+    mailer = Mailer.start(server.host, server.port, tls="off", timeout=10, max_connections=1)
+
+    outcome = mailer.ask(SendMail(sender="a@b.test", recipients="no@d.test"), timeout=10)
+    mailer.stop()
+
+    assert isinstance(outcome, SendFailure)
+    assert outcome.code == 550
+    assert outcome.attempts == 1
+    assert len(server.sessions) == 2

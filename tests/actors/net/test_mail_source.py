@@ -1,8 +1,11 @@
+import asyncio
 import bz2
 import contextlib
+import errno
 import gc
 import gzip
 import io
+import itertools
 import lzma
 import os
 import subprocess
@@ -14,11 +17,15 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from servers.injection import quiet
 from servers.scripted import Conn, ScriptedServer, polite
 from servers.waiting import wait_until
 
 from pykka_smtp import FailureKind, SendFailure, SendMail, SendSuccess, SmtpActor, Stage
+from pykka_smtp.actors.loop import workers
+from pykka_smtp.actors.net import mail_source
 from pykka_smtp.actors.net.mail_source import PIECE, FileSource, SourceError, pieces_of
+from pykka_smtp.actors.net.mail_writer import MailWriter
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails
 
@@ -151,6 +158,80 @@ def test_a_path_is_closed_and_closing_twice_does_nothing(path: Path) -> None:
     source.close()
 
     assert file.closed
+
+
+def no_job(self: workers._Job) -> None:
+    raise RuntimeError("broken before it was begun")
+
+
+def full(self: workers.Workers, function: object, *args: object) -> Any:
+    future = asyncio.get_running_loop().create_future()
+    future.set_exception(BlockingIOError(errno.EAGAIN, "too many jobs wait"))
+    return future
+
+
+def no_workers(self: workers.Workers, function: object, *args: object) -> Any:
+    raise RuntimeError("the workers were not started")
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "broken"),
+    [
+        (workers._Job, "do", no_job),
+        (workers.Workers, "run", full),
+        (workers.Workers, "run", no_workers),
+    ],
+    ids=["the job breaks", "too many jobs", "no workers"],
+)
+def test_a_path_is_closed_though_no_thread_can_close_it(
+    scripted_server: Start,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: type,
+    name: str,
+    broken: Callable[..., Any],
+) -> None:
+    opened: list[IO[bytes]] = []
+    open_path = mail_source._open_path
+
+    def open_and_note(path: "os.PathLike[str]") -> IO[bytes]:
+        opened.append(open_path(path))
+        return opened[-1]
+
+    def break_from_here_on(self: MailWriter) -> None:
+        monkeypatch.setattr(owner, name, broken)
+        end(self)
+
+    end = MailWriter._end
+    monkeypatch.setattr(mail_source, "_open_path", open_and_note)
+    monkeypatch.setattr(MailWriter, "_end", break_from_here_on)
+
+    with quiet("pykka_smtp"):
+        outcome = send(scripted_server(polite()), path)
+
+        assert isinstance(outcome, SendSuccess), outcome
+        assert wait_until(lambda: opened[0].closed, PATIENCE)
+    assert len(opened) == 1
+
+
+def test_a_path_that_cannot_be_read_is_closed_though_closing_breaks_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close, tries = FileSource.close, itertools.count()
+    path.write_bytes(b"")
+
+    def close_the_second_time(self: FileSource) -> None:
+        if next(tries) == 0:
+            raise RuntimeError("broken")
+        close(self)
+
+    monkeypatch.setattr(FileSource, "close", close_the_second_time)
+    source = FileSource(path)
+
+    with quiet("pykka_smtp"), pytest.raises(SourceError, match="the mail is empty"):
+        source.open()
+
+    assert not source.is_open
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 import socket
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from servers.scripted import Conn, ScriptedServer, parse_script
+from servers.certificates import Certificates, Tls, server_context
+from servers.ports import reserved_port
+from servers.scripted import Conn, ScriptedServer, parse_script, polite
 
 from pykka_smtp import (
     FailureKind,
@@ -39,7 +42,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let the host have the addresses of these servers, in that order; no two are raced."""
     monkeypatch.setattr(module, "_RACE_DELAY", PATIENCE)
 
-    def have(*servers: ScriptedServer) -> None:
+    def have(*servers: Any) -> None:
         found = [
             (
                 socket.AF_INET6 if ":" in server.host else socket.AF_INET,
@@ -81,6 +84,10 @@ BAD: dict[str, Any] = {
     "421 at EHLO": "S: 220 mx\nC: EHLO *\nS: 421 4.3.2 not now",
     "451 at EHLO": "S: 220 mx\nC: EHLO *\nS: 451 4.3.2 not now\nC: QUIT\nS: 221 bye",
     "mute at EHLO": "S: 220 mx\nC: EHLO *\nS! silence",
+    "454 to STARTTLS": (
+        "S: 220 mx\nC: EHLO *\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\nS: 454 4.7.0 not now\n"
+        "C: QUIT\nS: 221 bye"
+    ),
 }
 
 
@@ -88,7 +95,7 @@ def patience(name: str) -> float:
     return SHORT if "mute" in name else PATIENCE
 
 
-@pytest.mark.parametrize("name", list(BAD))
+@pytest.mark.parametrize("name", [name for name in BAD if "STARTTLS" not in name])
 def test_a_bad_address_does_not_keep_a_mail_from_the_next(
     name: str, scripted_server: Start, at: Callable[..., None]
 ) -> None:
@@ -103,6 +110,69 @@ def test_a_bad_address_does_not_keep_a_mail_from_the_next(
     assert len(bad.sessions) == len(good.sessions) == 1
     [warning] = outcome.warnings
     assert "went on from 127.0.0.1 to another address" in warning
+
+
+@pytest.mark.parametrize("kind", ["actor", "Mailer"])
+def test_an_address_without_tls_for_now_does_not_keep_a_mail_from_the_next(
+    kind: str, scripted_server: Start, at: Callable[..., None], certificates: Certificates
+) -> None:
+    context = server_context(Tls(certificate=certificates.good))
+    bad = scripted_server(BAD["454 to STARTTLS"])
+    good = scripted_server(polite("STARTTLS"), host="127.0.0.2", context=context)
+    at(bad, good)
+    trusting = certificates.trusting()
+    trusting.check_hostname = False
+    ref: Any = (SmtpActor if kind == "actor" else Mailer).start(
+        HOST, 25, timeout=PATIENCE, tls="starttls", tls_context=trusting
+    )
+
+    outcome = ref.ask(MAIL, timeout=PATIENCE)
+    ref.stop()
+
+    assert isinstance(outcome, SendSuccess), outcome
+    assert outcome.attempts == 1
+    assert outcome.peer is not None
+    assert outcome.peer.address == "127.0.0.2"
+    assert outcome.peer.tls_version is not None
+    assert "STARTTLS" in bad.lines
+    assert not any(line.startswith("MAIL") for line in bad.lines)
+    [warning] = outcome.warnings
+    assert "454 4.7.0 not now" in warning
+
+
+def test_where_the_last_address_fails_worse_the_first_cause_is_told_first(
+    scripted_server: Start, at: Callable[..., None]
+) -> None:
+    first = scripted_server(BAD["554 greeting"])
+    second = scripted_server(BAD["closes"], host="127.0.0.2")
+    with reserved_port("127.0.0.3") as port:
+        at(first, second, SimpleNamespace(host="127.0.0.3", address=("127.0.0.3", port)))
+
+        outcome = send()
+
+    assert isinstance(outcome, SendFailure)
+    assert (outcome.kind, outcome.stage) == (FailureKind.CONNECT, Stage.CONNECT)
+    assert outcome.detail.startswith(f"127.0.0.1: {HOST}:25 takes no mail: 554 5.7.1 not here; ")
+    assert f"; then: cannot connect to {HOST}:25: 127.0.0.3: Connection refused" in outcome.detail
+    assert outcome.detail.count("; then: ") == 1
+    assert outcome.detail.endswith("(tried before: 127.0.0.1, 127.0.0.2)")
+
+
+def test_what_became_of_the_first_address_is_no_cause_for_the_next_mail(
+    scripted_server: Start, at: Callable[..., None]
+) -> None:
+    second = scripted_server(polite(replies={"no@d.test": "550 5.1.1 who?"}), host="127.0.0.2")
+    at(scripted_server(BAD["421 greeting"]), second)
+    mailer = Mailer.start(HOST, 25, timeout=PATIENCE)
+
+    assert isinstance(mailer.ask(MAIL, timeout=PATIENCE), SendSuccess)
+    other = SendMail(sender="a@b.test", recipients="no@d.test", body="hello")
+    outcome = mailer.ask(other, timeout=PATIENCE)
+    mailer.stop()
+
+    assert isinstance(outcome, SendFailure)
+    assert outcome.detail == f"{HOST}:25 refused the recipient no@d.test: 550 5.1.1 who?"
+    assert len(second.sessions) == 1
 
 
 @pytest.mark.parametrize("name", ["mute", "554 greeting", "closes at EHLO"])

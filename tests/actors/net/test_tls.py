@@ -286,6 +286,33 @@ def test_a_server_s_sessions_are_looked_at_once_and_not_at_each_connection(
     assert shake_hands(context, forgetful, "localhost")[1].is_resumed
 
 
+def test_a_server_that_gives_no_session_is_not_asked_at_each_connection(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what it says of itself takes no session from others of its name."""
+    looks: list[TlsChannel] = []
+    session_of = cast("Any", TlsChannel.session).fget
+
+    def session(channel: TlsChannel) -> Any:
+        looks.append(channel)
+        return session_of(channel)
+
+    monkeypatch.setattr(TlsChannel, "session", property(session))
+    giving, context = serving(certificates), chosen("auto").context
+    stingy = serving(certificates)
+    stingy.num_tickets = 0
+
+    for _ in range(3):
+        remember_session(*shake_hands(context, stingy, "localhost"))
+    assert len(looks) == 1
+
+    monkeypatch.setattr(tls_module, "_LEAST_AGE", 0.0)
+    remember_session(*shake_hands(context, giving, "localhost"))
+    remember_session(*shake_hands(context, stingy, "localhost"))
+    assert len(looks) == 3
+    assert shake_hands(context, giving, "localhost")[1].is_resumed
+
+
 def test_only_so_many_sessions_are_remembered(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -718,22 +718,29 @@ def test_a_handshake_that_hangs_has_the_time_that_our_table_gives_it(
 
 STOPPED = """
 import ssl, sys
-from pykka_smtp import SendMail, SmtpActor
+import pykka_smtp
+from pykka_smtp import SendMail
 
-port, ca, limit = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+port, ca, limit, kind = int(sys.argv[1]), *sys.argv[2:]
 options = {"tls": "starttls", "tls_context": ssl.create_default_context(cafile=ca)} if ca else {}
 options |= {"timeout": 0.5} if limit == "timeout" else {"deadline": 0.9}
 mail = SendMail(sender="a@b.test", recipients="c@d.test", body="hello")
-outcome = SmtpActor.start("localhost", port, **options).ask(mail)
+options |= {"retry": pykka_smtp.NO_RETRY} if kind == "Mailer" else {}
+ref = getattr(pykka_smtp, kind).start("localhost", port, **options)
+outcome = ref.ask(mail)
+if kind == "Mailer":
+    ref.stop()
 print(type(outcome).__name__, getattr(outcome, "detail", ""))
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
 @pytest.mark.parametrize("limit", ["timeout", "deadline"])
-@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "encrypted"), [("SmtpActor", False), ("SmtpActor", True), ("Mailer", False)]
+)
 def test_a_verdict_that_came_while_the_process_stood_still_counts(
-    encrypted: bool, limit: str, loop_kind: str, serve: Serve, certificates: Certificates
+    kind: str, encrypted: bool, limit: str, loop_kind: str, serve: Serve, certificates: Certificates
 ) -> None:
     never = threading.Event()
     child: list[subprocess.Popen[str]] = []
@@ -757,7 +764,7 @@ def test_a_verdict_that_came_while_the_process_stood_still_counts(
     server = serve(script)
     ca = str(certificates.ca) if encrypted else ""
     with subprocess.Popen(
-        [sys.executable, "-c", STOPPED, str(server.port), ca, limit],
+        [sys.executable, "-c", STOPPED, str(server.port), ca, limit, kind],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYKKA_SMTP_LOOP": loop_kind},

@@ -131,6 +131,61 @@ def test_text_that_cannot_be_encrypted_yet_is_not_out(player: MemoryPlayer) -> N
     assert isinstance(player.verdict, Accepted)
 
 
+# A whole transaction in one write.
+
+
+@pytest.fixture
+def whole(loop: FakeLoop) -> MemoryPlayer:
+    """A session in which the server is to answer EHLO, and a mail that may go out in one write."""
+    session = Session(server="mx.test:25", ehlo_name="c.test")
+    envelope = Envelope(reverse_path="a@b.test", forward_paths=("c@d.test",))
+    content = CompleteContent(b"Subject: x\r\n\r\nhello\r\n")
+    made = MemoryPlayer(loop, Dialog(Delivery(session, envelope, content, keeps=True)))
+    cast("Any", made)._connection._tls = Plain()
+    made.hear(b"220 x\r\n")
+    made.transport.said.clear()
+    return made
+
+
+EHLO = b"250-x\r\n250-PIPELINING\r\n250 CHUNKING\r\n"
+
+
+def test_half_a_record_holds_a_whole_transaction_until_the_rest_is_here(
+    whole: MemoryPlayer,
+) -> None:
+    whole.hear(EHLO + HALF)
+    assert whole.transport.said == b""
+
+    whole.hear(REST)  # it was a session ticket
+    assert whole.transport.said.startswith(b"MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nBDAT 21")
+    assert whole.transport.said.endswith(b"hello\r\n")
+
+    whole.hear(b"250 ok\r\n250 ok\r\n250 taken\r\n")
+    assert isinstance(whole.verdict, Accepted)
+
+
+def test_replies_that_began_in_half_a_record_before_a_whole_transaction_are_none_to_it(
+    whole: MemoryPlayer,
+) -> None:
+    whole.hear(EHLO + HALF + b"250 early\r\n250 early\r\n250 ear")
+    whole.hear(REST + b"ly\r\n")
+
+    assert whole.transport.said == b""
+    assert isinstance(whole.verdict, Failed)
+    assert (whole.verdict.kind, whole.verdict.maybe_accepted) == (FailureKind.PROTOCOL, False)
+
+
+def test_half_a_record_that_never_ends_before_a_whole_transaction_ends_in_time(
+    whole: MemoryPlayer,
+) -> None:
+    whole.hear(EHLO + HALF)
+
+    whole.fall_silent()
+
+    assert isinstance(whole.verdict, Failed)
+    assert (whole.verdict.kind, whole.verdict.maybe_accepted) == (FailureKind.TIMEOUT, False)
+
+
 # Where the system does not take all at once.
 
 

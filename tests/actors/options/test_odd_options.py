@@ -157,6 +157,18 @@ def test_a_number_of_thousands_of_digits_is_not_repeated(
     assert_plain(str(caught.value), name)
 
 
+@pytest.mark.parametrize("begin", [SmtpActor.start, Mailer.start, verify])
+@pytest.mark.parametrize("name", ["debug", "allow_plaintext_auth"])
+@pytest.mark.parametrize("value", ["x", "false", 1, 0, None, []], ids=repr)
+def test_what_is_neither_true_nor_false_is_no_flag(
+    begin: Callable[..., object], name: str, value: object
+) -> None:
+    with pytest.raises(TypeError, match=f"^{name}: needs True or False, not ") as caught:
+        begin(**{name: value})
+
+    assert_plain(str(caught.value), name)
+
+
 def assert_plain(text: str, name: str) -> None:
     assert text.isprintable()
     assert len(text) < 250

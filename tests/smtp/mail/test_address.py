@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from pykka_smtp.smtp.mail import address
 from pykka_smtp.smtp.mail.address import (
-    AddressError,
     check_ehlo_name,
     check_forward_path,
     check_mailbox,
@@ -19,6 +18,7 @@ from pykka_smtp.smtp.mail.address import (
     split_mailbox,
     to_ascii_domain,
 )
+from pykka_smtp.smtp.mail.domain import AddressError
 
 Check = Callable[[Any], str]
 

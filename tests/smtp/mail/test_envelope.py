@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykka_smtp.smtp.mail.address import AddressError
+from pykka_smtp.smtp.mail.domain import AddressError
 from pykka_smtp.smtp.mail.envelope import MAX_RECIPIENTS, Envelope
 
 

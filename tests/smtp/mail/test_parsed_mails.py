@@ -10,8 +10,7 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
-import pytest
-from servers.parsed import MAILS, POLICIES, mails, policies
+from servers.parsed import MAILS, POLICIES, mails, mails_but, policies
 
 from pykka_smtp import SendMail
 from pykka_smtp.smtp.mail.content import CompleteContent
@@ -49,18 +48,14 @@ def test_there_are_twenty_mails() -> None:
 
 
 @policies
-@mails
+@mails_but(*WRITTEN_ANEW, *LOST_BY_THE_PARSER)
 def test_a_parsed_mail_goes_out_octet_for_octet(path: Path, policy: Any) -> None:
-    if path.name in WRITTEN_ANEW or path.name in LOST_BY_THE_PARSER:
-        pytest.skip("see the tables")
     assert as_lf(content(parsed(path, policy)).data) == path.read_bytes()
 
 
 @policies
-@mails
+@mails_but("raw-latin1-header.eml")  # nobody knows how it reads
 def test_a_parsed_mail_reads_as_it_did(path: Path, policy: Any) -> None:
-    if path.name == "raw-latin1-header.eml":
-        pytest.skip("nobody knows how it reads")
     before = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     after = email.message_from_bytes(
         as_lf(content(parsed(path, policy)).data), policy=email.policy.default

@@ -341,10 +341,29 @@ def test_an_lmtp_server_gives_a_verdict_on_a_chunk_for_each_recipient() -> None:
     assert rig.told == ["accepted", "refused 550"]
 
 
-def test_the_server_s_name_is_told_with_a_refusal() -> None:
+@pytest.mark.parametrize("reply", ["554 no", "552 5.3.4 too big", "452 full", "504 no such"])
+def test_a_refusal_of_a_chunk_names_the_server_and_bdat(reply: str) -> None:
     rig = ready()
     rig.said.clear()
     rig.chunk()
-    rig.say("554 no")
+    rig.say(reply)
 
-    assert rig.failed.detail == f"{SERVER} refused the mail at dot: 554 no"
+    assert rig.failed.detail == f"{SERVER} refused the mail at BDAT: {reply}"
+
+
+def test_a_refusal_of_a_chunk_that_came_too_early_names_bdat_as_well() -> None:
+    rig = ready()
+    rig.said.clear()
+    rig.say("552 5.3.4 too big")
+
+    assert rig.failed.detail == f"{SERVER} refused the mail at BDAT: 552 5.3.4 too big"
+
+
+def test_a_binary_mail_whose_chunk_is_not_known_has_no_second_attempt_by_data() -> None:
+    rig = ready(offers=BINARY, content=CompleteContent(b"a\0b\r\n"))
+    rig.said.clear()
+    rig.chunk()
+    rig.say("502 5.5.1 what?")
+
+    assert rig.failed.detail == f"{SERVER} refused the mail at BDAT: 502 5.5.1 what?"
+    assert rig.dialog._delivery.humbler(rig.failed) is None  # type: ignore[attr-defined]

@@ -224,6 +224,8 @@ def test_there_are_never_more_transactions_than_it_takes(
         (452, "too many 4.5.3", True),
         (452, "4.5.30 x", False),
         (452, "4.2.2 not 4.5.3", False),
+        (452, "4.3.1 disk full", False),
+        (452, "4.7.1 slow down", False),
         (552, "5.5.3 x", True),
         (553, "5.5.3 x", False),
     ],

@@ -147,6 +147,52 @@ def test_what_only_a_chunk_can_carry_still_goes_by_bdat_but_alone() -> None:
     assert not rig.released
 
 
+# A server that leaves kept connections without a word
+
+
+def after_a_mail(quirks: Quirks) -> KeptRig:
+    """Have one mail taken, and begin the next on the same session."""
+    first = kept(quirks)
+    first.say(OK, OK, "250 taken")
+    assert first.released
+    return KeptRig(session=first.session).resume()
+
+
+def test_a_server_that_leaves_amid_a_whole_transaction_gets_it_step_by_step_on_kept_ones() -> None:
+    quirks = Quirks()
+    rig = after_a_mail(quirks)
+    assert rig.bold()[0] == "MAIL FROM:<a@b.test>"
+    rig.eof()
+    assert rig.told == ["doubt"]
+    assert quirks.leaves_unsaid
+
+    again = after_a_mail(quirks)  # the first of a session goes in one write as before
+    assert again.lines() == ["MAIL FROM:<a@b.test>", "RCPT TO:<c@d.test>"]
+    again.eof()
+
+    assert not again.failed.maybe_accepted
+    assert again.delivery.came_too_late(again.failed)  # another connection, and no attempt less
+
+
+def test_whoever_answers_or_has_no_mail_before_or_is_slow_has_not_left_without_a_word() -> None:
+    quirks = Quirks()
+    rig = kept(quirks)
+    rig.eof()
+    assert rig.told == ["doubt"]
+    rig = after_a_mail(quirks)
+    rig.say(OK)
+    rig.eof()
+    assert rig.told == ["doubt"]
+    rig = after_a_mail(quirks)
+    rig.time_out()
+    assert rig.told == ["doubt"]
+    rig = after_a_mail(quirks)
+    rig.hear(b"421 idle\r\n")
+    rig.eof()
+
+    assert not quirks.leaves_unsaid
+
+
 # BDAT that a server does not know
 
 

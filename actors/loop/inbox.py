@@ -1,0 +1,74 @@
+"""An actor's inbox: any thread puts messages into it, and the loop thread takes them out."""
+
+import weakref
+from collections import deque
+from typing import Any
+
+from pykka import ActorDeadError
+from pykka._envelope import Envelope
+from pykka.messages import _ActorStop
+
+from ...signals.dispatcher import dispatcher
+from ...signals.forks import notice_fork
+from .event_loop import event_loop
+
+
+class FromReceiver(Envelope[Any]):
+    """A message from a thread on which receivers run: one of them may wait for what comes of it."""
+
+    __slots__ = ()
+
+
+class Inbox:
+    """Takes messages from any thread; the loop thread empties it.
+
+    Attributes:
+        actor: whose it is. Weakly, as in Pykka: a ref has the inbox, and whoever keeps the ref of
+            an actor that has stopped must not keep the actor, and its mail.
+        envelopes: the messages.
+        scheduled: whether the actor will have a turn.
+        closed: whether the actor was asked to stop.
+    """
+
+    __slots__ = ("actor", "closed", "envelopes", "scheduled")
+
+    actor: weakref.ref[Any]
+
+    def __init__(self) -> None:
+        self.envelopes: deque[Envelope[Any]] = deque()
+        self.scheduled = False
+        self.closed = False
+
+    def put(self, envelope: Envelope[Any], /) -> None:
+        """Take a message, and have its actor handle it soon. From any thread.
+
+        Raises:
+            ActorDeadError: the actor was asked to stop, and nobody waits for an answer.
+        """
+        is_parents = notice_fork()  # or is nobody's, from then on
+        is_stop = isinstance(envelope.message, _ActorStop)
+        actor = self.actor()
+        if is_parents or actor is None or (self.closed and not is_stop):
+            error = ActorDeadError(f"{actor.actor_ref if actor else 'actor'} was asked to stop")
+            if envelope.reply_to is None:
+                raise error
+            envelope.reply_to.set_exception((ActorDeadError, error, None))
+            return
+        if dispatcher.is_current():
+            envelope = FromReceiver(envelope.message, envelope.reply_to)
+        self.envelopes.append(envelope)
+        if is_stop:
+            self.closed = True
+        # The flag is cleared before the inbox is emptied: who sees it set can be sure that the
+        # message it has just added will be found.
+        if not self.scheduled:
+            self.scheduled = True
+            event_loop().schedule(actor)
+
+    def get(self) -> Envelope[Any]:
+        """Take out the oldest message."""
+        return self.envelopes.popleft()
+
+    def empty(self) -> bool:
+        """Whether there is no message."""
+        return not self.envelopes
