@@ -45,6 +45,10 @@ class Routing:
         limits: what is allowed with each relay.
         idle: the idle connections of all relays.
         find: gives the route to a domain; None if all mails go to the fixed relays.
+
+    Attributes:
+        is_by_domain: whether each mail is divided by the domains of its recipients.
+        fixed: where all mails go otherwise.
     """
 
     def __init__(
@@ -58,13 +62,9 @@ class Routing:
         self._limits = limits
         self._idle = idle
         self._find = find
+        self.is_by_domain = find is not None
         self._nowhere: Destination[Part] = Destination(None, ())
         self.fixed: Destination[Part] = self._nowhere
-
-    @property
-    def is_by_domain(self) -> bool:
-        """Whether each mail is divided by the domains of its recipients."""
-        return self._find is not None
 
     def fix(self, relays: Sequence[tuple[Options, float | None]]) -> Destination[Part]:
         """Have all mails go to these relays, unless they go by domain.

@@ -93,9 +93,9 @@ class Sending:
         self._is_dispatching = True
         destinations = self._destinations
         try:
+            # No receiver may wait for itself.
+            is_held = dispatcher.is_full and not self._drains.is_receiver_waiting
             while not self._is_shared or self._places < connection_limit.most:
-                # No receiver may wait for itself.
-                is_held = dispatcher.is_full and not self._drains.is_receiver_waiting
                 now = self.time()
                 part = destinations.pick(now, only_urgent=is_held)
                 if part is None:
@@ -223,32 +223,35 @@ class Sending:
         next_time = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=when - now)
         publish_retry(outcome, part.attempts.count, next_time)
 
-    @guard.guarded
     def attempt_released(self, actor: PooledSmtpActor) -> None:
         """Called when a connection, or the room for one, is free."""
-        part = self.in_flight.pop(actor, None)
-        if part is None:
-            return
-        relay, destination = actor.relay, part.destination
-        destination.in_flight -= 1
-        if actor.has_place:
-            self._places -= 1
-            relay.busy -= 1
-        elif part.late is actor:
-            part.late = None
-            self._destinations.unbind(part)
-        if not (self.is_over or self._is_dispatching):
-            if not destination.is_active:
-                self._destinations.activate(destination)
-            self.dispatch()
-        if self._is_shared and self._destinations.is_any_active:
-            relay.pool.leave_released()
-        else:
-            relay.pool.park_released()
-        if destination.key is not None and not destination.in_flight:
-            self._destinations.retire(destination)
-        if self.is_over or self._drains.owed:
-            self._owner.on_attempt_over()
+        # Guarded by hand: it is called for each mail.
+        try:
+            part = self.in_flight.pop(actor, None)
+            if part is None:
+                return
+            relay, destination = actor.relay, part.destination
+            destination.in_flight -= 1
+            if actor.has_place:
+                self._places -= 1
+                relay.busy -= 1
+            elif part.late is actor:
+                part.late = None
+                self._destinations.unbind(part)
+            if not (self.is_over or self._is_dispatching):
+                if not destination.is_active:
+                    self._destinations.activate(destination)
+                self.dispatch()
+            if self._is_shared and self._destinations.is_any_active:
+                relay.pool.leave_released()
+            else:
+                relay.pool.park_released()
+            if destination.key is not None and not destination.in_flight:
+                self._destinations.retire(destination)
+            if self.is_over or self._drains.owed:
+                self._owner.on_attempt_over()
+        except BaseException as error:
+            guard.end(self, error)
 
     def cancel_in_flight(self) -> None:
         """Cancel all attempts."""

@@ -439,6 +439,8 @@ class Ocean:
     def check(self) -> None:
         """See that no part stays that could go, whatever becomes of the others."""
         for destination in self.destinations:
+            if destination.looks_at <= self.now + 2e-6:
+                continue  # it is this moment's; a bucket lets a token drop in a microsecond early
             usable = [n for n, one in enumerate(destination.relays) if one.is_available(self.now)]
             for avoid in {part.avoid for part in destination.queue}:
                 choice = [n for n in usable if n not in avoid] or usable
@@ -498,9 +500,12 @@ class Ocean:
         assert self.told == everywhere + self.sent + self.given_up
 
 
-def test_many_destinations_sleep_until_something_can_have_changed_and_leave_no_mail() -> None:
+@pytest.mark.parametrize("part", range(times(2, thoroughly=20)))
+def test_many_destinations_sleep_until_something_can_have_changed_and_leave_no_mail(
+    part: int,
+) -> None:
     """Thousands of Mailers with all kinds of destinations, rates, windows and backups."""
-    for seed in range(times(600, thoroughly=10_000)):
+    for seed in range(300 * part, 300 * (part + 1)):
         source = random.Random(seed)  # noqa: S311 - a test
         ocean = Ocean(source)
         for count in (source.randint(1, 30) for _ in range(3)):
