@@ -20,7 +20,8 @@ from .quiet_start import end_quietly_on_ctrl_c, is_the_command
 if is_the_command():
     end_quietly_on_ctrl_c()
 
-from .actors import Answer, AsyncioActor, SmtpActor, set_connection_limit
+from .actors import Answer, AsyncioActor, SmtpActor, SmtpActorRef, set_connection_limit
+from .actors.options.connection_options import ConnectionOptions
 from .signals import (
     Outcome,
     Peer,
@@ -40,7 +41,8 @@ from .smtp.words.verdict import FailureKind, RecipientResult
 
 if TYPE_CHECKING:
     from .actors.mailer.drains import Drain
-    from .actors.mailer.mailer import Mailer, Statistics
+    from .actors.mailer.mailer import Mailer, MailerRef, Statistics
+    from .actors.mailer.options import MailerOptions
     from .actors.mailer.pacing import Rate
     from .actors.mailer.retry import NO_RETRY, RetryPolicy
     from .actors.mailer.statistics import MailerStatistics
@@ -52,11 +54,14 @@ __all__ = [
     "NO_RETRY",
     "Answer",
     "AsyncioActor",
+    "ConnectionOptions",
     "DeliverBy",
     "Drain",
     "Dsn",
     "FailureKind",
     "Mailer",
+    "MailerOptions",
+    "MailerRef",
     "MailerStatistics",
     "Outcome",
     "Peer",
@@ -70,6 +75,7 @@ __all__ = [
     "SendSuccess",
     "ServerReport",
     "SmtpActor",
+    "SmtpActorRef",
     "Stage",
     "Statistics",
     "forward_to",
@@ -84,6 +90,8 @@ __all__ = [
 _LATE = {
     "Drain": "mailer.drains",
     "Mailer": "mailer.mailer",
+    "MailerOptions": "mailer.options",
+    "MailerRef": "mailer.mailer",
     "MailerStatistics": "mailer.statistics",
     "NO_RETRY": "mailer.retry",
     "Rate": "mailer.pacing",

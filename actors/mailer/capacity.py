@@ -56,10 +56,10 @@ class Capacity:
     ) -> None:
         self.weight = weight
         self.window = window
-        self.busy = 0
-        self.most = limits.max_connections
+        self.busy: int = 0
+        self.most: int = limits.max_connections
         self.bucket: TokenBucket | None = None
-        self.last_failure = ""
+        self.last_failure: str = ""
         self._limits = limits
 
     @property

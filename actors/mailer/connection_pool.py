@@ -27,9 +27,9 @@ class IdleConnection:
 
     def __init__(self, pool: "ConnectionPool", connection: Connection, session: Session) -> None:
         self._pool = pool
-        self.connection = connection
-        self.session = session
-        self.since = event_loop().loop.time()
+        self.connection: Connection = connection
+        self.session: Session = session
+        self.since: float = event_loop().loop.time()
         connection.rest(self)
         connection_limit.offer(self, self._give_up)
 

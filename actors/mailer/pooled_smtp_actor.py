@@ -10,6 +10,7 @@ from ...smtp.mail.envelope import Envelope
 from ...smtp.session.delivery import Delivery
 from ...smtp.session.session import Session
 from ...smtp.words.verdict import Failed, Left, Verdict
+from ..loop import guard
 from ..loop.asyncio_actor import AsyncioActor
 from ..loop.event_loop import event_loop
 from ..net.connection import Connection
@@ -18,7 +19,7 @@ from ..smtp_actor import SmtpActor
 from .relay import Relay
 
 
-class AttemptObserver(Protocol):
+class AttemptObserver(guard.Guarded, Protocol):
     """For whom a mail is sent: the `Mailer`."""
 
     def attempt_ended(self, actor: "PooledSmtpActor", outcome: Outcome) -> None:
@@ -49,9 +50,9 @@ class PooledSmtpActor(SmtpActor):
         has_place: whether it counts among the mails that are on their way to the relay.
     """
 
-    since = 0.0
-    has_left = False
-    has_place = True
+    since: float = 0.0
+    has_left: bool = False
+    has_place: bool = True
     left: Left | None = None
 
     _may_reconnect = True
@@ -194,4 +195,7 @@ class PooledSmtpActor(SmtpActor):
         super()._leave()
         if not self.has_left:
             self.has_left = True
-            self._observer.attempt_released(self)
+            try:
+                self._observer.attempt_released(self)
+            except BaseException as error:
+                guard.end(self._observer, error)

@@ -224,34 +224,30 @@ class Sending:
         publish_retry(outcome, part.attempts.count, next_time)
 
     def attempt_released(self, actor: PooledSmtpActor) -> None:
-        """Called when a connection, or the room for one, is free."""
-        # Guarded by hand: it is called for each mail.
-        try:
-            part = self.in_flight.pop(actor, None)
-            if part is None:
-                return
-            relay, destination = actor.relay, part.destination
-            destination.in_flight -= 1
-            if actor.has_place:
-                self._places -= 1
-                relay.busy -= 1
-            elif part.late is actor:
-                part.late = None
-                self._destinations.unbind(part)
-            if not (self.is_over or self._is_dispatching):
-                if not destination.is_active:
-                    self._destinations.activate(destination)
-                self.dispatch()
-            if self._is_shared and self._destinations.is_any_active:
-                relay.pool.leave_released()
-            else:
-                relay.pool.park_released()
-            if destination.key is not None and not destination.in_flight:
-                self._destinations.retire(destination)
-            if self.is_over or self._drains.owed:
-                self._owner.on_attempt_over()
-        except BaseException as error:
-            guard.end(self, error)
+        """Called when a connection, or the room for one, is free; the caller guards it."""
+        part = self.in_flight.pop(actor, None)
+        if part is None:
+            return
+        relay, destination = actor.relay, part.destination
+        destination.in_flight -= 1
+        if actor.has_place:
+            self._places -= 1
+            relay.busy -= 1
+        elif part.late is actor:
+            part.late = None
+            self._destinations.unbind(part)
+        if not (self.is_over or self._is_dispatching):
+            if not destination.is_active:
+                self._destinations.activate(destination)
+            self.dispatch()
+        if self._is_shared and self._destinations.is_any_active:
+            relay.pool.leave_released()
+        else:
+            relay.pool.park_released()
+        if destination.key is not None and not destination.in_flight:
+            self._destinations.retire(destination)
+        if self.is_over or self._drains.owed:
+            self._owner.on_attempt_over()
 
     def cancel_in_flight(self) -> None:
         """Cancel all attempts."""

@@ -97,7 +97,7 @@ class Connection(TimedWire):
     """
 
     # At first, once for all connections: many carry one mail.
-    served = 0
+    served: int = 0
     permit: Permit | None = None
     _reached_at: Address | None = None
     _owner: Owner = cast("Owner", None)
@@ -120,7 +120,7 @@ class Connection(TimedWire):
         """
         super().__init__()
         self._is_closed = False
-        self.tried = route.tried
+        self.tried: tuple[str, ...] = route.tried
         self._addresses = route.addresses
         self._options = options
         self._loop = event_loop().loop

@@ -105,9 +105,9 @@ class Dialog:
     """
 
     # At first, once for all dialogs: most carry one mail.
-    steps = 0
+    steps: int = 0
     verdict: Verdict | None = None
-    is_over = False
+    is_over: bool = False
     has_unread = False
     bold: Transfer | None = None
     _heard = 0  # octets of replies
