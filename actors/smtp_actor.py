@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 from pykka import ActorRef, Future
 
 from ..signals.bus import publish
-from ..signals.outcome import Outcome, Peer, outcome_of
+from ..signals.outcome import Outcome, outcome_of
 from ..signals.send_mail import SendMail
 from ..smtp.mail.content import Content, StreamedContent
 from ..smtp.session.delivery import Delivery
 from ..smtp.session.dialog import Dialog, Trace
 from ..smtp.session.session import Session, TlsPolicy
+from ..smtp.words.peer import Peer
 from ..smtp.words.stage import Stage
 from ..smtp.words.verdict import Failed, FailureKind, Verdict
 from .loop import guard

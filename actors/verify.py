@@ -6,10 +6,10 @@ from typing import Any, Self, Unpack, cast
 
 import pykka
 
-from ..signals.outcome import Peer
 from ..smtp.session.delivery import Delivery
 from ..smtp.session.dialog import Trace
 from ..smtp.session.verification import Verification
+from ..smtp.words.peer import Peer
 from ..smtp.words.stage import Stage
 from ..smtp.words.verdict import Failed, FailureKind, Verdict
 from .loop import guard

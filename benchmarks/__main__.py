@@ -11,6 +11,7 @@ from . import (
     attachment,
     big_file,
     compose,
+    destinations,
     far_away,
     faults,
     import_time,
@@ -39,7 +40,10 @@ BENCHMARKS: dict[str, Callable[[Plan], Result]] = {
     },
     reuse.NAME: reuse.run,
     reuse.COMPOSED: reuse.run_composed,
-    **{module.NAME: module.run for module in (far_away, latency, tls_speed, attachment, overload)},
+    **{
+        module.NAME: module.run
+        for module in (far_away, latency, tls_speed, attachment, overload, destinations)
+    },
 }
 OTHERS = "others' work"
 _FAILED = 1

@@ -21,7 +21,7 @@ def main() -> None:
     set_connection_limit(limit)
     mailer = None
     if told["mailer"]:
-        mailer = Mailer.start(HOST, port, max_connections=limit, first_connections=limit)
+        mailer = Mailer.start(HOST, port, max_connections=limit, initial_connections=limit)
 
     def tell(mail: SendMail) -> None:
         ref = mailer or SmtpActor.start(HOST, port)

@@ -126,7 +126,7 @@ def main() -> None:
             told["port"],
             max_connections=in_flight,
             # The server takes what comes, and is known to: no need to find out step by step.
-            first_connections=in_flight,
+            initial_connections=in_flight,
             max_queued=2 * in_flight + told["warm_up"],
             **options,
         )

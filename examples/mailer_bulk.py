@@ -58,6 +58,6 @@ seconds = time.perf_counter() - begun
 statistics = mailer.ask(Statistics(), block=True)
 mailer.stop()
 print(f"accepted: {statistics.sent}")
-for kind, how_many in statistics.failed.items():
+for kind, how_many in statistics.failed_by_kind.items():
     print(f"{kind.name}: {how_many}")
 print(f"all done in {seconds:.2f} s: {count / seconds:.0f} mails a second")

@@ -23,7 +23,9 @@ def again(_alias: str, outcome: Outcome, attempt: int, next_time: dt.datetime) -
 
 
 # Twice as long between attempts each time, up to an hour; given up after the fifth.
-policy = RetryPolicy(attempts=5, first=seconds, factor=2, cap=max(seconds, 3600))
+policy = RetryPolicy(
+    max_attempts=5, initial_delay=seconds, multiplier=2, max_delay=max(seconds, 3600)
+)
 mailer = Mailer.start(host, port, alias="patient", retry=policy)
 
 outcome = mailer.ask(

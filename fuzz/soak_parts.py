@@ -16,8 +16,10 @@ DEADLINE = 3.0
 GRACE = 0.3
 """Seconds that a Mailer has to finish what flies when it is stopped."""
 
-_PATIENT = RetryPolicy(attempts=6, first=0.03, cap=0.3, jitter=0.5, give_up_after=20)
-_AT_LEAST_ONCE = RetryPolicy(attempts=6, first=0.02, cap=0.2, at_least_once=True)
+_PATIENT = RetryPolicy(
+    max_attempts=6, initial_delay=0.03, max_delay=0.3, jitter=0.5, give_up_after=20
+)
+_AT_LEAST_ONCE = RetryPolicy(max_attempts=6, initial_delay=0.02, max_delay=0.2, at_least_once=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +76,7 @@ def parts(servers: Servers) -> list[Part]:
         ),
         Part(
             name="chunking",
-            options=at("chunking", max_connections=10, first_connections=10),
+            options=at("chunking", max_connections=10, initial_connections=10),
             most=200,
             burst=50,
         ),

@@ -138,8 +138,8 @@ class Teller(threading.Thread):
     def _look_at_statistics(self, ref: Any) -> None:
         """See that each mail is in one place."""
         it: Any = ref.ask(Statistics(), timeout=PATIENCE)
-        places = it.queued + it.waiting_for_retry + it.in_flight + it.sent + it.failures
-        self._stage.report.insist(it.told == places, f"{self._part.name}: {it} do not add up")
+        places = it.queued + it.waiting_for_retry + it.in_flight + it.sent + it.failed
+        self._stage.report.insist(it.submitted == places, f"{self._part.name}: {it} do not add up")
 
     def _send_singly(self) -> None:
         if not self._has_room:

@@ -40,7 +40,8 @@ from .smtp.words.stage import Stage
 from .smtp.words.verdict import FailureKind, RecipientResult
 
 if TYPE_CHECKING:
-    from .actors.mailer.mailer import Drain, Mailer, MailerRef, Statistics
+    from .actors.mailer.drains import Drain
+    from .actors.mailer.mailer import Mailer, MailerRef, Statistics
     from .actors.mailer.options import MailerOptions
     from .actors.mailer.pacing import Rate
     from .actors.mailer.retry import NO_RETRY, RetryPolicy
@@ -87,7 +88,7 @@ __all__ = [
 
 # Who sends single mails need not wait for the modules of these.
 _LATE = {
-    "Drain": "mailer.mailer",
+    "Drain": "mailer.drains",
     "Mailer": "mailer.mailer",
     "MailerOptions": "mailer.options",
     "MailerRef": "mailer.mailer",

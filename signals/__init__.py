@@ -3,6 +3,7 @@
 if __name__ == "signals":
     raise ImportError("import pykka_smtp.signals, not the bare folder name")
 
+from ..smtp.words.peer import Peer
 from .bus import (
     Forwarding,
     forward_to,
@@ -11,7 +12,7 @@ from .bus import (
     smtp_send_retry,
     smtp_send_success,
 )
-from .outcome import Outcome, Peer, SendError, SendFailure, SendSuccess
+from .outcome import Outcome, SendError, SendFailure, SendSuccess
 from .send_mail import SendMail
 
 __all__ = [

@@ -47,6 +47,7 @@ class Attempts:
         if self._success is None and isinstance(outcome, SendSuccess):
             self._success = outcome
         for result in outcome.recipients:
+            result = attributed(result, outcome)  # noqa: PLW2901
             before = self._results.get(result.address)
             if before is not None and before.maybe_accepted and not result.accepted:
                 # What this attempt came to does not undo what that one may have done.
@@ -108,6 +109,22 @@ class Attempts:
             warnings=tuple(self._warnings),
             attempts=max(self.count, 1),  # one that was stopped amid its parts is one
         )
+
+
+def attributed(result: RecipientResult, outcome: Outcome) -> RecipientResult:
+    """Return a result that says by itself what else its outcome says: the server, and why not.
+
+    Args:
+        result: one of the outcome's.
+        outcome: of one attempt, or one part.
+    """
+    peer = result.peer or outcome.peer
+    detail = result.detail
+    if isinstance(outcome, SendFailure) and not (detail or result.accepted or result.reply):
+        detail = outcome.detail
+    if peer is result.peer and detail == result.detail:
+        return result
+    return replace(result, peer=peer, detail=detail)
 
 
 def _with_doubt(failure: SendFailure, recipients: Sequence[RecipientResult]) -> SendFailure:

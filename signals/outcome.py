@@ -8,9 +8,10 @@ It must never hold a secret, and none of its texts may hold the mail's content.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from ..smtp.words.peer import Peer
 from ..smtp.words.reply import Reply
 from ..smtp.words.shown import one_line
 from ..smtp.words.stage import Stage
@@ -23,32 +24,6 @@ if TYPE_CHECKING:
 # adds to `repr`, and the reply to `str`, is cut here; the fields themselves are not.
 _REPR_LIMIT = 160
 _REPLY_LIMIT = 400
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """The server at the other end of a connection.
-
-    Attributes:
-        host: the name or address, as it was configured.
-        address: the address that was connected to.
-        port: its port.
-        tls_version: such as ``"TLSv1.3"``, or None without TLS.
-        tls_cipher: the cipher suite, or None without TLS.
-        tls_verified: whether the certificate was verified for `host`; False without TLS.
-    """
-
-    host: str
-    address: str
-    port: int
-    tls_version: str | None = None
-    tls_cipher: str | None = None
-    tls_verified: bool = False
-
-    def __str__(self) -> str:
-        if self.host == self.address:
-            return f"[{self.address}]:{self.port}"
-        return f"{self.host}[{self.address}]:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -99,7 +74,6 @@ class _Outcome:
 
         Left out are the mail's content, the context and the transcript.
         """
-        peer = self.peer
         return {
             "outcome": "failure" if isinstance(self, SendFailure) else "success",
             "mail": str(self.mail.id),
@@ -107,7 +81,7 @@ class _Outcome:
             "sender": self.mail.sender,
             "recipients": [_recipient_as_dict(result) for result in self.recipients],
             **_reply_as_dict(self.reply),
-            "peer": None if peer is None else {f.name: getattr(peer, f.name) for f in fields(peer)},
+            "peer": _peer_as_dict(self.peer),
             "elapsed": self.elapsed,
             "attempts": self.attempts,
             "warnings": list(self.warnings),
@@ -278,14 +252,12 @@ def outcome_of(
         transcript: the lines of the session, secrets masked.
         attempts: how often the mail was tried, this time included.
     """
-    retryable = isinstance(verdict, Failed) and verdict.retryable
-    recipients = _in_order(verdict.recipients, recipients_in_order, retryable=retryable)
     if isinstance(verdict, Accepted):
         return SendSuccess(
             mail=mail,
             alias=alias,
             context=mail.context,
-            recipients=recipients,
+            recipients=_in_order(verdict.recipients, recipients_in_order),
             reply=verdict.reply,
             peer=peer,
             elapsed=elapsed,
@@ -297,7 +269,7 @@ def outcome_of(
         verdict,
         mail=mail,
         alias=alias,
-        recipients=recipients,
+        recipients=_explained(verdict, recipients_in_order),
         peer=peer,
         elapsed=elapsed,
         transcript=transcript,
@@ -338,15 +310,29 @@ def _failure_of(
 
 
 def _in_order(
-    results: tuple[RecipientResult, ...], addresses: Sequence[str], *, retryable: bool
+    results: tuple[RecipientResult, ...], addresses: Sequence[str]
 ) -> tuple[RecipientResult, ...]:
     """Return one result for each of `addresses`, in their order."""
     if [result.address for result in results] == list(addresses):
         return results
     by_address = {result.address: result for result in results}
     return tuple(
+        by_address.get(address) or RecipientResult(address=address, accepted=False)
+        for address in addresses
+    )
+
+
+def _explained(failed: Failed, addresses: Sequence[str]) -> tuple[RecipientResult, ...]:
+    """Return one result for each of `addresses`; one without a reply says why in words."""
+    by_address = {
+        result.address: result if result.reply else replace(result, detail=failed.detail)
+        for result in failed.recipients
+    }
+    return tuple(
         by_address.get(address)
-        or RecipientResult(address=address, accepted=False, retryable=retryable)
+        or RecipientResult(
+            address=address, accepted=False, retryable=failed.retryable, detail=failed.detail
+        )
         for address in addresses
     )
 
@@ -356,7 +342,13 @@ def _recipient_as_dict(result: RecipientResult) -> dict[str, Any]:
         "address": result.address,
         "accepted": result.accepted,
         **_reply_as_dict(result.reply),
+        "detail": result.detail,
+        "peer": _peer_as_dict(result.peer),
     }
+
+
+def _peer_as_dict(peer: Peer | None) -> dict[str, Any] | None:
+    return None if peer is None else {f.name: getattr(peer, f.name) for f in fields(peer)}
 
 
 def _reply_as_dict(reply: Reply | None) -> dict[str, Any]:

@@ -28,7 +28,7 @@ FIRST = (
     *("compose", "round_trips"),
 )
 KEPT = ("reuse", "composed_reuse", "round_trip_50ms", "tls")
-LOADED = ("latency", "attachment", "overload")
+LOADED = ("latency", "attachment", "overload", "destinations")
 HAS_MAILER = hasattr(pykka_smtp, "Mailer")
 
 

@@ -14,7 +14,7 @@ here waits. Whoever owns a window uses it on one thread only.
 
 import math
 
-FIRST = 5
+INITIAL_CONCURRENCY = 5
 """How wide a window is at first: Postfix's initial_destination_concurrency. It is more than 1, so
 that one bad mail does not hold up all others, and few enough not to overrun a small server."""
 
@@ -38,7 +38,7 @@ class ConcurrencyWindow:
     """How many mails may be on their way to one destination.
 
     What `try_acquire` has allowed is to end in exactly one call of `succeeded`, `failed`,
-    `pushed_back` or `released`.
+    `deferred` or `released`.
 
     A destination that comes back begins with a window of 1, not with `first`: it has just been
     down, all its clients come back at the same time, and the way from 1 to 5 takes ten mails. The
@@ -56,18 +56,18 @@ class ConcurrencyWindow:
     """
 
     __slots__ = (
+        "_already_answered",
         "_asked",
         "_failed_cohorts",
         "_failures",
         "_first",
-        "_forgiven",
         "_is_probing",
         "_limit",
         "_longest_pause",
-        "_most",
+        "_max",
         "_next_pause",
+        "_next_probe_at",
         "_pause",
-        "_revives_at",
         "_state_since",
         "_successes",
     )
@@ -76,7 +76,7 @@ class ConcurrencyWindow:
         self,
         most: int,
         *,
-        first: int = FIRST,
+        first: int = INITIAL_CONCURRENCY,
         pause: float = FIRST_PAUSE,
         longest_pause: float = LONGEST_PAUSE,
     ) -> None:
@@ -84,12 +84,12 @@ class ConcurrencyWindow:
             raise ValueError(f"a window needs to be at least 1 wide, not {min(most, first)}")
         if not 0 < pause <= longest_pause:
             raise ValueError(f"a pause needs to be from 0 to {longest_pause} seconds, not {pause}")
-        self._most = most
+        self._max = most
         self._first = min(first, most)
         self._pause = self._next_pause = pause
         self._longest_pause = longest_pause
         self._asked = 0  # how many were busy when somebody last asked
-        self._revives_at: float | None = None
+        self._next_probe_at: float | None = None
         self._is_probing = False
         self._state_since = float("-inf")
         self._open(self._first)
@@ -98,7 +98,7 @@ class ConcurrencyWindow:
         """Begin anew with a window as wide as that."""
         self._limit = limit
         self._successes = 0  # towards the next wider window
-        self._forgiven = 0  # failures that the last narrower window has answered already
+        self._already_answered = 0  # failures that the last narrower window has answered already
         self._failures, self._failed_cohorts = 0, 0.0  # in a row
 
     @property
@@ -109,7 +109,7 @@ class ConcurrencyWindow:
     @property
     def is_dead(self) -> bool:
         """Whether the destination has failed too often: nothing but a probe may go there."""
-        return self._revives_at is not None
+        return self._next_probe_at is not None
 
     @property
     def is_probing(self) -> bool:
@@ -117,11 +117,11 @@ class ConcurrencyWindow:
         return self._is_probing
 
     @property
-    def revives_at(self) -> float | None:
+    def next_probe_at(self) -> float | None:
         """When a probe may begin; None if alive, or while a probe is on its way."""
-        return None if self._is_probing else self._revives_at
+        return None if self._is_probing else self._next_probe_at
 
-    def wait(self, busy: int, now: float) -> float:
+    def seconds_until_ready(self, busy: int, now: float) -> float:
         """Return what one more has to wait for.
 
         Args:
@@ -132,9 +132,9 @@ class ConcurrencyWindow:
             0.0 if it may begin now; else the seconds until a probe may, or `math.inf` if one of
             those on their way has to end first.
         """
-        if self._revives_at is None:
+        if self._next_probe_at is None:
             return 0.0 if busy < self._limit else math.inf
-        return math.inf if self._is_probing else max(0.0, self._revives_at - now)
+        return math.inf if self._is_probing else max(0.0, self._next_probe_at - now)
 
     def try_acquire(self, busy: int, now: float) -> bool:
         """Let one more begin, if it may; return whether it may.
@@ -147,9 +147,9 @@ class ConcurrencyWindow:
             now: the time, in seconds.
         """
         self._asked = busy
-        if self._revives_at is None:
+        if self._next_probe_at is None:
             return busy < self._limit
-        if self._is_probing or now < self._revives_at:
+        if self._is_probing or now < self._next_probe_at:
             return False
         # Those still on their way since before it died do not count: they may hang for long.
         self._is_probing = True
@@ -164,17 +164,17 @@ class ConcurrencyWindow:
         Args:
             now: the time, in seconds.
         """
-        if self._revives_at is not None:
+        if self._next_probe_at is not None:
             self._revive(now)
             return
         self._failures, self._failed_cohorts = 0, 0.0
         # A window much wider than what is used was never tried: it would only put off the moment
         # when failures begin to tell.
-        if self._limit < min(self._most, self._asked + self._first):
+        if self._limit < min(self._max, self._asked + self._first):
             self._successes += 1
             if self._successes >= self._limit:
                 self._limit += 1
-                self._successes = self._forgiven = 0
+                self._successes = self._already_answered = 0
         if self._limit >= self._first:
             self._next_pause = self._pause
 
@@ -190,7 +190,7 @@ class ConcurrencyWindow:
         """
         if self._is_old(since):
             return
-        if self._revives_at is not None:
+        if self._next_probe_at is not None:
             if self._is_probing:
                 self._die(now)
             return
@@ -204,7 +204,7 @@ class ConcurrencyWindow:
         else:
             self._shrink()
 
-    def pushed_back(self, now: float, *, since: float | None = None) -> None:
+    def deferred(self, now: float, *, since: float | None = None) -> None:
         """Take note that the destination answered, but wants this mail later: a 4yz reply.
 
         The window shrinks as after a failure, but the destination is alive. Were it otherwise, a
@@ -214,7 +214,7 @@ class ConcurrencyWindow:
             now: the time, in seconds.
             since: as for `failed`.
         """
-        if self._revives_at is not None:
+        if self._next_probe_at is not None:
             self._revive(now)
         elif not self._is_old(since):
             self._failures, self._failed_cohorts = 0, 0.0
@@ -236,28 +236,28 @@ class ConcurrencyWindow:
 
     def _shrink(self) -> None:
         """Make the window smaller by one, and then leave it for as many failures as it is wide."""
-        if self._forgiven > 0:
-            self._forgiven -= 1
+        if self._already_answered > 0:
+            self._already_answered -= 1
         elif self._limit > 1:
             self._limit -= 1
-            self._forgiven = self._limit
+            self._already_answered = self._limit
             self._successes = 0
 
     def _die(self, now: float) -> None:
         self._open(1)
         self._is_probing = False
-        self._revives_at = now + self._next_pause
+        self._next_probe_at = now + self._next_pause
         self._next_pause = min(2 * self._next_pause, self._longest_pause)
 
     def _revive(self, now: float) -> None:
         self._open(1)
         self._is_probing = False
-        self._revives_at = None
+        self._next_probe_at = None
         self._state_since = now
 
     def __repr__(self) -> str:
         if self._is_probing:
             return "<ConcurrencyWindow dead, probing>"
-        if self._revives_at is not None:
-            return f"<ConcurrencyWindow dead, probe at {self._revives_at:.1f}>"
-        return f"<ConcurrencyWindow {self._limit} of {self._most}>"
+        if self._next_probe_at is not None:
+            return f"<ConcurrencyWindow dead, probe at {self._next_probe_at:.1f}>"
+        return f"<ConcurrencyWindow {self._limit} of {self._max}>"

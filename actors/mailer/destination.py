@@ -1,126 +1,127 @@
-"""What one relay can take: its window, its rate and its connections, counted together.
+"""One destination of a `Mailer`: its relays, and the parts of mails that wait for them.
 
-Pure arithmetic: the time is passed in, in seconds of a clock that never goes back, and nothing
-here waits. Whoever owns a destination uses it on one thread only.
+Use an instance on one thread only.
 """
 
-import math
-from dataclasses import dataclass
+import itertools
+import random
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
-from .concurrency import ConcurrencyWindow
-from .pacing import Rate, TokenBucket
+from .agenda import NEVER
+from .capacity import Capacity
+from .mail_queue import MailQueue
+
+MAX_COST = 16
+"""What a part costs at most, and what a turn is worth."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a `Mailer` allows itself with each relay.
+class Waiting(Protocol):
+    """A part of a mail, as far as it matters here.
 
     Attributes:
-        max_connections: connections at once.
-        first_connections: the same at first, until the relay has shown that it takes more.
-        max_mails_per_connection: mails on one connection.
-        idle_timeout: seconds that a connection may wait for the next mail.
-        rate: mails a second, or None.
+        submitted_at: when the mail was told.
+        is_pressing: whether it goes before others: a receiver may wait for it.
+        avoid: the relays that have failed it, by number.
+        relay: the number of the relay that it goes to.
+        destination: where it goes.
+        late: not None if it has been let go before, and waits for its relay only.
     """
 
-    max_connections: int
-    first_connections: int
-    max_mails_per_connection: int
-    idle_timeout: float
-    rate: Rate | None
+    submitted_at: float
+    is_pressing: bool
+    avoid: frozenset[int]
+    relay: int
+    late: Any
+
+    @property
+    def destination(self) -> "Destination[Any]":
+        """Where it goes."""
+        ...
+
+    @property
+    def cost(self) -> int:
+        """What it takes of a turn, 1 to `MAX_COST`."""
+        ...
 
 
-class Destination:
-    """Where mails go, as far as it matters for whether one more may.
+PartT = TypeVar("PartT", bound=Waiting)
 
-    What `try_acquire` has allowed is to end in one call of `release`.
+
+class Destination(Generic[PartT]):
+    """One destination that is in use.
 
     Args:
-        limits: what we allow ourselves with it.
-        window: how many mails may be on their way to it.
-        weight: how often it is chosen among others, or None for one that is tried in order.
+        key: what it is known by; None for one that is never idle.
+        relays: its relays, each with its name, in the order in which they are to be tried.
+        draw: gives random numbers from 0 to less than 1.
 
     Attributes:
-        weight: as given.
-        window: as given.
-        busy: how many mails are on their way to it.
+        key: as given.
+        hosts: the names of the relays.
+        relays: the relays, in the same order.
+        queue: the parts that wait for them.
+        retries: those that wait for the time of their next attempt: a heap.
+        pressing: how many in the queue are pressing.
+        in_flight: attempts that are being made, or leave.
+        deficit: what is left of its turn.
+        is_mixed: whether a part in the queue may be older than one before it.
+        is_active: whether it is in the ring.
+        is_urgent: whether it is in the ring of those that need not wait for receivers.
+        looks_at: when to look at it, though nothing may have happened until then.
+        entry: the agenda's own.
     """
 
+    __slots__ = (
+        "deficit",
+        "entry",
+        "hosts",
+        "in_flight",
+        "is_active",
+        "is_mixed",
+        "is_urgent",
+        "key",
+        "looks_at",
+        "pressing",
+        "queue",
+        "relays",
+        "retries",
+    )
+
     def __init__(
-        self, limits: Limits, window: ConcurrencyWindow, weight: float | None = None
+        self,
+        key: Hashable,
+        relays: Sequence[tuple[str, Capacity]],
+        draw: Callable[[], float] = random.random,
     ) -> None:
-        self.weight = weight
-        self.window = window
-        self.busy: int = 0
-        self._limits = limits
-        self._bucket: TokenBucket | None = None
+        self.key = key
+        self.hosts = tuple([host for host, _ in relays])
+        self.relays = tuple([relay for _, relay in relays])
+        self.queue: MailQueue[PartT] = MailQueue(self.relays, draw)
+        self.retries: list[tuple[float, int, PartT]] = []
+        self.pressing = 0
+        self.in_flight = 0
+        self.deficit = 0
+        self.is_active = self.is_urgent = self.is_mixed = False
+        self.looks_at = NEVER
+        self.entry: list[Any] | None = None
+
+    def __iter__(self) -> Iterator[PartT]:
+        """Give all parts that wait, those for a retry last."""
+        return itertools.chain(self.queue, (part for _, _, part in self.retries))
 
     @property
-    def most(self) -> int:
-        """How many mails may be on their way to it, whatever the window says."""
-        return self._limits.max_connections
+    def are_all_dead(self) -> bool:
+        """Whether each of its relays is dead."""
+        return all(relay.is_dead for relay in self.relays)
 
     @property
-    def is_dead(self) -> bool:
-        """Whether it has failed too often: nothing but a probe may go there."""
-        return self.window.is_dead
-
-    def wait(self, now: float) -> float:
-        """Return what one more mail has to wait for.
-
-        `try_acquire` gives its yes exactly where this is 0.0; in between it is never 0.0 for
-        something that time brings. So whoever sleeps as long as this says does not spin.
-
-        Args:
-            now: the time.
-
-        Returns:
-            0.0 if it may go now; above 0.0 the seconds after which it may, if nothing happens
-            before; `math.inf` if time alone will not do: a mail has to end first.
-        """
-        if self.busy >= self.most:
-            return math.inf
-        wait = self.window.wait(self.busy, now)
-        if self._limits.rate is None or wait == math.inf:
-            return wait
-        return max(wait, self._tokens(self._limits.rate, now).wait(now))
-
-    def is_usable(self, now: float) -> bool:
-        """Return whether it is alive, or dead and may be probed at this moment.
-
-        Args:
-            now: the time.
-        """
-        return not self.window.is_dead or self.wait(now) <= 0
-
-    def try_acquire(self, now: float) -> bool:
-        """Count one more mail as on its way, if one may go; return whether it may.
-
-        Args:
-            now: the time.
-        """
-        if self.busy >= self.most:
-            return False
-        rate = self._limits.rate
-        if rate is None:
-            if not self.window.try_acquire(self.busy, now):
-                return False
-        else:
-            bucket = self._tokens(rate, now)
-            if not bucket.take(now):
-                return False
-            if not self.window.try_acquire(self.busy, now):
-                bucket.give_back()
-                return False
-        self.busy += 1
-        return True
-
-    def release(self) -> None:
-        """Count one mail less as on its way."""
-        self.busy -= 1
-
-    def _tokens(self, rate: Rate, now: float) -> TokenBucket:
-        # Full at the first mail: the program may have made its Mailer long before.
-        if self._bucket is None:
-            self._bucket = TokenBucket(rate, now)
-        return self._bucket
+    def is_unused(self) -> bool:
+        """Whether it has no part, and no connection."""
+        return not (
+            self.in_flight
+            or self.retries
+            or len(self.queue)
+            or self.queue.bound
+            or any(relay.idle for relay in self.relays)
+        )

@@ -21,17 +21,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from .destination import Destination
+from .capacity import Capacity
 
 
 class Waiting(Protocol):
     """A mail that waits.
 
     Attributes:
-        told_at: when it was told, on the same clock.
+        submitted_at: when it was told, on the same clock.
     """
 
-    told_at: float
+    submitted_at: float
 
 
 MailT = TypeVar("MailT", bound=Waiting)
@@ -47,23 +47,29 @@ class MailQueue(Generic[MailT]):
             that can be used gets the mail, and is waited for while it is only busy; if it has a
             weight, one of those that have one is drawn.
         draw: gives random numbers from 0 to less than 1.
+
+    Attributes:
+        bound: by number of a relay, those that have chosen it, and had a place there before.
     """
 
-    def __init__(self, relays: Sequence[Destination], draw: Callable[[], float]) -> None:
+    __slots__ = ("_draw", "_main", "_only", "_others", "_relays", "bound")
+
+    def __init__(self, relays: Sequence[Capacity], draw: Callable[[], float]) -> None:
         self._relays = relays
         self._only = relays[0] if len(relays) == 1 else None
         self._draw = draw
         self._main: _Line[MailT] = _Line(relays, NO_RELAYS)
         self._others: dict[frozenset[int], _Line[MailT]] = {}  # none of them is empty
+        self.bound: dict[int, deque[MailT]] = {}  # none of them is empty
 
     def __len__(self) -> int:
-        """How many wait."""
+        """How many wait, without those that are bound to a relay."""
         if self._only is not None:
             return len(self._main.undrawn)
         return sum(map(len, self._lines()))
 
     def __iter__(self) -> Iterator[MailT]:
-        """Give all that wait, line after line."""
+        """Give all that wait, line after line, without those that are bound to a relay."""
         return itertools.chain.from_iterable(self._lines())
 
     def append(self, mail: MailT) -> bool:
@@ -89,6 +95,25 @@ class MailQueue(Generic[MailT]):
             self._others[avoid] = line
         line.undrawn.appendleft(mail)
 
+    def bind(self, mail: MailT, number: int) -> None:
+        """Let a mail wait for a place at one relay, before all others.
+
+        Args:
+            mail: the mail.
+            number: that of the relay.
+        """
+        self.bound.setdefault(number, deque()).append(mail)
+
+    def unbind(self, mail: MailT) -> bool:
+        """Let a mail wait no more that was bound to a relay; return whether it was."""
+        for number, mails in self.bound.items():
+            if mail in mails:
+                mails.remove(mail)
+                if not mails:
+                    del self.bound[number]
+                return True
+        return False
+
     def pick(self, now: float) -> tuple[MailT, int] | None:
         """Take out the next mail that may go now; it counts as on its way from now on.
 
@@ -98,6 +123,8 @@ class MailQueue(Generic[MailT]):
         Returns:
             The mail, and the number of the relay; None if none may go.
         """
+        if self.bound and (bound := self.pick_bound(now)) is not None:
+            return bound
         if self._only is not None:
             mails = self._main.undrawn
             return (mails.popleft(), 0) if mails and self._only.try_acquire(now) else None
@@ -116,6 +143,16 @@ class MailQueue(Generic[MailT]):
             return found
         return None
 
+    def pick_bound(self, now: float) -> tuple[MailT, int] | None:
+        """Do as `pick`, with no other mails than those that are bound to a relay."""
+        for number, mails in self.bound.items():
+            if self._relays[number].try_acquire(now):
+                mail = mails.popleft()
+                if not mails:
+                    del self.bound[number]
+                return mail, number
+        return None
+
     def next_time(self, now: float) -> float | None:
         """Return when to look again, though nothing may have happened until then.
 
@@ -127,12 +164,22 @@ class MailQueue(Generic[MailT]):
             what may go.
         """
         if self._only is not None:
-            wait = self._only.wait(now) if self._main.undrawn else math.inf
+            is_any = self._main.undrawn or self.bound
+            wait = self._only.seconds_until_ready(now) if is_any else math.inf
         else:
             waits = self._waits(now)
             usable = self._usable(waits)
             wait = min((line.wait(usable, waits) for line in self._lines()), default=math.inf)
+            wait = min([wait, *(waits[number] for number in self.bound)])
         return now + wait if 0 < wait < math.inf else None
+
+    @property
+    def oldest_head(self) -> float:
+        """When the mail was told that has waited longest at the head of a line; `math.inf`."""
+        if self._only is not None:
+            mails = self._main.undrawn
+            return mails[0].submitted_at if mails else math.inf
+        return min((line.oldest_head for line in self._lines()), default=math.inf)
 
     def take_expired(self, now: float, patience: float) -> list[MailT]:
         """Take out those at the head of a line that have waited for too long.
@@ -159,7 +206,7 @@ class MailQueue(Generic[MailT]):
         return itertools.chain(self._others.values(), (self._main,))
 
     def _waits(self, now: float) -> list[float]:
-        return [relay.wait(now) for relay in self._relays]
+        return [relay.seconds_until_ready(now) for relay in self._relays]
 
     def _usable(self, waits: Sequence[float]) -> list[int]:
         """Return which are alive, or dead and may be probed now."""
@@ -182,7 +229,9 @@ class _Line(Generic[MailT]):
         undrawn: those that are not drawn for a relay, in their order.
     """
 
-    def __init__(self, relays: Sequence[Destination], avoid: frozenset[int]) -> None:
+    __slots__ = ("_drawn", "_draws", "_relays", "avoid", "undrawn")
+
+    def __init__(self, relays: Sequence[Capacity], avoid: frozenset[int]) -> None:
         self.avoid = avoid
         self.undrawn: deque[MailT] = deque()
         self._relays = relays
@@ -267,12 +316,20 @@ class _Line(Generic[MailT]):
                     least = wait
         return least
 
+    @property
+    def oldest_head(self) -> float:
+        """When the mail at a head was told that has waited longest; `math.inf` if it is empty."""
+        heads = [mails[0][1].submitted_at for mails in self._drawn.values()]
+        if self.undrawn:
+            heads.append(self.undrawn[0].submitted_at)
+        return min(heads, default=math.inf)
+
     def take_expired(self, told_before: float) -> Iterator[MailT]:
         """Take out those at the head that were told then, or earlier."""
-        while self.undrawn and self.undrawn[0].told_at <= told_before:
+        while self.undrawn and self.undrawn[0].submitted_at <= told_before:
             yield self.undrawn.popleft()
         for number, mails in list(self._drawn.items()):
-            while mails and mails[0][1].told_at <= told_before:
+            while mails and mails[0][1].submitted_at <= told_before:
                 yield self._pop_drawn(number)
 
     def take_all(self) -> Iterator[MailT]:

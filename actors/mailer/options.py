@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 from ..options.connection_options import ConnectionOptions, Default, defaults_of
-from .concurrency import FIRST
+from .concurrency import INITIAL_CONCURRENCY
 from .pacing import Rate
 from .retry import RetryPolicy
 
@@ -16,7 +16,7 @@ class MailerOptions(ConnectionOptions, total=False):
     """Connections to one relay at once, 20 if left out. The process's limit,
     `set_connection_limit`, counts too."""
 
-    first_connections: Annotated[int, Default(FIRST)]
+    initial_connections: Annotated[int, Default(INITIAL_CONCURRENCY)]
     """The same at first, 5 if left out: it grows as the relay takes mails, and shrinks where it
     does not."""
 

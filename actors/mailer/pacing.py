@@ -170,7 +170,7 @@ class TokenBucket:
         self._tokens -= 1
         return True
 
-    def wait(self, now: float) -> float:
+    def seconds_until_ready(self, now: float) -> float:
         """Return in how many seconds there is a token: 0.0 if there is one now.
 
         Args:

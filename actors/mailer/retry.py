@@ -10,7 +10,7 @@ from ...smtp.words.plain import plain_bool, plain_int
 from ...smtp.words.shown import shown
 
 MAX_ATTEMPTS = 1000
-MAX_FACTOR = 1000
+MAX_MULTIPLIER = 1000
 MAX_SECONDS = 7 * 86_400.0
 """A week. RFC 5321 §4.5.4.1 asks of a relay to try for four or five days; but a relay has a queue
 on disk, and the mails that wait here are gone with the process."""
@@ -20,16 +20,16 @@ on disk, and the mails that wait here are gone with the process."""
 class RetryPolicy:
     """How often, and how far apart, a mail is tried again that was refused for now.
 
-    The pauses grow by `factor`: by default they are 1, 2, 4, 8, 16, 32 and 60 minutes, together
+    The pauses grow by `multiplier`: by default they are 1, 2, 4, 8, 16, 32 and 60 minutes, together
     two hours. That outlasts greylisting, and a server that is being upgraded. RFC 5321 §4.5.4.1
     asks for half an hour at least between attempts: that is for relays, to whose queue the mails of
-    many programs come. Set `first` to 1800 to do as they do.
+    many programs come. Set `initial_delay` to 1800 to do as they do.
 
     Args:
-        attempts: how often a mail is tried at most; 1 for no retries.
-        first: seconds before the second attempt.
-        factor: how many times longer each pause is than the one before; 1 for equal pauses.
-        cap: seconds that no pause exceeds, but for the jitter.
+        max_attempts: how often a mail is tried at most; 1 for no retries.
+        initial_delay: seconds before the second attempt.
+        multiplier: how many times longer each pause is than the one before; 1 for equal pauses.
+        max_delay: seconds that no pause exceeds, but for the jitter.
         jitter: the part of a pause by which it is made shorter or longer at random, 0 to 1: mails
             that failed together shall not come back together.
         give_up_after: seconds after it was told from which on a mail is not tried again, or None.
@@ -44,24 +44,27 @@ class RetryPolicy:
         TypeError: one has the wrong type.
     """
 
-    attempts: int = 8
-    first: float = 60.0
-    factor: float = 2.0
-    cap: float = 3600.0
+    max_attempts: int = 8
+    initial_delay: float = 60.0
+    multiplier: float = 2.0
+    max_delay: float = 3600.0
     jitter: float = 0.2
     give_up_after: float | None = 4 * 3600.0
     at_least_once: bool = False
 
     def __post_init__(self) -> None:
-        plain_int("retry.attempts", self.attempts, 1, MAX_ATTEMPTS)
-        _check_seconds("first", self.first)
-        _check_number("factor", self.factor)
-        if not 1 <= self.factor <= MAX_FACTOR:
-            raise ValueError(f"retry.factor: needs 1 to {MAX_FACTOR}, not {shown(self.factor)}")
-        _check_seconds("cap", self.cap)
-        if self.cap < self.first:
+        plain_int("retry.max_attempts", self.max_attempts, 1, MAX_ATTEMPTS)
+        _check_seconds("initial_delay", self.initial_delay)
+        _check_number("multiplier", self.multiplier)
+        if not 1 <= self.multiplier <= MAX_MULTIPLIER:
             raise ValueError(
-                f"retry.cap: needs at least retry.first, {self.first:g}, not {self.cap:g}"
+                f"retry.multiplier: needs 1 to {MAX_MULTIPLIER}, not {shown(self.multiplier)}"
+            )
+        _check_seconds("max_delay", self.max_delay)
+        if self.max_delay < self.initial_delay:
+            raise ValueError(
+                f"retry.max_delay: needs at least retry.initial_delay, {self.initial_delay:g},"
+                f" not {self.max_delay:g}"
             )
         _check_number("jitter", self.jitter)
         if not 0 <= self.jitter <= 1:
@@ -85,19 +88,21 @@ class RetryPolicy:
         if not 0 <= random < 1:
             raise ValueError(f"random: needs a number from 0 to less than 1, not {shown(random)}")
         try:
-            grown = self.first * math.pow(self.factor, attempt - 1)
+            grown = self.initial_delay * math.pow(self.multiplier, attempt - 1)
         except OverflowError:
             grown = math.inf
-        return min(grown, self.cap) * (1 + self.jitter * (2 * random - 1))
+        return min(grown, self.max_delay) * (1 + self.jitter * (2 * random - 1))
 
-    def next_time(self, attempt: int, told_at: float, now: float, random: float) -> float | None:
+    def next_time(
+        self, attempt: int, submitted_at: float, now: float, random: float
+    ) -> float | None:
         """Return when the next attempt may begin, or None to give the mail up.
 
         It is given up if that was the last attempt, or if the next would come too late.
 
         Args:
             attempt: the attempt that failed just now; the first is 1.
-            told_at: when the mail was told, in seconds of the same clock as `now`.
+            submitted_at: when the mail was told, in seconds of the same clock as `now`.
             now: the time, in seconds.
             random: a random number from 0 to less than 1.
 
@@ -105,9 +110,9 @@ class RetryPolicy:
             ValueError: there is no such attempt, or the number is out of range.
         """
         when = now + self.delay(attempt, random)
-        if attempt >= self.attempts:
+        if attempt >= self.max_attempts:
             return None
-        if self.give_up_after is not None and when > told_at + self.give_up_after:
+        if self.give_up_after is not None and when > submitted_at + self.give_up_after:
             return None
         return when
 
@@ -143,5 +148,5 @@ def _check_seconds(name: str, value: object) -> None:
         )
 
 
-NO_RETRY = RetryPolicy(attempts=1)
+NO_RETRY = RetryPolicy(max_attempts=1)
 """One attempt for each mail."""

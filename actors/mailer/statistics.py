@@ -157,8 +157,8 @@ class Throughput:
 class MailerStatistics:
     """What a `Mailer` has done since it started, and what it is doing now.
 
-    Every mail that was told is in one place: `told` is the sum of `queued`, `waiting_for_retry`,
-    `in_flight`, `sent` and `failures`.
+    Every mail that was told is in one place: `submitted` is the sum of `queued`,
+    `waiting_for_retry`, `in_flight`, `sent` and `failed`.
 
     Attributes:
         queued: mails that wait for their first attempt, or for their turn.
@@ -166,9 +166,9 @@ class MailerStatistics:
         in_flight: mails that an attempt is being made for.
         connections_idle: connections that are open and wait for a mail.
         connections_busy: connections that are open, or being opened, for a mail.
-        told: mails that were told or asked.
+        submitted: mails that were told or asked.
         sent: those that ended in success.
-        failed: those that ended in failure, by kind; kinds without any are left out.
+        failed_by_kind: those that ended in failure, by kind; kinds without any are left out.
         retries: attempts that were not the first.
         rate: outcomes a second, of late; only of mails that were tried.
         window: how many mails may be on their way to the relay in use at once.
@@ -185,10 +185,12 @@ class MailerStatistics:
     in_flight: int = 0
     connections_idle: int = 0
     connections_busy: int = 0
-    told: int = 0
+    submitted: int = 0
     sent: int = 0
     # Kinds never change their numbers, but a mapping has no hash.
-    failed: Mapping[FailureKind, int] = field(default_factory=dict[FailureKind, int], hash=False)
+    failed_by_kind: Mapping[FailureKind, int] = field(
+        default_factory=dict[FailureKind, int], hash=False
+    )
     retries: int = 0
     rate: float = 0.0
     window: int = 0
@@ -200,29 +202,33 @@ class MailerStatistics:
 
     def __post_init__(self) -> None:
         # A copy: the Mailer goes on counting.
-        failed = {kind: self.failed[kind] for kind in sorted(self.failed) if self.failed[kind]}
-        object.__setattr__(self, "failed", MappingProxyType(failed))
+        failed = {
+            kind: self.failed_by_kind[kind]
+            for kind in sorted(self.failed_by_kind)
+            if self.failed_by_kind[kind]
+        }
+        object.__setattr__(self, "failed_by_kind", MappingProxyType(failed))
         object.__setattr__(self, "dead_relays", tuple(self.dead_relays))
 
     @property
-    def failures(self) -> int:
+    def failed(self) -> int:
         """How many mails ended in failure, of all kinds."""
-        return sum(self.failed.values())
+        return sum(self.failed_by_kind.values())
 
     def as_dict(self) -> dict[str, Any]:
         """Return the statistics as plain values, for ``json.dumps`` and structured logs."""
         return {f.name: getattr(self, f.name) for f in fields(self)} | {
-            "failed": {kind.name: count for kind, count in self.failed.items()},
-            "failures": self.failures,
+            "failed_by_kind": {kind.name: count for kind, count in self.failed_by_kind.items()},
+            "failed": self.failed,
             "dead_relays": list(self.dead_relays),
         }
 
     def __str__(self) -> str:
-        kinds = ", ".join(f"{count} {kind.name}" for kind, count in self.failed.items())
+        kinds = ", ".join(f"{count} {kind.name}" for kind, count in self.failed_by_kind.items())
         parts = [
             f"{self.queued} queued, {self.waiting_for_retry} waiting for retry",
             f"{self.in_flight} in flight",
-            f"{self.told} told, {self.sent} sent, {self.failures} failed"
+            f"{self.submitted} submitted, {self.sent} sent, {self.failed} failed"
             + (f" ({kinds})" if kinds else "")
             + f", {self.retries} retries",
             f"{self.rate:.1f} mails/s",
@@ -237,7 +243,7 @@ class MailerStatistics:
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapping that nobody can change cannot be pickled, or copied deeply, either.
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return _again, (values | {"failed": dict(self.failed)},)
+        return _again, (values | {"failed_by_kind": dict(self.failed_by_kind)},)
 
 
 def _again(values: dict[str, Any]) -> MailerStatistics:

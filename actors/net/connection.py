@@ -16,9 +16,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ...signals.outcome import Peer
 from ...smtp.session.dialog import Action, Close, Dialog, Release, RunCallable, SendBody, StartTls
 from ...smtp.session.rest import Rest
+from ...smtp.words.peer import Peer
 from ...smtp.words.stage import Stage
 from ...smtp.words.verdict import Accepted, Failed, FailureKind, Verdict
 from ..loop import guard

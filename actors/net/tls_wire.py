@@ -15,7 +15,7 @@ from .tls_words import CERTIFICATE_FAILED, failure_of, is_alert
 from .wire import Wire
 
 if TYPE_CHECKING:
-    from ...signals.outcome import Peer
+    from ...smtp.words.peer import Peer
     from .target import Target
 
 

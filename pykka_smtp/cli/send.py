@@ -143,7 +143,7 @@ def _start_mailer(options: argparse.Namespace, checked: Checked) -> pykka.ActorR
         max_connections=options.connections,
         max_queued=2 * AHEAD,
         rate=options.rate,
-        retry=RetryPolicy(attempts=options.attempts),
+        retry=RetryPolicy(max_attempts=options.attempts),
         grace=GRACE,
         without=options.without,
         **more,

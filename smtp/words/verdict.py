@@ -7,6 +7,7 @@ hears. There are no others: each session ends in exactly one `Accepted` or one `
 import enum
 from dataclasses import dataclass
 
+from .peer import Peer
 from .reply import Reply
 from .stage import Stage
 
@@ -49,6 +50,9 @@ class RecipientResult:
             verdict came back (RFC 1047).
         retryable: whether trying this recipient again later is sensible, and cannot make a
             duplicate.
+        detail: why not, in one line for people, where there is no reply to say it; else empty.
+        peer: the server that this is of, where an outcome sums up several attempts or several
+            parts of a mail; None where it is the outcome's own `peer`.
     """
 
     address: str
@@ -56,6 +60,8 @@ class RecipientResult:
     reply: Reply | None = None
     maybe_accepted: bool = False
     retryable: bool = False
+    detail: str = ""
+    peer: Peer | None = None
 
 
 @dataclass(frozen=True, slots=True)

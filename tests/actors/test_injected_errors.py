@@ -25,7 +25,9 @@ from servers.waiting import wait_until
 
 from pykka_smtp import Mailer, Outcome, RetryPolicy, SendFailure, SendMail, SendSuccess, SmtpActor
 from pykka_smtp.actors.loop.event_loop import event_loop
+from pykka_smtp.actors.mailer.routing import Route
 from pykka_smtp.actors.net.connection_limit import connection_limit
+from pykka_smtp.actors.options.options import collect_options
 
 PATIENCE = times(3, thoroughly=2)
 """Seconds; reached only by a test that fails."""
@@ -37,7 +39,7 @@ NTH = (1, 4)
 """At which call of a function the error is raised."""
 
 PLACES = places_in("pykka_smtp.actors", without="loop.guard")
-SOON = RetryPolicy(attempts=3, first=0.01, factor=1.0, cap=0.01)
+SOON = RetryPolicy(max_attempts=3, initial_delay=0.01, multiplier=1.0, max_delay=0.01)
 
 
 @dataclass
@@ -80,10 +82,11 @@ class Scene:
 
     def send(self, kind: str) -> None:
         """Tell mails as the kind has it; beside it another actor sends one."""
-        if kind != "mailer":
+        if kind not in ("mailer", "domains"):
             self.tell_actor(kind)
         else:
-            self.mailer = Mailer.start(
+            mailer = by_domain(self.server) if kind == "domains" else Mailer
+            self.mailer = mailer.start(
                 self.server.host,
                 self.server.port,
                 tls="off",
@@ -92,8 +95,9 @@ class Scene:
                 max_connections=2,
                 grace=1.0,
             )
-            for sort in ("bytes", "path", "bytes", "bytes", "file"):
-                self.mailer.tell(self.mail(sort))
+            for number, sort in enumerate(("bytes", "path", "bytes", "bytes", "file")):
+                domain = f"d{number % 3}.test" if kind == "domains" else "d.test"
+                self.mailer.tell(self.mail(sort, f"r{next(NUMBERS)}@{domain}"))
             self.mailer.tell(self.mail("bytes", LATER))
         self.tell_actor("bytes")
 
@@ -138,6 +142,16 @@ class Scene:
             if not (isinstance(outcome, SendSuccess) or outcome.mail.all_recipients == (LATER,))
         ]
         assert len(failed) <= 1, f"{where}: others were harmed: {failed}"
+
+
+def by_domain(server: ScriptedServer) -> type[Mailer]:
+    """Make the kind of Mailer that has a destination for each domain."""
+    options = collect_options(server.host, server.port, tls="off", alias="mailer", timeout=5)
+
+    class ByDomain(Mailer):
+        _find_route = staticmethod(lambda _domain: Route((server.host,), options))
+
+    return ByDomain
 
 
 def nothing_left() -> bool:
@@ -198,7 +212,7 @@ def play(scene: Scene, kind: str, places: list[Place], nth: int, where: str = ""
     return injection
 
 
-@pytest.mark.parametrize("kind", ["bytes", "path", "file", "mailer", "tls"])
+@pytest.mark.parametrize("kind", ["bytes", "path", "file", "mailer", "domains", "tls"])
 @pytest.mark.timeout(600)
 # The ssl module's own, in the server: where the client is gone before the handshake begins.
 @pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")

@@ -150,7 +150,7 @@ def test_a_mailer_tries_again_where_tls_is_not_to_be_had_for_now(
         "S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS\nC: STARTTLS\n"
         "S: 454 4.7.0 TLS not available\nC: QUIT\nS: 221 bye"
     )
-    retry = RetryPolicy(attempts=2, first=0.05)
+    retry = RetryPolicy(max_attempts=2, initial_delay=0.05)
     mailer = mailing.start(server, tls="starttls", retry=retry)
 
     outcome = mailing.ask(mailer)

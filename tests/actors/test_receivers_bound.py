@@ -218,7 +218,7 @@ def test_a_receiver_that_waits_for_a_mail_which_is_tried_again_is_not_held_up_by
     loop_kind: str, mailing: Mailing, scripted_server: Start, reply: str
 ) -> None:
     server = scripted_server(Polite(moods=[answer("RCPT", reply, to="later@d.test")]))
-    policy = RetryPolicy(attempts=2, first=0.5, jitter=0)
+    policy = RetryPolicy(max_attempts=2, initial_delay=0.5, jitter=0)
     mailer = mailing.start(server, max_connections=CONNECTIONS, retry=policy)
     done: list[Any] = []
 
@@ -257,7 +257,7 @@ def test_a_mail_of_a_receiver_that_is_given_up_in_the_queue_presses_no_longer(
 
     assert wait_until(lambda: len(mailing.mails) == 4, PATIENCE)
     assert mailing.kinds() == {"accepted": 1, "TIMEOUT": 3}
-    assert not made._pressing
+    assert made._destinations.pressing == 0
 
 
 def test_receivers_that_send_two_mails_for_each_outcome_come_to_their_end(

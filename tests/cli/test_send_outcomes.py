@@ -168,7 +168,9 @@ def test_a_mail_that_is_refused_for_now_is_tried_again_if_more_attempts_are_aske
         return None if is_known else [said("450 4.2.0 greylisted")]
 
     greylisting = Polite(moods=[At("RCPT", refuse_strangers)])
-    monkeypatch.setattr(send_command, "RetryPolicy", partial(RetryPolicy, first=0.01, cap=0.02))
+    monkeypatch.setattr(
+        send_command, "RetryPolicy", partial(RetryPolicy, initial_delay=0.01, max_delay=0.02)
+    )
     report = tmp_path / "report.json"
     common = ("--to=a@x.test", "--to=b@x.test", "--report", str(report), mail)
 

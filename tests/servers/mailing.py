@@ -32,7 +32,9 @@ from servers.waiting import wait_until
 PATIENCE = 15.0
 """Seconds; reached only by a test that fails."""
 
-SOON = RetryPolicy(attempts=50, first=0.02, factor=1.5, cap=0.2, give_up_after=60.0)
+SOON = RetryPolicy(
+    max_attempts=50, initial_delay=0.02, multiplier=1.5, max_delay=0.2, give_up_after=60.0
+)
 """Tries again at once, as far as servers of tests are concerned."""
 
 

@@ -8,12 +8,12 @@ import pytest
 
 from pykka_smtp.signals.outcome import (
     Outcome,
-    Peer,
     SendError,
     SendFailure,
     SendSuccess,
     outcome_of,
 )
+from pykka_smtp.smtp.words.peer import Peer
 from pykka_smtp.smtp.words.reply import Reply
 from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import Accepted, Failed, FailureKind, RecipientResult
@@ -164,7 +164,7 @@ def test_an_address_that_the_session_did_not_come_to_was_not_accepted() -> None:
     )
 
     assert outcome(verdict, "a@x.org", peer=None).recipients == (
-        RecipientResult(address="a@x.org", accepted=False, reply=None),
+        RecipientResult(address="a@x.org", accepted=False, reply=None, detail="refused"),
     )
 
 
@@ -174,7 +174,7 @@ def test_an_address_that_the_session_did_not_come_to_may_be_tried_again_if_the_m
     )
 
     assert outcome(verdict, "a@x.org", peer=None).recipients == (
-        RecipientResult(address="a@x.org", accepted=False, retryable=True),
+        RecipientResult(address="a@x.org", accepted=False, retryable=True, detail="stopped"),
     )
 
 
@@ -348,6 +348,8 @@ def test_as_dict_of_a_success_goes_through_json() -> None:
                 "code": 250,
                 "enhanced": "2.1.5",
                 "text": "2.1.5 Ok",
+                "detail": "",
+                "peer": None,
             },
             {
                 "address": "b@x.org",
@@ -355,6 +357,8 @@ def test_as_dict_of_a_success_goes_through_json() -> None:
                 "code": 550,
                 "enhanced": "5.1.1",
                 "text": "5.1.1 no such user\n5.1.1 ask elsewhere",
+                "detail": "",
+                "peer": None,
             },
         ],
         "code": 250,

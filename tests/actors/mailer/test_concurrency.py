@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pykka_smtp.actors.mailer.concurrency import (
-    FIRST,
     FIRST_PAUSE,
+    INITIAL_CONCURRENCY,
     LONGEST_PAUSE,
     ConcurrencyWindow,
 )
 
 
-def busy_window(most: int = 20, *, first: int = FIRST) -> ConcurrencyWindow:
+def busy_window(most: int = 20, *, first: int = INITIAL_CONCURRENCY) -> ConcurrencyWindow:
     """A window that has as many mails on their way as it allows."""
     window = ConcurrencyWindow(most, first=first)
     window.try_acquire(most, 0.0)
@@ -72,7 +72,7 @@ def test_a_window_shrinks_at_the_first_of_as_many_failures_as_it_is_wide() -> No
     window = busy_window(first=4)
     seen: list[int] = []
     for _ in range(8):
-        window.pushed_back(0.0)
+        window.deferred(0.0)
         seen.append(window.limit)
 
     assert seen == [3, 3, 3, 3, 2, 2, 2, 1]
@@ -104,7 +104,7 @@ def test_a_window_that_nobody_fills_does_not_grow_much_wider_than_what_is_used()
         assert window.try_acquire(2, 0.0)
         window.succeeded(0.0)
 
-    assert window.limit == 2 + FIRST
+    assert window.limit == 2 + INITIAL_CONCURRENCY
 
 
 def test_a_server_that_takes_eight_at_once_gets_about_eight() -> None:
@@ -139,7 +139,7 @@ def test_as_many_failures_in_a_row_as_the_window_is_wide_make_the_destination_de
 
     assert window.is_dead
     assert window.limit == 1
-    assert window.revives_at == 3.0 + FIRST_PAUSE
+    assert window.next_probe_at == 3.0 + FIRST_PAUSE
     assert not window.is_probing
 
 
@@ -195,7 +195,7 @@ def test_a_single_success_ends_a_row_of_failures() -> None:
 def test_a_server_that_always_says_later_is_slow_not_dead() -> None:
     window = busy_window()
 
-    assert limits(window, "pushed_back", 1000)[-1] == 1
+    assert limits(window, "deferred", 1000)[-1] == 1
 
     assert not window.is_dead
     assert window.try_acquire(0, 0.0)
@@ -208,7 +208,7 @@ def test_an_answer_ends_a_row_of_failures() -> None:
         window.failed(0.0)
         window.failed(0.0)
         assert not window.is_dead
-        window.pushed_back(0.0)
+        window.deferred(0.0)
 
 
 def test_what_is_cancelled_tells_nothing_about_a_destination_that_is_alive() -> None:
@@ -240,7 +240,7 @@ def test_one_probe_goes_and_no_other_while_it_is_on_its_way() -> None:
 
     assert window.try_acquire(0, 10.0)
     assert window.is_probing
-    assert window.revives_at is None
+    assert window.next_probe_at is None
     assert [window.try_acquire(busy, now) for busy in (0, 1) for now in (10.0, 1e6)] == [False] * 4
 
 
@@ -256,7 +256,7 @@ def test_a_probe_that_succeeds_brings_the_destination_back_with_a_window_of_one(
 
     assert not window.is_dead
     assert not window.is_probing
-    assert window.revives_at is None
+    assert window.next_probe_at is None
     assert window.limit == 1
     assert window.try_acquire(0, 11.0)
     assert limits(window, "succeeded", 10) == [2, 2, 3, 3, 3, 4, 4, 4, 4, 5]
@@ -266,7 +266,7 @@ def test_a_probe_that_is_answered_later_please_brings_the_destination_back_too()
     window = dead_window()
     window.try_acquire(0, 10.0)
 
-    window.pushed_back(11.0, since=10.0)
+    window.deferred(11.0, since=10.0)
 
     assert not window.is_dead
     assert window.limit == 1
@@ -276,9 +276,9 @@ def test_the_pause_doubles_with_each_probe_that_fails_up_to_five_minutes() -> No
     window, now = dead_window(), 0.0
     pauses: list[float] = []
     for _ in range(8):
-        assert window.revives_at is not None
-        pauses.append(window.revives_at - now)
-        now = window.revives_at
+        assert window.next_probe_at is not None
+        pauses.append(window.next_probe_at - now)
+        now = window.next_probe_at
         assert window.try_acquire(0, now)
         window.failed(now, since=now)
         assert window.is_dead
@@ -294,7 +294,7 @@ def test_a_probe_that_is_cancelled_makes_room_for_another_at_once() -> None:
     window.released(since=12.0)
 
     assert window.is_dead
-    assert window.revives_at == 10.0
+    assert window.next_probe_at == 10.0
     assert window.try_acquire(0, 12.0)
     assert not window.try_acquire(0, 12.0)
 
@@ -306,7 +306,7 @@ def test_the_pause_stays_long_for_a_destination_that_comes_back_only_to_die_agai
     for _ in range(4):
         window.failed(10.0)
 
-    assert window.revives_at == 30.0
+    assert window.next_probe_at == 30.0
 
 
 def test_the_pause_is_short_again_once_the_window_is_as_wide_as_at_first() -> None:
@@ -317,7 +317,7 @@ def test_the_pause_is_short_again_once_the_window_is_as_wide_as_at_first() -> No
     for _ in range(5):
         window.failed(20.0)
 
-    assert window.revives_at == 30.0
+    assert window.next_probe_at == 30.0
 
 
 def test_a_mail_from_before_that_gets_through_brings_a_dead_destination_back() -> None:
@@ -338,7 +338,7 @@ def test_failures_of_mails_that_began_before_its_death_do_not_lengthen_it() -> N
     for _ in range(10):
         window.failed(2.0, since=0.5)
 
-    assert window.revives_at == 11.0
+    assert window.next_probe_at == 11.0
 
 
 def test_failures_of_mails_that_began_before_the_probe_are_not_the_probe_s() -> None:
@@ -351,7 +351,7 @@ def test_failures_of_mails_that_began_before_the_probe_are_not_the_probe_s() -> 
     assert window.is_probing
     assert not window.try_acquire(1, 50.0)
     window.failed(60.0, since=11.0)
-    assert window.revives_at == 80.0
+    assert window.next_probe_at == 80.0
 
 
 def test_failures_of_mails_that_began_before_it_came_back_do_not_kill_it_again() -> None:
@@ -361,7 +361,7 @@ def test_failures_of_mails_that_began_before_it_came_back_do_not_kill_it_again()
 
     for _ in range(15):
         window.failed(13.0, since=0.5)
-        window.pushed_back(13.0, since=0.5)
+        window.deferred(13.0, since=0.5)
 
     assert not window.is_dead
 
@@ -433,11 +433,11 @@ class WindowMachine(RuleBasedStateMachine):
 
     @rule()
     def begin(self) -> None:
-        was_dead, revives_at = self.window.is_dead, self.window.revives_at
+        was_dead, next_probe_at = self.window.is_dead, self.window.next_probe_at
         probes = sum(mail.is_probe for mail in self.mails)
         may = self.window.try_acquire(len(self.mails), self.now)
         if was_dead:
-            assert may is (probes == 0 and revives_at is not None and self.now >= revives_at)
+            assert may is (probes == 0 and next_probe_at is not None and self.now >= next_probe_at)
         else:
             assert may is (len(self.mails) < self.window.limit)
         if may:
@@ -449,7 +449,7 @@ class WindowMachine(RuleBasedStateMachine):
             self.begin()
 
     @precondition(lambda self: self.mails)
-    @rule(data=st.data(), how=st.sampled_from(["succeeded", "failed", "pushed_back", "released"]))
+    @rule(data=st.data(), how=st.sampled_from(["succeeded", "failed", "deferred", "released"]))
     def one_ends(self, data: st.DataObject, how: str) -> None:
         mail = self.mails.pop(data.draw(st.integers(0, len(self.mails) - 1)))
         self.end(mail, how)
@@ -468,7 +468,7 @@ class WindowMachine(RuleBasedStateMachine):
             self.window.released(since=mail.since)
         else:
             getattr(self.window, how)(self.now, since=mail.since)
-        if how in ("succeeded", "pushed_back"):
+        if how in ("succeeded", "deferred"):
             assert not self.window.is_dead
         if how == "released":
             assert self.window.is_dead is was_dead
@@ -492,11 +492,11 @@ class WindowMachine(RuleBasedStateMachine):
     @invariant()
     def a_dead_destination_always_has_a_way_back(self) -> None:
         if not self.window.is_dead:
-            assert self.window.revives_at is None
-        elif self.window.revives_at is None:
+            assert self.window.next_probe_at is None
+        elif self.window.next_probe_at is None:
             assert self.window.is_probing
         else:
-            assert self.window.revives_at <= self.now + 8.0
+            assert self.window.next_probe_at <= self.now + 8.0
 
     def teardown(self) -> None:
         for mail in self.mails:

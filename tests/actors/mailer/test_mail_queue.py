@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from servers.destinations import destination as relay
+from servers.capacities import capacity as relay
 from servers.effort import times
 
-from pykka_smtp.actors.mailer.destination import Destination
+from pykka_smtp.actors.mailer.capacity import Capacity
 from pykka_smtp.actors.mailer.mail_queue import NO_RELAYS, MailQueue
 
 DAY = 86_400.0
@@ -25,14 +25,14 @@ class Mail:
     """A mail that waits."""
 
     number: int
-    told_at: float = 0.0
+    submitted_at: float = 0.0
     avoid: frozenset[int] = NO_RELAYS
 
     def __repr__(self) -> str:
         return f"mail {self.number}"
 
 
-def kill(one: Destination, now: float = 0.0) -> Destination:
+def kill(one: Capacity, now: float = 0.0) -> Capacity:
     """Have a relay fail until it is dead."""
     while not one.is_dead:
         one.window.failed(now)
@@ -40,7 +40,7 @@ def kill(one: Destination, now: float = 0.0) -> Destination:
 
 
 def queue_of(
-    relays: list[Destination], count: int, draw: Callable[[], float] = lambda: 0.0
+    relays: list[Capacity], count: int, draw: Callable[[], float] = lambda: 0.0
 ) -> MailQueue[Mail]:
     queue: MailQueue[Mail] = MailQueue(relays, draw)
     for number in range(count):
@@ -164,7 +164,7 @@ def test_a_first_relay_that_comes_back_gets_the_mails_that_were_drawn_for_backup
 def test_a_probe_is_one_mail_and_the_others_go_on() -> None:
     relays = [kill(relay()), relay()]
     queue = queue_of(relays, 4)
-    revives = relays[0].window.revives_at
+    revives = relays[0].window.next_probe_at
     assert revives is not None
 
     assert pick_all(queue, revives) == [(0, 0), (1, 1), (2, 1), (3, 1)]
@@ -177,7 +177,7 @@ def test_a_mail_for_which_there_is_only_a_dead_relay_without_a_token_waits_for_t
     kill(one)
     one.busy = 0
     queue = queue_of([one], 1)
-    revives = one.window.revives_at
+    revives = one.window.next_probe_at
     assert revives is not None
 
     assert pick_all(queue, revives) == []
@@ -222,7 +222,7 @@ def test_a_queue_is_looked_at_when_a_relay_may_be_probed_that_comes_before_the_b
     queue = queue_of(relays, 3)
     assert pick_all(queue) == [(0, 1)]
 
-    assert queue.next_time(0.0) == relays[0].window.revives_at
+    assert queue.next_time(0.0) == relays[0].window.next_probe_at
 
 
 def test_a_queue_is_not_looked_at_for_a_dead_relay_that_no_mail_would_go_to() -> None:
@@ -243,11 +243,11 @@ def test_mails_that_have_waited_for_too_long_are_taken_out_at_the_head_of_each_l
     draws = iter([0.0, 0.0, 0.0, 0.9])
     queue: MailQueue[Mail] = MailQueue(relays, lambda: next(draws))
     for number in range(6):
-        queue.append(Mail(number, told_at=number))
+        queue.append(Mail(number, submitted_at=number))
     assert relays[0].try_acquire(0.0)
     assert pick_all(queue) == [(3, 1)]  # three are drawn for the first relay, two for none
-    queue.prepend(Mail(11, told_at=3.5), frozenset({0}))
-    queue.prepend(Mail(10, told_at=0.5), frozenset({0}))
+    queue.prepend(Mail(11, submitted_at=3.5), frozenset({0}))
+    queue.prepend(Mail(10, submitted_at=0.5), frozenset({0}))
 
     assert [mail.number for mail in queue.take_expired(11.0, 10.0)] == [10, 0, 1]
     assert [mail.number for mail in queue.take_all()] == [11, 2, 4, 5]
@@ -256,19 +256,19 @@ def test_mails_that_have_waited_for_too_long_are_taken_out_at_the_head_of_each_l
 
 @pytest.mark.parametrize("kind", ["one", "in order", "by weight"])
 def test_ten_thousand_mails_that_wait_cost_no_more_than_ten(kind: str) -> None:
-    class Counted(Destination):
+    class Counted(Capacity):
         calls = 0
 
-        def wait(self, now: float) -> float:
+        def seconds_until_ready(self, now: float) -> float:
             Counted.calls += 1
-            return super().wait(now)
+            return super().seconds_until_ready(now)
 
         def try_acquire(self, now: float) -> bool:
             Counted.calls += 1
             return super().try_acquire(now)
 
     weight = 1.0 if kind == "by weight" else None
-    relays: list[Destination] = []
+    relays: list[Capacity] = []
     for _ in range(1 if kind == "one" else 3):
         made = relay(weight=weight)
         relays.append(Counted(made._limits, made.window, weight))
@@ -327,7 +327,7 @@ class World:
         self.numbers = itertools.count()
         self.wakes_at = math.inf
 
-    def _relay(self, is_weighted: bool) -> Destination:
+    def _relay(self, is_weighted: bool) -> Capacity:
         draw = self.source
         most = draw.choice([1, 2, 5, 20])
         rates = [None, None, "1/min burst 5", "20/s", "3/s burst 2", "1000/s"]
@@ -374,16 +374,20 @@ class World:
         # Each relay may become due once, with nobody to go there; and one timer may be stale.
         assert self.idle_wakes <= len(self.relays) + 1, "it spins"
 
-    def check(self, relays: list[Destination], now: float) -> None:
+    def check(self, relays: list[Capacity], now: float) -> None:
         """See that no mail stays that could go, whatever becomes of the others."""
-        usable = [n for n, one in enumerate(relays) if one.is_usable(now)]
+        usable = [n for n, one in enumerate(relays) if one.is_available(now)]
         for avoid in {mail.avoid for mail in self.waiting.values()}:
             choice = [n for n in usable if n not in avoid] or usable
             if choice and relays[choice[0]].weight is None:
-                assert relays[choice[0]].wait(now) > 0, f"a mail could go to {choice[0]}"
+                assert relays[choice[0]].seconds_until_ready(now) > 0, (
+                    f"a mail could go to {choice[0]}"
+                )
             elif choice:
                 weighty = [n for n in choice if relays[n].weight is not None]
-                assert any(relays[n].wait(now) > 0 for n in weighty), "a mail could go"
+                assert any(relays[n].seconds_until_ready(now) > 0 for n in weighty), (
+                    "a mail could go"
+                )
 
     def check_that_nothing_changes_before(self, when: float | None) -> None:
         """See that the queue does not sleep for too long."""
@@ -410,7 +414,7 @@ class World:
         else:
             what = self.source.random()
             if what < 0.1:
-                one.window.pushed_back(self.now, since=began)
+                one.window.deferred(self.now, since=began)
             elif what < 0.2:
                 one.window.released(since=began)
             else:
@@ -421,7 +425,7 @@ class World:
 
     def fail_over(self, mail: Mail, where: int) -> None:
         mail.avoid |= {where}
-        if any(n not in mail.avoid and r.is_usable(self.now) for n, r in enumerate(self.relays)):
+        if any(n not in mail.avoid and r.is_available(self.now) for n, r in enumerate(self.relays)):
             self.waiting[mail.number] = mail
             self.queue.prepend(mail, mail.avoid)
             return

@@ -31,7 +31,7 @@ from pykka_smtp import (
     smtp_send_success,
 )
 from pykka_smtp.actors.mailer import mailer as module
-from pykka_smtp.actors.mailer.relay import Relay
+from pykka_smtp.actors.mailer.connection_pool import ConnectionPool
 
 PATIENCE = 15.0  # seconds; reached only by a test that fails
 AT_ONCE = 2.0
@@ -315,7 +315,7 @@ def test_real_servers_take_a_hundred_mails_on_a_few_connections(
         ({"max_connections": 0}, ValueError, "max_connections: needs 1 to 1000000, not 0"),
         ({"max_connections": 2.0}, TypeError, "max_connections: needs an int, not float"),
         ({"max_connections": True}, TypeError, "max_connections: needs an int, not bool"),
-        ({"first_connections": 0}, ValueError, "first_connections: needs 1 to 1000000, not 0"),
+        ({"initial_connections": 0}, ValueError, "initial_connections: needs 1 to 1000000, not 0"),
         (
             {"max_mails_per_connection": 0},
             ValueError,
@@ -444,7 +444,7 @@ def test_mails_that_wait_to_be_tried_again_count_too(
     mailing: Mailing, scripted_server: Start
 ) -> None:
     server = scripted_server(polite(replies={"MAIL": "451 4.3.0 later"}))
-    ref = mailing.start(server, max_queued=2, retry=RetryPolicy(first=3600.0))
+    ref = mailing.start(server, max_queued=2, retry=RetryPolicy(initial_delay=3600.0))
     retried = threading.Semaphore(0)
 
     def hear(_sender: str, **_extra: object) -> None:
@@ -469,7 +469,7 @@ def test_told_faster_than_the_server_takes_the_queue_stays_bounded_and_nothing_i
     kinds = mailing.kinds()
     assert kinds.keys() <= {"accepted", "LOCAL"}
     assert kinds["accepted"] >= 50
-    assert mailing.statistics(ref).told == 2_000
+    assert mailing.statistics(ref).submitted == 2_000
 
 
 # What it says of itself
@@ -490,12 +490,12 @@ def test_the_statistics_tell_where_each_mail_is(
     after = mailing.statistics(ref)
 
     assert isinstance(during, MailerStatistics)
-    assert (during.told, during.queued, during.in_flight, during.sent) == (7, 5, 2, 0)
+    assert (during.submitted, during.queued, during.in_flight, during.sent) == (7, 5, 2, 0)
     assert (during.connections_busy, during.connections_idle) == (2, 0)
     assert (during.window, during.latency_p50) == (2, None)
-    assert (after.told, after.queued, after.in_flight, after.sent) == (7, 0, 0, 7)
+    assert (after.submitted, after.queued, after.in_flight, after.sent) == (7, 0, 0, 7)
     assert (after.connections_busy, after.connections_idle) == (0, 2)
-    assert after.failures == after.retries == 0
+    assert after.failed == after.retries == 0
     assert after.rate > 0
     latencies: list[Any] = [after.latency_p50, after.latency_p90, after.latency_p99]
     assert 0 <= latencies[0] <= latencies[1] <= latencies[2] <= (after.latency_max or 0)
@@ -508,7 +508,7 @@ def test_failures_are_counted_by_kind_and_attempts_that_were_not_the_first_as_re
     server = scripted_server(
         polite(replies={"no@x.test": "550 5.1.1 who?", "later@x.test": "450 4.2.0 later"})
     )
-    policy = RetryPolicy(attempts=3, first=0.01, cap=0.01)
+    policy = RetryPolicy(max_attempts=3, initial_delay=0.01, max_delay=0.01)
     ref = mailing.start(server, retry=policy)
 
     mailing.tell(ref, 2)
@@ -518,8 +518,8 @@ def test_failures_are_counted_by_kind_and_attempts_that_were_not_the_first_as_re
     mailing.outcomes()
 
     found = mailing.statistics(ref)
-    assert (found.told, found.sent, found.failures, found.retries) == (7, 2, 5, 2)
-    assert dict(found.failed) == {FailureKind.SMTP: 4, FailureKind.LOCAL: 1}
+    assert (found.submitted, found.sent, found.failed, found.retries) == (7, 2, 5, 2)
+    assert dict(found.failed_by_kind) == {FailureKind.SMTP: 4, FailureKind.LOCAL: 1}
 
 
 def test_a_mail_whose_connection_still_takes_its_leave_is_not_counted_twice(
@@ -547,7 +547,7 @@ def test_a_mail_whose_connection_still_takes_its_leave_is_not_counted_twice(
     mailing.ask(ref)
 
     found = mailing.statistics(ref)
-    assert (found.told, found.sent, found.in_flight, found.queued) == (1, 1, 0, 0)
+    assert (found.submitted, found.sent, found.in_flight, found.queued) == (1, 1, 0, 0)
     assert found.connections_busy == 1
 
 
@@ -568,8 +568,8 @@ def test_at_any_time_each_mail_that_was_told_is_in_one_place(
 
     for found in seen:
         places = found.queued + found.waiting_for_retry + found.in_flight
-        assert places + found.sent + found.failures == found.told, found
-    assert all(a.told <= b.told and a.sent <= b.sent for a, b in pairwise(seen))
+        assert places + found.sent + found.failed == found.submitted, found
+    assert all(a.submitted <= b.submitted and a.sent <= b.sent for a, b in pairwise(seen))
     assert any(found.waiting_for_retry for found in seen)
 
 
@@ -626,16 +626,16 @@ def test_a_defect_amid_a_mail_is_that_mails_outcome_and_no_others(
     mailing: Mailing, scripted_server: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = mailing.start(scripted_server(), max_connections=1)
-    take = Relay.take
+    acquire = ConnectionPool.acquire
     taken: list[object] = []
 
-    def break_the_third(self: Relay) -> Any:
+    def break_the_third(self: ConnectionPool) -> Any:
         taken.append(None)
         if len(taken) == 3:
             raise LookupError("a bug")
-        return take(self)
+        return acquire(self)
 
-    monkeypatch.setattr(Relay, "take", break_the_third)
+    monkeypatch.setattr(ConnectionPool, "acquire", break_the_third)
     mailing.tell(ref, 5)
 
     assert [kind_of(outcome) for outcome in mailing.outcomes()] == [
@@ -649,7 +649,7 @@ def test_mails_that_were_never_tried_count_for_neither_pace_nor_latency(
     ref = mailing.start(scripted_server(door), max_queued=5, max_connections=1)
     mailing.tell(ref, 50)  # one is on its way, five wait, and the others are too many
 
-    assert wait_until(lambda: mailing.statistics(ref).failures == 44, PATIENCE)
+    assert wait_until(lambda: mailing.statistics(ref).failed == 44, PATIENCE)
     statistics = mailing.statistics(ref)
     assert (statistics.rate, statistics.latency_p50, statistics.latency_max) == (0.0, None, None)
     door.open()

@@ -25,8 +25,8 @@ from pykka_smtp.actors.mailer import mailer as mailer_module
 
 PATIENCE = 15.0  # seconds; reached only by a test that fails
 PROBES = (0.05, 0.2)
-HOUR = RetryPolicy(first=3600.0)
-SOON = RetryPolicy(attempts=50, first=0.02, factor=1, cap=0.02)
+HOUR = RetryPolicy(initial_delay=3600.0)
+SOON = RetryPolicy(max_attempts=50, initial_delay=0.02, multiplier=1, max_delay=0.02)
 
 Start = Callable[..., ScriptedServer]
 Dead = Callable[[], str]
@@ -174,7 +174,7 @@ def test_a_relay_that_is_busy_is_waited_for(mailing: Mailing, scripted_server: S
 def test_where_all_relays_are_dead_each_is_tried_once_before_the_mail_waits(
     mailing: Mailing, scripted_server: Start, dead: Dead, retries: Retries
 ) -> None:
-    policy = RetryPolicy(attempts=2, first=0.05, jitter=0)
+    policy = RetryPolicy(max_attempts=2, initial_delay=0.05, jitter=0)
     ref = mailing.start(scripted_server(), url=dead(), backups=[dead(), dead()], retry=policy)
 
     outcome = mailing.ask(ref)
@@ -254,7 +254,7 @@ def test_mails_drawn_for_a_slow_relay_hold_up_no_others(
     quick, slow = scripted_server(), scripted_server(door)
     backups = [(url(quick), 1), (url(slow), 1)]
     ref = mailing.start(
-        quick, url=dead(), backups=backups, max_connections=2, retry=HOUR, first_connections=2
+        quick, url=dead(), backups=backups, max_connections=2, retry=HOUR, initial_connections=2
     )
 
     with Clock(10.0):
@@ -319,7 +319,7 @@ def test_a_mail_that_its_relay_has_failed_does_not_wait_for_a_backup_that_is_dea
     server = scripted_server(Moody(answers={"greeting": [no, no, yes, no, no, yes, no, yes]}))
     gone = dead()
     ref = mailing.start(
-        server, backups=[gone], retry=SOON, first_connections=3, max_mails_per_connection=1
+        server, backups=[gone], retry=SOON, initial_connections=3, max_mails_per_connection=1
     )
 
     with Clock(5.0):
@@ -391,7 +391,9 @@ def test_with_one_attempt_too_a_relay_that_comes_back_is_found_by_a_later_mail(
 def test_mails_that_may_wait_do_so_for_a_dead_relay_until_their_patience_ends(
     mailing: Mailing, scripted_server: Start, dead: Dead
 ) -> None:
-    policy = RetryPolicy(attempts=1000, first=0.02, factor=1, jitter=0, give_up_after=0.5)
+    policy = RetryPolicy(
+        max_attempts=1000, initial_delay=0.02, multiplier=1, jitter=0, give_up_after=0.5
+    )
     ref = mailing.start(scripted_server(), url=dead(), retry=policy)
 
     mailing.tell(ref, 30)

@@ -25,7 +25,7 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors import AsyncioActor
 from pykka_smtp.actors.loop.event_loop import event_loop
-from pykka_smtp.actors.mailer.leasing_actor import LeasingActor
+from pykka_smtp.actors.mailer.pooled_smtp_actor import PooledSmtpActor
 from pykka_smtp.actors.net import connection as connection_module
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.smtp.words.verdict import Failed
@@ -293,14 +293,14 @@ def test_a_connection_that_is_used_stays_however_long_its_idle_timeout_is_over(
     ref = mailing.start(server, idle_timeout=PATIENCE)
     actor = ref._actor_weakref()
     assert actor is not None
-    relay = actor._relays[0]
+    idle = actor._idle._by_age
     mailing.ask(ref)
-    kept = next(iter(relay._idle))
+    kept = next(iter(idle))
     kept.since -= PATIENCE - 1  # almost over
 
     mailing.ask(ref)
 
-    assert next(iter(relay._idle)).since > kept.since + PATIENCE / 2
+    assert next(iter(idle)).since > kept.since + PATIENCE / 2
     assert len(server.sessions) == 1
 
 
@@ -729,7 +729,7 @@ def test_two_thousand_connections_wanted_of_a_server_that_takes_ten(
     ref = mailing.start(
         server,
         max_connections=2_000,
-        first_connections=2_000,
+        initial_connections=2_000,
         max_mails_per_connection=50,
         retry=SOON,
     )
@@ -749,7 +749,7 @@ def test_connections_that_are_never_served_do_not_keep_those_that_are_from_worki
     ref = mailing.start(
         smtp_sink("-m", "3"),
         max_connections=12,
-        first_connections=12,
+        initial_connections=12,
         max_mails_per_connection=10_000,
         timeout=0.5,
         retry=SOON,
@@ -850,7 +850,7 @@ def test_a_mailer_never_has_more_connections_than_it_may(
     limit(7)
     counting = Counting()
     server = scripted_server(counting)
-    ref = mailing.start(server, max_connections=share, first_connections=share)
+    ref = mailing.start(server, max_connections=share, initial_connections=share)
 
     mailing.tell(ref, 300)
 
@@ -1064,7 +1064,7 @@ def test_a_connection_that_is_left_open_and_is_of_no_use_to_its_mail_is_closed(
 ) -> None:
     server = scripted_server(polite(replies={"no@d.test": "550 5.1.1 who?"}))
     monkeypatch.setattr(
-        LeasingActor, "_was_dead", lambda self, verdict: isinstance(verdict, Failed)
+        PooledSmtpActor, "_hit_stale_connection", lambda self, verdict: isinstance(verdict, Failed)
     )
     mailer = Mailer.start(server.host, server.port, tls="off", timeout=10, max_connections=1)
 

@@ -218,7 +218,7 @@ def test_a_mail_that_waits_to_be_tried_again_is_cancelled_at_once(
     loop_kind: str, mailing: Mailing, scripted_server: Start, a_retry: threading.Event
 ) -> None:
     server = scripted_server(polite(replies={"RCPT": "450 4.2.0 greylisted"}))
-    ref = mailing.start(server, retry=RetryPolicy(first=3600.0), grace=PATIENCE)
+    ref = mailing.start(server, retry=RetryPolicy(initial_delay=3600.0), grace=PATIENCE)
     mailing.tell(ref)
     assert a_retry.wait(PATIENCE)
 
@@ -238,7 +238,7 @@ def test_a_mail_that_some_have_got_is_a_success_when_it_is_stopped_before_the_re
     mailing: Mailing, scripted_server: Start, a_retry: threading.Event
 ) -> None:
     server = scripted_server(polite(replies={"later@x.test": "450 4.2.0 greylisted"}))
-    ref = mailing.start(server, retry=RetryPolicy(first=3600.0))
+    ref = mailing.start(server, retry=RetryPolicy(initial_delay=3600.0))
     mailing.tell(ref, recipients=["now@x.test", "later@x.test"])
     assert a_retry.wait(PATIENCE)
 
@@ -457,7 +457,7 @@ def test_drain_waits_for_mails_that_wait_to_be_tried_again(
 ) -> None:
     ref = mailing.start(
         scripted_server(polite(replies={"MAIL": "451 4.3.0 later"}), polite()),
-        retry=RetryPolicy(first=0.2, jitter=0.0),
+        retry=RetryPolicy(initial_delay=0.2, jitter=0.0),
         max_mails_per_connection=1,
     )
     mailing.tell(ref)
@@ -504,7 +504,7 @@ def test_stop_all_with_a_hundred_under_way_gives_each_mail_its_outcome(
 ) -> None:
     door = Door()
     server = scripted_server(SILENT if kind == "silent" else door)
-    ref = mailing.start(server, max_connections=100, first_connections=100, grace=0.5)
+    ref = mailing.start(server, max_connections=100, initial_connections=100, grace=0.5)
     mailing.tell(ref, 150)
     have_come(server, 100)
     if kind == "polite":
@@ -708,7 +708,7 @@ def run(program_loop: str, scripted_server: Start) -> Iterator[Run]:
 STRICT = ("-X", "dev", "-W", "error")
 
 FIFTY = """
-mailer = start(max_connections=50, first_connections=50, grace={grace})
+mailer = start(max_connections=50, initial_connections=50, grace={grace})
 tell(mailer, {count})
 sys.stdin.readline()
 say("ends")
@@ -893,7 +893,7 @@ import signal
 
 end = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: end.set())
-mailer = start(max_connections=50, first_connections=50, grace=15)
+mailer = start(max_connections=50, initial_connections=50, grace=15)
 tell(mailer, 70)
 say("ready")
 end.wait()
@@ -935,7 +935,7 @@ def end(*_):
     {handler}
 
 signal.signal(signal.SIGTERM, end)
-mailer = start(max_connections=50, first_connections=50, grace=0.3)
+mailer = start(max_connections=50, initial_connections=50, grace=0.3)
 tell(mailer, 70)
 say("ready")
 time.sleep(60)
@@ -962,7 +962,7 @@ def test_ctrl_c_ends_a_program_at_once_without_grace(
     server = scripted_server(SILENT_AFTER_THE_DATA)
     program = run(
         f"""
-mailer = start(max_connections=50, first_connections=50, grace=60)
+mailer = start(max_connections=50, initial_connections=50, grace=60)
 tell(mailer, 70)
 sys.stdin.readline()
 say("ready")
@@ -1166,8 +1166,8 @@ relay.ConcurrencyWindow = functools.partial(ConcurrencyWindow, pause=0.02, longe
 mailer = start(
     server={host!r},
     max_connections=200,
-    first_connections=200,
-    retry=RetryPolicy(attempts=100, first=0.02, factor=1.2, cap=0.2),
+    initial_connections=200,
+    retry=RetryPolicy(max_attempts=100, initial_delay=0.02, multiplier=1.2, max_delay=0.2),
 )
 tell(mailer, 500)
 mailer.ask(Drain())
@@ -1197,7 +1197,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 set_connection_limit(1000)
 details = set()
 smtp_send_failure.connect(lambda sender, outcome: details.add(outcome.detail), weak=False)
-mailer = start(max_connections=200, first_connections=200, retry=NO_RETRY)
+mailer = start(max_connections=200, initial_connections=200, retry=NO_RETRY)
 tell(mailer, 500)
 mailer.ask(Drain())
 mailer.stop()
@@ -1244,8 +1244,8 @@ with ScriptedServer() as server:
     mailer = start(
         port=server.port,
         max_connections=20,
-        first_connections=20,
-        retry=RetryPolicy(attempts=200, first=0.02, factor=1.2, cap=0.2),
+        initial_connections=20,
+        retry=RetryPolicy(max_attempts=200, initial_delay=0.02, multiplier=1.2, max_delay=0.2),
     )
     tell(mailer, 200)
     mailer.ask(Drain())

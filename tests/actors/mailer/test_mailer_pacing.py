@@ -15,12 +15,13 @@ from servers.waiting import wait_until
 
 from pykka_smtp import NO_RETRY, FailureKind, Mailer, MailerStatistics, RetryPolicy
 from pykka_smtp.actors.mailer import relay as relay_module
+from pykka_smtp.actors.mailer.sending import Sending
 from pykka_smtp.testing.moods import At, Moment
 from pykka_smtp.testing.polite import Polite
 
 PATIENCE = 15.0  # seconds; reached only by a test that fails
 PROBES = (0.1, 0.2)
-SOON = RetryPolicy(attempts=100, first=0.02, factor=1, cap=0.02)
+SOON = RetryPolicy(max_attempts=100, initial_delay=0.02, multiplier=1, max_delay=0.02)
 
 Start = Callable[..., ScriptedServer]
 Dead = Callable[[], str]
@@ -137,7 +138,7 @@ def test_attempts_that_are_not_the_first_count_as_well(
     mailing: Mailing, scripted_server: Start
 ) -> None:
     moody = Moody(answers={"RCPT": ["450 later"] * 8})
-    policy = RetryPolicy(attempts=10, first=0.001, cap=0.001)
+    policy = RetryPolicy(max_attempts=10, initial_delay=0.001, max_delay=0.001)
     ref = mailing.start(scripted_server(moody), rate="20/s", retry=policy)
 
     began = time.monotonic()
@@ -194,7 +195,7 @@ def test_a_mail_that_the_window_keeps_back_uses_up_no_part_of_the_rate(
     mailing: Mailing, scripted_server: Start, gate: Gate
 ) -> None:
     server = scripted_server(gate)
-    options = {"first_connections": 1, "max_connections": 2}
+    options = {"initial_connections": 1, "max_connections": 2}
     ref = mailing.start(server, rate="1/min burst 4", **options)
     mailing.tell(ref, 4)
     assert wait_until(lambda: gate.waiting == 1, PATIENCE)
@@ -235,7 +236,7 @@ class Looks:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ticks = self.pumps = 0
         self._ticked = threading.Condition()
-        look_at_clock, pump = Mailer.look_at_clock, Mailer._pump
+        look_at_clock, dispatch = Mailer.look_at_clock, Sending.dispatch
 
         def tick(mailer: Mailer, now: float) -> None:
             look_at_clock(mailer, now)
@@ -243,12 +244,12 @@ class Looks:
                 self.ticks += 1
                 self._ticked.notify_all()
 
-        def count(mailer: Mailer) -> None:
+        def count(sending: Sending) -> None:
             self.pumps += 1
-            pump(mailer)
+            dispatch(sending)
 
         monkeypatch.setattr(Mailer, "look_at_clock", tick)
-        monkeypatch.setattr(Mailer, "_pump", count)
+        monkeypatch.setattr(Sending, "dispatch", count)
 
     def while_the_clock_ticks(self, ticks: int) -> int:
         """Return how often somebody looked what may go, while the clock ticked so often."""
@@ -337,7 +338,7 @@ def test_a_rate_of_many_a_second_takes_one_look_for_each_mail_or_less(
 def test_a_mailer_begins_with_a_few_mails_at_once(
     mailing: Mailing, scripted_server: Start, gate: Gate, given_first: int | None
 ) -> None:
-    options = {} if given_first is None else {"first_connections": given_first}
+    options = {} if given_first is None else {"initial_connections": given_first}
     first = min(given_first or 5, 12)
     server = scripted_server(gate)
     ref = mailing.start(server, max_connections=12, **options)
@@ -360,7 +361,7 @@ def test_a_mailer_begins_with_a_few_mails_at_once(
 def test_the_window_grows_by_one_for_as_many_successes_as_it_is_wide(
     mailing: Mailing, scripted_server: Start, gate: Gate
 ) -> None:
-    ref = mailing.start(scripted_server(gate), max_connections=20, first_connections=2)
+    ref = mailing.start(scripted_server(gate), max_connections=20, initial_connections=2)
     mailing.tell(ref, 60)
 
     sent = 0
@@ -377,7 +378,7 @@ def test_the_window_grows_by_one_for_as_many_successes_as_it_is_wide(
 
 def test_the_window_is_never_wider_than_asked_for(mailing: Mailing, scripted_server: Start) -> None:
     server = scripted_server()
-    ref = mailing.start(server, max_connections=6, first_connections=5)
+    ref = mailing.start(server, max_connections=6, initial_connections=5)
 
     mailing.tell(ref, 300)
 
@@ -445,7 +446,7 @@ def test_the_window_does_not_shrink_where_mails_are_refused_for_good(
     mailing: Mailing, scripted_server: Start
 ) -> None:
     server = scripted_server(Moody(answers={"RCPT": ["550 who?"] * 40}))
-    ref = mailing.start(server, first_connections=5)
+    ref = mailing.start(server, initial_connections=5)
 
     mailing.tell(ref, 40)
 
@@ -482,7 +483,7 @@ def test_a_relay_that_does_not_answer_is_dead_after_a_few_mails(
     statistics = mailing.statistics(ref)
     assert statistics.dead_relays == (relay.removeprefix("smtp://"),)
     assert statistics.window == 1
-    assert statistics.failed == {FailureKind.CONNECT: tried}
+    assert statistics.failed_by_kind == {FailureKind.CONNECT: tried}
 
 
 @pytest.mark.usefixtures("quick_probes")
@@ -492,7 +493,7 @@ def test_a_dead_relay_is_probed_by_one_mail_at_a_time_until_it_is_back(
     count = 8
     greetings = Moody(answers={"greeting": ["421 not now"] * count})
     server = scripted_server(greetings)
-    ref = mailing.start(server, retry=SOON, first_connections=4, max_connections=8)
+    ref = mailing.start(server, retry=SOON, initial_connections=4, max_connections=8)
     mailing.tell(ref, 30)
 
     assert seen(mailing, ref, lambda s: s.dead_relays)
@@ -521,7 +522,7 @@ def test_the_pause_between_probes_grows(mailing: Mailing, scripted_server: Start
         moody(conn)
 
     server = scripted_server(note)
-    ref = mailing.start(server, retry=SOON, first_connections=1)  # one after the other
+    ref = mailing.start(server, retry=SOON, initial_connections=1)  # one after the other
     mailing.tell(ref, 3)
 
     assert seen(mailing, ref, lambda s: s.dead_relays)

@@ -24,7 +24,7 @@ from pykka_smtp.testing.moods import At, Moment, said
 from pykka_smtp.testing.polite import Polite
 
 PATIENCE = 15.0  # seconds; reached only by a test that fails
-HOUR = RetryPolicy(first=3600.0)
+HOUR = RetryPolicy(initial_delay=3600.0)
 
 Start = Callable[..., ScriptedServer]
 
@@ -149,7 +149,7 @@ def test_those_who_were_refused_for_now_wait_and_those_not_tried_do_not(
     first = {"u0@d.test": "450 4.2.0 greylisted", "u1@d.test": "550 5.1.1 who?"}
     strict = Strict("LIMITS MAILMAX=2 RCPTMAX=3", rcpts=3, mails=2, first=first)
     server = scripted_server(strict)
-    policy = RetryPolicy(attempts=2, first=0.05, jitter=0)
+    policy = RetryPolicy(max_attempts=2, initial_delay=0.05, jitter=0)
     ref = mailing.start(server, retry=policy)
 
     outcome = mailing.ask(ref, recipients=people(15))
@@ -166,7 +166,7 @@ def test_a_server_that_refuses_the_first_recipient_as_one_too_many_is_given_time
     mailing: Mailing, scripted_server: Start
 ) -> None:
     server = scripted_server(Strict(rcpts=0))
-    ref = mailing.start(server, retry=RetryPolicy(attempts=2, first=0.05, jitter=0))
+    ref = mailing.start(server, retry=RetryPolicy(max_attempts=2, initial_delay=0.05, jitter=0))
 
     outcome = mailing.ask(ref, recipients=people(3))
 

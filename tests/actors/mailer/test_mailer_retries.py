@@ -30,8 +30,8 @@ from pykka_smtp import (
 from pykka_smtp.actors.net.connection_limit import connection_limit
 
 PATIENCE = 15.0  # seconds; reached only by a test that fails
-SOON = RetryPolicy(attempts=5, first=0.01, factor=1, cap=0.01, jitter=0)
-HOUR = RetryPolicy(first=3600.0, jitter=0)
+SOON = RetryPolicy(max_attempts=5, initial_delay=0.01, multiplier=1, max_delay=0.01, jitter=0)
+HOUR = RetryPolicy(initial_delay=3600.0, jitter=0)
 LATER, NO = "450 4.2.0 not now", "550 5.1.1 who?"
 A, B, C = "a@d.test", "b@d.test", "c@d.test"
 
@@ -181,7 +181,7 @@ def test_a_mail_is_given_up_after_so_many_attempts(
     mailing: Mailing, scripted_server: Start, retries: Retries, attempts: int
 ) -> None:
     server = scripted_server(Moody(answers={"RCPT": [LATER] * 9}))
-    policy = RetryPolicy(attempts=attempts, first=0.01, jitter=0)
+    policy = RetryPolicy(max_attempts=attempts, initial_delay=0.01, jitter=0)
     ref = mailing.start(server, retry=policy, max_connections=1)
 
     outcome = mailing.ask(ref)
@@ -199,7 +199,9 @@ def test_a_mail_is_given_up_when_the_next_attempt_would_come_too_late(
     mailing: Mailing, scripted_server: Start
 ) -> None:
     server = scripted_server(Moody(answers={"RCPT": [LATER] * 1000}))
-    policy = RetryPolicy(attempts=1000, first=0.05, factor=1, jitter=0, give_up_after=0.3)
+    policy = RetryPolicy(
+        max_attempts=1000, initial_delay=0.05, multiplier=1, jitter=0, give_up_after=0.3
+    )
     ref = mailing.start(server, retry=policy, max_connections=1)
 
     began = time.monotonic()
@@ -216,7 +218,7 @@ def test_a_pause_that_is_longer_than_the_patience_is_not_begun(
     mailing: Mailing, scripted_server: Start, retries: Retries
 ) -> None:
     server = scripted_server(Moody(answers={"RCPT": [LATER]}))
-    ref = mailing.start(server, retry=RetryPolicy(first=60.0, give_up_after=30.0))
+    ref = mailing.start(server, retry=RetryPolicy(initial_delay=60.0, give_up_after=30.0))
 
     with Clock(5.0):
         outcome = mailing.ask(ref)
@@ -258,7 +260,7 @@ def test_the_last_refusal_of_each_recipient_is_the_one_that_is_told(
 def test_the_pauses_are_those_of_the_policy(mailing: Mailing, scripted_server: Start) -> None:
     moody = Moody(answers={"RCPT": [LATER] * 3})
     server = scripted_server(moody)
-    policy = RetryPolicy(first=0.05, factor=3, jitter=0)
+    policy = RetryPolicy(initial_delay=0.05, multiplier=3, jitter=0)
     ref = mailing.start(server, retry=policy, max_connections=1)
 
     mailing.ask(ref)
@@ -272,7 +274,7 @@ def test_the_time_that_a_mail_waits_is_no_part_of_what_it_took(
     mailing: Mailing, scripted_server: Start
 ) -> None:
     server = scripted_server(Moody(answers={"RCPT": [LATER]}))
-    ref = mailing.start(server, retry=RetryPolicy(first=0.5, jitter=0))
+    ref = mailing.start(server, retry=RetryPolicy(initial_delay=0.5, jitter=0))
 
     began = time.monotonic()
     outcome = mailing.ask(ref)
@@ -335,7 +337,7 @@ def test_a_mail_that_the_server_may_have_is_tried_again_by_who_wants_it_at_least
     mailing: Mailing, scripted_server: Start
 ) -> None:
     server = scripted_server(Moody(answers={".": ["close", "close"]}))
-    policy = RetryPolicy(first=0.01, at_least_once=True)
+    policy = RetryPolicy(initial_delay=0.01, at_least_once=True)
     ref = mailing.start(server, retry=policy)
 
     outcome = mailing.ask(ref)
@@ -350,7 +352,7 @@ def test_a_mail_in_doubt_stays_in_doubt_if_it_is_refused_later(
     mailing: Mailing, scripted_server: Start
 ) -> None:
     server = scripted_server(Moody(answers={".": ["close", "554 no"]}))
-    ref = mailing.start(server, retry=RetryPolicy(first=0.01, at_least_once=True))
+    ref = mailing.start(server, retry=RetryPolicy(initial_delay=0.01, at_least_once=True))
 
     outcome = mailing.ask(ref)
 
@@ -365,7 +367,7 @@ def test_of_a_mail_that_some_may_have_only_the_others_are_tried_again(
     mailing: Mailing, scripted_server: Start, *, at_least_once: bool, again: list[str]
 ) -> None:
     server = scripted_server(Moody(answers={B: [LATER], ".": ["close"]}))
-    policy = RetryPolicy(first=0.01, at_least_once=at_least_once)
+    policy = RetryPolicy(initial_delay=0.01, at_least_once=at_least_once)
     ref = mailing.start(server, retry=policy, max_connections=1)
 
     outcome = mailing.ask(ref, recipients=[A, B, C])
@@ -425,7 +427,7 @@ def test_a_path_that_is_gone_at_the_second_attempt_ends_it(
     path = tmp_path / "mail.eml"
     path.write_bytes(MAIL)
     server = scripted_server(Moody(answers={".": [LATER]}))
-    ref = mailing.start(server, retry=RetryPolicy(first=0.2, jitter=0))
+    ref = mailing.start(server, retry=RetryPolicy(initial_delay=0.2, jitter=0))
 
     asked = mailing.ask_later(ref, message=path)
     server.wait_for(lambda: server.mails and server.mails[0].verdicts)
@@ -443,7 +445,7 @@ def test_the_retry_signal_tells_of_each_attempt_but_the_last(
     mailing: Mailing, scripted_server: Start, retries: Retries
 ) -> None:
     server = scripted_server(Moody(answers={B: [LATER, "451 still not"]}))
-    policy = RetryPolicy(first=0.1, factor=2, jitter=0)
+    policy = RetryPolicy(initial_delay=0.1, multiplier=2, jitter=0)
     ref = mailing.start(server, retry=policy, max_connections=1, alias="news")
 
     outcome = mailing.ask(ref, recipients=[A, B])
@@ -604,4 +606,4 @@ def test_many_mails_that_come_back_have_one_outcome_each(
     assert server.accepted == 60
     retries.wait_for(90)
     statistics = mailing.statistics(ref)
-    assert (statistics.retries, statistics.sent, statistics.told) == (90, 60, 60)
+    assert (statistics.retries, statistics.sent, statistics.submitted) == (90, 60, 60)

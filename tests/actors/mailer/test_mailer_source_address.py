@@ -13,7 +13,7 @@ from pykka_smtp import Mailer, RetryPolicy, SendSuccess
 from pykka_smtp.actors.net import connection as connection_module
 from pykka_smtp.actors.net.connect import ConnectError, connect
 
-SOON = RetryPolicy(attempts=5, first=0.02, factor=1, cap=0.02)
+SOON = RetryPolicy(max_attempts=5, initial_delay=0.02, multiplier=1, max_delay=0.02)
 
 Start = Callable[..., ScriptedServer]
 

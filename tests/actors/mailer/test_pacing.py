@@ -170,7 +170,7 @@ def obedient(tokens: TokenBucket, start: float, seconds: float) -> list[float]:
     """The moments at which mails go if one waits for exactly as long as the bucket says."""
     now, moments = start, []
     while now < start + seconds:
-        wait = tokens.wait(now)
+        wait = tokens.seconds_until_ready(now)
         if wait == 0.0:
             assert tokens.take(now)
             moments.append(now)
@@ -183,7 +183,7 @@ def test_a_full_bucket_lets_a_burst_out_at_once_and_then_one_token_after_another
 
     assert taken(tokens, 0.0) == 3
     assert not tokens.take(0.05)
-    assert tokens.wait(0.05) == pytest.approx(0.05)
+    assert tokens.seconds_until_ready(0.05) == pytest.approx(0.05)
     assert taken(tokens, 0.1) == 1
     assert taken(tokens, 0.35) == 2
     assert taken(tokens, 100.0) == 3
@@ -222,7 +222,7 @@ def test_nothing_drifts_in_a_year() -> None:
     taken(tokens, 5.0)
 
     assert taken(tokens, 5.0 + year) == 1
-    assert tokens.wait(5.0 + year) == pytest.approx(0.1, abs=1e-6)
+    assert tokens.seconds_until_ready(5.0 + year) == pytest.approx(0.1, abs=1e-6)
     assert not tokens.take(5.0 + year + 0.099)
     assert tokens.take(5.0 + year + 0.1)
 
@@ -238,7 +238,7 @@ def test_a_clock_that_stands_still_brings_no_token() -> None:
     tokens = bucket("10/s burst 2", 7.0)
 
     assert [tokens.take(7.0) for _ in range(100)] == [True, True, *[False] * 98]
-    assert [tokens.wait(7.0) for _ in range(100)] == [pytest.approx(0.1)] * 100
+    assert [tokens.seconds_until_ready(7.0) for _ in range(100)] == [pytest.approx(0.1)] * 100
 
 
 def test_a_clock_that_goes_back_neither_brings_a_token_nor_takes_one_away() -> None:
@@ -246,7 +246,7 @@ def test_a_clock_that_goes_back_neither_brings_a_token_nor_takes_one_away() -> N
     assert taken(tokens, 7.2) == 2
 
     assert not tokens.take(6.0)
-    assert tokens.wait(6.0) == pytest.approx(1.3)
+    assert tokens.seconds_until_ready(6.0) == pytest.approx(1.3)
     assert not tokens.take(7.2)
     assert tokens.take(7.3)
 
@@ -264,7 +264,7 @@ def test_a_token_given_back_is_there_at_once() -> None:
 
     tokens.give_back()
 
-    assert tokens.wait(0.0) == 0.0
+    assert tokens.seconds_until_ready(0.0) == 0.0
     assert taken(tokens, 0.0) == 1
 
 
@@ -336,11 +336,11 @@ def test_after_the_wait_there_is_a_token_and_not_before(
     for step in steps:
         now += step / rate.per_second
         taken(tokens, now)
-        wait = tokens.wait(now)
+        wait = tokens.seconds_until_ready(now)
         assert 0 < wait <= 1 / rate.per_second + 2e-6  # a token counts up to 1e-6 before its time
         assert not tokens.take(now + 0.5 * wait - 1e-6)
         now += wait
-        assert tokens.wait(now) == 0.0
+        assert tokens.seconds_until_ready(now) == 0.0
         assert tokens.take(now)
 
 
@@ -351,7 +351,7 @@ def test_whatever_the_clock_does_the_wait_is_never_negative_and_zero_means_a_tok
     tokens, now = TokenBucket(rate, 0.0), 0.0
     for gives_back, step in moves:
         now += step
-        wait = tokens.wait(now)
+        wait = tokens.seconds_until_ready(now)
         assert 0 <= wait < math.inf
         assert tokens.take(now) is (wait == 0.0)
         if gives_back:

@@ -17,10 +17,10 @@ PLAIN = RetryPolicy(jitter=0)
 
 policies = st.builds(
     RetryPolicy,
-    attempts=st.integers(1, 1000),
-    first=st.floats(0.001, 1000),
-    factor=st.floats(1, 1000),
-    cap=st.floats(1000, MAX_SECONDS),
+    max_attempts=st.integers(1, 1000),
+    initial_delay=st.floats(0.001, 1000),
+    multiplier=st.floats(1, 1000),
+    max_delay=st.floats(1000, MAX_SECONDS),
     jitter=st.floats(0, 1),
     give_up_after=st.none() | st.floats(0.001, MAX_SECONDS),
 )
@@ -47,20 +47,20 @@ def test_the_jitter_makes_a_pause_shorter_or_longer_by_a_fifth_even_at_the_cap()
 
 
 def test_a_factor_of_one_makes_equal_pauses() -> None:
-    policy = RetryPolicy(first=5, factor=1, jitter=0)
+    policy = RetryPolicy(initial_delay=5, multiplier=1, jitter=0)
 
     assert {policy.delay(attempt, MIDDLE) for attempt in range(1, 100)} == {5}
 
 
 @given(policy=policies, attempt=st.integers(1, 10**9), random=randoms)
-@example(RetryPolicy(factor=1000), 10**9, 0.0)
+@example(RetryPolicy(multiplier=1000), 10**9, 0.0)
 def test_a_pause_is_always_within_the_cap_and_the_jitter(
     policy: RetryPolicy, attempt: int, random: float
 ) -> None:
     pause = policy.delay(attempt, random)
 
-    assert 0 <= pause <= policy.cap * (1 + policy.jitter)
-    assert pause >= policy.first * (1 - policy.jitter) * (1 - 1e-12)
+    assert 0 <= pause <= policy.max_delay * (1 + policy.jitter)
+    assert pause >= policy.initial_delay * (1 - policy.jitter) * (1 - 1e-12)
     assert policy.delay(attempt + 1, random) >= pause
 
 
@@ -112,36 +112,36 @@ def test_without_a_time_to_give_up_only_the_attempts_count() -> None:
 
 
 def test_no_retry_gives_up_at_once() -> None:
-    assert NO_RETRY.attempts == 1
+    assert NO_RETRY.max_attempts == 1
     assert NO_RETRY.next_time(1, 0.0, 0.0, MIDDLE) is None
 
 
 def test_by_default_all_eight_attempts_are_made_however_long_each_takes_and_the_jitter_is() -> None:
     policy, deadline, now = RetryPolicy(), 300.0, 0.0
-    for attempt in range(1, policy.attempts):
+    for attempt in range(1, policy.max_attempts):
         after = policy.next_time(attempt, 0.0, now + deadline, MOST)
         assert after is not None
         now = after
 
-    assert policy.next_time(policy.attempts, 0.0, now + deadline, MOST) is None
+    assert policy.next_time(policy.max_attempts, 0.0, now + deadline, MOST) is None
 
 
 @given(policy=policies, numbers=st.lists(randoms, min_size=20, max_size=20))
 def test_a_mail_is_tried_as_often_and_as_long_as_the_policy_says_and_no_more(
     policy: RetryPolicy, numbers: list[float]
 ) -> None:
-    told_at = now = 500.0
+    submitted_at = now = 500.0
     for attempt, random in enumerate(numbers, start=1):
-        after = policy.next_time(attempt, told_at, now, random)
+        after = policy.next_time(attempt, submitted_at, now, random)
         if after is None:
             too_late = policy.give_up_after is not None and (
-                now + policy.delay(attempt, random) > told_at + policy.give_up_after
+                now + policy.delay(attempt, random) > submitted_at + policy.give_up_after
             )
-            assert attempt >= policy.attempts or too_late
+            assert attempt >= policy.max_attempts or too_late
             return
-        assert attempt < policy.attempts
+        assert attempt < policy.max_attempts
         assert after >= now
-        assert policy.give_up_after is None or after - told_at <= policy.give_up_after + 1e-6
+        assert policy.give_up_after is None or after - submitted_at <= policy.give_up_after + 1e-6
         now = after
 
 
@@ -175,16 +175,31 @@ def test_what_the_server_may_have_taken_is_tried_again_only_if_duplicates_are_wa
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"attempts": 0}, "retry.attempts: needs 1 to 1000, not 0"),
-        ({"attempts": 1001}, "retry.attempts: needs 1 to 1000, not 1001"),
-        ({"first": 0}, "retry.first: needs seconds from above 0 to 604800, a week, not 0"),
-        ({"first": -1.5}, "retry.first: needs seconds from above 0 to 604800, a week, not -1.5"),
-        ({"first": math.nan}, "retry.first: needs seconds from above 0 to 604800, a week, not nan"),
-        ({"cap": math.inf}, "retry.cap: needs seconds from above 0 to 604800, a week, not inf"),
-        ({"first": 7200}, "retry.cap: needs at least retry.first, 7200, not 3600"),
-        ({"factor": 0.5}, "retry.factor: needs 1 to 1000, not 0.5"),
-        ({"factor": math.inf}, "retry.factor: needs 1 to 1000, not inf"),
-        ({"factor": math.nan}, "retry.factor: needs 1 to 1000, not nan"),
+        ({"max_attempts": 0}, "retry.max_attempts: needs 1 to 1000, not 0"),
+        ({"max_attempts": 1001}, "retry.max_attempts: needs 1 to 1000, not 1001"),
+        (
+            {"initial_delay": 0},
+            "retry.initial_delay: needs seconds from above 0 to 604800, a week, not 0",
+        ),
+        (
+            {"initial_delay": -1.5},
+            "retry.initial_delay: needs seconds from above 0 to 604800, a week, not -1.5",
+        ),
+        (
+            {"initial_delay": math.nan},
+            "retry.initial_delay: needs seconds from above 0 to 604800, a week, not nan",
+        ),
+        (
+            {"max_delay": math.inf},
+            "retry.max_delay: needs seconds from above 0 to 604800, a week, not inf",
+        ),
+        (
+            {"initial_delay": 7200},
+            "retry.max_delay: needs at least retry.initial_delay, 7200, not 3600",
+        ),
+        ({"multiplier": 0.5}, "retry.multiplier: needs 1 to 1000, not 0.5"),
+        ({"multiplier": math.inf}, "retry.multiplier: needs 1 to 1000, not inf"),
+        ({"multiplier": math.nan}, "retry.multiplier: needs 1 to 1000, not nan"),
         ({"jitter": -0.1}, "retry.jitter: needs 0 to 1, not -0.1"),
         ({"jitter": 20}, "retry.jitter: needs 0 to 1, not 20"),
         (
@@ -200,7 +215,9 @@ def test_an_option_out_of_range_is_refused_in_one_line(options: Any, said: str) 
     assert str(caught.value) == said
 
 
-@pytest.mark.parametrize("name", ["attempts", "first", "factor", "cap", "jitter", "give_up_after"])
+@pytest.mark.parametrize(
+    "name", ["max_attempts", "initial_delay", "multiplier", "max_delay", "jitter", "give_up_after"]
+)
 def test_a_number_too_long_for_a_line_is_refused_in_one_all_the_same(name: str) -> None:
     with pytest.raises(ValueError, match=rf"^retry\.{name}: ") as caught:
         RetryPolicy(**{name: 10**1000})  # type: ignore[arg-type]
@@ -211,12 +228,12 @@ def test_a_number_too_long_for_a_line_is_refused_in_one_all_the_same(name: str) 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"attempts": 3.0}, "retry.attempts: needs an int, not float"),
-        ({"attempts": True}, "retry.attempts: needs an int, not bool"),
-        ({"first": "60"}, "retry.first: needs a number, not str"),
-        ({"first": None}, "retry.first: needs a number, not NoneType"),
-        ({"factor": True}, "retry.factor: needs a number, not bool"),
-        ({"cap": b"1"}, "retry.cap: needs a number, not bytes"),
+        ({"max_attempts": 3.0}, "retry.max_attempts: needs an int, not float"),
+        ({"max_attempts": True}, "retry.max_attempts: needs an int, not bool"),
+        ({"initial_delay": "60"}, "retry.initial_delay: needs a number, not str"),
+        ({"initial_delay": None}, "retry.initial_delay: needs a number, not NoneType"),
+        ({"multiplier": True}, "retry.multiplier: needs a number, not bool"),
+        ({"max_delay": b"1"}, "retry.max_delay: needs a number, not bytes"),
         ({"jitter": None}, "retry.jitter: needs a number, not NoneType"),
         ({"give_up_after": "1h"}, "retry.give_up_after: needs a number, not str"),
         ({"at_least_once": 1}, "retry.at_least_once: needs True or False, not int"),
@@ -233,7 +250,7 @@ def test_a_policy_is_frozen_and_its_options_have_names() -> None:
     policy: Any = RetryPolicy()
 
     with pytest.raises(dataclasses.FrozenInstanceError):
-        policy.attempts = 3
+        policy.max_attempts = 3
     with pytest.raises(TypeError):
         RetryPolicy(3)  # type: ignore[call-arg]
     assert hash(policy) == hash(RetryPolicy())

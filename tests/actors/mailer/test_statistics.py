@@ -194,9 +194,9 @@ def busy() -> MailerStatistics:
         in_flight=5,
         connections_idle=1,
         connections_busy=5,
-        told=120,
+        submitted=120,
         sent=100,
-        failed={FailureKind.TIMEOUT: 1, FailureKind.SMTP: 9, FailureKind.LOCAL: 0},
+        failed_by_kind={FailureKind.TIMEOUT: 1, FailureKind.SMTP: 9, FailureKind.LOCAL: 0},
         retries=4,
         rate=12.345,
         window=7,
@@ -210,7 +210,7 @@ def busy() -> MailerStatistics:
 
 def test_a_mailer_that_has_done_nothing_says_so_in_one_line() -> None:
     assert str(MailerStatistics()) == (
-        "0 queued, 0 waiting for retry; 0 in flight; 0 told, 0 sent, 0 failed, 0 retries;"
+        "0 queued, 0 waiting for retry; 0 in flight; 0 submitted, 0 sent, 0 failed, 0 retries;"
         " 0.0 mails/s; connections 0 busy, 0 idle; window 0"
     )
 
@@ -218,7 +218,7 @@ def test_a_mailer_that_has_done_nothing_says_so_in_one_line() -> None:
 def test_a_busy_mailer_says_all_in_one_line() -> None:
     assert str(busy()) == (
         "3 queued, 2 waiting for retry; 5 in flight;"
-        " 120 told, 100 sent, 10 failed (9 SMTP, 1 TIMEOUT), 4 retries;"
+        " 120 submitted, 100 sent, 10 failed (9 SMTP, 1 TIMEOUT), 4 retries;"
         " 12.3 mails/s; connections 5 busy, 1 idle; window 7;"
         " latency p50 12.3 ms, p90 1 s, p99 1.5 s, max 1234 s; dead: mx1.test:25, mx2.test:25"
     )
@@ -239,34 +239,37 @@ def test_a_duration_is_short_and_has_no_exponent(seconds: float) -> None:
 def test_failures_are_those_of_all_kinds_and_kinds_without_any_are_left_out() -> None:
     statistics = busy()
 
-    assert statistics.failures == 10
-    assert list(statistics.failed.items()) == [(FailureKind.SMTP, 9), (FailureKind.TIMEOUT, 1)]
+    assert statistics.failed == 10
+    assert list(statistics.failed_by_kind.items()) == [
+        (FailureKind.SMTP, 9),
+        (FailureKind.TIMEOUT, 1),
+    ]
 
 
 def test_the_statistics_are_plain_values_for_logs() -> None:
     plain = busy().as_dict()
 
     assert json.loads(json.dumps(plain)) == plain
-    assert plain["failed"] == {"SMTP": 9, "TIMEOUT": 1}
-    assert plain["failures"] == 10
+    assert plain["failed_by_kind"] == {"SMTP": 9, "TIMEOUT": 1}
+    assert plain["failed"] == 10
     assert plain["dead_relays"] == ["mx1.test:25", "mx2.test:25"]
-    assert set(plain) == {f.name for f in dataclasses.fields(MailerStatistics)} | {"failures"}
+    assert set(plain) == {f.name for f in dataclasses.fields(MailerStatistics)} | {"failed"}
 
 
 def test_the_statistics_do_not_change_while_the_mailer_goes_on_counting() -> None:
     counts = {FailureKind.SMTP: 1}
     relays = ["mx1.test"]
-    statistics = MailerStatistics(failed=counts, dead_relays=relays)  # type: ignore[arg-type]
+    statistics = MailerStatistics(failed_by_kind=counts, dead_relays=relays)  # type: ignore[arg-type]
     changing: Any = statistics
 
     counts[FailureKind.SMTP] = 2
     relays.append("mx2.test")
 
-    assert statistics.failures == 1
+    assert statistics.failed == 1
     assert statistics.dead_relays == ("mx1.test",)
-    assert isinstance(statistics.failed, MappingProxyType)
+    assert isinstance(statistics.failed_by_kind, MappingProxyType)
     with pytest.raises(TypeError):
-        changing.failed[FailureKind.SMTP] = 3
+        changing.failed_by_kind[FailureKind.SMTP] = 3
     with pytest.raises(dataclasses.FrozenInstanceError):
         changing.sent = 1
 

@@ -347,7 +347,7 @@ def test_a_policy_of_one_attempt_is_one_that_goes_on_to_the_next_address(
     scripted_server: Start, at: Callable[..., None]
 ) -> None:
     at(scripted_server(BAD["421 greeting"]), scripted_server(host="127.0.0.2"))
-    mailer = Mailer.start(HOST, 25, timeout=PATIENCE, retry=RetryPolicy(attempts=1))
+    mailer = Mailer.start(HOST, 25, timeout=PATIENCE, retry=RetryPolicy(max_attempts=1))
 
     outcome = mailer.ask(MAIL, timeout=PATIENCE)
     mailer.stop()

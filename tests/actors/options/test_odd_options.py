@@ -108,7 +108,7 @@ def test_an_odd_option_is_told_at_once_in_one_plain_line(
     "options",
     [
         {"max_connections": 10**5000},
-        {"first_connections": 10**5000},
+        {"initial_connections": 10**5000},
         {"max_mails_per_connection": -(10**5000)},
         {"max_queued": 10**5000},
         {"grace": 10**400},
@@ -134,10 +134,10 @@ def test_an_odd_option_of_a_mailer_is_told_at_once_in_one_plain_line(
     ("make", "name"),
     [
         (lambda: Drain(timeout=10**400), "timeout"),
-        (lambda: RetryPolicy(attempts=10**5000), "retry.attempts"),
-        (lambda: RetryPolicy(first=10**5000), "retry.first"),
-        (lambda: RetryPolicy(cap=-(10**5000)), "retry.cap"),
-        (lambda: RetryPolicy(factor=10**5000), "retry.factor"),
+        (lambda: RetryPolicy(max_attempts=10**5000), "retry.max_attempts"),
+        (lambda: RetryPolicy(initial_delay=10**5000), "retry.initial_delay"),
+        (lambda: RetryPolicy(max_delay=-(10**5000)), "retry.max_delay"),
+        (lambda: RetryPolicy(multiplier=10**5000), "retry.multiplier"),
         (lambda: RetryPolicy(jitter=10**5000), "retry.jitter"),
         (lambda: RetryPolicy(give_up_after=10**5000), "retry.give_up_after"),
         (lambda: RetryPolicy().delay(-(10**5000), 0.5), "attempt"),

@@ -10,6 +10,7 @@ from ...smtp.mail.envelope import Envelope
 from ...smtp.session.delivery import Delivery
 from ...smtp.session.session import Session
 from ...smtp.words.verdict import Failed, Left, Verdict
+from ..loop import guard
 from ..loop.asyncio_actor import AsyncioActor
 from ..loop.event_loop import event_loop
 from ..net.connection import Connection
@@ -18,27 +19,27 @@ from ..smtp_actor import SmtpActor
 from .relay import Relay
 
 
-class Principal(Protocol):
+class AttemptObserver(guard.Guarded, Protocol):
     """For whom a mail is sent: the `Mailer`."""
 
-    def attempt_ended(self, actor: "LeasingActor", outcome: Outcome) -> None:
-        """Hear what became of this attempt; comes exactly once."""
+    def attempt_ended(self, actor: "PooledSmtpActor", outcome: Outcome) -> None:
+        """Called exactly once, with what became of this attempt."""
         ...
 
-    def attempt_steps_aside(self, actor: "LeasingActor") -> None:
+    def attempt_steps_aside(self, actor: "PooledSmtpActor") -> None:
         """Let another mail have this one's place at the relay: its file takes its time to open."""
         ...
 
-    def attempt_is_ready(self, actor: "LeasingActor") -> None:
+    def attempt_is_ready(self, actor: "PooledSmtpActor") -> None:
         """Give the attempt a place again, and then call its `go_on`: the file is open."""
         ...
 
-    def actor_left(self, actor: "LeasingActor") -> None:
-        """Hear that the actor, and what it held, is free; comes exactly once, and last."""
+    def attempt_released(self, actor: "PooledSmtpActor") -> None:
+        """Called exactly once, and last: the actor, and what it held, is free."""
         ...
 
 
-class LeasingActor(SmtpActor):
+class PooledSmtpActor(SmtpActor):
     """Owns a connection for one transaction, then gives it back or closes it.
 
     Attributes:
@@ -54,11 +55,11 @@ class LeasingActor(SmtpActor):
     has_place: bool = True
     left: Left | None = None
 
-    _may_lease_again = True
+    _may_reconnect = True
 
     def __init__(
         self,
-        principal: Principal,
+        observer: AttemptObserver,
         relay: Relay,
         mail: SendMail,
         envelope: Envelope,
@@ -66,7 +67,7 @@ class LeasingActor(SmtpActor):
         """Prepare; `begin` begins. Runs on the loop thread.
 
         Args:
-            principal: who hears of it.
+            observer: is told of it.
             relay: where to send the mail.
             mail: the mail.
             envelope: for those recipients that are to get it now.
@@ -75,7 +76,7 @@ class LeasingActor(SmtpActor):
         self._outcome = self._second = None  # here, because they are looked at again and again
         self._options = relay.options
         self.relay = relay
-        self._principal = principal
+        self._observer = observer
         self._mail = mail
         self._envelope = envelope
 
@@ -97,13 +98,13 @@ class LeasingActor(SmtpActor):
             self._opening = self._spawn(self._open_source, mail)
 
     def _step_aside(self) -> None:
-        self._principal.attempt_steps_aside(self)
+        self._observer.attempt_steps_aside(self)
 
     def _step_back(self, mail: SendMail, content: Content) -> None:
         if self.has_place:
             self._connect(mail, content)
         else:
-            self._principal.attempt_is_ready(self)
+            self._observer.attempt_is_ready(self)
 
     def go_on(self) -> None:
         """Connect: the file is open, and there is a place at the relay."""
@@ -113,10 +114,10 @@ class LeasingActor(SmtpActor):
 
     def _connect(self, mail: SendMail, content: Content) -> None:  # noqa: ARG002
         self._content = content
-        kept = self.relay.take()
-        if kept is not None:
+        idle = self.relay.pool.acquire()
+        if idle is not None:
             # This actor's from here on, whatever breaks.
-            self._connection, session = kept
+            self._connection, session = idle
             self._use(self._connection, session, content)
             return
         # The Mailer has let it go: it is under way.
@@ -125,7 +126,7 @@ class LeasingActor(SmtpActor):
     def _use(self, connection: Connection, session: Session, content: Content) -> None:
         """Go on with a connection that another mail has left, and its permit."""
         self._permit = connection.permit
-        keeps = self.relay.keeps_another(connection.served + 1)
+        keeps = self.relay.pool.may_reuse(connection.served + 1)
         self._open(Delivery(session, self._envelope, content, keeps=keeps), connection)
 
     def _begin(self) -> None:
@@ -138,14 +139,14 @@ class LeasingActor(SmtpActor):
         self._open(self._fresh(self._content), Connection(self._options))
 
     def _fresh(self, content: Content) -> Delivery:
-        keeps = self.relay.keeps_another(0)
+        keeps = self.relay.pool.may_reuse(0)
         return Delivery(self._new_session(), self._envelope, content, keeps=keeps)
 
     def decided(self, verdict: Verdict) -> None:
         """Tell the outcome; but a kept connection that turns out to be dead is no outcome."""
         content = self._content
-        if self._may_lease_again and self._was_dead(verdict) and content is not None:
-            self._may_lease_again = False  # the next is a fresh one
+        if self._may_reconnect and self._hit_stale_connection(verdict) and content is not None:
+            self._may_reconnect = False  # the next is a fresh one
             if not self.actor_stopped.is_set():
                 self._second = self._fresh(content)
                 return
@@ -153,7 +154,7 @@ class LeasingActor(SmtpActor):
             self.left = verdict.left
         super().decided(verdict)
 
-    def _was_dead(self, verdict: Verdict) -> bool:
+    def _hit_stale_connection(self, verdict: Verdict) -> bool:
         """Whether a connection that was kept turned out to be of no use to this mail."""
         connection, delivery = self._connection, self._delivery
         if connection is None or delivery is None or not connection.served:
@@ -168,7 +169,7 @@ class LeasingActor(SmtpActor):
 
     def _report(self, outcome: Outcome) -> None:
         if not self._is_published:
-            self._principal.attempt_ended(self, outcome)
+            self._observer.attempt_ended(self, outcome)
             self._is_published = True
 
     def released(self) -> None:
@@ -181,7 +182,7 @@ class LeasingActor(SmtpActor):
             connection.rest(self)
             connection.cancel()
             return
-        self.relay.give_back(connection, delivery.session)
+        self.relay.pool.release(connection, delivery.session)
         self._connection = self._delivery = self._permit = None  # it goes with the connection
         self._leave()
 
@@ -194,4 +195,7 @@ class LeasingActor(SmtpActor):
         super()._leave()
         if not self.has_left:
             self.has_left = True
-            self._principal.actor_left(self)
+            try:
+                self._observer.attempt_released(self)
+            except BaseException as error:
+                guard.end(self._observer, error)

@@ -1,0 +1,174 @@
+"""The mails of a `Mailer` that have no outcome yet, and how the others ended.
+
+On the loop thread.
+"""
+
+from collections import Counter
+from typing import Any
+
+from ...signals.bus import publish
+from ...signals.outcome import Outcome, SendFailure, outcome_of
+from ...signals.parts import combined
+from ...smtp.words.stage import Stage
+from ...smtp.words.verdict import Failed, FailureKind
+from .job import Job, Part
+from .statistics import Latencies, MailerStatistics, Throughput
+
+
+class Jobs:
+    """Each mail from when it was told until its one outcome is out.
+
+    Args:
+        alias: the sender of the signals.
+
+    Attributes:
+        outstanding: those that have no outcome yet.
+        open_parts: how many of their parts have not ended.
+        submitted: how many there were.
+        sent: how many ended in success.
+        failed: how many ended in failure, by kind.
+        latencies: how long they took that were tried.
+        throughput: when they ended.
+    """
+
+    __slots__ = (
+        "_alias",
+        "failed",
+        "latencies",
+        "open_parts",
+        "outstanding",
+        "sent",
+        "submitted",
+        "throughput",
+    )
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+        self.outstanding: set[Job] = set()
+        self.open_parts = self.submitted = self.sent = 0
+        self.failed: Counter[FailureKind] = Counter()
+        self.latencies = Latencies()
+        self.throughput = Throughput()
+
+    def add(self, job: Job) -> None:
+        """Count one more."""
+        self.submitted += 1
+        self.open_parts += len(job.parts)
+        self.outstanding.add(job)
+
+    def count_open_parts(self) -> None:
+        """Count anew: an error may have left it half done."""
+        self.open_parts = sum(
+            part.outcome is None for job in self.outstanding for part in job.parts
+        )
+
+    def end(self, part: Part, outcome: Outcome, now: float) -> None:
+        """End a part, and tell the outcome of its mail if that was the last.
+
+        If it breaks, it goes on the second time.
+
+        Args:
+            part: the part.
+            outcome: what became of it.
+            now: the time, on the loop's clock.
+        """
+        job = part.job
+        if part.outcome is None:
+            part.outcome = outcome
+            self.open_parts -= 1
+        if len(job.parts) > 1:
+            ended = [each.outcome for each in job.parts if each.outcome is not None]
+            if len(ended) < len(job.parts):
+                return
+            outcome = job.outcome or combined(ended, job.mail.all_recipients)
+        if job.outcome is None:
+            try:
+                publish(outcome)
+                job.outcome = outcome
+            finally:
+                job.answer.set(outcome)
+        else:
+            job.answer.set(job.outcome)
+        if job not in self.outstanding:
+            return
+        self.outstanding.discard(job)
+        if isinstance(outcome, SendFailure):
+            self.failed[outcome.kind] += 1
+        else:
+            self.sent += 1
+        if outcome.attempts:  # what was never tried says nothing of the pace
+            self.throughput.add(now)
+            self.latencies.add(now - job.submitted_at)
+
+    def statistics(self, now: float, **others: Any) -> MailerStatistics:
+        """Return what was done, together with what others know.
+
+        Args:
+            now: the time, on the loop's clock.
+            others: what the mails do not tell.
+        """
+        latencies = self.latencies
+        return MailerStatistics(
+            submitted=self.submitted,
+            sent=self.sent,
+            failed_by_kind=self.failed,
+            rate=self.throughput.per_second(now),
+            latency_p50=latencies.percentile(50),
+            latency_p90=latencies.percentile(90),
+            latency_p99=latencies.percentile(99),
+            latency_max=latencies.maximum,
+            **others,
+        )
+
+    def end_as(self, part: Part, outcome: Outcome, now: float) -> None:
+        """End a part by what its last attempt came to.
+
+        Args:
+            part: the part.
+            outcome: of the attempt.
+            now: the time, on the loop's clock.
+        """
+        if part.attempts is not None:
+            if part.summed is not outcome:
+                part.summed = outcome
+                part.attempts.add(outcome)
+            outcome = part.attempts.sum_up(part.addresses)
+        self.end(part, outcome, now)
+
+    def fail_without_attempt(
+        self, part: Part, kind: FailureKind, detail: str, now: float, *, retryable: bool = True
+    ) -> None:
+        """End a part that no further attempt is made at.
+
+        Args:
+            part: the part.
+            kind: why.
+            detail: one line for people.
+            now: the time, on the loop's clock.
+            retryable: whether trying again later is sensible.
+        """
+        self.fail(
+            part, Failed(kind=kind, stage=Stage.CONNECT, detail=detail, retryable=retryable), now
+        )
+
+    def fail(self, part: Part, failed: Failed, now: float) -> None:
+        """End a part by a verdict that no server gave.
+
+        Args:
+            part: the part.
+            failed: the verdict.
+            now: the time, on the loop's clock.
+        """
+        outcome: Outcome = outcome_of(
+            failed,
+            mail=part.job.mail,
+            alias=self._alias,
+            recipients_in_order=part.addresses,
+            peer=None,
+            elapsed=0.0,
+            attempts=0,
+        )
+        if part.attempts is not None and isinstance(outcome, SendFailure):
+            part.attempts.give_up(outcome)
+            outcome = part.attempts.sum_up(part.addresses)
+        self.end(part, outcome, now)
