@@ -14,8 +14,9 @@ from ..signals.outcome import Outcome, Peer, outcome_of
 from ..signals.send_mail import SendMail
 from ..smtp.mail.content import Content, StreamedContent
 from ..smtp.session.delivery import Delivery
-from ..smtp.session.dialog import Dialog, Trace
+from ..smtp.session.dialog import Dialog
 from ..smtp.session.session import Session, TlsPolicy
+from ..smtp.session.transcript import Trace
 from ..smtp.words.stage import Stage
 from ..smtp.words.verdict import Failed, FailureKind, Verdict
 from .loop import guard

@@ -8,7 +8,7 @@ import pykka
 
 from ..signals.outcome import Peer
 from ..smtp.session.delivery import Delivery
-from ..smtp.session.dialog import Trace
+from ..smtp.session.transcript import Trace
 from ..smtp.session.verification import Verification
 from ..smtp.words.stage import Stage
 from ..smtp.words.verdict import Failed, FailureKind, Verdict

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ...signals.outcome import Peer
-from ...smtp.session.dialog import Action, Close, Dialog, Release, RunCallable, SendBody, StartTls
+from ...smtp.session.dialog import Dialog
 from ...smtp.session.rest import Rest
+from ...smtp.session.step import Action, Close, Release, RunCallable, SendMailData, StartTls
 from ...smtp.words.stage import Stage
 from ...smtp.words.verdict import Accepted, Failed, FailureKind, Verdict
 from ..loop import guard
@@ -358,7 +359,7 @@ class Connection(TimedWire):
         for action in actions:
             if isinstance(action, bytes):
                 self.write_commands(action)
-            elif isinstance(action, SendBody):
+            elif isinstance(action, SendMailData):
                 self.begin_body(action)
             elif isinstance(action, _VERDICTS):
                 self._owner.decided(action)
