@@ -23,10 +23,12 @@ from .loop import guard
 from .loop.asyncio_actor import Answer, AsyncioActor
 from .loop.event_loop import event_loop
 from .net.connect import SourceAddress
-from .net.connection import Connection, Route, name_addresses
+from .net.connecting_wire import name_addresses
+from .net.connection import Connection
 from .net.connection_limit import Permit, connection_limit
 from .net.ehlo_name import address_literal, complete_host_name
 from .net.mail_source import FileSource, SourceError
+from .net.route import Route
 from .options.hiding import harmless_of, hide, hide_in, hide_url, hide_urls
 from .options.options import collect_options
 

@@ -13,7 +13,7 @@ from .step import Action, Close, RunCallable, Script, SendMailData, StartTls, St
 
 
 class Ending:
-    """The half of a `Dialog` that ends it."""
+    """The part of a `Dialog` that ends it."""
 
     _delivery: Errand
     _script: Script

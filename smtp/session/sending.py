@@ -10,7 +10,7 @@ from .transcript import Transcript
 
 
 class Sending(Ending):
-    """The half of a `Dialog` that sends the mail."""
+    """The part of a `Dialog` that sends the mail."""
 
     _trace: Transcript | None
     _owed: deque[Command]

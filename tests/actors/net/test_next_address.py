@@ -24,7 +24,7 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors import smtp_actor as smtp_actor_module
 from pykka_smtp.actors.net import connect as module
-from pykka_smtp.actors.net import connection as connection_module
+from pykka_smtp.actors.net import route as route_module
 
 PATIENCE = 10.0
 """Seconds; reached only by a test that fails."""
@@ -235,7 +235,7 @@ def test_all_addresses_together_have_one_deadline(
 def test_only_so_many_addresses_are_tried(
     scripted_server: Start, at: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_module, "_MOST_TRIED", 2)
+    monkeypatch.setattr(route_module, "_MOST_TRIED", 2)
     servers = [scripted_server(BAD["closes"], host=f"127.0.0.{n}") for n in range(1, 5)]
     at(*servers)
 
