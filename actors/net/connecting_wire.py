@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, cast
 from ...signals.outcome import Peer
 from ...smtp.words.stage import Stage
 from ...smtp.words.verdict import Failed, FailureKind
-from .connect import Address, ConnectError, Reached, connect
+from .addresses import Address
+from .connect import Reached, connect
+from .connect_error import ConnectError
 from .route import Route
 from .timed_wire import TimedWire
 

@@ -19,8 +19,8 @@ from ...smtp.session.step import Action, Close, Release, RunCallable, SendMailDa
 from ...smtp.words.verdict import Accepted, Failed, FailureKind
 from ..loop import guard
 from ..loop.event_loop import event_loop
+from .addresses import is_literal
 from .closing_wire import ClosingWire
-from .connect import is_literal
 from .mail_source import FileSource
 from .owner import Owner
 from .route import ANY, Route

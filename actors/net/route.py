@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .connect import Address
+from .addresses import Address
 
 _MOST_TRIED = 5
 """Addresses of a server's at which one send is tried: each may take the time of a whole step."""

@@ -11,7 +11,8 @@ from servers.scripted import ScriptedServer
 
 from pykka_smtp import Mailer, RetryPolicy, SendSuccess
 from pykka_smtp.actors.net import connecting_wire as connecting_module
-from pykka_smtp.actors.net.connect import ConnectError, connect
+from pykka_smtp.actors.net.connect import connect
+from pykka_smtp.actors.net.connect_error import ConnectError
 
 SOON = RetryPolicy(attempts=5, first=0.02, factor=1, cap=0.02)
 

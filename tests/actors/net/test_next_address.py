@@ -23,6 +23,7 @@ from pykka_smtp import (
     verify,
 )
 from pykka_smtp.actors import smtp_actor as smtp_actor_module
+from pykka_smtp.actors.net import addresses as addresses_module
 from pykka_smtp.actors.net import connect as module
 from pykka_smtp.actors.net import route as route_module
 
@@ -51,7 +52,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             )
             for server in servers
         ]
-        monkeypatch.setattr(module, "_getaddrinfo", lambda host, port: found)
+        monkeypatch.setattr(addresses_module, "_getaddrinfo", lambda host, port: found)
 
     return have
 
