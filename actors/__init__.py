@@ -5,6 +5,6 @@ if __name__ == "actors":
 
 from .loop.asyncio_actor import Answer, AsyncioActor
 from .net.connection_limit import set_connection_limit
-from .smtp_actor import SmtpActor
+from .smtp_actor import SmtpActor, SmtpActorRef
 
-__all__ = ["Answer", "AsyncioActor", "SmtpActor", "set_connection_limit"]
+__all__ = ["Answer", "AsyncioActor", "SmtpActor", "SmtpActorRef", "set_connection_limit"]

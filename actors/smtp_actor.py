@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-import ssl
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
-from pykka import ActorRef
+from pykka import ActorRef, Future
 
 from ..signals.bus import publish
 from ..signals.outcome import Outcome, Peer, outcome_of
@@ -22,18 +21,15 @@ from ..smtp.words.verdict import Failed, FailureKind, Verdict
 from .loop import guard
 from .loop.asyncio_actor import Answer, AsyncioActor
 from .loop.event_loop import event_loop
-from .net.connect import SourceAddress
 from .net.connecting_wire import name_addresses
 from .net.connection import Connection
 from .net.connection_limit import Permit, connection_limit
 from .net.ehlo_name import address_literal, complete_host_name
 from .net.mail_source import FileSource, SourceError
 from .net.route import Route
-from .options.hiding import harmless_of, hide, hide_in, hide_url, hide_urls
+from .options.connection_options import DEFAULTS, ConnectionOptions
+from .options.hiding import harmless_of, hide_in, hide_url, hide_urls
 from .options.options import collect_options
-
-if TYPE_CHECKING:
-    from .options.credentials import Token
 
 _logger = logging.getLogger("pykka_smtp.session")
 
@@ -41,6 +37,32 @@ _logger = logging.getLogger("pykka_smtp.session")
 _PROMPT = 1.0
 """Seconds within which a file should be open. Until then its mail keeps the place that it has among
 the connections; after that another mail may have it, as long as the file takes."""
+
+
+class SmtpActorRef(ActorRef["SmtpActor"]):
+    """Pykka's ref of an actor, with the type of the answer to a `SendMail`: its outcome."""
+
+    if TYPE_CHECKING:
+        # The order is not the base's: what is more special comes first.
+        @overload  # type: ignore[override]
+        def ask(
+            self, message: SendMail, *, block: Literal[False], timeout: float | None = None
+        ) -> Future[Outcome]: ...
+        @overload
+        def ask(
+            self, message: SendMail, *, block: Literal[True] = True, timeout: float | None = None
+        ) -> Outcome: ...
+        @overload
+        def ask(
+            self, message: Any, *, block: Literal[False], timeout: float | None = None
+        ) -> Future[Any]: ...
+        @overload
+        def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any: ...
+        def ask(  # pyright: ignore[reportIncompatibleMethodOverride]
+            self, message: Any, *, block: bool = True, timeout: float | None = None
+        ) -> Any:
+            """Send a message, and wait for the answer. See `pykka.ActorRef.ask`."""
+            ...
 
 
 class SmtpActor(AsyncioActor):
@@ -55,6 +77,8 @@ class SmtpActor(AsyncioActor):
     `smtp_send_success`, `SendFailure` as `smtp_send_failure`, both with the alias as sender.
     `stop` ends a send at once, with the outcome ``CANCELLED``.
     """
+
+    _ref_type = SmtpActorRef
 
     # What is known at first, once for all actors: nothing.
     _mail: SendMail | None = None
@@ -74,82 +98,38 @@ class SmtpActor(AsyncioActor):
     _began: float | None = None
     _transcript: list[str] | None = None
 
-    @classmethod
-    def start(  # pyright: ignore[reportIncompatibleMethodOverride] - ActorRef is invariant
-        cls, *args: Any, **kwargs: Any
-    ) -> ActorRef[Self]:
-        """Start an actor, with the options that `__init__` describes. See `pykka.Actor.start`."""
-        if kwargs:
-            hide_in(kwargs, _HARMLESS if cls.__init__ is SmtpActor.__init__ else None)
-        args = hide_urls(args)
-        return super().start(*args, **kwargs)
+    if TYPE_CHECKING:
+
+        @classmethod
+        def start(  # pyright: ignore[reportIncompatibleMethodOverride]
+            cls, server: str = "localhost", port: int = 25, **options: Unpack[ConnectionOptions]
+        ) -> SmtpActorRef:
+            """Start an actor, with the options that `__init__` describes."""
+            ...
+
+    else:
+
+        @classmethod
+        def start(cls, *args: Any, **kwargs: Any) -> SmtpActorRef:
+            """Start an actor, with the options of `__init__`. See `pykka.Actor.start`."""
+            if kwargs:
+                hide_in(kwargs, _HARMLESS if cls.__init__ is SmtpActor.__init__ else None)
+            args = hide_urls(args)
+            return super().start(*args, **kwargs)
 
     def __init__(
-        self,
-        server: str = "localhost",
-        port: int = 25,
-        *,
-        url: str | None = None,
-        alias: str = "smtp_client",
-        timeout: float = 30.0,
-        deadline: float = 300.0,
-        profile: str = "interactive",
-        debug: bool = False,
-        tls: str = "auto",
-        tls_context: ssl.SSLContext | None = None,
-        username: str | None = None,
-        password: str | None = None,
-        token: "Token | None" = None,
-        auth: Sequence[str] | None = None,
-        allow_plaintext_auth: bool = False,
-        local_hostname: str | None = None,
-        source_address: SourceAddress | None = None,
-        proxy: str | None = None,
-        without: Collection[str] = (),
+        self, server: str = "localhost", port: int = 25, **options: Unpack[ConnectionOptions]
     ) -> None:
         """Check the options; runs in the thread that calls `start`. Nothing is sent yet.
 
         Args:
             server: the server's name or address.
             port: its port, 1 to 65535.
-            url: a relay URL instead of server, port, tls and credentials, such as
-                ``"smtp://user:password@mail.example.org:587"``. SMTP_URL from the environment is
-                never used by itself: pass ``url=os.environ["SMTP_URL"]``.
-            alias: the sender of the signals.
-            timeout: how long each step may take, in seconds: from a command to its complete
-                reply, or without the server taking any more of the mail.
-            deadline: how long the whole send may take, in seconds, from the moment in which it
-                has a connection to open.
-            profile: ``"interactive"``: `timeout` for each step, but no more than 15 s to connect,
-                and at least 120 s for the reply to the final dot, unless `timeout` is below its
-                default. ``"rfc5321"``: 2 to 10 minutes for each step, as the RFC asks of a relay.
-            debug: put all lines of the session into the outcome, as its transcript. Of many
-                attempts at a mail, it has the last 100 000 characters.
-            tls: ``"auto"``: from the start on port 465; required and verified on port 587 and
-                wherever there are credentials; elsewhere encrypted if the server offers it.
-                ``"starttls"`` and ``"implicit"``: required and verified. ``"off"``: never.
-            tls_context: the context to use; it then decides about verification. Default: TLS 1.2
-                or newer, with the system's certificate authorities.
-            username: the user to authenticate as.
-            password: the password.
-            token: an OAuth 2 access token instead, or a function that returns one. It is called
-                in a thread where it may block, and once more if the server refuses the token.
-            auth: the names of the SASL mechanisms that may be used. Default: all, strongest first.
-            allow_plaintext_auth: send the password without verified TLS to a server on this
-                machine. Refused for any other.
-            local_hostname: the name or address literal that EHLO gives of this machine.
-                Default: its host name if that is complete, else its address.
-            source_address: local address and port (0 for any) to connect from. ``("0.0.0.0", 0)``
-                is IPv4 only, ``("::", 0)`` IPv6 only.
-            proxy: the proxy to go through, as ``socks5://[user:password@]host:port`` or
-                ``http://[user:password@]host:port``. It looks up the server's name. Needs
-                python-socks: ``pip install 'pykka-smtp[proxy]'``.
-            without: the names of extensions that are not to be used, such as ``("CHUNKING",)``,
-                for a server that offers what it does not do.
+            options: `ConnectionOptions` says what there is.
 
         Raises:
             ValueError: an option is invalid.
-            TypeError: an option has the wrong type.
+            TypeError: an option has the wrong type, or there is no such option.
             ImportError: an option needs what is not installed.
         """
         super().__init__()
@@ -159,29 +139,9 @@ class SmtpActor(AsyncioActor):
             server = hide_url(server)
         if type(port) is not int:
             port = hide_url(port)
-        secrets = hide(url, password, token, proxy)
-        del url, password, token, proxy
-        self._options = collect_options(
-            server,
-            port,
-            url=secrets.url,
-            alias=alias,
-            timeout=timeout,
-            deadline=deadline,
-            profile=profile,
-            debug=debug,
-            tls=tls,
-            tls_context=tls_context,
-            username=username,
-            password=secrets.password,
-            token=secrets.token,
-            auth=auth,
-            allow_plaintext_auth=allow_plaintext_auth,
-            local_hostname=local_hostname,
-            source_address=source_address,
-            proxy=secrets.proxy,
-            without=without,
-        )
+        if options:
+            hide_in(cast("dict[str, Any]", options), _HARMLESS)
+        self._options = collect_options(server, port, **options)
 
     def __repr__(self) -> str:
         if not hasattr(self, "_options"):  # one of them was wrong
@@ -522,4 +482,4 @@ class SmtpActor(AsyncioActor):
             self._permit = None
 
 
-_HARMLESS = harmless_of(SmtpActor.__init__)
+_HARMLESS = harmless_of(DEFAULTS)

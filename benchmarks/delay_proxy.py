@@ -12,9 +12,11 @@ import asyncio
 from collections import deque
 from typing import Any
 
+from pykka_smtp.testing.process import say
+
 from .measure import arguments
 from .processes import HOST
-from .serving import say, serve
+from .serving import serve
 
 _PATIENCE = 100
 """How often `report` looks whether the last connection has ended."""

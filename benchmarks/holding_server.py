@@ -4,8 +4,14 @@ Arguments: ``count``: how many to hold before it says ``{"held": count}``; ``fre
 to answer at once before that. Command: ``release``.
 """
 
+from collections.abc import Callable
+
+from pykka_smtp.testing.acts import Act, Hold
+from pykka_smtp.testing.moods import At, Moment
+from pykka_smtp.testing.process import Served, say
+
 from .measure import arguments
-from .serving import Session, say, serve
+from .serving import serve, server_of
 
 
 class HoldingServer:
@@ -14,47 +20,31 @@ class HoldingServer:
     def __init__(self, count: int, free: int) -> None:
         self._count = count
         self._free = free
-        self._held: list[Holding] = []
+        self._held: list[Callable[[], None]] = []
         self._is_holding = True
+        self._server = server_of(moods=[At(".", self._verdict)])
 
-    def session(self) -> "Holding":
+    def session(self) -> Served:
         """Make a session."""
-        return Holding(self)
-
-    def holds(self, session: "Holding") -> bool:
-        """Whether a session has to wait for its verdict."""
-        if not self._is_holding:
-            return False
-        if self._free:
-            self._free -= 1
-            return False
-        self._held.append(session)
-        if len(self._held) == self._count:
-            say(held=self._count)
-        return True
+        return Served(self._server)
 
     def release(self, _command: str) -> None:
         """Give all of them their verdict."""
         self._is_holding = False
-        for session in self._held:
-            session.accept()
+        for go_on in self._held:
+            go_on()
         self._held.clear()
 
+    def _verdict(self, moment: Moment) -> list[Act]:
+        if self._is_holding and not self._free:
+            return [Hold(self._hold), moment.reply]
+        self._free -= self._is_holding
+        return [moment.reply]
 
-class Holding(Session):
-    """A session whose mail is taken later."""
-
-    def __init__(self, server: HoldingServer) -> None:
-        self._server = server
-
-    def reach(self, stage: str) -> None:
-        """Wait at the dot."""
-        if stage != "dot" or not self._server.holds(self):
-            super().reach(stage)
-
-    def accept(self) -> None:
-        """Take the mail."""
-        super().reach("dot")
+    def _hold(self, go_on: Callable[[], None]) -> None:
+        self._held.append(go_on)
+        if len(self._held) == self._count:
+            say(held=self._count)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the chaos test found: what was heard of each mail, beside what the server really did."""
 
+import dataclasses
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -69,11 +70,11 @@ class Heard:
 def size_of_notes(given: Mapping[int, Given], heard: Mapping[int, Heard]) -> int:
     """Return the bytes that the run's own notes take: they grow with each email."""
     total = sys.getsizeof(given) + sys.getsizeof(heard)
-    for notes in (given, heard):
-        for number, note in list(notes.items()):
-            fields = (number, note, *(getattr(note, name) for name in note.__slots__))
-            # Small numbers, and the names of kinds, are shared.
-            total += sum(map(sys.getsizeof, (one for one in fields if not _is_shared(one))))
+    notes: list[tuple[int, Given | Heard]] = [*list(given.items()), *list(heard.items())]
+    for number, note in notes:
+        fields = (number, note, *(getattr(note, one.name) for one in dataclasses.fields(note)))
+        # Small numbers, and the names of kinds, are shared.
+        total += sum(map(sys.getsizeof, (one for one in fields if not _is_shared(one))))
     return total
 
 

@@ -67,4 +67,5 @@ def _mail(name: str, value: Any, make: Callable[[Any], Any] = lambda value: valu
 
 
 def _option(name: str, value: str, **others: Any) -> Injection:
-    return Injection(name, value, lambda: SmtpActor.start(**{name: value}, **others))
+    options: dict[str, Any] = {name: value, **others}
+    return Injection(name, value, lambda: SmtpActor.start(**options))

@@ -61,6 +61,8 @@ class Place:
         mood: how it treats clients at the moment.
         risk: the share of replies that do not come as they should.
         is_calm: whether it takes every mail.
+        offers: what it says to EHLO.
+        sessions: those that are under way.
     """
 
     def __init__(
@@ -80,14 +82,17 @@ class Place:
         self._name = name
         self._port = port
         self._server: asyncio.Server | None = None
-        self._sessions: set[Session] = set()
+        self.sessions: set[Session] = set()
+        self.offers = tuple(
+            offer for offer in OFFERS[name] if offer != "STARTTLS" or context is not None
+        )
 
     async def open(self) -> None:
         """Listen."""
         for _ in range(_MOST_BINDS):
             with contextlib.suppress(OSError):  # the one before may not be gone yet
-                self._server = await asyncio.start_server(
-                    self._converse, sock=bound_socket(self._port), limit=2**20, backlog=512
+                self._server = await asyncio.get_running_loop().create_server(
+                    lambda: Session(self), sock=bound_socket(self._port), backlog=512
                 )
                 return
             await asyncio.sleep(0.02)
@@ -111,14 +116,6 @@ class Place:
         """Be calm or wild, from now on."""
         self.is_calm, self.mood = word == "calm", "fair"
 
-    def welcome(self, *, in_tls: bool) -> bytes:
-        """Say what is offered."""
-        offers = [offer for offer in OFFERS[self._name] if offer != "STARTTLS" or not in_tls]
-        if self.context is None:
-            offers = [offer for offer in offers if offer != "STARTTLS"]
-        lines = ["mx.test", *offers]
-        return "\r\n".join([*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}"]).encode()
-
     def complain(self, what: str) -> None:
         """Write down what a client must not do."""
         self.journal.complain(f"{self._name}: {what}")
@@ -127,17 +124,8 @@ class Place:
         assert self._server is not None
         self.journal.restart()
         self._server.close()
-        for session in list(self._sessions):
+        for session in list(self.sessions):
             session.abort(reset=self.chance.random() < 1 / 2)
-
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.journal.session()
-        session = Session(self, reader, writer)
-        self._sessions.add(session)
-        try:
-            await session.run()
-        finally:
-            self._sessions.discard(session)
 
 
 def bound_socket(port: int = 0) -> socket.socket:
@@ -177,8 +165,6 @@ def main() -> None:
     # Ctrl-C goes to all processes of a terminal. The soak's end is for the soak to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable()
-    # A stream that was cut off amid the handshake complains when it is thrown away.
-    sys.unraisablehook = lambda _unraisable: None
     seed, journal, certificate, *ports = sys.argv[1:]
     pairs = (port.partition("=") for port in ports)
     where = {name: int(number) for name, _, number in pairs}

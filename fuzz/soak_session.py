@@ -3,15 +3,19 @@
 import asyncio
 import random
 import re
-import socket
 import ssl
-import struct
-from typing import NoReturn, Protocol
+import threading
+from typing import Protocol
+
+from pykka_smtp.testing.acts import Act, Deed, Drip, Pause
+from pykka_smtp.testing.ledger import Ledger
+from pykka_smtp.testing.moods import Moment
+from pykka_smtp.testing.polite import Polite
+from pykka_smtp.testing.process import Served
 
 from .soak_journal import Journal
 from .soak_mail import is_whole, recipient_of
 
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, 0 seconds: close() sends RST
 _DRIP = 0.002
 """Seconds between two octets of a slow reply."""
 _LONGEST_STALL = 0.9
@@ -19,11 +23,7 @@ _SILENCE = 1.5
 """Seconds. Longer than any client of the soak waits."""
 _MAIL = re.compile(rb"MAIL FROM:<s([0-9]+)@a\.test>.*")
 _RCPT = re.compile(rb"RCPT TO:<([^>]+)>.*")
-_BDAT = re.compile(rb"BDAT ([0-9]+) LAST")
-
-
-class Over(Exception):  # noqa: N818 - no error: it is what a fault does
-    """The session has ended."""
+_ENOUGH = b"421 4.3.2 that was enough\r\n"
 
 
 class Place(Protocol):
@@ -35,249 +35,220 @@ class Place(Protocol):
     chance: random.Random
     context: ssl.SSLContext | None
     journal: Journal
-
-    def welcome(self, *, in_tls: bool) -> bytes: ...
+    offers: tuple[str, ...]
+    sessions: "set[Session]"
 
     def complain(self, what: str) -> None: ...
 
 
-class Session:
+class _Forgetful(Ledger):
+    """Has the mails kept until they were looked at, and no longer."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "", threading.Condition())
+
+    def came(self, line: str) -> None:
+        """Forget it."""
+
+    def mail_came(self, data: bytes, raw: bytes) -> None:
+        """Forget it."""
+
+    def went(self, octets: bytes) -> None:
+        """Forget it."""
+
+
+class Session(Served):
     """One session.
 
     Args:
         place: where it takes place.
-        reader: what the client says.
-        writer: what is said to it.
     """
 
-    def __init__(
-        self, place: Place, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, place: Place) -> None:
         chance = place.chance
         self._place = place
         self._chance = chance
-        self._reader = reader
-        self._writer = writer
         # After so many mails it ends; so it does if the client lets it wait for so long.
         self._most = chance.randint(1, 40) if chance.random() < 1 / 3 else None
         self._idle = chance.uniform(0.02, 0.3) if chance.random() < 1 / 4 else None
+        self._tired: asyncio.TimerHandle | None = None
         self._mails = 0
-        self._in_tls = False
         self._number: int | None = None  # of the mail under way
         self._taken = 0  # a bit for each of its recipients
+        server = Polite(*place.offers, moods=[self._mood])
+        super().__init__(server, _Forgetful(), place.context)
 
-    async def run(self) -> None:
-        """Greet, and do as the client says, to the end."""
-        try:
-            if self._place.mood == "busy":
-                self._fault("421 for a greeting")
-                self._leave(b"421 4.3.2 too busy")
-            await self._answer("GREETING", b"220 mx.test ESMTP")
-            while True:
-                await self._obey(await self._line())
-        except (Over, OSError, EOFError, asyncio.LimitOverrunError):
-            pass
-        finally:
-            self._writer.close()
+    def begin(self) -> None:
+        """Greet."""
+        self._place.journal.session()
+        self._place.sessions.add(self)
+        super().begin()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        super().connection_lost(exc)
+        self._rest()
+        self._place.sessions.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Hear the client, and answer; between two mails, it may come too late."""
+        self._rest()
+        super().data_received(data)
+        if self._mails and self._number is None and self._idle and not self._place.is_calm:
+            self._tired = asyncio.get_running_loop().call_later(self._idle, self._leave_idle)
+
+    def done(self, result: object = None) -> None:
+        """Go on; TLS may be up by now."""
+        if result is True:
+            self._place.journal.encrypted()
+        super().done(result)
 
     def abort(self, *, reset: bool) -> None:
         """End it from outside: the server goes down."""
+        self.is_over = True
         if reset:
-            self._reset()
+            self.break_off()
         else:
-            self._writer.close()
+            self.transport.close()
+
+    def _rest(self) -> None:
+        if self._tired is not None:
+            self._tired.cancel()
+            self._tired = None
+
+    def _leave_idle(self) -> None:
+        # Not amid a verdict that takes its time: this would be another one.
+        if not (self.is_over or self._is_busy):
+            self._fault("closed while idle")
+            if self._chance.random() < 1 / 2:
+                self.say(b"421 4.4.2 idle for too long\r\n")
+            self.abort(reset=False)
 
     # What the client says.
 
-    async def _line(self) -> bytes:
-        """Wait for a command; between two mails, perhaps not for long."""
-        is_idle = self._mails and self._number is None and not self._place.is_calm
-        try:
-            async with asyncio.timeout(self._idle if is_idle else None):
-                line = await self._reader.readuntil(b"\r\n")
-        except TimeoutError:
-            self._fault("closed while idle")
-            self._leave(self._chance.choice((b"421 4.4.2 idle for too long", b"")))
-        return line[:-2]
-
-    async def _obey(self, line: bytes) -> None:
-        match line.partition(b" ")[0].upper():
-            case b"EHLO":
+    def _mood(self, moment: Moment) -> list[Act] | None:
+        if moment.stage == "TLS":
+            return None
+        if moment.stage == "body":
+            return self._stumble()
+        if moment.reply[:3] in (b"502", b"501"):
+            self._place.complain(f"no command: {moment.line!r}")
+        acts: list[Act] | None = None
+        reply = moment.reply
+        match moment.stage:
+            case "greeting" if self._place.mood == "busy":
+                self._fault("421 for a greeting")
+                return [b"421 4.3.2 too busy\r\n", Deed.CLOSE]
+            case "EHLO" | "RSET":
                 self._number = None
-                await self._answer("EHLO", self._place.welcome(in_tls=self._in_tls))
-            case b"HELO":  # where EHLO was hung up on
-                await self._answer("EHLO", b"250 mx.test")
-            case b"MAIL":
-                await self._begin(line)
-            case b"RCPT":
-                await self._add(line)
-            case b"DATA":
-                await self._data()
-            case b"BDAT":
-                await self._chunk(line)
-            case b"RSET" | b"NOOP":
-                self._number = None
-                await self._answer("RSET", b"250 2.0.0 ok")
-            case b"STARTTLS" if self._place.context is not None and not self._in_tls:
-                await self._start_tls()
-            case b"QUIT":
-                self._leave(b"221 2.0.0 bye")
+            case "MAIL":
+                acts = self._begin(moment)
+            case "RCPT":
+                reply = self._add(moment)
+            case "BDAT" if not moment.line.endswith(b" LAST"):
+                self._place.complain(f"no BDAT of a whole mail: {moment.line!r}")
+                return [b"501 5.5.4 no\r\n", Deed.CLOSE]
+            case "BDAT" if self._taken:
+                return None  # what becomes of it is said at the end of the mail
+            case ".":
+                reply, acts = self._decide(moment)
             case _:
-                self._place.complain(f"no command: {line!r}")
-                await self._answer("ELSE", b"500 5.5.1 what?")
+                pass
+        return self._spoken(moment.stage, reply) if acts is None else acts
 
-    async def _start_tls(self) -> None:
-        assert self._place.context is not None
-        await self._answer("STARTTLS", b"220 2.0.0 go ahead")
-        await self._writer.start_tls(self._place.context)
-        self._in_tls = True
-        self._place.journal.encrypted()
-
-    async def _begin(self, line: bytes) -> None:
-        match = _MAIL.fullmatch(line)
+    def _begin(self, moment: Moment) -> list[Act] | None:
+        match = _MAIL.fullmatch(moment.line)
         if match is None or self._number is not None:
-            self._place.complain(f"MAIL amid a mail, or nobody's: {line!r}")
-            self._leave(b"503 5.5.1 no")
+            self._place.complain(f"MAIL amid a mail, or nobody's: {moment.line!r}")
+            return [b"503 5.5.1 no\r\n", Deed.CLOSE]
         is_enough = self._most is not None and self._mails >= self._most
         is_closing = self._place.mood == "closing" and self._chance.random() < 1 / 3
         if (is_enough or is_closing) and not self._place.is_calm:
             self._fault(f"left at MAIL {'after n mails' if is_enough else 'because it closes'}")
-            if self._chance.random() < 1 / 4:
-                self._reset()
-            self._leave(self._chance.choice((b"421 4.3.2 that was enough", b"")))
+            return self._leave()
         self._number, self._taken = int(match[1]), 0
-        await self._answer("MAIL", b"250 2.1.0 ok")
+        return None
 
-    async def _add(self, line: bytes) -> None:
-        match, mood = _RCPT.fullmatch(line), self._place.mood
+    def _add(self, moment: Moment) -> bytes:
+        match, mood = _RCPT.fullmatch(moment.line), self._place.mood
         if self._number is None or match is None:
-            await self._answer("RCPT", b"503 5.5.1 whose?")
-        elif mood == "greylisting" and self._chance.random() < 1 / 2:
+            return b"503 5.5.1 whose?\r\n"
+        if mood == "greylisting" and self._chance.random() < 1 / 2:
             self._fault("450 at RCPT")
-            await self._answer("RCPT", b"450 4.2.0 greylisted")
-        elif mood == "refusing" and self._chance.random() < 1 / 3:
+            return b"450 4.2.0 greylisted\r\n"
+        if mood == "refusing" and self._chance.random() < 1 / 3:
             self._fault("550 at RCPT")
-            await self._answer("RCPT", b"550 5.1.1 no such user")
-        else:
-            self._taken |= 1 << recipient_of(match[1])
-            await self._answer("RCPT", b"250 2.1.5 ok")
+            return b"550 5.1.1 no such user\r\n"
+        self._taken |= 1 << recipient_of(match[1])
+        return moment.reply
 
-    async def _data(self) -> None:
-        if not self._taken or self._number is None:
-            await self._answer("DATA", b"503 5.5.1 for whom?")
-            return
-        await self._answer("DATA", b"354 go ahead")
-        await self._stumble()
-        data = await self._reader.readuntil(b"\r\n.\r\n")
-        await self._decide((b"\r\n" + data[:-3]).replace(b"\r\n.", b"\r\n")[2:])
-
-    async def _chunk(self, line: bytes) -> None:
-        match = _BDAT.fullmatch(line)
-        if match is None:
-            self._place.complain(f"no BDAT of a whole mail: {line!r}")
-            self._leave(b"501 5.5.4 no")
-        await self._stumble()
-        data = await self._reader.readexactly(int(match[1]))
-        if not self._taken or self._number is None:
-            # RFC 3030 §2: the octets are read all the same, and it is RSET that goes on.
-            await self._answer("DATA", b"503 5.5.1 for whom?")
-            return
-        await self._decide(data)
-
-    async def _stumble(self) -> None:
+    def _stumble(self) -> list[Act] | None:
         """Break amid the mail data, now and then."""
         if self._place.is_calm or self._chance.random() > self._place.risk:
-            return
-        await self._reader.read(100)
+            return None
         if self._chance.random() < 1 / 2:
             self._fault("reset at BODY")
-            self._reset()
-            raise Over
+            return [Deed.OCTETS, Deed.RESET]
         self._fault("stall at BODY")
-        await asyncio.sleep(self._chance.uniform(0, _LONGEST_STALL))
-        self._reset()  # some octets are gone
-        raise Over
+        return [Deed.OCTETS, Pause(self._chance.uniform(0, _LONGEST_STALL)), Deed.RESET]
 
-    async def _decide(self, data: bytes) -> None:
+    def _decide(self, moment: Moment) -> tuple[bytes, list[Act] | None]:
         """Take a mail that is complete, or not."""
         number, taken = self._number, self._taken
         assert number is not None
         self._number, self._taken = None, 0
         mood, chance = self._place.mood, self._chance
-        if not is_whole(number, data):
-            self._place.complain(f"mail {number} came changed, {len(data)} octets of it")
-            self._leave(b"554 5.6.0 that is another mail")
+        if not is_whole(number, moment.data):
+            self._place.complain(f"mail {number} came changed, {len(moment.data)} octets of it")
+            return b"", [b"554 5.6.0 that is another mail\r\n", Deed.CLOSE]
         if mood == "full" and chance.random() < 1 / 2:
             self._fault("452 at END")
-            await self._answer("END", b"452 4.3.1 disk full")
-            return
+            return b"452 4.3.1 disk full\r\n", None
         if mood == "refusing" and chance.random() < 1 / 8:
             self._fault("554 at END")
-            await self._answer("END", b"554 5.7.1 not that")
-            return
+            return b"554 5.7.1 not that\r\n", None
         # Written down first: from here on the client may hear of it, or anything may happen.
         self._place.journal.took(number, taken)
         self._mails += 1
         if self._mails == self._most and not self._place.is_calm and chance.random() < 1 / 2:
             self._fault("left right after the verdict")
-            self._writer.write(b"250 2.0.0 taken\r\n")
-            if chance.random() < 1 / 4:
-                self._reset()
-            self._leave(chance.choice((b"421 4.3.2 that was enough", b"")))
-        await self._answer("END", b"250 2.0.0 taken")
+            return b"", [moment.reply, *self._leave()]
+        return moment.reply, None
 
     # What the server says.
 
-    async def _answer(self, stage: str, reply: bytes) -> None:
+    def _spoken(self, stage: str, reply: bytes) -> list[Act]:
         """Say it; or late, in part, slowly, or not at all."""
         place, chance = self._place, self._chance
-        if not place.is_calm:
-            if place.mood == "stalling" and chance.random() < 1 / 6:
-                self._fault(f"stall at {stage}")
-                await asyncio.sleep(chance.uniform(0, _LONGEST_STALL))
-            risk = 1 / 8 if place.mood == "resetting" else place.risk
-            if chance.random() < risk:
-                await self._break(stage, reply)
-                return
-        self._writer.write(reply + b"\r\n")
+        acts: list[Act] = []
+        if place.is_calm:
+            return [reply]
+        if place.mood == "stalling" and chance.random() < 1 / 6:
+            self._fault(f"stall at {stage}")
+            acts.append(Pause(chance.uniform(0, _LONGEST_STALL)))
+        risk = 1 / 8 if place.mood == "resetting" else place.risk
+        return acts + (self._broken(stage, reply) if chance.random() < risk else [reply])
 
-    async def _break(self, stage: str, reply: bytes) -> None:
+    def _broken(self, stage: str, reply: bytes) -> list[Act]:
         """Do something else than to answer. After END, it is nothing that says no."""
-        fault = self._chance.choice(("close", "reset", "silence", "half", "reply, reset", "drip"))
-        if self._place.mood == "resetting":
-            fault = "reset"
+        faults: dict[str, list[Act]] = {
+            "close": [Deed.CLOSE],
+            "reset": [Deed.RESET],
+            "silence": [Pause(_SILENCE), Deed.RESET],
+            "half": [reply[: self._chance.randint(1, len(reply) - 3)], Deed.CLOSE],
+            "reply, reset": [reply, Deed.RESET],
+            "drip": [Drip(reply, interval=_DRIP)],
+        }
+        is_resetting = self._place.mood == "resetting"
+        fault = "reset" if is_resetting else self._chance.choice(list(faults))
         self._fault(f"{fault} at {stage}")
-        if fault == "drip":
-            for octet in reply + b"\r\n":
-                self._writer.write(bytes([octet]))
-                await asyncio.sleep(_DRIP)
-            return
-        if fault == "half":
-            self._leave(reply[: self._chance.randint(1, len(reply) - 1)], end=b"")
-        if fault == "silence":
-            await asyncio.sleep(_SILENCE)
-        if fault == "reply, reset":
-            self._writer.write(reply + b"\r\n")
-        if fault != "close":
-            self._reset()
-        raise Over
+        return faults[fault]
 
-    def _leave(self, reply: bytes, end: bytes = b"\r\n") -> NoReturn:
-        """Say a last word, if any, and close.
-
-        Raises:
-            Over: always.
-        """
-        if reply:
-            self._writer.write(reply + end)
-        raise Over
-
-    def _reset(self) -> None:
-        transport = self._writer.transport
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.fileno() >= 0:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        transport.abort()
+    def _leave(self) -> list[Act]:
+        """Say a last word, or none, and be gone."""
+        if self._chance.random() < 1 / 4:
+            return [Deed.RESET]
+        return [*self._chance.choice(([_ENOUGH], [])), Deed.CLOSE]
 
     def _fault(self, what: str) -> None:
         self._place.journal.fault(what)

@@ -28,7 +28,7 @@ class ServerProcess:
 
     def __init__(self, child: "subprocess.Popen[str]") -> None:
         assert child.stdout is not None
-        self.port = int(child.stdout.readline())
+        self.port: int = json.loads(child.stdout.readline())["port"]
         self.book: dict[str, Any] = {}
 
 

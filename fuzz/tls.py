@@ -232,7 +232,7 @@ class Play(TlsSession):
     def _alert(self) -> None:
         """Let the server end TLS by an alert. It can't read what the client writes from then on."""
         tls = self._tls
-        if tls is None or tls.is_broken:
+        if tls is None or tls.is_broken or self._has_ended:  # after FIN nothing can be said
             return
         self._flush_flights()
         self._may_cut, may_cut = False, self._may_cut

@@ -20,7 +20,8 @@ from .quiet_start import end_quietly_on_ctrl_c, is_the_command
 if is_the_command():
     end_quietly_on_ctrl_c()
 
-from .actors import Answer, AsyncioActor, SmtpActor, set_connection_limit
+from .actors import Answer, AsyncioActor, SmtpActor, SmtpActorRef, set_connection_limit
+from .actors.options.connection_options import ConnectionOptions
 from .signals import (
     Outcome,
     Peer,
@@ -39,7 +40,8 @@ from .smtp.words.stage import Stage
 from .smtp.words.verdict import FailureKind, RecipientResult
 
 if TYPE_CHECKING:
-    from .actors.mailer.mailer import Drain, Mailer, Statistics
+    from .actors.mailer.mailer import Drain, Mailer, MailerRef, Statistics
+    from .actors.mailer.options import MailerOptions
     from .actors.mailer.pacing import Rate
     from .actors.mailer.retry import NO_RETRY, RetryPolicy
     from .actors.mailer.statistics import MailerStatistics
@@ -51,11 +53,14 @@ __all__ = [
     "NO_RETRY",
     "Answer",
     "AsyncioActor",
+    "ConnectionOptions",
     "DeliverBy",
     "Drain",
     "Dsn",
     "FailureKind",
     "Mailer",
+    "MailerOptions",
+    "MailerRef",
     "MailerStatistics",
     "Outcome",
     "Peer",
@@ -69,6 +74,7 @@ __all__ = [
     "SendSuccess",
     "ServerReport",
     "SmtpActor",
+    "SmtpActorRef",
     "Stage",
     "Statistics",
     "forward_to",
@@ -83,6 +89,8 @@ __all__ = [
 _LATE = {
     "Drain": "mailer.mailer",
     "Mailer": "mailer.mailer",
+    "MailerOptions": "mailer.options",
+    "MailerRef": "mailer.mailer",
     "MailerStatistics": "mailer.statistics",
     "NO_RETRY": "mailer.retry",
     "Rate": "mailer.pacing",

@@ -22,7 +22,7 @@ class Attempts:
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
         self._parts = 0
         self._last: Outcome | None = None
         self._success: SendSuccess | None = None  # the first attempt that came to one

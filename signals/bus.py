@@ -24,13 +24,13 @@ from .dispatcher import dispatcher, log_safely
 from .outcome import Outcome, SendSuccess
 from .tellable import Tellable
 
-smtp_send_success = blinker.signal(
+smtp_send_success: blinker.NamedSignal = blinker.signal(
     "smtp_send_success", doc="Sent with a SendSuccess; the sender is the actor's alias."
 )
-smtp_send_failure = blinker.signal(
+smtp_send_failure: blinker.NamedSignal = blinker.signal(
     "smtp_send_failure", doc="Sent with a SendFailure; the sender is the actor's alias."
 )
-smtp_send_retry = blinker.signal(
+smtp_send_retry: blinker.NamedSignal = blinker.signal(
     "smtp_send_retry",
     doc="Sent when a Mailer will try a mail again, with the attempt's outcome, `attempt` and"
     " `next_time`; the sender is the Mailer's alias. What became of the mail comes later.",

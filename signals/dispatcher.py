@@ -24,7 +24,7 @@ from typing import Any
 
 from .forks import in_child, notice_fork
 
-logger = logging.getLogger("pykka_smtp.signals")
+logger: logging.Logger = logging.getLogger("pykka_smtp.signals")
 
 MOST_WAITING = 10_000
 """Outcomes that may wait to be heard; from then on new sends wait, too.
@@ -368,7 +368,7 @@ class Dispatcher:
             )
 
 
-dispatcher = Dispatcher()
+dispatcher: Dispatcher = Dispatcher()
 """The one that the bus uses: one thread for the whole process."""
 
 in_child(dispatcher.reset_after_fork)

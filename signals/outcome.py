@@ -9,7 +9,7 @@ It must never hold a secret, and none of its texts may hold the mail's content.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from ..smtp.words.reply import Reply
 from ..smtp.words.shown import one_line
@@ -52,8 +52,8 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Outcome:
-    """What became of one mail: a `SendSuccess` or a `SendFailure`, nothing else.
+class _Outcome:
+    """What the two outcomes have in common.
 
     Attributes:
         mail: the `SendMail` that was told or asked.
@@ -94,19 +94,6 @@ class Outcome:
         """The text of the reply, its lines joined by newlines, or None without one."""
         return None if self.reply is None else self.reply.text
 
-    def raise_for_failure(self) -> "SendSuccess":
-        """Return a success as it is, and raise a failure.
-
-        So that ``ref.ask(mail).raise_for_failure().reply`` needs no ``if``.
-
-        Returns:
-            This outcome.
-
-        Raises:
-            SendError: if the mail was not sent, or nobody knows whether it was.
-        """
-        raise NotImplementedError("an outcome is a SendSuccess or a SendFailure")
-
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as plain values, for ``json.dumps`` and structured logs.
 
@@ -144,8 +131,24 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class SendSuccess(Outcome):
-    """The server took responsibility for the mail, for at least one recipient."""
+class SendSuccess(_Outcome):
+    """The server took responsibility for the mail, for at least one recipient.
+
+    Attributes:
+        reply: the reply to the final dot; there always is one.
+    """
+
+    reply: Reply  # pyright: ignore[reportGeneralTypeIssues] - by keyword, so it needs no default
+
+    @property
+    def code(self) -> int:
+        """The code of the reply."""
+        return self.reply.code
+
+    @property
+    def text(self) -> str:
+        """The text of the reply, its lines joined by newlines."""
+        return self.reply.text
 
     @property
     def refused(self) -> tuple[RecipientResult, ...]:
@@ -153,21 +156,24 @@ class SendSuccess(Outcome):
         return tuple(result for result in self.recipients if not result.accepted)
 
     def raise_for_failure(self) -> "SendSuccess":
-        """Return this success. See `Outcome.raise_for_failure`."""
+        """Return this success, where a `SendFailure` raises a `SendError`.
+
+        So that ``ref.ask(mail).raise_for_failure().reply`` needs no ``if``.
+        """
         return self
 
     def __str__(self) -> str:
         accepted = sum(result.accepted for result in self.recipients)
         by = "" if self.peer is None else f" by {self.peer}"
-        reply = "" if self.reply is None else f": {_cut(str(self.reply), _REPLY_LIMIT)}"
+        reply = _cut(str(self.reply), _REPLY_LIMIT)
         return one_line(
             f"{self.alias}: mail {self.mail.id} accepted{by}"
-            f" for {accepted} of {len(self.recipients)} recipients{reply}"
+            f" for {accepted} of {len(self.recipients)} recipients: {reply}"
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class SendFailure(Outcome):
+class SendFailure(_Outcome):
     """The server did not take the mail, or nobody knows whether it did.
 
     Attributes:
@@ -190,7 +196,7 @@ class SendFailure(Outcome):
     errno: int | None = None
 
     def raise_for_failure(self) -> NoReturn:
-        """Raise `SendError` with this outcome. See `Outcome.raise_for_failure`.
+        """Raise `SendError` with this outcome. See `SendSuccess.raise_for_failure`.
 
         Raises:
             SendError: always.
@@ -198,9 +204,9 @@ class SendFailure(Outcome):
         raise SendError(self)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the outcome as plain values. See `Outcome.as_dict`."""
+        """Return the outcome as plain values. See `SendSuccess.as_dict`."""
         # No bare super(): a slotted dataclass is a new class, which the bare form does not know.
-        return Outcome.as_dict(self) | {
+        return _Outcome.as_dict(self) | {
             "kind": self.kind.name,
             "stage": self.stage.value,
             "operation": self.operation,
@@ -220,6 +226,10 @@ class SendFailure(Outcome):
             f"{self.alias}: mail {self.mail.id} not sent"
             f" ({self.kind.name} at {self.stage}): {self.detail}{advice}"
         )
+
+
+Outcome: TypeAlias = SendSuccess | SendFailure
+"""What became of one mail: one of the two, so a type checker knows the other by exclusion."""
 
 
 class SendError(Exception):
@@ -252,7 +262,7 @@ def outcome_of(
     elapsed: float,
     transcript: tuple[str, ...] = (),
     attempts: int = 1,
-) -> SendSuccess | SendFailure:
+) -> Outcome:
     """Make the outcome that a program hears out of the verdict that the protocol came to.
 
     Args:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
 
 from blinker import Signal
 
@@ -40,7 +40,25 @@ class _Unsaid(tuple[str, ...]):
     __slots__ = ()
 
 
-_UNSAID = _Unsaid()
+# What checkers take for recipients, given or not.
+_NOT_GIVEN: Any = _Unsaid()
+_NO_COPY: Any = _NOBODY
+
+
+class _Recipients:
+    """The type of a field that takes recipients in every form, and has addresses from then on.
+
+    It is for type checkers alone, to whom a field with a `__set__` is such a one.
+    """
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, mail: None, kind: object = None) -> Any: ...
+        @overload
+        def __get__(self, mail: object, kind: object = None) -> tuple[str, ...]: ...
+        def __get__(self, mail: object, kind: object = None) -> Any: ...
+        def __set__(self, mail: object, recipients: str | Iterable[Recipient]) -> None: ...
 
 
 class _Ids:
@@ -59,7 +77,7 @@ class _Ids:
         return f"{self._prefix}{next(self._counter):08x}"
 
 
-new_id = _Ids()
+new_id: _Ids = _Ids()
 in_child(new_id.renew)
 
 
@@ -111,13 +129,13 @@ class SendMail:
     """
 
     sender: str
-    recipients: str | Iterable[Recipient] = _UNSAID
+    recipients: _Recipients = _NOT_GIVEN
     subject: str = _NO_SUBJECT
     body: str | bytes | Sequence[str | bytes] = field(default="", repr=False)
     from_name: str | None = None
     to_name: str | Sequence[str | None] | None = None
-    cc: str | Iterable[Recipient] = _NOBODY
-    bcc: str | Iterable[Recipient] = field(default=_NOBODY, repr=False)
+    cc: _Recipients = _NO_COPY
+    bcc: _Recipients = field(default=_NO_COPY, repr=False)
     headers: Mapping[str, str] | Iterable[tuple[str, str]] = field(default=(), repr=False)
     message: "CompleteMessage | None" = field(default=None, repr=False)
     dsn: Dsn | None = field(default=None, repr=False)
@@ -136,10 +154,10 @@ class SendMail:
 
     def __post_init__(self) -> None:
         names: _Names = None
-        given = self.recipients
+        given: object = self.recipients  # which are not addresses alone before the end of this
         to = everybody = _addresses("recipients", given)
         # Most mails go to one bare address, and need no closer look.
-        if type(given) is not str or given[-1:] == ">":
+        if type(given) is not str or given[-1:] == ">":  # pyright: ignore[reportUnnecessaryComparison]
             names, to = _split("recipients", to)
             everybody = to
         _set(self, "recipients", to)
@@ -176,8 +194,8 @@ class SendMail:
     def all_recipients(self) -> tuple[str, ...]:
         """The addresses of recipients, cc and bcc, in this order, as they were given."""
         if self.cc is _NOBODY and self.bcc is _NOBODY:
-            return self.recipients  # type: ignore[return-value]  # a tuple, once it is made
-        return cast("tuple[str, ...]", (*self.recipients, *self.cc, *self.bcc))
+            return self.recipients
+        return (*self.recipients, *self.cc, *self.bcc)
 
     @property
     def content(self) -> Content | None:
@@ -224,7 +242,7 @@ class SendMail:
         if self.sender != _NULL_REVERSE_PATH:
             return _message_id(self.id, self.sender)
         # Of a blind recipient, not even the domain is to be seen.
-        visible = (*cast("tuple[str, ...]", self.recipients), "postmaster")
+        visible = (*self.recipients, "postmaster")
         return _message_id(self.id, visible[0])
 
     def _missing_fields(self) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -24,7 +25,9 @@ from servers.require import require_module
 from servers.scripted import ScriptedServer
 from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
 
-pytest_plugins = ["servers.actor_fixtures", "servers.sending_fixtures"]
+pytest_plugins = [
+    *("servers.actor_fixtures", "servers.mailer_fixtures", "servers.sending_fixtures"),
+]
 
 REAL = {
     *("smtp_sink", "postfix_smtpd", "exim_smtpd", "opensmtpd"),
@@ -140,38 +143,31 @@ def nothing_left_behind() -> Iterator[None]:
         pytest.fail("left behind:\n" + "\n".join(complaints), pytrace=False)
 
 
-@pytest.fixture
-def scripted_server() -> Iterator[Callable[..., ScriptedServer]]:
-    """Start `ScriptedServer` with these arguments; it is stopped, and judges, after the test."""
-    with ExitStack() as exits:
-        yield lambda *args, **kwargs: exits.enter_context(ScriptedServer(*args, **kwargs))
+def started(kind: Callable[..., Any]) -> Any:
+    """Make a fixture that starts servers of a kind, with arguments; they stop after the test."""
+
+    @pytest.fixture
+    def start() -> Iterator[Callable[..., Any]]:
+        with ExitStack() as exits:
+            yield lambda *args, **kwargs: exits.enter_context(kind(*args, **kwargs))
+
+    return start
 
 
-@pytest.fixture
-def aiosmtpd_server() -> Iterator[Callable[..., AiosmtpdServer]]:
-    """Start `AiosmtpdServer` with these arguments; it is stopped after the test."""
-    with ExitStack() as exits:
-        yield lambda **kwargs: exits.enter_context(AiosmtpdServer(**kwargs))
-
-
-@pytest.fixture
-def smtp_sink() -> Iterator[Callable[..., SmtpSink]]:
-    """Start `SmtpSink` with these options; it is stopped after the test."""
-    with ExitStack() as exits:
-        yield lambda *options: exits.enter_context(SmtpSink(*options))
-
-
-@pytest.fixture
-def postfix_smtpd() -> Iterator[Callable[..., PostfixSmtpd]]:
-    """Start `PostfixSmtpd` with these arguments; it is stopped after the test."""
-    with ExitStack() as exits:
-        yield lambda **kwargs: exits.enter_context(PostfixSmtpd(**kwargs))
+scripted_server = started(ScriptedServer)
+aiosmtpd_server = started(AiosmtpdServer)
+smtp_sink = started(SmtpSink)
+postfix_smtpd = started(PostfixSmtpd)
+exim_smtpd = started(EximSmtpd)
+opensmtpd = started(OpenSmtpd)
+dovecot_lmtp = started(DovecotLmtp)
+dovecot_submission = started(DovecotSubmission)
+node_smtp_server = started(NodeSmtpServer)
 
 
 @pytest.fixture(scope="session")
 def demo_run() -> DemoRun:
     """Run the demo, once for all tests."""
-    require_module("aiosmtpd")
     require_module("rich")
     return DemoRun.run()
 
@@ -180,38 +176,3 @@ def demo_run() -> DemoRun:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """Certificates of a CA that `Certificates.trusting` clients trust, and others."""
     return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture
-def exim_smtpd() -> Iterator[Callable[..., EximSmtpd]]:
-    """Start `EximSmtpd` with these arguments; it is stopped after the test."""
-    with ExitStack() as exits:
-        yield lambda **kwargs: exits.enter_context(EximSmtpd(**kwargs))
-
-
-@pytest.fixture
-def opensmtpd() -> Iterator[Callable[..., OpenSmtpd]]:
-    """Start `OpenSmtpd` with these arguments; it is stopped after the test."""
-    with ExitStack() as exits:
-        yield lambda **kwargs: exits.enter_context(OpenSmtpd(**kwargs))
-
-
-@pytest.fixture
-def dovecot_lmtp() -> Iterator[Callable[..., DovecotLmtp]]:
-    """Start `DovecotLmtp` with these arguments; it is stopped after the test."""
-    with ExitStack() as exits:
-        yield lambda **kwargs: exits.enter_context(DovecotLmtp(**kwargs))
-
-
-@pytest.fixture
-def dovecot_submission() -> Iterator[Callable[..., DovecotSubmission]]:
-    """Start `DovecotSubmission` with these arguments; it is stopped after the test."""
-    with ExitStack() as exits:
-        yield lambda **kwargs: exits.enter_context(DovecotSubmission(**kwargs))
-
-
-@pytest.fixture
-def node_smtp_server() -> Iterator[Callable[..., NodeSmtpServer]]:
-    """Start `NodeSmtpServer` with these arguments; it is stopped after the test."""
-    with ExitStack() as exits:
-        yield lambda **kwargs: exits.enter_context(NodeSmtpServer(**kwargs))

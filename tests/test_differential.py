@@ -9,14 +9,11 @@ import email.policy
 import io
 import itertools
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, event, example, given, settings
@@ -27,11 +24,11 @@ from servers.leftovers import Leftovers
 from servers.matrix import PLAIN, each
 from servers.opensmtpd import OpenSmtpd
 from servers.postfix import PostfixSmtpd
-from servers.session import ReceivedMail
-from servers.sink import SmtpSink
+from servers.sink import StoringSink
 from servers.waiting import wait_until
 
 from pykka_smtp import Outcome, SendMail, SendSuccess, SmtpActor
+from pykka_smtp.testing.ledger import ReceivedMail
 
 pytestmark = pytest.mark.real
 
@@ -39,47 +36,6 @@ PATIENCE = 30.0
 """Seconds; reached only by a test that fails."""
 MOST_LINE = 998
 """Octets of a line that goes out by DATA (RFC 5321 §4.5.3.1.6)."""
-
-
-class StoringSink:
-    """smtp-sink that writes each mail to a file: with LF where CRLF came."""
-
-    def __enter__(self) -> Self:
-        """Start it, and wait until it listens."""
-        with ExitStack() as exits:
-            self._folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="sink-")))
-            self._folder.chmod(0o777)  # it runs under another user
-            sink = exits.enter_context(SmtpSink("-d", f"{self._folder}/mail."))
-            self.host, self.port = sink.host, sink.port
-            self._exits = exits.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop it, and remove its files."""
-        self._exits.__exit__(kind, error, trace)
-
-    @property
-    def mails(self) -> tuple[ReceivedMail, ...]:
-        """What it took; a file is whole once it has its header and the empty line at the end."""
-        return tuple(itertools.chain.from_iterable(map(_dumped, self._folder.iterdir())))
-
-    def wait_for(self, predicate: Callable[[], object], timeout: float = PATIENCE) -> None:
-        """Wait until the predicate holds."""
-        assert wait_until(predicate, timeout), f"waited {timeout} s in vain: {self.mails}"
-
-
-def _dumped(path: Path) -> Iterator[ReceivedMail]:
-    """Read a file of smtp-sink's: its own fields, Received of three lines, the mail, LF."""
-    head, found, rest = path.read_bytes().partition(b"\nReceived: ")
-    if found and rest.count(b"\n") > 2:
-        [sender] = re.findall(rb"X-Mail-Args: <(.*?)>", head)
-        data = rest.split(b"\n", 3)[3].removesuffix(b"\n").replace(b"\n", b"\r\n")
-        yield ReceivedMail(sender=sender.decode(), recipients=(), data=data, raw=b"")
 
 
 @dataclass(frozen=True, slots=True)

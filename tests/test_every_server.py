@@ -4,15 +4,12 @@ A `Kind` says how to start a server and what it can do; the tests are the scenar
 those that it can, so what is missing here is what that server cannot do.
 """
 
-import contextlib
 import itertools
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import pytest
 from servers.accounts import EXPIRED_TOKEN, PASSWORD, TOKEN, USER
@@ -27,11 +24,10 @@ from servers.matrix import PLAIN, each
 from servers.node_smtp_server import NodeSmtpServer
 from servers.opensmtpd import OpenSmtpd
 from servers.postfix import PostfixSmtpd
-from servers.session import ReceivedMail
-from servers.sink import SmtpSink
-from servers.waiting import wait_until
+from servers.sink import StoringSink
 
 from pykka_smtp import FailureKind, Outcome, SendFailure, SendMail, SendSuccess, SmtpActor, Stage
+from pykka_smtp.testing.ledger import ReceivedMail
 
 pytestmark = pytest.mark.real
 
@@ -62,59 +58,6 @@ class Server(Protocol):
     @property
     def mails(self) -> tuple[ReceivedMail, ...]: ...
     def wait_for(self, predicate: Callable[[], object], timeout: float = ...) -> None: ...
-
-
-class StoringSink:
-    """smtp-sink that keeps its mails; it writes LF where CRLF came.
-
-    Args:
-        options: more command-line options.
-    """
-
-    def __init__(self, *options: str) -> None:
-        self.host = ""
-        self.port = 0
-        self._options = options
-
-    def __enter__(self) -> Self:
-        """Start it, and wait until it listens."""
-        with contextlib.ExitStack() as exits:
-            self._folder = Path(exits.enter_context(tempfile.TemporaryDirectory()))
-            self._folder.chmod(0o777)  # smtp-sink runs under another user
-            sink = exits.enter_context(SmtpSink("-d", f"{self._folder}/mail.", *self._options))
-            self.host, self.port = sink.host, sink.port
-            self._exits = exits.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop it, and remove its mails."""
-        self._exits.__exit__(kind, error, trace)
-
-    @property
-    def mails(self) -> tuple[ReceivedMail, ...]:
-        """What it took; a file is whole when the session is over."""
-        return tuple(mail for path in self._folder.iterdir() for mail in _dumped(path))
-
-    def wait_for(self, predicate: Callable[[], object], timeout: float = PATIENCE) -> None:
-        """Wait until the predicate holds."""
-        assert wait_until(predicate, timeout), f"waited {timeout} s in vain: {self.mails}"
-
-
-def _dumped(path: Path) -> Iterator[ReceivedMail]:
-    head, found, data = path.read_bytes().partition(b"\nReceived: ")
-    if not found:
-        return
-    said = head.decode()
-    [sender] = re.findall(r"X-Mail-Args: <(.*?)>", said)
-    # Its Received field has three lines; at the end it leaves an empty one.
-    data = data.split(b"\n", 3)[3].removesuffix(b"\n").replace(b"\n", b"\r\n")
-    whom = tuple(re.findall(r"X-Rcpt-Args: <(.*?)>", said))
-    yield ReceivedMail(sender=sender, recipients=whom, data=data, raw=b"", verdicts=[250])
 
 
 # The servers

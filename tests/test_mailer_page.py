@@ -14,6 +14,8 @@ import pytest
 from servers.sink import AiosmtpdServer
 
 from pykka_smtp import Mailer, MailerStatistics, RetryPolicy, SmtpActor
+from pykka_smtp.actors.mailer.options import MAILER_DEFAULTS
+from pykka_smtp.actors.options.connection_options import DEFAULTS
 
 PATH = Path(__file__).parents[1] / "docs" / "mailer.md"
 PAGE = PATH.read_text()
@@ -35,9 +37,10 @@ def table(head: str) -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
 
-def defaults(of: type) -> dict[str, Any]:
-    parameters = list(inspect.signature(of.__init__).parameters.values())  # type: ignore[misc]
-    return {parameter.name: parameter.default for parameter in parameters[1:]}
+def defaults(of: type[Mailer | SmtpActor]) -> dict[str, Any]:
+    [_, *parameters, _options] = inspect.signature(of.__init__).parameters.values()
+    own = {parameter.name: parameter.default for parameter in parameters}
+    return own | (MAILER_DEFAULTS if of is Mailer else DEFAULTS)
 
 
 def run(code: str, server: AiosmtpdServer, more: str = "") -> str:

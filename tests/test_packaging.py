@@ -47,7 +47,7 @@ def python(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complet
 
 
 def test_the_packages_that_are_installed_are_the_folders_on_disk() -> None:
-    on_disk = {"pykka_smtp", "pykka_smtp.cli"} | {
+    on_disk = {"pykka_smtp", "pykka_smtp.cli", "pykka_smtp.testing"} | {
         ".".join(("pykka_smtp", *module.parent.relative_to(ROOT).parts))
         for folder in FOLDERS
         for module in (ROOT / folder).rglob("*.py")
@@ -127,7 +127,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
         for module in (ROOT / folder).rglob("*.py")
     } | {
         str(path.relative_to(ROOT))
-        for folder in ("pykka_smtp", "pykka_smtp/cli")
+        for folder in ("pykka_smtp", "pykka_smtp/cli", "pykka_smtp/testing")
         for path in (ROOT / folder).glob("*.py")
     }
     assert names == expected | {"pykka_smtp/py.typed"}

@@ -25,9 +25,11 @@ from servers.demo_run import DemoRun
 from servers.polite import polite
 from servers.scripted import Script, ScriptedServer
 from servers.sink import AiosmtpdServer
+from servers.texts import up_to
 
 from pykka_smtp import (
     AsyncioActor,
+    ConnectionOptions,
     FailureKind,
     Mailer,
     Outcome,
@@ -38,6 +40,7 @@ from pykka_smtp import (
     Stage,
     smtp_send_failure,
 )
+from pykka_smtp.actors.options.connection_options import defaults_of
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -247,18 +250,7 @@ def test_the_code_for_trying_again_gives_up_in_the_end(scripted_server: Servers)
     assert (len(later.sessions), len(never.sessions)) == (4, 1)
 
 
-UP_TO_THE_DOT = """
-    S: 220 mail.example.org ESMTP
-    C: EHLO *
-    S: 250 mail.example.org
-    C: MAIL FROM:<*>
-    S: 250 2.1.0 Ok
-    C: RCPT TO:<*>
-    S: 250 2.1.5 Ok
-    C: DATA
-    S: 354 go ahead
-    C: <data>
-"""
+UP_TO_THE_DOT = up_to("body")
 
 
 def test_the_code_for_maybe_accepted_sends_an_alarm_a_second_time_and_only_that(
@@ -306,8 +298,9 @@ def test_the_readme_shows_what_the_demo_prints(demo_run: DemoRun) -> None:
 
 
 def defaults_of_the_actor() -> dict[str, Any]:
-    parameters = list(inspect.signature(SmtpActor.__init__).parameters.values())
-    return {parameter.name: parameter.default for parameter in parameters[1:]}
+    [_, *parameters, _options] = inspect.signature(SmtpActor.__init__).parameters.values()
+    own = {parameter.name: parameter.default for parameter in parameters}
+    return own | defaults_of(ConnectionOptions)
 
 
 def defaults_of_the_mail() -> dict[str, Any]:

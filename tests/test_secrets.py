@@ -28,6 +28,10 @@ from pykka_smtp import Outcome, SendFailure, SendMail, SendSuccess, SmtpActor, v
 from pykka_smtp.smtp.sasl.mechanisms import Plain, Xoauth2
 from pykka_smtp.smtp.sasl.secret import Secret
 from pykka_smtp.smtp.session import authentication as authentication_module
+from pykka_smtp.testing.acts import LINE, Act, Talk
+from pykka_smtp.testing.moods import At, Moment, said
+from pykka_smtp.testing.polite import Polite
+from pykka_smtp.testing.script import decode
 
 PATIENCE = 10.0
 """Seconds; reached only by a test that fails."""
@@ -172,50 +176,34 @@ class Echo:
         lines = [f"{code}-{text}\r\n".encode() for text in texts]
         return [*lines, f"{code} {end}\r\n".encode()]
 
-    def __call__(self, conn: Conn, verb: str) -> bool:
-        if verb not in self.replies:
-            return False
-        conn.raw(b"".join(self.replies[verb]))
-        return True
+    def at(self, key: str) -> bytes | None:
+        """Give what is said there, if it is to be said there."""
+        return b"".join(self.replies[key]) if key in self.replies else None
+
+    def __call__(self, moment: Moment) -> list[Act] | None:
+        stage = moment.stage
+        if stage == "RCPT":
+            stage = decode(moment.line)
+        elif stage == "EHLO" and moment.client.tls:
+            stage = "EHLO under TLS"
+        reply = None if stage == "AUTH" else self.at(stage)
+        return None if reply is None else [reply]
 
 
-def repeating(
-    echo: Echo, auth: AuthServer, mechanism: str, look: Callable[[], object]
-) -> Callable[[Conn], None]:
-    """Make the script of a server; it looks at the client while that authenticates."""
+def repeating(echo: Echo, auth: AuthServer, mechanism: str, look: Callable[[], object]) -> Polite:
+    """Make a server that repeats; it looks at the client while that authenticates."""
 
-    def script(conn: Conn) -> None:
-        if not echo(conn, "greeting"):
-            conn.send("220 mx.test")
+    def authenticate(moment: Moment) -> Talk:
+        line = moment.line
         while True:
-            line = conn.line()
-            verb = line.split(" ")[0]
-            if verb == "AUTH" or auth.is_under_way:
-                look()
-                reply = auth.hear(line)
-                over = "AUTH" if not auth.is_under_way else "334"
-                if not echo(conn, over):
-                    conn.send(reply)
-            elif verb == "EHLO":
-                if not echo(conn, "EHLO under TLS" if conn.session.tls else "EHLO"):
-                    offer = f"250 AUTH {mechanism}" if conn.session.tls else "250 STARTTLS"
-                    conn.send("250-mx.test", offer)
-            elif verb == "STARTTLS":
-                if not echo(conn, verb):
-                    conn.send("220 go")
-                    conn.starttls()
-            elif verb == "DATA":
-                if not echo(conn, verb):
-                    conn.send("354 go")
-                    conn.body()
-                    if not echo(conn, "."):
-                        conn.send("250 taken")
-            elif not echo(conn, line if line.startswith("RCPT") else verb):
-                conn.send("221 bye" if verb == "QUIT" else "250 ok")
-            if verb == "QUIT":
+            look()
+            reply = said(auth.hear(decode(line)))
+            yield echo.at("334" if auth.is_under_way else "AUTH") or reply
+            if not auth.is_under_way:
                 return
+            line = yield LINE
 
-    return script
+    return Polite("STARTTLS", inside=[f"AUTH {mechanism}"], moods=[echo, At("AUTH", authenticate)])
 
 
 Send = Callable[..., tuple[Outcome, list[str]]]
@@ -249,7 +237,11 @@ def send(
             repeating(echo, auth, mechanism, look),
             context=server_context(Tls(certificate=certificates.good)),
         )
-        options = {"username": USER, "tls": "starttls", "tls_context": certificates.trusting()}
+        options: dict[str, Any] = {
+            "username": USER,
+            "tls": "starttls",
+            "tls_context": certificates.trusting(),
+        }
         if not credentials:
             credentials = {"password": PASSWORD}
         ref: Any = SmtpActor.start(

@@ -19,6 +19,7 @@ from typing import Any
 import pykka
 import pytest
 from servers.scripted import Conn, ScriptedServer, polite
+from servers.texts import up_to
 
 from pykka_smtp import (
     FailureKind,
@@ -42,27 +43,11 @@ SHORT = 0.2
 MUCH = 0.5
 """The same, where it is waited for once for many."""
 
-UP_TO_EHLO = """
-    S: 220 mx.test ESMTP
-    C: EHLO *
-    S: 250 mx.test
-"""
-UP_TO_MAIL = f"""{UP_TO_EHLO}
-    C: MAIL FROM:<me@a.test>
-    S: 250 2.1.0 Ok
-"""
-UP_TO_RCPT = f"""{UP_TO_MAIL}
-    C: RCPT TO:<you@b.test>
-    S: 250 2.1.5 Ok
-"""
-UP_TO_DATA = f"""{UP_TO_RCPT}
-    C: DATA
-    S: 354 go ahead
-"""
-TAKEN = f"""{UP_TO_DATA}
-    C: <data>
-    S: 250 2.0.0 taken
-"""
+UP_TO_EHLO = up_to("EHLO")
+UP_TO_MAIL = up_to("MAIL")
+UP_TO_RCPT = up_to("RCPT")
+UP_TO_DATA = up_to("DATA")
+TAKEN = up_to(".")
 
 NO_COMMAND = pytest.mark.parametrize("code", [500, 501, 502])
 """The codes upon which the seed said HELO, wherever it stood."""
@@ -549,10 +534,11 @@ def test_a_list_of_recipients_is_no_single_path(scripted_server: Start) -> None:
 
 
 def test_an_unknown_option_is_not_ignored() -> None:
+    options: Any = {"timout": 3}
     with pytest.raises(TypeError, match="subjct"):
         mail(subjct="typo")
     with pytest.raises(TypeError, match="timout"):
-        SmtpActor.start("localhost", timout=3)
+        SmtpActor.start("localhost", **options)
     assert pykka.ActorRegistry.get_all() == []
 
 

@@ -29,7 +29,7 @@ class Urns:
         return f"{self._start}{next(self._counter):012x}"
 
 
-new_urn = Urns()
+new_urn: Urns = Urns()
 in_child(new_urn.renew)
 
 

@@ -96,6 +96,8 @@ class AsyncioActor(Actor):
     _open_answers: set[Answer] | None = None
     _stop_answers: tuple[Answer, ...] = ()
 
+    _ref_type: type[ActorRef[Any]] = ActorRef
+
     @staticmethod
     def _create_actor_inbox() -> Inbox:
         return Inbox()
@@ -127,12 +129,12 @@ class AsyncioActor(Actor):
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         """Create the actor; runs in the thread that calls `start`."""
         # What `pykka.Actor` has, made for less: an actor of Pykka's own lives long.
-        self.actor_urn = new_urn()
+        self.actor_urn: str = new_urn()
         inbox = self._create_actor_inbox()
         inbox.actor = weakref.ref(self)
         self.actor_inbox = inbox  # pyright: ignore[reportIncompatibleVariableOverride]
         self.actor_stopped = StopFlag()  # pyright: ignore[reportIncompatibleVariableOverride]
-        self._actor_ref = ActorRef(self)
+        self._actor_ref = self._ref_type(self)
 
     def _start_actor_loop(self) -> None:
         self.actor_inbox.scheduled = True

@@ -57,12 +57,12 @@ class EventLoopThread:
         self._is_over = False
         self._is_starting = False
         self.lost: list[threading.Thread] = []  # in a child: those that its parent has
-        self.names = Workers("names", 3)
-        self.files = Workers("files", 2)
+        self.names: Workers = Workers("names", 3)
+        self.files: Workers = Workers("files", 2)
         # A mail under way must not wait for pieces of it until others have been looked at.
-        self.new_files = Workers("new-files", 2)
+        self.new_files: Workers = Workers("new-files", 2)
         # A program's own functions: they may wait for anything, even for a mail that waits here.
-        self.tokens = Workers("tokens", 3)
+        self.tokens: Workers = Workers("tokens", 3)
         self._workers = (self.names, self.files, self.new_files, self.tokens)
 
     @property

@@ -36,8 +36,8 @@ class Inbox:
 
     def __init__(self) -> None:
         self.envelopes: deque[Envelope[Any]] = deque()
-        self.scheduled = False
-        self.closed = False
+        self.scheduled: bool = False
+        self.closed: bool = False
 
     def put(self, envelope: Envelope[Any], /) -> None:
         """Take a message, and have its actor handle it soon. From any thread.

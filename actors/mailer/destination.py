@@ -51,7 +51,7 @@ class Destination:
     ) -> None:
         self.weight = weight
         self.window = window
-        self.busy = 0
+        self.busy: int = 0
         self._limits = limits
         self._bucket: TokenBucket | None = None
 

@@ -49,9 +49,9 @@ class LeasingActor(SmtpActor):
         has_place: whether it counts among the mails that are on their way to the relay.
     """
 
-    since = 0.0
-    has_left = False
-    has_place = True
+    since: float = 0.0
+    has_left: bool = False
+    has_place: bool = True
     left: Left | None = None
 
     _may_lease_again = True

@@ -6,15 +6,14 @@ import itertools
 import math
 import os
 import random
-import ssl
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
-from pykka import ActorRef
+from pykka import ActorRef, Future
 from pykka.messages import _ActorStop
 
 from ...signals.attempts import Attempts
@@ -28,25 +27,23 @@ from ...smtp.words.verdict import Failed, FailureKind, Left
 from ..loop import guard
 from ..loop.asyncio_actor import Answer, AsyncioActor
 from ..loop.event_loop import event_loop
-from ..net.connect import SourceAddress
 from ..net.connection_limit import connection_limit
-from ..options.hiding import harmless_of, hide, hide_backups, hide_in, hide_url
+from ..options.connection_options import DEFAULTS, check_names
+from ..options.hiding import harmless_of, hide_in, hide_url
 from ..options.mailer_options import check_backups, check_source, whole
 from ..options.option_checks import check_seconds
 from ..options.options import collect_options
-from .concurrency import FIRST
 from .destination import Limits
 from .leasing_actor import LeasingActor
 from .mail_queue import NO_RELAYS, MailQueue
-from .pacing import Rate, parse_rate
+from .options import MAILER_DEFAULTS, MailerOptions
+from .pacing import parse_rate
 from .relay import Relay, describe_all, describe_dead
 from .retry import RetryPolicy, is_worth_retrying
 from .statistics import Latencies, MailerStatistics, Throughput
 
 if TYPE_CHECKING:
     import asyncio
-
-    from ..options.credentials import Token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +102,60 @@ class _Job:
         self.is_pressing = False  # whether a receiver may wait for it
 
 
+_OF_ONE_RELAY = frozenset(
+    ("url", "tls", "username", "password", "token", "auth", "allow_plaintext_auth")
+)
+"""The options that are about the first relay alone; a backup's URL says its own."""
+
+
 def _loop_time() -> float:
     return event_loop().loop.time()
+
+
+class MailerRef(ActorRef["Mailer"]):
+    """Pykka's ref of an actor, with the types of the answers.
+
+    That to a `SendMail` is its outcome, that to `Statistics` is `MailerStatistics`, and that to
+    `Drain` whether all emails are out.
+    """
+
+    if TYPE_CHECKING:
+        # The order is not the base's: what is more special comes first.
+        @overload  # type: ignore[override]
+        def ask(
+            self, message: SendMail, *, block: Literal[False], timeout: float | None = None
+        ) -> Future[Outcome]: ...
+        @overload
+        def ask(
+            self, message: SendMail, *, block: Literal[True] = True, timeout: float | None = None
+        ) -> Outcome: ...
+        @overload
+        def ask(
+            self, message: Statistics, *, block: Literal[False], timeout: float | None = None
+        ) -> Future[MailerStatistics]: ...
+        @overload
+        def ask(
+            self, message: Statistics, *, block: Literal[True] = True, timeout: float | None = None
+        ) -> MailerStatistics: ...
+        @overload
+        def ask(
+            self, message: Drain, *, block: Literal[False], timeout: float | None = None
+        ) -> Future[bool]: ...
+        @overload
+        def ask(
+            self, message: Drain, *, block: Literal[True] = True, timeout: float | None = None
+        ) -> bool: ...
+        @overload
+        def ask(
+            self, message: Any, *, block: Literal[False], timeout: float | None = None
+        ) -> Future[Any]: ...
+        @overload
+        def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any: ...
+        def ask(  # pyright: ignore[reportIncompatibleMethodOverride]
+            self, message: Any, *, block: bool = True, timeout: float | None = None
+        ) -> Any:
+            """Send a message, and wait for the answer. See `pykka.ActorRef.ask`."""
+            ...
 
 
 class Mailer(AsyncioActor):
@@ -127,141 +176,71 @@ class Mailer(AsyncioActor):
     before it.
     """
 
+    _ref_type = MailerRef
+
     # The time on the loop's clock; once started, without the way to the loop.
     _time: Callable[[], float] = staticmethod(_loop_time)
 
-    @classmethod
-    def start(  # pyright: ignore[reportIncompatibleMethodOverride] - ActorRef is invariant
-        cls, *args: Any, **kwargs: Any
-    ) -> ActorRef[Self]:
-        """Start a Mailer, with the options that `__init__` describes. See `pykka.Actor.start`."""
-        hide_in(kwargs, _HARMLESS if cls.__init__ is Mailer.__init__ else None)
-        args = tuple([hide_url(value) for value in args])
-        return super().start(*args, **kwargs)
+    if TYPE_CHECKING:
+
+        @classmethod
+        def start(  # pyright: ignore[reportIncompatibleMethodOverride]
+            cls, server: str = "localhost", port: int = 25, **options: Unpack[MailerOptions]
+        ) -> MailerRef:
+            """Start a Mailer, with the options that `__init__` describes."""
+            ...
+
+    else:
+
+        @classmethod
+        def start(cls, *args: Any, **kwargs: Any) -> MailerRef:
+            """Start a Mailer, with the options of `__init__`. See `pykka.Actor.start`."""
+            hide_in(kwargs, _HARMLESS if cls.__init__ is Mailer.__init__ else None)
+            args = tuple([hide_url(value) for value in args])
+            return super().start(*args, **kwargs)
 
     def __init__(
-        self,
-        server: str = "localhost",
-        port: int = 25,
-        *,
-        url: str | None = None,
-        alias: str = "mailer",
-        max_connections: int = 20,
-        first_connections: int = FIRST,
-        max_mails_per_connection: int = 100,
-        idle_timeout: float = 30.0,
-        max_queued: int = 10_000,
-        rate: "str | float | Rate | None" = None,
-        retry: RetryPolicy | None = None,
-        backups: Iterable[str | tuple[str, float]] = (),
-        grace: float = 10.0,
-        timeout: float = 30.0,
-        deadline: float = 300.0,
-        profile: str = "interactive",
-        debug: bool = False,
-        tls: str = "auto",
-        tls_context: ssl.SSLContext | None = None,
-        username: str | None = None,
-        password: str | None = None,
-        token: "Token | None" = None,
-        auth: Sequence[str] | None = None,
-        allow_plaintext_auth: bool = False,
-        local_hostname: str | None = None,
-        source_address: SourceAddress | None = None,
-        proxy: str | None = None,
-        without: Collection[str] = (),
+        self, server: str = "localhost", port: int = 25, **options: Unpack[MailerOptions]
     ) -> None:
         """Check the options; runs in the thread that calls `start`. Nothing is sent yet.
 
-        The options that are not listed here are those of `SmtpActor`; `deadline` bounds each
-        attempt.
-
         Args:
             server: the server's name or address.
-            port: its port.
-            url: a relay URL instead of server, port, tls and credentials.
-            alias: the sender of the signals.
-            max_connections: connections to one relay at once. The process's limit,
-                `set_connection_limit`, counts too.
-            first_connections: the same at first: it grows as the relay takes mails, and shrinks
-                where it does not.
-            max_mails_per_connection: mails on one connection, at least 1.
-            idle_timeout: seconds after which a connection that nobody uses is closed.
-            max_queued: mails that may wait. One more gets a `SendFailure` of the kind ``LOCAL`` at
-                once, with `retryable` set.
-            rate: mails to one relay, such as ``"10/s"``, ``"500/min"`` or ``"10/s burst 20"``.
-            retry: how mails are tried again that were refused for now. Default:
-                ``RetryPolicy()``, eight attempts within about two hours.
-            backups: relay URLs to go to while the relays before them are dead; or pairs of URL
-                and weight, to choose among at random.
-            grace: seconds that transactions under way have to finish once `stop` was called.
-            timeout: see `SmtpActor`, as for all that follow.
-            deadline: seconds for one attempt.
-            profile: ``"interactive"`` or ``"rfc5321"``.
-            debug: put all lines of the sessions into the outcomes.
-            tls: ``"auto"``, ``"starttls"``, ``"implicit"`` or ``"off"``.
-            tls_context: the context to use.
-            username: the user to authenticate as.
-            password: the password.
-            token: an OAuth 2 access token, or a function that returns one.
-            auth: the SASL mechanisms that may be used.
-            allow_plaintext_auth: send the password without verified TLS to this machine.
-            local_hostname: the name that EHLO gives of this machine.
-            source_address: local address and port to connect from; 0 for any, and any other port
-                only with ``max_connections=1`` and without backups.
-            proxy: the proxy to go through.
-            without: extensions that are not to be used, whatever a relay offers.
+            port: its port, 1 to 65535.
+            options: `MailerOptions` and `ConnectionOptions` say what there is.
 
         Raises:
             ValueError: an option is invalid.
-            TypeError: an option has the wrong type.
+            TypeError: an option has the wrong type, or there is no such option.
             ImportError: an option needs what is not installed.
         """
         super().__init__()
-        server, port, backups = hide_url(server), hide_url(port), hide_backups(backups)
-        secrets = hide(url, password, token, proxy)
-        del url, password, token, proxy
-        common: dict[str, Any] = {
-            "alias": alias,
-            "timeout": timeout,
-            "deadline": deadline,
-            "profile": profile,
-            "debug": debug,
-            "tls_context": tls_context,
-            "local_hostname": local_hostname,
-            "source_address": source_address,
-            "proxy": secrets.proxy,
-            "without": without,
-        }
-        first = collect_options(
-            server,
-            port,
-            url=secrets.url,
-            tls=tls,
-            username=username,
-            password=secrets.password,
-            token=secrets.token,
-            auth=auth,
-            allow_plaintext_auth=allow_plaintext_auth,
-            **common,
-        )
+        server, port = hide_url(server), hide_url(port)
+        hide_in(cast("dict[str, Any]", options), _HARMLESS)
+        check_names(options, MAILER_DEFAULTS, "Mailer")
+        given = MAILER_DEFAULTS | cast("dict[str, Any]", options)
+        first = collect_options(server, port, **{name: given[name] for name in DEFAULTS})
         limits = Limits(
-            max_connections=whole("max_connections", max_connections),
-            first_connections=whole("first_connections", first_connections),
-            max_mails_per_connection=whole("max_mails_per_connection", max_mails_per_connection),
-            idle_timeout=check_seconds("idle_timeout", idle_timeout),
-            rate=parse_rate(rate),
+            max_connections=whole("max_connections", given["max_connections"]),
+            first_connections=whole("first_connections", given["first_connections"]),
+            max_mails_per_connection=whole(
+                "max_mails_per_connection", given["max_mails_per_connection"]
+            ),
+            idle_timeout=check_seconds("idle_timeout", given["idle_timeout"]),
+            rate=parse_rate(given["rate"]),
         )
-        self._max_queued = whole("max_queued", max_queued)
+        self._max_queued = whole("max_queued", given["max_queued"])
+        retry = given["retry"]
         if not isinstance(retry, RetryPolicy | None):
             raise TypeError(f"retry: needs a RetryPolicy, not {type(retry).__name__}")
         self._retry = RetryPolicy() if retry is None else retry
-        self._grace = check_seconds("grace", grace)
+        self._grace = check_seconds("grace", given["grace"])
         self._alias = first.alias
         self._relays = [Relay(first, limits)]
-        for backup, weight in check_backups(backups):
+        common = {name: given[name] for name in DEFAULTS if name not in _OF_ONE_RELAY}
+        for backup, weight in check_backups(given["backups"]):
             self._relays.append(Relay(collect_options(url=backup, **common), limits, weight))
-        check_source(source_address, limits.max_connections, len(self._relays))
+        check_source(given["source_address"], limits.max_connections, len(self._relays))
         self._queue: MailQueue[_Job] = MailQueue(self._relays, random.random)
         self._waiting: list[tuple[float, int, _Job]] = []  # a heap, by the time of the next attempt
         self._order = itertools.count()
@@ -841,4 +820,4 @@ def _can_be_read_again(mail: SendMail) -> bool:
     return mail.source is None or isinstance(mail.source, os.PathLike)
 
 
-_HARMLESS = harmless_of(Mailer.__init__)
+_HARMLESS = harmless_of(MAILER_DEFAULTS)

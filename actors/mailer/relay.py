@@ -41,9 +41,9 @@ class Kept:
 
     def __init__(self, relay: "Relay", connection: Connection, session: Session) -> None:
         self._relay = relay
-        self.connection = connection
-        self.session = session
-        self.since = event_loop().loop.time()
+        self.connection: Connection = connection
+        self.session: Session = session
+        self.since: float = event_loop().loop.time()
         connection.rest(self)
         connection_limit.offer(self, self._give_up)
 
@@ -91,7 +91,7 @@ class Relay(Destination):
         window = ConcurrencyWindow(limits.max_connections, first=limits.first_connections)
         super().__init__(limits, window, weight)
         self.options = options
-        self.last_failure = ""
+        self.last_failure: str = ""
         self._idle: dict[Kept, None] = {}  # in the order in which they began to wait
         # The connection that became free just now: mostly, the next mail is here already.
         self._free: tuple[Connection, Session] | None = None

@@ -50,7 +50,7 @@ class ConnectionLimit:
     """
 
     def __init__(self, limit: int) -> None:
-        self.most = limit
+        self.most: int = limit
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
@@ -188,7 +188,7 @@ class ConnectionLimit:
         self.hand_out()
 
 
-connection_limit = ConnectionLimit(DEFAULT_LIMIT)
+connection_limit: ConnectionLimit = ConnectionLimit(DEFAULT_LIMIT)
 dispatcher.when_not_full(connection_limit.receivers_have_caught_up)
 
 in_child(connection_limit.reset_after_fork)

@@ -47,15 +47,15 @@ class TlsChannel:
             server_hostname: the name for SNI, and for the certificate if the context checks it.
             session: one with the same context and name, to be taken up again if the server agrees.
         """
-        self.is_up = False
-        self.has_heard = False
-        self.is_closed = False
+        self.is_up: bool = False
+        self.has_heard: bool = False
+        self.is_closed: bool = False
         self.error: ssl.SSLError | None = None
-        self.gave_certificate = False
-        self.met_clear_text = False
+        self.gave_certificate: bool = False
+        self.met_clear_text: bool = False
         # Attributes, as all of these: they are looked at for each record.
-        self.has_part = False
-        self.is_holding = False
+        self.has_part: bool = False
+        self.is_holding: bool = False
         self._came = ssl.MemoryBIO()
         self._going = ssl.MemoryBIO()
         self._tls = context.wrap_bio(

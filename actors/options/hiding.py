@@ -6,15 +6,11 @@ something else, has an empty object of the same name put in its place, for the e
 """
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, cast
 
 from ...smtp.sasl.secret import Secret
 from .mailer_options import MAX_BACKUPS
-
-if TYPE_CHECKING:
-    from .credentials import Token
 
 _SECRET_NAMES = frozenset({"url", "password", "token", "proxy"})
 _PLACE_NAMES = frozenset({"server", "port"})
@@ -24,44 +20,19 @@ _OCTETS = (bytes, bytearray)
 _SENSITIVE = _SECRET_NAMES | _PLACE_NAMES | {_BACKUPS}
 
 
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """The options that nobody may see; perhaps of the wrong type, until `check`."""
+def check_secrets(options: Mapping[str, object]) -> None:
+    """See that the options that nobody may see have the right types, once they are hidden.
 
-    url: Secret | None
-    password: Secret | None
-    token: Secret | Callable[[], str] | None
-    proxy: Secret | None
-
-    def check(self) -> None:
-        """See that they have the right types.
-
-        Raises:
-            TypeError: one has not.
-        """
-        if self is _NO_SECRETS:
-            return
-        for name in ("url", "password", "proxy"):
-            value: object = getattr(self, name)
-            if not isinstance(value, Secret | None):
-                raise TypeError(f"{name}: needs a str, not {type(value).__name__}")
-        if not (isinstance(self.token, Secret | None) or callable(self.token)):
-            raise TypeError(f"token: needs a str, or a function, not {type(self.token).__name__}")
-
-
-_NO_SECRETS = Secrets(None, None, None, None)
-
-
-def hide(
-    url: str | Secret | None,
-    password: str | Secret | None,
-    token: "Token | None",
-    proxy: str | Secret | None,
-) -> Secrets:
-    """Wrap the options that nobody may see; raises nothing."""
-    if url is None and password is None and token is None and proxy is None:
-        return _NO_SECRETS
-    return Secrets(_hidden(url), _hidden(password), _hidden(token), _hidden(proxy))
+    Raises:
+        TypeError: one has not.
+    """
+    for name in ("url", "password", "proxy"):
+        value = options[name]
+        if not isinstance(value, Secret | None):
+            raise TypeError(f"{name}: needs a str, not {type(value).__name__}")
+    token = options["token"]
+    if not (isinstance(token, Secret | None) or callable(token)):
+        raise TypeError(f"token: needs a str, or a function, not {type(token).__name__}")
 
 
 def hide_in(given: dict[str, Any], harmless: Collection[str] | None = None) -> None:
@@ -121,11 +92,9 @@ def _hide_backup(backup: object) -> object:
     return _hidden(backup) if isinstance(backup, str | bytes | bytearray) else backup
 
 
-def harmless_of(function: Callable[..., object]) -> frozenset[str]:
-    """Return the names of the options of a function that have no secret."""
-    code = function.__code__
-    names = frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
-    return names - _SENSITIVE
+def harmless_of(names: Iterable[str]) -> frozenset[str]:
+    """Return those of the options that have no secret."""
+    return frozenset(names) - _SENSITIVE
 
 
 def _hidden(value: Any) -> Any:

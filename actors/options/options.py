@@ -1,8 +1,7 @@
 """The options of a connection: checked at once, with a clear error, before anything is sent."""
 
 import functools
-import ssl
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,9 +10,10 @@ from ...smtp.sasl.secret import Secret
 from ...smtp.words.plain import plain_bool, plain_int, plain_str
 from ...smtp.words.quirks import Quirks
 from ..net.connect import SourceAddress
-from ..net.timeouts import DEFAULT_DEADLINE, DEFAULT_TIMEOUT, PROFILES, Timeouts, make_timeouts
+from ..net.timeouts import PROFILES, Timeouts, make_timeouts
 from ..net.tls import TLS_CHOICES, Tls, choose_tls
-from .hiding import hide
+from .connection_options import DEFAULTS, check_names
+from .hiding import check_secrets
 from .option_checks import (
     check_alias,
     check_seconds,
@@ -28,10 +28,9 @@ from .option_checks import (
 if TYPE_CHECKING:
     from ...smtp.session.authentication import Authentication
     from ..net.proxy import Proxy
-    from .credentials import Masking, Token
+    from .credentials import Masking
 
 _LMTP_PORT = 24
-_NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,101 +75,48 @@ class Options:
 
 
 def collect_options(
-    server: str = "localhost",
-    port: int = 25,
-    *,
-    url: str | Secret | None = None,
-    alias: str = "smtp_client",
-    timeout: float = DEFAULT_TIMEOUT,
-    deadline: float = DEFAULT_DEADLINE,
-    profile: str = "interactive",
-    debug: bool = False,
-    tls: str = "auto",
-    tls_context: ssl.SSLContext | None = None,
-    username: str | None = None,
-    password: str | Secret | None = None,
-    token: "Token | None" = None,
-    auth: Sequence[str] | None = None,
-    allow_plaintext_auth: bool = False,
-    local_hostname: str | None = None,
-    source_address: SourceAddress | None = None,
-    proxy: str | Secret | None = None,
-    without: str | Collection[str] = (),
+    server: Any = "localhost", port: Any = 25, taker: str = "SmtpActor", **given: Any
 ) -> Options:
-    """Check the options of `SmtpActor.start`, which describes them.
+    """Check the options of a connection.
+
+    Args:
+        server: the server's name or address.
+        port: its port.
+        taker: what was given them, for messages.
+        given: `ConnectionOptions`; what is secret in them is a `Secret`, as `hide_in` makes it.
 
     Raises:
         ValueError: one is invalid.
-        TypeError: one has the wrong type.
+        TypeError: one has the wrong type, or there is no such option.
         ImportError: one needs what is not installed.
     """
-    secrets = hide(url, password, token, proxy)
-    del url, password, token, proxy
-    secrets.check()
-    arguments = (
-        secrets.url,
-        tls_context,
-        allow_plaintext_auth,
-        # In the order of _NAMES.
-        server,
-        port,
-        alias,
-        timeout,
-        deadline,
-        profile,
-        debug,
-        tls,
-        username,
-        secrets.password,
-        secrets.token,
-        tuple(auth) if isinstance(auth, list) else auth,
-        local_hostname,
-        source_address,
-        secrets.proxy,
-        _NOTHING if without == () else check_without(without),
-    )
+    options = DEFAULTS | given
+    if len(options) > len(DEFAULTS):
+        check_names(given, DEFAULTS, taker)
+    if type(options["auth"]) is list:
+        options["auth"] = tuple(cast("list[object]", options["auth"]))
+    if options["without"] != ():
+        options["without"] = check_without(options["without"])
     try:
-        return _collect_again(*arguments)
+        return _collect_again(server, port, *options.values())
     except (ValueError, ImportError):
         raise
     except Exception:  # noqa: S110 - of a wrong type, perhaps one that can't be looked up
         pass
-    return _collect(*arguments)  # which says so
+    return _collect(server, port, *options.values())  # which says so
 
 
-_NAMES = (
-    "server",
-    "port",
-    "alias",
-    "timeout",
-    "deadline",
-    "profile",
-    "debug",
-    "tls",
-    "username",
-    "password",
-    "token",
-    "auth",
-    "local_hostname",
-    "source_address",
-    "proxy",
-    "without",
-)
-
-
-def _collect(
-    url: Secret | None,
-    tls_context: ssl.SSLContext | None,
-    allow_plaintext_auth: bool,
-    *given: Any,
-) -> Options:
-    options: dict[str, Any] = dict(zip(_NAMES, given, strict=True))
-    options |= {"unix_path": None, "is_lmtp": False}
+def _collect(server: Any, port: Any, *values: Any) -> Options:
+    options: dict[str, Any] = dict(zip(DEFAULTS, values, strict=True))
+    check_secrets(options)
+    options |= {"server": server, "port": port, "unix_path": None, "is_lmtp": False}
+    options["without"] = frozenset(options["without"])
+    url = options["url"]
     if url is not None:
         said = _from_url(url, options["auth"])
-        said["without"] = options["without"] | said.get("without", _NOTHING)
+        said["without"] = options["without"] | said.get("without", frozenset())
         options |= said
-    return _make(options, tls_context, allow_plaintext_auth=allow_plaintext_auth)
+    return _make(options)
 
 
 # A program sends all its mail with the same few sets of options.
@@ -201,14 +147,10 @@ def _from_url(url: Secret, auth: Sequence[str] | None) -> dict[str, Any]:
     return said
 
 
-def _make(
-    given: dict[str, Any],
-    tls_context: ssl.SSLContext | None,
-    *,
-    allow_plaintext_auth: bool,
-) -> Options:
+def _make(given: dict[str, Any]) -> Options:
     given |= _checked(given)
-    plain_bool("allow_plaintext_auth", allow_plaintext_auth)
+    tls_context = given["tls_context"]
+    allow_plaintext_auth = plain_bool("allow_plaintext_auth", given["allow_plaintext_auth"])
     check_tls_context(tls_context)
     server, port, unix_path = given["server"], given["port"], given["unix_path"]
     if allow_plaintext_auth and unix_path is None and not is_loopback(server):

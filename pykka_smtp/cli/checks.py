@@ -144,7 +144,7 @@ def _check_relays(options: argparse.Namespace) -> tuple[Options, tuple[Secret, .
 def _check_relay(name: str, url: str, timeout: float | None) -> Options:
     try:
         has_timeout = "timeout" in parse_relay_url(url).options
-        checked = collect_options(url=url, alias=ALIAS)
+        checked = collect_options(url=Secret(url), alias=ALIAS)
     except ValueError as error:
         raise CannotSendError(EX_USAGE, f"{name}: {error}") from None
     except ImportError as error:

@@ -21,7 +21,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.number: int | None = None
-        self.is_urgent = False
+        self.is_urgent: bool = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:

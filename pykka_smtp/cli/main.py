@@ -139,10 +139,9 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _demo(_options: argparse.Namespace) -> int:
-    missing = [name for name in ("aiosmtpd", "rich") if importlib.util.find_spec(name) is None]
-    if missing:
+    if importlib.util.find_spec("rich") is None:
         print(
-            f"pykka-smtp demo: needs {' and '.join(missing)}; install the extra with"
+            "pykka-smtp demo: needs rich; install the extra with"
             " pip install 'pykka-smtp[demo]', or in a clone with pip install -e '.[demo]'",
             file=sys.stderr,
         )

@@ -32,7 +32,7 @@ class BadLinesError(Exception):
 
     def __init__(self, complaints: list[str], count: int) -> None:
         super().__init__(complaints, count)
-        self.complaints = list(complaints)
+        self.complaints: list[str] = list(complaints)
         if count > len(complaints):
             self.complaints.append(f"{count - len(complaints)} more lines are no addresses")
 

@@ -89,7 +89,8 @@ def _row(
         is_about_relay = failure is not None and failure.stage in BEFORE_THE_MAIL
         what = "failed" if is_about_relay else "refused"
     if reply is None:
-        text = failure.detail if failure is not None else "; ".join(outcome.warnings[-1:])
+        assert failure is not None  # a success has a reply
+        text = failure.detail
     else:
         text = " ".join(reply.lines)
     return Row(

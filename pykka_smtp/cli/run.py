@@ -89,7 +89,7 @@ class Run:
             report: where each recipient's row goes, if anywhere.
             progress: shows how far it has come.
         """
-        self.tally = Tally(len(order.recipients))
+        self.tally: Tally = Tally(len(order.recipients))
         self.stopped_because: str | None = None
         self.report_error: OSError | None = None
         self._mailer = mailer

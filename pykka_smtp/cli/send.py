@@ -137,7 +137,7 @@ def _start_mailer(options: argparse.Namespace, checked: Checked) -> pykka.ActorR
     url, *backups = checked.urls
     more: dict[str, Any] = {} if options.timeout is None else {"timeout": options.timeout}
     return Mailer.start(
-        url=url,
+        url=url.reveal(),
         backups=[backup.reveal() for backup in backups],
         alias=checked.relay.alias,
         max_connections=options.connections,

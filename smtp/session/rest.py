@@ -31,7 +31,7 @@ class Rest:
         Args:
             quirks: what is known of the server; a reply that comes now belongs there.
         """
-        self.is_over = False
+        self.is_over: bool = False
         self._quirks = quirks
 
     def receive_data(self, data: bytes) -> list[Action]:

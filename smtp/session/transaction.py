@@ -64,10 +64,10 @@ class Transaction:
             before: the transaction before this one that had the same mail, if there was one.
         """
         self._session = session
-        self.batch = batch
+        self.batch: Sequence[Recipient] = batch
         self.acceptance: Reply | None = None
         self._taken_before: Reply | None = None  # what `acceptance` was at first
-        self.has_begun = False
+        self.has_begun: bool = False
         self._last = before
         if before is not None:
             self.acceptance, self.has_begun = before.acceptance, before.has_begun
@@ -75,7 +75,10 @@ class Transaction:
             before._last = None  # nobody asks for what came before that
         self.bold: SendMailData | None = None
         self.refusal: Refused | None = None
-        self.is_chunk = self.is_binary = self.is_unclear = self.is_stuck = False
+        self.is_chunk: bool = False
+        self.is_binary: bool = False
+        self.is_unclear: bool = False
+        self.is_stuck: bool = False
         self._group: tuple[Command, ...] = ()  # went out together, and not all to be obeyed
         self._answered = 0  # how many of them were answered
 

@@ -77,14 +77,14 @@ class Extensions:
             parameters = {key: parameters[key] for key in parameters if key not in without}
         self._parameters = parameters
         # Asked with each mail, so worked out once.
-        self.pipelining = "PIPELINING" in parameters  # RFC 2920
-        self.eight_bit_mime = "8BITMIME" in parameters  # RFC 6152
-        self.smtputf8 = "SMTPUTF8" in parameters  # RFC 6531
-        self.chunking = "CHUNKING" in parameters  # RFC 3030
-        self.offers_size = "SIZE" in parameters  # RFC 1870
-        self.size_limit = _size_limit(parameters.get("SIZE", ""))
-        self.rcpt_max = self._limit("RCPTMAX")
-        self.mail_max = self._limit("MAILMAX")
+        self.pipelining: bool = "PIPELINING" in parameters  # RFC 2920
+        self.eight_bit_mime: bool = "8BITMIME" in parameters  # RFC 6152
+        self.smtputf8: bool = "SMTPUTF8" in parameters  # RFC 6531
+        self.chunking: bool = "CHUNKING" in parameters  # RFC 3030
+        self.offers_size: bool = "SIZE" in parameters  # RFC 1870
+        self.size_limit: int | None = _size_limit(parameters.get("SIZE", ""))
+        self.rcpt_max: int | None = self._limit("RCPTMAX")
+        self.mail_max: int | None = self._limit("MAILMAX")
 
     @staticmethod
     def from_reply(reply: Reply, without: frozenset[str] = frozenset()) -> "Extensions":

@@ -63,7 +63,7 @@ class ReplyParser:
         self._lines: list[str] | None = None  # none of the reply under way
         self._size = 0
         self._error: ReplyError | None = None
-        self.saw_bare_lf = False
+        self.saw_bare_lf: bool = False
 
     @property
     def is_pending(self) -> bool:

@@ -3,15 +3,14 @@
 import os
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
 
 import pytest
 from servers.door import Door
+from servers.program import Program
 from servers.scripted import ScriptedServer, polite
+from servers.texts import up_to
 
 PATIENCE = 15.0  # seconds; reached only by a test that fails
 AT_ONCE = 4.0
@@ -44,72 +43,6 @@ PORT = int(sys.argv[1])
 """
 
 
-class Program:
-    """A Python program in a process of its own.
-
-    Args:
-        script: what follows the prelude.
-        port: where its server listens.
-        loop: ``"uvloop"`` or ``"asyncio"``.
-        options: for the interpreter.
-        prelude: what goes before the script.
-    """
-
-    def __init__(
-        self, script: str, port: int, loop: str, *options: str, prelude: str = PRELUDE
-    ) -> None:
-        self._began = time.monotonic()
-        self.process = subprocess.Popen(
-            [sys.executable, *options, "-c", prelude + script, str(port)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"PYKKA_SMTP_LOOP": loop},
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.process.kill()
-        with self.process:
-            pass
-
-    def wait_for(self, line: str) -> None:
-        """Wait until the program has printed this line, as its first or next."""
-        assert self.process.stdout is not None
-        # Bounded by pytest's own time limit.
-        came = self.process.stdout.readline()
-        if came != line + "\n":
-            self.process.kill()
-        assert came == line + "\n", self.process.communicate()[1]
-
-    def tell(self, line: str) -> None:
-        """Write a line into the program's standard input."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-
-    def interrupt(self) -> None:
-        """Press Ctrl-C."""
-        self.process.send_signal(signal.SIGINT)
-        self._began = time.monotonic()
-
-    def end(self, within: float = PATIENCE) -> list[str]:
-        """Wait until it has ended, in so many seconds since its start or its interrupt."""
-        self.output, self.errors = self.process.communicate(timeout=PATIENCE)
-        took = time.monotonic() - self._began
-        assert took < within, f"the program ended only after {took:.1f} s"
-        return self.output.splitlines()
-
-    @property
-    def status(self) -> int:
-        """The exit status, or minus the signal that ended it."""
-        assert self.process.returncode is not None
-        return self.process.returncode
-
-
 Run = Callable[..., Program]
 
 
@@ -123,21 +56,14 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     def start(
         script: str, server: ScriptedServer, *options: str, prelude: str = PRELUDE
     ) -> Program:
-        running.append(Program(script, server.port, request.param, *options, prelude=prelude))
-        return running[-1]
+        program = Program(prelude + script, server.port, loop=request.param, options=options)
+        running.append(program)
+        return program
 
     yield start
     for program in running:
         with program:
             pass
-
-
-@pytest.fixture
-def door(scripted_server: Start) -> Iterator[Door]:
-    """Open it at the latest when the test ends, before the server waits for its threads."""
-    made = Door()
-    yield made
-    made.open()
 
 
 # The end of the program
@@ -343,19 +269,7 @@ def at_exit():
 # Ctrl-C
 
 GREETS = "S: 220 mx.test ESMTP\nC: EHLO *\nS! silence"
-TAKES_THE_MAIL = """
-    S: 220 mx.test ESMTP
-    C: EHLO *
-    S: 250 mx.test
-    C: MAIL *
-    S: 250 ok
-    C: RCPT *
-    S: 250 ok
-    C: DATA
-    S: 354 go ahead
-    C: <data>
-    S! silence
-"""
+TAKES_THE_MAIL = up_to("body", "S! silence")
 
 
 def wait_for_the_dot(server: ScriptedServer) -> None:
@@ -394,7 +308,7 @@ def test_ctrl_c_ends_the_program_at_once_with_one_outcome(
     program = run(main, server)
     wait(server)
 
-    program.interrupt()
+    program.signal(signal.SIGINT)
 
     assert program.end(within=AT_ONCE) == [outcome]
     assert program.status == -signal.SIGINT
@@ -434,7 +348,7 @@ def test_ctrl_c_while_the_interpreter_waits_at_its_end_ends_it_at_once_with_one_
     program.wait_for("the interpreter waits")
     wait(server)
 
-    program.interrupt()
+    program.signal(signal.SIGINT)
 
     assert program.end(within=AT_ONCE) == [outcome]
     assert "Traceback" not in program.errors or "KeyboardInterrupt" in program.errors
@@ -460,7 +374,7 @@ SmtpActor.start("localhost", PORT).ask(mail())
     )
     wait_for_ehlo(server)
 
-    program.interrupt()
+    program.signal(signal.SIGINT)
 
     assert sorted(program.end(within=AT_ONCE)) == [
         "CANCELLED ehlo not accepted",
@@ -490,7 +404,7 @@ SmtpActor.start("localhost", PORT).tell(mail())
 
     # The first ends the main thread's wait for ours; the interpreter may then wait for its own.
     for _ in range(3):
-        program.interrupt()
+        program.signal(signal.SIGINT)
         try:
             program.process.wait(AT_ONCE)
             break
@@ -520,7 +434,7 @@ except KeyboardInterrupt:
     program.wait_for("sleeping")
     server.wait_for(lambda: server.sessions)
 
-    program.interrupt()
+    program.signal(signal.SIGINT)
     program.wait_for("handled")
     door.open()
 

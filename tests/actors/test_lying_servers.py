@@ -2,11 +2,11 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from servers.mailing import Mailing
-from servers.scripted import Conn, ScriptedServer
+from servers.scripted import Conn, Polite, ScriptedServer
 
 from pykka_smtp import (
     NO_RETRY,
@@ -19,6 +19,9 @@ from pykka_smtp import (
     verify,
 )
 from pykka_smtp.actors.options.options import collect_options
+from pykka_smtp.smtp.sasl.secret import Secret
+from pykka_smtp.testing.acts import Act, Wait
+from pykka_smtp.testing.moods import At, Moment, said
 
 Start = Callable[..., Any]
 
@@ -26,54 +29,39 @@ PATIENCE = 15.0
 BOTH = ("PIPELINING", "CHUNKING")
 
 
-class Liar:
+class Liar(Polite):
     """Offers extensions, and has its own answers to BDAT.
 
     Args:
         offers: the lines of the EHLO reply.
-        bdat: what it says to BDAT, one after the other, and then the last again; ``"250 taken"``
-            takes the mail.
+        bdat: what it says to BDAT; ``"250 taken"`` takes the mail.
 
     Attributes:
-        verbs: of each connection.
         taken: mails, over all connections.
     """
 
     def __init__(self, *offers: str, bdat: str = "502 5.5.1 what?") -> None:
-        self._offers = offers
-        self._bdat = bdat
-        self.verbs: list[list[str]] = []
+        super().__init__(*offers, moods=[At("BDAT", self._bdat), At(".", self._count)])
+        self._said = said(bdat)
+        self._conns: list[Any] = []
         self.taken = 0
         self._lock = threading.Lock()
 
-    def __call__(self, conn: Conn) -> None:
-        verbs: list[str] = []
-        self.verbs.append(verbs)
-        conn.send("220 mx.test")
-        while True:
-            line = conn.line()
-            verbs.append(line.split(" ")[0].upper())
-            match verbs[-1]:
-                case "EHLO":
-                    lines = ["mx.test", *self._offers]
-                    conn.send(*[f"250-{text}" for text in lines[:-1]], f"250 {lines[-1]}")
-                case "DATA":
-                    conn.send("354 go")
-                    conn.body()
-                    self._take()
-                    conn.send("250 taken")
-                case "BDAT":
-                    conn.chunk()
-                    if self._bdat.startswith("250"):
-                        self._take()
-                    conn.send(self._bdat)
-                case "QUIT":
-                    conn.send("221 bye")
-                    return
-                case _:
-                    conn.send("250 ok")
+    def __call__(self, stage: Any) -> None:
+        self._conns.append(stage)
+        super().__call__(stage)
 
-    def _take(self) -> None:
+    @property
+    def verbs(self) -> list[list[str]]:
+        """Those of each connection."""
+        return [conn.session.verbs for conn in self._conns]
+
+    def _bdat(self, moment: Moment) -> list[Act]:
+        if self._said.startswith(b"250"):
+            self._count(moment)
+        return [self._said]
+
+    def _count(self, _moment: Moment) -> None:
         with self._lock:
             self.taken += 1
 
@@ -226,7 +214,7 @@ def test_what_are_no_names_of_extensions_is_a_type_error(without: Any) -> None:
 
 
 def test_option_and_url_are_added_together() -> None:
-    options = collect_options(url="smtp://h?without=DSN", without=["chunking"])
+    options = collect_options(url=Secret("smtp://h?without=DSN"), without=["chunking"])
 
     assert options.without == {"DSN", "CHUNKING"}
 
@@ -238,36 +226,12 @@ def test_a_relay_that_was_found_to_speak_unasked_gets_each_mail_on_its_own_conne
     scripted_server: Start, mailing: Mailing
 ) -> None:
     late = threading.Event()
-    connections: list[list[str]] = []
 
-    def twice(conn: Conn) -> None:
-        """Answer the first mail of the first connection twice, the second time when told to."""
-        verbs: list[str] = []
-        connections.append(verbs)
-        is_first = len(connections) == 1
-        conn.send("220 mx.test")
-        while True:
-            line = conn.line()
-            verbs.append(line.split(" ")[0].upper())
-            if verbs[-1] == "EHLO":
-                conn.send("250-mx.test", "250-PIPELINING", "250 CHUNKING")
-            elif verbs[-1] == "BDAT":
-                conn.chunk()
-                conn.send("250 taken")
-                if is_first:
-                    assert late.wait(PATIENCE)
-                    conn.send("250 taken, I said")
-            elif verbs[-1] == "DATA":
-                conn.send("354 go")
-                conn.body()
-                conn.send("250 taken")
-            elif verbs[-1] == "QUIT":
-                conn.send("221 bye")
-                return
-            else:
-                conn.send("250 ok")
+    def twice(_moment: Moment) -> list[Act]:
+        """Answer the first mail twice, the second time when told to."""
+        return [said("250 taken"), Wait(late), said("250 taken, I said")]
 
-    server = scripted_server(twice)
+    server = scripted_server(Polite(*BOTH, moods=[At("BDAT", twice, times=1)]))
     mailer = mailing.start(server, retry=NO_RETRY, max_connections=1)
     assert isinstance(mailing.ask(mailer), SendSuccess)
     late.set()
@@ -276,8 +240,8 @@ def test_a_relay_that_was_found_to_speak_unasked_gets_each_mail_on_its_own_conne
     for _ in range(3):
         assert isinstance(mailing.ask(mailer), SendSuccess)
 
-    assert len(connections) == 4
-    assert "BDAT" not in {verb for verbs in connections[1:] for verb in verbs}
+    assert len(server.sessions) == 4
+    assert "BDAT" not in {verb for session in server.sessions[1:] for verb in session.verbs}
 
 
 def test_a_relay_that_contradicts_itself_gets_no_more_mails_in_one_write(
@@ -285,31 +249,19 @@ def test_a_relay_that_contradicts_itself_gets_no_more_mails_in_one_write(
 ) -> None:
     writes: list[bool] = []
 
-    def contrary(conn: Conn) -> None:
-        """Refuse MAIL, and take the mail; and look whether it all came at once."""
-        conn.send("220 mx.test")
-        while True:
-            line = conn.line()
-            match line.split(" ")[0].upper():
-                case "EHLO":
-                    conn.send("250-mx.test", "250-PIPELINING", "250 CHUNKING")
-                case "MAIL":
-                    conn.send("451 4.3.0 later" if not writes else "250 ok")
-                case "RCPT":
-                    conn.send("250 ok")
-                case "BDAT":
-                    writes.append(True)
-                    conn.chunk()
-                    conn.send("250 2.0.0 queued")
-                case "DATA":
-                    writes.append(False)
-                    conn.send("354 go")
-                    conn.body()
-                    conn.send("250 2.0.0 queued")
-                case _:
-                    conn.send("221 bye")
-                    return
+    def takes(*, in_one_write: bool) -> list[Act]:
+        writes.append(in_one_write)
+        return [said("250 2.0.0 queued")]
 
+    # It refuses MAIL, and takes the mail; and looks whether it all came at once.
+    contrary = Polite(
+        *BOTH,
+        moods=[
+            At("MAIL", lambda _moment: None if writes else [said("451 4.3.0 later")]),
+            At("BDAT", lambda _moment: takes(in_one_write=True)),
+            At(".", lambda _moment: takes(in_one_write=False)),
+        ],
+    )
     mailer = mailing.start(scripted_server(contrary), max_connections=1)
 
     first = mailing.ask(mailer)
@@ -330,47 +282,25 @@ def test_a_relay_that_contradicts_itself_gets_no_more_mails_in_one_write(
 def test_a_kept_connection_that_answers_mail_with_4_4_2_is_replaced_and_no_attempt_used(
     scripted_server: Start, mailing: Mailing, offers: tuple[str, ...]
 ) -> None:
-    connections: list[int] = []
+    def is_idle(moment: Moment) -> bool:
+        return bool(cast("Conn", moment.client).session.mails)
 
-    def ses(conn: Conn) -> None:
-        mails = 0
-        connections.append(0)
-        conn.send("220 mx.test")
-        is_open = True
-        while True:
-            line = conn.line()
-            match line.split(" ")[0].upper():
-                case "EHLO":
-                    lines = ["mx.test", *offers]
-                    conn.send(*[f"250-{text}" for text in lines[:-1]], f"250 {lines[-1]}")
-                case "MAIL":
-                    is_open = mails == 0
-                    text = "451 4.4.2 Timeout waiting for data from client"
-                    conn.send("250 ok" if is_open else text)
-                case "RCPT" | "DATA" if not is_open:
-                    conn.send("503 5.5.1 no")
-                case "RCPT":
-                    conn.send("250 ok")
-                case "DATA":
-                    conn.send("354 go")
-                    conn.body()
-                    mails += 1
-                    conn.send("250 taken")
-                case "BDAT":
-                    conn.chunk()
-                    mails += is_open
-                    conn.send("250 taken" if is_open else "503 5.5.1 no")
-                case _:
-                    conn.send("221 bye")
-                    return
-
-    mailer = mailing.start(scripted_server(ses), retry=NO_RETRY, max_connections=1)
+    timeout, no = said("451 4.4.2 Timeout waiting for data from client"), said("503 5.5.1 no")
+    ses = Polite(
+        *offers,
+        moods=[
+            At("MAIL", lambda moment: [timeout] if is_idle(moment) else None),
+            At("RCPT", lambda moment: [no] if is_idle(moment) else None),
+        ],
+    )
+    server = scripted_server(ses)
+    mailer = mailing.start(server, retry=NO_RETRY, max_connections=1)
 
     for _ in range(3):
         outcome = mailing.ask(mailer)
         assert isinstance(outcome, SendSuccess)
         assert outcome.attempts == 1
-    assert len(connections) == 3
+    assert len(server.sessions) == 3
 
 
 @pytest.mark.parametrize("reply", ["451 later", "451 4.7.1 greylisted"])

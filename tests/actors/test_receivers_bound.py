@@ -27,6 +27,8 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.signals.dispatcher import dispatcher
+from pykka_smtp.testing import answer
+from pykka_smtp.testing.polite import Polite
 
 PATIENCE = 15.0  # seconds; reached only by a test that fails
 LIMIT = 5
@@ -215,22 +217,7 @@ def test_a_receiver_that_sends_and_waits_is_not_held_up_by_itself(
 def test_a_receiver_that_waits_for_a_mail_which_is_tried_again_is_not_held_up_by_itself(
     loop_kind: str, mailing: Mailing, scripted_server: Start, reply: str
 ) -> None:
-    later: list[str] = []
-
-    def refuse_once(conn: Any) -> None:
-        conn.send("220 mx")
-        while (line := conn.line()) != "QUIT":
-            if line == "DATA":
-                conn.send("354 go")
-                conn.body()
-            if line == "RCPT TO:<later@d.test>" and line not in later:
-                later.append(line)
-                conn.send(reply)
-            else:
-                conn.send("250 ok")
-        conn.send("221 bye")
-
-    server = scripted_server(refuse_once)
+    server = scripted_server(Polite(moods=[answer("RCPT", reply, to="later@d.test")]))
     policy = RetryPolicy(attempts=2, first=0.5, jitter=0)
     mailer = mailing.start(server, max_connections=CONNECTIONS, retry=policy)
     done: list[Any] = []
@@ -238,7 +225,7 @@ def test_a_receiver_that_waits_for_a_mail_which_is_tried_again_is_not_held_up_by
     def receiver(sender: str, **extra: Any) -> None:
         if not done:
             answer = mailing.ask_later(mailer, recipients="later@d.test")
-            assert wait_until(lambda: later, PATIENCE)
+            assert wait_until(lambda: "RCPT TO:<later@d.test>" in server.lines, PATIENCE)
             for _ in range(2 * LIMIT):
                 dispatcher.submit(len, "")
             done.append(dispatcher.is_full)

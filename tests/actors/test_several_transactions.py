@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.scripted import ScriptedServer, polite
+from servers.scripted import Polite, ScriptedServer, polite
 
 from pykka_smtp import Dsn, FailureKind, SendFailure, SendMail, SendSuccess, SmtpActor
 from pykka_smtp.actors.net import sockets as sockets_module
+from pykka_smtp.testing.moods import At, Moment
 
 PATIENCE = 20.0  # seconds; reached only by a test that fails
 
@@ -145,16 +146,10 @@ def test_a_file_that_changes_between_two_transactions_is_not_sent_again(
     path = tmp_path / "mail.eml"
     path.write_bytes(LARGE)
 
-    def script(conn: Any) -> None:
-        def send_reply(*lines: str) -> None:
-            if any(line.startswith("250 2.0.0 taken") for line in lines):
-                path.write_bytes(LARGE[: len(LARGE) // 2])
-            plain(*lines)
+    def change(_moment: Moment) -> None:
+        path.write_bytes(LARGE[: len(LARGE) // 2])
 
-        plain, conn.send = conn.send, send_reply
-        polite("LIMITS RCPTMAX=2")(conn)
-
-    server = scripted_server(script)
+    server = scripted_server(Polite("LIMITS RCPTMAX=2", moods=[At(".", change)]))
 
     outcome = send(server, path)
 

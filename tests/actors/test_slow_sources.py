@@ -9,7 +9,7 @@ import pytest
 from servers.scripted import ScriptedServer
 from servers.waiting import wait_until
 
-from pykka_smtp import Mailer, SendMail, SendSuccess, SmtpActor
+from pykka_smtp import Mailer, SendFailure, SendMail, SendSuccess, SmtpActor
 from pykka_smtp.actors import smtp_actor
 from pykka_smtp.actors.net.connection_limit import connection_limit
 
@@ -45,7 +45,7 @@ def test_pipes_without_a_writer_do_not_use_up_the_connections_of_the_process(
     pipes: list[Path], scripted_server: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = scripted_server()
-    monkeypatch.setattr(connection_limit, "_limit", 2)
+    monkeypatch.setattr(connection_limit, "most", 2)
 
     def ask(message: Any) -> Any:
         return SmtpActor.start(server.host, server.port).ask(mail(message), block=False)
@@ -86,4 +86,6 @@ def test_a_mailer_with_a_pipe_without_a_writer_can_be_stopped(
 
     assert ref.stop(timeout=PATIENCE)
 
-    assert late.get(timeout=PATIENCE).kind.name == "CANCELLED"
+    outcome = late.get(timeout=PATIENCE)
+    assert isinstance(outcome, SendFailure)
+    assert outcome.kind.name == "CANCELLED"

@@ -15,6 +15,7 @@ import pytest
 from pykka import ActorDeadError, ActorRegistry
 from pykka._envelope import Envelope
 from servers.scripted import Conn, ScriptedServer, parse_script, polite
+from servers.texts import up_to
 from servers.waiting import wait_until
 
 from pykka_smtp import (
@@ -38,17 +39,7 @@ AT_ONCE = 1.0
 
 Start = Callable[..., ScriptedServer]
 
-UP_TO_DATA = """
-    S: 220 mx.test ESMTP
-    C: EHLO *
-    S: 250 mx.test
-    C: MAIL *
-    S: 250 ok
-    C: RCPT *
-    S: 250 ok
-    C: DATA
-    S: 354 go ahead
-"""
+UP_TO_DATA = up_to("DATA")
 
 
 def begin(conn: Conn) -> bytes:

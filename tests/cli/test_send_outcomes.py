@@ -12,10 +12,9 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from servers.conn import Conn
 from servers.polite import polite
 from servers.require import require_module
 from servers.scripted import ScriptedServer
@@ -35,6 +34,10 @@ from pykka_smtp.cli import progress as send_progress
 from pykka_smtp.cli import run as send_run
 from pykka_smtp.cli import send as send_command
 from pykka_smtp.cli.report import Report
+from pykka_smtp.testing.acts import Act, Deed
+from pykka_smtp.testing.conn import Conn
+from pykka_smtp.testing.moods import At, Moment, said
+from pykka_smtp.testing.polite import Polite
 
 PASSWORD = "hunter2-hunter2"
 
@@ -44,27 +47,13 @@ Start = Callable[..., ScriptedServer]
 # What became of it.
 
 
-def dropping(conn: Conn) -> None:
+def hang_up_on_maybe(moment: Moment) -> list[Act]:
     """Take mails, but hang up after the dot of a mail for maybe@x.test."""
-    conn.send("220 mx.test ESMTP")
-    whom = ""
-    while True:
-        line = conn.line()
-        match line[:4].upper():
-            case "RCPT":
-                whom = line
-                conn.send("250 2.1.5 Ok")
-            case "DATA":
-                conn.send("354 go ahead")
-                conn.body()
-                if "maybe@" in whom:
-                    return
-                conn.send("250 2.0.0 Ok: queued as 4F2A")
-            case "QUIT":
-                conn.send("221 Bye")
-                return
-            case _:
-                conn.send("250 Ok")
+    [whom] = cast("Conn", moment.client).session.mails[-1].recipients
+    return [Deed.CLOSE] if "maybe@" in whom else [said("250 2.0.0 Ok: queued as 4F2A")]
+
+
+dropping = Polite(moods=[At(".", hang_up_on_maybe)])
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json", ".JSON"])
@@ -171,19 +160,14 @@ def test_a_mail_that_is_refused_for_now_is_tried_again_if_more_attempts_are_aske
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    asked: list[str] = []
+    known: set[str] = set()
 
-    def greylisting(conn: Conn) -> None:
-        conn.send("220 mx.test ESMTP")
-        while (line := conn.line()) != "QUIT":
-            if line == "DATA":
-                conn.send("354 go ahead")
-                conn.body()
-            asked.append(line)
-            is_new = line.startswith("RCPT") and asked.count(line) == 1
-            conn.send("450 4.2.0 greylisted" if is_new else "250 2.0.0 Ok")
-        conn.send("221 Bye")
+    def refuse_strangers(moment: Moment) -> list[Act] | None:
+        is_known = moment.path in known
+        known.add(moment.path)
+        return None if is_known else [said("450 4.2.0 greylisted")]
 
+    greylisting = Polite(moods=[At("RCPT", refuse_strangers)])
     monkeypatch.setattr(send_command, "RetryPolicy", partial(RetryPolicy, first=0.01, cap=0.02))
     report = tmp_path / "report.json"
     common = ("--to=a@x.test", "--to=b@x.test", "--report", str(report), mail)
@@ -191,7 +175,7 @@ def test_a_mail_that_is_refused_for_now_is_tried_again_if_more_attempts_are_aske
     assert send("--url", url_of(scripted_server(greylisting)), "--attempts", "3", *common) == 0
     assert [row["attempts"] for row in rows_of(report).values()] == [2, 2]
     assert "2 tried again" in capsys.readouterr().out
-    asked.clear()
+    known.clear()
     assert send("--url", url_of(scripted_server(greylisting)), *common) == 75
     assert [row["attempts"] for row in rows_of(report).values()] == [1, 1]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pykka
 import pytest
 
-from pykka_smtp import SendMail, SendSuccess
+from pykka_smtp import Reply, SendMail, SendSuccess
 from pykka_smtp.cli import run as send_run
 from pykka_smtp.cli.interrupts import Interrupts
 from pykka_smtp.cli.mail_file import MailFile
@@ -57,7 +57,10 @@ def run() -> Iterator[Callable[[Callable[[SendMail], None]], Run]]:
 def accepted(mail: SendMail) -> SendSuccess:
     [address] = mail.all_recipients
     return SendSuccess(
-        mail=mail, alias="x", recipients=(RecipientResult(address=address, accepted=True),)
+        mail=mail,
+        alias="x",
+        recipients=(RecipientResult(address=address, accepted=True),),
+        reply=Reply(250, ("taken",)),
     )
 
 

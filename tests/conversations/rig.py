@@ -1,7 +1,5 @@
 """A dialog, and somebody who does what it asks for: in memory, at once, and checking each rule."""
 
-from servers.script import decode
-
 from pykka_smtp.smtp.mail.content import CompleteContent, Content
 from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.mail.mail_data import encode_whole
@@ -12,6 +10,7 @@ from pykka_smtp.smtp.session.step import Action, Close, SendMailData, StartTls
 from pykka_smtp.smtp.session.transcript import Trace
 from pykka_smtp.smtp.words.command import Command
 from pykka_smtp.smtp.words.verdict import Accepted, Failed, Verdict
+from pykka_smtp.testing.script import decode
 
 SERVER = "mx.test:25"
 MAIL = b"Subject: Hello\r\n\r\n.\r\nHello\r\n"

@@ -7,12 +7,12 @@ from typing import Any
 import pykka
 import pytest
 from servers.certificates import Certificates, Tls, server_context
-from servers.script import Action
 from servers.scripted import Conn, ScriptedServer
 
 from conversations.client import options_of
 from conversations.conversation import Conversation, conversations
 from pykka_smtp import SendFailure, SendMail, SendSuccess, SmtpActor
+from pykka_smtp.testing.script import Action
 
 ALL = conversations("socket")
 PATIENCE = 20.0

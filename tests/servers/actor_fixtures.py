@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pykka_smtp import Outcome, smtp_send_failure, smtp_send_success
+from pykka_smtp import Outcome, set_connection_limit, smtp_send_failure, smtp_send_success
+from pykka_smtp.actors.net.connection_limit import connection_limit
 from servers.mailing import Mailing
 from servers.waiting import wait_until
 
@@ -76,6 +77,14 @@ def outcomes() -> Outcomes:
     smtp_send_success.connect(heard, weak=False)
     smtp_send_failure.connect(heard, weak=False)
     return heard
+
+
+@pytest.fixture
+def limit() -> Iterator[Callable[[int], None]]:
+    """Set the process's limit of connections, for this test."""
+    before = connection_limit.limit
+    yield set_connection_limit
+    set_connection_limit(before)
 
 
 @pytest.fixture

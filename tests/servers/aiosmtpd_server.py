@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from pykka_smtp.testing.ledger import ReceivedMail
+
 from .accounts import USERS
 from .certificates import Tls, server_context
 from .delivered import MARKER
 from .require import require_module
-from .session import ReceivedMail
 
 MECHANISMS = ("PLAIN", "LOGIN")
 """What it can offer."""

@@ -2,19 +2,19 @@
 
 import threading
 
-from .conn import Conn
-from .polite import polite
+from pykka_smtp.testing.conn import Conn
+from pykka_smtp.testing.polite import Polite
 
 
 class Door:
     """A script: polite, but greets nobody before it is opened. Not to be opened is no error.
 
     Args:
-        extensions: the lines of the EHLO reply, as for `polite`.
+        extensions: the lines of the EHLO reply, as for `Polite`.
     """
 
     def __init__(self, *extensions: str) -> None:
-        self._polite = polite(*extensions)
+        self._polite = Polite(*extensions)
         self._open = threading.Event()
 
     def __call__(self, conn: Conn) -> None:

@@ -100,7 +100,11 @@ class Mailing:
 
     def start(self, server: Address, **options: Any) -> ActorRef[Mailer]:
         """Start a Mailer for a server; it is stopped at the end."""
-        chosen = {"server": server.host, "port": server.port, "grace": 1.0} | options
+        chosen: dict[str, Any] = {
+            "server": server.host,
+            "port": server.port,
+            "grace": 1.0,
+        } | options
         if "url" in chosen:
             del chosen["server"], chosen["port"]
         ref = Mailer.start(**chosen)

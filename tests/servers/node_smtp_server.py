@@ -6,13 +6,13 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from .accounts import TOKEN, USERS
 from .certificates import Tls
 from .delivered import MARKER
 from .process import ServerProcess
+from .running import Running
 from .scripted import ReceivedMail
 from .server_root import fetched
 from .waiting import wait_until
@@ -24,7 +24,7 @@ KEYWORDS = ("8BITMIME", "DSN", "ENHANCEDSTATUSCODES", "PIPELINING", "REQUIRETLS"
 SCRIPT = Path(__file__).with_suffix(".js")
 
 
-class NodeSmtpServer:
+class NodeSmtpServer(Running):
     """smtp-server on a free loopback port.
 
     Args:
@@ -61,8 +61,7 @@ class NodeSmtpServer:
             raise ValueError(f"smtp-server cannot withhold {unknown}, only {', '.join(KEYWORDS)}")
         if unknown := set(auth) - set(MECHANISMS):
             raise ValueError(f"smtp-server cannot offer {unknown}, only {', '.join(MECHANISMS)}")
-        self.host = "127.0.0.1"
-        self.port = 0
+        super().__init__()
         self._configuration = {
             "host": self.host,
             "replies": dict(replies or {}),
@@ -71,35 +70,22 @@ class NodeSmtpServer:
             "marker": MARKER,
             "options": _options(withhold, tls, auth) | {"size": size_limit, "lmtp": lmtp},
         }
-        self._exits = ExitStack()
 
-    def __enter__(self) -> Self:
+    def _begin(self, exits: ExitStack) -> None:
         """Start it, and wait until it listens."""
-        with ExitStack() as exits:
-            folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="smtp-server-")))
-            self._log = folder / "log"
-            self._mails = folder / "mails"
-            self._mails.mkdir()
-            self._configuration["folder"] = str(self._mails)
-            (folder / "configuration").write_text(json.dumps(self._configuration))
-            process = ServerProcess(
-                [str(self._programs / "bin/node"), str(SCRIPT), str(folder / "configuration")],
-                log=self._log,
-                environment={"NODE_PATH": str(self._programs / "node_modules")},
-            )
-            exits.callback(process.stop)
-            self.port = process.port
-            self._exits = exits.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop it, and remove its folder."""
-        self._exits.__exit__(kind, error, trace)
+        folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="smtp-server-")))
+        self._log = folder / "log"
+        self._mails = folder / "mails"
+        self._mails.mkdir()
+        self._configuration["folder"] = str(self._mails)
+        (folder / "configuration").write_text(json.dumps(self._configuration))
+        process = ServerProcess(
+            [str(self._programs / "bin/node"), str(SCRIPT), str(folder / "configuration")],
+            log=self._log,
+            environment={"NODE_PATH": str(self._programs / "node_modules")},
+        )
+        exits.callback(process.stop)
+        self.port = process.port
 
     @property
     def mails(self) -> tuple[ReceivedMail, ...]:

@@ -12,8 +12,6 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from .accounts import USERS
 from .certificates import Tls
@@ -21,6 +19,7 @@ from .delivered import MARKER, without_trace
 from .dovecot import DovecotAuth
 from .process import ServerProcess
 from .require import require, require_root
+from .running import Running
 from .scripted import ReceivedMail, ScriptedServer, polite
 
 MASTER = """\
@@ -47,7 +46,7 @@ QUEUES = (
 """The queue's folders that belong to Postfix's user; ``public`` and ``maildrop`` to its group."""
 
 
-class PostfixSmtpd:
+class PostfixSmtpd(Running):
     """Postfix's smtpd on a free loopback port.
 
     Args:
@@ -89,8 +88,7 @@ class PostfixSmtpd:
     ) -> None:
         require_root()
         self._postconf = require("postconf")
-        self.host = "127.0.0.1"
-        self.port = 0
+        super().__init__()
         self._replies = dict(replies or {})
         self._withhold = tuple(withhold)
         self._size_limit = size_limit
@@ -100,34 +98,21 @@ class PostfixSmtpd:
         self._tls = tls
         self._sasl = DovecotAuth(auth=auth, users=users) if auth else None
         self._store = ScriptedServer(polite("8BITMIME", "SMTPUTF8")) if keep else None
-        self._exits = ExitStack()
 
-    def __enter__(self) -> Self:
+    def _begin(self, exits: ExitStack) -> None:
         """Lay out the folders, start master, and wait until it listens."""
-        with ExitStack() as exits:
-            if self._store is not None:
-                exits.enter_context(self._store)
-            if self._sasl is not None:
-                exits.enter_context(self._sasl)
-            self._folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="postfix-")))
-            self._lay_out()
-            process = ServerProcess(
-                [f"{self._setting('daemon_directory')}/master", "-d", "-c", str(self._folder)],
-                log=self._folder / "output",
-            )
-            exits.callback(process.stop)
-            self.port = process.port
-            self._exits = exits.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop it, and remove its folders."""
-        self._exits.__exit__(kind, error, trace)
+        if self._store is not None:
+            exits.enter_context(self._store)
+        if self._sasl is not None:
+            exits.enter_context(self._sasl)
+        self._folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="postfix-")))
+        self._lay_out()
+        process = ServerProcess(
+            [f"{self._setting('daemon_directory')}/master", "-d", "-c", str(self._folder)],
+            log=self._folder / "output",
+        )
+        exits.callback(process.stop)
+        self.port = process.port
 
     @property
     def mails(self) -> tuple[ReceivedMail, ...]:

@@ -1,18 +1,17 @@
 """What the servers have in common that run in root folders of their own."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
 
 from .delivered import Delivered
 from .process import ServerProcess
+from .running import Running
 from .scripted import ReceivedMail
 from .server_root import ServerRoot, require_server, server_root
 
 
-class RootedServer(ABC):
+class RootedServer(Running):
     """A server in a root folder of its own.
 
     Args:
@@ -26,30 +25,16 @@ class RootedServer(ABC):
 
     def __init__(self, name: str, run_as: Sequence[str]) -> None:
         require_server(name)
-        self.host = "127.0.0.1"
-        self.port = 0
+        super().__init__()
         self._name = name
         self._run_as = tuple(run_as)
-        self._exits = ExitStack()
 
-    def __enter__(self) -> Self:
+    def _begin(self, exits: ExitStack) -> None:
         """Lay out its root, start it, and wait until it listens."""
-        with ExitStack() as exits:
-            self._root = exits.enter_context(server_root(self._name, self._run_as))
-            process = self._start(self._root, exits)
-            exits.callback(process.stop)
-            self.port = process.port
-            self._exits = exits.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop it, and remove its root."""
-        self._exits.__exit__(kind, error, trace)
+        self._root = exits.enter_context(server_root(self._name, self._run_as))
+        process = self._start(self._root, exits)
+        exits.callback(process.stop)
+        self.port = process.port
 
     @property
     @abstractmethod

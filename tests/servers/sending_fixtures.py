@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from servers.conn import Conn
+from pykka_smtp.testing.acts import Act, Wait
+from pykka_smtp.testing.moods import At, Moment
+from pykka_smtp.testing.polite import Polite
 from servers.scripted import ScriptedServer
 from servers.sending import PATIENCE, list_in, mail_in
 
@@ -36,18 +38,11 @@ class Holding:
 
     def __init__(self, begin: Start) -> None:
         self.released = threading.Event()
-        self.server = begin(self._script)
+        self.server = begin(Polite(moods=[At(".", self._hold)]))
 
-    def _script(self, conn: Conn) -> None:
-        conn.send("220 mx.test ESMTP")
-        while (line := conn.line()) != "QUIT":
-            if line == "DATA":
-                conn.send("354 go ahead")
-                conn.body()
-                if len(self.server.mails) > 1:
-                    self.released.wait(PATIENCE)
-            conn.send("250 2.0.0 Ok")
-        conn.send("221 Bye")
+    def _hold(self, moment: Moment) -> list[Act] | None:
+        is_first = len(self.server.mails) == 1
+        return None if is_first else [Wait(self.released), moment.reply]
 
     def wait_for_mails(self, count: int) -> None:
         self.server.wait_for(lambda: len(self.server.mails) >= count, PATIENCE)

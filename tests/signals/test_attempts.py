@@ -29,6 +29,7 @@ from pykka_smtp.smtp.words.verdict import FailureKind, RecipientResult
 MAIL = SendMail(sender="me@a.test", recipients=["you@b.test", "her@b.test"], message=b"Hello\r\n")
 YOU, HER = MAIL.all_recipients
 LATER = Reply(450, ("4.2.0 greylisted",))
+TAKEN = Reply(250, ("taken",))
 
 
 def result(address: str, *, accepted: bool = False, maybe: bool = False) -> RecipientResult:
@@ -55,7 +56,7 @@ def failure(*results: RecipientResult, detail: str = "no", maybe: bool = False) 
 
 
 def success(*results: RecipientResult) -> SendSuccess:
-    return SendSuccess(mail=MAIL, alias="m", recipients=results, elapsed=1.0)
+    return SendSuccess(mail=MAIL, alias="m", recipients=results, reply=TAKEN, elapsed=1.0)
 
 
 def summed_up(*outcomes: SendSuccess | SendFailure) -> Outcome:

@@ -20,9 +20,11 @@ from pykka_smtp.signals.bus import (
 )
 from pykka_smtp.signals.dispatcher import dispatcher
 from pykka_smtp.signals.outcome import Outcome, SendFailure, SendSuccess
+from pykka_smtp.smtp.words.reply import Reply
 from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import FailureKind
 
+TAKEN = Reply(250, ("taken",))
 PATIENCE = 10.0  # seconds; reached only by a test that fails
 
 
@@ -42,7 +44,7 @@ def mail(**given: Any) -> Any:
 
 
 def success(alias: str = "smtp_client", **given: Any) -> SendSuccess:
-    return SendSuccess(mail=mail(**given), alias=alias)
+    return SendSuccess(mail=mail(**given), alias=alias, reply=TAKEN)
 
 
 def failure(alias: str = "smtp_client", **given: Any) -> SendFailure:

@@ -2,7 +2,7 @@ import copy
 import json
 import pickle
 from dataclasses import FrozenInstanceError, dataclass, field
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 
@@ -211,11 +211,18 @@ def test_a_failure_is_raised_by_raise_for_failure_with_its_detail_as_text() -> N
     assert str(caught.value) == got.detail
 
 
-def test_an_outcome_is_one_of_the_two_and_never_the_base_alone() -> None:
-    neither = Outcome(mail=mail(), alias="smtp_client")
+def test_an_outcome_is_a_success_or_a_failure_and_nothing_else() -> None:
+    assert get_args(Outcome) == (SendSuccess, SendFailure)
+    assert isinstance(success(), Outcome)
+    assert isinstance(failure(), Outcome)
+    assert not isinstance(mail(), Outcome)
 
-    with pytest.raises(NotImplementedError, match="SendSuccess or a SendFailure"):
-        neither.raise_for_failure()
+
+def test_a_success_needs_a_reply() -> None:
+    fields: Any = {"mail": mail(), "alias": "smtp_client"}
+
+    with pytest.raises(TypeError, match="reply"):
+        SendSuccess(**fields)
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
@@ -255,9 +262,9 @@ def test_a_success_reads_as_one_line() -> None:
     )
 
 
-def test_a_success_without_peer_and_reply_reads_well_too() -> None:
-    assert str(success(took("a@x.org"), reply=None)) == (
-        "smtp_client: mail mail-1 accepted for 1 of 1 recipients"
+def test_a_success_without_peer_reads_well_too() -> None:
+    assert str(success(took("a@x.org"))) == (
+        "smtp_client: mail mail-1 accepted for 1 of 1 recipients: 250 2.0.0 Ok: queued as 4711"
     )
 
 

@@ -63,7 +63,7 @@ def test_names_and_bare_addresses_may_be_mixed() -> None:
 def test_a_pair_counts_only_inside_a_sequence() -> None:
     made = mail(recipients=("a@x.example", "b@y.example"))
     assert made.recipients == ("a@x.example", "b@y.example")
-    assert mail(recipients=("postmaster", "b@y.example")).recipients[0] == "postmaster"  # type: ignore[index]
+    assert mail(recipients=("postmaster", "b@y.example")).recipients[0] == "postmaster"
 
     for field_name in ("recipients", "cc", "bcc"):
         for pair in (("Name", "a@b.example"), ["Name", "a@b.example"]):

@@ -1,15 +1,13 @@
 """Where a Mailer turns to when a relay is dead, and when it comes back."""
 
-import contextlib
-import functools
 import random
-import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from servers.door import Door
+from servers.mailer_fixtures import Retries
 from servers.mailing import Clock, Mailing, kind_of
 from servers.moody import Moody
 from servers.scripted import Conn, ScriptedServer, polite
@@ -22,64 +20,16 @@ from pykka_smtp import (
     SendFailure,
     SendSuccess,
     Stage,
-    smtp_send_retry,
 )
 from pykka_smtp.actors.mailer import mailer as mailer_module
-from pykka_smtp.actors.mailer import relay as relay_module
-from pykka_smtp.actors.mailer.concurrency import ConcurrencyWindow
 
 PATIENCE = 15.0  # seconds; reached only by a test that fails
+PROBES = (0.05, 0.2)
 HOUR = RetryPolicy(first=3600.0)
 SOON = RetryPolicy(attempts=50, first=0.02, factor=1, cap=0.02)
 
 Start = Callable[..., ScriptedServer]
 Dead = Callable[[], str]
-
-
-@pytest.fixture
-def dead() -> Iterator[Dead]:
-    """Give URLs of relays that refuse all connections: nobody listens on their ports."""
-    with contextlib.ExitStack() as sockets:
-
-        def make() -> str:
-            bound = sockets.enter_context(socket.socket())
-            bound.bind(("127.0.0.1", 0))
-            return f"smtp://127.0.0.1:{bound.getsockname()[1]}"
-
-        yield make
-
-
-@pytest.fixture
-def door() -> Iterator[Door]:
-    """Opened at the latest when the test ends."""
-    made = Door()
-    yield made
-    made.open()
-
-
-@pytest.fixture
-def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have relays that are dead probed soon: ours recover faster than others'."""
-    quick = functools.partial(ConcurrencyWindow, pause=0.05, longest_pause=0.2)
-    monkeypatch.setattr(relay_module, "ConcurrencyWindow", quick)
-
-
-class Retries:
-    """What the retry signal said, in order."""
-
-    def __init__(self) -> None:
-        self.all: list[dict[str, Any]] = []
-
-    def __call__(self, _sender: str, **given: Any) -> None:
-        self.all.append(given)
-
-
-@pytest.fixture
-def retries() -> Iterator[Retries]:
-    """Hear of retries."""
-    heard = Retries()
-    with smtp_send_retry.connected_to(heard):
-        yield heard
 
 
 class Switch:

@@ -1,14 +1,14 @@
 """How a Mailer leases connections: when it keeps them, when it leaves them, and what it risks."""
 
-import functools
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from servers.certificates import Certificates, Tls, server_context
+from servers.mailer_fixtures import Retries
 from servers.mailing import SOON, Clock, Mailing, kind_of
 from servers.scripted import Conn, ScriptedServer, Session, parse_script, polite
 from servers.waiting import wait_until
@@ -22,19 +22,16 @@ from pykka_smtp import (
     SendSuccess,
     SmtpActor,
     Stage,
-    set_connection_limit,
-    smtp_send_retry,
 )
 from pykka_smtp.actors import AsyncioActor
 from pykka_smtp.actors.loop.event_loop import event_loop
-from pykka_smtp.actors.mailer import relay as relay_module
-from pykka_smtp.actors.mailer.concurrency import ConcurrencyWindow
 from pykka_smtp.actors.mailer.leasing_actor import LeasingActor
 from pykka_smtp.actors.net import closing_wire as closing_module
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.smtp.words.verdict import Failed
 
 PATIENCE = 15.0  # seconds; reached only by a test that fails
+PROBES = (0.02, 0.1)
 AT_ONCE = 2.0
 """Seconds for what has to happen at once, on a machine that has other things to do."""
 
@@ -43,45 +40,12 @@ Start = Callable[..., Any]
 OFFERS = [(), ("PIPELINING",), ("CHUNKING",), ("PIPELINING", "CHUNKING")]
 
 
-@pytest.fixture
-def limit() -> Iterator[Callable[[int], None]]:
-    """Set the process's limit, for this test."""
-    before = connection_limit.limit
-    yield set_connection_limit
-    set_connection_limit(before)
-
-
-@pytest.fixture
-def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have relays that are dead probed soon: ours recover faster than others'."""
-    quick = functools.partial(ConcurrencyWindow, pause=0.02, longest_pause=0.1)
-    monkeypatch.setattr(relay_module, "ConcurrencyWindow", quick)
-
-
 def verbs(session: Session) -> list[str]:
     return [line.split()[0].upper() for line in session.lines]
 
 
 def mails_of(server: ScriptedServer) -> list[int]:
     return [len(session.mails) for session in server.sessions]
-
-
-class Retries:
-    """Counts the retries that a Mailer tells of."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __call__(self, _sender: str, **_extra: object) -> None:
-        self.count += 1
-
-
-@pytest.fixture
-def retries() -> Iterator[Retries]:
-    """Hear of retries that count as such."""
-    heard = Retries()
-    with smtp_send_retry.connected_to(heard):
-        yield heard
 
 
 TAKEN = """
@@ -373,7 +337,7 @@ def test_after_a_server_has_left_an_idle_connection_the_next_mail_is_delivered_o
 
     assert isinstance(outcome, SendSuccess)
     assert outcome.attempts == 1
-    assert retries.count == 0
+    assert len(retries.all) == 0
     assert mails_of(server) == [1, 1]
     assert server.accepted == 2
 
@@ -458,7 +422,7 @@ def test_a_kept_connection_that_dies_at_mail_costs_nothing_but_another_connectio
 
     assert isinstance(outcome, SendSuccess)
     assert outcome.attempts == 1
-    assert retries.count == 0
+    assert len(retries.all) == 0
     assert mails_of(server) == [1, 1]
     assert server.accepted == 2
 
@@ -578,7 +542,7 @@ def test_once_mail_was_answered_a_connection_that_dies_is_a_failure_that_may_pas
 
     assert isinstance(outcome, SendSuccess)
     assert outcome.attempts == 2
-    assert retries.count == 1
+    assert len(retries.all) == 1
     assert server.accepted == 2
 
 
@@ -626,7 +590,7 @@ def test_a_server_that_says_421_to_every_sixth_mail_gets_them_all_once(
 
     assert mailing.kinds() == {"accepted": 40}
     assert {outcome.attempts for outcome in mailing.outcomes()} == {1}
-    assert retries.count == 0
+    assert len(retries.all) == 0
     assert server.accepted == len(server.mails) == 40
     assert all(len(session.mails) <= 5 for session in server.sessions)
 

@@ -18,6 +18,7 @@ from servers.mailing import Clock, Mailing, kind_of, ours
 from servers.program import Program
 from servers.require import missing, require, require_root
 from servers.scripted import Conn, ScriptedServer, polite
+from servers.texts import up_to
 from servers.waiting import wait_until
 
 from pykka_smtp import (
@@ -27,7 +28,6 @@ from pykka_smtp import (
     RetryPolicy,
     SendSuccess,
     Stage,
-    set_connection_limit,
     smtp_send_retry,
 )
 from pykka_smtp.actors.net.connection_limit import connection_limit
@@ -41,27 +41,7 @@ START = 4.0
 Start = Callable[..., Any]
 
 SILENT = "S! silence"
-SILENT_AFTER_THE_DATA = """
-    S: 220 mx.test
-    C: EHLO *
-    S: 250 mx.test
-    C: MAIL *
-    S: 250 ok
-    C: RCPT *
-    S: 250 ok
-    C: DATA
-    S: 354 go ahead
-    C: <data>
-    S! silence
-"""
-
-
-@pytest.fixture
-def door(scripted_server: Start) -> Iterator[Door]:
-    """Opened at the latest when the test ends, before the server waits for its threads."""
-    made = Door()
-    yield made
-    made.open()
+SILENT_AFTER_THE_DATA = up_to("body", "S! silence")
 
 
 def have_come(server: ScriptedServer, count: int) -> None:
@@ -306,14 +286,6 @@ def test_mails_that_wait_for_their_rate_are_cancelled_at_once(
         ref.stop(timeout=PATIENCE)
 
     assert mailing.kinds() == {"accepted": 1, "CANCELLED": 2}
-
-
-@pytest.fixture
-def limit() -> Iterator[Callable[[int], None]]:
-    """Set the process's limit, for this test."""
-    before = connection_limit.limit
-    yield set_connection_limit
-    set_connection_limit(before)
 
 
 def test_mails_that_wait_for_a_permit_have_their_outcome_when_the_grace_is_over(
@@ -798,7 +770,7 @@ def test_a_program_exits_although_a_server_never_answers_the_end_of_tls(
     run: Run, scripted_server: Start, certificates: Certificates
 ) -> None:
     server = scripted_server(
-        "S! tls" + SILENT_AFTER_THE_DATA.replace("S! silence", "S: 250 taken\nS! deaf"),
+        "S! tls\n" + SILENT_AFTER_THE_DATA.replace("S! silence", "S: 250 taken\nS! deaf"),
         context=server_context(Tls(certificate=certificates.good)),
     )
     program = run(

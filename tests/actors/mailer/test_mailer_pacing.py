@@ -1,9 +1,6 @@
 """How fast a Mailer goes, as its servers see it: rates, and the window of mails on their way."""
 
-import contextlib
-import functools
 import itertools
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,34 +10,23 @@ import pytest
 from servers.mailing import Clock, Mailing
 from servers.moody import Moody
 from servers.scripted import Conn, ScriptedServer, polite
+from servers.texts import up_to
 from servers.waiting import wait_until
 
 from pykka_smtp import NO_RETRY, FailureKind, Mailer, MailerStatistics, RetryPolicy
 from pykka_smtp.actors.mailer import relay as relay_module
-from pykka_smtp.actors.mailer.concurrency import ConcurrencyWindow
+from pykka_smtp.testing.moods import At, Moment
+from pykka_smtp.testing.polite import Polite
 
 PATIENCE = 15.0  # seconds; reached only by a test that fails
+PROBES = (0.1, 0.2)
 SOON = RetryPolicy(attempts=100, first=0.02, factor=1, cap=0.02)
 
 Start = Callable[..., ScriptedServer]
+Dead = Callable[[], str]
 
 
-@pytest.fixture
-def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have relays that are dead probed soon: ours recover faster than others'."""
-    quick = functools.partial(ConcurrencyWindow, pause=0.1, longest_pause=0.2)
-    monkeypatch.setattr(relay_module, "ConcurrencyWindow", quick)
-
-
-@pytest.fixture
-def dead() -> Iterator[str]:
-    """Give the URL of a relay that refuses all connections."""
-    with contextlib.closing(socket.socket()) as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield f"smtp://127.0.0.1:{bound.getsockname()[1]}"
-
-
-class Gate:
+class Gate(Polite):
     """A server that answers MAIL only once the gate is open, or for so many that are let in.
 
     Attributes:
@@ -48,11 +34,11 @@ class Gate:
     """
 
     def __init__(self) -> None:
+        super().__init__(moods=[At("MAIL", self._wait)])
         self.waiting = 0
         self._changed = threading.Condition()
         self._free = 0
         self._is_open = False
-        self._polite = polite()
 
     def open(self) -> None:
         """Let all in from now on."""
@@ -66,20 +52,7 @@ class Gate:
             self._free += count
             self._changed.notify_all()
 
-    def __call__(self, conn: Conn) -> None:
-        conn.send("220 mx.test")
-        for _ in range(10_000):
-            line = conn.line()
-            if line.startswith("MAIL"):
-                self._wait()
-            if line.startswith("DATA"):
-                conn.send("354 go ahead")
-                conn.body()
-            conn.send("221 bye" if line == "QUIT" else "250 ok")
-            if line == "QUIT":
-                return
-
-    def _wait(self) -> None:
+    def _wait(self, _moment: Moment) -> None:
         with self._changed:
             self.waiting += 1
             assert self._changed.wait_for(lambda: self._is_open or self._free, PATIENCE)
@@ -176,11 +149,11 @@ def test_attempts_that_are_not_the_first_count_as_well(
 
 
 def test_each_relay_has_the_rate_for_itself(
-    mailing: Mailing, scripted_server: Start, dead: str
+    mailing: Mailing, scripted_server: Start, dead: Dead
 ) -> None:
     one, other = Moody(), Moody()
     backups = [(url(scripted_server(moody)), 1) for moody in (one, other)]
-    ref = mailing.start(scripted_server(), url=dead, backups=backups, rate="20/s", retry=SOON)
+    ref = mailing.start(scripted_server(), url=dead(), backups=backups, rate="20/s", retry=SOON)
 
     began = time.monotonic()
     mailing.tell(ref, 30)
@@ -313,13 +286,13 @@ def test_a_mailer_sleeps_while_one_of_its_weighted_backups_is_slow(
     loop_kind: str,
     mailing: Mailing,
     scripted_server: Start,
-    dead: str,
+    dead: Dead,
     gate: Gate,
     looks: Looks,
 ) -> None:
     slow, quick = scripted_server(gate), scripted_server()
     ref = mailing.start(
-        quick, url=dead, backups=[(url(slow), 1), (url(quick), 1)], max_connections=2, rate="50/s"
+        quick, url=dead(), backups=[(url(slow), 1), (url(quick), 1)], max_connections=2, rate="50/s"
     )
     mailing.tell(ref, 40)
     assert wait_until(lambda: gate.waiting == 2, PATIENCE)
@@ -334,9 +307,9 @@ def test_a_mailer_sleeps_while_one_of_its_weighted_backups_is_slow(
 
 @pytest.mark.usefixtures("quick_probes")
 def test_a_mailer_sleeps_while_a_dead_relay_may_be_probed_but_has_no_token(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, dead: str, looks: Looks
+    loop_kind: str, mailing: Mailing, scripted_server: Start, dead: Dead, looks: Looks
 ) -> None:
-    ref = mailing.start(scripted_server(), url=dead, rate="1/min burst 5", retry=SOON)
+    ref = mailing.start(scripted_server(), url=dead(), rate="1/min burst 5", retry=SOON)
     mailing.tell(ref, 9)
     assert seen(mailing, ref, lambda s: s.dead_relays)
     assert wait_until(lambda: looks.while_the_clock_ticks(50) == 0, PATIENCE)
@@ -435,15 +408,7 @@ def test_a_relay_that_breaks_off_amid_certain_mails_is_not_dead(
 def test_a_relay_that_hangs_amid_mails_has_a_narrow_window_and_is_not_dead(
     mailing: Mailing, scripted_server: Start
 ) -> None:
-    hang = """
-        S: 220 mx.test
-        C: EHLO *
-        S: 250 mx.test
-        C: MAIL *
-        S: 250 ok
-        C: RCPT *
-        S! silence
-    """
+    hang = up_to("MAIL", "C: RCPT *\nS! silence")
     server = scripted_server(*[hang] * 9, polite())
     ref = mailing.start(server, max_connections=3, retry=SOON, timeout=0.2)
 
@@ -501,9 +466,10 @@ def test_a_mail_that_cannot_be_sent_as_asked_says_nothing_of_the_relay(
 
 
 def test_a_relay_that_does_not_answer_is_dead_after_a_few_mails(
-    mailing: Mailing, scripted_server: Start, dead: str
+    mailing: Mailing, scripted_server: Start, dead: Dead
 ) -> None:
-    ref = mailing.start(scripted_server(), url=dead, retry=NO_RETRY)
+    relay = dead()
+    ref = mailing.start(scripted_server(), url=relay, retry=NO_RETRY)
     assert mailing.statistics(ref).dead_relays == ()
 
     for _ in range(10):
@@ -514,7 +480,7 @@ def test_a_relay_that_does_not_answer_is_dead_after_a_few_mails(
     tried = len(mailing.mails)
     assert 3 <= tried <= 6
     statistics = mailing.statistics(ref)
-    assert statistics.dead_relays == (dead.removeprefix("smtp://"),)
+    assert statistics.dead_relays == (relay.removeprefix("smtp://"),)
     assert statistics.window == 1
     assert statistics.failed == {FailureKind.CONNECT: tried}
 

@@ -1,12 +1,12 @@
 """Mails of many recipients, to servers that take only some of them at a time."""
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from servers.mailer_fixtures import Retries
 from servers.mailing import Clock, Mailing
 from servers.scripted import Conn, ScriptedServer
 
@@ -18,8 +18,10 @@ from pykka_smtp import (
     SendMail,
     SendSuccess,
     SmtpActor,
-    smtp_send_retry,
 )
+from pykka_smtp.testing.acts import Act
+from pykka_smtp.testing.moods import At, Moment, said
+from pykka_smtp.testing.polite import Polite
 
 PATIENCE = 15.0  # seconds; reached only by a test that fails
 HOUR = RetryPolicy(first=3600.0)
@@ -27,19 +29,7 @@ HOUR = RetryPolicy(first=3600.0)
 Start = Callable[..., ScriptedServer]
 
 
-@pytest.fixture
-def retries() -> Iterator[list[Any]]:
-    """Hear of retries."""
-    heard: list[Any] = []
-
-    def hear(_sender: str, **given: Any) -> None:
-        heard.append(given)
-
-    with smtp_send_retry.connected_to(hear):
-        yield heard
-
-
-class Strict:
+class Strict(Polite):
     """A server that takes so many recipients in a transaction, and transactions in a session.
 
     It breaks off where a client begins one more transaction than it said.
@@ -53,45 +43,24 @@ class Strict:
         many: str = "452 4.5.3 too many",
         first: dict[str, str] | None = None,
     ) -> None:
+        super().__init__(*offers, moods=[At("MAIL", self._begin), At("RCPT", self._add)])
         self.answers: Counter[str] = Counter()
-        self._offers, self._rcpts, self._mails, self._many = offers, rcpts, mails, many
+        self._rcpts, self._mails, self._many = rcpts, mails, many
         self._first = dict(first or {})
+        self._taken: dict[Any, int] = {}
 
-    def __call__(self, conn: Conn) -> None:
-        conn.send("220 mx.test")
-        taken = mails = 0
-        for _ in range(100_000):
-            line = conn.line()
-            match line.split(" ")[0].upper():
-                case "EHLO":
-                    lines = ["mx.test", *self._offers]
-                    conn.send(*[f"250-{text}" for text in lines[:-1]], f"250 {lines[-1]}")
-                    continue
-                case "MAIL":
-                    taken, mails = 0, mails + 1
-                    assert mails <= self._mails, "more transactions than allowed"
-                    reply = "250 ok"
-                case "RCPT":
-                    path = re.search(r"<(.*)>", line)
-                    reply = self._first.pop(path[1] if path else "", "")
-                    reply = reply or ("250 ok" if taken < self._rcpts else self._many)
-                    taken += reply.startswith("2")
-                    self.answers[reply[:3]] += 1
-                case "DATA" if taken:
-                    conn.send("354 go ahead")
-                    conn.body()
-                    reply = "250 taken"
-                case "BDAT":
-                    conn.chunk()
-                    reply = "250 taken" if taken else "503 nobody"
-                case "QUIT":
-                    conn.send("221 bye")
-                    return
-                case "DATA":
-                    reply = "503 nobody"
-                case _:
-                    reply = "250 ok"
-            conn.send(reply)
+    def _begin(self, moment: Moment) -> None:
+        session = cast("Conn", moment.client).session
+        assert session.verbs.count("MAIL") <= self._mails, "more transactions than allowed"
+        self._taken[session] = 0
+
+    def _add(self, moment: Moment) -> list[Act]:
+        session = cast("Conn", moment.client).session
+        reply = self._first.pop(moment.path, "")
+        reply = reply or ("250 ok" if self._taken[session] < self._rcpts else self._many)
+        self._taken[session] += reply.startswith("2")
+        self.answers[reply[:3]] += 1
+        return [said(reply)]
 
 
 def people(count: int) -> list[str]:
@@ -107,7 +76,7 @@ def test_recipients_for_whom_a_session_has_no_room_have_the_next_one_at_once(
     loop_kind: str,
     mailing: Mailing,
     scripted_server: Start,
-    retries: list[Any],
+    retries: Retries,
     policy: RetryPolicy,
 ) -> None:
     server = scripted_server(Strict("LIMITS MAILMAX=5 RCPTMAX=10", rcpts=10, mails=5))
@@ -119,7 +88,7 @@ def test_recipients_for_whom_a_session_has_no_room_have_the_next_one_at_once(
     assert isinstance(outcome, SendSuccess)
     assert outcome.refused == ()
     assert outcome.warnings == ()
-    assert (outcome.attempts, retries) == (1, [])
+    assert (outcome.attempts, retries.all) == (1, [])
     assert delivered(server) == Counter(people(500))
     assert len(server.sessions) == 10
     assert mailing.statistics(ref).retries == 0
@@ -145,7 +114,7 @@ def test_recipients_who_are_too_many_have_the_next_transaction_at_once(
     loop_kind: str,
     mailing: Mailing,
     scripted_server: Start,
-    retries: list[Any],
+    retries: Retries,
     many: str,
     offers: tuple[str, ...],
 ) -> None:
@@ -157,7 +126,7 @@ def test_recipients_who_are_too_many_have_the_next_transaction_at_once(
         outcome = mailing.ask(ref, recipients=people(200))
 
     assert isinstance(outcome, SendSuccess)
-    assert (outcome.refused, outcome.attempts, retries) == ((), 1, [])
+    assert (outcome.refused, outcome.attempts, retries.all) == ((), 1, [])
     assert delivered(server) == Counter(people(200))
     assert len(server.sessions) == 1
     assert strict.answers == {"250": 200, many[:3]: 90}  # only the first asked for a hundred
@@ -175,7 +144,7 @@ def test_an_smtp_actor_too_goes_on_with_those_who_were_too_many(scripted_server:
 
 
 def test_those_who_were_refused_for_now_wait_and_those_not_tried_do_not(
-    mailing: Mailing, scripted_server: Start, retries: list[Any]
+    mailing: Mailing, scripted_server: Start, retries: Retries
 ) -> None:
     first = {"u0@d.test": "450 4.2.0 greylisted", "u1@d.test": "550 5.1.1 who?"}
     strict = Strict("LIMITS MAILMAX=2 RCPTMAX=3", rcpts=3, mails=2, first=first)
@@ -189,7 +158,7 @@ def test_those_who_were_refused_for_now_wait_and_those_not_tried_do_not(
     assert isinstance(outcome, SendSuccess)
     assert [result.address for result in outcome.refused] == ["u1@d.test"]
     assert outcome.attempts == 2
-    assert len(retries) == 1
+    assert len(retries.all) == 1
     assert delivered(server) == Counter(people(15)) - Counter(["u1@d.test"])
 
 

@@ -4,11 +4,12 @@ import datetime as dt
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.mailer_fixtures import Retries
 from servers.mailing import Clock, Mailing, ours
 from servers.moody import Moody
 from servers.scripted import ScriptedServer, polite
@@ -37,38 +38,6 @@ A, B, C = "a@d.test", "b@d.test", "c@d.test"
 OFFERS = [(), ("PIPELINING",), ("PIPELINING", "CHUNKING")]
 
 Start = Callable[..., ScriptedServer]
-
-
-class Retries:
-    """What the retry signal said, in order."""
-
-    def __init__(self) -> None:
-        self.changed = threading.Condition()
-        self.all: list[dict[str, Any]] = []
-
-    def __call__(self, sender: str, **given: Any) -> None:
-        with self.changed:
-            self.all.append({"sender": sender, "heard_at": dt.datetime.now(dt.UTC)} | given)
-            self.changed.notify_all()
-
-    def wait_for(self, count: int) -> list[dict[str, Any]]:
-        """Wait for so many, and return all that came."""
-        with self.changed:
-            assert self.changed.wait_for(lambda: len(self.all) >= count, PATIENCE), self.all
-            return list(self.all)
-
-    @property
-    def attempts(self) -> list[int]:
-        """The numbers of the attempts."""
-        return [heard["attempt"] for heard in self.all]
-
-
-@pytest.fixture
-def retries() -> Iterator[Retries]:
-    """Hear of retries."""
-    heard = Retries()
-    with smtp_send_retry.connected_to(heard):
-        yield heard
 
 
 def rcpts(server: ScriptedServer) -> list[list[str]]:

@@ -1,5 +1,5 @@
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
@@ -8,7 +8,7 @@ from servers.scripted import Conn, ScriptedServer, polite
 
 from pykka_smtp import FailureKind, SendMail, SendSuccess, SmtpActor, set_connection_limit
 from pykka_smtp.actors.net import connection_limit as module
-from pykka_smtp.actors.net.connection_limit import ConnectionLimit, Permit, connection_limit
+from pykka_smtp.actors.net.connection_limit import ConnectionLimit, Permit
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails
 
@@ -327,13 +327,6 @@ class Doorkeeper:
         with self.changed:
             self._is_open = True
             self.changed.notify_all()
-
-
-@pytest.fixture
-def limit() -> Iterator[Callable[[int], None]]:
-    before = connection_limit.limit
-    yield set_connection_limit
-    set_connection_limit(before)
 
 
 def mail(**options: Any) -> SendMail:

@@ -297,7 +297,9 @@ def test_a_stopped_actor_goes_on_to_no_other_address(
 
     ref.stop()
 
-    assert answer.get(timeout=PATIENCE).kind is FailureKind.CANCELLED
+    outcome = answer.get(timeout=PATIENCE)
+    assert isinstance(outcome, SendFailure)
+    assert outcome.kind is FailureKind.CANCELLED
     assert second.sessions == []
 
 

@@ -584,7 +584,9 @@ def test_a_send_that_is_stopped_while_the_proxy_hangs_leaves_nothing(proxies: Pr
 
     actor.stop()
 
-    assert answer.get(timeout=PATIENCE).kind is FailureKind.CANCELLED
+    outcome = answer.get(timeout=PATIENCE)
+    assert isinstance(outcome, SendFailure)
+    assert outcome.kind is FailureKind.CANCELLED
 
 
 # Options.

@@ -78,11 +78,11 @@ def send(
     server: ScriptedServer, certificates: Certificates, mail: SendMail | None = None, **options: Any
 ) -> Outcome:
     context = certificates.trusting()
-    options = {"tls": "starttls", "tls_context": context, "timeout": PATIENCE} | options
-    ref = SmtpActor.start("localhost", server.port, **options)
+    usual: dict[str, Any] = {"tls": "starttls", "tls_context": context, "timeout": PATIENCE}
+    ref = SmtpActor.start("localhost", server.port, **usual | options)
     outcome = ref.ask(mail or mail_of(100), timeout=PATIENCE)
     assert ref.actor_stopped.wait(PATIENCE)
-    return cast(Outcome, outcome)
+    return outcome
 
 
 def failed(outcome: Outcome) -> SendFailure:

@@ -7,11 +7,11 @@ from conversations.client import session_of
 from conversations.conversation import Conversation, conversations, read
 from conversations.play import CUTS, play
 from conversations.rig import Rig
-from servers.script import Action
 
 from pykka_smtp.smtp.mail.content import CompleteContent
 from pykka_smtp.smtp.words.reply import Reply
 from pykka_smtp.smtp.words.verdict import Accepted, RecipientResult
+from pykka_smtp.testing.script import Action
 
 ALL = conversations("dialog")
 

@@ -1,7 +1,6 @@
 r"""Conversation scripts: what a server says, and what it expects to hear, as text.
 
-No sockets here: the same script runs against the sans-IO dialog, an in-memory transport, and a
-real client through `servers.scripted.ScriptedServer`. One step a line; indentation, blank lines
+No sockets here: the same script runs on every stage. One step a line; indentation, blank lines
 and lines that begin with ``#`` do not count::
 
     # The server takes the mail.
@@ -31,7 +30,14 @@ and the command may be in either case.
 
 import enum
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from .acts import Act, Chunk, Deed, Drip, Line, Talk
+
+
+class ScriptMismatch(AssertionError):  # noqa: N818 - reads as what it is
+    """The client did what the script does not expect."""
 
 
 class Action(enum.Enum):
@@ -53,6 +59,8 @@ class Action(enum.Enum):
 
 
 _COMMAND = re.compile(r"^(MAIL FROM:|RCPT TO:|[^ *]*)")
+
+_BDAT = re.compile(r"BDAT ([0-9]{1,12})( LAST)?", re.IGNORECASE)
 
 _READS = {action.value: action for action in (Action.DATA, Action.CHUNK, Action.EOF)}
 _DEEDS = {
@@ -96,6 +104,27 @@ class Step:
         """Tell whether the client's line, without CRLF, is what this step expects."""
         return matches(self.text, line)
 
+    def act(self, last_line: str) -> Act:
+        """Give what a server does at this step.
+
+        Args:
+            last_line: what the client has said last: a chunk is as long as it says.
+
+        Raises:
+            ScriptMismatch: it announced no chunk.
+        """
+        match self.action:
+            case Action.SEND | Action.RAW:
+                return self.octets
+            case Action.DRIP | Action.DRIP_ON:
+                return Drip(self.octets, is_endless=self.action is Action.DRIP_ON)
+            case Action.EXPECT:
+                return Line(self.text)
+            case Action.CHUNK:
+                return announced_chunk(last_line)
+            case _:
+                return Deed[self.action.name]
+
     def __str__(self) -> str:
         return f"line {self.number}: {self.action.value} {self.text}".rstrip()
 
@@ -117,6 +146,45 @@ def parse_script(text: str) -> list[Step]:
     if not steps:
         raise ValueError("the script has no step; write lines such as 'S: 220 mx.test'")
     return steps
+
+
+def play(steps: Sequence[Step]) -> Talk:
+    """Give the talk of a script.
+
+    Raises:
+        ScriptMismatch: the client does not keep to it.
+    """
+    last = ""
+    for step in steps:
+        try:
+            heard = yield step.act(last)
+            if step.action is Action.EXPECT:
+                last = expected(step.text, decode(heard))
+        except ScriptMismatch as mismatch:
+            raise ScriptMismatch(f"{mismatch} ({step})") from None
+
+
+def expected(pattern: str, line: str) -> str:
+    """See that a line is what a script expects, and return it.
+
+    Raises:
+        ScriptMismatch: it is not.
+    """
+    if not matches(pattern, line):
+        raise ScriptMismatch(f"the client said {line!r} where the script expects {pattern!r}")
+    return line
+
+
+def announced_chunk(line: str) -> Chunk:
+    """Give the chunk that a BDAT announces (RFC 3030 §2).
+
+    Raises:
+        ScriptMismatch: it announces none.
+    """
+    match = _BDAT.fullmatch(line)
+    if match is None:
+        raise ScriptMismatch("the script reads a chunk where the client announced none")
+    return Chunk(int(match[1]), bool(match[2]))
 
 
 def matches(pattern: str, line: str) -> bool:

@@ -1,20 +1,19 @@
 """One conversation with one client, on a blocking socket, in a thread of its own."""
 
 import contextlib
-import re
 import socket
 import ssl
 import struct
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from .script import Action, Step, decode, encode, matches
-from .session import ReceivedMail, Session
+from .acts import LAST, Act, Chunk, Commands, Deed, Drip, Hold, Line, Pause, Talk, Wait
+from .ledger import Ledger, ReceivedMail
+from .script import ScriptMismatch, Step, announced_chunk, decode, encode, expected, play
+from .stream import MAIL_MAX, Stream, TooLongError, undoubled
 
-LINE_MAX = 64 * 1024
-"""Octets of one command line; more is taken for a client gone mad."""
-MAIL_MAX = 256 * 1024 * 1024
-"""Octets of one mail."""
 UNANSWERED_MAX = 1024 * 1024
 """Octets that are kept of what comes after the last answer."""
 _LOOK = 0.02
@@ -27,10 +26,6 @@ class ClientGone(Exception):  # noqa: N818 - it is no error: clients leave
     """The client left, or the test ended."""
 
 
-class ScriptMismatch(AssertionError):  # noqa: N818 - reads as what it is
-    """The client did what the script does not expect."""
-
-
 class Conn:
     """The server's side of one connection; what a script in Python works with.
 
@@ -40,7 +35,7 @@ class Conn:
     Args:
         sock: the accepted socket; owned from here on.
         session: the ledger.
-        changed: the server's condition; held while a reply is sent, see `Session`.
+        changed: the server's condition; held while a reply is sent, see `Ledger`.
         stopping: set when the test ends.
         context: for `starttls` without an argument.
         patience: seconds that one read or write may wait for the client.
@@ -50,7 +45,7 @@ class Conn:
     def __init__(
         self,
         sock: socket.socket,
-        session: Session,
+        session: Ledger,
         *,
         changed: threading.Condition,
         stopping: threading.Event,
@@ -62,13 +57,24 @@ class Conn:
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.session = session
+        self.user: str | None = None
         self._sock = sock
         self._changed = changed
         self._stopping = stopping
         self._context = context
         self._drip_interval = drip_interval
-        self._came = bytearray()
+        self._came = Stream()
         self._chunks = bytearray()
+
+    @property
+    def tls(self) -> str | None:
+        """The version of TLS, or None where it has not begun."""
+        return self.session.tls
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket, under TLS one of TLS."""
+        return self._sock
 
     def send(self, *lines: str) -> None:
         """Send each line and CRLF, all in one write."""
@@ -121,56 +127,29 @@ class Conn:
         Raises:
             ScriptMismatch: another line came.
         """
-        line = self._line(f"C: {pattern}")
-        if not matches(pattern, line):
-            raise ScriptMismatch(f"the client said {line!r} where the script expects {pattern!r}")
-        return line
+        return expected(pattern, decode(self._line(pattern)))
 
     def body(self) -> ReceivedMail:
         """Read mail data up to and including the lone dot (RFC 5321 §4.1.1.4)."""
-        # As if the CRLF of the DATA line stood before it: a mail may be the lone dot alone.
-        data, seen = bytearray(b"\r\n"), 0
-        while True:
-            data += self._came
-            self._came.clear()
-            end = data.find(b"\r\n.\r\n", max(0, seen - 4))
-            if end >= 0:
-                break
-            if len(data) > MAIL_MAX:
-                raise ScriptMismatch(f"mail data of more than {MAIL_MAX} octets")
-            seen = len(data)
-            self._read("C: <data>")
-        self._came += data[end + 5 :]
-        raw = bytes(data[2 : end + 5])
-        unstuffed = re.sub(rb"(?<=\n)\.", b"", bytes(data[: end + 2]))
-        self.session.mail_came(data=unstuffed[2:], raw=raw)
+        raw = self._until(self._came.data, "C: <data>")
+        self.session.mail_came(data=undoubled(raw), raw=raw)
         return self.session.mails[-1]
 
     def chunk(self) -> bytes:
         """Read the octets that the last line, a BDAT, announced (RFC 3030 §2)."""
-        announced = re.fullmatch(r"BDAT ([0-9]+)( LAST)?", self.session.lines[-1], re.IGNORECASE)
-        if announced is None:
-            raise ScriptMismatch("the script reads a chunk where the client announced none")
-        size = int(announced[1])
-        if len(self._chunks) + size > MAIL_MAX:
-            raise ScriptMismatch(f"chunks of more than {MAIL_MAX} octets")
-        while len(self._came) < size:
-            self._read("C: <chunk>")
-        chunk = bytes(self._came[:size])
-        del self._came[:size]
-        self._chunks += chunk
-        if announced[2]:
-            self.session.mail_came(data=bytes(self._chunks), raw=bytes(self._chunks))
-            self._chunks.clear()
-        return chunk
+        return self._chunk(announced_chunk(self.session.lines[-1]))
+
+    def octets(self, waiting_for: str = "any octets") -> None:
+        """Wait until any octets have come; they stay for whoever reads next."""
+        self._read(waiting_for)
 
     def eof(self) -> None:
         """Expect that the client hangs up without another octet."""
         with contextlib.suppress(ClientGone):
-            line = self._line("C: <eof>")
+            line = decode(self._line("<eof>"))
             raise ScriptMismatch(f"the client said {line!r} where the script expects it to leave")
         if self._came:
-            raise ScriptMismatch(f"the client left amid a line: {bytes(self._came)!r}")
+            raise ScriptMismatch(f"the client left amid a line: {self._came.take_all()!r}")
 
     def starttls(self, context: ssl.SSLContext | None = None) -> None:
         """Make the server's side of the TLS handshake; the 220 has been sent before.
@@ -243,48 +222,98 @@ class Conn:
         Raises:
             ScriptMismatch: the client did not keep to it.
         """
-        for step in steps:
-            try:
-                self._play(step)
-            except ScriptMismatch as mismatch:
-                raise ScriptMismatch(f"{mismatch} ({step})") from None
+        self.run(play(steps))
 
-    def _play(self, step: Step) -> None:
-        match step.action:
-            case Action.SEND | Action.RAW:
-                self.raw(step.octets)
-            case Action.EXPECT:
-                self.line(step.text)
-            case Action.DATA:
-                self.body()
-            case Action.CHUNK:
-                self.chunk()
-            case Action.EOF:
-                self.eof()
-            case Action.DRIP | Action.DRIP_ON:
-                self.drip(step.octets, endless=step.action is Action.DRIP_ON)
-            case Action.CLOSE:
-                self.close()
-            case Action.RESET:
-                self.reset()
-            case Action.SILENCE:
-                self.hang()
-            case Action.DEAF:
-                self.deaf()
-            case Action.TLS:
+    def run(self, talk: Talk) -> None:
+        """Perform a talk, to its end or to an act after which nothing comes."""
+        result: Any = None
+        with contextlib.suppress(StopIteration):
+            while True:
+                act = talk.send(result)
+                try:
+                    result = self.perform(act)
+                except ScriptMismatch as mismatch:
+                    talk.throw(mismatch)
+                if act in LAST:
+                    return
+
+    def perform(self, act: Act) -> Any:
+        """Do one act of a talk, and return its result."""
+        match act:
+            case bytes():
+                return self.raw(act)
+            case Commands():
+                return self._line("*")
+            case Line(pattern, within):
+                return self._line(pattern) if within is None else self._line_within(act)
+            case Chunk():
+                return self._chunk(act)
+            case Drip(octets, is_endless, interval):
+                return self.drip(octets, endless=is_endless, interval=interval)
+            case Pause(seconds):
+                return self._pause(seconds)
+            case Wait(event):
+                return self.wait(event)
+            case Hold(begin):
+                event = threading.Event()
+                begin(event.set)
+                return self.wait(event)
+            case Deed.DATA:
+                return self.body().data
+            case Deed.TLS:
                 self.starttls()
+                return True
+            case _:
+                return self._deeds[act](self)
 
-    def _line(self, waiting_for: str) -> str:
-        seen = 0
-        while (end := self._came.find(b"\r\n", max(0, seen - 1))) < 0:
-            if len(self._came) > LINE_MAX:
-                raise ScriptMismatch(f"a command line of more than {LINE_MAX} octets")
-            seen = len(self._came)
-            self._read(waiting_for)
-        line = decode(bytes(self._came[:end]))
-        del self._came[: end + 2]
-        self.session.came(line)
+    _deeds: dict[Deed, "Callable[[Conn], None]"] = {  # noqa: RUF012 - nobody changes it
+        Deed.OCTETS: octets,
+        Deed.EOF: eof,
+        Deed.CLOSE: close,
+        Deed.RESET: reset,
+        Deed.SILENCE: hang,
+        Deed.DEAF: deaf,
+    }
+
+    def _line(self, pattern: str) -> bytes:
+        line = self._until(self._came.line, f"C: {pattern}")
+        self.session.came(decode(line))
         return line
+
+    def _line_within(self, act: Line) -> bytes | None:
+        """Read a line, if it comes in time."""
+        patience, end = self._sock.gettimeout(), time.monotonic() + (act.within or 0)
+        try:
+            while (line := self._came.line()) is None:
+                self._sock.settimeout(max(1e-3, end - time.monotonic()))
+                self._read(f"C: {act.expected}")
+        except ClientGone as gone:
+            if isinstance(gone.__cause__, TimeoutError):
+                return None
+            raise
+        finally:
+            self._sock.settimeout(patience)
+        self.session.came(decode(line))
+        return line
+
+    def _chunk(self, announced: Chunk) -> bytes:
+        if len(self._chunks) + announced.size > MAIL_MAX:
+            raise ScriptMismatch(f"chunks of more than {MAIL_MAX} octets")
+        chunk = self._until(lambda: self._came.octets(announced.size), "C: <chunk>")
+        self._chunks += chunk
+        if announced.is_last:
+            self.session.mail_came(data=bytes(self._chunks), raw=bytes(self._chunks))
+            self._chunks.clear()
+        return chunk
+
+    def _until(self, take: Callable[[], bytes | None], waiting_for: str) -> bytes:
+        """Read until there is what is to be taken, and take it."""
+        try:
+            while (taken := take()) is None:
+                self._read(waiting_for)
+        except TooLongError as error:
+            raise ScriptMismatch(str(error)) from None
+        return taken
 
     def _read(self, waiting_for: str) -> None:
         try:
@@ -295,13 +324,12 @@ class Conn:
             raise ClientGone(f"read: {error}, at {waiting_for}") from error
         if not octets:
             raise ClientGone(f"the client left, at {waiting_for}")
-        self._came += octets
+        self._came.feed(octets)
 
     def _drain(self) -> None:
         # The octets read before count too. Each read is bounded by the socket's timeout, all
         # together by the client, which leaves, or by the end of the test, which calls abort().
-        kept = self.session.unanswered + bytes(self._came)
-        self._came.clear()
+        kept = self.session.unanswered + self._came.take_all()
         while True:
             self.session.unanswered = kept
             octets = self._sock.recv(64 * 1024)

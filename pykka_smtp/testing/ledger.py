@@ -27,7 +27,7 @@ class ReceivedMail:
     recipients: tuple[str, ...]
     data: bytes
     raw: bytes
-    verdicts: list[int] = field(default_factory=list)
+    verdicts: list[int] = field(default_factory=list[int])
 
     @property
     def accepted(self) -> bool:
@@ -35,8 +35,8 @@ class ReceivedMail:
         return any(200 <= code <= 299 for code in self.verdicts)
 
 
-class Session:
-    """The ledger of one connection.
+class Ledger:
+    """What a server keeps of one connection.
 
     The server's thread writes it while it holds ``changed``, and holds it during each send of a
     reply too. So a test that has seen a reply, and then asks here, sees what led to that reply.
@@ -76,6 +76,11 @@ class Session:
         """The client's command lines, without CRLF."""
         with self._changed:
             return tuple(self._lines)
+
+    @property
+    def verbs(self) -> list[str]:
+        """The verbs of these lines, in upper case."""
+        return [line.split(" ")[0].upper() for line in self.lines]
 
     @property
     def mails(self) -> tuple[ReceivedMail, ...]:

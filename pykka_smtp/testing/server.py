@@ -1,0 +1,54 @@
+"""The server for the tests of a program."""
+
+import ssl
+from collections.abc import Sequence
+
+from .moods import Mood
+from .polite import Polite
+from .scripted import ScriptedServer
+
+
+class Server(ScriptedServer):
+    """An SMTP server on a free port of the loopback interface; it takes every mail.
+
+    It runs in threads of this process, from the beginning of a ``with`` block to its end::
+
+        with Server(refuse("RCPT", to="no@example.org")) as server:
+            ...  # the program sends to server.host, server.port
+            server.wait_for(lambda: server.mails)
+
+    Args:
+        moods: what it does instead; the first that minds decides. See `moods`.
+        offers: the lines of its EHLO reply, such as ``"SIZE 1000"``.
+        tls: for STARTTLS, which it offers then; it has the certificate and the key.
+        implicit_tls: begin TLS before the greeting, instead of offering STARTTLS.
+        name: what it calls itself.
+        host: ``"127.0.0.1"`` or ``"::1"``.
+        patience: seconds that it waits for a client at most.
+
+    Attributes:
+        host: where it listens.
+        port: a free port, chosen by the system.
+
+    Raises:
+        ValueError: implicit TLS without a context.
+    """
+
+    def __init__(
+        self,
+        *moods: Mood,
+        offers: Sequence[str] = ("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"),
+        tls: ssl.SSLContext | None = None,
+        implicit_tls: bool = False,
+        name: str = "mx.test",
+        host: str = "127.0.0.1",
+        patience: float = 30.0,
+    ) -> None:
+        if implicit_tls and tls is None:
+            raise ValueError("implicit_tls needs tls, an ssl.SSLContext with a certificate")
+        starttls = ["STARTTLS"] if tls is not None and not implicit_tls else []
+        logins = [line for mood in moods for line in getattr(mood, "offers", ())]
+        polite = Polite(
+            *offers, *logins, *starttls, moods=moods, name=name, implicit_tls=implicit_tls
+        )
+        super().__init__(polite, host=host, context=tls, patience=patience)

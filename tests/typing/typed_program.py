@@ -1,0 +1,120 @@
+"""A program that type checkers check: what they know of the public names. It is never run."""
+
+from collections.abc import Callable
+from typing import Any, Unpack, assert_never, assert_type
+
+from pykka import ActorRef, Future
+
+from pykka_smtp import (
+    ConnectionOptions,
+    Drain,
+    FailureKind,
+    Mailer,
+    MailerOptions,
+    MailerRef,
+    MailerStatistics,
+    Outcome,
+    Reply,
+    SendFailure,
+    SendMail,
+    SendSuccess,
+    ServerReport,
+    SmtpActor,
+    SmtpActorRef,
+    Statistics,
+    smtp_send_success,
+    verify,
+)
+
+mail = SendMail(sender="me@a.test", recipients=[("You", "you@b.test")], cc="he@b.test")
+
+
+def answers_of_an_smtp_actor(*, waits: bool) -> None:
+    ref = SmtpActor.start("localhost", 25, alias="news", timeout=10)
+
+    assert_type(ref, SmtpActorRef)
+    assert_type(ref.ask(mail), SendSuccess | SendFailure)
+    assert_type(ref.ask(mail, timeout=3), Outcome)
+    assert_type(ref.ask(mail, block=True, timeout=3), Outcome)
+    assert_type(ref.ask(mail, block=False), Future[Outcome])
+    assert_type(ref.ask(mail, block=False).get(timeout=3), Outcome)
+    assert_type(ref.ask(mail, block=waits), Any)
+    assert_type(ref.ask("what is no email"), Any)
+    as_pykkas: ActorRef[SmtpActor] = ref
+    assert_type(as_pykkas.stop(block=True), bool)
+
+
+def answers_of_a_mailer() -> None:
+    ref = Mailer.start("localhost", rate="10/s", backups=["smtp://b.test", ("smtp://c.test", 2.0)])
+
+    assert_type(ref, MailerRef)
+    assert_type(ref.ask(mail), Outcome)
+    assert_type(ref.ask(mail, block=False), Future[Outcome])
+    assert_type(ref.ask(Statistics()), MailerStatistics)
+    assert_type(ref.ask(Statistics(), block=False), Future[MailerStatistics])
+    assert_type(ref.ask(Drain(timeout=60)), bool)
+    assert_type(ref.ask(Drain(), block=False), Future[bool])
+    as_pykkas: ActorRef[Mailer] = ref
+    assert_type(as_pykkas.stop(block=True), bool)
+
+
+def an_outcome_is_narrowed(outcome: Outcome) -> None:
+    assert_type(outcome.reply, Reply | None)
+    assert_type(outcome.raise_for_failure().reply, Reply)
+    assert_type(outcome.mail.recipients, tuple[str, ...])
+    assert_type(outcome.mail.recipients[0], str)
+    assert_type(outcome.mail.bcc, tuple[str, ...])
+    if isinstance(outcome, SendSuccess):
+        assert_type(outcome.reply, Reply)
+        assert_type(outcome.code, int)
+        assert_type(outcome.text, str)
+    else:
+        assert_type(outcome, SendFailure)
+        assert_type(outcome.kind, FailureKind)
+        assert_type(outcome.code, int | None)
+
+
+def a_match_is_exhaustive(outcome: Outcome) -> str:
+    match outcome:
+        case SendSuccess(reply=reply):
+            return str(reply)
+        case SendFailure(detail=detail):
+            return detail
+        case _:
+            assert_never(outcome)
+
+
+def an_unknown_thing_may_be_an_outcome(thing: object) -> None:
+    if isinstance(thing, Outcome):
+        assert_type(thing, SendSuccess | SendFailure)
+
+
+@smtp_send_success.connect
+def a_receiver(sender: str, outcome: SendSuccess, **extra: object) -> None:
+    assert_type(outcome.reply, Reply)
+
+
+def options_can_be_passed_on(to: MailerOptions, **options: Unpack[ConnectionOptions]) -> None:
+    assert_type(SmtpActor.start("localhost", 25, **options), SmtpActorRef)
+    assert_type(Mailer.start("localhost", **options), MailerRef)
+    assert_type(Mailer.start(**to), MailerRef)
+    assert_type(verify("localhost", **options), ServerReport)
+
+
+def a_token() -> str:
+    return "secret"
+
+
+def the_same_options_make_an_actor() -> None:
+    token: Callable[[], str] = a_token
+    SmtpActor("localhost", 587, token=token, auth=["XOAUTH2"], without="CHUNKING")
+    Mailer(url="smtp://localhost", grace=1, idle_timeout=2, without=("CHUNKING",))
+
+
+def what_is_wrong_is_told() -> None:
+    # Each comment is an error itself where there is nothing to ignore.
+    SmtpActor.start("localhost", prot=25)  # type: ignore[call-arg]
+    SmtpActor.start(timeout="30")  # type: ignore[arg-type]
+    Mailer.start(max_conections=3)  # type: ignore[call-arg]
+    verify(max_connections=3)  # type: ignore[call-arg]
+    SendMail(sender="me@a.test", recipients=5)  # type: ignore[arg-type]
