@@ -99,7 +99,9 @@ class SendMailData:
     @property
     def head(self) -> bytes:
         """Octets to write before the mail."""
-        return b"" if self.chunk is None else wire_of((*self.before, self.chunk))
+        if self.chunk is None:
+            return b""
+        return wire_of((*self.before, self.chunk)) if self.is_bold else self.chunk.wire
 
 
 @dataclass(slots=True)
