@@ -13,18 +13,21 @@ from ..signals.outcome import Outcome, outcome_of
 from ..signals.send_mail import SendMail
 from ..smtp.mail.content import Content, StreamedContent
 from ..smtp.session.delivery import Delivery
-from ..smtp.session.dialog import Dialog, Trace
+from ..smtp.session.dialog import Dialog
 from ..smtp.session.session import Session, TlsPolicy
+from ..smtp.session.transcript import Trace
 from ..smtp.words.peer import Peer
 from ..smtp.words.stage import Stage
 from ..smtp.words.verdict import Failed, FailureKind, Verdict
 from .loop import guard
 from .loop.asyncio_actor import Answer, AsyncioActor
 from .loop.event_loop import event_loop
-from .net.connection import Connection, Route, name_addresses
+from .net.connecting_wire import name_addresses
+from .net.connection import Connection
 from .net.connection_limit import Permit, connection_limit
 from .net.ehlo_name import address_literal, complete_host_name
 from .net.mail_source import FileSource, SourceError
+from .net.route import Route
 from .options.connection_options import DEFAULTS, ConnectionOptions
 from .options.hiding import harmless_of, hide_in, hide_url, hide_urls
 from .options.options import collect_options

@@ -7,7 +7,7 @@ from typing import Any, Self, Unpack, cast
 import pykka
 
 from ..smtp.session.delivery import Delivery
-from ..smtp.session.dialog import Trace
+from ..smtp.session.transcript import Trace
 from ..smtp.session.verification import Verification
 from ..smtp.words.peer import Peer
 from ..smtp.words.stage import Stage

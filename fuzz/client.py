@@ -9,16 +9,9 @@ from pykka_smtp.smtp.mail.content import Rendition
 from pykka_smtp.smtp.mail.mail_data import MailDataEncoder, encode_whole
 from pykka_smtp.smtp.sasl.secret import Secret
 from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import (
-    Action,
-    Close,
-    Dialog,
-    Release,
-    RunCallable,
-    SendBody,
-    StartTls,
-)
+from pykka_smtp.smtp.session.dialog import Dialog
 from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.session.step import Action, Close, Release, RunCallable, SendMailData, StartTls
 from pykka_smtp.smtp.words.quirks import Quirks
 from pykka_smtp.smtp.words.verdict import Accepted, Failed, FailureKind, Verdict
 
@@ -79,7 +72,7 @@ class Client:
         self._source: FileSource | None = None
         self._unreadable = ""  # why the mail could not be read to its end
         self._is_given = False  # to the operating system: what is left of the body will go out
-        self._bold: SendBody | None = None  # has not begun to go out
+        self._bold: SendMailData | None = None  # has not begun to go out
         self.session = session or Session(
             server="mx.test:25",
             ehlo_name="c.test",
@@ -202,7 +195,7 @@ class Client:
                     insist(self.body is None, "a command amid the mail data")
                     insist(self.waits_for != "tls", "a command amid the handshake")
                     self._write(action)
-                case SendBody():
+                case SendMailData():
                     insist(self.verdict is None, "mail data after the verdict")
                     self._begin_body(action)
                 case StartTls():
@@ -226,7 +219,7 @@ class Client:
         insist(self.dialog.is_over is self.is_over, "over, or not", UndefinedOutcome)
         insist(self.dialog.stage is not None, "no stage")
 
-    def _begin_body(self, action: SendBody) -> None:
+    def _begin_body(self, action: SendMailData) -> None:
         """Prepare the mail data: in pieces, the last of them with what ends it."""
         rendition, chunk = action.rendition, action.is_chunk
         insist(self.body is None, "a second mail at once")
@@ -258,7 +251,7 @@ class Client:
         if self.body == [b""]:
             self.write_body()  # an empty chunk is complete with the command that announces it
 
-    def _begin_bold(self, action: SendBody) -> None:
+    def _begin_bold(self, action: SendMailData) -> None:
         """Give all of a transaction to the operating system, which may take it in pieces.
 
         Only while the server keeps silent, as with the end of any other mail.

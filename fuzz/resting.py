@@ -1,7 +1,7 @@
 """The client's side of a session that has been left to another mail, which has not come yet."""
 
-from pykka_smtp.smtp.session.dialog import Action, Close
 from pykka_smtp.smtp.session.rest import Rest
+from pykka_smtp.smtp.session.step import Action, Close
 from pykka_smtp.smtp.words.verdict import FailureKind
 
 from .ledger import Ledger

@@ -36,7 +36,7 @@ from pykka_smtp.smtp.session.dialog import Dialog
 from pykka_smtp.smtp.session.recipients import Recipient
 from pykka_smtp.smtp.session.rest import Rest
 from pykka_smtp.smtp.session.session import Session
-from pykka_smtp.smtp.session.step import Transfer
+from pykka_smtp.smtp.session.step import SendMailData
 from pykka_smtp.smtp.session.transaction import Transaction
 from pykka_smtp.smtp.words import reply_parser
 from pykka_smtp.smtp.words.classification import Meaning, meaning
@@ -259,7 +259,7 @@ def begins_a_bold_mail_with_half_a_record_here(patch: pytest.MonkeyPatch) -> Non
 
     def is_more_here(self: Dialog) -> bool:
         due = self.bold or self._due
-        return not (isinstance(due, Transfer) and due.before) and bool(is_here(self))
+        return not (isinstance(due, SendMailData) and due.is_bold) and bool(is_here(self))
 
     patch.setattr(Dialog, "_is_more_here", property(is_more_here))
 
@@ -352,7 +352,7 @@ FAULTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, str]] = {
     takes_any_address: ("grammar", "other violations"),
     rewrites_an_address: ("grammar", "other violations"),
 }
-SOON = {
+SOON: dict[Callable[[pytest.MonkeyPatch], None], int] = {
     takes_any_answer_to_the_dot: 17,
     raises_on_a_timeout: 3,
     takes_nonsense_for_a_no_though_a_bold_mail_is_out: 7,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
-from ...smtp.session.dialog import SendBody
+from ...smtp.session.step import SendMailData
 from ..loop import guard
 from ..loop.event_loop import event_loop
 from .mail_source import FileSource, SourceError, pieces_of
@@ -49,7 +49,7 @@ class MailWriter:
         is_paused: whether the operating system has taken less than was written.
     """
 
-    def __init__(self, wire: Wire, body: SendBody, source: FileSource | None) -> None:
+    def __init__(self, wire: Wire, body: SendMailData, source: FileSource | None) -> None:
         """Prepare to write.
 
         Args:

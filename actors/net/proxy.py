@@ -20,18 +20,11 @@ from typing import Any, Literal, TypeVar, cast
 from ...smtp.sasl.secret import Secret
 from ...smtp.words.shown import shown
 from ..loop.event_loop import event_loop
+from .addresses import is_literal, literal, look_up
 from .authority import Flaw, split_host, split_userinfo
-from .connect import (
-    ConnectError,
-    SourceAddress,
-    _Connector,
-    _literal,
-    _look_up,
-    _reason,
-    _wake,
-    is_literal,
-    watches_sockets,
-)
+from .connect import SourceAddress
+from .connect_error import ConnectError, reason_of
+from .sockets import Connector, wake, watches_sockets
 
 Kind = Literal["socks5", "http"]
 
@@ -152,9 +145,9 @@ async def _connect(
 ) -> socket.socket:
     try:
         addresses = (
-            _literal(proxy.host, proxy.port)
+            literal(proxy.host, proxy.port)
             if is_literal(proxy.host)
-            else await _look_up(proxy.host, proxy.port)
+            else await look_up(proxy.host, proxy.port)
         )
     except ConnectError as error:
         detail = f"cannot connect to proxy {proxy}: {error}"
@@ -209,7 +202,7 @@ async def _ask(
         words = os.strerror(error.errno) if error.errno else "no answer"
         failed: Exception = _NoProxyThereError(words, error.errno)
     except OSError as error:
-        failed = _refused(proxy, target, port, _reason(error), passing=True)
+        failed = _refused(proxy, target, port, reason_of(error), passing=True)
     except Exception as error:
         # Whatever a hostile answer makes python-socks raise; its words may be the proxy's.
         failed = _refused(proxy, target, port, *_words(proxy.kind, error))
@@ -262,7 +255,7 @@ class _Sockets:
 
     def __init__(self, kind: Kind, patience: float | None) -> None:
         self._loop = event_loop().loop
-        self._connector = _Connector(self._loop)
+        self._connector = Connector(self._loop)
         self._kind = kind
         self._patience = patience
 
@@ -325,7 +318,7 @@ class _Sockets:
                 return function()
             except (BlockingIOError, InterruptedError):
                 ready = self._loop.create_future()
-                add(sock, _wake, ready)
+                add(sock, wake, ready)
                 try:
                     await ready
                 finally:

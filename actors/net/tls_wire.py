@@ -6,7 +6,7 @@ The transport below is always one in clear: what it has is what the operating sy
 import ssl
 from typing import TYPE_CHECKING
 
-from ...smtp.session.dialog import Action
+from ...smtp.session.step import Action
 from ...smtp.words.stage import Stage
 from ...smtp.words.verdict import FailureKind
 from ..loop import guard

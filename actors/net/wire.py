@@ -10,7 +10,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ...smtp.mail.mail_data import encode_whole
-from ...smtp.session.dialog import Dialog, SendBody
+from ...smtp.session.dialog import Dialog
+from ...smtp.session.step import SendMailData
 from ..loop import guard
 from ..loop.event_loop import event_loop
 from .mail_source import PIECE, FileSource
@@ -146,7 +147,7 @@ class Wire(asyncio.Protocol):
         if unsent and not self._transport.is_closing():
             self._put(unsent)
 
-    def begin_body(self, body: SendBody) -> None:
+    def begin_body(self, body: SendMailData) -> None:
         """Write the mail that the dialog asks for."""
         rendition = body.rendition
         data = rendition.data

@@ -13,7 +13,7 @@ from ..words.extensions import Extensions
 from ..words.reply import Reply
 from ..words.stage import Stage
 from .refusal import Garbled, Insecure, Refused, Unsendable
-from .step import Call, Script, Step
+from .step import RunCallable, Script, Step
 
 MAX_ROUNDS = 10
 """Challenges at most: a server could ask for ever."""
@@ -170,7 +170,7 @@ class Authentication:
         """Make a mechanism, of a fresh token if it takes one."""
         if self.token is None or not self._fetches(name):
             return self.mechanisms[name](None, binding)
-        answer = Call(self.token)
+        answer = RunCallable(self.token)
         yield answer
         try:
             return self.mechanisms[name](answer.result, binding)

@@ -23,7 +23,7 @@ from .recipients import (
 )
 from .refusal import Contradicted, Garbled, Insecure, Refused, Unsendable
 from .session import Session, close_session, open_session
-from .step import Decide, HangUp, Keep, Script
+from .step import Decide, HangUp, Release, Script
 from .transaction import Transaction
 
 MAX_REPLIES = 1_048_576
@@ -115,7 +115,7 @@ class Delivery(Judgement):
         ):
             yield HangUp()
         if self._keeps and self._can_keep:
-            yield Keep()
+            yield Release()
         yield from close_session()
 
     @property

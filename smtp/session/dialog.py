@@ -8,90 +8,47 @@ that goes out later (RFC 5321 §4.3.1, RFC 2920 §3.1).
 
 How to use it, whoever does the I/O: call `connected` once, then `receive_data` for all that comes,
 and whatever of the other methods fits what happened. Each returns a list of actions to perform,
-in order: octets to write; `SendBody`; a verdict, which comes exactly once; `Close` or `Release`.
-After either nothing more is asked for. The dialog has no clock: whoever does the I/O measures the
-steps (`steps` changes with each) and calls `time_out`.
+in order: those of `step.Action`. A verdict comes exactly once; after `Close` or `Release` nothing
+more is asked for. The dialog has no clock: whoever does the I/O measures the steps (`steps` changes
+with each) and calls `time_out`.
+
+Where there is no owed reply to judge, others decide: `uncalled` what becomes of a reply that is
+not owed, `ending` how it ends for another reason, `sending` when the mail data is out.
 """
 
-import contextlib
-import dataclasses
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
 
-from ..mail.content import Rendition
-from ..sasl.secret import MASK, Masking, Secret
-from ..words.classification import CLOSING, Meaning, meaning
+from ..sasl.secret import Secret
+from ..words.classification import Meaning, meaning
 from ..words.command import END_OF_DATA, GREETING, Command, wire_of
 from ..words.quirks import Quirks
 from ..words.reply import Reply
 from ..words.reply_parser import ReplyError, ReplyParser
-from ..words.stage import Stage, activity
-from ..words.verdict import Accepted, Failed, FailureKind, Verdict
+from ..words.stage import Stage
 from .errand import Errand
-from .session import Session
-from .step import Call, Decide, Group, Handshake, HangUp, Keep, Quiet, Script, Step, Transfer
+from .redaction import masking_of, redacted_reply
+from .sending import Sending
+from .step import (
+    Action,
+    Decide,
+    Group,
+    HangUp,
+    Quiet,
+    Release,
+    RunCallable,
+    SendMailData,
+    StartTls,
+    Step,
+)
+from .transcript import Trace, Transcript
+from .uncalled import Uncalled, judge_uncalled
 
-
-@dataclass(slots=True)
-class SendBody:
-    """Write the rendition as mail data, and call `Dialog.dot_sent` when all of it is out.
-
-    Right before the last octets, look whether some have come that were not given to
-    `receive_data` yet, and whether `Dialog.may_send_dot` still holds. Where all goes out in one go
-    they are the first, too; call `Dialog.begin_bold` as they do.
-
-    Attributes:
-        rendition: the mail.
-        is_chunk: whether it goes out as a chunk of BDAT: without transparency and final dot.
-        head: octets to write before it.
-        is_bold: whether head and mail go out in one go.
-    """
-
-    rendition: Rendition
-    is_chunk: bool
-    head: bytes = b""
-    is_bold: bool = False
-
-
-@dataclass(slots=True)
-class StartTls:
-    """Start TLS, and call `Dialog.tls_started`."""
-
-
-@dataclass(slots=True)
-class RunCallable:
-    """Call the function where it may block, and give what it returns to `Dialog.supply`."""
-
-    function: Callable[[], Secret]
-
-
-@dataclass(slots=True)
-class Release:
-    """Nothing more is to be said for this mail; the connection may serve another."""
-
-
-@dataclass(slots=True)
-class Close:
-    """Close the connection once all is written.
-
-    Attributes:
-        reset: drop it hard: the server must not take what it has for a complete mail.
-    """
-
-    reset: bool = False
-
-
-Action: TypeAlias = bytes | SendBody | StartTls | RunCallable | Accepted | Failed | Release | Close
-Trace: TypeAlias = Callable[[str, str], object]
-
-_NONSENSE = Meaning.NONSENSE
 # Replies whose text is more than a message for people: RFC 5321 §4.1.1.1, RFC 4954 §4.
 _UNDERSTOOD = frozenset({(Stage.EHLO, 250), (Stage.AUTH, 334)})
 
 
-class Dialog:
+class Dialog(Sending):
     """One session's conversation, without I/O.
 
     Attributes:
@@ -105,17 +62,9 @@ class Dialog:
     """
 
     # At first, once for all dialogs: most carry one mail.
-    steps: int = 0
-    verdict: Verdict | None = None
-    is_over: bool = False
     has_unread = False
-    bold: Transfer | None = None
     _heard = 0  # octets of replies
-    _due: Step | None = None  # to be done as soon as nothing more is here to read
     _group: Group | None = None  # written, and no reply to it was heard yet
-    _sending: Transfer | None = None
-    _waiting: Handshake | Call | None = None  # for whoever does the I/O
-    _dot_out = False
     _stage = Stage.CONNECT
 
     def __init__(
@@ -133,9 +82,9 @@ class Dialog:
             scrub: masks secrets in a text of the server's, which may repeat what it was sent.
         """
         self._delivery = delivery
-        self._trace = None if trace is None else _guarded(trace)
-        self._scrub = None if scrub is None else _masking_of(delivery.session, scrub)
-        self._script: Script = delivery.script()
+        self._trace = None if trace is None else Transcript(trace)
+        self._scrub = None if scrub is None else masking_of(delivery.session, scrub)
+        self._script = delivery.script()
         self._parser = ReplyParser(self._scrub)
         self._most = delivery.max_replies
         self._owed: deque[Command] = deque()  # written, and not answered yet
@@ -143,17 +92,12 @@ class Dialog:
     @property
     def stage(self) -> Stage:
         """Where the session stands."""
+        due = self._due
         # Due is enough: a refusal right behind the 354 is one of the mail data, however the
         # octets were cut on their way. Where MAIL is still to go out as well, there is no 354.
-        if self._sending is not None or (isinstance(self._due, Transfer) and not self._due.before):
+        if self._sending is not None or (isinstance(due, SendMailData) and not due.is_bold):
             return Stage.BODY
         return self._owed[0].stage if self._owed else self._stage
-
-    @property
-    def may_send_dot(self) -> bool:
-        """Whether the mail data is still wanted and no part of an early reply is here."""
-        is_wanted = self._sending is not None or self.bold is not None
-        return is_wanted and not (self.is_over or self._is_more_here)
 
     @property
     def _is_more_here(self) -> bool:
@@ -185,7 +129,7 @@ class Dialog:
         if self.is_over:
             return []
         actions: list[Action] = []
-        if self._waiting is not None and isinstance(self._waiting, Handshake):
+        if self._waiting is not None and isinstance(self._waiting, StartTls):
             # It was to hear our first octet under TLS before it says another word.
             self._inject_suspected(actions)
             return actions
@@ -239,13 +183,13 @@ class Dialog:
         session.is_encrypted, session.is_verified = True, verified
         session.channel_binding = binding
         if self._trace is not None:
-            self._trace("C", "<TLS, verified>" if verified else "<TLS, not verified>")
+            self._trace.tls(verified=verified)
 
     def supply(self, result: Secret) -> list[Action]:
         """Take what a `RunCallable` returned."""
         if self.is_over:
             return []
-        assert isinstance(self._waiting, Call)
+        assert isinstance(self._waiting, RunCallable)
         if self._scrub is not None:
             self._scrub.learn(result)
         self._waiting.result = result
@@ -266,7 +210,7 @@ class Dialog:
             try:
                 reply = parser.next_reply()
             except ReplyError as error:
-                if isinstance(self._due, Handshake):
+                if isinstance(self._due, StartTls):
                     self._inject_suspected(actions)
                 else:
                     hint = "; is this its SMTP port?" if self.stage is Stage.GREETING else ""
@@ -281,7 +225,7 @@ class Dialog:
                 break
             elif not self._is_more_here:
                 self._do(self._due, actions)
-            elif isinstance(self._due, Handshake):
+            elif isinstance(self._due, StartTls):
                 self._inject_suspected(actions)
             else:
                 # With a part of a reply here that is not owed, nothing goes out: what follows
@@ -289,133 +233,12 @@ class Dialog:
                 break
         return actions
 
-    def begin_bold(self) -> None:
-        """Note that all of a transaction goes out now, in one go: replies are owed from here on."""
-        transfer, self.bold = self.bold, None
-        assert transfer is not None
-        assert transfer.chunk is not None
-        self._owed.extend(transfer.before)
-        self._sending = transfer
-        if self._trace is not None:
-            self._trace_commands(self._trace, (*transfer.before, transfer.chunk))
-        self._advance(None, [])  # to the first reply that is owed
-
-    def dot_sent(self) -> None:
-        """Note that all of the mail has gone out: from now on the server may have it."""
-        transfer = self._sending
-        assert transfer is not None
-        self._sending = None
-        transfer.is_out = self._dot_out = True
-        if self._owed or not self._is_more_here:
-            self._owed.extend(transfer.owed)
-        # Else a reply began before the mail was out: it is none to the mail, and is not owed. Half
-        # a TLS record may be one, too.
-        self.steps += 1
-        if self._trace is not None:
-            facts = transfer.rendition.facts
-            self._trace("C", "<mail data>" if facts is None else f"<{facts.size} octets of mail>")
-            if transfer.chunk is None:
-                self._trace("C", ".")
-
-    def receive_eof(self) -> list[Action]:
-        """Take note that the server closed the connection."""
-        return self.connection_lost("read", None, "the server closed the connection")
-
-    def connection_lost(self, operation: str, errno: int | None, reason: str) -> list[Action]:
-        """Take note that the connection is gone.
-
-        Args:
-            operation: what failed: ``"read"`` or ``"write"``.
-            errno: its error number, or None for a clean end.
-            reason: a few words, as the system gives them.
-        """
-        return self.fail(
-            FailureKind.CONNECTION,
-            f"lost the connection {self._activity}: {reason}",
-            operation=operation,
-            errno=errno,
-        )
-
-    def time_out(self, seconds: float, *, whole: bool = False, hint: str = "") -> list[Action]:
-        """Take note that the server was too slow.
-
-        Args:
-            seconds: how long it had.
-            whole: whether it is the whole send that took too long, not this step.
-            hint: what may be the reason, or may help; follows the detail.
-        """
-        if isinstance(self._waiting, Call):
-            detail = f"no token for {self._server}: the token callable took over {seconds:g} s"
-        else:
-            what = "exceeded the deadline of" if whole else "timed out after"
-            detail = f"{what} {seconds:g} s {self._activity}{hint}"
-        return self.fail(FailureKind.TIMEOUT, detail)
-
-    def cancel(self) -> list[Action]:
-        """Take note that the mail is not to be sent any more."""
-        return self.fail(
-            FailureKind.CANCELLED,
-            f"stopped at {self.stage}, before {self._server} had decided",
-        )
-
-    def fail(
-        self,
-        kind: FailureKind,
-        detail: str,
-        *,
-        operation: str | None = None,
-        errno: int | None = None,
-        retryable: bool | None = None,
-        stage: Stage | None = None,
-    ) -> list[Action]:
-        """End the session for a reason that no reply gives.
-
-        A mail that was decided stays decided: then this only closes the connection.
-
-        Args:
-            kind: why.
-            detail: one line for people.
-            operation: the system operation that failed.
-            errno: its error number.
-            retryable: overrides what follows from the kind.
-            stage: where it failed. Default: where the session stands.
-        """
-        if self.is_over:
-            return []
-        actions: list[Action] = []
-        if self.verdict is None:
-            in_doubt = self._dot_out
-            if self.bold is not None and (kind is FailureKind.PROTOCOL or self._is_more_here):
-                # Nothing has gone out since the verdict before: so this came behind that one, and
-                # which of the two was it? See `Quiet`.
-                in_doubt = self._delivery.doubt_last()
-            failed = self._delivery.failed(
-                kind,
-                stage or self.stage,
-                detail,
-                maybe_accepted=in_doubt,
-                operation=operation,
-                errno=errno,
-                retryable=retryable,
-            )
-            self._decide(failed, actions)
-        self._end(actions, reset=True)
-        return actions
-
-    @property
-    def _server(self) -> str:
-        return self._delivery.session.server
-
-    @property
-    def _activity(self) -> str:
-        return activity(self.stage, self._server)
-
     def _take_reply(self, reply: Reply, actions: list[Action]) -> None:
         as_said = reply
         if self._scrub is not None:
-            reply = _scrubbed(reply, self._scrub)
+            reply = redacted_reply(reply, self._scrub)
         if self._trace is not None:
-            self._trace_reply(self._trace, reply)
+            self._trace.reply(reply)
         if self._group is not None:
             # Something is not as it mostly is.
             self._group = None
@@ -443,7 +266,7 @@ class Dialog:
         """Take the replies to a group all at once."""
         if self._trace is not None:
             for reply in replies:
-                self._trace_reply(self._trace, reply)
+                self._trace.reply(reply)
         self._stage = self._owed[-1].stage
         self._owed.clear()
         self.steps += len(replies)
@@ -453,35 +276,18 @@ class Dialog:
 
     def _take_surplus(self, reply: Reply, actions: list[Action]) -> None:
         """Judge a reply that was not owed."""
-        due = self._due
-        if isinstance(due, Handshake):
-            self._inject_suspected(actions)
-            return
-        # RFC 5321 does not forbid a server to refuse mail data before its end.
-        may_refuse = self.stage is Stage.BODY and meaning(Stage.BODY, reply.code) is not _NONSENSE
-        if reply.code != CLOSING and not may_refuse:
-            self.quirks.speaks_unasked = True
-        if isinstance(due, Quiet):
-            # Octets behind the verdict: which of the two replies was meant for the dot? Only 421
-            # may come uncalled (RFC 5321 §3.8): it ends the session, and leaves the verdict.
-            if reply.code == CLOSING:
-                self._do(due, actions)
+        quirks, due, is_decided = self.quirks, self._due, self.verdict is not None
+        match judge_uncalled(reply, self.stage, due, quirks, is_decided=is_decided):
+            case Uncalled.INJECTION:
+                self._inject_suspected(actions)
+            case Uncalled.REFUSAL:
+                if isinstance(due, Quiet):
+                    self._do(due, actions)
                 self._close_early(reply, actions)
-                return
-        elif self.verdict is not None:
-            self._end(actions)
-            return
-        elif reply.code == CLOSING or may_refuse:
-            self._close_early(reply, actions)
-            return
-        self._broke_protocol(f"a reply that was not asked for: {reply}", actions)
-
-    def _close_early(self, reply: Reply, actions: list[Action]) -> None:
-        """End the session on a reply that ends it without being owed."""
-        if self.verdict is None:
-            self._decide(self._delivery.refused_uncalled(self.stage, reply), actions)
-        if not self.is_over:
-            self._end(actions, reset=True)
+            case Uncalled.END:
+                self._end(actions)
+            case Uncalled.NONSENSE:
+                self._broke_protocol(f"a reply that was not asked for: {reply}", actions)
 
     def _advance(self, reply: Reply | None, actions: list[Action]) -> None:
         """Let the script go on to its next step, with the reply that it waits for, if it does."""
@@ -521,42 +327,26 @@ class Dialog:
         if isinstance(step, Group):
             self._write(step.commands, actions)
             self._group = step
-        elif isinstance(step, Transfer):
+        elif isinstance(step, SendMailData):
             self._begin_transfer(step, actions)
         elif isinstance(step, Quiet):
             self._advance(None, actions)
         elif isinstance(step, Command):
             self._write((step,), actions)
-        elif isinstance(step, Keep):
+        elif isinstance(step, Release):
             self.is_over = True
             self._script.close()
-            actions.append(Release())
-        elif isinstance(step, Handshake):
+            actions.append(step)
+        elif isinstance(step, StartTls):
             self._waiting = step
             self._stage = Stage.STARTTLS
-            actions.append(StartTls())
-        elif isinstance(step, Call):
+            actions.append(step)
+        elif isinstance(step, RunCallable):
             self._waiting = step
             self._stage = Stage.AUTH
-            actions.append(RunCallable(step.function))
+            actions.append(step)
         else:  # pragma: no cover - are never due: see `_take_step`
             raise AssertionError("a verdict, or the end, was put off")  # noqa: TRY004
-
-    def _begin_transfer(self, transfer: Transfer, actions: list[Action]) -> None:
-        before, chunk = transfer.before, transfer.chunk
-        if before:
-            assert chunk is not None
-            self._dot_out = False  # a transaction of its own
-            self.bold = transfer
-            actions.append(SendBody(transfer.rendition, True, wire_of((*before, chunk)), True))
-            return
-        self._sending = transfer
-        head = b""
-        if chunk is not None:
-            head = chunk.wire
-            if self._trace is not None:
-                self._trace_commands(self._trace, (chunk,))
-        actions.append(SendBody(transfer.rendition, chunk is not None, head))
 
     def _write(self, commands: tuple[Command, ...], actions: list[Action]) -> None:
         if commands[0].stage is Stage.MAIL:
@@ -564,77 +354,4 @@ class Dialog:
         self._owed.extend(commands)
         actions.append(wire_of(commands))
         if self._trace is not None:
-            self._trace_commands(self._trace, commands)
-
-    @staticmethod
-    def _trace_reply(trace: Trace, reply: Reply) -> None:
-        for line in reply.lines[:-1]:
-            trace("S", f"{reply.code}-{line}")
-        trace("S", f"{reply.code} {reply.lines[-1]}".rstrip())
-
-    @staticmethod
-    def _trace_commands(trace: Trace, commands: tuple[Command, ...]) -> None:
-        for command in commands:
-            trace("C", str(command))
-
-    def _decide(self, verdict: Verdict, actions: list[Action]) -> None:
-        self._due = None
-        if self._scrub is not None:
-            # Replies were scrubbed when they came; a detail may tell what the server offers.
-            warnings = tuple([self._scrub(warning) for warning in verdict.warnings])
-            verdict = dataclasses.replace(verdict, warnings=warnings)
-            if isinstance(verdict, Failed):
-                verdict = dataclasses.replace(verdict, detail=self._scrub(verdict.detail))
-        self.verdict = verdict
-        actions.append(verdict)
-
-    def _broke_protocol(self, what: str, actions: list[Action]) -> None:
-        actions += self.fail(
-            FailureKind.PROTOCOL, f"{self._server} broke the protocol at {self.stage}: {what}"
-        )
-
-    def _inject_suspected(self, actions: list[Action]) -> None:
-        """End it: octets came in clear after the server's word that TLS begins.
-
-        RFC 3207 §6: they would count as the first replies under TLS, whoever sent them.
-        """
-        self._delivery.session.is_suspect = True
-        actions += self.fail(
-            FailureKind.SECURITY,
-            f"{self._server} sent plaintext after it had accepted STARTTLS:"
-            " possible response injection (RFC 3207 §6)",
-        )
-
-    def _end(self, actions: list[Action], *, reset: bool = False) -> None:
-        self.is_over = True
-        self._due = None
-        self._script.close()
-        # What is not out yet of a mail must not go out either.
-        actions.append(Close(reset=reset or self._sending is not None))
-
-
-def _masking_of(session: Session, scrub: Callable[[str], str]) -> Masking:
-    """Return what masks secrets in this session: those that earlier mails in it learned, too."""
-    masking = session.masking = Masking(scrub, session.masking)
-    return masking
-
-
-def _scrubbed(reply: Reply, scrub: Masking) -> Reply:
-    """Mask the secrets in a reply, also one that the server has spread over its lines."""
-    lines = tuple([scrub(line) for line in reply.lines])
-    if len(lines) > 1 and scrub(together := "".join(lines)) != together:
-        lines = (MASK,) * len(lines)
-    return Reply(reply.code, lines)
-
-
-def _guarded(trace: Trace) -> Trace:
-    """Keep a listener's errors from coming between the server's verdict and the program.
-
-    All of them: a log handler that raises SystemExit must not make anything of the mail unknown.
-    """
-
-    def guarded(who: str, line: str) -> None:
-        with contextlib.suppress(BaseException):
-            trace(who, line)
-
-    return guarded
+            self._trace.commands(commands)

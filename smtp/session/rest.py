@@ -3,7 +3,7 @@
 from ..words.command import QUIT
 from ..words.quirks import Quirks
 from ..words.stage import Stage
-from .dialog import Action, Close
+from .step import Action, Close
 
 _CLOSING = b"421"  # may come at any time (RFC 5321 §3.8), and in pieces
 

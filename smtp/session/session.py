@@ -13,7 +13,7 @@ from ..words.shown import one_line
 from ..words.stage import Stage
 from ..words.verdict import FailureKind
 from .refusal import Insecure, Refused, check
-from .step import Handshake, Script
+from .step import Script, StartTls
 
 if TYPE_CHECKING:
     from ..sasl.secret import Masking
@@ -321,7 +321,7 @@ def _start_tls(session: Session) -> Script:
         return
     reply = yield STARTTLS
     if reply.code == 220:  # RFC 3207 §4
-        yield Handshake()
+        yield StartTls()
         # RFC 3207 §4.2: what was learned before TLS may come from somebody else.
         session.extensions = _NONE
         yield from _introduce(session)

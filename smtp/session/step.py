@@ -1,7 +1,10 @@
-"""The steps of a script: what the policy asks the dialog to do next.
+"""What the script asks of the dialog, and the dialog of whoever does the I/O.
 
 A script is a generator. It yields a `Command` and is sent the `Reply` to it; the command is
 written first unless it went out with a `Group` before. The other steps are below.
+
+A dialog asks for actions: octets to write, a verdict, or one of those below. What it can't do
+itself it hands on: then the step is the action.
 """
 
 from collections.abc import Callable, Generator
@@ -10,9 +13,9 @@ from typing import TypeAlias
 
 from ..mail.content import Rendition
 from ..sasl.secret import Secret
-from ..words.command import END_OF_DATA, Command
+from ..words.command import END_OF_DATA, Command, wire_of
 from ..words.reply import Reply
-from ..words.verdict import Verdict
+from ..words.verdict import Accepted, Failed, Verdict
 
 
 @dataclass(slots=True)
@@ -32,28 +35,6 @@ class Group:
 
 
 @dataclass(slots=True)
-class Transfer:
-    """Send the mail data; answered by the first reply to it.
-
-    Attributes:
-        rendition: the mail.
-        chunk: the BDAT command that announces it (RFC 3030), or None: then it goes out with
-            transparency and a final dot.
-        owed: a command for each reply that the server owes to the mail: in LMTP, one for each
-            recipient (RFC 2033 §4.2).
-        before: commands that go out with it, in the same write: then the step has no answer of
-            its own, and all replies are asked for one by one.
-        is_out: whether all of it has gone out; the dialog notes that.
-    """
-
-    rendition: Rendition
-    chunk: Command | None = None
-    owed: tuple[Command, ...] = (END_OF_DATA,)
-    before: tuple[Command, ...] = ()
-    is_out: bool = False
-
-
-@dataclass(slots=True)
 class Decide:
     """Say what became of the mail. Comes once; what follows is courtesy."""
 
@@ -66,27 +47,103 @@ class Quiet:
 
 
 @dataclass(slots=True)
-class Handshake:
-    """Start TLS now; the script goes on when it is up."""
+class HangUp:
+    """Drop the connection: the server waits for mail data that it must not get."""
+
+
+@dataclass(slots=True, init=False)
+class SendMailData:
+    """Send the mail data; answered by the first reply to it.
+
+    Whoever does the I/O writes `head` and the rendition, and calls `Dialog.dot_sent` when all of
+    it is out. Right before the last octets it looks whether some have come that were not given to
+    `Dialog.receive_data` yet, and whether `Dialog.may_send_dot` still holds. Where all goes out in
+    one go they are the first, too: then it calls `Dialog.begin_bold` as they do.
+
+    Attributes:
+        rendition: the mail.
+        chunk: the BDAT command that announces it (RFC 3030), or None: then it goes out with
+            transparency and a final dot.
+        owed: a command for each reply that the server owes to the mail: in LMTP, one for each
+            recipient (RFC 2033 §4.2).
+        before: commands that go out with it, in the same write: then the step has no answer of
+            its own, and all replies are asked for one by one.
+        is_chunk: whether it goes out as a chunk of BDAT: without transparency and final dot.
+        is_bold: whether head and mail go out in one go.
+        is_out: whether all of it has gone out; the dialog notes that.
+    """
+
+    rendition: Rendition
+    chunk: Command | None
+    owed: tuple[Command, ...]
+    before: tuple[Command, ...]
+    is_chunk: bool
+    is_bold: bool
+    is_out: bool
+
+    def __init__(
+        self,
+        rendition: Rendition,
+        chunk: Command | None = None,
+        owed: tuple[Command, ...] = (END_OF_DATA,),
+        before: tuple[Command, ...] = (),
+    ) -> None:
+        self.rendition = rendition
+        self.chunk = chunk
+        self.owed = owed
+        self.before = before
+        self.is_chunk = chunk is not None
+        self.is_bold = before != ()
+        self.is_out = False
+
+    @property
+    def head(self) -> bytes:
+        """Octets to write before the mail."""
+        if self.chunk is None:
+            return b""
+        return wire_of((*self.before, self.chunk)) if self.is_bold else self.chunk.wire
 
 
 @dataclass(slots=True)
-class Call:
-    """Call a function of the program's, which may block; then `result` has what it returned."""
+class StartTls:
+    """Start TLS, and call `Dialog.tls_started`; the script goes on when it is up."""
+
+
+@dataclass(slots=True)
+class RunCallable:
+    """Call a function of the program's where it may block.
+
+    Whoever does so gives what it returns to `Dialog.supply`.
+
+    Attributes:
+        function: what to call.
+        result: what it returned; the dialog notes it.
+    """
 
     function: Callable[[], Secret]
     result: Secret | None = None
 
 
 @dataclass(slots=True)
-class Keep:
-    """Let the connection be: another mail may follow on it."""
+class Release:
+    """Let the connection be: nothing more is to be said for this mail, and another may follow."""
 
 
 @dataclass(slots=True)
-class HangUp:
-    """Drop the connection: the server waits for mail data that it must not get."""
+class Close:
+    """Close the connection once all is written.
+
+    Attributes:
+        reset: drop it hard: the server must not take what it has for a complete mail.
+    """
+
+    reset: bool = False
 
 
-Step: TypeAlias = Command | Group | Transfer | Quiet | Decide | Handshake | Call | Keep | HangUp
+Step: TypeAlias = (
+    Command | Group | SendMailData | Quiet | Decide | StartTls | RunCallable | Release | HangUp
+)
 Script: TypeAlias = Generator[Step, Reply, None]
+Action: TypeAlias = (
+    bytes | SendMailData | StartTls | RunCallable | Accepted | Failed | Release | Close
+)

@@ -13,7 +13,7 @@ from .parameters import Offer
 from .recipients import Recipient, decisive_refusal
 from .refusal import Contradicted, Garbled, Refused, check
 from .session import Session
-from .step import Group, Quiet, Script, Step, Transfer
+from .step import Group, Quiet, Script, SendMailData, Step
 
 BOLD_SIZE = 65_536
 """Octets of a mail that goes out before the server has said whether anybody may have it."""
@@ -73,7 +73,7 @@ class Transaction:
             self.acceptance, self.has_begun = before.acceptance, before.has_begun
             self._taken_before = before.acceptance
             before._last = None  # nobody asks for what came before that
-        self.bold: Transfer | None = None
+        self.bold: SendMailData | None = None
         self.refusal: Refused | None = None
         self.is_chunk: bool = False
         self.is_binary: bool = False
@@ -104,7 +104,7 @@ class Transaction:
         if session.extensions.pipelining:
             group = (*((RSET,) if session.needs_reset else ()), offer.mail, *commands)
             if may_be_bold and self._can_be_bold(offer):
-                self.bold = Transfer(offer.rendition, bdat(offer.size), before=group)
+                self.bold = SendMailData(offer.rendition, bdat(offer.size), before=group)
                 yield self.bold
                 for recipient in batch:
                     recipient.is_bold = True
@@ -160,7 +160,7 @@ class Transaction:
             owed: tuple[Command, ...] = (END_OF_DATA,)
             if session.is_lmtp:  # RFC 2033 §4.2: one reply for each recipient
                 owed *= sum(recipient.is_taken for recipient in batch)
-            reply = yield Transfer(offer.rendition, chunk, owed)
+            reply = yield SendMailData(offer.rendition, chunk, owed)
         yield from self._on_final_reply(offer, reply)
 
     def settle(self) -> Generator[Step, Reply, Reply | None]:
@@ -277,7 +277,7 @@ class Transaction:
         if means is not Meaning.GO_ON:
             recipient.final = reply
 
-    def _hear_out(self, bold: Transfer, refused: Refused) -> Script:
+    def _hear_out(self, bold: SendMailData, refused: Refused) -> Script:
         """Hear all that a server says of a bold transaction that it has refused.
 
         The chunk went out with the command that was refused, so the server may have taken it all

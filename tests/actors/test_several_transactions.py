@@ -10,7 +10,7 @@ import pytest
 from servers.scripted import Polite, ScriptedServer, polite
 
 from pykka_smtp import Dsn, FailureKind, SendFailure, SendMail, SendSuccess, SmtpActor
-from pykka_smtp.actors.net import connect as connect_module
+from pykka_smtp.actors.net import sockets as sockets_module
 from pykka_smtp.testing.moods import At, Moment
 
 PATIENCE = 20.0  # seconds; reached only by a test that fails
@@ -77,13 +77,13 @@ def test_on_a_slow_line_no_batch_gets_the_beginning_of_a_mail_for_the_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where even the commands after the first mail wait, its end is not written once more."""
-    connect = connect_module._Connector.sock_connect
+    connect = sockets_module.Connector.sock_connect
 
     async def narrow(self: Any, sock: socket.socket, address: Any) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         await connect(self, sock, address)
 
-    monkeypatch.setattr(connect_module._Connector, "sock_connect", narrow)
+    monkeypatch.setattr(sockets_module.Connector, "sock_connect", narrow)
     server = scripted_server(polite("PIPELINING", *chunking))
     server._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # inherited
     domain = ".".join(["d" * 60] * 3)

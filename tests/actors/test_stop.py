@@ -29,7 +29,7 @@ from pykka_smtp import (
     set_connection_limit,
 )
 from pykka_smtp.actors import smtp_actor
-from pykka_smtp.actors.net import connect as connect_module
+from pykka_smtp.actors.net import addresses as addresses_module
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.actors.net.mail_source import FileSource
 from pykka_smtp.actors.net.wire import Wire
@@ -167,7 +167,7 @@ def test_stop_while_the_name_is_looked_up(
         assert answered.wait(PATIENCE)
         return []
 
-    monkeypatch.setattr(connect_module, "_getaddrinfo", look_up)
+    monkeypatch.setattr(addresses_module, "_getaddrinfo", look_up)
 
     outcome = stopped(SmtpActor.start("slow.test", 25), mail(), lambda: entered.wait(PATIENCE))
 

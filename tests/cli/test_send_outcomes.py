@@ -29,7 +29,7 @@ from servers.sending import (
 )
 
 from pykka_smtp import Mailer, RetryPolicy
-from pykka_smtp.actors.net import connect as connect_module
+from pykka_smtp.actors.net import addresses as addresses_module
 from pykka_smtp.cli import progress as send_progress
 from pykka_smtp.cli import run as send_run
 from pykka_smtp.cli import send as send_command
@@ -236,7 +236,7 @@ def test_an_unknown_host_is_no_host(mail: str, monkeypatch: pytest.MonkeyPatch) 
     def look_up(_host: str, _port: int) -> list[Any]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(connect_module, "_getaddrinfo", look_up)
+    monkeypatch.setattr(addresses_module, "_getaddrinfo", look_up)
 
     assert send("--url", "smtp://no-such-host.test", "--to=a@x.test", "--to=b@x.test", mail) == 68
 

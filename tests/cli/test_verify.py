@@ -16,7 +16,7 @@ from servers.require import require_module
 from servers.scripted import ScriptedServer
 
 from pykka_smtp import FailureKind, Peer, SendMail, SmtpActor, Stage, verify
-from pykka_smtp.actors.net import connect as connect_module
+from pykka_smtp.actors.net import addresses as addresses_module
 from pykka_smtp.cli import main as command_line
 from pykka_smtp.cli import verify as verify_command
 
@@ -392,7 +392,7 @@ def test_nobody_there_is_unavailable_and_an_unknown_name_is_no_host(
     def look_up(_host: str, _port: int) -> list[Any]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(connect_module, "_getaddrinfo", look_up)
+    monkeypatch.setattr(addresses_module, "_getaddrinfo", look_up)
 
     refused, lines, _ = run(capsys, f"smtp://127.0.0.1:{dead_port()}")
     unknown, _, _ = run(capsys, "smtp://no-such-host.test")

@@ -8,8 +8,9 @@ from pykka_smtp.smtp.mail.delivery_options import NO_OPTIONS, DeliveryOptions
 from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.mail.mail_data import encode_whole
 from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import Action, Close, Dialog, Release, SendBody
+from pykka_smtp.smtp.session.dialog import Dialog
 from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.session.step import Action, Close, Release, SendMailData
 from pykka_smtp.smtp.words.verdict import Accepted, Failed
 
 from .esmtp_rig import EsmtpRig
@@ -70,7 +71,7 @@ class KeptRig(EsmtpRig):
                 case bytes():
                     assert self.body is None, "a command amid the mail data"
                     self.write(action)
-                case SendBody(is_bold=True):
+                case SendMailData(is_bold=True):
                     assert self.verdict is None, "mail data after the verdict"
                     self.body = action
                     if self.holds:
@@ -79,7 +80,7 @@ class KeptRig(EsmtpRig):
                     self.dialog.begin_bold()
                     if not self.is_slow:
                         self.flush()
-                case SendBody():
+                case SendMailData():
                     assert self.verdict is None, "mail data after the verdict"
                     if action.head:
                         self.write(action.head)

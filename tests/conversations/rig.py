@@ -4,8 +4,10 @@ from pykka_smtp.smtp.mail.content import CompleteContent, Content
 from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.mail.mail_data import encode_whole
 from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import Action, Close, Dialog, SendBody, StartTls, Trace
+from pykka_smtp.smtp.session.dialog import Dialog
 from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.session.step import Action, Close, SendMailData, StartTls
+from pykka_smtp.smtp.session.transcript import Trace
 from pykka_smtp.smtp.words.command import Command
 from pykka_smtp.smtp.words.verdict import Accepted, Failed, Verdict
 from pykka_smtp.testing.script import decode
@@ -42,7 +44,7 @@ class Rig:
         self.trace: list[str] = []
         self.said = bytearray()
         self.stream = bytearray()
-        self.body: SendBody | None = None
+        self.body: SendMailData | None = None
         self.dot_out = False
         self.verdict: Verdict | None = None
         self.closed: Close | None = None
@@ -106,7 +108,7 @@ class Rig:
                 case StartTls():
                     assert not self.said, "a command before TLS"
                     self.wants_tls = True
-                case SendBody():
+                case SendMailData():
                     assert self.verdict is None, "mail data after the verdict"
                     assert not self.dot_out
                     if action.head:

@@ -8,6 +8,7 @@ from conversations.client import session_of
 from conversations.conversation import Conversation, conversations
 from conversations.memory import TIMEOUT, FakeLoop, FakeTransport, MemoryPlayer
 from conversations.play import CUTS, play
+from pykka_smtp.actors.net import closing_wire as closing_module
 from pykka_smtp.actors.net import connection as connection_module
 from pykka_smtp.actors.net import mail_writer
 from pykka_smtp.actors.net.connection import Connection
@@ -25,8 +26,8 @@ ALL = conversations("memory")
 @pytest.fixture
 def loop(monkeypatch: pytest.MonkeyPatch) -> FakeLoop:
     fake = FakeLoop()
-    monkeypatch.setattr(connection_module, "event_loop", lambda: fake)
-    monkeypatch.setattr(mail_writer, "event_loop", lambda: fake)
+    for module in (connection_module, closing_module, mail_writer):
+        monkeypatch.setattr(module, "event_loop", lambda: fake)
     return fake
 
 

@@ -26,7 +26,7 @@ from pykka_smtp import (
 from pykka_smtp.actors import AsyncioActor
 from pykka_smtp.actors.loop.event_loop import event_loop
 from pykka_smtp.actors.mailer.pooled_smtp_actor import PooledSmtpActor
-from pykka_smtp.actors.net import connection as connection_module
+from pykka_smtp.actors.net import closing_wire as closing_module
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.smtp.words.verdict import Failed
 
@@ -967,7 +967,7 @@ def test_a_server_that_never_answers_the_end_of_tls_keeps_no_permit_for_long(
 ) -> None:
     """A connection with TLS is closed by both sides; half a minute is what the loops wait."""
     limit(1)
-    monkeypatch.setattr(connection_module, "_CLOSING", 0.1)
+    monkeypatch.setattr(closing_module, "_CLOSING", 0.1)
     deaf = scripted_server(
         "S! tls\n" + takes(1, "S! deaf"),
         context=server_context(Tls(certificate=certificates.good)),
@@ -990,7 +990,7 @@ def test_that_holds_where_the_mail_before_was_refused_amid_a_group_too(
 ) -> None:
     """The verdict comes before the last reply: the clock for the farewell begins, and ends."""
     limit(1)
-    monkeypatch.setattr(connection_module, "_CLOSING", 0.1)
+    monkeypatch.setattr(closing_module, "_CLOSING", 0.1)
     may_go_on = threading.Event()
     before = parse_script(
         "S! tls\n" + takes(0, "C: MAIL *\nC: RCPT *\nC: DATA\nS: 250 ok\nS: 550 who?", "PIPELINING")

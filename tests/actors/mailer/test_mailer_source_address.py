@@ -10,8 +10,9 @@ from servers.mailing import Mailing
 from servers.scripted import ScriptedServer
 
 from pykka_smtp import Mailer, RetryPolicy, SendSuccess
-from pykka_smtp.actors.net import connection as connection_module
-from pykka_smtp.actors.net.connect import ConnectError, connect
+from pykka_smtp.actors.net import connecting_wire as connecting_module
+from pykka_smtp.actors.net.connect import connect
+from pykka_smtp.actors.net.connect_error import ConnectError
 
 SOON = RetryPolicy(max_attempts=5, initial_delay=0.02, multiplier=1, max_delay=0.02)
 
@@ -53,7 +54,7 @@ def test_a_mail_for_which_there_is_no_local_port_left_is_tried_again(
             raise ConnectError("no port left", "bind", errno.EADDRINUSE, passing=True)
         await connect(*args, **given)
 
-    monkeypatch.setattr(connection_module, "connect", short_of_ports)
+    monkeypatch.setattr(connecting_module, "connect", short_of_ports)
     ref = mailing.start(scripted_server(), source_address=("127.0.0.1", 0), retry=SOON)
 
     outcome = mailing.ask(ref)

@@ -15,8 +15,11 @@ from servers.scripted import ScriptedServer
 
 from pykka_smtp import FailureKind, Peer, SendFailure, SendMail, SendSuccess, SmtpActor, Stage
 from pykka_smtp.actors.loop.event_loop import event_loop
+from pykka_smtp.actors.net import addresses as addresses_module
 from pykka_smtp.actors.net import connect as module
-from pykka_smtp.actors.net.connect import ConnectError, is_literal
+from pykka_smtp.actors.net import connect_error, sockets
+from pykka_smtp.actors.net.addresses import is_literal
+from pykka_smtp.actors.net.connect_error import ConnectError
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails
 
@@ -48,7 +51,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 raise error
             return [entry(*address) for address in addresses]
 
-        monkeypatch.setattr(module, "_getaddrinfo", look_up)
+        monkeypatch.setattr(addresses_module, "_getaddrinfo", look_up)
 
     return answer
 
@@ -338,7 +341,7 @@ def test_what_cannot_be_connected_to_is_skipped_in_what_a_resolver_returns(
 ) -> None:
     server = scripted_server()
     found = [odd, entry("127.0.0.1", server.port), odd]
-    monkeypatch.setattr(module, "_getaddrinfo", lambda host, port: found)
+    monkeypatch.setattr(addresses_module, "_getaddrinfo", lambda host, port: found)
 
     assert isinstance(send("odd.test", server.port), SendSuccess)
 
@@ -347,7 +350,7 @@ def test_what_cannot_be_connected_to_is_skipped_in_what_a_resolver_returns(
 def test_a_resolver_that_returns_no_address_is_no_connection(
     monkeypatch: pytest.MonkeyPatch, found: object
 ) -> None:
-    monkeypatch.setattr(module, "_getaddrinfo", lambda host, port: found)
+    monkeypatch.setattr(addresses_module, "_getaddrinfo", lambda host, port: found)
 
     outcome = send("odd.test", 25)
 
@@ -366,10 +369,10 @@ def test_of_a_name_that_has_addresses_without_end_only_so_many_are_looked_at(
             given.append(None)
             yield entry("127.0.0.1", server.port)
 
-    monkeypatch.setattr(module, "_getaddrinfo", lambda host, port: without_end())
+    monkeypatch.setattr(addresses_module, "_getaddrinfo", lambda host, port: without_end())
 
     assert isinstance(send("many.test", server.port), SendSuccess)
-    assert len(given) == module._MOST_ADDRESSES
+    assert len(given) == addresses_module._MOST_ADDRESSES
 
 
 def test_a_name_without_any_address_is_no_connection(resolver: Callable[..., None]) -> None:
@@ -437,8 +440,8 @@ def test_a_connect_error_says_what_failed_and_whether_to_try_again() -> None:
 
 
 def test_an_error_without_a_number_keeps_its_words() -> None:
-    assert module._reason(OSError("Multiple exceptions")) == "Multiple exceptions"
-    assert module._reason(OSError(errno.ECONNREFUSED, "in the loop's words")) == (
+    assert connect_error.reason_of(OSError("Multiple exceptions")) == "Multiple exceptions"
+    assert connect_error.reason_of(OSError(errno.ECONNREFUSED, "in the loop's words")) == (
         "Connection refused"
     )
 
@@ -515,7 +518,8 @@ def test_a_loop_that_watches_no_sockets_connects_by_itself(
             made.append(LoopOfAnotherKind(thread().loop))
             self.loop = made[-1]
 
-    monkeypatch.setattr(module, "event_loop", Thread)
+    for each in (module, addresses_module, sockets):
+        monkeypatch.setattr(each, "event_loop", Thread)
 
     assert isinstance(send(host, server.port), SendSuccess)
     assert sum(loop.connects for loop in made) == 1

@@ -23,8 +23,9 @@ from pykka_smtp import (
     verify,
 )
 from pykka_smtp.actors import smtp_actor as smtp_actor_module
+from pykka_smtp.actors.net import addresses as addresses_module
 from pykka_smtp.actors.net import connect as module
-from pykka_smtp.actors.net import connection as connection_module
+from pykka_smtp.actors.net import route as route_module
 
 PATIENCE = 10.0
 """Seconds; reached only by a test that fails."""
@@ -51,7 +52,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             )
             for server in servers
         ]
-        monkeypatch.setattr(module, "_getaddrinfo", lambda host, port: found)
+        monkeypatch.setattr(addresses_module, "_getaddrinfo", lambda host, port: found)
 
     return have
 
@@ -235,7 +236,7 @@ def test_all_addresses_together_have_one_deadline(
 def test_only_so_many_addresses_are_tried(
     scripted_server: Start, at: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_module, "_MOST_TRIED", 2)
+    monkeypatch.setattr(route_module, "_MOST_TRIED", 2)
     servers = [scripted_server(BAD["closes"], host=f"127.0.0.{n}") for n in range(1, 5)]
     at(*servers)
 

@@ -16,8 +16,9 @@ from servers.require import require_module
 from servers.scripted import ScriptedServer
 
 from pykka_smtp import FailureKind, Peer, SendFailure, SendMail, SendSuccess, SmtpActor, Stage
-from pykka_smtp.actors.net import connect as connect_module
+from pykka_smtp.actors.net import addresses as addresses_module
 from pykka_smtp.actors.net import proxy as module
+from pykka_smtp.actors.net import sockets as sockets_module
 from pykka_smtp.actors.net.proxy import Proxy, check_target, parse_proxy
 from pykka_smtp.actors.options.options import collect_options
 from pykka_smtp.smtp.sasl.secret import Secret
@@ -301,7 +302,7 @@ def test_the_proxy_looks_the_server_up_and_we_do_not(
     def look_up(host: str, port: int) -> list[Any]:
         raise AssertionError(f"looked up {host}")
 
-    monkeypatch.setattr(connect_module, "_getaddrinfo", look_up)
+    monkeypatch.setattr(addresses_module, "_getaddrinfo", look_up)
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     server = scripted_server()
     proxy = proxies(make(), names={"mx.hidden.test": "127.0.0.1"})
@@ -336,7 +337,7 @@ def test_the_name_of_a_proxy_is_looked_up_where_names_are(
         kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
         return [(*kind, ("127.0.0.2", port)), (*kind, ("127.0.0.1", port))]
 
-    monkeypatch.setattr(connect_module, "_getaddrinfo", look_up)
+    monkeypatch.setattr(addresses_module, "_getaddrinfo", look_up)
 
     outcome = send(server.host, server.port, f"socks5://proxy.test:{proxy.port}")
 
@@ -534,7 +535,7 @@ def test_a_proxy_whose_name_is_unknown_is_named(monkeypatch: pytest.MonkeyPatch)
     def look_up(_host: str, _port: int) -> list[Any]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(connect_module, "_getaddrinfo", look_up)
+    monkeypatch.setattr(addresses_module, "_getaddrinfo", look_up)
 
     outcome = send("mx.test", 25, "http://proxy.test:3128")
 
@@ -709,16 +710,16 @@ def test_an_address_of_a_proxy_that_says_nothing_is_not_waited_for_long(
     server, proxy = scripted_server(), proxies(socks5())
     kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
     monkeypatch.setattr(module, "_PATIENCE", 0.2)
-    connect = connect_module._Connector._connect
+    connect = sockets_module.Connector._connect
 
     async def never_or(self: Any, sock: socket.socket, address: Any) -> None:
         if address[0] == "127.0.0.3":
             await self._loop.create_future()
         await connect(self, sock, address)
 
-    monkeypatch.setattr(connect_module._Connector, "_connect", never_or)
+    monkeypatch.setattr(sockets_module.Connector, "_connect", never_or)
     monkeypatch.setattr(
-        connect_module,
+        addresses_module,
         "_getaddrinfo",
         lambda _host, port: [(*kind, ("127.0.0.3", port)), (*kind, ("127.0.0.1", port))],
     )

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 from conversations.memory import FakeLoop, FakeTransport, MemoryPlayer
 
+from pykka_smtp.actors.net import closing_wire as closing_module
 from pykka_smtp.actors.net import connection as connection_module
 from pykka_smtp.actors.net import mail_writer
 from pykka_smtp.actors.net.timeouts import (
@@ -92,8 +93,8 @@ class SlowTransport(FakeTransport):
 @pytest.fixture
 def loop(monkeypatch: pytest.MonkeyPatch) -> FakeLoop:
     fake = FakeLoop()
-    monkeypatch.setattr(connection_module, "event_loop", lambda: fake)
-    monkeypatch.setattr(mail_writer, "event_loop", lambda: fake)
+    for module in (connection_module, closing_module, mail_writer):
+        monkeypatch.setattr(module, "event_loop", lambda: fake)
     return fake
 
 

@@ -27,7 +27,7 @@ from pykka_smtp import (
     Stage,
     verify,
 )
-from pykka_smtp.actors.net import connect as connect_module
+from pykka_smtp.actors.net import sockets as sockets_module
 from pykka_smtp.actors.net import timeouts as timeouts_module
 from pykka_smtp.actors.net import tls as tls_module
 from pykka_smtp.actors.net.connection import Connection
@@ -65,13 +65,13 @@ def serve(scripted_server: Serve, certificates: Certificates) -> Serve:
 @pytest.fixture
 def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the system take no more than 8 KiB of what we write, as on a slow line."""
-    connect = connect_module._Connector.sock_connect
+    connect = sockets_module.Connector.sock_connect
 
     async def narrow(self: Any, sock: socket.socket, address: Any) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         await connect(self, sock, address)
 
-    monkeypatch.setattr(connect_module._Connector, "sock_connect", narrow)
+    monkeypatch.setattr(sockets_module.Connector, "sock_connect", narrow)
 
 
 def send(

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 from conversations.memory import FakeLoop, MemoryPlayer
 
+from pykka_smtp.actors.net import closing_wire as closing_module
 from pykka_smtp.actors.net import connection as connection_module
 from pykka_smtp.actors.net import wire as wire_module
 from pykka_smtp.smtp.mail.content import CompleteContent
@@ -55,7 +56,7 @@ class Plain:
 def loop(monkeypatch: pytest.MonkeyPatch) -> FakeLoop:
     fake = FakeLoop()
     fake.is_selector_loop = False  # type: ignore[attr-defined]
-    for module in (connection_module, wire_module):
+    for module in (connection_module, closing_module, wire_module):
         monkeypatch.setattr(module, "event_loop", lambda: fake)
     return fake
 

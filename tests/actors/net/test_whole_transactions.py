@@ -16,7 +16,7 @@ from servers.waiting import wait_until
 from pykka_smtp import NO_RETRY, FailureKind, SendSuccess
 from pykka_smtp.actors.net.connection import Connection
 from pykka_smtp.actors.net.wire import Wire
-from pykka_smtp.smtp.session.dialog import SendBody
+from pykka_smtp.smtp.session.step import SendMailData
 
 PATIENCE = 15.0
 """Seconds; reached only by a test that fails."""
@@ -123,7 +123,7 @@ def foretell_before(number: int, server: Foreteller, patch: pytest.MonkeyPatch) 
     """Have the server speak when the client has all for its so many-th transaction in one write."""
     begin, bodies = Wire.begin_body, []
 
-    def begin_late(self: Wire, body: SendBody) -> None:
+    def begin_late(self: Wire, body: SendMailData) -> None:
         assert body.is_bold
         bodies.append(body)
         if len(bodies) == number:

@@ -15,7 +15,7 @@ from pykka_smtp.actors.options.credentials import Token, authentication
 from pykka_smtp.smtp.sasl.secret import Secret
 from pykka_smtp.smtp.session.authentication import Authentication
 from pykka_smtp.smtp.session.refusal import Garbled, Insecure, Refused, Unsendable
-from pykka_smtp.smtp.session.step import Call, Script
+from pykka_smtp.smtp.session.step import RunCallable, Script
 from pykka_smtp.smtp.words.command import CANCEL_AUTH, Command
 from pykka_smtp.smtp.words.extensions import Extensions
 from pykka_smtp.smtp.words.reply import Reply
@@ -70,7 +70,7 @@ def play(script: Script, hear: Callable[[str], str]) -> None:
     step = next(script)
     while True:
         try:
-            if isinstance(step, Call):
+            if isinstance(step, RunCallable):
                 step.result = step.function()
                 step = next(script)
             else:

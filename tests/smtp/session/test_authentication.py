@@ -13,9 +13,9 @@ from pykka_smtp.smtp.sasl.mechanism import Mechanism, SaslError, SilentMechanism
 from pykka_smtp.smtp.sasl.mechanisms import CramMd5, External, Login, Oauthbearer, Plain, Xoauth2
 from pykka_smtp.smtp.sasl.secret import Scrubber, Secret, leaks_of
 from pykka_smtp.smtp.session.authentication import MAX_ROUNDS, Authentication, MakeMechanism
-from pykka_smtp.smtp.session.dialog import Action, Dialog, RunCallable
+from pykka_smtp.smtp.session.dialog import Dialog
 from pykka_smtp.smtp.session.refusal import Garbled, Insecure, Refused, Unsendable
-from pykka_smtp.smtp.session.step import Call, Script
+from pykka_smtp.smtp.session.step import Action, RunCallable, Script
 from pykka_smtp.smtp.words.classification import Meaning
 from pykka_smtp.smtp.words.command import CANCEL_AUTH, Command
 from pykka_smtp.smtp.words.extensions import Extensions
@@ -70,7 +70,7 @@ def lead(script: Script, hear: Hear) -> list[str]:
     step = next(script, None)
     while step is not None:
         try:
-            if isinstance(step, Call):
+            if isinstance(step, RunCallable):
                 step.result = step.function()
                 step = next(script)
             else:
@@ -528,7 +528,7 @@ def test_an_error_at_any_step_takes_no_secret_along(name: str) -> None:
         try:
             step = next(script)
             for _ in range(steps):
-                if isinstance(step, Call):
+                if isinstance(step, RunCallable):
                     step.result = step.function()
                     step = next(script)
                 else:

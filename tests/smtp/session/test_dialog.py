@@ -10,9 +10,9 @@ from conversations.rig import MAIL, RESET, SERVER, Rig
 from pykka_smtp.smtp.mail.content import CompleteContent, Rendition, StreamedContent
 from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.session.delivery import MAX_REPLIES, MAX_REPLIES_EACH, Delivery
-from pykka_smtp.smtp.session.dialog import Close, Dialog
+from pykka_smtp.smtp.session.dialog import Dialog
 from pykka_smtp.smtp.session.session import Session
-from pykka_smtp.smtp.session.step import Script
+from pykka_smtp.smtp.session.step import Close, Script
 from pykka_smtp.smtp.words.command import GREETING, Command
 from pykka_smtp.smtp.words.reply import Reply
 from pykka_smtp.smtp.words.stage import Stage

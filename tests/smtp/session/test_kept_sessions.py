@@ -15,10 +15,11 @@ from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.mail.mail_data import MailFacts, encode_whole
 from pykka_smtp.smtp.sasl.secret import Secret
 from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import Action, Close, Dialog, Release
+from pykka_smtp.smtp.session.dialog import Dialog
 from pykka_smtp.smtp.session.recipients import Recipient, in_batches
 from pykka_smtp.smtp.session.rest import Rest
 from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.session.step import Action, Close, Release
 from pykka_smtp.smtp.words.extensions import Extensions
 from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import FailureKind

@@ -8,8 +8,9 @@ from conversations.rig import Rig
 from pykka_smtp.smtp.sasl.mechanisms import Plain
 from pykka_smtp.smtp.sasl.secret import Secret
 from pykka_smtp.smtp.session.authentication import Authentication
-from pykka_smtp.smtp.session.dialog import Action, Dialog, StartTls
+from pykka_smtp.smtp.session.dialog import Dialog
 from pykka_smtp.smtp.session.session import Session, TlsPolicy
+from pykka_smtp.smtp.session.step import Action, StartTls
 from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import Accepted, Failed, FailureKind
 

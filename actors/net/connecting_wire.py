@@ -1,0 +1,140 @@
+"""How a connection comes about: the address that is reached, and the peer that is there."""
+
+import asyncio
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from ...smtp.words.peer import Peer
+from ...smtp.words.stage import Stage
+from ...smtp.words.verdict import Failed, FailureKind
+from .addresses import Address
+from .connect import Reached, connect
+from .connect_error import ConnectError
+from .route import Route
+from .timed_wire import TimedWire
+
+if TYPE_CHECKING:
+    pass
+
+
+@functools.lru_cache(maxsize=64)  # most sends have the same few servers
+def _plain_peer(host: str, address: str, port: int) -> Peer:
+    return Peer(host=host, address=address, port=port)
+
+
+class ConnectingWire(TimedWire):
+    """The part of a `Connection` that makes it, and knows where it leads."""
+
+    tried: tuple[str, ...]
+    _addresses: Sequence[Address]
+
+    # At first, once for all connections: many carry one mail.
+    served: int = 0
+    _reached_at: Address | None = None
+    _connecting: asyncio.Task[None] | None = None
+    _address: str | None = None  # the server's, as it was when the connection was made
+    _peer: Peer | None = None
+
+    def elsewhere(self) -> Route | None:
+        """Return the route to the next address of the server's, if there is one to be tried.
+
+        RFC 5321 §5.1: a client tries the addresses in order until a delivery attempt succeeds.
+        """
+        if self._address is None or self._loop.time() >= self._whole_due:
+            return None
+        return Route(self._addresses, self.tried).beyond(self._address)
+
+    def again(self) -> Route:
+        """Return the route to the same address."""
+        addresses = () if self._reached_at is None else (self._reached_at,)
+        return Route(addresses, self.tried)
+
+    @property
+    def address(self) -> str:
+        """The server's address, or an empty string if it is not known."""
+        return self._address or ""
+
+    @property
+    def peer(self) -> Peer | None:
+        """The server, or None if there never was a connection."""
+        if self._peer is None and self._address is not None:
+            self._peer = self._describe_peer(self._address)
+        return self._peer
+
+    def _describe_peer(self, address: str) -> Peer:
+        options, tls = self._options, self._tls
+        if tls is None or not tls.is_up:
+            return _plain_peer(options.server, address, options.port)
+        return Peer(
+            host=options.server,
+            address=address,
+            port=options.port,
+            tls_version=tls.version,
+            tls_cipher=tls.cipher,
+            tls_verified=options.tls is not None and options.tls.is_verified,
+        )
+
+    @property
+    def local_address(self) -> str:
+        """Our own address, or an empty string if it is not known."""
+        return self._name_of("sockname")
+
+    def _name_of(self, which: str) -> str:
+        name = self._transport.get_extra_info(which)
+        return str(cast("tuple[object, ...]", name)[0]) if isinstance(name, tuple) else ""
+
+    async def _connect(self) -> None:
+        options, dial = self._options, None
+        if options.proxy is not None:
+            from .proxy import connect_through  # late: few have one
+
+            dial = functools.partial(
+                connect_through,
+                options.proxy,
+                options.server,
+                options.port,
+                options.timeouts.stages[Stage.CONNECT],
+                options.source_address,
+            )
+        try:
+            await connect(
+                self._reached,
+                options.server,
+                options.port,
+                options.source_address,
+                addresses=self._addresses,
+                unix_path=options.unix_path,
+                dial=dial,
+            )
+        except ConnectError as error:
+            self._connecting = None
+            self.perform(
+                self._dialog.fail(
+                    FailureKind.TIMEOUT if error.is_timeout else FailureKind.CONNECT,
+                    str(error),
+                    operation=error.operation,
+                    errno=error.errno,
+                    retryable=error.passing,
+                )
+            )
+        else:
+            self._connecting = None
+
+    def _reached(self, reached: Reached) -> "ConnectingWire":
+        self._reached_at, self._addresses = reached.here, reached.left
+        return self
+
+
+def name_addresses(failed: Failed, connection: ConnectingWire) -> Failed:
+    """Say in a failure which addresses of the server's were tried before, if others were.
+
+    Args:
+        failed: what became of the last attempt.
+        connection: that attempt's.
+    """
+    if not connection.tried or connection.served:  # by now this address has taken mails
+        return failed
+    before = ", ".join(connection.tried)
+    return dataclasses.replace(failed, detail=f"{failed.detail} (tried before: {before})")
