@@ -29,7 +29,7 @@ from .net.ehlo_name import address_literal, complete_host_name
 from .net.mail_source import FileSource, SourceError
 from .net.route import Route
 from .options.connection_options import DEFAULTS, ConnectionOptions
-from .options.hiding import harmless_of, hide_in, hide_url, hide_urls
+from .options.hiding import harmless_of, wrap_secret_url, wrap_secret_urls, wrap_secrets_in
 from .options.options import collect_options
 
 _logger = logging.getLogger("pykka_smtp.session")
@@ -114,8 +114,8 @@ class SmtpActor(AsyncioActor):
         def start(cls, *args: Any, **kwargs: Any) -> SmtpActorRef:
             """Start an actor, with the options of `__init__`. See `pykka.Actor.start`."""
             if kwargs:
-                hide_in(kwargs, _HARMLESS if cls.__init__ is SmtpActor.__init__ else None)
-            args = hide_urls(args)
+                wrap_secrets_in(kwargs, _HARMLESS if cls.__init__ is SmtpActor.__init__ else None)
+            args = wrap_secret_urls(args)
             return super().start(*args, **kwargs)
 
     def __init__(
@@ -137,11 +137,11 @@ class SmtpActor(AsyncioActor):
         self._outcome = self._second = None  # here, because they are looked at again and again
         # From here on the secrets can't be seen in a traceback that shows local variables.
         if type(server) is not str or ":" in server or "@" in server:
-            server = hide_url(server)
+            server = wrap_secret_url(server)
         if type(port) is not int:
-            port = hide_url(port)
+            port = wrap_secret_url(port)
         if options:
-            hide_in(cast("dict[str, Any]", options), _HARMLESS)
+            wrap_secrets_in(cast("dict[str, Any]", options), _HARMLESS)
         self._options = collect_options(server, port, **options)
 
     def __repr__(self) -> str:
@@ -189,7 +189,7 @@ class SmtpActor(AsyncioActor):
         connection, opening = self._connection, self._opening
         if opening is not None and opening is not asyncio.current_task():
             opening.cancel()
-        connection_limit.withdraw(self)
+        connection_limit.cancel_wait(self)
         guard.each(
             # It knows best what became of the mail.
             lambda: None if connection is None else connection.crashed(exception_value),
@@ -274,7 +274,7 @@ class SmtpActor(AsyncioActor):
         loop = event_loop().loop
         timer = loop.call_later(_PROMPT, guard.call, self, self._step_aside)
         try:
-            opening = event_loop().new_files.run(source.open)
+            opening = event_loop().file_open_pool.run(source.open)
             facts = await asyncio.wait_for(opening, self._options.timeouts.deadline)
         except (SourceError, BlockingIOError) as error:
             self._end_without_connection(FailureKind.LOCAL, str(error))
@@ -317,7 +317,7 @@ class SmtpActor(AsyncioActor):
         self._delivery = delivery
         self._connection = connection
         connection.permit = self._permit
-        dialog = Dialog(delivery, self._trace(), self._options.masking)
+        dialog = Dialog(delivery, self._trace(), self._options.redactor)
         connection.run(self, dialog, source=self._source, began=self._began)
 
     def _trace(self) -> Trace | None:
@@ -375,16 +375,16 @@ class SmtpActor(AsyncioActor):
         """Prepare a second attempt, if there is one that may do better; return whether there is."""
         if self.actor_stopped.is_set():
             return False
-        humbler = None
-        if self._may_try_again and (second := delivery.humbler(failed)) is not None:
-            humbler = second, connection.again()
+        fallback = None
+        if self._may_try_again and (second := delivery.fallback(failed)) is not None:
+            fallback = second, connection.again()
         elsewhere = delivery.elsewhere(failed, connection.address)
         following = None if elsewhere is None else connection.elsewhere()
         if elsewhere is not None and following is not None:
-            self._fallback = self._fallback or humbler
+            self._fallback = self._fallback or fallback
             self._second, self._second_route = elsewhere, following
             return True
-        way = humbler or self._fallback
+        way = fallback or self._fallback
         self._may_try_again, self._fallback = False, None
         if way is not None:
             self._second, self._second_route = way
@@ -430,7 +430,7 @@ class SmtpActor(AsyncioActor):
         if source is not None:
             source.give_up()
             if source.is_open:
-                event_loop().files.surely(source.close)
+                event_loop().file_pool.surely(source.close)
             self._source = None
         self._give_permit_back()
         self.stop_now()
@@ -454,7 +454,7 @@ class SmtpActor(AsyncioActor):
         return mail.all_recipients
 
     def _end_without_connection(self, kind: FailureKind, detail: str) -> None:
-        connection_limit.withdraw(self)
+        connection_limit.cancel_wait(self)
         self.decided(
             Failed(
                 kind=kind,

@@ -18,7 +18,7 @@ from .loop.event_loop import event_loop
 from .net.connection import Connection
 from .net.connection_limit import connection_limit
 from .options.connection_options import DEFAULTS, ConnectionOptions
-from .options.hiding import harmless_of, hide_in, hide_url
+from .options.hiding import harmless_of, wrap_secret_url, wrap_secrets_in
 from .options.options import Options, collect_options
 from .smtp_actor import SmtpActor
 
@@ -83,8 +83,8 @@ def verify(
         TypeError: an option has the wrong type, or there is no such option.
         ImportError: an option needs what is not installed.
     """
-    hide_in(cast("dict[str, Any]", options), _HARMLESS)
-    server, port = hide_url(server), hide_url(port)
+    wrap_secrets_in(cast("dict[str, Any]", options), _HARMLESS)
+    server, port = wrap_secret_url(server), wrap_secret_url(port)
     chosen = collect_options(server, port, "verify", **options)
     actor = VerifyActor.start(chosen)
     try:
@@ -120,7 +120,7 @@ def _report(
         server=options.name,
         is_ready=failure is None,
         detail=f"{options.name} is ready" if failure is None else failure.detail,
-        offers=tuple(map(options.masking or str, offers)),
+        offers=tuple(map(options.redactor or str, offers)),
         authenticated=failure is None and options.authentication is not None,
         peer=peer,
         failure=failure,
@@ -177,7 +177,7 @@ class VerifyActor(SmtpActor):
     def _wait_no_longer(self) -> None:
         """Give up if there is no connection yet; one that there is has the same deadline."""
         if self._connection is None and self._is_undecided:
-            connection_limit.withdraw(self)
+            connection_limit.cancel_wait(self)
             seconds = self._options.timeouts.deadline
             detail = (
                 f"exceeded deadline={seconds:g} s: no connection was free; this process may have"

@@ -170,7 +170,7 @@ def idle(told: dict[str, Any]) -> None:
     def look() -> None:
         began = time.perf_counter()
         for _ in range(_TICKS):
-            actor.look_at_clock(began)  # an early time: nothing is due
+            actor.on_tick(began)  # an early time: nothing is due
         found["tick_us"] = (time.perf_counter() - began) / _TICKS * 1e6
         found["remembered"] = len(actor._destinations.memory)
         found["in_use"] = sum(1 for _ in actor._destinations)

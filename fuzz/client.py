@@ -72,7 +72,7 @@ class Client:
         self._source: FileSource | None = None
         self._unreadable = ""  # why the mail could not be read to its end
         self._is_given = False  # to the operating system: what is left of the body will go out
-        self._bold: SendMailData | None = None  # has not begun to go out
+        self._speculative: SendMailData | None = None  # has not begun to go out
         self.session = session or Session(
             server="mx.test:25",
             ehlo_name="c.test",
@@ -84,7 +84,7 @@ class Client:
         self.dialog = Dialog(
             Delivery(self.session, mail.envelope, mail.content, keeps=mail.keeps),
             lambda who, line: self.trace.append(f"{who}: {line}"),
-            scene.masking,
+            scene.redactor,
         )
 
     @property
@@ -96,7 +96,7 @@ class Client:
 
     def resume(self) -> None:
         """Begin on the connection that another mail has left."""
-        self.perform(self.dialog.resumed())
+        self.perform(self.dialog.start_next())
 
     def connect(self) -> None:
         """The connection stands."""
@@ -125,12 +125,12 @@ class Client:
             self.dialog.fail(FailureKind.SECURITY, "no TLS with mx.test:25: WRONG_VERSION")
         )
 
-    def supply(self) -> None:
+    def callable_returned(self) -> None:
         """The program's function returns."""
         self.waits_for = ""
         assert self._call is not None
         self._scene.is_secret_known = True
-        self.perform(self.dialog.supply(self._call.function()))
+        self.perform(self.dialog.callable_returned(self._call.function()))
 
     def fail_call(self) -> None:
         """The program's function raises."""
@@ -140,13 +140,13 @@ class Client:
     def write_body(self) -> None:
         """Write the next piece of the mail; the last one only while the server keeps silent.
 
-        The operating system may take the last one, or all of a bold mail, in pieces: then what is
-        left goes out whatever the server says meanwhile.
+        The operating system may take the last one, or all of a speculative mail, in pieces: then
+        what is left goes out whatever the server says meanwhile.
         """
         if self.body is None or self.is_over:
             return
-        if self._bold is not None:
-            self._begin_bold(self._bold)
+        if self._speculative is not None:
+            self._begin_speculative(self._speculative)
             return
         if len(self.body) > 1:
             self._write(self.body.pop(0))
@@ -154,7 +154,7 @@ class Client:
             self._write_last(self.body[0])
         elif self._unreadable:
             self.perform(self.dialog.fail(FailureKind.LOCAL, self._unreadable))
-        elif self.dialog.may_send_dot:
+        elif self.dialog.may_end_mail_data:
             if self._choices.one_in(6) and len(pieces := self._choices.cut(self.body[0])) > 1:
                 self.body, self._is_given = pieces, True
                 self._write(self.body.pop(0))
@@ -164,7 +164,7 @@ class Client:
     def _write_last(self, last: bytes) -> None:
         self.body = None
         self._write(last)
-        self.dialog.dot_sent()
+        self.dialog.mail_data_sent()
 
     def end(self, how: int) -> None:
         """Something ends the session from outside."""
@@ -175,9 +175,9 @@ class Client:
             case 1:
                 self.perform(dialog.connection_lost("read", _RESET, "Connection reset by peer"))
             case 2:
-                self.perform(dialog.time_out(30.0))
+                self.perform(dialog.timed_out(30.0))
             case 3:
-                self.perform(dialog.time_out(300.0, whole=True))
+                self.perform(dialog.timed_out(300.0, whole=True))
             case 4:
                 self.perform(dialog.cancel())
             case _:
@@ -223,12 +223,15 @@ class Client:
         """Prepare the mail data: in pieces, the last of them with what ends it."""
         rendition, chunk = action.rendition, action.is_chunk
         insist(self.body is None, "a second mail at once")
-        insist(self.mail.keeps or not action.is_bold, "a bold mail on a connection of its own")
+        insist(
+            self.mail.keeps or not action.is_speculative,
+            "a speculative mail on a connection of its own",
+        )
         self._is_given = False
-        if action.is_bold:
-            self.body, self._bold = [], action
+        if action.is_speculative:
+            self.body, self._speculative = [], action
             if not self._choices.one_in(8):  # else others have their turn first
-                self._begin_bold(action)
+                self._begin_speculative(action)
             return
         if action.head:
             self._write(action.head)
@@ -251,16 +254,16 @@ class Client:
         if self.body == [b""]:
             self.write_body()  # an empty chunk is complete with the command that announces it
 
-    def _begin_bold(self, action: SendMailData) -> None:
+    def _begin_speculative(self, action: SendMailData) -> None:
         """Give all of a transaction to the operating system, which may take it in pieces.
 
         Only while the server keeps silent, as with the end of any other mail.
         """
-        if not self.dialog.may_send_dot:
+        if not self.dialog.may_end_mail_data:
             return
-        self._bold, self._is_given = None, True
+        self._speculative, self._is_given = None, True
         self._ledger.has_unheard = self._ledger.has_more
-        self.dialog.begin_bold()
+        self.dialog.begin_speculative()
         rendition = action.rendition
         data = rendition.data
         assert data is not None
@@ -301,11 +304,11 @@ class Client:
         nothing: list[Action] = [
             *dialog.receive_data(b"250 ok\r\n"),
             *dialog.tls_started(verified=True),
-            *dialog.supply(Secret("x")),
+            *dialog.callable_returned(Secret("x")),
             *dialog.receive_eof(),
             *dialog.cancel(),
             *dialog.connected(),
-            *dialog.resumed(),
+            *dialog.start_next(),
         ]
         insist(nothing == [], "it goes on after the end")
         insist(dialog.verdict is self.verdict, "the verdict changed", UndefinedOutcome)

@@ -7,7 +7,7 @@
 # and no complete verdict came; the same for each recipient. What the client says is always what an
 # RFC 5321 server may be told in that place, also in the second mail of a session and in a mail that
 # goes out before anybody has said yes; the mail arrives as it was, and no secret shows. A server
-# that was found to speak unasked gets no bold mail, and no session with it is used again by BDAT.
+# that was found to speak unasked gets no speculative mail, and no session is reused by BDAT.
 
 from collections.abc import Callable, Sequence
 
@@ -35,7 +35,7 @@ SEEDS: Sequence[bytes] = (
     bytes([*[0] * 17, 1, 2]),
     bytes([*[0] * 16, 1, *[0] * 6, 1, 2]),
 )
-"""Inputs to begin with: the plain one, LMTP, several recipients, TLS, AUTH, a bold mail, two."""
+"""Inputs to begin with: the plain one, LMTP, recipients, TLS, AUTH, speculative, two mails."""
 
 
 def run(data: bytes) -> str:
@@ -111,7 +111,9 @@ class Play:
         self._clients.append(Client(self.scene, mail, self.ledger, self._choices, session))
         self._first = len(self.ledger.transactions)
         self._is_judged = False
-        self.ledger.may_be_bold = mail.keeps and not self.client.session.quirks.speaks_unasked
+        self.ledger.may_be_speculative = (
+            mail.keeps and not self.client.session.quirks.speaks_unasked
+        )
 
     def _look(self) -> None:
         """Judge the verdict when it comes, and each mail when it has arrived."""
@@ -124,9 +126,11 @@ class Play:
             self._is_judged = True
             own = self.ledger.transactions[self._first :]
             ending = judge(self.scene, client.mail, self.ledger, own, client.verdict)
-            bold = "bold, " if any(transaction.is_bold for transaction in own) else ""
+            speculative = (
+                "speculative, " if any(transaction.is_speculative for transaction in own) else ""
+            )
             kept = "kept, " if len(self._clients) > 1 else ""
-            self.ending = f"{kept}{bold}{ending}"
+            self.ending = f"{kept}{speculative}{ending}"
         if client.is_released and self._resting is None:
             insist(not self.ledger.has_more, "a session is kept in which more was said")
             insist(not self.ledger.owed, "a session is kept in which replies are owed")
@@ -165,7 +169,7 @@ class Play:
         elif client.waits_for == "tls":
             client.start_tls()
         elif client.waits_for == "call":
-            client.supply()
+            client.callable_returned()
         elif client.body is not None:
             client.write_body()
         else:

@@ -5,7 +5,7 @@ from pykka_smtp.smtp.words.verdict import Accepted, RecipientResult, Verdict
 
 from .ledger import Ledger
 from .scene import Mail, Scene
-from .transaction import CLOSING, Rcpt, Transaction
+from .transaction import SERVICE_CLOSING, Rcpt, Transaction
 from .violation import FalseSuccess, UndefinedOutcome, insist
 
 _MOST_DETAIL = 560
@@ -88,7 +88,7 @@ def _fate(transaction: Transaction, rcpt: Rcpt, ledger: Ledger) -> bool | None:
     if not transaction.may_have_it(rcpt):
         return False
     code = rcpt.verdict
-    if transaction.too_early and transaction.end_code == CLOSING:
+    if transaction.too_early and transaction.end_code == SERVICE_CLOSING:
         return False  # the server leaves, and began to say so before it had the mail for anybody
     if transaction.is_unclear or transaction.too_early or code is None or 300 <= code <= 399:
         return None

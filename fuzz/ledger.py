@@ -12,7 +12,7 @@ import math
 import re
 from collections import deque
 
-from .transaction import CLOSING, Item, Rcpt, Transaction
+from .transaction import SERVICE_CLOSING, Item, Rcpt, Transaction
 from .violation import Violation, insist
 from .wire import ReplyReader, WireReply
 
@@ -58,7 +58,7 @@ class Ledger:
         in_tls: whether the connection began with TLS.
         may_say_helo: whether HELO may be said without EHLO, as on a second connection to a server
             that hung up on EHLO.
-        may_be_bold: whether BDAT may go out together with MAIL and RCPT.
+        may_be_speculative: whether BDAT may go out together with MAIL and RCPT.
 
     Attributes:
         is_lmtp: whether it is LMTP.
@@ -71,13 +71,13 @@ class Ledger:
         is_authenticated: whether the server said yes to AUTH.
         has_quit: whether the client said QUIT.
         reader: reads the replies.
-        may_be_bold: as given; the owner may change it from mail to mail.
+        may_be_speculative: as given; the owner may change it from mail to mail.
         is_closing: whether the server said 421 to a command.
         has_unread: whether half a TLS record is here, which may hold a part of a reply; the owner
             says so.
         has_unheard: whether octets were here that answer nothing, read or not, as the client began
-            the last bold transaction; the owner says so. What comes while that leaves is on its
-            way, as that is.
+            the last speculative transaction; the owner says so. What comes while that leaves is
+            on its way, as that is.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Ledger:
         is_lmtp: bool = False,
         in_tls: bool = False,
         may_say_helo: bool = False,
-        may_be_bold: bool = False,
+        may_be_speculative: bool = False,
     ) -> None:
         self.owed: deque[Item] = deque([Item("GREETING")])
         self.transactions: list[Transaction] = []
@@ -98,7 +98,7 @@ class Ledger:
         self.has_quit = False
         self.reader = ReplyReader()
         self.is_lmtp = is_lmtp
-        self.may_be_bold = may_be_bold
+        self.may_be_speculative = may_be_speculative
         self.is_closing = False
         self.has_unread = False
         self.has_unheard = False
@@ -120,7 +120,7 @@ class Ledger:
         truth would depend on whether that came in time.
         """
         if self.surplus:
-            return self.surplus[0] != CLOSING
+            return self.surplus[0] != SERVICE_CLOSING
         return self.reader.is_amid or self.reader.is_broken or self.has_unread
 
     # What the server says.
@@ -140,7 +140,7 @@ class Ledger:
     def _answer(self, item: Item, reply: WireReply) -> None:
         is_yes = 200 <= reply.code <= 299
         transaction = item.transaction
-        self.is_closing = self.is_closing or (reply.code == CLOSING and item.verb != "QUIT")
+        self.is_closing = self.is_closing or (reply.code == SERVICE_CLOSING and item.verb != "QUIT")
         match item.verb:
             case "GREETING":
                 self._is_open = reply.code == 220
@@ -233,7 +233,7 @@ class Ledger:
 
     def _end_mail(self, transaction: Transaction, data: bytes) -> None:
         """The last octet of the mail has come: from here on, replies are verdicts."""
-        insist(not self.owed or transaction.is_bold, "a mail ends while replies are owed")
+        insist(not self.owed or transaction.is_speculative, "a mail ends while replies are owed")
         insist(transaction.data is None, "a second mail in one transaction")
         transaction.data = data
         # A part of a reply is one to MAIL or RCPT, if that is still owed.
@@ -346,9 +346,9 @@ class Ledger:
         assert match is not None
         insist("CHUNKING" in self.offers, "BDAT not offered")
         transaction.is_chunk = True
-        if self.owed and self.may_be_bold:
-            self._check_bold(int(match[1]))
-            transaction.is_bold = True
+        if self.owed and self.may_be_speculative:
+            self._check_speculative(int(match[1]))
+            transaction.is_speculative = True
             # What was here before it is taken for the replies, that to the mail included.
             transaction.too_early = self.has_unheard
         else:
@@ -360,13 +360,13 @@ class Ledger:
         if self._left == 0:
             self._take_chunk()
 
-    def _check_bold(self, size: int) -> None:
-        """See that nothing but MAIL and RCPT is waiting to be obeyed before a bold mail."""
+    def _check_speculative(self, size: int) -> None:
+        """See that nothing but MAIL and RCPT is waiting to be obeyed before a speculative mail."""
         insist("PIPELINING" in self.offers, "BDAT in a group, without PIPELINING")
-        insist(not self.is_lmtp, "a bold mail by LMTP")
-        insist(0 < size <= BOLD_MOST, f"a bold mail of {size} octets")
+        insist(not self.is_lmtp, "a speculative mail by LMTP")
+        insist(0 < size <= BOLD_MOST, f"a speculative mail of {size} octets")
         before = {item.verb for item in self.owed}
-        insist(before <= {"MAIL", "RCPT"}, f"a bold mail behind {before}")
+        insist(before <= {"MAIL", "RCPT"}, f"a speculative mail behind {before}")
 
     def _limit(self, name: str) -> float:
         """A limit that the server declares (RFC 9422)."""

@@ -58,7 +58,7 @@ class Loop:
     def __init__(self, *, is_selector: bool) -> None:
         self.is_selector_loop = is_selector
         self.is_connecting = True
-        self.files = self.new_files = Workers()
+        self.file_pool = self.file_open_pool = Workers()
         self._now = 0.0
         self._watched: list[Any] = []
         self._soon: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -95,12 +95,12 @@ class Loop:
         for task in self._tasks:
             task.cancel()
 
-    def watch(self, watched: Any) -> None:
+    def add_ticking(self, watched: Any) -> None:
         """Show something the clock from now on."""
         if watched not in self._watched:
             self._watched.append(watched)
 
-    def unwatch(self, watched: Any) -> None:
+    def remove_ticking(self, watched: Any) -> None:
         """Show it no more."""
         if watched in self._watched:
             self._watched.remove(watched)
@@ -134,7 +134,7 @@ class Loop:
         """Let time go by, and have all look at the clock."""
         self._now += seconds
         for watched in list(self._watched):
-            watched.look_at_clock(self._now)
+            watched.on_tick(self._now)
 
 
 class Line:

@@ -238,13 +238,13 @@ def _send(mail: SendMail, given: dict[str, Any], choices: Choices) -> str:
         is_implicit=False,
         is_verified=False,
         authentication=None,
-        masking=None,
+        redactor=None,
         secret=None,
         is_secret_known=False,
         may_show=False,
         offers=(offers, offers),
     )
-    ledger = Ledger(may_be_bold=scene.mails[0].keeps)
+    ledger = Ledger(may_be_speculative=scene.mails[0].keeps)
     client, server = Client(scene, scene.mails[0], ledger, choices), Server(scene, ledger)
     client.connect()
     for _ in range(_MOST_STEPS):

@@ -107,7 +107,7 @@ def _read(pieces: Iterable[bytes]) -> Read:
     replies: list[Reply] = []
     error: str | None = None
     for piece in pieces:
-        familiar = parser.familiar(piece)
+        familiar = parser.parse_cached(piece)
         if familiar is not None:
             replies += familiar
             continue

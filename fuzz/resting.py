@@ -1,6 +1,6 @@
 """The client's side of a session that has been left to another mail, which has not come yet."""
 
-from pykka_smtp.smtp.session.rest import Rest
+from pykka_smtp.smtp.session.idle_dialog import IdleDialog
 from pykka_smtp.smtp.session.step import Action, Close
 from pykka_smtp.smtp.words.verdict import FailureKind
 
@@ -20,7 +20,7 @@ class Resting:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._rest = Rest()
+        self._rest = IdleDialog()
         self.is_over = False
 
     def hear(self, octets: bytes) -> None:

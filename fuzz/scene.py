@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pykka_smtp.actors.net.mail_source import FileSource
-from pykka_smtp.actors.options.credentials import Masking, authentication
-from pykka_smtp.smtp.mail.compose import Letter
-from pykka_smtp.smtp.mail.content import CompleteContent, Content, LetterContent, StreamedContent
+from pykka_smtp.actors.options.credentials import SessionRedactor, authentication
+from pykka_smtp.smtp.mail.compose import TextEmail
+from pykka_smtp.smtp.mail.content import CompleteContent, ComposedContent, Content, StreamedContent
 from pykka_smtp.smtp.mail.delivery_options import DeliverBy, DeliveryOptions, Dsn
 from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.sasl.secret import Secret
@@ -130,7 +130,7 @@ class Scene:
         is_implicit: whether the connection begins with TLS.
         is_verified: whether the server's certificate is good.
         authentication: how to authenticate, or None.
-        masking: masks secrets, or None.
+        redactor: masks secrets, or None.
         secret: the password or token, or None.
         is_secret_known: whether the client knows it yet; nobody can mask what he does not know.
         may_show: whether the secret may be shown to anybody.
@@ -144,7 +144,7 @@ class Scene:
     is_implicit: bool
     is_verified: bool
     authentication: Authentication | None
-    masking: Masking | None
+    redactor: SessionRedactor | None
     secret: str | None
     is_secret_known: bool
     may_show: bool
@@ -163,13 +163,13 @@ def choose_scene(choices: Choices) -> Scene:
     clear = _choose_offers(choices, auths)
     if tls is not TlsPolicy.OFF and not choices.one_in(4):
         clear = ("STARTTLS", *clear)
-    made, masking = (None, None) if chosen is None else _authentication(chosen)
+    made, redactor = (None, None) if chosen is None else _authentication(chosen)
     first = _choose_mail(choices)
     # Under TLS a server often offers something else, AUTH above all.
     offers = clear, _choose_offers(choices, auths) if choices.one_in(2) else clear
     mails = (first, *_choose_more(choices, first))
     if choices.one_in(3):
-        offers = (_with_bold(offers[0]), _with_bold(offers[1]))
+        offers = (_with_speculative(offers[0]), _with_speculative(offers[1]))
     return Scene(
         mails=mails,
         is_lmtp=is_lmtp,
@@ -177,7 +177,7 @@ def choose_scene(choices: Choices) -> Scene:
         is_implicit=is_implicit,
         is_verified=is_verified,
         authentication=made,
-        masking=masking,
+        redactor=redactor,
         secret=None if chosen is None else chosen.secret,
         is_secret_known=chosen is not None and chosen.what != "callable",
         may_show=chosen is not None and chosen.may_show,
@@ -186,8 +186,8 @@ def choose_scene(choices: Choices) -> Scene:
     )
 
 
-def _with_bold(offers: tuple[str, ...]) -> tuple[str, ...]:
-    """Offer what a mail needs that goes out before anybody has said yes."""
+def _with_speculative(offers: tuple[str, ...]) -> tuple[str, ...]:
+    """PreparedMail what a mail needs that goes out before anybody has said yes."""
     return tuple(dict.fromkeys(("PIPELINING", "CHUNKING", *offers)))
 
 
@@ -228,7 +228,7 @@ def _choose_content(choices: Choices, data: bytes) -> tuple[Content, int]:
     """Return the content, and in what pieces it is read, if it is."""
     match choices.below(5):
         case 1:
-            return LetterContent(_letter(data.replace(b"\0", b""))), 0
+            return ComposedContent(_letter(data.replace(b"\0", b""))), 0
         case 2 | 3 as which if data:  # an empty file is refused before anything else
             piece = choices.below(64) + 1
             file = Source(data, piece, is_seekable=which == 2)
@@ -240,8 +240,8 @@ def _choose_content(choices: Choices, data: bytes) -> tuple[Content, int]:
 
 
 @functools.cache
-def _letter(body: bytes) -> Letter:
-    return Letter(
+def _letter(body: bytes) -> TextEmail:
+    return TextEmail(
         from_address="a@b.test",
         to=(("C, \u00e4", "c@d.test"),),
         subject="x",
@@ -297,7 +297,7 @@ _CREDENTIALS: Sequence[_Chosen] = (
 
 
 @functools.cache
-def _authentication(chosen: _Chosen) -> tuple[Authentication, Masking] | tuple[None, None]:
+def _authentication(chosen: _Chosen) -> tuple[Authentication, SessionRedactor] | tuple[None, None]:
     return authentication(
         USER,
         Secret(PASSWORD) if chosen.what == "password" else None,

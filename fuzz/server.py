@@ -171,7 +171,7 @@ class Server:
 
 
 def _is_for_nobody(transaction: Transaction) -> bool:
-    """Whether all recipients are refused: only a bold mail comes as far as its end then."""
+    """Whether all recipients are refused: only a speculative mail comes as far as its end then."""
     if transaction.is_refused:
         return True
     return not transaction.taken and all(rcpt.code is not None for rcpt in transaction.rcpts)

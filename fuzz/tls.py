@@ -141,9 +141,9 @@ class Play(TlsSession):
     def _foretell(self) -> None:
         """Say what is right, and in advance yes to all that may follow; the client reads the one.
 
-        So a bold transaction may be due with its replies in the socket, or half of the first here.
+        So a speculative transaction may be due with its replies in the socket, or half of one here.
         """
-        if self._is_amid_commands() or not self._is_bold_next:
+        if self._is_amid_commands() or not self._is_speculative_next:
             return
         self._flush_flights()
         texts = (self._server.right(), *[_YES] * (1 + self._choices.below(6)))
@@ -315,7 +315,7 @@ _PLACES: Sequence[Callable[[Play], bool]] = (
     lambda _play: True,  # nothing
     lambda play: play._is_released,
     lambda play: play._mails > 1,
-    *[lambda play: play._is_bold_next] * 3,
+    *[lambda play: play._is_speculative_next] * 3,
 )
 """How far all is as it should be, before anything goes wrong: or nothing would come late."""
 _MOVES: Sequence[Callable[[Play], None]] = (

@@ -73,7 +73,7 @@ class TlsScene:
             is_implicit=self.way == "implicit",
             is_verified=not is_clear,
             authentication=None,
-            masking=None,
+            redactor=None,
             secret=None,
             is_secret_known=False,
             may_show=False,

@@ -110,16 +110,16 @@ class FuzzedConnection(Connection):
 
 
 class FuzzedDialog(Dialog):
-    """A dialog that says when a bold transaction begins."""
+    """A dialog that says when a speculative transaction begins."""
 
     def __init__(self, delivery: Delivery, note: Callable[[], None]) -> None:
         super().__init__(delivery)
         self._note = note
 
-    def begin_bold(self) -> None:
+    def begin_speculative(self) -> None:
         """Note it, first of all."""
         self._note()
-        super().begin_bold()
+        super().begin_speculative()
 
 
 class TlsSession:
@@ -196,9 +196,11 @@ class TlsSession:
         self._complete = sum(transaction.data is not None for transaction in own)
         ending = judge(self._scene.as_scene(), self._mail, self._ledger, own, verdict)
         way = "in clear" if self._tls is None else "TLS"
-        bold = "bold, " if any(transaction.is_bold for transaction in own) else ""
+        speculative = (
+            "speculative, " if any(transaction.is_speculative for transaction in own) else ""
+        )
         kept = "kept, " if self._mails > 1 else ""
-        self.ending = f"{way}: {kept}{bold}{ending}"
+        self.ending = f"{way}: {kept}{speculative}{ending}"
 
     def _guarded(self, function: Callable[..., None]) -> Callable[..., None]:
         """Keep what is found from the connection, which would end on it as on a defect."""
@@ -219,7 +221,7 @@ class TlsSession:
         return [item.verb for item in self._ledger.owed] == ["DATA"]
 
     @property
-    def _is_bold_next(self) -> bool:
+    def _is_speculative_next(self) -> bool:
         """Whether the reply is due after which a whole transaction goes out in one go."""
         ledger = self._ledger
         is_offered = {"CHUNKING", "PIPELINING"} <= {*self._scene.offers} and self._mail.keeps
@@ -244,20 +246,20 @@ class TlsSession:
         self._mails += 1
         self._verdict, self._is_released = None, False
         self._first = len(self._ledger.transactions)
-        self._ledger.may_be_bold = mail.keeps and not self._session.quirks.speaks_unasked
+        self._ledger.may_be_speculative = mail.keeps and not self._session.quirks.speaks_unasked
         source = mail.open_source(is_seekable=True) if mail.piece else None
         delivery = Delivery(self._session, mail.envelope, mail.content, keeps=mail.keeps)
-        dialog = FuzzedDialog(delivery, self._guarded(self._note_bold))
+        dialog = FuzzedDialog(delivery, self._guarded(self._note_speculative))
         self._connection.run(self, dialog, source=source)
 
-    def _note_bold(self) -> None:
-        """The client begins a bold transaction."""
+    def _note_speculative(self) -> None:
+        """The client begins a speculative transaction."""
         self._ledger.has_unheard = self._line.waiting > 0 or self._ledger.has_more
 
     def _go_on(self) -> None:
         """Send the next mail in this session, or end it, as a Mailer would."""
         connection, is_last = self._connection, self._mails == len(self._scene.mails)
-        if not is_last and connection.is_usable:
+        if not is_last and connection.is_reusable:
             self._begin_mail()
         else:
             self._is_released = False
@@ -286,10 +288,10 @@ class TlsSession:
         before = [t for t in ledger.transactions if t.data is not None]
         ledger.client(text)
         # What is here, and can't have been read before this left, was said before it came. Not so
-        # for a bold mail, which is owed replies before its end.
+        # for a speculative mail, which is owed replies before its end.
         for transaction in ledger.transactions if self._line.waiting else ():
             if transaction.data is not None and transaction not in before:
-                transaction.too_early = transaction.too_early or not transaction.is_bold
+                transaction.too_early = transaction.too_early or not transaction.is_speculative
 
     @property
     def _is_tls_due(self) -> bool:

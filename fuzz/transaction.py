@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-CLOSING = 421
+SERVICE_CLOSING = 421
 """The server closes the connection, and may say so at any time (RFC 5321 §3.8)."""
 
 
@@ -41,14 +41,14 @@ class Transaction:
         wants_data: whether it said yes to DATA.
         data: the mail, once its last octet has come; as it was before transparency.
         is_chunk: whether it came by BDAT.
-        is_bold: whether BDAT came while replies to MAIL or RCPT were owed.
+        is_speculative: whether BDAT came while replies to MAIL or RCPT were owed.
         too_early: whether a reply had begun, or was here without being asked for, when the last
-            octet of the mail came, or of a bold transaction the first: then nothing that follows
-            can be told apart.
+            octet of the mail came, or of a speculative transaction the first: then nothing that
+            follows can be told apart.
         end_code: the code of the reply to the mail itself, of the first one in LMTP, once it came.
         is_leaving: whether the server said 421 before it had refused all.
         is_contradicted: whether it said, after it had refused all, what leaves open whether it has
-            the mail: in a bold transaction the mail had come with what it refused.
+            the mail: in a speculative transaction the mail had come with what it refused.
         is_settled: whether the client went on after the verdict, with nothing more to read: what
             comes later belongs to what it said then.
     """
@@ -63,7 +63,7 @@ class Transaction:
     wants_data: bool = False
     data: bytes | None = None
     is_chunk: bool = False
-    is_bold: bool = False
+    is_speculative: bool = False
     too_early: bool = False
     end_code: int | None = None
     is_leaving: bool = False
@@ -94,29 +94,29 @@ class Transaction:
 
     @property
     def is_in_doubt(self) -> bool:
-        """Whether a bold transaction was refused, and may have been taken all the same."""
-        if self.data is None or not (self.is_bold and self.is_for_nobody):
+        """Whether a speculative transaction was refused, and may have been taken all the same."""
+        if self.data is None or not (self.is_speculative and self.is_for_nobody):
             return False
         if self.is_contradicted:
             return True
         if self.end_code is None:
             return not self.is_leaving
         if self.too_early:
-            return self.end_code != CLOSING and not self.is_leaving
+            return self.end_code != SERVICE_CLOSING and not self.is_leaving
         return self.end_code < 400
 
     def may_have_it(self, rcpt: Rcpt) -> bool:
         """Whether the mail went out to a recipient of whom the server may have thought well."""
         if self.data is None or self.is_refused:
             return False
-        if self.is_bold:
+        if self.is_speculative:
             return not rcpt.is_refused
         return rcpt in self.taken
 
     def answer(self, code: int, rcpt: Rcpt | None = None) -> None:
         """Take the reply to MAIL, or to a RCPT."""
         if self.is_refused or (self.rcpts and all(rcpt.is_refused for rcpt in self.rcpts)):
-            is_late_end = code == CLOSING and not self.is_leaving
+            is_late_end = code == SERVICE_CLOSING and not self.is_leaving
             self.is_contradicted = self.is_contradicted or is_late_end or 300 <= code <= 399
             return
         if self.is_unclear:
@@ -125,9 +125,9 @@ class Transaction:
             self.is_begun = code <= 299
         else:
             rcpt.code = code
-        if code == CLOSING or (rcpt is None and code >= 400):
+        if code == SERVICE_CLOSING or (rcpt is None and code >= 400):
             self.is_refused = True
-            self.is_leaving = code == CLOSING
+            self.is_leaving = code == SERVICE_CLOSING
         self.is_unclear = 300 <= code <= 399
 
 

@@ -5,7 +5,7 @@ if __name__ == "signals":
 
 from ..smtp.words.peer import Peer
 from .bus import (
-    Forwarding,
+    Subscription,
     forward_to,
     publish,
     smtp_send_failure,
@@ -16,13 +16,13 @@ from .outcome import Outcome, SendError, SendFailure, SendSuccess
 from .send_mail import SendMail
 
 __all__ = [
-    "Forwarding",
     "Outcome",
     "Peer",
     "SendError",
     "SendFailure",
     "SendMail",
     "SendSuccess",
+    "Subscription",
     "forward_to",
     "publish",
     "smtp_send_failure",

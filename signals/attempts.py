@@ -82,7 +82,7 @@ class Attempts:
         if self._success is not None:
             self._warnings.append(outcome.detail)
 
-    def sum_up(self, addresses: Sequence[str]) -> Outcome:
+    def combined_outcome(self, addresses: Sequence[str]) -> Outcome:
         """Return the outcome of the mail: a success if there was one for anybody.
 
         Args:
@@ -100,7 +100,7 @@ class Attempts:
         )
         deciding = self._success or last
         if isinstance(deciding, SendFailure) and not deciding.maybe_accepted:
-            deciding = _with_doubt(deciding, recipients)
+            deciding = _mark_maybe_accepted(deciding, recipients)
         return replace(
             deciding,
             recipients=recipients,
@@ -127,7 +127,9 @@ def attributed(result: RecipientResult, outcome: Outcome) -> RecipientResult:
     return replace(result, peer=peer, detail=detail)
 
 
-def _with_doubt(failure: SendFailure, recipients: Sequence[RecipientResult]) -> SendFailure:
+def _mark_maybe_accepted(
+    failure: SendFailure, recipients: Sequence[RecipientResult]
+) -> SendFailure:
     """Have a failure say so if an earlier attempt may have brought the mail there (RFC 1047)."""
     if not any(result.maybe_accepted for result in recipients):
         return failure

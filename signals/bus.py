@@ -40,7 +40,7 @@ smtp_send_retry: blinker.NamedSignal = blinker.signal(
 _TRIES = 20
 
 
-class Forwarding:
+class Subscription:
     """A standing order to post outcomes into an inbox; `forward_to` makes them.
 
     It lasts until `stop`, or until the actor turns out to be dead. It need not be kept: the
@@ -62,7 +62,7 @@ class Forwarding:
     def __repr__(self) -> str:
         state = "stopped" if self._stopped else "active"
         names = ", ".join(map(_name_of_signal, self._signals))
-        return f"<Forwarding of {names} to {self._ref}, {state}>"
+        return f"<Subscription of {names} to {self._ref}, {state}>"
 
     @property
     def is_active(self) -> bool:
@@ -91,16 +91,16 @@ class Forwarding:
         if self._stopped:
             return
         if _is_dead(self._ref):
-            self._forget()
+            self._unsubscribe()
             return
         try:
             self._ref.tell(outcome)
         except Exception as exc:
-            if not _says_dead(exc, self._ref):
+            if not _is_dead_actor_error(exc, self._ref):
                 raise
-            self._forget()
+            self._unsubscribe()
 
-    def _forget(self) -> None:
+    def _unsubscribe(self) -> None:
         self.stop()
         log_safely(
             logging.DEBUG,
@@ -111,7 +111,7 @@ class Forwarding:
 
 def forward_to(
     ref: Tellable, *signals: blinker.Signal | str, sender: str | None = None
-) -> Forwarding:
+) -> Subscription:
     """Post outcomes into an actor's inbox, by ``ref.tell(outcome)``, from now on.
 
     The actor's ``on_receive`` gets each outcome as a message. Use it to keep an actor's state in
@@ -124,7 +124,7 @@ def forward_to(
         sender: only what the actors with this alias send; None for all.
 
     Returns:
-        A handle, to `Forwarding.stop` it. A dead actor is forgotten without that.
+        A handle, to `Subscription.stop` it. A dead actor is forgotten without that.
 
     Raises:
         TypeError: if `ref` has no ``tell()``.
@@ -134,7 +134,7 @@ def forward_to(
             f"ref must have a tell() method, as an actor's ref has, not be a {type(ref).__name__}"
         )
     chosen = tuple(blinker.signal(s) if isinstance(s, str) else s for s in signals)
-    return Forwarding(ref, chosen or (smtp_send_success, smtp_send_failure), sender)
+    return Subscription(ref, chosen or (smtp_send_success, smtp_send_failure), sender)
 
 
 def publish(outcome: Outcome) -> None:
@@ -307,7 +307,7 @@ def _tell(outcome: Outcome) -> None:
     try:
         ref.tell(outcome)
     except BaseException as exc:
-        if isinstance(exc, Exception) and _says_dead(exc, ref):
+        if isinstance(exc, Exception) and _is_dead_actor_error(exc, ref):
             log_safely(
                 logging.INFO,
                 "outcome_to %s has stopped; outcome not delivered: %s",
@@ -359,7 +359,7 @@ def _run_coroutine(coroutine: Coroutine[Any, Any, object]) -> None:
         coroutine.close()
 
 
-def _says_dead(exc: BaseException, ref: Tellable) -> bool:
+def _is_dead_actor_error(exc: BaseException, ref: Tellable) -> bool:
     """Return whether `exc`, raised by ``ref.tell``, means that the actor is dead.
 
     Pykka's ``ActorDeadError`` is known by its name: the bus does not depend on Pykka.

@@ -78,9 +78,9 @@ class Dispatcher:
         self.limit = limit
         self._listeners: list[Callable[[], object]] = []
         self._whole = self  # of which this is a part
-        self._forget()
+        self._unsubscribe()
 
-    def _forget(self) -> None:
+    def _unsubscribe(self) -> None:
         # Reentrant, because a finalizer may run, and submit, wherever this lock is held.
         self._lock = threading.RLock()
         self._queue: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -257,7 +257,7 @@ class Dispatcher:
         The thread does not exist there, what was queued is the parent's to deliver, and a lock
         may have been held by a thread that is gone. Runs by itself for `dispatcher`.
         """
-        self._forget()
+        self._unsubscribe()
 
     def _wake(self) -> None:
         """Wake the thread if it sleeps. Called with the lock held."""

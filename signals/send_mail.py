@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
 from blinker import Signal
 
 from ..smtp.mail.address import split_mailbox, to_ascii_domain
-from ..smtp.mail.compose import Letter
-from ..smtp.mail.content import Content, LetterContent
+from ..smtp.mail.compose import TextEmail
+from ..smtp.mail.content import ComposedContent, Content
 from ..smtp.mail.delivery_options import NO_OPTIONS, DeliverBy, DeliveryOptions, Dsn
 from ..smtp.mail.domain import AddressError
 from ..smtp.mail.envelope import MAX_RECIPIENTS, Envelope
@@ -185,7 +185,7 @@ class SendMail:
         if self.message is None:
             if names is not None:
                 _set(self, "to_name", _only_names(self.to_name, names))
-            _set(self, "_content", LetterContent(self._compose(to, cc, cc_names)))
+            _set(self, "_content", ComposedContent(self._compose(to, cc, cc_names)))
         else:
             self._refuse_parts()
             _set(self, "_content", content_of(self.message, self._missing_fields))
@@ -220,13 +220,13 @@ class SendMail:
             require_tls=self.require_tls,
         )
 
-    def _compose(self, to: tuple[str, ...], cc: tuple[str, ...], cc_names: "_Names") -> Letter:
+    def _compose(self, to: tuple[str, ...], cc: tuple[str, ...], cc_names: "_Names") -> TextEmail:
         null = self.sender == _NULL_REVERSE_PATH
         names = _names(self.to_name, len(to))
         headers = _pairs(self.headers)
         if not to and not any(str(name).lower() == "to" for name, *_ in headers):
             headers = (("To", "undisclosed-recipients:;"), *headers)  # RFC 5322 §3.4
-        return Letter(
+        return TextEmail(
             from_address="" if null else self.sender,
             from_name=self.from_name,
             to=tuple(zip(names, to, strict=True)),

@@ -748,7 +748,7 @@ def test_a_program_may_fork_before_it_sends(scripted_server: Start) -> None:
     assert server.accepted == 2
 
 
-# A server that breaks off, and a humbler second attempt
+# A server that breaks off, and a fallback second attempt
 
 
 def test_a_server_that_hangs_up_on_ehlo_gets_helo_on_a_new_connection(

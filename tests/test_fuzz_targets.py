@@ -27,19 +27,19 @@ from fuzz.wire import ReplyReader
 from pykka_smtp.actors.net.connection import Connection
 from pykka_smtp.actors.net.timed_wire import TimedWire
 from pykka_smtp.actors.net.tls_channel import TlsChannel
-from pykka_smtp.actors.net.wire import Wire
+from pykka_smtp.actors.net.wire import ConnectionWriter
 from pykka_smtp.smtp.mail import address, mail_data
-from pykka_smtp.smtp.sasl.secret import Scrubber
+from pykka_smtp.smtp.sasl.secret import Redactor
 from pykka_smtp.smtp.session import judgement, refusal, transaction
 from pykka_smtp.smtp.session.delivery import Delivery
 from pykka_smtp.smtp.session.dialog import Dialog
+from pykka_smtp.smtp.session.idle_dialog import IdleDialog
 from pykka_smtp.smtp.session.recipients import Recipient
-from pykka_smtp.smtp.session.rest import Rest
 from pykka_smtp.smtp.session.session import Session
 from pykka_smtp.smtp.session.step import SendMailData
 from pykka_smtp.smtp.session.transaction import Transaction
 from pykka_smtp.smtp.words import reply_parser
-from pykka_smtp.smtp.words.classification import Meaning, meaning
+from pykka_smtp.smtp.words.classification import ReplyClass, classify
 from pykka_smtp.smtp.words.command import QUIT
 from pykka_smtp.smtp.words.stage import Stage
 
@@ -61,7 +61,7 @@ ENDINGS = {
     "reply_parser": {"replies", "error", "nothing yet"},
     "dialog": {
         *("accepted", "accepted, in part", "in doubt (PROTOCOL)", "in doubt (CONNECTION)"),
-        *("kept, accepted", "bold, accepted", "kept, bold, accepted"),
+        *("kept, accepted", "speculative, accepted", "kept, speculative, accepted"),
     },
     "tls": {
         *("TLS: accepted", "TLS: kept, accepted", "TLS: in doubt (CONNECTION)"),
@@ -105,37 +105,37 @@ def test_a_target_says_its_invariant_first(name: str) -> None:
 
 
 def takes_any_answer_to_the_dot(patch: pytest.MonkeyPatch) -> None:
-    def careless(stage: Stage, code: int) -> Meaning:
-        return Meaning.GO_ON if stage is Stage.DOT else meaning(stage, code)
+    def careless(stage: Stage, code: int) -> ReplyClass:
+        return ReplyClass.POSITIVE if stage is Stage.DOT else classify(stage, code)
 
-    patch.setattr(refusal, "meaning", careless)
+    patch.setattr(refusal, "classify", careless)
     # So that 354 and 550 are called a yes further on, too.
-    patch.setattr(judgement, "meaning", careless)
-    patch.setattr(transaction, "meaning", careless)
+    patch.setattr(judgement, "classify", careless)
+    patch.setattr(transaction, "classify", careless)
 
 
 def takes_a_verdict_that_came_before_the_dot(patch: pytest.MonkeyPatch) -> None:
-    sent = Dialog.dot_sent
+    sent = Dialog.mail_data_sent
 
     def careless(self: Dialog) -> None:
-        transfer, owed = self._sending, len(self._owed)
+        transfer, owed = self._sending, len(self._outstanding)
         sent(self)
-        if transfer is not None and len(self._owed) == owed:
-            self._owed.extend(transfer.owed)
+        if transfer is not None and len(self._outstanding) == owed:
+            self._outstanding.extend(transfer.owed)
 
     # It neither waits with the dot, nor remembers that a reply had begun before.
-    patch.setattr(Dialog, "may_send_dot", property(lambda self: self._sending is not None))
-    patch.setattr(Dialog, "dot_sent", careless)
+    patch.setattr(Dialog, "may_end_mail_data", property(lambda self: self._sending is not None))
+    patch.setattr(Dialog, "mail_data_sent", careless)
 
 
 def forgets_that_the_dot_is_out(patch: pytest.MonkeyPatch) -> None:
-    sent = Dialog.dot_sent
+    sent = Dialog.mail_data_sent
 
     def forget(self: Dialog) -> None:
         sent(self)
-        self._dot_out = False
+        self._data_sent = False
 
-    patch.setattr(Dialog, "dot_sent", forget)
+    patch.setattr(Dialog, "mail_data_sent", forget)
 
 
 def waits_for_a_connection_that_is_gone(patch: pytest.MonkeyPatch) -> None:
@@ -143,15 +143,15 @@ def waits_for_a_connection_that_is_gone(patch: pytest.MonkeyPatch) -> None:
 
 
 def raises_on_a_timeout(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Dialog, "time_out", lambda self, seconds, whole=False: 1 / 0)
+    patch.setattr(Dialog, "timed_out", lambda self, seconds, whole=False: 1 / 0)
 
 
-def thinks_that_who_was_not_heard_of_has_no_bold_mail(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Recipient, "may_have_it", property(lambda self: self.is_taken))
+def thinks_that_who_was_not_heard_of_has_no_speculative_mail(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Recipient, "may_be_accepted", property(lambda self: self.awaits_final_reply))
 
 
-def takes_nonsense_for_a_no_though_a_bold_mail_is_out(patch: pytest.MonkeyPatch) -> None:
-    sent = Dialog.dot_sent
+def takes_nonsense_for_a_no_though_a_speculative_mail_is_out(patch: pytest.MonkeyPatch) -> None:
+    sent = Dialog.mail_data_sent
 
     def forget(self: Dialog) -> None:
         transfer = self._sending
@@ -159,7 +159,7 @@ def takes_nonsense_for_a_no_though_a_bold_mail_is_out(patch: pytest.MonkeyPatch)
         assert transfer is not None
         transfer.is_out = False
 
-    patch.setattr(Dialog, "dot_sent", forget)
+    patch.setattr(Dialog, "mail_data_sent", forget)
 
 
 def goes_on_after_a_chunk_that_was_refused(patch: pytest.MonkeyPatch) -> None:
@@ -167,41 +167,41 @@ def goes_on_after_a_chunk_that_was_refused(patch: pytest.MonkeyPatch) -> None:
 
 
 def resumes_without_rset(patch: pytest.MonkeyPatch) -> None:
-    resumed = Dialog.resumed
+    resumed = Dialog.start_next
 
     def forget(self: Dialog) -> Any:
         self._delivery.session.needs_reset = False
         return resumed(self)
 
-    patch.setattr(Dialog, "resumed", forget)
+    patch.setattr(Dialog, "start_next", forget)
 
 
 def greets_again_in_a_kept_session(patch: pytest.MonkeyPatch) -> None:
-    resumed = Dialog.resumed
+    resumed = Dialog.start_next
 
     def forget(self: Dialog) -> Any:
         self._delivery.session.is_open = False
         return resumed(self)
 
-    patch.setattr(Dialog, "resumed", forget)
+    patch.setattr(Dialog, "start_next", forget)
 
 
 def keeps_a_session_whatever_the_server_says_behind_the_verdict(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Dialog, "_take_surplus", lambda self, reply, actions: None)
+    patch.setattr(Dialog, "_on_unsolicited_reply", lambda self, reply, actions: None)
 
 
 def counts_no_mails(patch: pytest.MonkeyPatch) -> None:
-    resumed = Dialog.resumed
+    resumed = Dialog.start_next
 
     def forget(self: Dialog) -> Any:
         self._delivery.session.mails = 0
         return resumed(self)
 
-    patch.setattr(Dialog, "resumed", forget)
+    patch.setattr(Dialog, "start_next", forget)
 
 
 def believes_a_refusal_though_the_mail_is_out(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Transaction, "_hear_out", lambda self, bold, refused: iter(()))
+    patch.setattr(Transaction, "_hear_out", lambda self, speculative, refused: iter(()))
 
 
 def trusts_a_server_that_speaks_unasked(patch: pytest.MonkeyPatch) -> None:
@@ -209,23 +209,25 @@ def trusts_a_server_that_speaks_unasked(patch: pytest.MonkeyPatch) -> None:
 
 
 def speaks_while_it_rests(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Rest, "receive_data", lambda self, data: [QUIT.wire])
+    patch.setattr(IdleDialog, "receive_data", lambda self, data: [QUIT.wire])
 
 
 def shows_secrets(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Scrubber, "scrub", lambda self, text: text)
+    patch.setattr(Redactor, "redact", lambda self, text: text)
 
 
 NEVER = property(lambda self: False, lambda self, value: None)
 
 
 def takes_what_is_encrypted_for_sent(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Wire, "_is_all_out", True)
+    patch.setattr(ConnectionWriter, "_is_all_out", True)
 
 
 def takes_what_broke_as_it_was_written_for_sent(patch: pytest.MonkeyPatch) -> None:
     is_waiting = property(lambda self: self._transport.get_write_buffer_size() > 0)
-    patch.setattr(Wire, "_is_all_out", property(lambda self: not is_waiting.__get__(self)))
+    patch.setattr(
+        ConnectionWriter, "_is_all_out", property(lambda self: not is_waiting.__get__(self))
+    )
 
 
 def does_not_look_at_half_a_record(patch: pytest.MonkeyPatch) -> None:
@@ -233,33 +235,35 @@ def does_not_look_at_half_a_record(patch: pytest.MonkeyPatch) -> None:
 
 
 def looks_at_half_a_record_before_the_dot_only(patch: pytest.MonkeyPatch) -> None:
-    sent = Dialog.dot_sent
+    sent = Dialog.mail_data_sent
 
     def forget(self: Dialog) -> None:
         self.has_unread, has_unread = False, self.has_unread
         sent(self)
         self.has_unread = has_unread
 
-    patch.setattr(Dialog, "dot_sent", forget)
+    patch.setattr(Dialog, "mail_data_sent", forget)
 
 
 def does_not_look_into_the_socket_before_the_dot(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Wire, "has_something_to_read", lambda self: False)
+    patch.setattr(ConnectionWriter, "has_something_to_read", lambda self: False)
 
 
-def does_not_look_into_the_socket_before_a_bold_mail(patch: pytest.MonkeyPatch) -> None:
-    look = Wire.has_something_to_read
+def does_not_look_into_the_socket_before_a_speculative_mail(patch: pytest.MonkeyPatch) -> None:
+    look = ConnectionWriter.has_something_to_read
     patch.setattr(
-        Wire, "has_something_to_read", lambda self: self._dialog.bold is None and look(self)
+        ConnectionWriter,
+        "has_something_to_read",
+        lambda self: self._dialog.speculative is None and look(self),
     )
 
 
-def begins_a_bold_mail_with_half_a_record_here(patch: pytest.MonkeyPatch) -> None:
+def begins_a_speculative_mail_with_half_a_record_here(patch: pytest.MonkeyPatch) -> None:
     is_here = cast("Any", Dialog._is_more_here).fget
 
     def is_more_here(self: Dialog) -> bool:
-        due = self.bold or self._due
-        return not (isinstance(due, SendMailData) and due.is_bold) and bool(is_here(self))
+        due = self.speculative or self._next_step
+        return not (isinstance(due, SendMailData) and due.is_speculative) and bool(is_here(self))
 
     patch.setattr(Dialog, "_is_more_here", property(is_more_here))
 
@@ -270,7 +274,7 @@ def writes_on_after_the_end(patch: pytest.MonkeyPatch) -> None:
 
 
 def waits_for_ever_for_a_farewell(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(TimedWire, "_drop", lambda self: None)
+    patch.setattr(TimedWire, "_stop_waiting_for_quit", lambda self: None)
 
 
 def does_not_double_dots(patch: pytest.MonkeyPatch) -> None:
@@ -324,8 +328,8 @@ FAULTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, str]] = {
     forgets_that_the_dot_is_out: ("dialog", "undefined outcomes"),
     waits_for_a_connection_that_is_gone: ("dialog", "hangs"),
     raises_on_a_timeout: ("dialog", "undefined outcomes"),
-    thinks_that_who_was_not_heard_of_has_no_bold_mail: ("dialog", "undefined outcomes"),
-    takes_nonsense_for_a_no_though_a_bold_mail_is_out: ("dialog", "undefined outcomes"),
+    thinks_that_who_was_not_heard_of_has_no_speculative_mail: ("dialog", "undefined outcomes"),
+    takes_nonsense_for_a_no_though_a_speculative_mail_is_out: ("dialog", "undefined outcomes"),
     goes_on_after_a_chunk_that_was_refused: ("dialog", "other violations"),
     believes_a_refusal_though_the_mail_is_out: ("dialog", "undefined outcomes"),
     trusts_a_server_that_speaks_unasked: ("dialog", "other violations"),
@@ -340,8 +344,8 @@ FAULTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, str]] = {
     does_not_look_at_half_a_record: ("tls", "false successes"),
     looks_at_half_a_record_before_the_dot_only: ("tls", "false successes"),
     does_not_look_into_the_socket_before_the_dot: ("tls", "false successes"),
-    does_not_look_into_the_socket_before_a_bold_mail: ("tls", "false successes"),
-    begins_a_bold_mail_with_half_a_record_here: ("tls", "false successes"),
+    does_not_look_into_the_socket_before_a_speculative_mail: ("tls", "false successes"),
+    begins_a_speculative_mail_with_half_a_record_here: ("tls", "false successes"),
     writes_on_after_the_end: ("tls", "undefined outcomes"),
     waits_for_ever_for_a_farewell: ("tls", "hangs"),
     does_not_double_dots: ("output", "other violations"),
@@ -355,7 +359,7 @@ FAULTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, str]] = {
 SOON: dict[Callable[[pytest.MonkeyPatch], None], int] = {
     takes_any_answer_to_the_dot: 17,
     raises_on_a_timeout: 3,
-    takes_nonsense_for_a_no_though_a_bold_mail_is_out: 7,
+    takes_nonsense_for_a_no_though_a_speculative_mail_is_out: 7,
     believes_a_refusal_though_the_mail_is_out: 17,
     resumes_without_rset: 21,
     lets_a_bare_lf_out: 11,
@@ -425,7 +429,7 @@ HELLO = ("S: 220 x", "C: EHLO c.test", "S: 250-x\r\n250-PIPELINING\r\n250 CHUNKI
 ENVELOPE = ("C: MAIL FROM:<a@b.test>", "S: 250 ok", "C: RCPT TO:<c@d.test>", "S: 250 ok")
 DATA = (*HELLO, *ENVELOPE, "C: DATA", "S: 354 go")
 GROUP = b"MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nBDAT 3 LAST\r\na\r\n"
-BOLD = (*HELLO, GROUP)
+SPECULATIVE = (*HELLO, GROUP)
 
 
 @pytest.mark.parametrize(
@@ -463,32 +467,32 @@ def test_the_ledger_knows_the_verdict(
         (("S: 354 a", "S: 250 b", "S: 250 c"), None, True),
     ],
 )
-def test_the_ledger_knows_what_became_of_a_bold_mail(
+def test_the_ledger_knows_what_became_of_a_speculative_mail(
     said: tuple[str, ...], verdict: int | None, *, may_have_it: bool
 ) -> None:
-    (transaction,) = ledger_of(*BOLD, *said, may_be_bold=True).transactions
+    (transaction,) = ledger_of(*SPECULATIVE, *said, may_be_speculative=True).transactions
 
     (rcpt,) = transaction.rcpts
-    assert transaction.is_bold
+    assert transaction.is_speculative
     assert not transaction.too_early
     assert transaction.data == b"a\r\n"
     assert rcpt.verdict == verdict
     assert transaction.may_have_it(rcpt) is may_have_it
 
 
-def test_the_ledger_knows_a_verdict_that_came_before_the_end_of_a_bold_mail() -> None:
+def test_the_ledger_knows_a_verdict_that_came_before_the_end_of_a_speculative_mail() -> None:
     said = (*HELLO, GROUP[:-1], "S: 250 a", "S: 250 b", "S: 250 c", b"\n")
-    (transaction,) = ledger_of(*said, may_be_bold=True).transactions
+    (transaction,) = ledger_of(*said, may_be_speculative=True).transactions
 
     assert transaction.too_early
 
 
-def test_the_ledger_knows_what_was_here_before_a_bold_mail() -> None:
-    early = ledger_of(*HELLO, "S: 250 a", GROUP, may_be_bold=True)
-    unheard = ledger_of(*HELLO, may_be_bold=True)
+def test_the_ledger_knows_what_was_here_before_a_speculative_mail() -> None:
+    early = ledger_of(*HELLO, "S: 250 a", GROUP, may_be_speculative=True)
+    unheard = ledger_of(*HELLO, may_be_speculative=True)
     unheard.has_unheard = True
     unheard.client(GROUP)
-    silent = ledger_of(*BOLD, "S: 250 a", "S: 250 b", "S: 250 c", may_be_bold=True)
+    silent = ledger_of(*SPECULATIVE, "S: 250 a", "S: 250 b", "S: 250 c", may_be_speculative=True)
 
     too_early = [ledger.transactions[0].too_early for ledger in (early, unheard, silent)]
 
@@ -568,7 +572,7 @@ def test_the_ledger_knows_a_verdict_for_each_recipient_of_lmtp() -> None:
         ((*DATA, b".\r\n", "S: 250 ok", "C: RSET"), "RSET after a mail was taken"),
         ((*HELLO, *ENVELOPE, "C: BDAT 1 LAST", b"a", "S: 450 x", "C: RSET"), "a refused chunk"),
         ((*HELLO, "C: MAIL FROM:<a@b.test>", "S: 421 bye", "C: RSET"), "after 421"),
-        (BOLD, "BDAT before the replies"),
+        (SPECULATIVE, "BDAT before the replies"),
     ],
 )
 def test_the_ledger_knows_what_a_client_must_not_say(

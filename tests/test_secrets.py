@@ -500,7 +500,7 @@ def test_each_token_that_was_fetched_is_masked(send: Send) -> None:
         ("PLAIN", (authentication_module, "auth")),
         ("XOAUTH2", (authentication_module, "auth")),
         ("LOGIN", (authentication_module, "auth_response")),
-        ("PLAIN", (authentication_module, "meaning")),
+        ("PLAIN", (authentication_module, "classify")),
     ],
 )
 def test_a_defect_of_ours_takes_none_of_it_along(

@@ -659,7 +659,7 @@ def test_a_message_file_that_cannot_be_read_costs_no_connection(
     assert server.sessions == []
 
 
-class Watched(io.BytesIO):
+class Ticking(io.BytesIO):
     """A file that keeps how much was asked of it at a time."""
 
     def __init__(self, data: bytes) -> None:
@@ -674,7 +674,7 @@ class Watched(io.BytesIO):
 def test_file_handle_is_streamed_from_where_it_stands_and_stays_open(
     scripted_server: Start,
 ) -> None:
-    file = Watched(b"skipped\n" + b"Subject: handle\n\n" + b"x" * 70 + b"\n" * 2_000_000)
+    file = Ticking(b"skipped\n" + b"Subject: handle\n\n" + b"x" * 70 + b"\n" * 2_000_000)
     file.seek(len(b"skipped\n"))
     server = scripted_server()
 

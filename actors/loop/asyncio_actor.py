@@ -139,7 +139,7 @@ class AsyncioActor(Actor):
     def _start_actor_loop(self) -> None:
         self.actor_inbox.scheduled = True
         try:
-            event_loop().enter(self)
+            event_loop().register_and_schedule(self)
         except BaseException:
             # Pykka registers an actor before it starts it: one that could not be started must
             # not stay registered, for `stop_all` would wait for it.
@@ -185,7 +185,7 @@ class AsyncioActor(Actor):
             raise TypeError(error)
         log_safely(logging.ERROR, "%s", error)
 
-    def may_stop_now(self) -> bool:
+    def begin_stop(self) -> bool:
         """Whether to stop now that somebody has asked for it.
 
         Whoever answers no has things to finish, and calls `stop_now` once they are; whoever
@@ -238,7 +238,7 @@ class AsyncioActor(Actor):
     def _handle(self, envelope: Envelope[Any]) -> None:
         self._handling, self._taken = envelope, None
         try:
-            if isinstance(envelope.message, _ActorStop) and not self.may_stop_now():
+            if isinstance(envelope.message, _ActorStop) and not self.begin_stop():
                 self._stop_answers = (*self._stop_answers, Answer(envelope.reply_to, set()))
                 return
             answer = self._handle_receive(envelope.message)
@@ -356,7 +356,7 @@ class AsyncioActor(Actor):
         if self._open_answers:
             for answer in list(self._open_answers):
                 answer.set_exception(self._dead())
-        event_loop().leave(self)
+        event_loop().unregister(self)
 
     def _dead(self) -> "_ExcInfo":
         error = ActorDeadError(f"{self.actor_ref} stopped before it answered")

@@ -23,7 +23,7 @@ from ...signals.forks import in_child, notice_fork
 from . import guard
 from .end_of_turn import EndOfTurn
 from .new_loop import are_threads_greenlets, end_tasks, new_event_loop
-from .residents import Runnable, Standing, Watched, Writer
+from .residents import Runnable, ShutdownListener, Ticking, Writer
 from .threads import bury_threads, is_being_born, main_has_ended, main_was_interrupted, others_run
 from .workers import Workers
 
@@ -49,21 +49,21 @@ class EventLoopThread:
         self._alive: set[Runnable] = set()
         self._ready: deque[Runnable] = deque()
         self._wake_pending = False
-        self._watched: set[Watched] = set()
+        self._watched: set[Ticking] = set()
         self._clock: asyncio.TimerHandle | None = None  # the next tick
-        self._standing: set[Standing] = set()
+        self._standing: set[ShutdownListener] = set()
         self._writers = EndOfTurn(self)
         self._was_idle = False
         self._is_over = False
         self._is_starting = False
         self.lost: list[threading.Thread] = []  # in a child: those that its parent has
-        self.names: Workers = Workers("names", 3)
-        self.files: Workers = Workers("files", 2)
+        self.resolver_pool: Workers = Workers("names", 3)
+        self.file_pool: Workers = Workers("files", 2)
         # A mail under way must not wait for pieces of it until others have been looked at.
-        self.new_files: Workers = Workers("new-files", 2)
+        self.file_open_pool: Workers = Workers("new-files", 2)
         # A program's own functions: they may wait for anything, even for a mail that waits here.
-        self.tokens: Workers = Workers("tokens", 3)
-        self._workers = (self.names, self.files, self.new_files, self.tokens)
+        self.token_pool: Workers = Workers("tokens", 3)
+        self._workers = (self.resolver_pool, self.file_pool, self.file_open_pool, self.token_pool)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -76,7 +76,7 @@ class EventLoopThread:
         """Whether the calling thread is the loop's."""
         return threading.get_ident() == self._thread_id
 
-    def enter(self, actor: Runnable) -> None:
+    def register_and_schedule(self, actor: Runnable) -> None:
         """Count an actor as alive, and give it its first turn.
 
         Raises:
@@ -97,7 +97,7 @@ class EventLoopThread:
                 self._alive.discard(actor)
                 raise
 
-    def adopt(self, actor: Runnable) -> None:
+    def register(self, actor: Runnable) -> None:
         """Count an actor as alive that needs no first turn. On the loop thread."""
         with self._lock:
             self._alive.add(actor)
@@ -110,13 +110,13 @@ class EventLoopThread:
         with self._lock:
             self._schedule(actor)
 
-    def leave(self, actor: Runnable) -> None:
+    def unregister(self, actor: Runnable) -> None:
         """Count an actor as gone. Called on the loop thread."""
         with self._lock:
             self._alive.discard(actor)
             loop = None if self._alive else self._loop
         if loop is not None and main_has_ended():
-            loop.call_soon(guard.call, self, self._look, loop)
+            loop.call_soon(guard.call, self, self._stop_if_idle, loop)
 
     def _schedule(self, actor: Runnable) -> None:
         """Give an actor a turn. The lock is held, so that the loop cannot end in between."""
@@ -136,11 +136,11 @@ class EventLoopThread:
             else:
                 loop.call_soon_threadsafe(guard.call, self, self._run_ready, loop)
 
-    def watch(self, watched: Watched) -> None:
+    def add_ticking(self, watched: Ticking) -> None:
         """Keep the loop running for something, and tell it the time. On the loop thread."""
         self._watched.add(watched)
 
-    def unwatch(self, watched: Watched) -> None:
+    def remove_ticking(self, watched: Ticking) -> None:
         """Take back a `watch`."""
         self._watched.discard(watched)
 
@@ -153,11 +153,11 @@ class EventLoopThread:
         """Have something written at the end of this turn of the loop. On the loop thread."""
         self._writers.add(writer, self.loop)
 
-    def stand(self, standing: Standing) -> None:
+    def add_shutdown_listener(self, standing: ShutdownListener) -> None:
         """Tell something when the program ends: it would live for ever. On the loop thread."""
         self._standing.add(standing)
 
-    def unstand(self, standing: Standing) -> None:
+    def remove_shutdown_listener(self, standing: ShutdownListener) -> None:
         """Take back a `stand`."""
         self._standing.discard(standing)
 
@@ -285,19 +285,19 @@ class EventLoopThread:
         now = loop.time()
         for watched in list(self._watched):
             try:
-                watched.look_at_clock(now)
+                watched.on_tick(now)
             except BaseException as error:  # the others have their time limits, too
                 guard.end(watched, error)
         for workers in self._workers:
-            guard.call(workers, workers.look_at_clock, now)
+            guard.call(workers, workers.on_tick, now)
         if self._ready:
             # Their wake-up is on its way, or lost: a Ctrl-C between two lines of ours can do that.
             self._run_ready(loop)
-        if self._look(loop):
+        if self._stop_if_idle(loop):
             hurry = not self._alive and main_has_ended()
             self._tick_again(loop, _LAST_TICK if hurry else TICK)
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> bool:
+    def _stop_if_idle(self, loop: asyncio.AbstractEventLoop) -> bool:
         """End the loop if nobody needs it; return whether it goes on."""
         main_ended = main_has_ended()
         if main_ended and not self._is_over and main_was_interrupted():

@@ -21,7 +21,7 @@ class Runnable(Guarded, Protocol):
         ...
 
 
-class Standing(Guarded, Protocol):
+class ShutdownListener(Guarded, Protocol):
     """What lives until it is stopped, and would keep a program from ending."""
 
     def main_has_ended(self) -> None:
@@ -29,10 +29,10 @@ class Standing(Guarded, Protocol):
         ...
 
 
-class Watched(Guarded, Protocol):
+class Ticking(Guarded, Protocol):
     """What has time limits: a connection."""
 
-    def look_at_clock(self, now: float) -> None:
+    def on_tick(self, now: float) -> None:
         """See whether time is up; called on the loop thread every `TICK` seconds.
 
         Args:

@@ -169,7 +169,7 @@ class Workers:
         else:
             done.add_done_callback(functools.partial(_make_up, function))
 
-    def look_at_clock(self, now: float) -> None:
+    def on_tick(self, now: float) -> None:
         """Have other threads take the place of those that hang, if jobs wait for them.
 
         Args:

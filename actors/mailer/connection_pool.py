@@ -31,7 +31,7 @@ class IdleConnection:
         self.session: Session = session
         self.since: float = event_loop().loop.time()
         connection.rest(self)
-        connection_limit.offer(self, self._give_up)
+        connection_limit.offer_idle(self, self._give_up)
 
     def _give_up(self) -> None:
         """Close: another send waits for a permit. May be called from any thread."""
@@ -59,7 +59,7 @@ class IdleConnection:
     def closed(self) -> None:
         """Forget the connection: it is gone, and its permit with it."""
         self._pool.discard(self)
-        connection_limit.take_back(self)
+        connection_limit.withdraw_offer(self)
         self._pool.notice_if_empty()
 
     def crashed(self, error: BaseException) -> None:
@@ -151,24 +151,24 @@ class ConnectionPool:
         # Whatever breaks in here, each connection is still where it was, or it is returned.
         released = self._just_released
         if released is not None:
-            if released[0].is_usable and released[1].may_be_reused:
+            if released[0].is_reusable and released[1].may_be_reused:
                 self._just_released = None
                 return released
             self.park_released()
         while self._idle:
             idle = next(reversed(self._idle))  # the one that waited least: the others may expire
-            connection_limit.take_back(idle)
-            is_usable = idle.connection.is_usable and idle.session.may_be_reused
+            connection_limit.withdraw_offer(idle)
+            is_reusable = idle.connection.is_reusable and idle.session.may_be_reused
             self._all_idle.remove(idle)
             del self._idle[idle]
-            if is_usable:
+            if is_reusable:
                 return idle.connection, idle.session
             idle.connection.discard()
         return None
 
     def release(self, connection: Connection, session: Session) -> None:
         """Take a connection back, with its permit; `park_released` next."""
-        if connection_limit.is_wanted and connection.served + 1 >= _FAIR_SHARE:
+        if connection_limit.has_waiters and connection.served + 1 >= _FAIR_SHARE:
             IdleConnection(self, connection, session).leave()
         else:
             self._just_released = connection, session

@@ -132,7 +132,7 @@ class Jobs:
             if part.summed is not outcome:
                 part.summed = outcome
                 part.attempts.add(outcome)
-            outcome = part.attempts.sum_up(part.addresses)
+            outcome = part.attempts.combined_outcome(part.addresses)
         self.end(part, outcome, now)
 
     def fail_without_attempt(
@@ -170,5 +170,5 @@ class Jobs:
         )
         if part.attempts is not None and isinstance(outcome, SendFailure):
             part.attempts.give_up(outcome)
-            outcome = part.attempts.sum_up(part.addresses)
+            outcome = part.attempts.combined_outcome(part.addresses)
         self.end(part, outcome, now)

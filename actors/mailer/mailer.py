@@ -16,7 +16,7 @@ from ..loop.asyncio_actor import AsyncioActor
 from ..loop.event_loop import event_loop
 from ..net.connection_limit import connection_limit
 from ..options.connection_options import DEFAULTS, check_names
-from ..options.hiding import harmless_of, hide_in, hide_url
+from ..options.hiding import harmless_of, wrap_secret_url, wrap_secrets_in
 from ..options.mailer_options import check_backups, check_source, whole
 from ..options.option_checks import check_seconds
 from ..options.options import Options, collect_options
@@ -131,8 +131,8 @@ class Mailer(AsyncioActor):
         @classmethod
         def start(cls, *args: Any, **kwargs: Any) -> MailerRef:
             """Start a Mailer, with the options of `__init__`. See `pykka.Actor.start`."""
-            hide_in(kwargs, _HARMLESS if cls.__init__ is Mailer.__init__ else None)
-            args = tuple([hide_url(value) for value in args])
+            wrap_secrets_in(kwargs, _HARMLESS if cls.__init__ is Mailer.__init__ else None)
+            args = tuple([wrap_secret_url(value) for value in args])
             return super().start(*args, **kwargs)
 
     def __init__(
@@ -151,8 +151,8 @@ class Mailer(AsyncioActor):
             ImportError: an option needs what is not installed.
         """
         super().__init__()
-        server, port = hide_url(server), hide_url(port)
-        hide_in(cast("dict[str, Any]", options), _HARMLESS)
+        server, port = wrap_secret_url(server), wrap_secret_url(port)
+        wrap_secrets_in(cast("dict[str, Any]", options), _HARMLESS)
         check_names(options, MAILER_DEFAULTS, "Mailer")
         given = MAILER_DEFAULTS | cast("dict[str, Any]", options)
         first = collect_options(server, port, **{name: given[name] for name in DEFAULTS})
@@ -205,8 +205,8 @@ class Mailer(AsyncioActor):
 
     def on_start(self) -> None:
         """Look at the clock from now on."""
-        event_loop().watch(self)
-        event_loop().stand(self)
+        event_loop().add_ticking(self)
+        event_loop().add_shutdown_listener(self)
         self._sending.start()
 
     def on_receive(self, message: Any) -> Any:
@@ -259,7 +259,7 @@ class Mailer(AsyncioActor):
         is_empty = not (destinations.queued or destinations.retries or self._sending.in_flight)
         self._drains.answer(now, is_empty=is_empty)
 
-    def look_at_clock(self, now: float) -> None:
+    def on_tick(self, now: float) -> None:
         """Do what is due. Called every `TICK` seconds."""
         self._idle.expire(now)
         if self._last_limit != connection_limit.limit:
@@ -285,7 +285,7 @@ class Mailer(AsyncioActor):
         """Stop at once, from any thread: what is under way is cancelled."""
         self.ask_to_stop(_StopAtOnce())
 
-    def may_stop_now(self) -> bool:
+    def begin_stop(self) -> bool:
         """Whether nothing is under way any more. What waits is cancelled."""
         asked = self._handling
         at_once = asked is not None and isinstance(asked.message, _StopAtOnce)
@@ -306,8 +306,8 @@ class Mailer(AsyncioActor):
 
     def _close(self) -> None:
         self._sending.close()
-        event_loop().unwatch(self)
-        event_loop().unstand(self)
+        event_loop().remove_ticking(self)
+        event_loop().remove_shutdown_listener(self)
         self._idle.close()
         self._answer_drains(event_loop().loop.time())
 
@@ -346,8 +346,8 @@ class Mailer(AsyncioActor):
         )
         if self.actor_stopped.is_set():
             return
-        event_loop().watch(self)
-        event_loop().stand(self)
+        event_loop().add_ticking(self)
+        event_loop().add_shutdown_listener(self)
         inbox.scheduled = bool(inbox.envelopes)
         if inbox.scheduled:
             event_loop().schedule(self)

@@ -88,7 +88,7 @@ class PooledSmtpActor(SmtpActor):
         """
         self._register()
         self._is_started = True
-        event_loop().adopt(self)
+        event_loop().register(self)
         self._began = self.since = now
         mail = self._mail
         assert mail is not None
@@ -159,7 +159,7 @@ class PooledSmtpActor(SmtpActor):
         connection, delivery = self._connection, self._delivery
         if connection is None or delivery is None or not connection.served:
             return False
-        return isinstance(verdict, Failed) and delivery.came_too_late(verdict)
+        return isinstance(verdict, Failed) and delivery.session_was_stale(verdict)
 
     def _addresses(self, mail: SendMail) -> Sequence[str]:
         paths = self._envelope.forward_paths

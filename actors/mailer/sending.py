@@ -214,7 +214,7 @@ class Sending:
         when = self._retries.next_time(part, outcome, now)
         assert part.attempts is not None
         if when is None:
-            self._jobs.end(part, part.attempts.sum_up(part.addresses), now)
+            self._jobs.end(part, part.attempts.combined_outcome(part.addresses), now)
             return
         if when == now:
             self._destinations.prepend(part)

@@ -47,7 +47,7 @@ async def look_up(host: str, port: int) -> list[Address]:
         ConnectError: there are none, or the resolver did not say.
     """
     try:
-        found: object = await event_loop().names.run(_getaddrinfo, host, port)
+        found: object = await event_loop().resolver_pool.run(_getaddrinfo, host, port)
         addresses = _usable(found)
     except Exception as error:
         # Whatever it is: a program may have a resolver of its own under that name.

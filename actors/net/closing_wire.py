@@ -56,10 +56,10 @@ class ClosingWire(ConnectingWire):
         if reset:
             self._abort()  # what the server has not read by now, it must not get any more
         else:
-            if self._farewell_due is None:
+            if self._close_at is None:
                 # Nobody else looks at the time of a connection that rests.
-                self._farewell_due = self._loop.time() + _CLOSING
-                event_loop().watch(self)
+                self._close_at = self._loop.time() + _CLOSING
+                event_loop().add_ticking(self)
             self.flush()
             if self._tls is not None and not transport.is_closing():
                 transport.write(self._tls.close())
@@ -67,7 +67,7 @@ class ClosingWire(ConnectingWire):
                     # It takes both sides to close (RFC 8446 §6.1). A server that has not heard
                     # ours when the connection is gone complains; one may not care to say its own.
                     self._is_leaving = True
-                    self._farewell_due = min(self._farewell_due, self._loop.time() + _CLOSING)
+                    self._close_at = min(self._close_at, self._loop.time() + _CLOSING)
                     return
             transport.close()
 
@@ -84,7 +84,7 @@ class ClosingWire(ConnectingWire):
             return
         if not dialog.is_over:
             if self._dot_written and self._is_all_out:
-                dialog.dot_sent()  # it was about to be told so
+                dialog.mail_data_sent()  # it was about to be told so
             detail = f"internal error in pykka-smtp: {type(error).__name__}: {error}"
             dialog.fail(FailureKind.INTERNAL, detail)
         if dialog.verdict is not None:
@@ -110,7 +110,7 @@ class ClosingWire(ConnectingWire):
         self._is_closed = True
         if self._task is not None:
             self._task.cancel()
-        event_loop().unwatch(self)
+        event_loop().remove_ticking(self)
         owner, permit = self._owner, self.permit
         if owner is not None:  # pyright: ignore[reportUnnecessaryComparison] - not before `run`
             owner.closed()

@@ -3,8 +3,8 @@
 Program → actor → dialog → wire: this is the wire. It performs the actions that a dialog asks for,
 tells it what comes back, and knows no SMTP.
 
-Each class that it is built on knows one thing: `Wire` what is written and when, `TlsWire` TLS,
-`TimedWire` the time, `ConnectingWire` the server's addresses, `ClosingWire` the end.
+Each class that it is built on knows one thing: `ConnectionWriter` what is written and when,
+`TlsWire` TLS, `TimedWire` the time, `ConnectingWire` the server's addresses, `ClosingWire` the end.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
 from ...smtp.session.dialog import Dialog
-from ...smtp.session.rest import Rest
+from ...smtp.session.idle_dialog import IdleDialog
 from ...smtp.session.step import Action, Close, Release, RunCallable, SendMailData, StartTls
 from ...smtp.words.verdict import Accepted, Failed, FailureKind
 from ..loop import guard
@@ -86,15 +86,15 @@ class Connection(ClosingWire):
         self._dialog = dialog
         self._source = source
         self.start_clock(self._loop.time(), began)
-        event_loop().watch(self)
+        event_loop().add_ticking(self)
         if self._transport is None:
             self._connecting = self._loop.create_task(guard.run(self, self._connect))
             return
         self.served += 1
         self._writer = self._last = None
-        self._written = self._taken = 0
-        self._has_looked = True  # `is_usable` has
-        self.perform(dialog.resumed())
+        self._written = self._flushed = 0
+        self._has_looked = True  # `is_reusable` has
+        self.perform(dialog.start_next())
         self._has_looked = False
 
     def rest(self, keeper: Owner) -> None:
@@ -104,10 +104,10 @@ class Connection(ClosingWire):
             keeper: who keeps it.
         """
         self._owner = keeper
-        self._dialog = cast("Dialog", Rest(self._dialog.quirks))
+        self._dialog = cast("Dialog", IdleDialog(self._dialog.quirks))
 
     @property
-    def is_usable(self) -> bool:
+    def is_reusable(self) -> bool:
         """Whether a connection that was released still stands, and the server says nothing."""
         if self._is_closed or self._transport.is_closing() or self.has_something_to_read():
             return False
@@ -120,7 +120,7 @@ class Connection(ClosingWire):
     def discard(self) -> None:
         """Close a connection that is not used again; what the server said meanwhile is heard."""
         if not (self._is_closed or self._transport.is_closing()):
-            self._read_last_words()
+            self._read_pending_replies()
         self.cancel()
 
     @guard.guarded
@@ -162,7 +162,7 @@ class Connection(ClosingWire):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the dialog, after all that the server said before."""
         if exc is not None:
-            self._read_last_words()
+            self._read_pending_replies()
         if not self._dialog.is_over:
             number = exc.errno if isinstance(exc, OSError) else None
             reason = os.strerror(number) if number else str(exc or "closed")
@@ -193,31 +193,31 @@ class Connection(ClosingWire):
             elif isinstance(action, StartTls):
                 self.start_tls()
             else:
-                self.hold(self._run_callable, action)
+                self.spawn(self._run_callable, action)
 
     def _release(self) -> None:
-        event_loop().unwatch(self)
-        self._source = self._farewell_due = None
+        event_loop().remove_ticking(self)
+        self._source = self._close_at = None
         if self._tls is not None:
             self.note_session()
         self._owner.released()
 
-    def hold(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
+    def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         """Run something of this connection's; asyncio itself keeps tasks only weakly."""
         self._task = self._loop.create_task(guard.run(self, function, *args))
 
     async def _run_callable(self, action: RunCallable) -> None:
         """Call a function of the program's in a worker thread: it may block."""
         try:
-            result = await event_loop().tokens.run(action.function)
+            result = await event_loop().token_pool.run(action.function)
         except Exception as error:
             # Not its text: it may have the secret in it.
             _logger.warning("the token callable raised %s", type(error).__name__)
             detail = f"the token callable raised {type(error).__name__}"
             self.perform(self._dialog.fail(FailureKind.LOCAL, detail))
             return
-        self._carry_out(self._dialog.supply(result))
+        self._carry_out(self._dialog.callable_returned(result))
 
-    def unreadable(self, detail: str) -> None:
+    def source_failed(self, detail: str) -> None:
         """Give the mail up: its source can't be read."""
         self.perform(self._dialog.fail(FailureKind.LOCAL, detail))

@@ -63,7 +63,7 @@ class ConnectionLimit:
         self._in_use = 0
         self._waiting: OrderedDict[Any, Granted] = OrderedDict()
         self._pressing: OrderedDict[Any, None] = OrderedDict()  # those of them that are
-        self._spare: OrderedDict[object, Callable[[], None]] = OrderedDict()
+        self._reclaimable: OrderedDict[object, Callable[[], None]] = OrderedDict()
 
     @property
     def limit(self) -> int:
@@ -77,7 +77,7 @@ class ConnectionLimit:
         guard.call(self, self.hand_out)
 
     @property
-    def is_wanted(self) -> bool:
+    def has_waiters(self) -> bool:
         """Whether somebody waits for a permit, and for nothing else."""
         return bool(self._pressing if dispatcher.is_full else self._waiting)
 
@@ -107,8 +107,8 @@ class ConnectionLimit:
                 self._waiting[holder] = granted
                 if is_pressing:
                     self._pressing[holder] = None
-                if is_entitled and self._spare:
-                    reclaim = self._spare.popitem(last=False)[1]
+                if is_entitled and self._reclaimable:
+                    reclaim = self._reclaimable.popitem(last=False)[1]
         if is_free:
             try:
                 granted(permit)
@@ -118,26 +118,26 @@ class ConnectionLimit:
         elif reclaim is not None:
             reclaim()
 
-    def offer(self, key: object, give_up: Callable[[], None]) -> None:
-        """Offer the permit of a connection that nobody uses at the moment.
+    def offer_idle(self, key: object, give_up: Callable[[], None]) -> None:
+        """PreparedMail the permit of a connection that nobody uses at the moment.
 
         Args:
             key: the connection.
             give_up: closes it; called once, by whoever waits for a permit.
         """
         with self._lock:
-            is_wanted = self.is_wanted
-            if not is_wanted:
-                self._spare[key] = give_up
-        if is_wanted:
+            has_waiters = self.has_waiters
+            if not has_waiters:
+                self._reclaimable[key] = give_up
+        if has_waiters:
             give_up()
 
-    def take_back(self, key: object) -> None:
-        """Offer the permit no more: the connection is in use again, or gone."""
+    def withdraw_offer(self, key: object) -> None:
+        """PreparedMail the permit no more: the connection is in use again, or gone."""
         with self._lock:
-            self._spare.pop(key, None)
+            self._reclaimable.pop(key, None)
 
-    def withdraw(self, holder: object) -> bool:
+    def cancel_wait(self, holder: object) -> bool:
         """Wait no longer; return whether the holder was waiting."""
         with self._lock:
             self._pressing.pop(holder, None)
@@ -181,8 +181,8 @@ class ConnectionLimit:
         """Let those go on who had to wait for receivers. Called on the dispatcher's thread."""
         with self._lock:
             # Nobody wanted these permits so far.
-            count = min(len(self._spare), len(self._waiting))
-            give_ups = [self._spare.popitem(last=False)[1] for _ in range(count)]
+            count = min(len(self._reclaimable), len(self._waiting))
+            give_ups = [self._reclaimable.popitem(last=False)[1] for _ in range(count)]
         for give_up in give_ups:
             give_up()
         self.hand_out()

@@ -9,7 +9,7 @@ from ..loop.event_loop import event_loop
 from .mail_source import FileSource, SourceError, pieces_of
 
 
-class Wire(Protocol):
+class MailDataSink(Protocol):
     """What the writer needs of the connection."""
 
     @property
@@ -29,11 +29,11 @@ class Wire(Protocol):
         """Write what completes the mail."""
         ...
 
-    def hold(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
+    def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         """Run something that takes its time, until the connection is gone."""
         ...
 
-    def unreadable(self, detail: str) -> None:
+    def source_failed(self, detail: str) -> None:
         """Give the mail up: its source can't be read."""
         ...
 
@@ -49,7 +49,7 @@ class MailWriter:
         is_paused: whether the operating system has taken less than was written.
     """
 
-    def __init__(self, wire: Wire, body: SendMailData, source: FileSource | None) -> None:
+    def __init__(self, wire: MailDataSink, body: SendMailData, source: FileSource | None) -> None:
         """Prepare to write.
 
         Args:
@@ -83,7 +83,7 @@ class MailWriter:
         if self._pieces is None:
             if not (self._is_reading or self.is_paused):
                 self._is_reading = True
-                self._wire.hold(self._read_on)
+                self._wire.spawn(self._read_on)
             return
         while not self.is_paused and self._wire.is_open:
             if self._held and self._wire.has_something_to_read():
@@ -101,10 +101,10 @@ class MailWriter:
         """Read the next piece in a worker thread, and write the one before."""
         assert self._source is not None
         try:
-            piece = await event_loop().files.run(self._source.read)
+            piece = await event_loop().file_pool.run(self._source.read)
         except (SourceError, BlockingIOError) as error:
             # RFC 5321 §4.1.1.4: with the dot, the server would take a part for the whole.
-            self._wire.unreadable(str(error))
+            self._wire.source_failed(str(error))
             return
         finally:
             self._is_reading = False

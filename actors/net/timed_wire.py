@@ -14,7 +14,7 @@ from .tls_wire import TlsWire
 if TYPE_CHECKING:
     from .target import Target
 
-_FAREWELL = 5.0
+_QUIT_TIMEOUT = 5.0
 """Seconds at most that a server may take over what follows the verdict, which is only QUIT."""
 _LAST_READS = 16
 """How often a socket is read from, for what the server said before the connection broke, or before
@@ -35,7 +35,7 @@ class TimedWire(TlsWire):
     _step = -1  # the dialog's, when somebody last looked
     _step_began = 0.0
     _whole_due = 0.0
-    _farewell_due: float | None = None
+    _close_at: float | None = None
     _looked = 0.0  # when somebody last looked at the clock
 
     def data_received(self, data: bytes) -> None:
@@ -61,7 +61,7 @@ class TimedWire(TlsWire):
         """Give what begins now the whole time of a step."""
         self._step = -1
 
-    def look_at_clock(self, now: float) -> None:
+    def on_tick(self, now: float) -> None:
         """See whether the server was too slow. Called every `TICK` seconds."""
         if self._is_closed:
             return
@@ -69,12 +69,12 @@ class TimedWire(TlsWire):
         if dialog.steps != self._step:
             self._step = dialog.steps
             self._step_began = now
-            if dialog.verdict is not None and self._farewell_due is None:
-                self._farewell_due = now + min(self._options.timeouts.stages[Stage.QUIT], _FAREWELL)
+            if dialog.verdict is not None and self._close_at is None:
+                self._close_at = now + min(self._options.timeouts.stages[Stage.QUIT], _QUIT_TIMEOUT)
         looked, self._looked = self._looked, now
-        if self._farewell_due is not None:
-            if now >= self._farewell_due:
-                self._drop()
+        if self._close_at is not None:
+            if now >= self._close_at:
+                self._stop_waiting_for_quit()
         elif now < self._whole_due and now < self._step_began + self._limit:
             return
         elif now - looked > _LATE:
@@ -92,7 +92,7 @@ class TimedWire(TlsWire):
     def _has_come_on(self, now: float) -> bool:
         """Whether the server has done something that nobody has seen yet."""
         dialog, step = self._dialog, self._step
-        if self._read_last_words():
+        if self._read_pending_replies():
             self.eof_received()
         if self._is_closed or dialog is not self._dialog or dialog.verdict is not None:
             return True
@@ -100,7 +100,7 @@ class TimedWire(TlsWire):
             return False
         if self._step != step or dialog.steps != step:
             return True
-        if self.has_moved(self._step_began, now):
+        if self.made_progress(self._step_began, now):
             self._step_began = now
             return True
         return False
@@ -113,9 +113,9 @@ class TimedWire(TlsWire):
             hint = "; if it speaks TLS from the first octet on, use tls='implicit'"
         if now >= self._whole_due:
             deadline = self._options.timeouts.deadline
-            self.perform(dialog.time_out(deadline, whole=True, hint=hint))
+            self.perform(dialog.timed_out(deadline, whole=True, hint=hint))
         else:
-            self.perform(dialog.time_out(self._limit, hint=hint))
+            self.perform(dialog.timed_out(self._limit, hint=hint))
 
     @property
     def _may_want_tls(self) -> bool:
@@ -123,15 +123,15 @@ class TimedWire(TlsWire):
         options = self._options
         return options.tls is not None and not options.is_lmtp and options.port != _RELAY_PORT
 
-    def _drop(self) -> None:
+    def _stop_waiting_for_quit(self) -> None:
         """Leave without a good-bye: the mail is decided, and the server says no more."""
         if self._dialog.is_over:
             if self._transport is not None:
                 self._transport.abort()
         else:
-            self.perform(self._dialog.time_out(_FAREWELL))
+            self.perform(self._dialog.timed_out(_QUIT_TIMEOUT))
 
-    def _read_last_words(self) -> bool:
+    def _read_pending_replies(self) -> bool:
         """Hear what the server has said, and the loop has not read yet.
 
         A refusal in the middle of the mail data, then a reset: the refusal is the cause. A verdict

@@ -162,7 +162,7 @@ class TlsChannel:
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as error:
-            self._break(error)
+            self._fail_internal(error)
         else:
             self.is_up = True
         flight = self._going.read()
@@ -185,7 +185,7 @@ class TlsChannel:
         except ssl.SSLZeroReturnError:
             self.is_closed = True
         except ssl.SSLError as error:
-            self._break(error)
+            self._fail_internal(error)
         if text:
             self.has_heard = True
         return text
@@ -201,9 +201,9 @@ class TlsChannel:
         except ssl.SSLWantReadError:
             self._held, self.is_holding = text[at:], True
         except ssl.SSLError as error:
-            self._break(error)
+            self._fail_internal(error)
 
-    def _break(self, error: ssl.SSLError) -> None:
+    def _fail_internal(self, error: ssl.SSLError) -> None:
         # Without the traceback: its frames would keep all that they have in a circle.
         self.error = error.with_traceback(None)
 

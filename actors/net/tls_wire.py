@@ -12,14 +12,14 @@ from ...smtp.words.verdict import FailureKind
 from ..loop import guard
 from .tls import Tls, open_channel, remember_session
 from .tls_words import CERTIFICATE_FAILED, failure_of, is_alert
-from .wire import Wire
+from .wire import ConnectionWriter
 
 if TYPE_CHECKING:
     from ...smtp.words.peer import Peer
     from .target import Target
 
 
-class TlsWire(Wire):
+class TlsWire(ConnectionWriter):
     """The half of a `Connection` that does TLS."""
 
     _options: "Target"

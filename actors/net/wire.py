@@ -20,7 +20,7 @@ from .timeouts import MIN_DATA_RATE
 from .tls_channel import TlsChannel
 
 
-class Wire(asyncio.Protocol):
+class ConnectionWriter(asyncio.Protocol):
     """The writing half of a `Connection`."""
 
     _loop: asyncio.AbstractEventLoop
@@ -34,23 +34,23 @@ class Wire(asyncio.Protocol):
     _writer: MailWriter | None = None
     # What goes out at the end of this turn, with what others write in it.
     _unsent = b""
-    _unput: Callable[[], None] | None = None
+    _deferred_write: Callable[[], None] | None = None
     _last: bytes | None = None  # what completes the mail, not yet written
     _dot_written = False
     _has_looked = False  # whether nothing was there to read, and nobody else has had a turn since
     _written = 0  # octets of mail data, as they went to the transport
-    _taken = 0  # how many of them the operating system had taken when last looked at
+    _flushed = 0  # how many of them the operating system had taken when last looked at
 
     def __init__(self) -> None:
         # To read what only the class has costs many times more: not what is read for each step.
         self._tls = None
         self._writes_at_end = event_loop().is_selector_loop
 
-    def hold(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
+    def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         """Run something that takes its time, until the connection is gone."""
         raise NotImplementedError
 
-    def unreadable(self, detail: str) -> None:
+    def source_failed(self, detail: str) -> None:
         """Give the mail up: its source can't be read."""
         raise NotImplementedError
 
@@ -73,7 +73,7 @@ class Wire(asyncio.Protocol):
         """Go on: the operating system has taken all that was written."""
         if self._writer is not None:
             self._writer.is_paused = False
-        if self._unput is not None:
+        if self._deferred_write is not None:
             return  # what is to be written has its time
         if self._dot_written:
             if self._is_all_out:
@@ -131,13 +131,13 @@ class Wire(asyncio.Protocol):
         return not (transport.get_write_buffer_size() or transport.is_closing())
 
     def _write_soon(self) -> None:
-        if not (self._unsent or self._unput):
+        if not (self._unsent or self._deferred_write):
             event_loop().write_soon(self)
 
     def write_now(self) -> None:
         """Write what was to be written in this turn."""
         self.flush()
-        put, self._unput = self._unput, None
+        put, self._deferred_write = self._deferred_write, None
         if put is not None:
             put()
 
@@ -151,7 +151,7 @@ class Wire(asyncio.Protocol):
         """Write the mail that the dialog asks for."""
         rendition = body.rendition
         data = rendition.data
-        if data is None or (len(data) > PIECE and not body.is_bold):
+        if data is None or (len(data) > PIECE and not body.is_speculative):
             self.flush()
             if body.head:
                 self._put(body.head)
@@ -167,12 +167,12 @@ class Wire(asyncio.Protocol):
         self._last = body.head + data if body.is_chunk else data + b".\r\n"
         if not self._writes_at_end:
             if self._has_looked:
-                self._put_last()
+                self._write_end()
             else:
                 self._write_last()
             return
         self._write_soon()
-        self._unput = self._write_last
+        self._deferred_write = self._write_last
 
     def write_part(self, octets: bytes) -> None:
         """Write mail data that is not the last of it."""
@@ -201,7 +201,7 @@ class Wire(asyncio.Protocol):
         transport = self._transport
         if self._last is None or transport.is_closing():
             return  # it is written; or it broke: connection_lost() is on its way
-        if not self._dialog.may_send_dot:
+        if not self._dialog.may_end_mail_data:
             return  # a part of a reply, or of a TLS record, is here; the rest of it decides
         if self.has_something_to_read():
             self._loop.call_soon(guard.call, self, self._write_last)
@@ -209,15 +209,15 @@ class Wire(asyncio.Protocol):
         if not self._is_all_out:
             transport.set_write_buffer_limits(high=0)  # resume_writing() when all is out
             return
-        self._put_last()
+        self._write_end()
 
-    def _put_last(self) -> None:
+    def _write_end(self) -> None:
         transport = self._transport
         if transport.is_closing() or self._dialog.is_over:
             return
         last, self._last = self._last, None
-        if self._dialog.bold is not None:
-            self._dialog.begin_bold()
+        if self._dialog.speculative is not None:
+            self._dialog.begin_speculative()
         if last:
             self._written += self._put(last)
         self._dot_written = True
@@ -229,8 +229,8 @@ class Wire(asyncio.Protocol):
     def _dot_is_out(self) -> None:
         self._dot_written = False
         if not self._dialog.is_over:
-            self._taken = self._written
-            self._dialog.dot_sent()
+            self._flushed = self._written
+            self._dialog.mail_data_sent()
             self.write_own()
 
     def _go_on_writing(self, *, was_holding: bool) -> None:
@@ -243,7 +243,7 @@ class Wire(asyncio.Protocol):
         if self._dot_written or was_holding:
             if self._is_all_out:
                 self.resume_writing()
-        elif self._last is not None and self._unput is None:
+        elif self._last is not None and self._deferred_write is None:
             self._write_last()
 
     def has_something_to_read(self) -> bool:
@@ -256,7 +256,7 @@ class Wire(asyncio.Protocol):
                 return False
         return bool(self._poll(0))
 
-    def has_moved(self, since: float, now: float) -> bool:
+    def made_progress(self, since: float, now: float) -> bool:
         """Whether the server takes the mail data, and fast enough.
 
         Args:
@@ -266,9 +266,9 @@ class Wire(asyncio.Protocol):
         if not self._written:
             return False
         taken = self._written - self._transport.get_write_buffer_size()
-        if taken - self._taken < MIN_DATA_RATE * (now - since):
+        if taken - self._flushed < MIN_DATA_RATE * (now - since):
             return False
-        self._taken = taken
+        self._flushed = taken
         return True
 
 

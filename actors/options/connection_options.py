@@ -45,7 +45,7 @@ class ConnectionOptions(TypedDict, total=False):
     """Seconds that the whole send may take, 300 if left out, from the moment in which it has a
     connection to open. For a `Mailer`, it bounds each attempt."""
 
-    profile: Annotated[str, Default("interactive")]
+    timeout_profile: Annotated[str, Default("interactive")]
     """``"interactive"``, the default: `timeout` for each step, but no more than 15 s to connect,
     and at least 120 s for the reply to the final dot, unless `timeout` is below its default.
     ``"rfc5321"``: 2 to 10 minutes for each step, as the RFC asks of a relay (§4.5.3.2)."""

@@ -5,7 +5,7 @@ from typing import cast
 
 from ...smtp.sasl.credentials import WITH_TOKEN, Credentials
 from ...smtp.sasl.mechanisms import CramMd5, External, Login, Oauthbearer, Plain, Xoauth2
-from ...smtp.sasl.secret import Scrubber, Secret, leaks_of
+from ...smtp.sasl.secret import Redactor, Secret, leaks_of
 from ...smtp.session.authentication import Authentication, MakeMechanism
 from . import scram
 
@@ -16,7 +16,7 @@ TOKEN_MECHANISMS = tuple(sorted(WITH_TOKEN))
 _ANY_TOKEN = Secret("token")
 _ANY_BINDING = bytes(32)
 
-Masking = Callable[[str], str]
+SessionRedactor = Callable[[str], str]
 """Masks the secrets that are known from the start, in texts of the server's."""
 
 
@@ -29,7 +29,7 @@ def authentication(
     host: str,
     port: int,
     allow_unsafe: bool,
-) -> tuple[Authentication, Masking] | None:
+) -> tuple[Authentication, SessionRedactor] | None:
     """Make the authentication for a session, or None if there is nothing to authenticate with.
 
     Args:
@@ -62,7 +62,7 @@ def authentication(
     )
     known = credentials.password or fixed
     forms = () if known is None else leaks_of(known.reveal(), user=username)
-    return made, Scrubber(forms).scrub
+    return made, Redactor(forms).redact
 
 
 def _fixed_or_fetched(credentials: Credentials) -> tuple[Secret | None, Callable[[], str] | None]:

@@ -35,7 +35,7 @@ def check_secrets(options: Mapping[str, object]) -> None:
         raise TypeError(f"token: needs a str, or a function, not {type(token).__name__}")
 
 
-def hide_in(given: dict[str, Any], harmless: Collection[str] | None = None) -> None:
+def wrap_secrets_in(given: dict[str, Any], harmless: Collection[str] | None = None) -> None:
     """Hide secrets among the keyword arguments of a call, in place; raises nothing of its own.
 
     Args:
@@ -48,14 +48,14 @@ def hide_in(given: dict[str, Any], harmless: Collection[str] | None = None) -> N
         if name in harmless if harmless is not None else name not in _SENSITIVE:
             continue
         if name in _PLACE_NAMES:
-            given[name] = hide_url(value)
+            given[name] = wrap_secret_url(value)
         elif name == _BACKUPS:
-            given[name] = hide_backups(value)
+            given[name] = wrap_backup_secrets(value)
         else:
             given[name] = _hidden(value)
 
 
-def hide_url(value: Any) -> Any:
+def wrap_secret_url(value: Any) -> Any:
     """Hide what was given as a server if it is a URL, which may have a password.
 
     Args:
@@ -66,16 +66,16 @@ def hide_url(value: Any) -> Any:
     return _husk(value) if isinstance(value, _OCTETS) else value
 
 
-def hide_urls(given: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Hide what may be a URL among the positional arguments of a call, as `hide_url` does."""
+def wrap_secret_urls(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Hide what may be a URL among the positional arguments, as `wrap_secret_url` does."""
     for value in given:
         # Mostly a port, and a server's name.
         if type(value) is not int and (type(value) is not str or "@" in value or ":" in value):
-            return tuple([hide_url(value) for value in given])
+            return tuple([wrap_secret_url(value) for value in given])
     return given
 
 
-def hide_backups(backups: Any) -> Any:
+def wrap_backup_secrets(backups: Any) -> Any:
     """Wrap each URL. What is no collection of URLs is left for `Mailer` to complain of."""
     if isinstance(backups, str):
         return Secret(backups)

@@ -48,7 +48,7 @@ def check_backups(backups: object) -> list[tuple[Secret, float | None]]:
     """Return pairs of URL and weight.
 
     Args:
-        backups: as `hide_backups` returned them.
+        backups: as `wrap_backup_secrets` returned them.
 
     Raises:
         ValueError: there are too many, or a weight is out of range.

@@ -69,7 +69,7 @@ def check_server(server: object) -> str:
         ValueError: it is none; where it is a URL, the message shows no password.
         TypeError: it is no str.
     """
-    if isinstance(server, Secret):  # as `hide_url` has it
+    if isinstance(server, Secret):  # as `wrap_secret_url` has it
         raise ValueError(  # noqa: TRY004
             f"server: {_url_for_server(server)}; did you mean url=?"
         )

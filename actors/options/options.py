@@ -28,7 +28,7 @@ from .option_checks import (
 if TYPE_CHECKING:
     from ...smtp.session.authentication import Authentication
     from ..net.proxy import Proxy
-    from .credentials import Masking
+    from .credentials import SessionRedactor
 
 _LMTP_PORT = 24
 
@@ -48,7 +48,7 @@ class Options:
         debug: whether the outcome has a transcript.
         tls: how to do TLS, or None for never.
         authentication: how to authenticate, or None.
-        masking: masks secrets in texts of the server's, or None if there are none.
+        redactor: masks secrets in texts of the server's, or None if there are none.
         local_hostname: the name for EHLO, or None.
         source_address: where to connect from, or None.
         proxy: the proxy to go through, or None.
@@ -66,7 +66,7 @@ class Options:
     debug: bool
     tls: Tls | None
     authentication: "Authentication | None"
-    masking: "Masking | None"
+    redactor: "SessionRedactor | None"
     local_hostname: str | None
     source_address: SourceAddress | None
     proxy: "Proxy | None"
@@ -83,7 +83,7 @@ def collect_options(
         server: the server's name or address.
         port: its port.
         taker: what was given them, for messages.
-        given: `ConnectionOptions`; what is secret in them is a `Secret`, as `hide_in` makes it.
+        given: `ConnectionOptions`; secrets in them are a `Secret`, see `wrap_secrets_in`.
 
     Raises:
         ValueError: one is invalid.
@@ -173,11 +173,11 @@ def _make(given: dict[str, Any]) -> Options:
         unix_path=unix_path,
         is_lmtp=given["is_lmtp"],
         alias=given["alias"],
-        timeouts=make_timeouts(given["profile"], given["timeout"], given["deadline"]),
+        timeouts=make_timeouts(given["timeout_profile"], given["timeout"], given["deadline"]),
         debug=given["debug"],
         tls=tls,
         authentication=None if made is None else made[0],
-        masking=None if made is None else made[1],
+        redactor=None if made is None else made[1],
         local_hostname=given["local_hostname"],
         source_address=given["source_address"],
         proxy=_proxy(given, allow_plaintext_auth=allow_plaintext_auth),
@@ -187,7 +187,7 @@ def _make(given: dict[str, Any]) -> Options:
 
 def _authentication(
     given: Mapping[str, Any], *, allow_plaintext_auth: bool
-) -> "tuple[Authentication, Masking] | None":
+) -> "tuple[Authentication, SessionRedactor] | None":
     if all(given[name] is None for name in ("username", "password", "token", "auth")):
         return None
     from .credentials import authentication
@@ -225,7 +225,7 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
         "alias": check_alias(given["alias"]),
         "timeout": check_seconds("timeout", given["timeout"]),
         "deadline": check_seconds("deadline", given["deadline"]),
-        "profile": one_of("profile", given["profile"], PROFILES),
+        "timeout_profile": one_of("timeout_profile", given["timeout_profile"], PROFILES),
         "debug": plain_bool("debug", given["debug"]),
         "tls": one_of("tls", given["tls"], TLS_CHOICES),
     }

@@ -41,7 +41,7 @@ class Progress(Protocol):
         ...
 
 
-class Silence:
+class PlainOutput:
     """Shows nothing; but what has to be said is said.
 
     Args:
@@ -76,7 +76,7 @@ class Silence:
             self._err.flush()
 
 
-class Lines(Silence):
+class Lines(PlainOutput):
     """Writes a line every now and then.
 
     Args:
@@ -106,7 +106,7 @@ def progress_on(err: TextIO, total: int, *, quiet: bool) -> Progress:
         quiet: show nothing.
     """
     if quiet:
-        return Silence(err)
+        return PlainOutput(err)
     if not err.isatty():
         return Lines(err, IN_LOG)
     if os.environ.get("TERM") == "dumb":

@@ -1,6 +1,6 @@
 """The work of ``pykka-smtp send``: feeds a Mailer, and hears what became of each mail.
 
-All of it runs on one thread, that of `Run.send`; outcomes come to it through a queue.
+All of it runs on one thread, that of `BulkSend.send`; outcomes come to it through a queue.
 """
 
 import queue
@@ -23,10 +23,10 @@ from .report import Report
 from .results import Row, Tally, is_about_relay, row_not_tried, row_unknown, rows_of
 from .written_mail import WrittenMail
 
-AHEAD = 2000
+MAX_OUTSTANDING = 2000
 """Mails that the Mailer is told ahead of their outcomes: enough for any number of connections, and
 little memory. Those after them wait on the disk."""
-HOPELESS = 10
+MAX_CONSECUTIVE_RELAY_FAILURES = 10
 """Mails in a row that did not get as far as MAIL, after which no more are tried."""
 TICK = 0.1
 """Seconds between two looks at progress and signals."""
@@ -37,7 +37,7 @@ FAREWELL = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class BulkPlan:
     """What is to be sent to whom.
 
     Attributes:
@@ -62,7 +62,7 @@ class Order:
             yield self.mail.make(sender=self.sender, to=to, outcome_to=outcome_to)
 
 
-class Run:
+class BulkSend:
     """Sends all mails, and keeps account of it.
 
     Attributes:
@@ -73,7 +73,7 @@ class Run:
 
     def __init__(
         self,
-        order: Order,
+        order: BulkPlan,
         mailer: "pykka.ActorRef[Mailer]",
         *,
         alias: str,
@@ -121,9 +121,9 @@ class Run:
         try:
             with smtp_send_retry.connected_to(self._on_retry, sender=self._alias):
                 while not self._has_ended(interrupts):
-                    self._feed()
-                    self._hear()
-                    self._look()
+                    self._submit()
+                    self._collect()
+                    self._refresh()
             self._account_for_the_rest(interrupts)
             self._show()
         finally:
@@ -151,7 +151,7 @@ class Run:
             self._give_up_at = time.monotonic() + GRACE + FAREWELL
             self._mailer.stop(block=False)
 
-    def _feed(self) -> None:
+    def _submit(self) -> None:
         """Tell mails, but not too many ahead."""
         while len(self._outstanding) < self._ahead:
             if self._is_told or self.stopped_because is not None:
@@ -168,7 +168,7 @@ class Run:
                 self._not_tried(mail, "the Mailer has died")
                 return
 
-    def _hear(self) -> None:
+    def _collect(self) -> None:
         """Wait for an outcome, but not for long; take all that are there."""
         if not self._outstanding:
             return
@@ -185,16 +185,16 @@ class Run:
         if self._outstanding.pop(outcome.mail.id, None) is None:
             return
         for row in rows_of(outcome):
-            self._enter(row, outcome)
+            self._record(row, outcome)
         if not isinstance(outcome, SendFailure) or not is_about_relay(outcome):
             self._failures = 0
-            self._ahead = AHEAD
+            self._ahead = MAX_OUTSTANDING
             return
         self._failures += 1
-        if self._ahead == 1 or self._failures >= HOPELESS:
+        if self._ahead == 1 or self._failures >= MAX_CONSECUTIVE_RELAY_FAILURES:
             self._stop(outcome.detail)
 
-    def _enter(self, row: Row, outcome: Outcome | None = None) -> None:
+    def _record(self, row: Row, outcome: Outcome | None = None) -> None:
         self.tally.add(row, outcome)
         self._throughput.add(time.monotonic())
         if self._report is None:
@@ -224,13 +224,13 @@ class Run:
 
     def _not_tried(self, mail: SendMail, why: str) -> None:
         for address in mail.all_recipients:
-            self._enter(row_not_tried(address, why))
+            self._record(row_not_tried(address, why))
 
     def _account_for_the_rest(self, interrupts: Interrupts) -> None:
         """Enter those of whom nothing was heard."""
         for mail in self._outstanding.values():
             for address in mail.all_recipients:
-                self._enter(row_unknown(address))
+                self._record(row_unknown(address))
         for mail in self._mails:
             # There may be a million, and somebody may be in a hurry.
             if interrupts.is_urgent:
@@ -240,9 +240,9 @@ class Run:
     def _on_retry(self, _alias: str, **_details: object) -> None:
         # On the dispatcher's thread; only counts, and lets others go before the second attempt.
         self.tally.retries += 1
-        self._ahead = AHEAD
+        self._ahead = MAX_OUTSTANDING
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         """Show how far it has come, if it is time."""
         now = time.monotonic()
         if now >= self._next_look:

@@ -16,10 +16,10 @@ from .checks import CannotSendError, Checked, cannot_create, check, file_name
 from .interrupts import Interrupts
 from .mail_file import MailFile
 from .printable import print_lines
-from .progress import Silence, progress_on
+from .progress import PlainOutput, progress_on
 from .recipients import Recipients
 from .report import STDOUT, Report
-from .run import AHEAD, GRACE, Order, Run
+from .run import GRACE, MAX_OUTSTANDING, BulkPlan, BulkSend
 from .sysexits import EX_IOERR, EX_OK, SIGNALLED
 
 
@@ -41,8 +41,8 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
         with Recipients() as recipients:
             checked = check(options, recipients)
             for warning in checked.mail.warnings if isinstance(checked.mail, MailFile) else ():
-                Silence(err).say(f"{file_name(options.mail)} {warning}")
-            order = Order(
+                PlainOutput(err).say(f"{file_name(options.mail)} {warning}")
+            order = BulkPlan(
                 sender=checked.sender,
                 mail=checked.mail,
                 recipients=recipients,
@@ -53,11 +53,11 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
             return _send(options, checked, order, out, err)
     except CannotSendError as error:
         for complaint in error.complaints:
-            Silence(err).say(complaint)
+            PlainOutput(err).say(complaint)
         return error.status
 
 
-def _describe(options: argparse.Namespace, checked: Checked, order: Order, out: TextIO) -> int:
+def _describe(options: argparse.Namespace, checked: Checked, order: BulkPlan, out: TextIO) -> int:
     if not options.quiet:
         mails = 1 if order.together else len(order.recipients)
         print_lines(
@@ -74,15 +74,15 @@ def _many(count: int, what: str) -> str:
 
 
 def _send(
-    options: argparse.Namespace, checked: Checked, order: Order, out: TextIO, err: TextIO
+    options: argparse.Namespace, checked: Checked, order: BulkPlan, out: TextIO, err: TextIO
 ) -> int:
     begun = time.monotonic()
     report = _open_report(options.report, checked, out)
     with ExitStack() as exits:
         interrupts = exits.enter_context(Interrupts())
-        exits.enter_context(_room_for(options.connections))
+        exits.enter_context(_raised_connection_limit(options.connections))
         with progress_on(err, len(order.recipients), quiet=options.quiet) as progress:
-            run = Run(
+            run = BulkSend(
                 order,
                 _start_mailer(options, checked),
                 alias=checked.relay.alias,
@@ -93,7 +93,7 @@ def _send(
                 run.send(interrupts)
             finally:
                 _close(report, run)
-        status = _conclude(run, interrupts, Silence(err))
+        status = _conclude(run, interrupts, PlainOutput(err))
         if not options.quiet:
             summary = run.tally.summary(time.monotonic() - begun)
             # The status of a signal says more than that nobody reads; and nobody has to.
@@ -123,7 +123,7 @@ def _open_report(name: str | None, checked: Checked, out: TextIO) -> Report | No
 
 
 @contextmanager
-def _room_for(connections: int) -> Generator[None]:
+def _raised_connection_limit(connections: int) -> Generator[None]:
     """Let the process have so many connections; its limit is for programs that don't say."""
     before = connection_limit.limit
     connection_limit.limit = max(before, connections)
@@ -141,7 +141,7 @@ def _start_mailer(options: argparse.Namespace, checked: Checked) -> pykka.ActorR
         backups=[backup.reveal() for backup in backups],
         alias=checked.relay.alias,
         max_connections=options.connections,
-        max_queued=2 * AHEAD,
+        max_queued=2 * MAX_OUTSTANDING,
         rate=options.rate,
         retry=RetryPolicy(max_attempts=options.attempts),
         grace=GRACE,
@@ -150,7 +150,7 @@ def _start_mailer(options: argparse.Namespace, checked: Checked) -> pykka.ActorR
     )
 
 
-def _close(report: Report | None, run: Run) -> None:
+def _close(report: Report | None, run: BulkSend) -> None:
     if report is not None:
         try:
             report.close()
@@ -158,7 +158,7 @@ def _close(report: Report | None, run: Run) -> None:
             run.report_failed(error)
 
 
-def _conclude(run: Run, interrupts: Interrupts, complaints: Silence) -> int:
+def _conclude(run: BulkSend, interrupts: Interrupts, complaints: PlainOutput) -> int:
     """Say what needs a person, and return the exit status."""
     if run.stopped_because is not None and interrupts.number is None:
         complaints.say(f"stopped: {run.stopped_because}")

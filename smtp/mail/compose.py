@@ -1,6 +1,6 @@
 """A text mail, made from its parts (RFC 5322, RFC 2045).
 
-`Letter` is the short way for plain text: `email.message` takes a millisecond for what takes some
+`TextEmail` is the short way for plain text: `email.message` takes a millisecond for what takes some
 microseconds here. A mail of several parts is given as a complete mail instead.
 
 Every part is checked when the letter is made, and none can add a field to the header. The date and
@@ -47,7 +47,7 @@ _QP_OVERLONG = re.compile(rb"^([^\r\n]{74})(=20|=09)\r$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
+class TextEmail:
     """A text mail: make it, then call `render` once it is known what the server takes.
 
     There is no Bcc: who gets a blind copy stands in the envelope only.

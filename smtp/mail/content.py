@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from .compose import Letter
+from .compose import TextEmail
 from .mail_data import MailFacts, scan
 
 MAX_TEXT_LINE = 998
@@ -50,10 +50,10 @@ class Content(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class LetterContent:
+class ComposedContent:
     """A text mail that is composed for the server."""
 
-    letter: Letter
+    letter: TextEmail
 
     @property
     def needs_smtputf8(self) -> bool:

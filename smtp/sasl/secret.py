@@ -90,7 +90,7 @@ def leaks_of(*secrets: str, user: str | None) -> tuple[str, ...]:
     return tuple(sorted(long_enough, key=lambda form: (-len(form), form)))
 
 
-class Scrubber:
+class Redactor:
     """Replaces the forms of secrets in a text by ``***``. Build it once for a session.
 
     Args:
@@ -107,7 +107,7 @@ class Scrubber:
             if not any(sign in form for sign in self._signs):
                 self._signs.append(form)
 
-    def scrub(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Return the text without the secrets. ASCII letters match in either case."""
         if not self._signs:
             return text
@@ -118,31 +118,33 @@ class Scrubber:
         return text
 
 
-class Masking:
+class SessionRedactor:
     """Masks secrets in the texts of one session; a token may become known in its course only.
 
     Args:
-        scrub: masks those that are known from the start.
+        redact: masks those that are known from the start.
         before: what masked those of the mail before this one in the same session.
     """
 
-    __slots__ = ("_learned", "_scrub", "_scrubber")
+    __slots__ = ("_learned", "_redact", "_redactor")
 
-    def __init__(self, scrub: Callable[[str], str], before: "Masking | None" = None) -> None:
-        self._scrub = scrub
+    def __init__(
+        self, redact: Callable[[str], str], before: "SessionRedactor | None" = None
+    ) -> None:
+        self._redact = redact
         self._learned: tuple[Secret, ...] = () if before is None else before._learned
-        self._scrubber: Scrubber = Scrubber() if before is None else before._scrubber
+        self._redactor: Redactor = Redactor() if before is None else before._redactor
 
     def learn(self, secret: Secret) -> None:
         """Mask this one as well from now on."""
         self._learned = (*self._learned, secret)
         # Whose it is does not matter: what base64 text around it must contain is a form, too.
         forms = leaks_of(*[learned.reveal() for learned in self._learned], user=None)
-        self._scrubber = Scrubber(forms)
+        self._redactor = Redactor(forms)
 
     def __call__(self, text: str) -> str:
         """Return the text without the secrets."""
-        return self._scrubber.scrub(self._scrub(text))
+        return self._redactor.redact(self._redact(text))
 
 
 def _masked(text: str, folded: bytes, forms: list[bytes]) -> str:
@@ -177,7 +179,7 @@ def _folded(text: str) -> bytes:
 def _texts(secret: str) -> Iterator[str]:
     """Yield the secret as text, and as text that somebody escaped."""
     yield secret
-    yield from (secret.lower(), secret.upper())  # a Scrubber ignores the case of ASCII only
+    yield from (secret.lower(), secret.upper())  # a Redactor ignores the case of ASCII only
     yield from (repr(secret)[1:-1], json.dumps(secret)[1:-1], ascii(secret)[1:-1])
     for octets in _encoded(secret):
         yield text_shown(octets)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from ..sasl.credentials import SHOW_SECRET, WITH_TOKEN
 from ..sasl.mechanism import Mechanism, SaslError
 from ..sasl.secret import Secret
-from ..words.classification import Meaning, meaning
+from ..words.classification import ReplyClass, classify
 from ..words.command import CANCEL_AUTH, Command, auth, auth_response
 from ..words.extensions import Extensions
 from ..words.reply import Reply
 from ..words.stage import Stage
-from .refusal import Garbled, Insecure, Refused, Unsendable
+from .refusal import ProtocolViolation, Refused, SecurityTooWeak, Unsendable
 from .step import RunCallable, Script, Step
 
 MAX_ROUNDS = 10
@@ -73,8 +73,8 @@ class Authentication:
 
         Raises:
             Refused: the server refused us.
-            Insecure: no mechanism may be used, or the server could not prove itself.
-            Garbled: the server's challenges make no sense.
+            SecurityTooWeak: no mechanism may be used, or the server could not prove itself.
+            ProtocolViolation: the server's challenges make no sense.
             Unsendable: what should have given a token gave none that can be sent.
         """
         names = self._usable(server, extensions, is_safe=is_safe, is_bound=binding is not None)
@@ -85,7 +85,7 @@ class Authentication:
         for name in names:
             chosen = binding if name.endswith("-PLUS") or not offers_plus else None
             # A token may have expired on the way: it is asked for again, once.
-            for _ in range(2 if self._fetches(name) else 1):
+            for _ in range(2 if self._uses_token_callable(name) else 1):
                 attempt = _Attempt(server, name)
                 try:
                     yield from self._attempt(attempt, chosen)
@@ -105,7 +105,7 @@ class Authentication:
         assert refusal is not None
         raise refusal
 
-    def _fetches(self, name: str) -> bool:
+    def _uses_token_callable(self, name: str) -> bool:
         """Whether a mechanism takes a token that must be asked for."""
         return self.token is not None and name in WITH_TOKEN
 
@@ -114,14 +114,14 @@ class Authentication:
     ) -> Sequence[str]:
         offered = extensions.auth_mechanisms
         if not offered:
-            raise Insecure(Stage.AUTH, _no_mechanism(server, extensions, is_safe=is_safe))
+            raise SecurityTooWeak(Stage.AUTH, _no_mechanism(server, extensions, is_safe=is_safe))
         names = [
             name
             for name in self.mechanisms
             if name in offered and (is_bound or not name.endswith("-PLUS"))
         ]
         if not names:
-            raise Insecure(
+            raise SecurityTooWeak(
                 Stage.AUTH,
                 f"no common SASL mechanism: {server} offers {' '.join(sorted(offered))},"
                 f" enabled are {' '.join(self.mechanisms)}",
@@ -130,7 +130,7 @@ class Authentication:
             return names
         names = [name for name in names if name not in SHOW_SECRET]
         if not names:
-            raise Insecure(
+            raise SecurityTooWeak(
                 Stage.AUTH,
                 f"password not sent: {server} offers only mechanisms that disclose it,"
                 " and the connection has no verified TLS",
@@ -150,7 +150,7 @@ class Authentication:
             challenges += 1
             if challenges > MAX_ROUNDS:
                 detail = f"{server} sent more than {MAX_ROUNDS} challenges"
-                raise Garbled(Stage.AUTH, detail, CANCEL_AUTH)
+                raise ProtocolViolation(Stage.AUTH, detail, CANCEL_AUTH)
             try:
                 command = held or auth_response(_encode(_respond(mechanism, reply)))
             except SaslError as error:
@@ -158,8 +158,8 @@ class Authentication:
             held = None
             attempt.shows(mechanism, is_said=True)
             reply = yield command
-        cause = meaning(Stage.AUTH, reply.code)
-        if cause is not Meaning.GO_ON:
+        cause = classify(Stage.AUTH, reply.code)
+        if cause is not ReplyClass.POSITIVE:
             raise Refused(Stage.AUTH, reply, cause)
         try:
             mechanism.finish()
@@ -168,7 +168,7 @@ class Authentication:
 
     def _make(self, name: str, binding: bytes | None) -> Generator[Step, Reply, Mechanism]:
         """Make a mechanism, of a fresh token if it takes one."""
-        if self.token is None or not self._fetches(name):
+        if self.token is None or not self._uses_token_callable(name):
             return self.mechanisms[name](None, binding)
         answer = RunCallable(self.token)
         yield answer
@@ -253,11 +253,13 @@ def _opening(mechanism: Mechanism) -> tuple[Command, Command | None]:
     return alone, answer
 
 
-def _given_up(server: str, error: SaslError, farewell: Command | None = None) -> Exception:
+def _given_up(server: str, error: SaslError, last_command: Command | None = None) -> Exception:
     if error.is_security:
         detail = f"{server} did not prove that it knows the password: {error}"
-        return Insecure(Stage.AUTH, detail, farewell)
-    return Garbled(Stage.AUTH, f"{server} sent an invalid challenge: {error}", farewell)
+        return SecurityTooWeak(Stage.AUTH, detail, last_command)
+    return ProtocolViolation(
+        Stage.AUTH, f"{server} sent an invalid challenge: {error}", last_command
+    )
 
 
 def _encode(octets: bytes | None) -> str:

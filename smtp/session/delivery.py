@@ -6,24 +6,24 @@ from itertools import chain
 
 from ..mail.content import Content
 from ..mail.envelope import Envelope
-from ..words.classification import CLOSING, Meaning
+from ..words.classification import SERVICE_CLOSING, ReplyClass
 from ..words.reply import Reply
 from ..words.shown import one_line
 from ..words.stage import Stage
 from ..words.verdict import MAX_DETAIL, Failed, FailureKind, Left
 from .judgement import Judgement
 from .next_address import is_of_the_address
-from .parameters import Offer, make_offer
+from .parameters import PreparedMail, prepare
 from .recipients import (
-    USUAL_MAX,
+    DEFAULT_RCPT_MAX,
     Recipient,
     batches_after_acceptance,
     batches_after_refusal,
-    in_batches,
+    split_into_transactions,
 )
-from .refusal import Contradicted, Garbled, Insecure, Refused, Unsendable
+from .refusal import Contradicted, ProtocolViolation, Refused, SecurityTooWeak, Unsendable
 from .session import Session, close_session, open_session
-from .step import Decide, HangUp, Release, Script
+from .step import Abort, Release, ReportVerdict, Script
 from .transaction import Transaction
 
 MAX_REPLIES = 1_048_576
@@ -62,9 +62,9 @@ class Delivery(Judgement):
         self._recipients = [Recipient(path) for path in envelope.forward_paths]
 
     @property
-    def has_begun(self) -> bool:
+    def has_reply(self) -> bool:
         """Whether the server has answered the first command of this mail's."""
-        return self._transaction is not None and self._transaction.has_begun
+        return self._transaction is not None and self._transaction.has_reply
 
     @property
     def max_replies(self) -> int:
@@ -76,22 +76,22 @@ class Delivery(Judgement):
         is_stuck = False
         try:
             if self.session.is_open:
-                self.session.warnings = self.session.warnings[: self.session.lasting]
+                self.session.warnings = self.session.warnings[: self.session.session_warnings]
                 self.session.earlier = ""  # no cause of what becomes of another mail in it
             else:
                 yield from open_session(self.session)
             yield from self._transact_all()
-            yield Decide(self._accepted())
+            yield ReportVerdict(self._accepted())
         except Refused as refused:
-            yield Decide(self.refused(refused))
+            yield ReportVerdict(self.refused(refused))
             if refused.ends_session:
                 return
             # "Bad connection": of no use to the next mail either.
             is_stuck = refused.stage is Stage.MAIL and _says_too_late(refused.reply)
         except Unsendable as unsendable:
-            yield Decide(self.failed(FailureKind.LOCAL, unsendable.stage, str(unsendable)))
-        except Insecure as insecure:
-            yield Decide(
+            yield ReportVerdict(self.failed(FailureKind.LOCAL, unsendable.stage, str(unsendable)))
+        except SecurityTooWeak as insecure:
+            yield ReportVerdict(
                 self.failed(
                     FailureKind.SECURITY,
                     insecure.stage,
@@ -99,21 +99,21 @@ class Delivery(Judgement):
                     retryable=insecure.is_passing,
                 )
             )
-            if insecure.farewell is not None:
-                yield insecure.farewell
+            if insecure.last_command is not None:
+                yield insecure.last_command
         except Contradicted as contradicted:
-            yield Decide(self._contradicted(contradicted))
+            yield ReportVerdict(self._contradicted(contradicted))
             return
-        except Garbled as garbled:
-            yield Decide(self.failed(FailureKind.PROTOCOL, garbled.stage, str(garbled)))
-            if garbled.farewell is not None:
-                yield garbled.farewell
+        except ProtocolViolation as garbled:
+            yield ReportVerdict(self.failed(FailureKind.PROTOCOL, garbled.stage, str(garbled)))
+            if garbled.last_command is not None:
+                yield garbled.last_command
             return
         transaction = self._transaction
         if transaction is not None and (
             is_stuck or transaction.is_stuck or (yield from transaction.settle()) is not None
         ):
-            yield HangUp()
+            yield Abort()
         if self._keeps and self._can_keep:
             yield Release()
         yield from close_session()
@@ -132,12 +132,12 @@ class Delivery(Judgement):
     def _transact_all(self) -> Script:
         """Say how to transfer the mail: in as few transactions as the limits allow (RFC 9422)."""
         session = self.session
-        offer = make_offer(session, self._envelope, self._content)
-        batches, left = in_batches(
+        offer = prepare(session, self._envelope, self._content)
+        batches, left = split_into_transactions(
             self._recipients,
             session.extensions,
             mails_before=session.mails,
-            usual_max=len(self._recipients) if offer.is_read_once else USUAL_MAX,
+            usual_max=len(self._recipients) if offer.is_read_once else DEFAULT_RCPT_MAX,
         )
         if offer.is_read_once and len(batches) > 1:
             raise Unsendable(
@@ -146,12 +146,12 @@ class Delivery(Judgement):
             )
         if len(self._recipients) == 1 and not left:
             self._transaction = transaction = Transaction(session, batches[0])
-            return transaction.script(offer, may_be_bold=self._keeps)
+            return transaction.script(offer, may_be_speculative=self._keeps)
         return self._transact_batches(offer, batches, left)
 
     def _transact_batches(
         self,
-        offer: Offer,
+        offer: PreparedMail,
         batches: Sequence[Sequence[Recipient]],
         left: Sequence[Recipient],
     ) -> Script:
@@ -174,7 +174,7 @@ class Delivery(Judgement):
                 recipient.ask_anew()
             transaction = self._transaction = Transaction(session, batch, self._transaction)
             try:
-                yield from transaction.script(offer, may_be_bold=self._keeps)
+                yield from transaction.script(offer, may_be_speculative=self._keeps)
             except Refused as refused:
                 if refused.ends_session:
                     raise
@@ -194,7 +194,7 @@ class Delivery(Judgement):
                     waiting, left = deque(batches_after_acceptance(batch, rest)), ()
         self._leave((*chain(*waiting), *left), reason)
         if self._acceptance is None:
-            raise next((r for r in refusals if r.cause is Meaning.TRANSIENT), refusals[-1])
+            raise next((r for r in refusals if r.cause is ReplyClass.TRANSIENT), refusals[-1])
 
     def _leave(self, left: Sequence[Recipient], reason: str) -> None:
         """Note for whom the session had no transaction."""
@@ -211,7 +211,7 @@ class Delivery(Judgement):
         if self._acceptance is not None or self.session.is_used_up:
             self._left = Left(tuple(recipient.path for recipient in left), warning)
 
-    def humbler(self, failed: Failed) -> "Delivery | None":
+    def fallback(self, failed: Failed) -> "Delivery | None":
         """Return another attempt that asks less of the server, or None if there is none.
 
         Args:
@@ -220,7 +220,7 @@ class Delivery(Judgement):
         if self._is_bdat_refused:
             session: Session | None = self.session.by_data(failed.detail)
         else:
-            session = self.session.humbler(failed.kind, failed.stage, failed.detail)
+            session = self.session.fallback(failed.kind, failed.stage, failed.detail)
         if session is None:
             return None
         return Delivery(session, self._envelope, self._content, keeps=self._keeps)
@@ -237,7 +237,7 @@ class Delivery(Judgement):
         session = self.session.elsewhere(address, failed.detail)
         return Delivery(session, self._envelope, self._content, keeps=self._keeps)
 
-    def came_too_late(self, failed: Failed) -> bool:
+    def session_was_stale(self, failed: Failed) -> bool:
         """Whether the session was over before the server had heard of this mail.
 
         A server may leave at any time between two mails, and say so by 421, or with the enhanced
@@ -252,9 +252,9 @@ class Delivery(Judgement):
         if failed.reply is not None:
             return failed.stage is Stage.MAIL and _says_too_late(failed.reply)
         is_broken = failed.kind in (FailureKind.CONNECTION, FailureKind.PROTOCOL)
-        return is_broken and not self.has_begun
+        return is_broken and not self.has_reply
 
 
 def _says_too_late(reply: Reply) -> bool:
     """Whether a reply to MAIL says that the connection has been idle for too long."""
-    return reply.code == CLOSING or (reply.enhanced or "").endswith(".4.2")
+    return reply.code == SERVICE_CLOSING or (reply.enhanced or "").endswith(".4.2")

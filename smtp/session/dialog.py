@@ -20,22 +20,22 @@ from collections import deque
 from collections.abc import Callable
 
 from ..sasl.secret import Secret
-from ..words.classification import Meaning, meaning
+from ..words.classification import ReplyClass, classify
 from ..words.command import END_OF_DATA, GREETING, Command, wire_of
 from ..words.quirks import Quirks
 from ..words.reply import Reply
 from ..words.reply_parser import ReplyError, ReplyParser
 from ..words.stage import Stage
-from .errand import Errand
+from .policy import SessionPolicy
 from .redaction import masking_of, redacted_reply
 from .sending import Sending
 from .step import (
+    Abort,
     Action,
-    Decide,
-    Group,
-    HangUp,
-    Quiet,
+    CommandGroup,
+    ExpectNoMoreInput,
     Release,
+    ReportVerdict,
     RunCallable,
     SendMailData,
     StartTls,
@@ -57,21 +57,21 @@ class Dialog(Sending):
         is_over: whether the dialog has asked to close, or to release, the connection.
         has_unread: whether octets are here that nobody can read yet, half a TLS record; whoever
             does the I/O says so. Like a part of a reply, they hold back what would go out next.
-        bold: a transaction that is to go out in one go, and has not begun to. Nothing is owed to it
-            yet: what comes by then was said before it, and is no answer.
+        speculative: a transaction that is to go out in one go, and has not begun to. Nothing is
+            owed to it yet: what comes by then was said before it, and is no answer.
     """
 
     # At first, once for all dialogs: most carry one mail.
     has_unread = False
-    _heard = 0  # octets of replies
-    _group: Group | None = None  # written, and no reply to it was heard yet
+    _reply_bytes = 0  # octets of replies
+    _group: CommandGroup | None = None  # written, and no reply to it was heard yet
     _stage = Stage.CONNECT
 
     def __init__(
         self,
-        delivery: Errand,
+        delivery: SessionPolicy,
         trace: Trace | None = None,
-        scrub: Callable[[str], str] | None = None,
+        redact: Callable[[str], str] | None = None,
     ) -> None:
         """Prepare a session that does one errand.
 
@@ -79,25 +79,25 @@ class Dialog(Sending):
             delivery: what is to be done, and what is known of the session.
             trace: called with ``"C"`` or ``"S"`` and a line for each line that the client or the
                 server says; secrets are masked. Its errors are its own affair.
-            scrub: masks secrets in a text of the server's, which may repeat what it was sent.
+            redact: masks secrets in a text of the server's, which may repeat what it was sent.
         """
         self._delivery = delivery
         self._trace = None if trace is None else Transcript(trace)
-        self._scrub = None if scrub is None else masking_of(delivery.session, scrub)
+        self._redact = None if redact is None else masking_of(delivery.session, redact)
         self._script = delivery.script()
-        self._parser = ReplyParser(self._scrub)
-        self._most = delivery.max_replies
-        self._owed: deque[Command] = deque()  # written, and not answered yet
+        self._parser = ReplyParser(self._redact)
+        self._max_reply_bytes = delivery.max_replies
+        self._outstanding: deque[Command] = deque()  # written, and not answered yet
 
     @property
     def stage(self) -> Stage:
         """Where the session stands."""
-        due = self._due
+        due = self._next_step
         # Due is enough: a refusal right behind the 354 is one of the mail data, however the
         # octets were cut on their way. Where MAIL is still to go out as well, there is no 354.
-        if self._sending is not None or (isinstance(due, SendMailData) and not due.is_bold):
+        if self._sending is not None or (isinstance(due, SendMailData) and not due.is_speculative):
             return Stage.BODY
-        return self._owed[0].stage if self._owed else self._stage
+        return self._outstanding[0].stage if self._outstanding else self._stage
 
     @property
     def _is_more_here(self) -> bool:
@@ -119,7 +119,7 @@ class Dialog(Sending):
         """Begin: the connection stands, and the server owes its greeting."""
         if self.is_over:
             return []
-        self._owed.append(GREETING)
+        self._outstanding.append(GREETING)
         actions: list[Action] = []
         self._take_step(next(self._script), actions)
         return actions
@@ -131,14 +131,14 @@ class Dialog(Sending):
         actions: list[Action] = []
         if self._waiting is not None and isinstance(self._waiting, StartTls):
             # It was to hear our first octet under TLS before it says another word.
-            self._inject_suspected(actions)
+            self._fail_on_injection(actions)
             return actions
-        self._heard += len(data)
-        if self._heard > self._most and not self._dot_out:
+        self._reply_bytes += len(data)
+        if self._reply_bytes > self._max_reply_bytes and not self._data_sent:
             # Each reply has its bound; a group of thousands of commands is owed thousands of them.
             self._broke_protocol("too much text in its replies", actions)
             return actions
-        replies = None if self.has_unread else self._parser.familiar(data)
+        replies = None if self.has_unread else self._parser.parse_cached(data)
         if replies is None:
             self._parser.feed(data)
             return self._go_on()
@@ -150,19 +150,19 @@ class Dialog(Sending):
             for reply in replies:
                 if not self.is_over:
                     self._take_reply(reply, actions)
-        while self._due is not None and not self.is_over:
-            self._do(self._due, actions)
+        while self._next_step is not None and not self.is_over:
+            self._do(self._next_step, actions)
         return actions
 
-    def resumed(self) -> list[Action]:
+    def start_next(self) -> list[Action]:
         """Begin on a connection that another dialog has released: no greeting is owed."""
         if self.is_over:
             return []
         self._stage = Stage.MAIL
         actions: list[Action] = []
         self._take_step(next(self._script), actions)
-        if self._due is not None:
-            self._do(self._due, actions)
+        if self._next_step is not None:
+            self._do(self._next_step, actions)
         return actions
 
     def tls_started(self, *, verified: bool, binding: bytes | None = None) -> list[Action]:
@@ -185,13 +185,13 @@ class Dialog(Sending):
         if self._trace is not None:
             self._trace.tls(verified=verified)
 
-    def supply(self, result: Secret) -> list[Action]:
+    def callable_returned(self, result: Secret) -> list[Action]:
         """Take what a `RunCallable` returned."""
         if self.is_over:
             return []
         assert isinstance(self._waiting, RunCallable)
-        if self._scrub is not None:
-            self._scrub.learn(result)
+        if self._redact is not None:
+            self._redact.learn(result)
         self._waiting.result = result
         return self._answer_waiting()
 
@@ -210,8 +210,8 @@ class Dialog(Sending):
             try:
                 reply = parser.next_reply()
             except ReplyError as error:
-                if isinstance(self._due, StartTls):
-                    self._inject_suspected(actions)
+                if isinstance(self._next_step, StartTls):
+                    self._fail_on_injection(actions)
                 else:
                     hint = "; is this its SMTP port?" if self.stage is Stage.GREETING else ""
                     self._broke_protocol(f"{error}{hint}", actions)
@@ -221,12 +221,12 @@ class Dialog(Sending):
                     warning = f"{self._server} ends lines in LF alone (RFC 5321 §2.3.8)"
                     self._delivery.session.warn(warning)
                 self._take_reply(reply, actions)
-            elif self._due is None:
+            elif self._next_step is None:
                 break
             elif not self._is_more_here:
-                self._do(self._due, actions)
-            elif isinstance(self._due, StartTls):
-                self._inject_suspected(actions)
+                self._do(self._next_step, actions)
+            elif isinstance(self._next_step, StartTls):
+                self._fail_on_injection(actions)
             else:
                 # With a part of a reply here that is not owed, nothing goes out: what follows
                 # must not be taken for the answer to it.
@@ -235,18 +235,18 @@ class Dialog(Sending):
 
     def _take_reply(self, reply: Reply, actions: list[Action]) -> None:
         as_said = reply
-        if self._scrub is not None:
-            reply = redacted_reply(reply, self._scrub)
+        if self._redact is not None:
+            reply = redacted_reply(reply, self._redact)
         if self._trace is not None:
             self._trace.reply(reply)
         if self._group is not None:
             # Something is not as it mostly is.
             self._group = None
             self._advance(None, actions)
-        if not self._owed:
-            self._take_surplus(reply, actions)
+        if not self._outstanding:
+            self._on_unsolicited_reply(reply, actions)
             return
-        stage = self._stage = self._owed.popleft().stage
+        stage = self._stage = self._outstanding.popleft().stage
         self.steps += 1
         if reply is not as_said and (stage, reply.code) in _UNDERSTOOD:
             # To be understood, not shown: some password may be the name of an extension.
@@ -255,38 +255,40 @@ class Dialog(Sending):
 
     def _are_all_good(self, replies: tuple[Reply, ...]) -> bool:
         """Whether these are the replies to all that they are owed to, and each says to go on."""
-        if len(replies) != len(self._owed) or self._scrub is not None:
+        if len(replies) != len(self._outstanding) or self._redact is not None:
             return False
-        for command, reply in zip(self._owed, replies, strict=True):
-            if meaning(command.stage, reply.code) is not Meaning.GO_ON:
+        for command, reply in zip(self._outstanding, replies, strict=True):
+            if classify(command.stage, reply.code) is not ReplyClass.POSITIVE:
                 return False
         return True
 
-    def _take_all(self, group: Group, replies: tuple[Reply, ...], actions: list[Action]) -> None:
+    def _take_all(
+        self, group: CommandGroup, replies: tuple[Reply, ...], actions: list[Action]
+    ) -> None:
         """Take the replies to a group all at once."""
         if self._trace is not None:
             for reply in replies:
                 self._trace.reply(reply)
-        self._stage = self._owed[-1].stage
-        self._owed.clear()
+        self._stage = self._outstanding[-1].stage
+        self._outstanding.clear()
         self.steps += len(replies)
         self._group = None
         group.replies = replies
         self._advance(None, actions)
 
-    def _take_surplus(self, reply: Reply, actions: list[Action]) -> None:
+    def _on_unsolicited_reply(self, reply: Reply, actions: list[Action]) -> None:
         """Judge a reply that was not owed."""
-        quirks, due, is_decided = self.quirks, self._due, self.verdict is not None
+        quirks, due, is_decided = self.quirks, self._next_step, self.verdict is not None
         match judge_uncalled(reply, self.stage, due, quirks, is_decided=is_decided):
             case Uncalled.INJECTION:
-                self._inject_suspected(actions)
+                self._fail_on_injection(actions)
             case Uncalled.REFUSAL:
-                if isinstance(due, Quiet):
+                if isinstance(due, ExpectNoMoreInput):
                     self._do(due, actions)
                 self._close_early(reply, actions)
             case Uncalled.END:
                 self._end(actions)
-            case Uncalled.NONSENSE:
+            case Uncalled.UNEXPECTED:
                 self._broke_protocol(f"a reply that was not asked for: {reply}", actions)
 
     def _advance(self, reply: Reply | None, actions: list[Action]) -> None:
@@ -296,40 +298,40 @@ class Dialog(Sending):
         except StopIteration:
             self._end(actions)
             return
-        if self._owed and step is self._owed[0]:
+        if self._outstanding and step is self._outstanding[0]:
             return  # the most common case: it waits for what is on its way
         self._take_step(step, actions)
 
     def _take_step(self, step: Step, actions: list[Action]) -> None:
         """Note what is to be done next; do at once what need not wait."""
-        while isinstance(step, Decide):
+        while isinstance(step, ReportVerdict):
             self._decide(step.verdict, actions)
             following = next(self._script, None)
             if following is None:
                 self._end(actions)
                 return
             step = following
-        if self._owed and step is self._owed[0]:
+        if self._outstanding and step is self._outstanding[0]:
             return
         if step is END_OF_DATA:
             return  # it will be owed as soon as it is out
-        if isinstance(step, HangUp):
+        if isinstance(step, Abort):
             # Whatever is still owed, and may be here already, is not waited for.
             self._end(actions, reset=True)
             return
-        self._due = step
+        self._next_step = step
 
     def _do(self, step: Step, actions: list[Action]) -> None:
         """Do what is due: nothing more is here to read."""
-        self._due = None
+        self._next_step = None
         self.steps += 1
         # Those first that each mail has; a `match` asks for more of each than its class.
-        if isinstance(step, Group):
+        if isinstance(step, CommandGroup):
             self._write(step.commands, actions)
             self._group = step
         elif isinstance(step, SendMailData):
             self._begin_transfer(step, actions)
-        elif isinstance(step, Quiet):
+        elif isinstance(step, ExpectNoMoreInput):
             self._advance(None, actions)
         elif isinstance(step, Command):
             self._write((step,), actions)
@@ -350,8 +352,8 @@ class Dialog(Sending):
 
     def _write(self, commands: tuple[Command, ...], actions: list[Action]) -> None:
         if commands[0].stage is Stage.MAIL:
-            self._dot_out = False  # a transaction of its own
-        self._owed.extend(commands)
+            self._data_sent = False  # a transaction of its own
+        self._outstanding.extend(commands)
         actions.append(wire_of(commands))
         if self._trace is not None:
             self._trace.commands(commands)

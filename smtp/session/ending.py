@@ -3,11 +3,11 @@
 A reply that is owed ends it by the script; all other reasons are here.
 """
 
-from ..sasl.secret import Masking
+from ..sasl.secret import SessionRedactor
 from ..words.reply import Reply
 from ..words.stage import Stage, activity
 from ..words.verdict import FailureKind, Verdict
-from .errand import Errand
+from .policy import SessionPolicy
 from .redaction import redacted_verdict
 from .step import Action, Close, RunCallable, Script, SendMailData, StartTls, Step
 
@@ -15,18 +15,18 @@ from .step import Action, Close, RunCallable, Script, SendMailData, StartTls, St
 class Ending:
     """The part of a `Dialog` that ends it."""
 
-    _delivery: Errand
+    _delivery: SessionPolicy
     _script: Script
-    _scrub: Masking | None
+    _redact: SessionRedactor | None
 
     # At first, once for all dialogs: most carry one mail.
     verdict: Verdict | None = None
     is_over: bool = False
-    bold: SendMailData | None = None
-    _due: Step | None = None  # to be done as soon as nothing more is here to read
+    speculative: SendMailData | None = None
+    _next_step: Step | None = None  # to be done as soon as nothing more is here to read
     _sending: SendMailData | None = None
     _waiting: StartTls | RunCallable | None = None  # for whoever does the I/O
-    _dot_out = False
+    _data_sent = False
 
     @property
     def stage(self) -> Stage:
@@ -57,7 +57,7 @@ class Ending:
             errno=errno,
         )
 
-    def time_out(self, seconds: float, *, whole: bool = False, hint: str = "") -> list[Action]:
+    def timed_out(self, seconds: float, *, whole: bool = False, hint: str = "") -> list[Action]:
         """Take note that the server was too slow.
 
         Args:
@@ -105,10 +105,12 @@ class Ending:
             return []
         actions: list[Action] = []
         if self.verdict is None:
-            in_doubt = self._dot_out
-            if self.bold is not None and (kind is FailureKind.PROTOCOL or self._is_more_here):
+            in_doubt = self._data_sent
+            if self.speculative is not None and (
+                kind is FailureKind.PROTOCOL or self._is_more_here
+            ):
                 # Nothing has gone out since the verdict before: so this came behind that one, and
-                # which of the two was it? See `Quiet`.
+                # which of the two was it? See `ExpectNoMoreInput`.
                 in_doubt = self._delivery.doubt_last()
             failed = self._delivery.failed(
                 kind,
@@ -132,16 +134,16 @@ class Ending:
         return activity(self.stage, self._server)
 
     def _decide(self, verdict: Verdict, actions: list[Action]) -> None:
-        self._due = None
-        if self._scrub is not None:
-            verdict = redacted_verdict(verdict, self._scrub)
+        self._next_step = None
+        if self._redact is not None:
+            verdict = redacted_verdict(verdict, self._redact)
         self.verdict = verdict
         actions.append(verdict)
 
     def _close_early(self, reply: Reply, actions: list[Action]) -> None:
         """End the session on a reply that ends it without being owed."""
         if self.verdict is None:
-            self._decide(self._delivery.refused_uncalled(self.stage, reply), actions)
+            self._decide(self._delivery.rejected_unsolicited(self.stage, reply), actions)
         if not self.is_over:
             self._end(actions, reset=True)
 
@@ -150,12 +152,12 @@ class Ending:
             FailureKind.PROTOCOL, f"{self._server} broke the protocol at {self.stage}: {what}"
         )
 
-    def _inject_suspected(self, actions: list[Action]) -> None:
+    def _fail_on_injection(self, actions: list[Action]) -> None:
         """End it: octets came in clear after the server's word that TLS begins.
 
         RFC 3207 §6: they would count as the first replies under TLS, whoever sent them.
         """
-        self._delivery.session.is_suspect = True
+        self._delivery.session.injection_suspected = True
         actions += self.fail(
             FailureKind.SECURITY,
             f"{self._server} sent plaintext after it had accepted STARTTLS:"
@@ -164,7 +166,7 @@ class Ending:
 
     def _end(self, actions: list[Action], *, reset: bool = False) -> None:
         self.is_over = True
-        self._due = None
+        self._next_step = None
         self._script.close()
         # What is not out yet of a mail must not go out either.
         actions.append(Close(reset=reset or self._sending is not None))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ..mail.envelope import Envelope
-from ..words.classification import CLOSING, COMMAND_UNKNOWN, Meaning, meaning
+from ..words.classification import COMMAND_UNKNOWN, SERVICE_CLOSING, ReplyClass, classify
 from ..words.reply import Reply
 from ..words.shown import one_line
 from ..words.stage import Stage
@@ -14,7 +14,7 @@ from .session import Session
 from .transaction import Transaction
 
 # What a later attempt could change. The others need a change to the mail, or to the options.
-_PASSING = frozenset(
+_RETRYABLE = frozenset(
     {
         FailureKind.CONNECT,
         FailureKind.CONNECTION,
@@ -69,18 +69,20 @@ class Judgement:
         """
         return self._transaction is not None and self._transaction.take_last_back()
 
-    def refused_uncalled(self, stage: Stage, reply: Reply) -> Verdict:
+    def rejected_unsolicited(self, stage: Stage, reply: Reply) -> Verdict:
         """Judge a refusal that came without being owed: in the mail data, or 421 anywhere."""
         before = None if self._transaction is None else self._transaction.refusal
-        return self.refused(before or Refused(stage, reply, meaning(stage, reply.code)))
+        return self.refused(before or Refused(stage, reply, classify(stage, reply.code)))
 
     def refused(self, refused: Refused) -> Verdict:
         """Judge a reply that ends the mail's way."""
         cause, reply, stage = refused.cause, refused.reply, refused.stage
         transaction = self._transaction
-        bold = None if transaction is None else transaction.bold
-        if cause is Meaning.NONSENSE and bold is not None and bold.is_out:
-            cause = Meaning.DOUBT  # it makes no sense of the mail either, which the server has
+        speculative = None if transaction is None else transaction.speculative
+        if cause is ReplyClass.UNEXPECTED and speculative is not None and speculative.is_out:
+            cause = (
+                ReplyClass.AMBIGUOUS
+            )  # it makes no sense of the mail either, which the server has
         kind, retryable, maybe_accepted = cause.failure
         detail = self._describe(kind, stage, reply)
         if refused.detail and kind is FailureKind.SMTP:
@@ -109,13 +111,13 @@ class Judgement:
         )
 
     def _contradicted(self, contradicted: Contradicted) -> Verdict:
-        """Judge a bold transaction that was refused, and perhaps taken."""
+        """Judge a speculative transaction that was refused, and perhaps taken."""
         transaction = self._transaction
         assert transaction is not None
-        bold, refused = transaction.bold, transaction.refusal
-        assert bold is not None
+        speculative, refused = transaction.speculative, transaction.refusal
+        assert speculative is not None
         assert refused is not None
-        if not bold.is_out:
+        if not speculative.is_out:
             return self.refused(refused)  # whatever it says: it can't have the mail
         if contradicted.kind is FailureKind.PROTOCOL:
             # It may well have been a reply too many, late, that was taken for the refusal.
@@ -132,10 +134,10 @@ class Judgement:
         command = "BDAT" if self._is_of_chunk(stage) else stage
         if kind is FailureKind.PROTOCOL:
             return f"{server} broke the protocol at {stage}: it answered {reply}"
-        if len(self._batch) != len(paths) and reply.code != CLOSING:
+        if len(self._batch) != len(paths) and reply.code != SERVICE_CLOSING:
             example = f"for example, at {command}: {reply}"
             return f"{server} accepted none of {len(paths)} recipients; {example}"
-        if stage is Stage.RCPT and reply.code != CLOSING:
+        if stage is Stage.RCPT and reply.code != SERVICE_CLOSING:
             if len(paths) > 1:
                 return f"{server} refused all {len(paths)} recipients, one with: {reply}"
             return f"{server} refused the recipient {next(iter(paths))}: {reply}"
@@ -179,20 +181,20 @@ class Judgement:
         if kind is FailureKind.CONNECTION and transaction is not None and transaction.is_unheard:
             self.session.quirks.leaves_unsaid = True
         if transaction is not None and (refused := transaction.refusal) is not None:
-            if not maybe_accepted or refused.reply.code == CLOSING:
+            if not maybe_accepted or refused.reply.code == SERVICE_CLOSING:
                 return self.refused(refused)
             transaction.take_refusal_back()
             detail = self._describe_doubt(refused, detail)
-        passing = kind in _PASSING if retryable is None else retryable
+        retryable_kinds = kind in _RETRYABLE if retryable is None else retryable
         # After a dot that was answered, what comes is another transaction's affair.
-        maybe_accepted = maybe_accepted and any(r.may_have_it for r in self._recipients)
+        maybe_accepted = maybe_accepted and any(r.may_be_accepted for r in self._recipients)
         return self._failed(
             kind,
             stage,
             detail,
             # Another attempt at a mail that may be there already can make a duplicate.
-            retryable=passing and not maybe_accepted,
-            retryable_undecided=passing,
+            retryable=retryable_kinds and not maybe_accepted,
+            retryable_undecided=retryable_kinds,
             maybe_accepted=maybe_accepted,
             operation=operation,
             errno=errno,

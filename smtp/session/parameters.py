@@ -11,7 +11,7 @@ from ..mail.envelope import Envelope
 from ..words.command import Command, mail, rcpt
 from ..words.extensions import Extensions
 from ..words.stage import Stage
-from .refusal import Insecure, Unsendable
+from .refusal import SecurityTooWeak, Unsendable
 from .session import Session
 
 _MAX_NUMBER = 9
@@ -19,7 +19,7 @@ _MAX_NUMBER = 9
 
 
 @dataclass(slots=True)
-class Offer:
+class PreparedMail:
     """A mail as it is offered to one server, in each transaction alike.
 
     Attributes:
@@ -53,7 +53,7 @@ class Offer:
         return rcpt(path) if self.dsn is None else rcpt(path, *self.dsn.for_rcpt(path))
 
 
-def make_offer(session: Session, envelope: Envelope, content: Content) -> Offer:
+def prepare(session: Session, envelope: Envelope, content: Content) -> PreparedMail:
     """Find the form in which this server can take the mail.
 
     Notes in the session's warnings what was asked for and can be done without.
@@ -65,7 +65,7 @@ def make_offer(session: Session, envelope: Envelope, content: Content) -> Offer:
 
     Raises:
         Unsendable: the mail needs what the server does not offer.
-        Insecure: the session is not as safe as the mail demands.
+        SecurityTooWeak: the session is not as safe as the mail demands.
     """
     extensions, options = session.extensions, envelope.options
     chunking = extensions.chunking
@@ -85,7 +85,7 @@ def make_offer(session: Session, envelope: Envelope, content: Content) -> Offer:
     sender = envelope.reverse_path
     # RFC 6531 §3.2: without SMTPUTF8 no address beyond ASCII may be sent; but a domain has a form
     # in ASCII, its A-labels, and is the same domain.
-    return Offer(
+    return PreparedMail(
         rendition,
         mail(sender if is_utf8 else to_ascii_domain(sender), *parameters),
         chunking and _fits_a_chunk(rendition) and _may_be_chunked(session, rendition),
@@ -192,13 +192,13 @@ def _option_parameters(session: Session, options: DeliveryOptions) -> Iterator[s
 def _check_require_tls(session: Session) -> None:
     """RFC 8689 §4.2.1: verified TLS, and a server that keeps to it, or the mail is not sent."""
     if not session.is_verified:
-        raise Insecure(
+        raise SecurityTooWeak(
             Stage.MAIL,
             f"the mail requires verified TLS, and the session with {session.server} has none;"
             " connect with tls='starttls' or tls='implicit'",
         )
     if "REQUIRETLS" not in session.extensions:
-        raise Insecure(
+        raise SecurityTooWeak(
             Stage.MAIL,
             f"{session.server} offers no REQUIRETLS: it would not promise to pass the mail on"
             " under TLS only",

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..words.classification import Meaning, meaning
+from ..words.classification import ReplyClass, classify
 from ..words.extensions import Extensions
 from ..words.reply import Reply
 from ..words.stage import Stage
 from ..words.verdict import RecipientResult
 
-USUAL_MAX = 100
+DEFAULT_RCPT_MAX = 100
 """Recipients that every server takes at a time (RFC 5321 §4.5.3.1.8)."""
 
 
@@ -24,31 +24,33 @@ class Recipient:
         path: the forward-path.
         answer: the reply to RCPT, once it came.
         final: the reply that decided: a refusal, or the verdict on the mail.
-        is_final_own: whether that verdict was given on this recipient alone (RFC 2033 §4.2).
-        is_bold: whether the mail data goes out without waiting for the reply to RCPT.
+        has_own_final_reply: whether that verdict was given on this recipient alone (RFC 2033 §4.2).
+        is_speculative: whether the mail data goes out without waiting for the reply to RCPT.
     """
 
     path: str
     answer: Reply | None = None
     final: Reply | None = None
-    is_final_own: bool = False
-    is_bold: bool = False
+    has_own_final_reply: bool = False
+    is_speculative: bool = False
 
     @property
-    def is_taken(self) -> bool:
+    def awaits_final_reply(self) -> bool:
         """Whether the server said yes to RCPT, and nothing final yet."""
         return self.final is None and self.answer is not None and self.answer.is_positive
 
     @property
-    def may_have_it(self) -> bool:
+    def may_be_accepted(self) -> bool:
         """Whether the mail would have reached this recipient, had the server got all of it."""
-        return self.is_taken or (self.is_bold and self.final is None and self.answer is None)
+        return self.awaits_final_reply or (
+            self.is_speculative and self.final is None and self.answer is None
+        )
 
     @property
-    def may_be_tried_again(self) -> bool:
+    def is_retryable(self) -> bool:
         """Whether the refusal is one that may pass. 552 at RCPT is one, 552 at the dot is not."""
         stage = Stage.RCPT if self.final is self.answer else Stage.DOT
-        return self.final is not None and meaning(stage, self.final.code) is Meaning.TRANSIENT
+        return self.final is not None and classify(stage, self.final.code) is ReplyClass.TRANSIENT
 
     @property
     def is_one_too_many(self) -> bool:
@@ -68,7 +70,7 @@ class Recipient:
         """Forget that this recipient was one too many: another transaction is to ask again."""
         if self.is_one_too_many:
             self.answer = self.final = None
-            self.is_bold = False
+            self.is_speculative = False
 
     def result(
         self, reply: Reply | None, *, retryable: bool, maybe_accepted: bool
@@ -82,7 +84,7 @@ class Recipient:
         """
         final = self.final
         if final is None:
-            doubt = maybe_accepted and self.may_have_it
+            doubt = maybe_accepted and self.may_be_accepted
             return RecipientResult(
                 address=self.path,
                 accepted=False,
@@ -93,19 +95,19 @@ class Recipient:
         if final.is_positive:
             # The answer to RCPT speaks of this recipient ("251 will forward"), not the verdict,
             # unless each has one of his own.
-            own = final if self.is_final_own else self.answer
+            own = final if self.has_own_final_reply else self.answer
             return RecipientResult(address=self.path, accepted=True, reply=own or final)
         return RecipientResult(
-            address=self.path, accepted=False, reply=final, retryable=self.may_be_tried_again
+            address=self.path, accepted=False, reply=final, retryable=self.is_retryable
         )
 
 
-def in_batches(
+def split_into_transactions(
     recipients: Sequence[Recipient],
     extensions: Extensions,
     *,
     mails_before: int = 0,
-    usual_max: int = USUAL_MAX,
+    usual_max: int = DEFAULT_RCPT_MAX,
 ) -> tuple[list[Sequence[Recipient]], Sequence[Recipient]]:
     """Divide recipients among as many transactions as the server's limits need (RFC 9422).
 
@@ -160,12 +162,12 @@ def batches_after_refusal(batches: Iterable[Sequence[Recipient]]) -> list[Sequen
     return [batch for batch in kept if batch]
 
 
-def decisive_refusal(recipients: Sequence[Recipient]) -> Reply | None:
+def overall_rejection(recipients: Sequence[Recipient]) -> Reply | None:
     """Return the refusal that stands for all, if nobody was taken: one that may change later."""
     refusals: list[Reply] = []
     for recipient in recipients:
         if recipient.final is None or recipient.final.is_positive:
             return None
         refusals.append(recipient.final)
-    passing = (r.final for r in recipients if r.may_be_tried_again)
-    return next(passing, refusals[-1])
+    retryable_kinds = (r.final for r in recipients if r.is_retryable)
+    return next(retryable_kinds, refusals[-1])

@@ -1,6 +1,6 @@
 """What ends a mail's way: raised in a script, and made a verdict by `Delivery`."""
 
-from ..words.classification import CLOSING, Meaning, meaning
+from ..words.classification import SERVICE_CLOSING, ReplyClass, classify
 from ..words.command import Command
 from ..words.reply import Reply
 from ..words.stage import Stage
@@ -17,7 +17,7 @@ class Refused(Exception):  # noqa: N818 - not an error of ours: the server said 
         detail: one line for people, where there is more to say than stage and reply do.
     """
 
-    def __init__(self, stage: Stage, reply: Reply, cause: Meaning) -> None:
+    def __init__(self, stage: Stage, reply: Reply, cause: ReplyClass) -> None:
         super().__init__(stage, reply)
         self.detail = ""
         self.stage = stage
@@ -27,7 +27,10 @@ class Refused(Exception):  # noqa: N818 - not an error of ours: the server said 
     @property
     def ends_session(self) -> bool:
         """Whether nothing more can be said: the server is leaving, or can't be understood."""
-        return self.reply.code == CLOSING or self.cause in (Meaning.NONSENSE, Meaning.DOUBT)
+        return self.reply.code == SERVICE_CLOSING or self.cause in (
+            ReplyClass.UNEXPECTED,
+            ReplyClass.AMBIGUOUS,
+        )
 
 
 class Unsendable(Exception):  # noqa: N818 - says something of the mail, not of our code
@@ -38,22 +41,22 @@ class Unsendable(Exception):  # noqa: N818 - says something of the mail, not of 
         self.stage = stage
 
 
-class _Broken(Exception):  # noqa: N818 - says something of the session, not of our code
-    """What `Insecure` and `Garbled` have in common.
+class _SessionEnded(Exception):  # noqa: N818 - says something of the session, not of our code
+    """What `SecurityTooWeak` and `ProtocolViolation` have in common.
 
     Attributes:
         stage: where it broke.
-        farewell: what the server is still to be told, once the verdict is out: it may never
+        last_command: what the server is still to be told, once the verdict is out: it may never
             answer.
     """
 
-    def __init__(self, stage: Stage, detail: str, farewell: Command | None = None) -> None:
+    def __init__(self, stage: Stage, detail: str, last_command: Command | None = None) -> None:
         super().__init__(detail)
         self.stage = stage
-        self.farewell = farewell
+        self.last_command = last_command
 
 
-class Insecure(_Broken):
+class SecurityTooWeak(_SessionEnded):
     """The session is not as safe as was asked for. Nothing of the mail was sent.
 
     Attributes:
@@ -64,19 +67,19 @@ class Insecure(_Broken):
         self,
         stage: Stage,
         detail: str,
-        farewell: Command | None = None,
+        last_command: Command | None = None,
         *,
         is_passing: bool = False,
     ) -> None:
-        super().__init__(stage, detail, farewell)
+        super().__init__(stage, detail, last_command)
         self.is_passing = is_passing
 
 
-class Garbled(_Broken):
+class ProtocolViolation(_SessionEnded):
     """The server broke a rule of the protocol in the text of a reply, or went on for ever."""
 
 
-class Contradicted(_Broken):
+class Contradicted(_SessionEnded):
     """The server refused the mail, and then left open whether it has it all the same.
 
     Attributes:
@@ -94,6 +97,6 @@ def check(stage: Stage, reply: Reply) -> None:
     Raises:
         Refused: it does not.
     """
-    cause = meaning(stage, reply.code)
-    if cause is not Meaning.GO_ON:
+    cause = classify(stage, reply.code)
+    if cause is not ReplyClass.POSITIVE:
         raise Refused(stage, reply, cause)

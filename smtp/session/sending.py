@@ -13,7 +13,7 @@ class Sending(Ending):
     """The part of a `Dialog` that sends the mail."""
 
     _trace: Transcript | None
-    _owed: deque[Command]
+    _outstanding: deque[Command]
 
     steps: int = 0  # at first, once for all dialogs
 
@@ -22,40 +22,40 @@ class Sending(Ending):
         raise NotImplementedError
 
     @property
-    def may_send_dot(self) -> bool:
+    def may_end_mail_data(self) -> bool:
         """Whether the mail data is still wanted and no part of an early reply is here."""
-        is_wanted = self._sending is not None or self.bold is not None
+        is_wanted = self._sending is not None or self.speculative is not None
         return is_wanted and not (self.is_over or self._is_more_here)
 
     def _begin_transfer(self, transfer: SendMailData, actions: list[Action]) -> None:
-        if transfer.is_bold:
-            self._dot_out = False  # a transaction of its own
-            self.bold = transfer
+        if transfer.is_speculative:
+            self._data_sent = False  # a transaction of its own
+            self.speculative = transfer
         else:
             self._sending = transfer
             if self._trace is not None and transfer.chunk is not None:
                 self._trace.commands((transfer.chunk,))
         actions.append(transfer)
 
-    def begin_bold(self) -> None:
+    def begin_speculative(self) -> None:
         """Note that all of a transaction goes out now, in one go: replies are owed from here on."""
-        transfer, self.bold = self.bold, None
+        transfer, self.speculative = self.speculative, None
         assert transfer is not None
         assert transfer.chunk is not None
-        self._owed.extend(transfer.before)
+        self._outstanding.extend(transfer.before)
         self._sending = transfer
         if self._trace is not None:
             self._trace.commands((*transfer.before, transfer.chunk))
         self._advance(None, [])  # to the first reply that is owed
 
-    def dot_sent(self) -> None:
+    def mail_data_sent(self) -> None:
         """Note that all of the mail has gone out: from now on the server may have it."""
         transfer = self._sending
         assert transfer is not None
         self._sending = None
-        transfer.is_out = self._dot_out = True
-        if self._owed or not self._is_more_here:
-            self._owed.extend(transfer.owed)
+        transfer.is_out = self._data_sent = True
+        if self._outstanding or not self._is_more_here:
+            self._outstanding.extend(transfer.owed)
         # Else a reply began before the mail was out: it is none to the mail, and is not owed. Half
         # a TLS record may be one, too.
         self.steps += 1

@@ -4,7 +4,7 @@ import enum
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ..words.classification import CLOSING, EHLO_UNKNOWN, NAME_REFUSED, Meaning, meaning
+from ..words.classification import EHLO_UNKNOWN, NAME_REFUSED, SERVICE_CLOSING, ReplyClass, classify
 from ..words.command import GREETING, QUIT, STARTTLS, ehlo, helo, lhlo
 from ..words.extensions import Extensions
 from ..words.quirks import Quirks
@@ -12,11 +12,11 @@ from ..words.reply import Reply
 from ..words.shown import one_line
 from ..words.stage import Stage
 from ..words.verdict import FailureKind
-from .refusal import Insecure, Refused, check
+from .refusal import Refused, SecurityTooWeak, check
 from .step import Script, StartTls
 
 if TYPE_CHECKING:
-    from ..sasl.secret import Masking
+    from ..sasl.secret import SessionRedactor
     from .authentication import Authentication
 
 
@@ -49,11 +49,11 @@ class Session:
         is_verified: whether the server's certificate was verified, name included.
         channel_binding: data that binds authentication to this TLS (RFC 5929), or None.
         authentication: how to authenticate, or None.
-        masking: masks secrets in what the server says, or None where nobody has any.
+        redactor: masks secrets in what the server says, or None where nobody has any.
         without: keywords of extensions that are not used, though the server may offer them.
         quirks: what the server was found to do wrong, also in other sessions.
-        knows_ehlo: whether the server is asked by EHLO; False for one that hung up on it.
-        is_suspect: whether somebody may have changed what the server said.
+        use_ehlo: whether the server is asked by EHLO; False for one that hung up on it.
+        injection_suspected: whether somebody may have changed what the server said.
         is_open: whether a mail may follow: all that comes before the first has been said.
         mails: how many transactions there were (RFC 9422 §4.1).
         needs_reset: whether a transaction is under way that came to nothing.
@@ -63,7 +63,7 @@ class Session:
             less of the server.
         first: what became of the first address of the server's, until another one does better.
         warnings: what was odd but did not matter, one line each.
-        lasting: how many of them are of the session, not of one mail in it.
+        session_warnings: how many of them are of the session, not of one mail in it.
     """
 
     server: str
@@ -75,11 +75,11 @@ class Session:
     is_verified: bool = False
     channel_binding: bytes | None = field(default=None, repr=False)
     authentication: "Authentication | None" = None
-    masking: "Masking | None" = field(default=None, repr=False)
+    redactor: "SessionRedactor | None" = field(default=None, repr=False)
     without: frozenset[str] = frozenset()
     quirks: Quirks = field(default_factory=Quirks)
-    knows_ehlo: bool = True
-    is_suspect: bool = False
+    use_ehlo: bool = True
+    injection_suspected: bool = False
     is_open: bool = False
     mails: int = 0
     needs_reset: bool = False
@@ -87,7 +87,7 @@ class Session:
     earlier: str = ""
     first: str = ""
     warnings: tuple[str, ...] = ()
-    lasting: int = 0
+    session_warnings: int = 0
 
     @property
     def may_be_reused(self) -> bool:
@@ -113,7 +113,7 @@ class Session:
         """Note a refusal that is got round, or that it was."""
         self.refused = refused
 
-    def humbler(self, kind: FailureKind, stage: Stage, detail: str = "") -> "Session | None":
+    def fallback(self, kind: FailureKind, stage: Stage, detail: str = "") -> "Session | None":
         """Return a session that asks less of a server that broke off, or None.
 
         There are three: a server that drops the connection at EHLO may know HELO (RFC 5321 §3.2);
@@ -125,15 +125,15 @@ class Session:
             stage: how far it had come.
             detail: the same, for people.
         """
-        if kind is FailureKind.CONNECTION and stage is Stage.EHLO and self._needs_nothing:
+        if kind is FailureKind.CONNECTION and stage is Stage.EHLO and self._may_fall_back_to_helo:
             warning = f"{self.server} hung up on EHLO; tried again with HELO"
-            return self._second(detail, warning, knows_ehlo=False)
+            return self._second(detail, warning, use_ehlo=False)
         if (
             kind in (FailureKind.SECURITY, FailureKind.CONNECTION)
             and stage is Stage.STARTTLS
             and self.tls_policy is TlsPolicy.OPPORTUNISTIC
             and self.authentication is None
-            and not self.is_suspect
+            and not self.injection_suspected
         ):
             warning = (
                 f"{self.server} offers TLS, but the handshake failed; tried again without TLS"
@@ -155,7 +155,7 @@ class Session:
             is_encrypted=False,
             is_verified=False,
             channel_binding=None,
-            masking=None,
+            redactor=None,
             refused=None,
             first=self.first or one_line(f"{address}: {detail}", _MOST_FIRST),
             warnings=(*self.warnings, f"went on from {address} to another address: {detail}"),
@@ -177,7 +177,7 @@ class Session:
         return self.without | _BY_CHUNKS if self.quirks.refuses_chunks else self.without
 
     @property
-    def _needs_nothing(self) -> bool:
+    def _may_fall_back_to_helo(self) -> bool:
         """Whether HELO would do."""
         return not (
             self.is_lmtp
@@ -191,7 +191,7 @@ class Session:
         detail: str,
         warning: str,
         *,
-        knows_ehlo: bool | None = None,
+        use_ehlo: bool | None = None,
         tls_policy: TlsPolicy | None = None,
     ) -> "Session":
         return Session(
@@ -200,10 +200,10 @@ class Session:
             is_lmtp=self.is_lmtp,
             tls_policy=tls_policy or self.tls_policy,
             authentication=self.authentication,
-            masking=self.masking,
+            redactor=self.redactor,
             without=self.without,
             quirks=self.quirks,
-            knows_ehlo=self.knows_ehlo if knows_ehlo is None else knows_ehlo,
+            use_ehlo=self.use_ehlo if use_ehlo is None else use_ehlo,
             earlier=detail,
             warnings=(warning,),
         )
@@ -214,10 +214,10 @@ def open_session(session: Session) -> Script:
 
     Raises:
         Refused: the server does not want us.
-        Insecure: the session is not as safe as was asked for.
+        SecurityTooWeak: the session is not as safe as was asked for.
     """
     check(Stage.GREETING, (yield GREETING))
-    yield from _introduce(session)
+    yield from _send_ehlo(session)
     if session.tls_policy is not TlsPolicy.OFF and not session.is_encrypted:
         yield from _start_tls(session)
     if session.authentication is not None:
@@ -230,13 +230,13 @@ def open_session(session: Session) -> Script:
         )
     session.is_open = True
     session.first = ""  # this address is good: what comes now is about the mail
-    session.lasting = len(session.warnings)
+    session.session_warnings = len(session.warnings)
 
 
-def _introduce(session: Session) -> Script:
+def _send_ehlo(session: Session) -> Script:
     if session.is_lmtp:
         reply = yield lhlo(session.ehlo_name)
-    elif not session.knows_ehlo:
+    elif not session.use_ehlo:
         yield from _say_helo(session)
         return
     else:
@@ -249,11 +249,11 @@ def _introduce(session: Session) -> Script:
 
 
 def _check_introduction(session: Session, reply: Reply) -> None:
-    cause = meaning(Stage.EHLO, reply.code)
-    if cause is Meaning.GO_ON:
+    cause = classify(Stage.EHLO, reply.code)
+    if cause is ReplyClass.POSITIVE:
         return
     refused = Refused(Stage.EHLO, reply, cause)
-    if reply.code == CLOSING:
+    if reply.code == SERVICE_CLOSING:
         refused.detail = (
             f"{session.server} closed at EHLO: {reply} (if it does not like our name"
             f" {session.ehlo_name!r}, set local_hostname)"
@@ -273,9 +273,9 @@ def _introduce_to_old_server(session: Session, reply: Reply) -> Script:
     if refused is not None and (needs_tls or needs_auth):
         raise refused
     if needs_tls and not session.is_encrypted:
-        raise Insecure(Stage.EHLO, f"{session.server} knows no EHLO, so no TLS: {reply}")
+        raise SecurityTooWeak(Stage.EHLO, f"{session.server} knows no EHLO, so no TLS: {reply}")
     if needs_auth:
-        raise Insecure(Stage.EHLO, f"{session.server} knows no EHLO, so no AUTH: {reply}")
+        raise SecurityTooWeak(Stage.EHLO, f"{session.server} knows no EHLO, so no AUTH: {reply}")
     session.refused = refused
     yield from _say_helo(session)
     session.refused = None
@@ -284,7 +284,7 @@ def _introduce_to_old_server(session: Session, reply: Reply) -> Script:
 def _say_helo(session: Session) -> Script:
     reply = yield helo(session.ehlo_name)
     session.extensions = _NONE
-    if session.refused is not None and reply.code >= 400 and reply.code != CLOSING:
+    if session.refused is not None and reply.code >= 400 and reply.code != SERVICE_CLOSING:
         raise session.refused  # of EHLO: HELO's 503 would hide it
     if reply.code in NAME_REFUSED:
         raise _refused_name(session, reply, is_sure=True)
@@ -293,7 +293,7 @@ def _say_helo(session: Session) -> Script:
 
 def _refused_name(session: Session, reply: Reply, *, is_sure: bool) -> Refused:
     """Return the refusal of the name that EHLO or HELO gave of us."""
-    refused = Refused(Stage.EHLO, reply, Meaning.PERMANENT)
+    refused = Refused(Stage.EHLO, reply, ReplyClass.PERMANENT)
     if is_sure:
         refused.detail = (
             f"{session.server} refused our name {session.ehlo_name!r} at EHLO: {reply};"
@@ -306,7 +306,7 @@ def _start_tls(session: Session) -> Script:
     required = session.tls_policy is TlsPolicy.REQUIRED
     if "STARTTLS" not in session.extensions:
         if required and session.extensions.is_masked:
-            raise Insecure(
+            raise SecurityTooWeak(
                 Stage.STARTTLS,
                 f"{session.server} offers no STARTTLS: a firewall on the way masks it (XXXXXXXA);"
                 " turn off its SMTP inspection, or use tls='implicit' on port 465",
@@ -317,23 +317,23 @@ def _start_tls(session: Session) -> Script:
                 detail += (
                     " and no AUTH; if it needs no password, as a development server, leave it out"
                 )
-            raise Insecure(Stage.STARTTLS, detail)
+            raise SecurityTooWeak(Stage.STARTTLS, detail)
         return
     reply = yield STARTTLS
     if reply.code == 220:  # RFC 3207 §4
         yield StartTls()
         # RFC 3207 §4.2: what was learned before TLS may come from somebody else.
         session.extensions = _NONE
-        yield from _introduce(session)
+        yield from _send_ehlo(session)
         return
-    if reply.code == CLOSING:
-        raise Refused(Stage.STARTTLS, reply, Meaning.TRANSIENT)
+    if reply.code == SERVICE_CLOSING:
+        raise Refused(Stage.STARTTLS, reply, ReplyClass.TRANSIENT)
     if required:
         # RFC 3207 §4: 454 is "TLS not available due to temporary reason".
         detail = f"{session.server} did not start TLS: {reply}"
-        raise Insecure(Stage.STARTTLS, detail, is_passing=reply.is_transient)
+        raise SecurityTooWeak(Stage.STARTTLS, detail, is_passing=reply.is_transient)
     if not (reply.is_transient or reply.is_permanent):
-        raise Refused(Stage.STARTTLS, reply, Meaning.NONSENSE)
+        raise Refused(Stage.STARTTLS, reply, ReplyClass.UNEXPECTED)
     session.warnings += (f"sent without TLS: the server offered it, then said {reply}",)
 
 

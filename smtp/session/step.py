@@ -1,7 +1,7 @@
 """What the script asks of the dialog, and the dialog of whoever does the I/O.
 
 A script is a generator. It yields a `Command` and is sent the `Reply` to it; the command is
-written first unless it went out with a `Group` before. The other steps are below.
+written first unless it went out with a `CommandGroup` before. The other steps are below.
 
 A dialog asks for actions: octets to write, a verdict, or one of those below. What it can't do
 itself it hands on: then the step is the action.
@@ -19,7 +19,7 @@ from ..words.verdict import Accepted, Failed, Verdict
 
 
 @dataclass(slots=True)
-class Group:
+class CommandGroup:
     """Write these commands at once (RFC 2920).
 
     Mostly all replies come together, and each says to go on: then the step ends with `replies`.
@@ -35,19 +35,19 @@ class Group:
 
 
 @dataclass(slots=True)
-class Decide:
+class ReportVerdict:
     """Say what became of the mail. Comes once; what follows is courtesy."""
 
     verdict: Verdict
 
 
 @dataclass(slots=True)
-class Quiet:
+class ExpectNoMoreInput:
     """Go on once nothing more is here to read: what was heard last was the last."""
 
 
 @dataclass(slots=True)
-class HangUp:
+class Abort:
     """Drop the connection: the server waits for mail data that it must not get."""
 
 
@@ -55,10 +55,10 @@ class HangUp:
 class SendMailData:
     """Send the mail data; answered by the first reply to it.
 
-    Whoever does the I/O writes `head` and the rendition, and calls `Dialog.dot_sent` when all of
-    it is out. Right before the last octets it looks whether some have come that were not given to
-    `Dialog.receive_data` yet, and whether `Dialog.may_send_dot` still holds. Where all goes out in
-    one go they are the first, too: then it calls `Dialog.begin_bold` as they do.
+    Whoever does the I/O writes `head` and the rendition, and calls `Dialog.mail_data_sent` when all
+    of it is out. Right before the last octets it looks whether some have come that were not given
+    to `Dialog.receive_data` yet, and whether `Dialog.may_end_mail_data` still holds. Where all goes
+    out in one go they are the first, too: then it calls `Dialog.begin_speculative` as they do.
 
     Attributes:
         rendition: the mail.
@@ -69,7 +69,7 @@ class SendMailData:
         before: commands that go out with it, in the same write: then the step has no answer of
             its own, and all replies are asked for one by one.
         is_chunk: whether it goes out as a chunk of BDAT: without transparency and final dot.
-        is_bold: whether head and mail go out in one go.
+        is_speculative: whether head and mail go out in one go.
         is_out: whether all of it has gone out; the dialog notes that.
     """
 
@@ -78,7 +78,7 @@ class SendMailData:
     owed: tuple[Command, ...]
     before: tuple[Command, ...]
     is_chunk: bool
-    is_bold: bool
+    is_speculative: bool
     is_out: bool
 
     def __init__(
@@ -93,7 +93,7 @@ class SendMailData:
         self.owed = owed
         self.before = before
         self.is_chunk = chunk is not None
-        self.is_bold = before != ()
+        self.is_speculative = before != ()
         self.is_out = False
 
     @property
@@ -101,7 +101,7 @@ class SendMailData:
         """Octets to write before the mail."""
         if self.chunk is None:
             return b""
-        return wire_of((*self.before, self.chunk)) if self.is_bold else self.chunk.wire
+        return wire_of((*self.before, self.chunk)) if self.is_speculative else self.chunk.wire
 
 
 @dataclass(slots=True)
@@ -113,7 +113,7 @@ class StartTls:
 class RunCallable:
     """Call a function of the program's where it may block.
 
-    Whoever does so gives what it returns to `Dialog.supply`.
+    Whoever does so gives what it returns to `Dialog.callable_returned`.
 
     Attributes:
         function: what to call.
@@ -141,7 +141,15 @@ class Close:
 
 
 Step: TypeAlias = (
-    Command | Group | SendMailData | Quiet | Decide | StartTls | RunCallable | Release | HangUp
+    Command
+    | CommandGroup
+    | SendMailData
+    | ExpectNoMoreInput
+    | ReportVerdict
+    | StartTls
+    | RunCallable
+    | Release
+    | Abort
 )
 Script: TypeAlias = Generator[Step, Reply, None]
 Action: TypeAlias = (

@@ -3,22 +3,22 @@
 from collections.abc import Generator, Sequence
 from typing import cast
 
-from ..words.classification import CLOSING, Meaning, meaning
+from ..words.classification import SERVICE_CLOSING, ReplyClass, classify
 from ..words.command import DATA, END_OF_DATA, RSET, Command, bdat
 from ..words.reply import Reply
 from ..words.shown import one_line
 from ..words.stage import Stage
 from ..words.verdict import MAX_DETAIL, FailureKind
-from .parameters import Offer
-from .recipients import Recipient, decisive_refusal
-from .refusal import Contradicted, Garbled, Refused, check
+from .parameters import PreparedMail
+from .recipients import Recipient, overall_rejection
+from .refusal import Contradicted, ProtocolViolation, Refused, check
 from .session import Session
-from .step import Group, Quiet, Script, SendMailData, Step
+from .step import CommandGroup, ExpectNoMoreInput, Script, SendMailData, Step
 
-BOLD_SIZE = 65_536
+MAX_SPECULATIVE_SIZE = 65_536
 """Octets of a mail that goes out before the server has said whether anybody may have it."""
 
-_QUIET = Quiet()
+_QUIET = ExpectNoMoreInput()
 
 
 class Transaction:
@@ -27,9 +27,9 @@ class Transaction:
     Attributes:
         batch: its recipients; each knows what the server said of it.
         acceptance: the reply that accepted the mail for somebody, here or in a transaction before.
-        has_begun: whether the server has answered the first command, here or in one before.
-        bold: the mail data, if it goes out before the server has said who may have it.
-        refusal: that of a bold transaction, as long as the mail data has no reply.
+        has_reply: whether the server has answered the first command, here or in one before.
+        speculative: the mail data, if it goes out before the server has said who may have it.
+        refusal: that of a speculative transaction, as long as the mail data has no reply.
         is_chunk: whether the mail data goes out by BDAT.
         is_binary: whether it could not go out by DATA.
         is_unclear: whether a reply may come that nobody would know to place.
@@ -44,13 +44,13 @@ class Transaction:
         "_taken_before",
         "acceptance",
         "batch",
-        "bold",
-        "has_begun",
+        "has_reply",
         "is_binary",
         "is_chunk",
         "is_stuck",
         "is_unclear",
         "refusal",
+        "speculative",
     )
 
     def __init__(
@@ -67,13 +67,13 @@ class Transaction:
         self.batch: Sequence[Recipient] = batch
         self.acceptance: Reply | None = None
         self._taken_before: Reply | None = None  # what `acceptance` was at first
-        self.has_begun: bool = False
+        self.has_reply: bool = False
         self._last = before
         if before is not None:
-            self.acceptance, self.has_begun = before.acceptance, before.has_begun
+            self.acceptance, self.has_reply = before.acceptance, before.has_reply
             self._taken_before = before.acceptance
             before._last = None  # nobody asks for what came before that
-        self.bold: SendMailData | None = None
+        self.speculative: SendMailData | None = None
         self.refusal: Refused | None = None
         self.is_chunk: bool = False
         self.is_binary: bool = False
@@ -82,17 +82,17 @@ class Transaction:
         self._group: tuple[Command, ...] = ()  # went out together, and not all to be obeyed
         self._answered = 0  # how many of them were answered
 
-    def script(self, offer: Offer, *, may_be_bold: bool) -> Script:
+    def script(self, offer: PreparedMail, *, may_be_speculative: bool) -> Script:
         """Run the transaction.
 
         Args:
             offer: the mail.
-            may_be_bold: whether all of it may go out in one go. That is worth it only where
+            may_be_speculative: whether all of it may go out in one go. That is worth it only where
                 connections are kept: there it is the round trips that cost time.
 
         Raises:
             Refused: the server takes the mail for nobody.
-            Garbled: the server broke the protocol.
+            ProtocolViolation: the server broke the protocol.
             Contradicted: whether the server took it is in doubt.
         """
         session, batch = self._session, self.batch
@@ -103,16 +103,16 @@ class Transaction:
         replies: tuple[Reply, ...] | None = None
         if session.extensions.pipelining:
             group = (*((RSET,) if session.needs_reset else ()), offer.mail, *commands)
-            if may_be_bold and self._can_be_bold(offer):
-                self.bold = SendMailData(offer.rendition, bdat(offer.size), before=group)
-                yield self.bold
+            if may_be_speculative and self._can_be_speculative(offer):
+                self.speculative = SendMailData(offer.rendition, bdat(offer.size), before=group)
+                yield self.speculative
                 for recipient in batch:
-                    recipient.is_bold = True
+                    recipient.is_speculative = True
                 group = (*group, END_OF_DATA)
             else:
                 if not offer.is_chunked:
                     group = (*group, DATA)
-                step = Group(group)
+                step = CommandGroup(group)
                 yield step
                 replies = step.replies
                 del step
@@ -121,7 +121,7 @@ class Transaction:
             del group
         if replies is not None:
             # All that comes before the mail data was obeyed.
-            self.has_begun = True
+            self.has_reply = True
             session.mails += 1
             first = 2 if session.needs_reset else 1
             for recipient, reply in zip(batch, replies[first:], strict=False):
@@ -135,31 +135,31 @@ class Transaction:
                     self._on_rset_reply((yield RSET))
                 reply = yield offer.mail
                 self._answered += 1
-                self.has_begun = True
+                self.has_reply = True
                 session.mails += 1  # RFC 9422 §4.1: those that are refused count, too
                 check(Stage.MAIL, reply)
                 session.needs_reset = True
                 for recipient, command in zip(batch, commands, strict=True):
                     self._on_rcpt_reply(recipient, (yield command))
-                refusal = decisive_refusal(batch)
+                refusal = overall_rejection(batch)
                 if refusal is not None:
                     check(Stage.RCPT, refusal)
             except Refused as refused:
-                if self.bold is not None:
-                    yield from self._hear_out(self.bold, refused)
+                if self.speculative is not None:
+                    yield from self._hear_out(self.speculative, refused)
                 raise
-            if not (offer.is_chunked or self.bold):
+            if not (offer.is_chunked or self.speculative):
                 reply = yield DATA
                 self._answered += 1
                 check(Stage.DATA, reply)
-        if self.bold is not None:
+        if self.speculative is not None:
             reply = yield END_OF_DATA
             self._answered += 1
         else:
             chunk = bdat(offer.size) if offer.is_chunked else None
             owed: tuple[Command, ...] = (END_OF_DATA,)
             if session.is_lmtp:  # RFC 2033 §4.2: one reply for each recipient
-                owed *= sum(recipient.is_taken for recipient in batch)
+                owed *= sum(recipient.awaits_final_reply for recipient in batch)
             reply = yield SendMailData(offer.rendition, chunk, owed)
         yield from self._on_final_reply(offer, reply)
 
@@ -173,7 +173,7 @@ class Transaction:
             command = self._group[self._answered]
             self._answered += 1
             reply = yield command
-            if reply.code == CLOSING:
+            if reply.code == SERVICE_CLOSING:
                 return reply
             if command is DATA and reply.is_intermediate:
                 # The server wants mail data for nobody. RFC 2920 would end it with a lone dot, to
@@ -200,8 +200,8 @@ class Transaction:
             if reply.is_positive:
                 self._session.needs_reset = False
                 return None
-        if reply.code == CLOSING:
-            raise Refused(Stage.MAIL, reply, Meaning.TRANSIENT)
+        if reply.code == SERVICE_CLOSING:
+            raise Refused(Stage.MAIL, reply, ReplyClass.TRANSIENT)
         self.is_stuck = True
         return reply
 
@@ -229,7 +229,7 @@ class Transaction:
         for recipient in self.batch:
             recipient.answer = recipient.final = None
 
-    def _can_be_bold(self, offer: Offer) -> bool:
+    def _can_be_speculative(self, offer: PreparedMail) -> bool:
         """Whether all of a transaction can go out in one go.
 
         RFC 3030 §2 has the mail sent after all replies to MAIL and RCPT have been collected, and
@@ -245,16 +245,21 @@ class Transaction:
             and not self._session.quirks.speaks_unasked
             and not (self._session.mails and self._session.quirks.leaves_unsaid)
             and offer.is_chunked
-            and offer.size <= BOLD_SIZE
+            and offer.size <= MAX_SPECULATIVE_SIZE
             and offer.rendition.data is not None
             and not self._session.is_lmtp
         )
 
     @property
     def is_unheard(self) -> bool:
-        """Whether a bold transaction went out in a session that had others, and had no answer."""
-        bold = self.bold
-        return bold is not None and bold.is_out and not self.has_begun and self._session.mails > 0
+        """Whether a speculative transaction, not a session's first, went out and had no answer."""
+        speculative = self.speculative
+        return (
+            speculative is not None
+            and speculative.is_out
+            and not self.has_reply
+            and self._session.mails > 0
+        )
 
     def _on_rset_reply(self, reply: Reply) -> None:
         """See whether the transaction before this one is forgotten (RFC 5321 §4.1.1.5).
@@ -262,45 +267,47 @@ class Transaction:
         If not, that is no refusal of this mail, of which nothing was heard yet.
         """
         self._answered += 1
-        if reply.code == CLOSING:
+        if reply.code == SERVICE_CLOSING:
             check(Stage.MAIL, reply)
         if not reply.is_positive:
-            raise Garbled(Stage.MAIL, f"{self._session.server} did not obey RSET: {reply}")
+            raise ProtocolViolation(
+                Stage.MAIL, f"{self._session.server} did not obey RSET: {reply}"
+            )
         self._session.needs_reset = False
 
     def _on_rcpt_reply(self, recipient: Recipient, reply: Reply) -> None:
         self._answered += 1
-        means = meaning(Stage.RCPT, reply.code)
-        if means is Meaning.NONSENSE or reply.code == CLOSING:
+        means = classify(Stage.RCPT, reply.code)
+        if means is ReplyClass.UNEXPECTED or reply.code == SERVICE_CLOSING:
             raise Refused(Stage.RCPT, reply, means)
         recipient.answer = reply
-        if means is not Meaning.GO_ON:
+        if means is not ReplyClass.POSITIVE:
             recipient.final = reply
 
-    def _hear_out(self, bold: SendMailData, refused: Refused) -> Script:
-        """Hear all that a server says of a bold transaction that it has refused.
+    def _hear_out(self, speculative: SendMailData, refused: Refused) -> Script:
+        """Hear all that a server says of a speculative transaction that it has refused.
 
         The chunk went out with the command that was refused, so the server may have taken it all
         the same, and only its reply to the chunk can tell. To believe the refusal before would be
         to send the mail again that somebody has.
 
         Args:
-            bold: the transaction's mail data.
+            speculative: the transaction's mail data.
             refused: the first refusal: of MAIL, or of all recipients.
 
         Raises:
             Contradicted: what the server says afterwards leaves doubt.
         """
-        if refused.cause is Meaning.NONSENSE:
+        if refused.cause is ReplyClass.UNEXPECTED:
             return  # leaves doubt in any case
         self.refusal = refused
         server, group = self._session.server, self._group
-        is_leaving = refused.reply.code == CLOSING
+        is_leaving = refused.reply.code == SERVICE_CLOSING
         while self._answered < len(group):
             if not is_leaving:
                 reply = yield group[self._answered]
             else:
-                more = cast("Reply | None", (yield _QUIET)) if bold.is_out else None
+                more = cast("Reply | None", (yield _QUIET)) if speculative.is_out else None
                 if more is None:
                     break  # it leaves, and the rest is silence (RFC 5321 §3.8)
                 reply = more
@@ -310,21 +317,21 @@ class Transaction:
                 # RFC 3030 §2: a server reads a chunk that it refuses to the end, and then says so.
                 # One that does not (Exchange 2000) takes the mail for commands, and answers them.
                 self.is_unclear = True
-                self.is_stuck = reply.code == CLOSING
+                self.is_stuck = reply.code == SERVICE_CLOSING
                 said = "to the mail data"
             else:
                 said = f"at {command.stage}, before it answered the mail data"
             if reply.code < 400 and (command is END_OF_DATA or not reply.is_positive):
                 raise Contradicted(Stage.DOT, f"{server} said {reply} {said}")
-            if reply.code == CLOSING and command is not END_OF_DATA and not is_leaving:
+            if reply.code == SERVICE_CLOSING and command is not END_OF_DATA and not is_leaving:
                 detail = f"{server} said {reply} {said}"
                 raise Contradicted(command.stage, detail, FailureKind.CONNECTION)
         self.refusal = None
 
-    def _on_final_reply(self, offer: Offer, reply: Reply) -> Script:
+    def _on_final_reply(self, offer: PreparedMail, reply: Reply) -> Script:
         """Judge the first reply to the mail data, which mostly is the only one."""
         session = self._session
-        taken = [recipient for recipient in self.batch if recipient.is_taken]
+        taken = [recipient for recipient in self.batch if recipient.awaits_final_reply]
         # A server that has refused the data may have done so before its end, and answer the end,
         # too. After a final dot that would be seen; after a chunk it would shift all replies.
         self.is_unclear = session.extensions.chunking
@@ -348,9 +355,9 @@ class Transaction:
             if recipient is not taken[0]:
                 # Also after 421: it says nothing of the recipients that come after this one.
                 reply = yield END_OF_DATA
-            if meaning(Stage.DOT, reply.code) is Meaning.DOUBT:
+            if classify(Stage.DOT, reply.code) is ReplyClass.AMBIGUOUS:
                 check(Stage.DOT, reply)
-            recipient.final, recipient.is_final_own = reply, True
+            recipient.final, recipient.has_own_final_reply = reply, True
             if reply.is_positive:
                 self._note_acceptance(reply)
         # Octets behind the last verdict: one of them all was none, and nobody knows which. So none
@@ -363,8 +370,8 @@ class Transaction:
         self.acceptance = acceptance
         for recipient, verdict in zip(taken, verdicts, strict=True):
             recipient.final = verdict
-        closing = [verdict for verdict in verdicts if verdict and verdict.code == CLOSING]
-        refusal = closing[0] if closing else decisive_refusal(taken)
+        closing = [verdict for verdict in verdicts if verdict and verdict.code == SERVICE_CLOSING]
+        refusal = closing[0] if closing else overall_rejection(taken)
         if refusal is not None:
             check(Stage.DOT, refusal)
 

@@ -2,11 +2,11 @@
 
 import enum
 
-from ..words.classification import CLOSING, Meaning, meaning
+from ..words.classification import SERVICE_CLOSING, ReplyClass, classify
 from ..words.quirks import Quirks
 from ..words.reply import Reply
 from ..words.stage import Stage
-from .step import Quiet, StartTls, Step
+from .step import ExpectNoMoreInput, StartTls, Step
 
 
 class Uncalled(enum.Enum):
@@ -18,7 +18,7 @@ class Uncalled(enum.Enum):
     """The reply ends the session, as it may."""
     INJECTION = enum.auto()
     """Somebody else may have said it."""
-    NONSENSE = enum.auto()
+    UNEXPECTED = enum.auto()
 
 
 def judge_uncalled(
@@ -36,13 +36,15 @@ def judge_uncalled(
     if isinstance(due, StartTls):
         return Uncalled.INJECTION
     # RFC 5321 does not forbid a server to refuse mail data before its end.
-    may_refuse = stage is Stage.BODY and meaning(Stage.BODY, reply.code) is not Meaning.NONSENSE
-    if reply.code != CLOSING and not may_refuse:
+    may_refuse = (
+        stage is Stage.BODY and classify(Stage.BODY, reply.code) is not ReplyClass.UNEXPECTED
+    )
+    if reply.code != SERVICE_CLOSING and not may_refuse:
         quirks.speaks_unasked = True
-    if isinstance(due, Quiet):
+    if isinstance(due, ExpectNoMoreInput):
         # Octets behind the verdict: which of the two replies was meant for the dot? Only 421
         # may come uncalled (RFC 5321 §3.8): it ends the session, and leaves the verdict.
-        return Uncalled.REFUSAL if reply.code == CLOSING else Uncalled.NONSENSE
+        return Uncalled.REFUSAL if reply.code == SERVICE_CLOSING else Uncalled.UNEXPECTED
     if is_decided:
         return Uncalled.END
-    return Uncalled.REFUSAL if reply.code == CLOSING or may_refuse else Uncalled.NONSENSE
+    return Uncalled.REFUSAL if reply.code == SERVICE_CLOSING or may_refuse else Uncalled.UNEXPECTED

@@ -12,18 +12,18 @@ from .stage import Stage
 from .verdict import FailureKind
 
 
-class Meaning(enum.Enum):
+class ReplyClass(enum.Enum):
     """What a reply means for the mail.
 
     The values are, for a failure: kind, retryable, maybe_accepted.
     """
 
-    GO_ON = "the command was obeyed; go on"
+    POSITIVE = "the command was obeyed; go on"
     TRANSIENT = (FailureKind.SMTP, True, False)
     PERMANENT = (FailureKind.SMTP, False, False)
-    NONSENSE = (FailureKind.PROTOCOL, True, False)
+    UNEXPECTED = (FailureKind.PROTOCOL, True, False)
     """A reply that cannot follow here, before the dot: nothing was accepted."""
-    DOUBT = (FailureKind.PROTOCOL, False, True)
+    AMBIGUOUS = (FailureKind.PROTOCOL, False, True)
     """A reply that is no verdict, after the dot: nobody knows (RFC 1047)."""
 
     @property
@@ -32,7 +32,7 @@ class Meaning(enum.Enum):
         return cast("tuple[FailureKind, bool, bool]", self.value)
 
 
-CLOSING = 421
+SERVICE_CLOSING = 421
 """The server closes the connection; it may say so at any time (RFC 5321 §3.8)."""
 
 # RFC 5321 §3.2 and §4.1.4: only these may say "I do not know EHLO".
@@ -45,7 +45,7 @@ COMMAND_UNKNOWN = frozenset({500, 501, 502, 503})
 
 
 @functools.cache  # of the few hundred pairs that there are, a server uses a dozen
-def meaning(stage: Stage, code: int) -> Meaning:
+def classify(stage: Stage, code: int) -> ReplyClass:
     """Say what a reply code means as the answer to a stage's command.
 
     Args:
@@ -56,15 +56,15 @@ def meaning(stage: Stage, code: int) -> Meaning:
     if code < 300:
         if stage is Stage.GREETING:
             # RFC 5321 §4.3.2: 220 opens a session; 221, for one, closes it.
-            return Meaning.GO_ON if code == 220 else Meaning.NONSENSE
+            return ReplyClass.POSITIVE if code == 220 else ReplyClass.UNEXPECTED
         if stage is Stage.DATA or stage is Stage.BODY:
-            return Meaning.NONSENSE
-        return Meaning.GO_ON
+            return ReplyClass.UNEXPECTED
+        return ReplyClass.POSITIVE
     if code < 400:
         if stage is Stage.DATA:
-            return Meaning.GO_ON
-        return Meaning.DOUBT if stage is Stage.DOT else Meaning.NONSENSE
+            return ReplyClass.POSITIVE
+        return ReplyClass.AMBIGUOUS if stage is Stage.DOT else ReplyClass.UNEXPECTED
     # RFC 5321 §4.5.3.1.10: 552 at RCPT is "too many recipients", which 452 should have said.
     if code < 500 or (code == 552 and stage is Stage.RCPT):
-        return Meaning.TRANSIENT
-    return Meaning.PERMANENT
+        return ReplyClass.TRANSIENT
+    return ReplyClass.PERMANENT

@@ -44,19 +44,19 @@ class ReplyParser:
         "_code",
         "_error",
         "_lines",
-        "_scrub",
+        "_redact",
         "_size",
         "_start",
         "saw_bare_lf",
     )
 
-    def __init__(self, scrub: Callable[[str], str] | None = None) -> None:
+    def __init__(self, redact: Callable[[str], str] | None = None) -> None:
         """Prepare to parse.
 
         Args:
-            scrub: masks secrets in what an error shows of a line.
+            redact: masks secrets in what an error shows of a line.
         """
-        self._scrub = scrub
+        self._redact = redact
         self._buffer = b""
         self._start = 0  # of what is not read yet
         self._code = 0  # the code of the reply under way
@@ -70,7 +70,7 @@ class ReplyParser:
         """Whether octets are here that are no complete reply yet."""
         return self._start < len(self._buffer) or bool(self._lines)
 
-    def familiar(self, data: bytes) -> "tuple[Reply, ...] | None":
+    def parse_cached(self, data: bytes) -> "tuple[Reply, ...] | None":
         """Return the replies in received octets if they are nothing else, and known from before.
 
         Otherwise, `feed` them. Servers say the same few things to every mail.
@@ -128,7 +128,7 @@ class ReplyParser:
         """Add one line to the reply under way; return whether it was the last."""
         if not line.endswith(b"\r\n"):
             self.saw_bare_lf = True
-        code, is_last, text = _read_line(line, self._scrub)
+        code, is_last, text = _read_line(line, self._redact)
         if self._lines is None:
             self._code, self._lines = code, []
         elif code != self._code:  # RFC 5321 §4.2.1: each line has the same code
@@ -142,7 +142,7 @@ class ReplyParser:
         return is_last
 
 
-def _read_line(line: bytes, scrub: Callable[[str], str] | None) -> tuple[int, bool, str]:
+def _read_line(line: bytes, redact: Callable[[str], str] | None) -> tuple[int, bool, str]:
     """Return code, whether it is the reply's last line, and text.
 
     Raises:
@@ -155,7 +155,7 @@ def _read_line(line: bytes, scrub: Callable[[str], str] | None) -> tuple[int, bo
     ):
         said = text_shown(text)
         # Masked before it is cut: a part of a secret must not be left over.
-        raise ReplyError(f"not an SMTP reply: {shown(scrub(said) if scrub else said, 80)}")
+        raise ReplyError(f"not an SMTP reply: {shown(redact(said) if redact else said, 80)}")
     return int(code), separator != b"-", text_shown(text[4:])
 
 

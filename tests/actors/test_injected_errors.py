@@ -160,7 +160,7 @@ def nothing_left() -> bool:
         ActorRegistry.get_all()
         or connection_limit._in_use
         or connection_limit._waiting
-        or connection_limit._spare
+        or connection_limit._reclaimable
         or loop._alive
         or loop._watched
         or loop._standing
@@ -171,7 +171,7 @@ def what_is_left() -> str:
     loop = event_loop()
     return (
         f"actors {ActorRegistry.get_all()}, permits {connection_limit._in_use},"
-        f" waiting {list(connection_limit._waiting)}, spare {list(connection_limit._spare)},"
+        f" waiting {list(connection_limit._waiting)}, spare {list(connection_limit._reclaimable)},"
         f" alive {loop._alive}, watched {loop._watched}, standing {loop._standing}"
     )
 

@@ -32,7 +32,7 @@ from pykka_smtp.actors import smtp_actor
 from pykka_smtp.actors.net import addresses as addresses_module
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.actors.net.mail_source import FileSource
-from pykka_smtp.actors.net.wire import Wire
+from pykka_smtp.actors.net.wire import ConnectionWriter
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails
 AT_ONCE = 1.0
@@ -638,16 +638,16 @@ def test_a_defect_at_the_last_octets_of_a_mail_ends_that_send_only(
     loop_kind: str, scripted_server: Start, outcomes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = scripted_server()
-    write_last = Wire._write_last
-    broken: list[Wire] = []
+    write_last = ConnectionWriter._write_last
+    broken: list[ConnectionWriter] = []
 
-    def break_once(self: Wire) -> None:
+    def break_once(self: ConnectionWriter) -> None:
         if not broken:
             broken.append(self)
             raise ZeroDivisionError
         write_last(self)
 
-    monkeypatch.setattr(Wire, "_write_last", break_once)
+    monkeypatch.setattr(ConnectionWriter, "_write_last", break_once)
     for _ in range(3):
         SmtpActor.start(server.host, server.port).tell(mail())
 

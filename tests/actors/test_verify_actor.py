@@ -90,7 +90,7 @@ def test_verify_waits_for_a_connection_of_the_process_and_then_goes_on(
     busy.wait_for(lambda: busy.lines)
 
     report = in_a_thread(lambda: verify(server.host, server.port))
-    assert wait_until(lambda: connection_limit.is_wanted, PATIENCE)
+    assert wait_until(lambda: connection_limit.has_waiters, PATIENCE)
     assert server.sessions == []
     holding.set()
 
@@ -119,7 +119,7 @@ def test_verify_that_gets_no_connection_within_its_deadline_is_a_report(
     )
     assert (report.peer, report.offers, report.transcript) == (None, (), ())
     assert server.sessions == []
-    assert not connection_limit.is_wanted
+    assert not connection_limit.has_waiters
 
 
 def test_verify_gives_its_connection_back(scripted_server: Start) -> None:
@@ -144,7 +144,7 @@ def test_verify_that_somebody_stops_is_a_report(scripted_server: Start, where: s
         other.wait_for(lambda: other.sessions)
     report = in_a_thread(lambda: verify(silent.host, silent.port))
     if where == "while it waits":
-        assert wait_until(lambda: connection_limit.is_wanted, PATIENCE)
+        assert wait_until(lambda: connection_limit.has_waiters, PATIENCE)
     else:
         silent.wait_for(lambda: silent.sessions)
 

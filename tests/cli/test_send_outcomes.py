@@ -328,8 +328,8 @@ def test_the_queue_of_the_mailer_never_overflows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Twice as many may be queued: who told it more would get LOCAL failures.
-    monkeypatch.setattr(send_run, "AHEAD", 3)
-    monkeypatch.setattr(send_command, "AHEAD", 3)
+    monkeypatch.setattr(send_run, "MAX_OUTSTANDING", 3)
+    monkeypatch.setattr(send_command, "MAX_OUTSTANDING", 3)
     server = scripted_server()
 
     status = send(

@@ -13,9 +13,9 @@ from pykka_smtp.cli import run as send_run
 from pykka_smtp.cli.interrupts import Interrupts
 from pykka_smtp.cli.mail_file import MailFile
 from pykka_smtp.cli.printable import printable
-from pykka_smtp.cli.progress import Silence
+from pykka_smtp.cli.progress import PlainOutput
 from pykka_smtp.cli.recipients import Recipients
-from pykka_smtp.cli.run import Order, Run
+from pykka_smtp.cli.run import BulkPlan, BulkSend
 from pykka_smtp.smtp.words.verdict import RecipientResult
 
 
@@ -37,16 +37,18 @@ class FakeMailer:
 
 
 @pytest.fixture
-def run() -> Iterator[Callable[[Callable[[SendMail], None]], Run]]:
+def run() -> Iterator[Callable[[Callable[[SendMail], None]], BulkSend]]:
     with Recipients() as recipients:
         for name in "abc":
             recipients.add(f"{name}@x.test")
         mail = MailFile(data=b"A: b\n\nc", size=8)
-        order = Order(sender="<>", mail=mail, recipients=recipients, together=False)
+        order = BulkPlan(sender="<>", mail=mail, recipients=recipients, together=False)
 
-        def send_by(take: Callable[[SendMail], None]) -> Run:
+        def send_by(take: Callable[[SendMail], None]) -> BulkSend:
             mailer: Any = FakeMailer(take)
-            run = Run(order, mailer, alias="x", report=None, progress=Silence(io.StringIO()))
+            run = BulkSend(
+                order, mailer, alias="x", report=None, progress=PlainOutput(io.StringIO())
+            )
             run.send(Interrupts())
             assert mailer.stops
             return run

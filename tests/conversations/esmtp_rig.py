@@ -66,7 +66,7 @@ class EsmtpRig(Rig):
     def send_body(self) -> bool:
         """Write the mail data, by DATA or BDAT, if the dialog allows it."""
         assert self.body is not None
-        if not self.dialog.may_send_dot:
+        if not self.dialog.may_end_mail_data:
             return False
         rendition, is_chunk = self.body.rendition, self.body.is_chunk
         data = rendition.data or b""
@@ -76,7 +76,7 @@ class EsmtpRig(Rig):
             self.chunks.append(data)
         self.write(data if is_chunk else data + b".\r\n")
         self.body = None
-        self.dialog.dot_sent()
+        self.dialog.mail_data_sent()
         return True
 
     def chunk(self) -> bytes:

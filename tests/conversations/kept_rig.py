@@ -1,4 +1,4 @@
-"""A rig for connections that are kept: several mails on one session, and bold transfers."""
+"""A rig for connections that are kept: several mails on one session, and speculative transfers."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -16,7 +16,7 @@ from pykka_smtp.smtp.words.verdict import Accepted, Failed
 from .esmtp_rig import EsmtpRig
 from .rig import MAIL, SERVER
 
-BOLD = ("PIPELINING", "CHUNKING")
+SPECULATIVE = ("PIPELINING", "CHUNKING")
 """What a server offers that takes a whole transaction in one write."""
 
 
@@ -27,14 +27,14 @@ class KeptRig(EsmtpRig):
         session: what is known of the session; give it to the next one.
         released: whether the dialog has left the connection to the next mail.
         writes: what went out, write by write.
-        holds: whether a bold transfer does not begin: something lies unread in the socket.
-        is_slow: whether the operating system takes nothing of a bold transfer before `flush`.
+        holds: whether a speculative transfer does not begin: something lies unread in the socket.
+        is_slow: whether the operating system takes nothing of such a transfer before `flush`.
     """
 
     def __init__(
         self,
         *recipients: str,
-        offers: Sequence[str] = BOLD,
+        offers: Sequence[str] = SPECULATIVE,
         session: Session | None = None,
         is_lmtp: bool = False,
         sender: str = "a@b.test",
@@ -59,7 +59,7 @@ class KeptRig(EsmtpRig):
 
     def resume(self) -> Self:
         """Begin on the session that another mail has left."""
-        self.perform(self.dialog.resumed())
+        self.perform(self.dialog.start_next())
         return self
 
     def perform(self, actions: list[Action]) -> None:
@@ -71,13 +71,13 @@ class KeptRig(EsmtpRig):
                 case bytes():
                     assert self.body is None, "a command amid the mail data"
                     self.write(action)
-                case SendMailData(is_bold=True):
+                case SendMailData(is_speculative=True):
                     assert self.verdict is None, "mail data after the verdict"
                     self.body = action
                     if self.holds:
                         continue
-                    assert self.dialog.may_send_dot
-                    self.dialog.begin_bold()
+                    assert self.dialog.may_end_mail_data
+                    self.dialog.begin_speculative()
                     if not self.is_slow:
                         self.flush()
                 case SendMailData():
@@ -101,9 +101,9 @@ class KeptRig(EsmtpRig):
         assert self.dialog.is_over is bool(self.closed or self.released)
 
     def flush(self) -> None:
-        """Have the operating system take a bold transfer: commands and mail in one write."""
+        """Have the operating system take a speculative transfer: commands and mail in one write."""
         assert self.body is not None
-        assert self.body.is_bold
+        assert self.body.is_speculative
         assert self.body.is_chunk
         rendition = self.body.rendition
         assert rendition.data is not None
@@ -115,14 +115,14 @@ class KeptRig(EsmtpRig):
         self.chunks.append(data)
         self.write(self.body.head + data)
         self.body = None
-        self.dialog.dot_sent()
+        self.dialog.mail_data_sent()
 
     def write(self, octets: bytes) -> None:
         """Let octets go out."""
         self.writes.append(octets)
         super().write(octets)
 
-    def bold(self) -> list[str]:
+    def speculative(self) -> list[str]:
         """Take a whole transaction, which came in one write; return its commands."""
         chunk = self.chunks[-1]
         assert self.writes[-1].endswith(chunk)

@@ -56,12 +56,12 @@ class FakeLoop:
         """Take a coroutine, which is the connecting: here, somebody else does that."""
         return FakeTask(coroutine)
 
-    def watch(self, connection: Connection) -> None:
+    def add_ticking(self, connection: Connection) -> None:
         """Show a connection the clock from now on."""
         if connection not in self.watched:
             self.watched.append(connection)
 
-    def unwatch(self, connection: Connection) -> None:
+    def remove_ticking(self, connection: Connection) -> None:
         """Show it no more."""
         self.watched.remove(connection)
 
@@ -78,7 +78,7 @@ class FakeLoop:
         for _ in range(int(seconds * 10) + 2):
             self.now += 0.1
             for connection in list(self.watched):
-                connection.look_at_clock(self.now)
+                connection.on_tick(self.now)
             self.run()
 
 

@@ -76,13 +76,13 @@ class Rig:
     def send_body(self) -> bool:
         """Write the mail data and the final dot, if the dialog allows it."""
         assert self.body is not None
-        if not self.dialog.may_send_dot:
+        if not self.dialog.may_end_mail_data:
             return False
         data = self.body.rendition.data
         self.write(encode_whole(data or b"") + b".\r\n")
         self.body = None
         self.dot_out = True
-        self.dialog.dot_sent()
+        self.dialog.mail_data_sent()
         return True
 
     def eof(self) -> None:
@@ -95,7 +95,7 @@ class Rig:
 
     def time_out(self) -> None:
         """The server is silent for too long."""
-        self.perform(self.dialog.time_out(30.0))
+        self.perform(self.dialog.timed_out(30.0))
 
     def perform(self, actions: list[Action]) -> None:
         """Do what the dialog asks for."""
@@ -164,4 +164,4 @@ class Rig:
     @property
     def owed(self) -> list[Command]:
         """The commands that wait for their reply."""
-        return list(self.dialog._owed)
+        return list(self.dialog._outstanding)

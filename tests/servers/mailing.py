@@ -98,7 +98,7 @@ class Mailing:
         assert counts == told, "not exactly one outcome for each mail"
         assert ActorRegistry.get_all() == []
         assert (connection_limit._in_use, len(connection_limit._waiting)) == (0, 0)
-        assert not connection_limit._spare
+        assert not connection_limit._reclaimable
 
     def start(self, server: Address, **options: Any) -> ActorRef[Mailer]:
         """Start a Mailer for a server; it is stopped at the end."""

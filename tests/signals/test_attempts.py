@@ -63,7 +63,7 @@ def summed_up(*outcomes: SendSuccess | SendFailure) -> Outcome:
     attempts = Attempts()
     for outcome in outcomes:
         attempts.add(outcome)
-    return attempts.sum_up(MAIL.all_recipients)
+    return attempts.combined_outcome(MAIL.all_recipients)
 
 
 def test_one_attempt_is_the_outcome_as_it_is() -> None:
@@ -113,7 +113,7 @@ def test_a_mail_in_doubt_that_is_given_up_stays_in_doubt() -> None:
     attempts.add(failure(result(YOU, maybe=True), result(HER, maybe=True), maybe=True))
     attempts.give_up(failure(result(YOU), result(HER), detail="stopped before it was sent"))
 
-    outcome = attempts.sum_up(MAIL.all_recipients)
+    outcome = attempts.combined_outcome(MAIL.all_recipients)
 
     assert isinstance(outcome, SendFailure)
     assert outcome.maybe_accepted
@@ -126,7 +126,7 @@ def test_a_mail_given_up_without_doubt_is_not_in_doubt() -> None:
     attempts.add(failure(result(YOU), result(HER)))
     attempts.give_up(failure(result(YOU), result(HER), detail="stopped before it was sent"))
 
-    outcome = attempts.sum_up(MAIL.all_recipients)
+    outcome = attempts.combined_outcome(MAIL.all_recipients)
 
     assert isinstance(outcome, SendFailure)
     assert (outcome.maybe_accepted, outcome.retryable) == (False, True)
@@ -188,7 +188,7 @@ def test_an_address_that_was_given_twice_has_two_results() -> None:
     attempts.add(failure(result(YOU)))
     attempts.add(success(result(YOU, accepted=True)))
 
-    outcome = attempts.sum_up([YOU, HER, YOU])
+    outcome = attempts.combined_outcome([YOU, HER, YOU])
 
     assert [(r.address, r.accepted) for r in outcome.recipients] == [
         (YOU, True),
@@ -211,7 +211,7 @@ def test_the_transcripts_of_many_attempts_do_not_grow_without_bound() -> None:
     for number in range(1000):
         lines = tuple(f"C: {number} {line} " + "x" * 90 for line in range(20))
         attempts.add(replace(failure(result(YOU), result(HER)), transcript=lines))
-    note, *lines_kept = attempts.sum_up([YOU, HER]).transcript
+    note, *lines_kept = attempts.combined_outcome([YOU, HER]).transcript
 
     assert len(attempts._transcript) == len(lines_kept) < MAX_TRANSCRIPT / 90
     assert sum(map(len, lines_kept)) <= MAX_TRANSCRIPT
@@ -237,7 +237,7 @@ def test_a_mail_that_some_have_and_that_is_given_up_says_why_there_was_no_other_
     attempts.add(success(result(YOU, accepted=True), result(HER)))
     attempts.give_up(failure(result(YOU), result(HER), detail="stopped before it was sent"))
 
-    outcome = attempts.sum_up(MAIL.all_recipients)
+    outcome = attempts.combined_outcome(MAIL.all_recipients)
 
     assert isinstance(outcome, SendSuccess)
     assert [r.accepted for r in outcome.recipients] == [True, False]
@@ -279,7 +279,7 @@ def test_the_sum_of_any_attempts_is_true(steps: list[tuple[str, str]], *, gives_
     if gives_up:
         attempts.give_up(failure(result(YOU), result(HER), detail="too late"))
 
-    outcome = attempts.sum_up([YOU, HER])
+    outcome = attempts.combined_outcome([YOU, HER])
 
     assert [r.address for r in outcome.recipients] == [YOU, HER]
     for r in outcome.recipients:

@@ -911,7 +911,7 @@ def test_forwarding_to_something_without_tell_raises_in_the_caller() -> None:
 def test_a_forwarding_says_what_it_does() -> None:
     forwarding = forward_to(Inbox(), "smtp_send_success", blinker.Signal())
 
-    assert repr(forwarding).startswith("<Forwarding of smtp_send_success, <blinker.base.Signal")
+    assert repr(forwarding).startswith("<Subscription of smtp_send_success, <blinker.base.Signal")
     assert repr(forwarding).endswith(" to the inbox, active>")
     forwarding.stop()
     assert repr(forwarding).endswith(" to the inbox, stopped>")

@@ -66,14 +66,14 @@ ALL = {qualname: (owner, name) for qualname, owner, name in functions()}
 BY_ACTORS = {
     *("hold", "release", "is_idle", "is_current", "when_not_full"),
     *("publish", "publish_retry", "outcome_of", "_failure_of", "_in_order"),
-    *("_with_doubt", "refused", "all_recipients", "content", "source"),
+    *("_mark_maybe_accepted", "refused", "all_recipients", "content", "source"),
     *(qualname for qualname in ALL if qualname.startswith("Attempts.")),
 }
 """What an actor calls: it is for the actor to see that the mail has an outcome all the same."""
 BY_CALLERS = {
     *("__post_init__", "_options", "_compose", "_refuse_parts", "_addresses", "_names", "_pairs"),
     *("_check_id", "_check_signal", "_message_id"),
-    *("raise_for_failure", "as_dict", "_shown", "wait_idle", "reset_after_fork", "_forget"),
+    *("raise_for_failure", "as_dict", "_shown", "wait_idle", "reset_after_fork", "_unsubscribe"),
     *("renew", "forward_to", "stop", "is_active"),
 }
 """What a program calls, in its own thread, which hears of the error."""

@@ -65,7 +65,7 @@ def in_memory(text: str) -> Any:
             rig.hear(heard)
         if server.ending is Deed.CLOSE and rig.closed is None:
             rig.eof()
-        if rig.body is not None and rig.dialog.may_send_dot:
+        if rig.body is not None and rig.dialog.may_end_mail_data:
             rig.send_body()
         said, rig.said = bytes(rig.said), bytearray()
         if rig.verdict is not None:

@@ -279,7 +279,7 @@ class Clock:
         self.times: list[float] = []
         self.changed = threading.Condition()
 
-    def look_at_clock(self, now: float) -> None:
+    def on_tick(self, now: float) -> None:
         with self.changed:
             self.times.append(now)
             self.changed.notify_all()
@@ -296,14 +296,14 @@ def test_what_is_watched_is_told_the_time_and_keeps_the_thread(loop_kind: str) -
     clock = Clock()
     ref = Echo.start()
     loop: Any = ref.ask(lambda _: event_loop().loop, timeout=PATIENCE)
-    ref.ask(lambda _: event_loop().watch(clock), timeout=PATIENCE)
+    ref.ask(lambda _: event_loop().add_ticking(clock), timeout=PATIENCE)
     ref.stop(timeout=PATIENCE)
 
     clock.wait_for(10)
 
     assert "pykka-smtp-loop" in ours()
     assert clock.times == sorted(clock.times)
-    loop.call_soon_threadsafe(event_loop().unwatch, clock)
+    loop.call_soon_threadsafe(event_loop().remove_ticking, clock)
     assert has_ended()
 
 
@@ -423,7 +423,7 @@ def test_a_look_by_a_loop_that_has_ended_changes_nothing(loop_kind: str) -> None
     ref = Echo.start()
     old = asyncio.new_event_loop()
 
-    assert event_loop()._look(old) is False
+    assert event_loop()._stop_if_idle(old) is False
 
     old.close()
     assert ref.ask(lambda _: "alive", timeout=PATIENCE) == "alive"
@@ -469,7 +469,7 @@ def on_signal() -> Iterator[Callable[[Callable[[], object]], None]]:
     signal.signal(signal.SIGUSR1, before)
 
 
-@pytest.mark.parametrize("where", ["names", "files", "new_files", "tokens"])
+@pytest.mark.parametrize("where", ["resolver_pool", "file_pool", "file_open_pool", "token_pool"])
 def test_a_signals_handler_that_sends_amid_the_start_of_the_workers_makes_no_second_loop(
     loop_kind: str, monkeypatch: pytest.MonkeyPatch, on_signal: Any, where: str
 ) -> None:
@@ -547,15 +547,15 @@ def test_who_sent_amid_a_start_that_failed_is_served_by_the_next(
     loop_kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     early: list[Any] = []
-    start = event_loop().tokens.start
+    start = event_loop().token_pool.start
 
     def fail(_loop: asyncio.AbstractEventLoop) -> None:
-        monkeypatch.setattr(event_loop().tokens, "start", start)
+        monkeypatch.setattr(event_loop().token_pool, "start", start)
         early.append(Echo.start())
         early.append(early[0].ask(lambda _: "served", block=False))
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(event_loop().tokens, "start", fail)
+    monkeypatch.setattr(event_loop().token_pool, "start", fail)
     with pytest.raises(RuntimeError, match="can't start new thread"):
         Echo.start()
 

@@ -220,7 +220,7 @@ def test_workers_that_were_not_started_say_so(workers: Workers) -> None:
 def tick(workers: Workers, seconds: float) -> None:
     """Have the clock go on by so many seconds, as the loop tells it."""
     workers.clock += seconds  # type: ignore[attr-defined]
-    workers.look_at_clock(workers.clock)  # type: ignore[attr-defined]
+    workers.on_tick(workers.clock)  # type: ignore[attr-defined]
 
 
 def a_while(workers: Workers) -> None:

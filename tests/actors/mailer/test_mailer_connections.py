@@ -1006,7 +1006,7 @@ def test_that_holds_where_the_mail_before_was_refused_amid_a_group_too(
     ref = mailing.start(deaf, tls="implicit", tls_context=certificates.trusting())
     assert mailing.ask(ref).code == 550
     farewell_began = wait_until(
-        lambda: any(getattr(w, "_farewell_due", None) for w in list(event_loop()._watched)),
+        lambda: any(getattr(w, "_close_at", None) for w in list(event_loop()._watched)),
         PATIENCE,
     )
     assert farewell_began

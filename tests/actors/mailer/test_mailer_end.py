@@ -297,13 +297,13 @@ def test_mails_that_wait_for_a_permit_have_their_outcome_when_the_grace_is_over(
     mailing.tell(hog)
     have_come(server, 1)
     mailing.tell(other, 3)
-    assert wait_until(lambda: connection_limit.is_wanted, PATIENCE)
+    assert wait_until(lambda: connection_limit.has_waiters, PATIENCE)
 
     with Clock(0.1 + 1.0):
         assert other.stop(timeout=PATIENCE) is True
 
     assert len(mailing.wait_for(3)) == 3
-    assert not connection_limit.is_wanted
+    assert not connection_limit.has_waiters
     hog.stop(timeout=PATIENCE)
     assert mailing.kinds() == {"CANCELLED": 4}
 

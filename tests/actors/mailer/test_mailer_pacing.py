@@ -236,10 +236,10 @@ class Looks:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ticks = self.pumps = 0
         self._ticked = threading.Condition()
-        look_at_clock, dispatch = Mailer.look_at_clock, Sending.dispatch
+        on_tick, dispatch = Mailer.on_tick, Sending.dispatch
 
         def tick(mailer: Mailer, now: float) -> None:
-            look_at_clock(mailer, now)
+            on_tick(mailer, now)
             with self._ticked:
                 self.ticks += 1
                 self._ticked.notify_all()
@@ -248,7 +248,7 @@ class Looks:
             self.pumps += 1
             dispatch(sending)
 
-        monkeypatch.setattr(Mailer, "look_at_clock", tick)
+        monkeypatch.setattr(Mailer, "on_tick", tick)
         monkeypatch.setattr(Sending, "dispatch", count)
 
     def while_the_clock_ticks(self, ticks: int) -> int:

@@ -514,7 +514,7 @@ def test_a_loop_that_watches_no_sockets_connects_by_itself(
         is_selector_loop = True
 
         def __init__(self) -> None:
-            self.names = thread().names
+            self.resolver_pool = thread().resolver_pool
             made.append(LoopOfAnotherKind(thread().loop))
             self.loop = made[-1]
 

@@ -98,12 +98,12 @@ def test_a_permit_given_back_while_receivers_are_behind_goes_to_what_one_of_them
     receivers.is_full = True
     for name in "cd":
         holders.ask(name, is_pressing=True)
-    assert holders.limit.is_wanted
+    assert holders.limit.has_waiters
 
     for _ in range(3):
         holders.give_back()
     assert holders.granted == ["a", "c", "d"]
-    assert not holders.limit.is_wanted
+    assert not holders.limit.has_waiters
 
     receivers.is_full = False
     holders.limit.receivers_have_caught_up()
@@ -120,8 +120,8 @@ def test_what_a_receiver_may_wait_for_waits_for_nobody_who_waits_for_receivers(
     holders.ask("b", is_pressing=True)
 
     assert holders.granted == ["b"]
-    assert holders.limit.withdraw("a") is True
-    assert holders.limit.withdraw("b") is False
+    assert holders.limit.cancel_wait("a") is True
+    assert holders.limit.cancel_wait("b") is False
 
 
 def test_a_spare_connection_is_closed_for_who_waits_for_it_and_not_for_who_waits_for_receivers(
@@ -131,7 +131,7 @@ def test_a_spare_connection_is_closed_for_who_waits_for_it_and_not_for_who_waits
     closed: list[str] = []
     holders.ask("kept")
     receivers.is_full = True
-    holders.limit.offer("kept", lambda: closed.append("kept"))
+    holders.limit.offer_idle("kept", lambda: closed.append("kept"))
     holders.ask("a")
     assert closed == []
 
@@ -148,9 +148,9 @@ def test_who_withdraws_gets_none_and_who_has_one_was_not_waiting() -> None:
     for name in "abc":
         holders.ask(name)
 
-    assert holders.limit.withdraw("b") is True
-    assert holders.limit.withdraw("b") is False
-    assert holders.limit.withdraw("a") is False
+    assert holders.limit.cancel_wait("b") is True
+    assert holders.limit.cancel_wait("b") is False
+    assert holders.limit.cancel_wait("a") is False
     holders.give_back()
 
     assert holders.granted == ["a", "c"]
@@ -166,7 +166,7 @@ def test_nobody_overtakes_one_who_waits() -> None:
         holders.take("b", permit)
         granted_before_b.extend(holders.granted)
 
-    holders.limit.withdraw("b")
+    holders.limit.cancel_wait("b")
     holders.limit.acquire("b", ask_again)
     holders.give_back()
 

@@ -670,7 +670,7 @@ def test_a_handshake_that_hangs_has_the_time_that_our_table_gives_it(
     timeouts_module.make_timeouts.cache_clear()
     options_module._collect_again.cache_clear()
 
-    outcome = failure(send(serve(script), certificates, tls=tls, profile="rfc5321"))
+    outcome = failure(send(serve(script), certificates, tls=tls, timeout_profile="rfc5321"))
     timeouts_module.make_timeouts.cache_clear()
     options_module._collect_again.cache_clear()
 

@@ -290,4 +290,4 @@ def test_tls_that_breaks_while_nobody_uses_a_connection_ends_it(
 
     assert player.transport.is_closed
     assert keeper.is_closed
-    assert not connection.is_usable
+    assert not connection.is_reusable

@@ -15,7 +15,7 @@ from servers.waiting import wait_until
 
 from pykka_smtp import NO_RETRY, FailureKind, SendSuccess
 from pykka_smtp.actors.net.connection import Connection
-from pykka_smtp.actors.net.wire import Wire
+from pykka_smtp.actors.net.wire import ConnectionWriter
 from pykka_smtp.smtp.session.step import SendMailData
 
 PATIENCE = 15.0
@@ -121,17 +121,17 @@ def start(
 
 def foretell_before(number: int, server: Foreteller, patch: pytest.MonkeyPatch) -> None:
     """Have the server speak when the client has all for its so many-th transaction in one write."""
-    begin, bodies = Wire.begin_body, []
+    begin, bodies = ConnectionWriter.begin_body, []
 
-    def begin_late(self: Wire, body: SendMailData) -> None:
-        assert body.is_bold
+    def begin_late(self: ConnectionWriter, body: SendMailData) -> None:
+        assert body.is_speculative
         bodies.append(body)
         if len(bodies) == number:
             server.word.set()
             assert wait_until(self.has_something_to_read, PATIENCE)
         begin(self, body)
 
-    patch.setattr(Wire, "begin_body", begin_late)
+    patch.setattr(ConnectionWriter, "begin_body", begin_late)
 
 
 def test_replies_that_lie_unread_before_a_session_s_first_mail_are_no_success(
@@ -169,15 +169,15 @@ def test_replies_that_lie_unread_in_a_kept_connection_are_not_read_as_those_to_t
     """The next mail goes by another connection, and not in one write any more."""
     server, mailer = start(1)
     assert isinstance(mailing.ask(mailer), SendSuccess)
-    is_usable = cast("Any", Connection.is_usable).fget
+    is_reusable = cast("Any", Connection.is_reusable).fget
 
     def look_late(self: Connection) -> bool:
         if not server.word.is_set():
             server.word.set()
             assert wait_until(self.has_something_to_read, PATIENCE)
-        return bool(is_usable(self))
+        return bool(is_reusable(self))
 
-    monkeypatch.setattr(Connection, "is_usable", property(look_late))
+    monkeypatch.setattr(Connection, "is_reusable", property(look_late))
 
     outcome = mailing.ask(mailer)
 

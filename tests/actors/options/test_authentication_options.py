@@ -14,7 +14,7 @@ from pykka_smtp.actors.options import scram as scram_module
 from pykka_smtp.actors.options.credentials import Token, authentication
 from pykka_smtp.smtp.sasl.secret import Secret
 from pykka_smtp.smtp.session.authentication import Authentication
-from pykka_smtp.smtp.session.refusal import Garbled, Insecure, Refused, Unsendable
+from pykka_smtp.smtp.session.refusal import ProtocolViolation, Refused, SecurityTooWeak, Unsendable
 from pykka_smtp.smtp.session.step import RunCallable, Script
 from pykka_smtp.smtp.words.command import CANCEL_AUTH, Command
 from pykka_smtp.smtp.words.extensions import Extensions
@@ -152,10 +152,10 @@ def test_a_wrong_signature_of_the_server_is_no_mans_word(name: str) -> None:
         final = len(server.lines) == 2
         return "334 dj1BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE9" if final else said
 
-    with pytest.raises(Insecure, match="did not prove that it knows the password") as caught:
+    with pytest.raises(SecurityTooWeak, match="did not prove that it knows the password") as caught:
         play(begin(make(password=PASSWORD), name), hear)
 
-    assert caught.value.farewell is CANCEL_AUTH
+    assert caught.value.last_command is CANCEL_AUTH
     assert server.who is None
 
 
@@ -168,7 +168,7 @@ def test_success_before_the_server_has_proven_itself_is_none(after: int) -> None
         said = server.hear(line)
         return "235 welcome" if len(server.lines) == after else said
 
-    with pytest.raises(Insecure, match="without proving that it knows the password"):
+    with pytest.raises(SecurityTooWeak, match="without proving that it knows the password"):
         play(begin(make(password=PASSWORD), "SCRAM-SHA-256"), hear)
 
 
@@ -181,18 +181,18 @@ def test_no_server_asks_for_ever(name: str) -> None:
         rounds.append(line)
         return "334 bW9yZQ=="
 
-    with pytest.raises((Garbled, Insecure)) as caught:
+    with pytest.raises((ProtocolViolation, SecurityTooWeak)) as caught:
         play(begin(make(**credentials_for(name)), name), hear)
 
     assert len(rounds) <= 10
-    assert isinstance(caught.value, Garbled)
-    assert caught.value.farewell is CANCEL_AUTH
+    assert isinstance(caught.value, ProtocolViolation)
+    assert caught.value.last_command is CANCEL_AUTH
 
 
 @needs_scramp
 def test_what_keeps_the_password_is_used_without_tls_and_nothing_else() -> None:
     server = AuthServer()
-    with pytest.raises(Insecure):
+    with pytest.raises(SecurityTooWeak):
         lead(make(password=PASSWORD), server, "PLAIN", "LOGIN", is_safe=False)
     assert server.lines == []
 
@@ -225,7 +225,7 @@ def test_a_callable_is_called_once_more_after_a_refusal() -> None:
 def test_a_callable_is_not_called_before_it_is_its_turn() -> None:
     chosen = make(token=lambda: pytest.fail("called"))
 
-    with pytest.raises(Insecure):
+    with pytest.raises(SecurityTooWeak):
         lead(chosen, AuthServer(), "PLAIN")
 
 

@@ -21,7 +21,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import pykka_smtp
-from pykka_smtp.smtp.mail.compose import Letter
+from pykka_smtp.smtp.mail.compose import TextEmail
 from pykka_smtp.smtp.mail.mail_data import encode_whole, scan
 
 DATE = dt.datetime(2026, 11, 23, 6, 37, 33, tzinfo=dt.UTC)
@@ -29,7 +29,7 @@ GENERATED = ["From", "To", "Subject", "Date", "Message-ID"]
 MIME = ["MIME-Version", "Content-Type", "Content-Transfer-Encoding"]
 
 
-def letter(**parts: Any) -> Letter:
+def letter(**parts: Any) -> TextEmail:
     usual: dict[str, Any] = {
         "from_address": "me@example.com",
         "from_name": "My Name",
@@ -39,7 +39,7 @@ def letter(**parts: Any) -> Letter:
         "date": DATE,
         "message_id": "<1@example.com>",
     }
-    return Letter(**(usual | parts))
+    return TextEmail(**(usual | parts))
 
 
 def read(mail: bytes) -> email.message.EmailMessage:
@@ -493,8 +493,8 @@ def test_importing_and_composing_does_not_load_the_email_package() -> None:
         "package = sys.modules['pykka_smtp'] = types.ModuleType('pykka_smtp')\n"
         f"package.__path__ = [{folder!r}, {str(Path(folder).parent)!r}]\n"
         "before = set(sys.modules)\n"
-        "from pykka_smtp.smtp.mail.compose import Letter\n"
-        "Letter(from_address='a@b', subject='é', body='é', message_id='<a@b>',"
+        "from pykka_smtp.smtp.mail.compose import TextEmail\n"
+        "TextEmail(from_address='a@b', subject='é', body='é', message_id='<a@b>',"
         " date=dt.datetime.now(dt.timezone.utc)).render(eight_bit=False)\n"
         "print([name for name in set(sys.modules) - before if name.split('.')[0] == 'email'])\n"
     )

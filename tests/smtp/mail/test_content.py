@@ -5,19 +5,19 @@ from email import message_from_bytes, policy
 
 import pytest
 
-from pykka_smtp.smtp.mail.compose import Letter
+from pykka_smtp.smtp.mail.compose import TextEmail
 from pykka_smtp.smtp.mail.content import (
     CompleteContent,
+    ComposedContent,
     Content,
-    LetterContent,
     Rendition,
     StreamedContent,
 )
 from pykka_smtp.smtp.mail.mail_data import MailFacts, scan
 
 
-def letter(body: str, to: str = "c@d.test") -> Letter:
-    return Letter(
+def letter(body: str, to: str = "c@d.test") -> TextEmail:
+    return TextEmail(
         from_address="a@b.test",
         to=((None, to),),
         subject="Hello",
@@ -39,14 +39,14 @@ def text_of(mail: bytes) -> str:
 
 @pytest.mark.parametrize("eight_bit", [True, False])
 def test_a_letter_in_ascii_is_the_same_for_every_server(*, eight_bit: bool) -> None:
-    content = LetterContent(letter("Hello"))
+    content = ComposedContent(letter("Hello"))
 
     assert octets_of(content.render(eight_bit=eight_bit)).endswith(b"\r\n\r\nHello\r\n")
     assert not content.needs_smtputf8
 
 
 def test_a_letter_is_composed_for_what_the_server_takes() -> None:
-    content = LetterContent(letter("gr\u00fc\u00dfe"))
+    content = ComposedContent(letter("gr\u00fc\u00dfe"))
 
     as_it_is = content.render(eight_bit=True)
     encoded = content.render(eight_bit=False)
@@ -57,7 +57,7 @@ def test_a_letter_is_composed_for_what_the_server_takes() -> None:
 
 
 def test_a_letter_to_an_address_beyond_ascii_needs_smtputf8() -> None:
-    assert LetterContent(letter("Hello", to="jos\u00e9@d.test")).needs_smtputf8
+    assert ComposedContent(letter("Hello", to="jos\u00e9@d.test")).needs_smtputf8
 
 
 @pytest.mark.parametrize("eight_bit", [True, False])
@@ -90,7 +90,7 @@ def test_a_stream_is_known_by_its_facts_alone(facts: MailFacts | None, *, eight_
 
 def test_all_kinds_of_content_are_told_alike() -> None:
     kinds: list[Content] = [
-        LetterContent(letter("a")),
+        ComposedContent(letter("a")),
         CompleteContent(b"a"),
         StreamedContent(scan(b"a")),
     ]

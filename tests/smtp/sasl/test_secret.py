@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pykka_smtp.smtp.sasl.secret import Scrubber, Secret, leaks_of
+from pykka_smtp.smtp.sasl.secret import Redactor, Secret, leaks_of
 from pykka_smtp.smtp.words.reply_parser import ReplyParser
 
 # No asterisks: a secret made of them can't be told from its mask.
@@ -21,8 +21,8 @@ def b64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def scrub(text: str, *secrets: str, user: str | None = "me") -> str:
-    return Scrubber(leaks_of(*secrets, user=user)).scrub(text)
+def redact(text: str, *secrets: str, user: str | None = "me") -> str:
+    return Redactor(leaks_of(*secrets, user=user)).redact(text)
 
 
 def test_a_secret_shows_nowhere_that_prints_it() -> None:
@@ -100,7 +100,7 @@ def test_a_secret_that_is_no_text_is_refused_and_not_shown() -> None:
     ],
 )
 def test_what_a_server_echoes_is_masked(echo: str) -> None:
-    assert scrub(f"5.7.8 no <{echo}>!", "hunter2") == "5.7.8 no <***>!"
+    assert redact(f"5.7.8 no <{echo}>!", "hunter2") == "5.7.8 no <***>!"
 
 
 @pytest.mark.parametrize(
@@ -117,15 +117,15 @@ def test_what_a_server_echoes_is_masked(echo: str) -> None:
     ],
 )
 def test_a_secret_with_odd_characters_is_known_in_every_form(echo: str) -> None:
-    assert scrub(f"no: {echo}", "pä/ss+wört?") == "no: ***"
+    assert redact(f"no: {echo}", "pä/ss+wört?") == "no: ***"
 
 
 def test_a_secret_is_known_in_urlsafe_base64() -> None:
     encoded = base64.urlsafe_b64encode(b"\xc3\xbf\xc3\xbf\xc3\xbf").decode()
 
     assert "-" in base64.urlsafe_b64encode("ûûûû>>>???".encode()).decode()
-    assert scrub(encoded, "ÿÿÿ") == "***"
-    assert scrub(base64.urlsafe_b64encode("ûûûû>>>???".encode()).decode(), "ûûûû>>>???") == "***"
+    assert redact(encoded, "ÿÿÿ") == "***"
+    assert redact(base64.urlsafe_b64encode("ûûûû>>>???".encode()).decode(), "ûûûû>>>???") == "***"
 
 
 @pytest.mark.parametrize("octets", ["pass\xa0wörd".encode(), "pass\xa0wörd".encode("latin-1")])
@@ -135,7 +135,7 @@ def test_a_secret_is_known_as_the_reply_parser_shows_it(octets: bytes) -> None:
     reply = parser.next_reply()
 
     assert reply is not None
-    assert scrub(reply.text, "pass\xa0wörd") == "wrong password: ***"
+    assert redact(reply.text, "pass\xa0wörd") == "wrong password: ***"
 
 
 @given(PASSWORDS, st.binary(), st.binary())
@@ -144,7 +144,7 @@ def test_a_secret_is_masked_wherever_in_base64_it_stands(
 ) -> None:
     text = base64.b64encode(before + password.encode() + behind).decode()
 
-    assert "***" in scrub(text, password, user=None)
+    assert "***" in redact(text, password, user=None)
 
 
 @given(PASSWORDS, st.none() | PASSWORDS, st.data())
@@ -154,7 +154,7 @@ def test_no_form_of_a_secret_is_left_in_a_scrubbed_text(
 ) -> None:
     forms = leaks_of(password, user=user)
     some = list(forms) if data is None else data.draw(st.lists(st.sampled_from(forms), max_size=5))
-    left = Scrubber(forms).scrub(" and ".join(["it is", *some, "it was"]))
+    left = Redactor(forms).redact(" and ".join(["it is", *some, "it was"]))
 
     assert left.startswith("it is")
     assert [
@@ -164,25 +164,25 @@ def test_no_form_of_a_secret_is_left_in_a_scrubbed_text(
 
 @given(st.text())
 def test_a_text_without_secrets_stays_as_it_is(text: str) -> None:
-    assert scrub(text, "\ue000 no text has this \ue000") == text
-    assert Scrubber().scrub(text) == text
-    assert scrub(text) == text
+    assert redact(text, "\ue000 no text has this \ue000") == text
+    assert Redactor().redact(text) == text
+    assert redact(text) == text
 
 
 def test_a_scrubber_takes_text_that_is_none() -> None:
-    assert scrub("a lone \ud800 and hunter2", "hunter2") == "a lone \ud800 and ***"
+    assert redact("a lone \ud800 and hunter2", "hunter2") == "a lone \ud800 and ***"
 
 
 def test_overlapping_secrets_leave_no_rest() -> None:
-    scrubber = Scrubber(("hunter", "terrible", "able"))
+    scrubber = Redactor(("hunter", "terrible", "able"))
 
-    assert scrubber.scrub("a hunterrible thing") == "a *** thing"
-    assert scrubber.scrub("hunterable terrible") == "*** ***"
-    assert Scrubber(("abab",)).scrub("xabababx") == "x***x"
+    assert scrubber.redact("a hunterrible thing") == "a *** thing"
+    assert scrubber.redact("hunterable terrible") == "*** ***"
+    assert Redactor(("abab",)).redact("xabababx") == "x***x"
 
 
 def test_several_secrets_are_masked_at_once() -> None:
-    assert scrub("hunter2 or ya29.token", "hunter2", "ya29.token") == "*** or ***"
+    assert redact("hunter2 or ya29.token", "hunter2", "ya29.token") == "*** or ***"
 
 
 def test_the_forms_come_longest_first_and_none_is_short() -> None:
@@ -208,4 +208,4 @@ def test_without_a_secret_there_is_nothing_to_leak() -> None:
 
 
 def test_an_empty_form_masks_nothing() -> None:
-    assert Scrubber(("",)).scrub("text") == "text"
+    assert Redactor(("",)).redact("text") == "text"

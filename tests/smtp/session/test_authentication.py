@@ -11,12 +11,12 @@ from servers.submission import AuthServer
 
 from pykka_smtp.smtp.sasl.mechanism import Mechanism, SaslError, SilentMechanism
 from pykka_smtp.smtp.sasl.mechanisms import CramMd5, External, Login, Oauthbearer, Plain, Xoauth2
-from pykka_smtp.smtp.sasl.secret import Scrubber, Secret, leaks_of
+from pykka_smtp.smtp.sasl.secret import Redactor, Secret, leaks_of
 from pykka_smtp.smtp.session.authentication import MAX_ROUNDS, Authentication, MakeMechanism
 from pykka_smtp.smtp.session.dialog import Dialog
-from pykka_smtp.smtp.session.refusal import Garbled, Insecure, Refused, Unsendable
+from pykka_smtp.smtp.session.refusal import ProtocolViolation, Refused, SecurityTooWeak, Unsendable
 from pykka_smtp.smtp.session.step import Action, RunCallable, Script
-from pykka_smtp.smtp.words.classification import Meaning
+from pykka_smtp.smtp.words.classification import ReplyClass
 from pykka_smtp.smtp.words.command import CANCEL_AUTH, Command
 from pykka_smtp.smtp.words.extensions import Extensions
 from pykka_smtp.smtp.words.reply import Reply
@@ -171,7 +171,7 @@ def test_after_any_other_refusal_the_password_is_not_shown_again() -> None:
 
         assert server.asked == ["PLAIN"]
         assert caught.value.stage is Stage.AUTH
-        assert caught.value.cause is (Meaning.TRANSIENT if code < 500 else Meaning.PERMANENT)
+        assert caught.value.cause is (ReplyClass.TRANSIENT if code < 500 else ReplyClass.PERMANENT)
 
 
 @pytest.mark.parametrize("code", [300, 335, 354])
@@ -179,7 +179,7 @@ def test_a_reply_that_can_not_follow_auth_makes_no_sense(code: int) -> None:
     with pytest.raises(Refused) as caught:
         lead(begin(authentication("PLAIN"), "PLAIN"), always(f"{code} go"))
 
-    assert caught.value.cause is Meaning.NONSENSE
+    assert caught.value.cause is ReplyClass.UNEXPECTED
 
 
 @pytest.mark.parametrize("code", [200, 220, 235, 250, 299])
@@ -193,22 +193,22 @@ def test_the_first_digit_says_yes(code: int) -> None:
 
 
 def test_credentials_for_a_server_that_offers_no_auth_stay_here() -> None:
-    with pytest.raises(Insecure, match=r"mx\.test:587 offers no AUTH, but credentials are"):
+    with pytest.raises(SecurityTooWeak, match=r"mx\.test:587 offers no AUTH, but credentials are"):
         next(begin(authentication("PLAIN")))
 
 
 def test_where_nothing_is_common_the_error_names_both_sides() -> None:
-    with pytest.raises(Insecure, match=r"offers GSSAPI NTLM, enabled are PLAIN LOGIN"):
+    with pytest.raises(SecurityTooWeak, match=r"offers GSSAPI NTLM, enabled are PLAIN LOGIN"):
         next(begin(authentication("PLAIN", "LOGIN"), "NTLM", "GSSAPI"))
 
 
 @pytest.mark.parametrize("name", ["PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"])
 def test_what_shows_the_secret_is_not_said_without_verified_tls(name: str) -> None:
-    with pytest.raises(Insecure, match="password not sent") as caught:
+    with pytest.raises(SecurityTooWeak, match="password not sent") as caught:
         next(begin(authentication(name), name, is_safe=False))
 
     assert caught.value.stage is Stage.AUTH
-    assert caught.value.farewell is None
+    assert caught.value.last_command is None
 
 
 @pytest.mark.parametrize("name", ["PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"])
@@ -287,7 +287,7 @@ def test_the_second_choice_does_not_say_that_it_could_have_been_bound() -> None:
 def test_where_only_plus_is_offered_and_nothing_binds_there_is_no_mechanism() -> None:
     chosen = Authentication(mechanisms={"X-PLUS": lambda _token, _binding: Endless()})
 
-    with pytest.raises(Insecure, match="no common SASL mechanism"):
+    with pytest.raises(SecurityTooWeak, match="no common SASL mechanism"):
         next(begin(chosen, "X-PLUS"))
 
 
@@ -301,11 +301,11 @@ def test_challenges_without_an_end_have_one() -> None:
         said.append(line)
         return "334 bW9yZQ=="
 
-    with pytest.raises(Garbled, match=f"more than {MAX_ROUNDS} challenges") as caught:
+    with pytest.raises(ProtocolViolation, match=f"more than {MAX_ROUNDS} challenges") as caught:
         lead(begin(endless(), "ENDLESS"), hear)
 
     assert said == ["AUTH ENDLESS", *["bW9yZQ=="] * MAX_ROUNDS]
-    assert caught.value.farewell is CANCEL_AUTH
+    assert caught.value.last_command is CANCEL_AUTH
 
 
 def test_as_many_challenges_as_are_allowed_are_answered() -> None:
@@ -322,12 +322,12 @@ def test_no_mechanism_is_asked_for_ever(name: str) -> None:
         said.append(line)
         return "334 bW9yZQ=="
 
-    with pytest.raises(Garbled, match="sent an invalid challenge") as caught:
+    with pytest.raises(ProtocolViolation, match="sent an invalid challenge") as caught:
         lead(begin(authentication(name), name), hear)
 
     assert len(said) <= 3
     assert caught.value.stage is Stage.AUTH
-    assert caught.value.farewell is CANCEL_AUTH
+    assert caught.value.last_command is CANCEL_AUTH
 
 
 @pytest.mark.parametrize(
@@ -346,10 +346,10 @@ def test_a_challenge_that_is_none_ends_the_exchange(challenge: Reply, why: str) 
     script = begin(endless(), "ENDLESS")
     next(script)
 
-    with pytest.raises(Garbled, match=why) as caught:
+    with pytest.raises(ProtocolViolation, match=why) as caught:
         script.send(challenge)
 
-    assert caught.value.farewell is CANCEL_AUTH
+    assert caught.value.last_command is CANCEL_AUTH
 
 
 @pytest.mark.parametrize("challenge", ["", b64(b"x" * 9216)])
@@ -378,23 +378,25 @@ class Doubter(SilentMechanism):
         raise SaslError("no proof", is_security=self._is_security)
 
 
-@pytest.mark.parametrize(("is_security", "kind"), [(True, Insecure), (False, Garbled)])
-def test_a_wrong_proof_ends_the_exchange(is_security: bool, kind: type[Insecure]) -> None:
+@pytest.mark.parametrize(
+    ("is_security", "kind"), [(True, SecurityTooWeak), (False, ProtocolViolation)]
+)
+def test_a_wrong_proof_ends_the_exchange(is_security: bool, kind: type[SecurityTooWeak]) -> None:
     chosen = Authentication(mechanisms={"DOUBT": lambda *_: Doubter(is_security=is_security)})
 
     with pytest.raises(kind, match="wrong proof") as caught:
         lead(begin(chosen, "DOUBT"), always("334 "))
 
-    assert caught.value.farewell is CANCEL_AUTH
+    assert caught.value.last_command is CANCEL_AUTH
 
 
 def test_success_without_a_proof_is_no_success() -> None:
     chosen = Authentication(mechanisms={"DOUBT": lambda *_: Doubter(is_security=True)})
 
-    with pytest.raises(Insecure, match="did not prove that it knows the password") as caught:
+    with pytest.raises(SecurityTooWeak, match="did not prove that it knows the password") as caught:
         lead(begin(chosen, "DOUBT"), always("235 welcome"))
 
-    assert caught.value.farewell is None  # the exchange is over for the server
+    assert caught.value.last_command is None  # the exchange is over for the server
 
 
 # The first response.
@@ -473,7 +475,7 @@ def test_a_token_is_not_asked_for_again_if_the_refusal_will_pass() -> None:
     with pytest.raises(Refused) as caught:
         lead(begin(authentication("XOAUTH2", tokens=[TOKEN]), "XOAUTH2"), server.hear)
 
-    assert caught.value.cause is Meaning.TRANSIENT
+    assert caught.value.cause is ReplyClass.TRANSIENT
     assert server.asked == ["XOAUTH2"]
 
 
@@ -483,7 +485,7 @@ def test_a_token_is_not_asked_for_again_if_the_answer_makes_no_sense() -> None:
     with pytest.raises(Refused) as caught:
         lead(begin(authentication("XOAUTH2", tokens=[TOKEN]), "XOAUTH2"), server.hear)
 
-    assert caught.value.cause is Meaning.NONSENSE
+    assert caught.value.cause is ReplyClass.UNEXPECTED
     assert server.asked == ["XOAUTH2"]
 
 
@@ -557,8 +559,8 @@ class Client(Rig):
         session = self.delivery.session
         session.authentication, session.is_lmtp = chosen, is_lmtp
         session.is_encrypted = session.is_verified = True
-        scrub = Scrubber(leaks_of(PASSWORD, user=USER)).scrub
-        self.dialog = Dialog(self.delivery, self._note, scrub)
+        redact = Redactor(leaks_of(PASSWORD, user=USER)).redact
+        self.dialog = Dialog(self.delivery, self._note, redact)
 
     def perform(self, actions: list[Action]) -> None:
         for action in actions:
@@ -683,7 +685,7 @@ def test_a_token_is_asked_for_outside_and_goes_on_when_it_is_there() -> None:
     assert client.function is not None
     assert client.dialog.stage is Stage.AUTH
     assert not client.said
-    client.perform(client.dialog.supply(client.function.function()))
+    client.perform(client.dialog.callable_returned(client.function.function()))
 
     assert client.line().startswith("AUTH XOAUTH2 ")
     client.hear(b"235 ok\r\n")
@@ -695,7 +697,7 @@ def test_a_token_is_taken_where_nobody_masks_anything() -> None:
     client.dialog = Dialog(client.delivery)
     client.meet("XOAUTH2")
 
-    client.perform(client.dialog.supply(Secret(TOKEN)))
+    client.perform(client.dialog.callable_returned(Secret(TOKEN)))
 
     assert client.line().startswith("AUTH XOAUTH2 ")
 
@@ -704,7 +706,7 @@ def test_a_token_that_comes_too_late_is_not_used() -> None:
     client = Client(authentication("XOAUTH2")).meet("XOAUTH2")
 
     client.time_out()
-    client.perform(client.dialog.supply(Secret(TOKEN)))
+    client.perform(client.dialog.callable_returned(Secret(TOKEN)))
 
     assert client.failure.kind is FailureKind.TIMEOUT
     assert client.failure.detail == "no token for mx.test:25: the token callable took over 30 s"
@@ -716,7 +718,7 @@ def test_what_a_server_says_while_the_token_is_fetched_is_no_answer_to_it(said: 
     client = Client(authentication("XOAUTH2")).meet("XOAUTH2")
 
     client.hear(said)
-    client.perform(client.dialog.supply(Secret(TOKEN)))
+    client.perform(client.dialog.callable_returned(Secret(TOKEN)))
 
     assert client.failure.kind is (
         FailureKind.SMTP if said.startswith(b"421") else FailureKind.PROTOCOL
@@ -729,7 +731,7 @@ def test_a_token_is_masked_from_the_moment_it_is_known_and_so_is_the_one_before(
     client.meet("XOAUTH2")
     for echo in (b"first-token", b"first-token second-token"):
         assert client.function is not None
-        client.perform(client.dialog.supply(client.function.function()))
+        client.perform(client.dialog.callable_returned(client.function.function()))
         client.line()
         client.hear(b"535 no: " + echo + b"\r\n")
 
@@ -741,7 +743,7 @@ def test_a_token_is_masked_from_the_moment_it_is_known_and_so_is_the_one_before(
 def test_a_token_that_can_not_be_sent_is_a_local_failure() -> None:
     client = Client(authentication("XOAUTH2")).meet("XOAUTH2")
 
-    client.perform(client.dialog.supply(Secret("")))
+    client.perform(client.dialog.callable_returned(Secret("")))
 
     assert (client.failure.kind, client.failure.stage) == (FailureKind.LOCAL, Stage.AUTH)
     assert not client.failure.retryable
@@ -755,7 +757,7 @@ def test_a_password_that_is_called_as_an_extension_does_not_hide_it() -> None:
     for word in ("auth", "plain", "AUTH PLAIN", "250"):
         client = Client(authentication("PLAIN"))
         client.dialog = Dialog(
-            client.delivery, client._note, Scrubber(leaks_of(word, user=USER)).scrub
+            client.delivery, client._note, Redactor(leaks_of(word, user=USER)).redact
         )
         client.meet("PLAIN")
 

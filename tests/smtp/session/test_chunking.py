@@ -8,8 +8,8 @@ from conversations.rig import MAIL, SERVER
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykka_smtp.smtp.mail.compose import Letter
-from pykka_smtp.smtp.mail.content import CompleteContent, Content, LetterContent, StreamedContent
+from pykka_smtp.smtp.mail.compose import TextEmail
+from pykka_smtp.smtp.mail.content import CompleteContent, ComposedContent, Content, StreamedContent
 from pykka_smtp.smtp.mail.mail_data import MailFacts
 from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import FailureKind
@@ -132,7 +132,7 @@ def test_the_size_is_exact_whatever_the_mail_is(*, mail: bytes, big: bool, binar
 
 
 def test_a_letter_is_a_chunk_like_any_other() -> None:
-    letter = Letter(
+    letter = TextEmail(
         from_address="a@b.test",
         to=((None, "c@d.test"),),
         subject="Hello",
@@ -140,7 +140,7 @@ def test_a_letter_is_a_chunk_like_any_other() -> None:
         date=dt.datetime(2026, 11, 23, tzinfo=dt.UTC),
         message_id="<1@b.test>",
     )
-    rig = ready(offers=BINARY, content=LetterContent(letter))
+    rig = ready(offers=BINARY, content=ComposedContent(letter))
     rig.said.clear()
 
     assert rig.chunk() == letter.render(eight_bit=True)
@@ -274,7 +274,7 @@ def test_a_refusal_that_comes_before_the_chunk_is_out_ends_it(reply: str, told: 
     assert rig.failed.stage is Stage.BODY
     # The rest of the chunk must not come: the server would take it for commands, or for the mail.
     assert not rig.said
-    assert not rig.dialog.may_send_dot
+    assert not rig.dialog.may_end_mail_data
     assert rig.closed is not None
     assert rig.closed.reset
 
@@ -366,4 +366,4 @@ def test_a_binary_mail_whose_chunk_is_not_known_has_no_second_attempt_by_data() 
     rig.say("502 5.5.1 what?")
 
     assert rig.failed.detail == f"{SERVER} refused the mail at BDAT: 502 5.5.1 what?"
-    assert rig.dialog._delivery.humbler(rig.failed) is None  # type: ignore[attr-defined]
+    assert rig.dialog._delivery.fallback(rig.failed) is None  # type: ignore[attr-defined]

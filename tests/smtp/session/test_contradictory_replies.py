@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 
 import pytest
-from conversations.kept_rig import BOLD, KeptRig
+from conversations.kept_rig import SPECULATIVE, KeptRig
 
 from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import Accepted, FailureKind
@@ -17,15 +17,15 @@ ENDS: dict[str, Callable[[KeptRig], None]] = {
     "lost": KeptRig.lose,
     "silence": KeptRig.time_out,
     "cancelled": lambda rig: rig.perform(rig.dialog.cancel()),
-    "too late": lambda rig: rig.perform(rig.dialog.time_out(300.0, whole=True)),
+    "too late": lambda rig: rig.perform(rig.dialog.timed_out(300.0, whole=True)),
     "rubbish": lambda rig: rig.hear(b"\xff\r\n"),
     "421": lambda rig: rig.hear(b"421 bye\r\n"),
 }
 
 
-def bold(*to: str, is_slow: bool = False, limits: str = "") -> KeptRig:
+def speculative(*to: str, is_slow: bool = False, limits: str = "") -> KeptRig:
     """Come as far as the transaction is out, or is on its way."""
-    rig = KeptRig(*to, is_slow=is_slow, offers=[*BOLD, limits] if limits else BOLD)
+    rig = KeptRig(*to, is_slow=is_slow, offers=[*SPECULATIVE, limits] if limits else SPECULATIVE)
     rig.greet()
     return rig
 
@@ -88,7 +88,7 @@ def test_no_yes_to_the_mail_is_lost_behind_a_refusal_whatever_the_server_says(
 ) -> None:
     # In pieces, 421 is the last that is heard: it says that the server leaves.
     for codes in itertools.product(CODES, repeat=recipients + 2):
-        rig = bold(*TO[:recipients])
+        rig = speculative(*TO[:recipients])
         feed(rig, said(codes), cut)
         if not over(rig):
             rig.eof()
@@ -112,7 +112,7 @@ def test_an_end_between_a_refusal_and_the_reply_to_the_mail_leaves_doubt(
 ) -> None:
     codes = (refusal,) if refused_at == "MAIL" else (250, *[refusal] * recipients)
     for more in range(recipients + 2 - len(codes)):
-        rig = bold(*TO[:recipients])
+        rig = speculative(*TO[:recipients])
         rig.hear(said(codes) + said((503,) * more))
         is_answer = end == "421" and len(codes) + more == recipients + 1
         ENDS[end](rig)
@@ -133,7 +133,7 @@ def test_an_end_between_a_refusal_and_the_reply_to_the_mail_leaves_doubt(
 def test_a_refusal_before_the_mail_was_out_leaves_no_doubt_however_it_ends(
     codes: tuple[int, ...], end: str
 ) -> None:
-    rig = bold(TO[0], is_slow=True)
+    rig = speculative(TO[0], is_slow=True)
     rig.hear(said(codes))
     if rig.closed is None:
         ENDS[end](rig)
@@ -160,7 +160,7 @@ def test_a_refusal_before_the_mail_was_out_leaves_no_doubt_however_it_ends(
 def test_a_refusal_that_the_reply_to_the_mail_confirms_is_a_plain_one(
     codes: tuple[int, ...], told: str, stage: Stage
 ) -> None:
-    rig = bold()
+    rig = speculative()
     rig.hear(said(codes))
 
     assert rig.told == [told]
@@ -171,7 +171,7 @@ def test_a_refusal_that_the_reply_to_the_mail_confirms_is_a_plain_one(
 
 
 def test_a_yes_after_a_refusal_says_both_and_that_nobody_knows() -> None:
-    rig = bold()
+    rig = speculative()
     rig.hear(b"451 4.3.0 not now\r\n503 no\r\n250 2.0.0 queued\r\n")
 
     assert rig.failed.kind is FailureKind.PROTOCOL
@@ -191,7 +191,7 @@ def test_a_yes_after_a_refusal_says_both_and_that_nobody_knows() -> None:
 def test_a_yes_after_a_refusal_in_one_of_several_transactions_leaves_its_recipients_in_doubt(
     number: int, codes: tuple[int, ...]
 ) -> None:
-    rig = bold("u0@d.test", "u1@d.test", "u2@d.test", limits="LIMITS RCPTMAX=1 MAILMAX=9")
+    rig = speculative("u0@d.test", "u1@d.test", "u2@d.test", limits="LIMITS RCPTMAX=1 MAILMAX=9")
     for _ in range(number):
         rig.hear(said((250, 250, 250)))
     rig.hear(said(codes))
@@ -209,7 +209,7 @@ def test_a_yes_after_a_refusal_in_one_of_several_transactions_leaves_its_recipie
 def test_an_end_after_a_refusal_in_the_second_transaction_leaves_doubt_for_its_recipients_alone(
     end: str,
 ) -> None:
-    rig = bold("u0@d.test", "u1@d.test", "u2@d.test", limits="LIMITS RCPTMAX=1")
+    rig = speculative("u0@d.test", "u1@d.test", "u2@d.test", limits="LIMITS RCPTMAX=1")
     rig.hear(said((250, 250, 250)))
     rig.hear(said((550,)))
     ENDS[end](rig)

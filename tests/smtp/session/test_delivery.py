@@ -5,8 +5,8 @@ import datetime as dt
 import pytest
 from conversations.rig import SERVER, Rig
 
-from pykka_smtp.smtp.mail.compose import Letter
-from pykka_smtp.smtp.mail.content import CompleteContent, Content, LetterContent, StreamedContent
+from pykka_smtp.smtp.mail.compose import TextEmail
+from pykka_smtp.smtp.mail.content import CompleteContent, ComposedContent, Content, StreamedContent
 from pykka_smtp.smtp.mail.mail_data import MailFacts
 from pykka_smtp.smtp.words.reply import Reply
 from pykka_smtp.smtp.words.stage import Stage
@@ -241,7 +241,7 @@ def test_a_mail_that_was_perhaps_accepted_is_not_to_be_tried_again_whoever_says_
 
 def test_the_letter_goes_out_as_it_was_composed_for_this_server() -> None:
 
-    letter = Letter(
+    letter = TextEmail(
         from_address="a@b.test",
         to=((None, "c@d.test"),),
         subject="Hello",
@@ -249,7 +249,7 @@ def test_the_letter_goes_out_as_it_was_composed_for_this_server() -> None:
         date=dt.datetime(2026, 11, 23, tzinfo=dt.UTC),
         message_id="<1@b.test>",
     )
-    rig = greeted("SIZE", content=LetterContent(letter))
+    rig = greeted("SIZE", content=ComposedContent(letter))
     for octets in (b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"):
         rig.hear(octets)
 

@@ -67,7 +67,7 @@ ENDS: dict[str, tuple[FailureKind, Callable[[Rig], object]]] = {
     "a step takes too long": (FailureKind.TIMEOUT, Rig.time_out),
     "the whole takes too long": (
         FailureKind.TIMEOUT,
-        lambda rig: rig.perform(rig.dialog.time_out(300, whole=True)),
+        lambda rig: rig.perform(rig.dialog.timed_out(300, whole=True)),
     ),
     "the actor is stopped": (
         FailureKind.CANCELLED,
@@ -139,14 +139,14 @@ def nothing_more_happens(rig: Rig) -> None:
     dialog, verdict = rig.dialog, rig.verdict
     assert rig.closed is not None
     assert dialog.is_over
-    assert not dialog.may_send_dot
+    assert not dialog.may_end_mail_data
     for actions in (
         dialog.connected(),
         dialog.receive_data(b"250 ok\r\n"),
         dialog.receive_data(b"nonsense\r\n"),
         dialog.receive_eof(),
         dialog.connection_lost("write", 32, "Broken pipe"),
-        dialog.time_out(1),
+        dialog.timed_out(1),
         dialog.cancel(),
         dialog.fail(FailureKind.INTERNAL, "defect"),
     ):
@@ -275,8 +275,8 @@ def test_a_lost_connection_tells_what_the_system_said() -> None:
 def test_a_timeout_tells_which_clock_it_was() -> None:
     step, whole = Rig().connect(), Rig().connect()
 
-    step.perform(step.dialog.time_out(0.5))
-    whole.perform(whole.dialog.time_out(300, whole=True))
+    step.perform(step.dialog.timed_out(0.5))
+    whole.perform(whole.dialog.timed_out(300, whole=True))
 
     assert failure(step).detail == (f"timed out after 0.5 s waiting for the greeting of {SERVER}")
     assert failure(whole).detail == (
@@ -410,10 +410,10 @@ def test_a_part_of_a_reply_that_is_not_owed_holds_back_what_is_due(route: list[T
 
 def test_a_part_of_an_early_reply_keeps_the_dot_back() -> None:
     rig = rig_at(ROUTES["one by one"], Stage.BODY)
-    assert rig.dialog.may_send_dot
+    assert rig.dialog.may_end_mail_data
 
     rig.hear(b"25")
-    assert not rig.dialog.may_send_dot
+    assert not rig.dialog.may_end_mail_data
     assert not rig.send_body()
     rig.hear(b"0 taken\r\n")
 
@@ -424,7 +424,7 @@ def test_a_part_of_an_early_reply_keeps_the_dot_back() -> None:
 
 def test_the_dot_is_not_allowed_before_its_time_nor_after() -> None:
     for stage in (Stage.GREETING, Stage.MAIL, Stage.DATA, Stage.DOT, Stage.QUIT):
-        assert not rig_at(ROUTES["one by one"], stage).dialog.may_send_dot
+        assert not rig_at(ROUTES["one by one"], stage).dialog.may_end_mail_data
 
 
 def test_the_dot_is_not_allowed_any_more_when_the_mail_is_given_up() -> None:
@@ -432,7 +432,7 @@ def test_the_dot_is_not_allowed_any_more_when_the_mail_is_given_up() -> None:
 
     rig.time_out()
 
-    assert not rig.dialog.may_send_dot
+    assert not rig.dialog.may_end_mail_data
 
 
 # Leaving hard, so that nothing can be taken for a mail
@@ -650,7 +650,7 @@ def test_long_replies_to_many_recipients_are_within_the_bound() -> None:
 
 def test_the_verdict_is_heard_even_where_it_goes_over_the_bound() -> None:
     rig = rig_at(ROUTES["one by one"], Stage.DOT)
-    rig.dialog._heard = MAX_REPLIES * 2
+    rig.dialog._reply_bytes = MAX_REPLIES * 2
 
     rig.hear(b"250 taken\r\n")
 

@@ -1,7 +1,7 @@
 """A transaction in one write that has not begun: what comes now was said behind the one before."""
 
 import pytest
-from conversations.kept_rig import BOLD, KeptRig
+from conversations.kept_rig import SPECULATIVE, KeptRig
 
 from pykka_smtp.smtp.words.verdict import Accepted, FailureKind
 
@@ -11,7 +11,7 @@ TO = ("a@x.test", "b@x.test", "c@x.test")
 
 def held(mails: int) -> KeptRig:
     """Have so many transactions of a mail taken, while the next one does not begin."""
-    rig = KeptRig(*TO, offers=[*BOLD, "LIMITS RCPTMAX=1"])
+    rig = KeptRig(*TO, offers=[*SPECULATIVE, "LIMITS RCPTMAX=1"])
     rig.greet()
     for number in range(mails):
         rig.holds = number == mails - 1
@@ -82,15 +82,15 @@ def test_a_first_transaction_that_has_not_begun_leaves_no_doubt() -> None:
 
     assert rig.failed.kind is FailureKind.PROTOCOL
     assert not rig.failed.maybe_accepted
-    assert rig.delivery.came_too_late(rig.failed)
+    assert rig.delivery.session_was_stale(rig.failed)
 
 
 def test_half_a_reply_holds_it_back() -> None:
     rig = KeptRig(*TO)
     rig.holds = True
     rig.greet()
-    assert rig.dialog.may_send_dot
+    assert rig.dialog.may_end_mail_data
 
     rig.hear(b"25")
 
-    assert not rig.dialog.may_send_dot
+    assert not rig.dialog.may_end_mail_data

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conversations.kept_rig import BOLD, KeptRig
+from conversations.kept_rig import SPECULATIVE, KeptRig
 from conversations.rig import MAIL, SERVER
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,8 +16,8 @@ from pykka_smtp.smtp.mail.mail_data import MailFacts, encode_whole
 from pykka_smtp.smtp.sasl.secret import Secret
 from pykka_smtp.smtp.session.delivery import Delivery
 from pykka_smtp.smtp.session.dialog import Dialog
-from pykka_smtp.smtp.session.recipients import Recipient, in_batches
-from pykka_smtp.smtp.session.rest import Rest
+from pykka_smtp.smtp.session.idle_dialog import IdleDialog
+from pykka_smtp.smtp.session.recipients import Recipient, split_into_transactions
 from pykka_smtp.smtp.session.session import Session
 from pykka_smtp.smtp.session.step import Action, Close, Release
 from pykka_smtp.smtp.words.extensions import Extensions
@@ -50,7 +50,7 @@ def deliver(rig: KeptRig, rcpt: str = OK, dot: str = TAKEN) -> KeptRig:
     """Take a mail for one recipient, however the server is sent one."""
     extensions = rig.session.extensions
     if extensions.chunking and extensions.pipelining:
-        rig.bold()
+        rig.speculative()
         rig.say(OK, rcpt, dot)
         return rig
     rig.say(OK, rcpt, *([] if extensions.chunking else ["354 go"]))
@@ -64,7 +64,7 @@ def deliver(rig: KeptRig, rcpt: str = OK, dot: str = TAKEN) -> KeptRig:
 # Released instead of closed
 
 
-@pytest.mark.parametrize("offers", [PLAIN, GROUPS, CHUNKS, BOLD])
+@pytest.mark.parametrize("offers", [PLAIN, GROUPS, CHUNKS, SPECULATIVE])
 def test_a_session_that_is_kept_is_released_after_the_verdict_without_a_farewell(
     offers: tuple[str, ...],
 ) -> None:
@@ -92,10 +92,10 @@ def test_a_dialog_that_was_released_hears_and_says_nothing_more() -> None:
         *dialog.receive_data(b"421 too late\r\n"),
         *dialog.receive_eof(),
         *dialog.connection_lost("read", 104, "reset"),
-        *dialog.time_out(1.0),
+        *dialog.timed_out(1.0),
         *dialog.cancel(),
         *dialog.connected(),
-        *dialog.resumed(),
+        *dialog.start_next(),
     ]
 
     assert heard == []
@@ -256,7 +256,7 @@ def test_a_resumed_mail_that_fails_at_mail_says_so(reply: str | None, told: str)
 
     assert rig.told == [told]
     assert rig.failed.stage is Stage.MAIL
-    assert rig.delivery.has_begun is (reply is not None)
+    assert rig.delivery.has_reply is (reply is not None)
 
 
 def test_the_transcript_of_a_resumed_mail_begins_with_mail() -> None:
@@ -364,7 +364,7 @@ def test_a_server_that_refuses_rset_has_not_refused_the_mail(
     assert again.told[0].startswith("later")
     assert again.failed.retryable
     assert again.failed.stage is Stage.MAIL
-    assert not again.delivery.has_begun
+    assert not again.delivery.has_reply
     assert not again.released
     assert again.closed is not None
 
@@ -450,17 +450,17 @@ def test_a_token_that_the_session_began_with_stays_secret_in_the_mails_after_the
         return Dialog(delivery, lambda _who, line: said.append(line), lambda text: text)
 
     first_of_all = dialog()
-    assert first_of_all._scrub is not None
-    first_of_all._scrub.learn(Secret(token))  # as from a function of the program's
+    assert first_of_all._redact is not None
+    first_of_all._redact.learn(Secret(token))  # as from a function of the program's
     session.is_open = True
     second = dialog()
-    second.resumed()
+    second.start_next()
     actions = second.receive_data(f"550 not with {token}\r\n".encode())
 
     assert "550 not with ***" in said
-    assert second._scrub is not None
-    second._scrub.learn(Secret("another/t0ken"))
-    assert second._scrub(f"{token} another/t0ken") == "*** ***"
+    assert second._redact is not None
+    second._redact.learn(Secret("another/t0ken"))
+    assert second._redact(f"{token} another/t0ken") == "*** ***"
     assert token not in repr(actions)
     assert token not in repr(session)
 
@@ -468,7 +468,7 @@ def test_a_token_that_the_session_began_with_stays_secret_in_the_mails_after_the
 # MAILMAX (RFC 9422 §4.1)
 
 
-@pytest.mark.parametrize("offers", [PLAIN, GROUPS, BOLD])
+@pytest.mark.parametrize("offers", [PLAIN, GROUPS, SPECULATIVE])
 def test_a_session_that_has_had_as_many_mails_as_the_server_takes_is_not_kept(
     offers: tuple[str, ...],
 ) -> None:
@@ -506,55 +506,55 @@ def test_each_transaction_of_a_mail_counts() -> None:
     assert not rig.released
 
 
-# Rest: nobody uses the connection
+# IdleDialog: nobody uses the connection
 
 
 def test_a_server_that_speaks_while_nobody_asked_is_left_hard() -> None:
     # Whatever it says would be taken for the answer to the next command.
     for octets in (b"421 idle for too long\r\n", b"250 ok\r\n", b"2", b"\0"):
-        rest = Rest()
+        rest = IdleDialog()
         actions = rest.receive_data(octets)
         assert actions == [Close(reset=True)]
         assert rest.is_over
 
 
 def test_a_server_that_leaves_a_resting_connection_is_left() -> None:
-    rest = Rest()
+    rest = IdleDialog()
 
     assert rest.receive_eof() == [Close()]
     assert rest.is_over
 
 
 def test_a_resting_connection_that_breaks_needs_no_close() -> None:
-    rest = Rest()
+    rest = IdleDialog()
 
     assert rest.connection_lost("read", 104, "Connection reset by peer") == []
     assert rest.is_over
 
 
 def test_who_gives_a_resting_connection_up_takes_leave_and_does_not_wait() -> None:
-    rest = Rest()
+    rest = IdleDialog()
 
     assert rest.cancel() == [b"QUIT\r\n", Close()]
     assert rest.is_over
 
 
 def test_a_defect_ends_a_resting_connection() -> None:
-    assert Rest().fail(FailureKind.INTERNAL, "defect") == [Close(reset=True)]
+    assert IdleDialog().fail(FailureKind.INTERNAL, "defect") == [Close(reset=True)]
 
 
-ENDS: dict[str, Callable[[Rest], list[Action]]] = {
+ENDS: dict[str, Callable[[IdleDialog], list[Action]]] = {
     "data": lambda rest: rest.receive_data(b"x"),
-    "eof": Rest.receive_eof,
+    "eof": IdleDialog.receive_eof,
     "lost": lambda rest: rest.connection_lost("read", None, "x"),
-    "cancel": Rest.cancel,
+    "cancel": IdleDialog.cancel,
     "fail": lambda rest: rest.fail(FailureKind.INTERNAL, "x"),
 }
 
 
 @given(st.lists(st.sampled_from(list(ENDS)), max_size=6))
 def test_a_resting_connection_ends_once(events: list[str]) -> None:
-    rest = Rest()
+    rest = IdleDialog()
     actions = [ENDS[event](rest) for event in events]
 
     assert all(later == [] for later in actions[1:])
@@ -562,7 +562,7 @@ def test_a_resting_connection_ends_once(events: list[str]) -> None:
 
 
 def test_a_resting_connection_looks_like_a_dialog_that_owes_nothing() -> None:
-    rest = Rest()
+    rest = IdleDialog()
     dialog = Dialog(
         Delivery(
             Session(server=SERVER, ehlo_name="c.test"),
@@ -571,7 +571,14 @@ def test_a_resting_connection_looks_like_a_dialog_that_owes_nothing() -> None:
         )
     )
 
-    for name in ("steps", "stage", "verdict", "may_send_dot", "needs_channel_binding", "is_over"):
+    for name in (
+        "steps",
+        "stage",
+        "verdict",
+        "may_end_mail_data",
+        "needs_channel_binding",
+        "is_over",
+    ):
         assert hasattr(rest, name)
         assert type(getattr(rest, name)) is type(getattr(dialog, name))
     assert not rest.is_over
@@ -589,7 +596,7 @@ def test_no_transaction_has_more_recipients_than_every_server_takes(
 ) -> None:
     recipients = [Recipient(path) for path in PATHS[:count]]
 
-    taken, rest = in_batches(recipients, Extensions({}))
+    taken, rest = split_into_transactions(recipients, Extensions({}))
 
     assert [len(batch) for batch in taken] == batches
     assert [recipient for batch in taken for recipient in batch] == recipients
@@ -613,7 +620,9 @@ def test_limits_of_the_server_go_before_the_usual_one(
 ) -> None:
     recipients = [Recipient(path) for path in PATHS]
 
-    taken, rest = in_batches(recipients, Extensions({"LIMITS": limits}), mails_before=before)
+    taken, rest = split_into_transactions(
+        recipients, Extensions({"LIMITS": limits}), mails_before=before
+    )
 
     assert [len(batch) for batch in taken] == batches
     assert len(rest) == left

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pykka_smtp.smtp.mail.content import StreamedContent
 from pykka_smtp.smtp.mail.delivery_options import DeliveryOptions, Dsn
 from pykka_smtp.smtp.mail.mail_data import MailFacts, encode_whole
-from pykka_smtp.smtp.session.recipients import Recipient, in_batches
+from pykka_smtp.smtp.session.recipients import Recipient, split_into_transactions
 from pykka_smtp.smtp.words.extensions import Extensions
 from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import Accepted, Failed, FailureKind
@@ -69,7 +69,7 @@ def test_recipients_are_divided_among_the_transactions_that_the_server_allows(
 ) -> None:
     recipients = [Recipient(path) for path in FIVE]
 
-    taken, rest = in_batches(recipients, Extensions({"LIMITS": limits}))
+    taken, rest = split_into_transactions(recipients, Extensions({"LIMITS": limits}))
 
     assert [len(batch) for batch in taken] == batches
     assert [recipient for batch in taken for recipient in batch] + list(rest) == recipients

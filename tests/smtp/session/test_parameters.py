@@ -12,7 +12,7 @@ from pykka_smtp.smtp.mail.content import CompleteContent, StreamedContent
 from pykka_smtp.smtp.mail.delivery_options import DeliverBy, DeliveryOptions, Dsn
 from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.mail.mail_data import MailFacts
-from pykka_smtp.smtp.session.parameters import make_offer
+from pykka_smtp.smtp.session.parameters import prepare
 from pykka_smtp.smtp.session.session import Session
 from pykka_smtp.smtp.words.extensions import Extensions
 from pykka_smtp.smtp.words.stage import Stage
@@ -383,7 +383,7 @@ def test_what_is_said_without_smtputf8_is_ascii(label: str, local: str, *, offer
     if envelope.needs_smtputf8 and not offers:
         return
 
-    offer = make_offer(session, envelope, CompleteContent(b"a"))
+    offer = prepare(session, envelope, CompleteContent(b"a"))
 
     lines = offer.mail.line + offer.rcpt(envelope.forward_paths[0]).line
     assert lines.isascii() or " SMTPUTF8" in offer.mail.line
@@ -397,9 +397,9 @@ def test_an_offer_knows_the_size_of_what_it_offers() -> None:
     envelope = Envelope.of("a@b.test", "c@d.test")
     facts = MailFacts(size=5, eight_bit=False, nul=False, longest_line=3)
 
-    whole = make_offer(session, envelope, CompleteContent(b"abc"))
-    stream = make_offer(session, envelope, StreamedContent(facts))
-    once = make_offer(session, envelope, StreamedContent(None))
+    whole = prepare(session, envelope, CompleteContent(b"abc"))
+    stream = prepare(session, envelope, StreamedContent(facts))
+    once = prepare(session, envelope, StreamedContent(None))
 
     assert [offer.size for offer in (whole, stream, once)] == [5, 5, 0]
     assert [offer.is_read_once for offer in (whole, stream, once)] == [False, False, True]

@@ -5,7 +5,7 @@ import pytest
 from pykka_smtp.smtp.session.refusal import Refused, check
 from pykka_smtp.smtp.session.session import Session, close_session, open_session
 from pykka_smtp.smtp.session.step import Script
-from pykka_smtp.smtp.words.classification import Meaning
+from pykka_smtp.smtp.words.classification import ReplyClass
 from pykka_smtp.smtp.words.command import Command
 from pykka_smtp.smtp.words.extensions import Extensions
 from pykka_smtp.smtp.words.reply import Reply
@@ -78,16 +78,16 @@ def test_taking_leave_is_one_word_whatever_the_answer() -> None:
 @pytest.mark.parametrize(
     ("stage", "code", "cause", "ends"),
     [
-        (Stage.MAIL, 550, Meaning.PERMANENT, False),
-        (Stage.MAIL, 450, Meaning.TRANSIENT, False),
-        (Stage.MAIL, 421, Meaning.TRANSIENT, True),
-        (Stage.MAIL, 354, Meaning.NONSENSE, True),
-        (Stage.DOT, 354, Meaning.DOUBT, True),
-        (Stage.DOT, 554, Meaning.PERMANENT, False),
+        (Stage.MAIL, 550, ReplyClass.PERMANENT, False),
+        (Stage.MAIL, 450, ReplyClass.TRANSIENT, False),
+        (Stage.MAIL, 421, ReplyClass.TRANSIENT, True),
+        (Stage.MAIL, 354, ReplyClass.UNEXPECTED, True),
+        (Stage.DOT, 354, ReplyClass.AMBIGUOUS, True),
+        (Stage.DOT, 554, ReplyClass.PERMANENT, False),
     ],
 )
 def test_a_refusal_ends_the_session_if_the_server_leaves_or_makes_no_sense(
-    stage: Stage, code: int, cause: Meaning, *, ends: bool
+    stage: Stage, code: int, cause: ReplyClass, *, ends: bool
 ) -> None:
     with pytest.raises(Refused) as caught:
         check(stage, Reply(code))

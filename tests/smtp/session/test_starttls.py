@@ -263,7 +263,7 @@ def test_an_answer_before_the_question_is_none(early: bytes) -> None:
 @each_that_wants_tls
 def test_a_handshake_that_fails_is_told_at_its_stage(policy: TlsPolicy) -> None:
     ends = {
-        "TIMEOUT": lambda dialog: dialog.time_out(30.0),
+        "TIMEOUT": lambda dialog: dialog.timed_out(30.0),
         "CONNECTION": lambda dialog: dialog.connection_lost("read", 104, "reset"),
         "CANCELLED": Dialog.cancel,
         "SECURITY": lambda dialog: dialog.fail(FailureKind.SECURITY, "no TLS"),
@@ -382,7 +382,7 @@ def test_only_tls_for_want_of_better_is_followed_by_an_attempt_in_clear() -> Non
             and (stage, policy, chosen) == (Stage.STARTTLS, TlsPolicy.OPPORTUNISTIC, None)
         )  # fmt: skip
 
-        second = session.humbler(kind, stage)
+        second = session.fallback(kind, stage)
 
         if stage is Stage.STARTTLS:
             assert (second is not None) is in_clear
@@ -403,17 +403,17 @@ def test_an_attack_is_not_followed_by_an_attempt_in_clear(injected: bytes) -> No
     client.hear(b"220 go\r\n" + injected)
 
     assert client.failure.kind is FailureKind.SECURITY
-    assert client.delivery.humbler(client.failure) is None
+    assert client.delivery.fallback(client.failure) is None
 
 
 def test_an_attempt_in_clear_speaks_the_same_protocol() -> None:
     client = Client(TlsPolicy.OPPORTUNISTIC, is_lmtp=True).greet().agree()
     client.perform(client.dialog.fail(FailureKind.SECURITY, "no TLS"))
 
-    second = client.delivery.humbler(client.failure)
+    second = client.delivery.fallback(client.failure)
 
     assert second is not None
     assert second.session.is_lmtp
     assert second.session.server == client.session.server
     assert second.session.ehlo_name == "c.test"
-    assert second.humbler(client.failure) is None
+    assert second.fallback(client.failure) is None

@@ -23,10 +23,10 @@ def amid_mail(rig: EsmtpRig, recipients: int) -> EsmtpRig:
 
 def half_out(rig: EsmtpRig, early: bytes) -> EsmtpRig:
     """Have the mail's end wait in the system's buffers, while the server begins to speak."""
-    assert rig.dialog.may_send_dot
+    assert rig.dialog.may_end_mail_data
     rig.body = None
     rig.hear(early)
-    rig.dialog.dot_sent()
+    rig.dialog.mail_data_sent()
     return rig
 
 

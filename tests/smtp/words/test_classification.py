@@ -2,7 +2,7 @@
 
 import pytest
 
-from pykka_smtp.smtp.words.classification import CLOSING, EHLO_UNKNOWN, Meaning, meaning
+from pykka_smtp.smtp.words.classification import EHLO_UNKNOWN, SERVICE_CLOSING, ReplyClass, classify
 from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import FailureKind
 
@@ -24,11 +24,11 @@ BY_CODE = {
     ("rcpt", 552): "later",  # RFC 5321 §4.5.3.1.10: too many recipients
 }
 MEANINGS = {
-    "go": Meaning.GO_ON,
-    "later": Meaning.TRANSIENT,
-    "no": Meaning.PERMANENT,
-    "what?": Meaning.NONSENSE,
-    "doubt": Meaning.DOUBT,
+    "go": ReplyClass.POSITIVE,
+    "later": ReplyClass.TRANSIENT,
+    "no": ReplyClass.PERMANENT,
+    "what?": ReplyClass.UNEXPECTED,
+    "doubt": ReplyClass.AMBIGUOUS,
 }
 TABLE = {row.split()[0]: row.split()[1:] for row in BY_FIRST_DIGIT.strip().splitlines()}
 
@@ -38,7 +38,7 @@ def test_every_reply_code_means_what_the_rfcs_say_at_every_stage(stage: str) -> 
     wrong = {
         code: found
         for code in range(200, 600)
-        if (found := meaning(Stage(stage), code))
+        if (found := classify(Stage(stage), code))
         is not MEANINGS[BY_CODE.get((stage, code), TABLE[stage][code // 100 - 2])]
     }
 
@@ -52,21 +52,21 @@ def test_the_table_has_every_stage_in_which_a_mail_can_be_refused() -> None:
 
 
 def test_a_meaning_that_is_a_failure_says_what_to_tell_the_program() -> None:
-    assert Meaning.TRANSIENT.value == (FailureKind.SMTP, True, False)
-    assert Meaning.PERMANENT.value == (FailureKind.SMTP, False, False)
-    assert Meaning.NONSENSE.value == (FailureKind.PROTOCOL, True, False)
-    assert Meaning.DOUBT.value == (FailureKind.PROTOCOL, False, True)
+    assert ReplyClass.TRANSIENT.value == (FailureKind.SMTP, True, False)
+    assert ReplyClass.PERMANENT.value == (FailureKind.SMTP, False, False)
+    assert ReplyClass.UNEXPECTED.value == (FailureKind.PROTOCOL, True, False)
+    assert ReplyClass.AMBIGUOUS.value == (FailureKind.PROTOCOL, False, True)
 
 
 def test_nothing_is_both_perhaps_accepted_and_to_be_tried_again() -> None:
-    failures = [found.value for found in Meaning if found is not Meaning.GO_ON]
+    failures = [found.value for found in ReplyClass if found is not ReplyClass.POSITIVE]
 
     assert not any(retryable and doubt for _, retryable, doubt in failures)
 
 
 @pytest.mark.parametrize("stage", TABLE)
 def test_a_server_that_is_closing_is_to_be_tried_again(stage: str) -> None:
-    assert meaning(Stage(stage), CLOSING) is Meaning.TRANSIENT
+    assert classify(Stage(stage), SERVICE_CLOSING) is ReplyClass.TRANSIENT
 
 
 def test_only_four_codes_say_that_ehlo_is_not_known() -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 from conversations.esmtp_rig import EsmtpRig
-from conversations.kept_rig import BOLD, KeptRig
+from conversations.kept_rig import SPECULATIVE, KeptRig
 from conversations.rig import MAIL, SERVER
 
 from pykka_smtp.smtp.mail.content import CompleteContent
-from pykka_smtp.smtp.session.rest import Rest
+from pykka_smtp.smtp.session.idle_dialog import IdleDialog
 from pykka_smtp.smtp.session.session import Session, TlsPolicy
 from pykka_smtp.smtp.words.quirks import Quirks
 from pykka_smtp.smtp.words.stage import Stage
@@ -32,7 +32,7 @@ def kept(quirks: Quirks, *, is_lmtp: bool = False, **given: object) -> KeptRig:
 def test_a_server_that_speaks_while_nobody_asked_is_remembered(octets: bytes) -> None:
     quirks = Quirks()
 
-    Rest(quirks).receive_data(octets)
+    IdleDialog(quirks).receive_data(octets)
 
     assert quirks.speaks_unasked
 
@@ -40,7 +40,7 @@ def test_a_server_that_speaks_while_nobody_asked_is_remembered(octets: bytes) ->
 @pytest.mark.parametrize("octets", [b"421 idle\r\n", b"4", b"42", b"421"])
 def test_a_server_that_leaves_has_not_spoken_unasked(octets: bytes) -> None:
     quirks = Quirks()
-    rest = Rest(quirks)
+    rest = IdleDialog(quirks)
 
     rest.receive_data(octets)
     rest.receive_eof()
@@ -135,7 +135,7 @@ def test_lmtp_likewise() -> None:
 
 def test_what_only_a_chunk_can_carry_still_goes_by_bdat_but_alone() -> None:
     data = b"a\0b" + b"x" * 2000
-    offers = [*BOLD, "BINARYMIME", "8BITMIME"]
+    offers = [*SPECULATIVE, "BINARYMIME", "8BITMIME"]
     rig = kept(Quirks(speaks_unasked=True), offers=offers, content=CompleteContent(data))
 
     assert len(rig.lines()) == 2
@@ -161,7 +161,7 @@ def after_a_mail(quirks: Quirks) -> KeptRig:
 def test_a_server_that_leaves_amid_a_whole_transaction_gets_it_step_by_step_on_kept_ones() -> None:
     quirks = Quirks()
     rig = after_a_mail(quirks)
-    assert rig.bold()[0] == "MAIL FROM:<a@b.test>"
+    assert rig.speculative()[0] == "MAIL FROM:<a@b.test>"
     rig.eof()
     assert rig.told == ["doubt"]
     assert quirks.leaves_unsaid
@@ -171,7 +171,7 @@ def test_a_server_that_leaves_amid_a_whole_transaction_gets_it_step_by_step_on_k
     again.eof()
 
     assert not again.failed.maybe_accepted
-    assert again.delivery.came_too_late(again.failed)  # another connection, and no attempt less
+    assert again.delivery.session_was_stale(again.failed)  # another connection, and no attempt less
 
 
 def test_whoever_answers_or_has_no_mail_before_or_is_slow_has_not_left_without_a_word() -> None:
@@ -197,25 +197,27 @@ def test_whoever_answers_or_has_no_mail_before_or_is_slow_has_not_left_without_a
 
 
 @pytest.mark.parametrize("code", [500, 501, 502, 503])
-@pytest.mark.parametrize("is_bold", [True, False])
-def test_after_bdat_was_refused_there_is_an_attempt_by_data(code: int, *, is_bold: bool) -> None:
+@pytest.mark.parametrize("is_speculative", [True, False])
+def test_after_bdat_was_refused_there_is_an_attempt_by_data(
+    code: int, *, is_speculative: bool
+) -> None:
     quirks = Quirks()
-    rig = kept(quirks, offers=BOLD if is_bold else ["CHUNKING"])
+    rig = kept(quirks, offers=SPECULATIVE if is_speculative else ["CHUNKING"])
     rig.say(OK, OK)
-    if not is_bold:
+    if not is_speculative:
         rig.said.clear()
         rig.chunk() if rig.body else None
     rig.say(f"{code} what?")
 
     assert rig.failed.detail == f"{SERVER} offers CHUNKING, but refused BDAT: {code} what?"
-    second = rig.delivery.humbler(rig.failed)
+    second = rig.delivery.fallback(rig.failed)
     assert second is not None
     assert quirks.refuses_chunks
     again = KeptRig(session=second.session)
     again.delivery, again.dialog = second, type(again.dialog)(second, again._note)
     again.greet()
     assert again.lines()[-1] == "DATA"
-    assert again.delivery.humbler(rig.failed) is None
+    assert again.delivery.fallback(rig.failed) is None
 
 
 def test_bdat_that_is_refused_before_the_mail_is_out_is_the_same() -> None:
@@ -224,7 +226,7 @@ def test_bdat_that_is_refused_before_the_mail_is_out_is_the_same() -> None:
     rig.say(OK, OK, "502 what?")  # the chunk is still here
 
     assert rig.failed.stage is Stage.BODY
-    assert rig.delivery.humbler(rig.failed) is not None
+    assert rig.delivery.fallback(rig.failed) is not None
 
 
 @pytest.mark.parametrize("replies", [["550 no", "503 no", "503 no"], [OK, "550 who?", "503 no"]])
@@ -232,7 +234,7 @@ def test_503_to_a_chunk_for_nobody_is_no_refusal_of_bdat(replies: list[str]) -> 
     rig = kept(Quirks())
     rig.say(*replies)
 
-    assert rig.delivery.humbler(rig.failed) is None
+    assert rig.delivery.fallback(rig.failed) is None
 
 
 @pytest.mark.parametrize("reply", ["552 too big", "554 spam", "451 later", "421 bye"])
@@ -240,13 +242,13 @@ def test_what_speaks_of_the_mail_is_no_refusal_of_bdat(reply: str) -> None:
     rig = kept(Quirks())
     rig.say(OK, OK, reply)
 
-    assert rig.delivery.humbler(rig.failed) is None
+    assert rig.delivery.fallback(rig.failed) is None
 
 
 def test_a_mail_that_was_taken_for_somebody_is_not_sent_by_data_as_well() -> None:
     quirks = Quirks()
     rig = KeptRig(
-        "u0@d.test", "u1@d.test", session=session(quirks), offers=[*BOLD, "LIMITS RCPTMAX=1"]
+        "u0@d.test", "u1@d.test", session=session(quirks), offers=[*SPECULATIVE, "LIMITS RCPTMAX=1"]
     )
     rig.greet()
     rig.say(OK, OK, "250 taken", OK, OK, "502 what?")
@@ -255,7 +257,7 @@ def test_a_mail_that_was_taken_for_somebody_is_not_sent_by_data_as_well() -> Non
 
 
 def test_a_chunk_in_lmtp_that_one_recipient_took_is_not_sent_again() -> None:
-    rig = KeptRig("u0@d.test", "u1@d.test", is_lmtp=True, offers=BOLD)
+    rig = KeptRig("u0@d.test", "u1@d.test", is_lmtp=True, offers=SPECULATIVE)
     rig.greet()
     rig.say(OK, OK, OK)
     rig.said.clear()
@@ -280,7 +282,7 @@ def test_the_first_cause_stays_in_the_detail_if_the_second_attempt_fails(
     kind: FailureKind, stage: Stage, warning: str
 ) -> None:
     first = Session(server=SERVER, ehlo_name="c.test", tls_policy=TlsPolicy.OPPORTUNISTIC)
-    second = first.humbler(kind, stage, "what happened first")
+    second = first.fallback(kind, stage, "what happened first")
     assert second is not None
 
     rig = KeptRig(session=second)

@@ -439,7 +439,7 @@ def test_a_reply_that_is_written_down_is_read_as_it_was(code: int, lines: list[s
     ],
 )
 def test_replies_that_are_familiar_are_what_reading_them_gives(octets: bytes) -> None:
-    assert ReplyParser().familiar(octets) == hear([octets]).replies
+    assert ReplyParser().parse_cached(octets) == hear([octets]).replies
 
 
 @pytest.mark.parametrize(
@@ -453,15 +453,15 @@ def test_replies_that_are_familiar_are_what_reading_them_gives(octets: bytes) ->
     ],
 )
 def test_what_needs_a_closer_look_is_not_familiar(octets: bytes) -> None:
-    assert ReplyParser().familiar(octets) is None
+    assert ReplyParser().parse_cached(octets) is None
 
 
 def test_nothing_is_familiar_behind_a_part_of_a_reply_or_an_error() -> None:
     parser = ReplyParser()
     parser.feed(b"250-ok\r\n")
     assert parser.next_reply() is None
-    assert parser.familiar(b"250 ok\r\n") is None
+    assert parser.parse_cached(b"250 ok\r\n") is None
     parser.feed(b"nonsense\r\n")
     with pytest.raises(ReplyError):
         parser.next_reply()
-    assert parser.familiar(b"250 ok\r\n") is None
+    assert parser.parse_cached(b"250 ok\r\n") is None

@@ -9,7 +9,7 @@ from .session import Session
 from .step import Script
 
 
-class Errand(Protocol):
+class SessionPolicy(Protocol):
     """The script of a session, and the verdict it comes to. See `Delivery`."""
 
     session: Session
@@ -23,7 +23,7 @@ class Errand(Protocol):
         """Converse from the greeting to QUIT, and decide on the way."""
         ...
 
-    def refused_uncalled(self, stage: Stage, reply: Reply) -> Verdict:
+    def rejected_unsolicited(self, stage: Stage, reply: Reply) -> Verdict:
         """Judge a refusal that came without being owed."""
         ...
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conversations.kept_rig import BOLD, KeptRig
+from conversations.kept_rig import SPECULATIVE, KeptRig
 from conversations.rig import MAIL
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from pykka_smtp.smtp.mail.content import CompleteContent, StreamedContent
 from pykka_smtp.smtp.mail.mail_data import MailFacts
-from pykka_smtp.smtp.session.transaction import BOLD_SIZE
+from pykka_smtp.smtp.session.transaction import MAX_SPECULATIVE_SIZE
 from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import Accepted, Failed, FailureKind
 
@@ -23,7 +23,7 @@ TO = ("u0@d.test", "u1@d.test", "u2@d.test")
 FACTS = MailFacts(size=5, eight_bit=False, nul=False, longest_line=3)
 
 
-def bold(*to: str, is_slow: bool = False, **given: Any) -> KeptRig:
+def speculative(*to: str, is_slow: bool = False, **given: Any) -> KeptRig:
     """Come as far as the transaction is out, or is on its way."""
     rig = KeptRig(*to, is_slow=is_slow, **given)
     rig.greet()
@@ -40,7 +40,7 @@ def after(rig: KeptRig, *to: str, **given: Any) -> KeptRig:
 
 
 def test_a_whole_transaction_is_one_write() -> None:
-    rig = bold(*TO)
+    rig = speculative(*TO)
 
     assert rig.writes[1:] == [
         b"MAIL FROM:<a@b.test>\r\n"
@@ -52,22 +52,24 @@ def test_a_whole_transaction_is_one_write() -> None:
 
 
 def test_no_dot_is_doubled_none_is_added_and_line_ends_are_crlf() -> None:
-    rig = bold(content=CompleteContent(b".\n..a\rb\n."))
+    rig = speculative(content=CompleteContent(b".\n..a\rb\n."))
 
     assert rig.chunks == [b".\r\n..a\r\nb\r\n.\r\n"]
-    assert rig.bold()[-1] == "BDAT 14 LAST"
+    assert rig.speculative()[-1] == "BDAT 14 LAST"
 
 
 def test_a_binary_mail_goes_out_octet_for_octet() -> None:
     data = b"a\0\n\r" + b"x" * 2000
-    rig = bold(offers=[*BOLD, "BINARYMIME", "8BITMIME"], content=CompleteContent(data))
+    rig = speculative(
+        offers=[*SPECULATIVE, "BINARYMIME", "8BITMIME"], content=CompleteContent(data)
+    )
 
     assert rig.chunks == [data]
-    assert rig.bold()[0] == "MAIL FROM:<a@b.test> BODY=BINARYMIME"
+    assert rig.speculative()[0] == "MAIL FROM:<a@b.test> BODY=BINARYMIME"
 
 
 def test_the_transcript_has_the_transaction_in_order() -> None:
-    rig = bold(*TO[:2])
+    rig = speculative(*TO[:2])
     rig.say(OK, OK, OK, TAKEN)
 
     assert rig.trace[5:] == [
@@ -91,13 +93,19 @@ def sized(size: int) -> CompleteContent:
 
 
 @pytest.mark.parametrize(
-    ("size", "is_bold"), [(100, True), (BOLD_SIZE, True), (BOLD_SIZE + 3, False), (200_000, False)]
+    ("size", "is_speculative"),
+    [
+        (100, True),
+        (MAX_SPECULATIVE_SIZE, True),
+        (MAX_SPECULATIVE_SIZE + 3, False),
+        (200_000, False),
+    ],
 )
-def test_a_mail_over_64_kib_waits_for_the_recipients(*, size: int, is_bold: bool) -> None:
-    rig = bold(content=sized(size))
+def test_a_mail_over_64_kib_waits_for_the_recipients(*, size: int, is_speculative: bool) -> None:
+    rig = speculative(content=sized(size))
 
-    assert (f"BDAT {size} LAST" in rig.trace[-2]) is is_bold
-    if not is_bold:
+    assert (f"BDAT {size} LAST" in rig.trace[-2]) is is_speculative
+    if not is_speculative:
         assert rig.lines() == ["MAIL FROM:<a@b.test>", "RCPT TO:<c@d.test>"]
         rig.say(OK, OK)
         assert rig.line() == f"BDAT {size} LAST"
@@ -116,16 +124,16 @@ def test_a_mail_over_64_kib_waits_for_the_recipients(*, size: int, is_bold: bool
     ],
     ids=["no groups", "no chunks", "not kept", "LMTP", "a file", "a pipe", "empty"],
 )
-def test_others_are_not_bold(given_options: dict[str, Any], group: list[str]) -> None:
-    rig = bold(**given_options)
+def test_others_are_not_speculative(given_options: dict[str, Any], group: list[str]) -> None:
+    rig = speculative(**given_options)
 
     assert [line.partition(" ")[0] for line in rig.lines()] == group
     assert rig.body is None
 
 
-def test_a_transaction_that_begins_with_rset_is_not_bold() -> None:
+def test_a_transaction_that_begins_with_rset_is_not_speculative() -> None:
     # Were RSET refused, and the rest taken, nobody would know what became of the mail.
-    rig = bold(content=sized(BOLD_SIZE + 3))
+    rig = speculative(content=sized(MAX_SPECULATIVE_SIZE + 3))
     rig.say(OK, "550 who?")
     assert rig.released
 
@@ -136,14 +144,14 @@ def test_a_transaction_that_begins_with_rset_is_not_bold() -> None:
     again.chunk()
     again.say(TAKEN)
     assert again.told == ["accepted"]
-    assert after(again).bold()[0] == "MAIL FROM:<a@b.test>"
+    assert after(again).speculative()[0] == "MAIL FROM:<a@b.test>"
 
 
 # Replies, in order
 
 
 def test_the_replies_are_those_to_the_commands_in_their_order() -> None:
-    rig = bold(*TO)
+    rig = speculative(*TO)
     rig.say("250 sender", "251 first", "550 second", "250 third")
     assert rig.verdict is None
     rig.say("250 the mail")
@@ -160,9 +168,9 @@ def test_the_replies_are_those_to_the_commands_in_their_order() -> None:
 
 def test_all_replies_may_come_at_once_or_octet_by_octet() -> None:
     replies = b"250 ok\r\n250-a\r\n250 b\r\n250 taken\r\n"
-    whole = bold()
+    whole = speculative()
     whole.hear(replies)
-    cut = bold()
+    cut = speculative()
     for octet in replies:
         assert cut.verdict is None
         cut.hear(bytes([octet]))
@@ -174,9 +182,9 @@ def test_all_replies_may_come_at_once_or_octet_by_octet() -> None:
 
 
 def test_many_mails_follow_one_another_on_a_session() -> None:
-    rig = bold()
+    rig = speculative()
     for number in range(50):
-        assert rig.bold()[0] == "MAIL FROM:<a@b.test>"
+        assert rig.speculative()[0] == "MAIL FROM:<a@b.test>"
         rig.say(OK, OK, f"250 number {number}")
         assert rig.accepted.reply.text == f"number {number}"
         rig = after(rig)
@@ -189,7 +197,7 @@ def test_many_mails_follow_one_another_on_a_session() -> None:
     ("reply", "told"), [("451 not now", "later 451"), ("550 no", "refused 550")]
 )
 def test_where_mail_is_refused_nobody_has_it(reply: str, told: str) -> None:
-    rig = bold(*TO[:2])
+    rig = speculative(*TO[:2])
     rig.say(reply, "503 no sender", "503 no sender")
     assert rig.verdict is None  # the server may have taken the mail all the same
     rig.say("503 nobody")
@@ -202,7 +210,7 @@ def test_where_mail_is_refused_nobody_has_it(reply: str, told: str) -> None:
 
 
 def test_where_all_recipients_are_refused_nobody_has_it() -> None:
-    rig = bold(*TO)
+    rig = speculative(*TO)
     rig.say(OK, "550 who?", "450 full")
     rig.say("552 too many")
     assert rig.verdict is None
@@ -219,7 +227,7 @@ def test_where_all_recipients_are_refused_nobody_has_it() -> None:
 def test_a_session_in_which_a_chunk_was_refused_is_not_kept(refused_at: str) -> None:
     # Exchange 2000 answered 503, and then took the lines of the mail for commands. Their replies
     # would be taken for those to the next mail, and some of them may be 250.
-    rig = bold()
+    rig = speculative()
     rig.say(*(["550 no", "503 no"] if refused_at == "MAIL" else [OK, "550 no"]), "503 nobody")
     assert not rig.released
     rig.said.clear()
@@ -230,7 +238,7 @@ def test_a_session_in_which_a_chunk_was_refused_is_not_kept(refused_at: str) -> 
 
 
 def test_a_server_that_takes_the_mail_for_nobody_may_have_it_for_somebody() -> None:
-    rig = bold()
+    rig = speculative()
     rig.say(OK, "550 who?", "250 taken, for nobody")
 
     assert rig.told == ["doubt"]
@@ -244,7 +252,7 @@ def test_a_server_that_takes_the_mail_for_nobody_may_have_it_for_somebody() -> N
     [("452 full", "later 452"), ("554 no", "refused 554"), ("552 too big", "refused 552")],
 )
 def test_where_the_chunk_is_refused_nobody_has_it(reply: str, told: str) -> None:
-    rig = bold(*TO[:2])
+    rig = speculative(*TO[:2])
     rig.say(OK, OK, "550 who?", reply)
 
     assert rig.told == [told, "refused 550"]
@@ -256,7 +264,7 @@ def test_where_the_chunk_is_refused_nobody_has_it(reply: str, told: str) -> None
 
 @pytest.mark.parametrize("place", range(4))
 def test_421_ends_it_and_all_may_be_tried_again(place: int) -> None:
-    rig = bold(*TO[:2])
+    rig = speculative(*TO[:2])
     rig.say(*[OK] * place, "421 closing")
 
     assert rig.told == ["later 421"] * 2
@@ -268,19 +276,19 @@ def test_421_ends_it_and_all_may_be_tried_again(place: int) -> None:
 @pytest.mark.parametrize("recipients", [1, 2, 3])
 def test_replies_behind_421_are_heard_up_to_the_one_to_the_mail(recipients: int) -> None:
     # A server that says that it leaves, and goes on, may have taken the mail.
-    rig = bold(*TO[:recipients])
+    rig = speculative(*TO[:recipients])
     rig.hear(b"421 closing\r\n" + b"250 ok\r\n" * recipients)
     assert rig.told == ["later 421"] * recipients
     assert rig.closed is not None
 
-    rig = bold(*TO[:recipients])
+    rig = speculative(*TO[:recipients])
     rig.hear(b"421 closing\r\n" + b"250 ok\r\n" * (recipients + 1))
     assert rig.told == ["doubt"] * recipients
     assert rig.closed is not None
 
 
 def test_421_leaves_those_refused_who_were_refused_before() -> None:
-    rig = bold(*TO)
+    rig = speculative(*TO)
     rig.say(OK, "550 who?", OK, "421 closing")
 
     assert rig.told == ["refused 550", "later 421", "later 421"]
@@ -311,7 +319,7 @@ SO_FAR = {
 def test_once_it_is_out_an_end_without_a_word_leaves_doubt_for_whom_nobody_was_refused(
     so_far: tuple[str, ...], end: str
 ) -> None:
-    rig = bold(*TO)
+    rig = speculative(*TO)
     rig.say(*so_far)
     ending, kind = ENDS[end]
     ending(rig)
@@ -327,7 +335,7 @@ def test_once_it_is_out_an_end_without_a_word_leaves_doubt_for_whom_nobody_was_r
 @pytest.mark.parametrize("end", list(ENDS))
 @pytest.mark.parametrize("so_far", list(SO_FAR), ids=" ".join)
 def test_as_long_as_it_is_not_out_nobody_can_have_it(so_far: tuple[str, ...], end: str) -> None:
-    rig = bold(*TO, is_slow=True)
+    rig = speculative(*TO, is_slow=True)
     rig.say(*so_far)
     ENDS[end][0](rig)
 
@@ -340,7 +348,7 @@ def test_as_long_as_it_is_not_out_nobody_can_have_it(so_far: tuple[str, ...], en
 
 @pytest.mark.parametrize("end", [end for end in ENDS if end != "rubbish"])
 def test_after_the_verdict_an_end_changes_nothing(end: str) -> None:
-    rig = bold(*TO[:2])
+    rig = speculative(*TO[:2])
     rig.say(OK, "550 a", "550 b", "503 nobody")
     ENDS[end][0](rig)
 
@@ -355,7 +363,7 @@ def test_a_reply_that_makes_no_sense_leaves_doubt_once_the_mail_is_out(
     reply: str, place: int
 ) -> None:
     # A server that answers MAIL or RCPT with 354 may take the mail all the same.
-    rig = bold(*TO[:2])
+    rig = speculative(*TO[:2])
     rig.say(*[OK] * place, reply)
 
     assert rig.told == ["doubt", "doubt"]
@@ -370,7 +378,7 @@ def test_a_session_that_ends_before_the_mail_is_out_is_reset_so_that_the_rest_st
     reply: str,
 ) -> None:
     # Else the system would send it all the same, and the server might take the mail.
-    rig = bold(is_slow=True)
+    rig = speculative(is_slow=True)
     rig.say(reply)
 
     assert rig.told[0].startswith("later")
@@ -380,7 +388,7 @@ def test_a_session_that_ends_before_the_mail_is_out_is_reset_so_that_the_rest_st
 
 @pytest.mark.parametrize("place", range(3))
 def test_a_reply_that_makes_no_sense_leaves_no_doubt_before_the_mail_is_out(place: int) -> None:
-    rig = bold(*TO[:2], is_slow=True)
+    rig = speculative(*TO[:2], is_slow=True)
     rig.say(*[OK] * place, "354 go")
 
     assert [told[:5] for told in rig.told] == ["later"] * 2
@@ -392,7 +400,7 @@ def test_a_reply_that_makes_no_sense_leaves_no_doubt_before_the_mail_is_out(plac
 
 
 def test_replies_may_come_while_the_octets_are_on_their_way() -> None:
-    rig = bold(*TO[:2], is_slow=True)
+    rig = speculative(*TO[:2], is_slow=True)
     rig.say(OK, OK)
     rig.flush()
     rig.say("550 who?", TAKEN)
@@ -402,7 +410,7 @@ def test_replies_may_come_while_the_octets_are_on_their_way() -> None:
 
 
 def test_a_verdict_that_comes_before_the_mail_is_out_is_none() -> None:
-    rig = bold(is_slow=True)
+    rig = speculative(is_slow=True)
     rig.say(OK, OK, "250 taken, already")
 
     assert rig.failed.kind is FailureKind.PROTOCOL
@@ -415,7 +423,7 @@ def test_a_verdict_that_comes_before_the_mail_is_out_is_none() -> None:
 @pytest.mark.parametrize("reply", [b"250 taken\r\n", b"554 no\r\n"])
 @pytest.mark.parametrize("place", [1, 3, 4, 10])
 def test_a_verdict_that_began_before_the_mail_was_out_is_none(reply: bytes, place: int) -> None:
-    rig = bold(*TO[:2], is_slow=True)
+    rig = speculative(*TO[:2], is_slow=True)
     rig.say(OK, OK, "550 who?")
     rig.hear(reply[: min(place, len(reply) - 1)])
     rig.flush()
@@ -429,7 +437,7 @@ def test_a_verdict_that_began_before_the_mail_was_out_is_none(reply: bytes, plac
 
 @pytest.mark.parametrize(("reply", "told"), [("452 full", "later 452"), ("554 no", "refused 554")])
 def test_a_refusal_of_the_chunk_before_it_is_out_is_the_verdict(reply: str, told: str) -> None:
-    rig = bold(is_slow=True)
+    rig = speculative(is_slow=True)
     rig.say(OK, OK, reply)
 
     assert rig.told == [told]
@@ -439,7 +447,7 @@ def test_a_refusal_of_the_chunk_before_it_is_out_is_the_verdict(reply: str, told
 
 
 def test_where_mail_is_refused_before_the_octets_are_out_the_rest_of_them_may_go() -> None:
-    rig = bold(is_slow=True)
+    rig = speculative(is_slow=True)
     rig.say("550 no")
     assert rig.verdict is None
     assert rig.closed is None
@@ -454,7 +462,7 @@ def test_where_mail_is_refused_before_the_octets_are_out_the_rest_of_them_may_go
 
 def test_a_part_of_a_reply_before_the_octets_are_out_becomes_the_reply_it_is() -> None:
     # It is owed: MAIL is answered, whenever the last octet of the chunk went.
-    rig = bold(is_slow=True)
+    rig = speculative(is_slow=True)
     rig.hear(b"25")
     rig.flush()
     rig.hear(b"0 ok\r\n250 ok\r\n250 taken\r\n")
@@ -481,7 +489,7 @@ def test_what_comes_with_the_extensions_is_no_answer_to_the_mail(reply: str) -> 
 @pytest.mark.parametrize("behind", [b"250 again\r\n", b"550 no\r\n", b"2", b"\r\n", b"rubbish"])
 def test_octets_right_behind_the_verdict_leave_doubt(behind: bytes) -> None:
     # One of all these replies was none of ours, and nobody knows which.
-    rig = bold(*TO[:2])
+    rig = speculative(*TO[:2])
     rig.hear(b"250 ok\r\n250 ok\r\n550 no\r\n250 taken\r\n" + behind)
     if rig.verdict is None:
         rig.eof()
@@ -492,7 +500,7 @@ def test_octets_right_behind_the_verdict_leave_doubt(behind: bytes) -> None:
 
 
 def test_421_right_behind_the_verdict_leaves_the_verdict() -> None:
-    rig = bold()
+    rig = speculative()
     rig.hear(b"250 ok\r\n250 ok\r\n250 taken\r\n421 closing\r\n")
 
     assert rig.told == ["accepted"]
@@ -501,7 +509,7 @@ def test_421_right_behind_the_verdict_leaves_the_verdict() -> None:
 
 
 def test_a_reply_too_many_in_a_refused_transaction_ends_the_session() -> None:
-    rig = bold()
+    rig = speculative()
     rig.hear(b"550 no\r\n503 no\r\n503 no\r\n250 surprise\r\n")
 
     assert rig.told == ["refused 550"]
@@ -513,13 +521,13 @@ def test_a_reply_too_many_in_a_refused_transaction_ends_the_session() -> None:
 
 
 def batches(count: int, **given: Any) -> KeptRig:
-    return bold(*TO[:count], offers=[*BOLD, "LIMITS RCPTMAX=1"], **given)
+    return speculative(*TO[:count], offers=[*SPECULATIVE, "LIMITS RCPTMAX=1"], **given)
 
 
 def test_each_batch_is_one_write_after_the_verdict_on_the_one_before() -> None:
     rig = batches(3)
     for number, path in enumerate(TO):
-        assert rig.bold() == [
+        assert rig.speculative() == [
             "MAIL FROM:<a@b.test>",
             f"RCPT TO:<{path}>",
             f"BDAT {len(MAIL)} LAST",
@@ -575,9 +583,9 @@ def test_a_batch_that_is_on_its_way_is_in_no_doubt_though_the_one_before_is_ther
 )
 def test_after_a_chunk_that_was_refused_no_batch_follows(replies: tuple[str, ...]) -> None:
     rig = batches(3)
-    rig.bold()
+    rig.speculative()
     rig.say(OK, OK, TAKEN)
-    rig.bold()
+    rig.speculative()
     rig.say(*replies)
 
     assert rig.told[0] == "accepted"
@@ -588,8 +596,8 @@ def test_after_a_chunk_that_was_refused_no_batch_follows(replies: tuple[str, ...
     assert not rig.released
 
 
-def test_the_limit_of_mails_in_a_session_counts_bold_ones() -> None:
-    rig = bold(*TO, offers=[*BOLD, "LIMITS RCPTMAX=1 MAILMAX=2"])
+def test_the_limit_of_mails_in_a_session_counts_speculative_ones() -> None:
+    rig = speculative(*TO, offers=[*SPECULATIVE, "LIMITS RCPTMAX=1 MAILMAX=2"])
     rig.say(OK, OK, TAKEN, OK, OK, TAKEN)
 
     assert rig.told == ["accepted", "accepted", "later"]
@@ -608,7 +616,7 @@ ENDINGS: tuple[Callable[[KeptRig], None], ...] = (
     KeptRig.lose,
     KeptRig.time_out,
     lambda rig: rig.perform(rig.dialog.cancel()),
-    lambda rig: rig.perform(rig.dialog.time_out(300.0, whole=True)),
+    lambda rig: rig.perform(rig.dialog.timed_out(300.0, whole=True)),
 )
 
 
@@ -670,7 +678,7 @@ def cut(octets: bytes, places: list[int]) -> list[bytes]:
     end=st.integers(0, len(ENDINGS) - 1),
     more=st.sampled_from([b"", b"", b"", b"2", b"250 more\r\n", b"421 bye\r\n", b"\xff\r\n"]),
 )
-def test_a_bold_transfer_has_one_verdict_and_it_is_true(
+def test_a_speculative_transfer_has_one_verdict_and_it_is_true(
     *,
     codes: list[int],
     recipients: int,
@@ -684,7 +692,7 @@ def test_a_bold_transfer_has_one_verdict_and_it_is_true(
 
     The operating system takes the transaction when so many pieces have come.
     """
-    rig = bold(*TO[:recipients], is_slow=flush > 0)
+    rig = speculative(*TO[:recipients], is_slow=flush > 0)
     replies = b"".join(b"%d text\r\n" % code for code in codes) + more
     heard = b""
     is_out, is_early = flush == 0, False

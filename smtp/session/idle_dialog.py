@@ -8,7 +8,7 @@ from .step import Action, Close
 _CLOSING = b"421"  # may come at any time (RFC 5321 §3.8), and in pieces
 
 
-class Rest:
+class IdleDialog:
     """Stands in for a `Dialog` while a connection waits for the next mail.
 
     RFC 5321 §4.3.1: the server has nothing to say now. If it speaks, that is 421, and the end; or
@@ -21,7 +21,7 @@ class Rest:
     steps = 0
     stage = Stage.QUIT
     verdict = None
-    may_send_dot = False
+    may_end_mail_data = False
     has_unread = False
     needs_channel_binding = False
 
