@@ -11,7 +11,8 @@ from typing import Any
 
 from ...smtp.mail.mail_data import encode_whole
 from ...smtp.session.dialog import Dialog
-from ...smtp.session.step import SendMailData
+from ...smtp.session.step import CommandGroup, SendMailData
+from ...smtp.words.command import wire_of
 from ..loop import guard
 from ..loop.event_loop import event_loop
 from .mail_source import PIECE, FileSource
@@ -174,6 +175,18 @@ class ConnectionWriter(asyncio.Protocol):
         self._write_soon()
         self._deferred_write = self._write_last
 
+    def write_held(self, group: CommandGroup) -> None:
+        """Write commands once no input is pending."""
+        self._last = wire_of(group.commands)
+        if not self._writes_at_end:
+            if self._has_looked:
+                self._write_end()
+            else:
+                self._write_last()
+            return
+        self._write_soon()
+        self._deferred_write = self._write_last
+
     def write_part(self, octets: bytes) -> None:
         """Write mail data that is not the last of it."""
         self._written += self._put(octets)
@@ -218,6 +231,10 @@ class ConnectionWriter(asyncio.Protocol):
         last, self._last = self._last, None
         if self._dialog.speculative is not None:
             self._dialog.begin_speculative()
+        elif self._dialog.held is not None:
+            self._dialog.begin_held()
+            self._put(last or b"")
+            return
         if last:
             self._written += self._put(last)
         self._dot_written = True

@@ -59,12 +59,12 @@ class Dialog(Sending):
             does the I/O says so. Like a part of a reply, they hold back what would go out next.
         speculative: a transaction that is to go out in one go, and has not begun to. Nothing is
             owed to it yet: what comes by then was said before it, and is no answer.
+        held: a command group that is to go out once no input is pending, likewise.
     """
 
     # At first, once for all dialogs: most carry one mail.
     has_unread = False
     _reply_bytes = 0  # octets of replies
-    _group: CommandGroup | None = None  # written, and no reply to it was heard yet
     _stage = Stage.CONNECT
 
     def __init__(
@@ -327,8 +327,12 @@ class Dialog(Sending):
         self.steps += 1
         # Those first that each mail has; a `match` asks for more of each than its class.
         if isinstance(step, CommandGroup):
-            self._write(step.commands, actions)
-            self._group = step
+            if step.is_held:
+                self.held = step
+                actions.append(step)
+            else:
+                self._write(step.commands, actions)
+                self._group = step
         elif isinstance(step, SendMailData):
             self._begin_transfer(step, actions)
         elif isinstance(step, ExpectNoMoreInput):

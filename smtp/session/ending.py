@@ -9,7 +9,7 @@ from ..words.stage import Stage, activity
 from ..words.verdict import FailureKind, Verdict
 from .policy import SessionPolicy
 from .redaction import redacted_verdict
-from .step import Action, Close, RunCallable, Script, SendMailData, StartTls, Step
+from .step import Action, Close, CommandGroup, RunCallable, Script, SendMailData, StartTls, Step
 
 
 class Ending:
@@ -23,6 +23,7 @@ class Ending:
     verdict: Verdict | None = None
     is_over: bool = False
     speculative: SendMailData | None = None
+    held: CommandGroup | None = None
     _next_step: Step | None = None  # to be done as soon as nothing more is here to read
     _sending: SendMailData | None = None
     _waiting: StartTls | RunCallable | None = None  # for whoever does the I/O
@@ -106,9 +107,8 @@ class Ending:
         actions: list[Action] = []
         if self.verdict is None:
             in_doubt = self._data_sent
-            if self.speculative is not None and (
-                kind is FailureKind.PROTOCOL or self._is_more_here
-            ):
+            is_held = self.speculative is not None or self.held is not None
+            if is_held and (kind is FailureKind.PROTOCOL or self._is_more_here):
                 # Nothing has gone out since the verdict before: so this came behind that one, and
                 # which of the two was it? See `ExpectNoMoreInput`.
                 in_doubt = self._delivery.doubt_last()

@@ -25,12 +25,18 @@ class CommandGroup:
     Mostly all replies come together, and each says to go on: then the step ends with `replies`.
     Else it ends without, and the replies are asked for one by one.
 
+    Where it is held, the dialog hands it on. The connection writes it once no input is pending,
+    and calls `Dialog.begin_held` as it does.
+
     Attributes:
         commands: what is written.
+        is_held: whether it goes out only while no input is pending: that would be taken for the
+            replies to it, and shift all that follow.
         replies: one to each command; the dialog notes them.
     """
 
     commands: tuple[Command, ...]
+    is_held: bool = False
     replies: tuple[Reply, ...] | None = None
 
 
@@ -153,5 +159,13 @@ Step: TypeAlias = (
 )
 Script: TypeAlias = Generator[Step, Reply, None]
 Action: TypeAlias = (
-    bytes | SendMailData | StartTls | RunCallable | Accepted | Failed | Release | Close
+    bytes
+    | SendMailData
+    | CommandGroup
+    | StartTls
+    | RunCallable
+    | Accepted
+    | Failed
+    | Release
+    | Close
 )
