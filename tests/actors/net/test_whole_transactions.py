@@ -1,4 +1,4 @@
-"""When a transaction in one write, or by BDAT, may begin: not while anything lies in the socket unread."""
+"""When a transaction by BDAT may begin: not while anything lies in the socket unread."""
 
 import functools
 import threading
