@@ -228,6 +228,7 @@ class Laggard:
         conn.line("MAIL *")
         conn.send("250 2.1.0 to MAIL")
         conn.line("RCPT *")
+        conn.line("BDAT *")
         conn.chunk()
         self.chunks += 1
         conn.send("250 2.1.5 to RCPT")
