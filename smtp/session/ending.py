@@ -1,6 +1,6 @@
 """How a dialog ends: with a verdict, and then for whatever reason.
 
-A reply that is owed ends it by the script; all other reasons are here.
+A reply to an outstanding command ends it by the script; all other reasons are here.
 """
 
 from ..sasl.secret import SessionRedactor
@@ -26,7 +26,7 @@ class Ending:
     held: CommandGroup | None = None
     _next_step: Step | None = None  # to be done as soon as nothing more is here to read
     _sending: SendMailData | None = None
-    _waiting: StartTls | RunCallable | None = None  # for whoever does the I/O
+    _waiting: StartTls | RunCallable | None = None  # for the connection
     _data_sent = False
 
     @property
@@ -40,11 +40,11 @@ class Ending:
         raise NotImplementedError
 
     def receive_eof(self) -> list[Action]:
-        """Take note that the server closed the connection."""
+        """End, as the server closed the connection."""
         return self.connection_lost("read", None, "the server closed the connection")
 
     def connection_lost(self, operation: str, errno: int | None, reason: str) -> list[Action]:
-        """Take note that the connection is gone.
+        """End, as the connection is gone.
 
         Args:
             operation: what failed: ``"read"`` or ``"write"``.
@@ -59,7 +59,7 @@ class Ending:
         )
 
     def timed_out(self, seconds: float, *, whole: bool = False, hint: str = "") -> list[Action]:
-        """Take note that the server was too slow.
+        """End, as the server was too slow.
 
         Args:
             seconds: how long it had.
@@ -74,7 +74,7 @@ class Ending:
         return self.fail(FailureKind.TIMEOUT, detail)
 
     def cancel(self) -> list[Action]:
-        """Take note that the mail is not to be sent any more."""
+        """End, as the email is not to be sent any more."""
         return self.fail(
             FailureKind.CANCELLED,
             f"stopped at {self.stage}, before {self._server} had decided",
@@ -141,7 +141,7 @@ class Ending:
         actions.append(verdict)
 
     def _close_early(self, reply: Reply, actions: list[Action]) -> None:
-        """End the session on a reply that ends it without being owed."""
+        """End the session on an unsolicited reply that may end it."""
         if self.verdict is None:
             self._decide(self._delivery.rejected_unsolicited(self.stage, reply), actions)
         if not self.is_over:

@@ -43,7 +43,7 @@ class Sending(Ending):
         actions.append(transfer)
 
     def begin_speculative(self) -> None:
-        """Note that all of a transaction goes out now, in one go: replies are owed from here on."""
+        """Note that all of a transaction goes out now: its commands are outstanding."""
         transfer, self.speculative = self.speculative, None
         assert transfer is not None
         assert transfer.chunk is not None
@@ -51,10 +51,10 @@ class Sending(Ending):
         self._sending = transfer
         if self._trace is not None:
             self._trace.commands((*transfer.before, transfer.chunk))
-        self._advance(None, [])  # to the first reply that is owed
+        self._advance(None, [])  # to the first outstanding reply
 
     def begin_held(self) -> None:
-        """Note that the group that was held goes out now: replies are owed from here on."""
+        """Note that the group that was held goes out now: its commands are outstanding."""
         group, self.held = self.held, None
         assert group is not None
         if group.commands[0].stage is Stage.MAIL:
@@ -72,7 +72,7 @@ class Sending(Ending):
         transfer.is_out = self._data_sent = True
         if self._outstanding or not self._is_more_here:
             self._outstanding.extend(transfer.owed)
-        # Else a reply began before the mail was out: it is none to the mail, and is not owed. Half
+        # Else a reply began before the mail was out, so it cannot be the final reply. Half
         # a TLS record may be one, too.
         self.steps += 1
         if self._trace is not None:

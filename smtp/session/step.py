@@ -1,4 +1,4 @@
-"""What the script asks of the dialog, and the dialog of whoever does the I/O.
+"""What the script asks of the dialog, and the dialog of the connection.
 
 A script is a generator. It yields a `Command` and is sent the `Reply` to it; the command is
 written first unless it went out with a `CommandGroup` before. The other steps are below.
@@ -49,7 +49,7 @@ class ReportVerdict:
 
 @dataclass(slots=True)
 class ExpectNoMoreInput:
-    """Go on once nothing more is here to read: what was heard last was the last."""
+    """Continue only if no input is pending: if the last reply was the final one."""
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Abort:
 class SendMailData:
     """Send the mail data; answered by the first reply to it.
 
-    Whoever does the I/O writes `head` and the rendition, and calls `Dialog.mail_data_sent` when all
+    The connection writes `head` and the rendition, and calls `Dialog.mail_data_sent` when all
     of it is out. Right before the last octets it looks whether some have come that were not given
     to `Dialog.receive_data` yet, and whether `Dialog.may_end_mail_data` still holds. Where all goes
     out in one go they are the first, too: then it calls `Dialog.begin_speculative` as they do.
@@ -70,7 +70,7 @@ class SendMailData:
         rendition: the mail.
         chunk: the BDAT command that announces it (RFC 3030), or None: then it goes out with
             transparency and a final dot.
-        owed: a command for each reply that the server owes to the mail: in LMTP, one for each
+        owed: a command for each final reply to expect: in LMTP, one for each
             recipient (RFC 2033 §4.2).
         before: commands that go out with it, in the same write: then the step has no answer of
             its own, and all replies are asked for one by one.
@@ -119,7 +119,7 @@ class StartTls:
 class RunCallable:
     """Call a function of the program's where it may block.
 
-    Whoever does so gives what it returns to `Dialog.callable_returned`.
+    The connection passes the result to `Dialog.callable_returned`.
 
     Attributes:
         function: what to call.
