@@ -47,8 +47,8 @@ ROOT = Path(__file__).parents[1]
 SEED = 5321
 EXECUTIONS = {
     "reply_parser": times(800, thoroughly=15_000),
-    "dialog": times(1200, thoroughly=1500),
-    "tls": times(500, thoroughly=1500),
+    "dialog": times(1600, thoroughly=1600),
+    "tls": times(1500, thoroughly=1500),
     "output": times(500, thoroughly=8000),
     "grammar": times(2000, thoroughly=30_000),
 }
