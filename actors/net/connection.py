@@ -94,7 +94,6 @@ class Connection(ClosingWire):
         self.served += 1
         self._writer = self._last = None
         self._written = self._flushed = 0
-        self._has_looked = True  # `is_reusable` has
         self.perform(dialog.start_next())
         self._has_looked = False
 
@@ -110,7 +109,20 @@ class Connection(ClosingWire):
     @property
     def is_reusable(self) -> bool:
         """Whether a released connection is still open, without an unsolicited reply to read."""
-        if self._is_closed or self._transport.is_closing() or self.has_something_to_read():
+        return self.is_still_open and not self.has_something_to_read()
+
+    def look(self) -> bool:
+        """Return `is_reusable`. Call `run` right after it, in the same callback."""
+        self._has_looked = is_reusable = self.is_reusable
+        return is_reusable
+
+    @property
+    def is_still_open(self) -> bool:
+        """Whether a released connection is still open, as far as is known.
+
+        Enough in the callback that released it, because all input has just been read.
+        """
+        if self._is_closed or self._transport.is_closing():
             return False
         return self._tls is None or not (self._tls.has_part or self._tls.is_closed)
 
