@@ -12,8 +12,8 @@ from .reply import Reply
 from .stage import Stage
 
 MAX_DETAIL = 500
-"""Characters of a verdict's detail. It quotes replies, which may have 64 KiB, and goes into lines
-of logs: 500 hold one full reply line of RFC 5321 (512 octets), or what several addresses said."""
+"""Characters of a verdict's detail. It quotes replies, which may have 64 KiB, and goes into log
+lines: 500 hold about one reply line of full length (512 octets, RFC 5321 §4.5.3.1.5)."""
 
 
 class FailureKind(enum.IntEnum):
