@@ -151,14 +151,15 @@ class ConnectionPool:
         # Whatever breaks in here, each connection is still where it was, or it is returned.
         released = self._just_released
         if released is not None:
-            if released[0].is_reusable and released[1].may_be_reused:
+            # In this very callback: there is no need to look into the socket again.
+            if released[0].is_still_open and released[1].may_be_reused:
                 self._just_released = None
                 return released
             self.park_released()
         while self._idle:
             idle = next(reversed(self._idle))  # the one that waited least: the others may expire
             connection_limit.withdraw_offer(idle)
-            is_reusable = idle.connection.is_reusable and idle.session.may_be_reused
+            is_reusable = idle.session.may_be_reused and idle.connection.look()
             self._all_idle.remove(idle)
             del self._idle[idle]
             if is_reusable:

@@ -74,7 +74,7 @@ class Connection(ClosingWire):
     ) -> None:
         """Start the clock, connect if need be, and carry a dialog.
 
-        A connection that has carried one before has to be seen to be usable right before it.
+        A connection that has carried one before has to be seen to be reusable right before it.
 
         Args:
             owner: who hears of it.
@@ -93,7 +93,6 @@ class Connection(ClosingWire):
         self.served += 1
         self._writer = self._last = None
         self._written = self._flushed = 0
-        self._has_looked = True  # `is_reusable` has
         self.perform(dialog.start_next())
         self._has_looked = False
 
@@ -108,8 +107,21 @@ class Connection(ClosingWire):
 
     @property
     def is_reusable(self) -> bool:
-        """Whether a connection that was released still stands, and the server says nothing."""
-        if self._is_closed or self._transport.is_closing() or self.has_something_to_read():
+        """Whether a connection that was released is still open, and nothing is there to read."""
+        return self.is_still_open and not self.has_something_to_read()
+
+    def look(self) -> bool:
+        """Return `is_reusable`; `run` comes next, before anything else has a turn."""
+        self._has_looked = is_reusable = self.is_reusable
+        return is_reusable
+
+    @property
+    def is_still_open(self) -> bool:
+        """Whether a connection that was released is open as far as is known.
+
+        That is enough in the callback in which it was released: all input has just been read.
+        """
+        if self._is_closed or self._transport.is_closing():
             return False
         return self._tls is None or not (self._tls.has_part or self._tls.is_closed)
 
