@@ -58,15 +58,13 @@ class EventLoopThread:
         self._is_over = False
         self._is_starting = False
         self.lost: list[threading.Thread] = []  # in a child: the threads of its parent
-        # Few threads each: they only wait, and a call that hangs gets another thread beside it
-        # after `_STANDSTILL` seconds. Three where one call waits for the network: a slow name
-        # server or token endpoint is common. Two where it waits for a disk, which is rarely slow.
+        # Few threads each, as hanging ones are replaced: three for calls that wait for the network,
+        # where slow servers are common, two for the disk, which is rarely slow.
         self.resolver_pool: Workers = Workers("names", 3)
         self.file_pool: Workers = Workers("files", 2)
         # Separate, so that reading an email in flight does not wait for files that open slowly.
         self.file_open_pool: Workers = Workers("new-files", 2)
-        # Separate, because a program's function may block on anything, even on an email that
-        # needs one of the other pools.
+        # Separate: a program's function may block on anything, even on an email that waits here.
         self.token_pool: Workers = Workers("tokens", 3)
         self._workers = (self.resolver_pool, self.file_pool, self.file_open_pool, self.token_pool)
 
@@ -142,10 +140,7 @@ class EventLoopThread:
                 loop.call_soon_threadsafe(guard.call, self, self._run_ready, loop)
 
     def add_ticking(self, watched: Ticking) -> None:
-        """Call `watched.on_tick` every `TICK` seconds, and keep the loop running for it.
-
-        On the loop thread.
-        """
+        """Call `on_tick` every `TICK` seconds, and keep the loop running. On the loop thread."""
         self._watched.add(watched)
 
     def remove_ticking(self, watched: Ticking) -> None:
