@@ -1,1 +1,1 @@
-"""What is sent: addresses, envelope, header and body; never the replies of a server."""
+"""What is sent: addresses, envelope, header and body. Never the replies of a server."""

@@ -1,1 +1,1 @@
-"""Authentication: SASL mechanisms, and the secrets in them; never when they are used."""
+"""Authentication: SASL mechanisms, and the secrets in them. Never when they are used."""

@@ -1,1 +1,1 @@
-"""The order of commands and replies: the dialog and its scripts; without sockets and clocks."""
+"""The order of commands and replies: the dialog and its scripts. Never a socket or a clock."""

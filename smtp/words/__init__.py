@@ -1,4 +1,4 @@
 """The vocabulary of the protocol: replies, commands, stages and verdicts.
 
-Nothing here knows emails or passwords, or decides on the next step.
+Never emails or passwords, and never a decision about the next step.
 """
