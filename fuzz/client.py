@@ -11,7 +11,16 @@ from pykka_smtp.smtp.sasl.secret import Secret
 from pykka_smtp.smtp.session.delivery import Delivery
 from pykka_smtp.smtp.session.dialog import Dialog
 from pykka_smtp.smtp.session.session import Session
-from pykka_smtp.smtp.session.step import Action, Close, Release, RunCallable, SendMailData, StartTls
+from pykka_smtp.smtp.session.step import (
+    Action,
+    Close,
+    CommandGroup,
+    Release,
+    RunCallable,
+    SendMailData,
+    StartTls,
+)
+from pykka_smtp.smtp.words.command import wire_of
 from pykka_smtp.smtp.words.quirks import Quirks
 from pykka_smtp.smtp.words.verdict import Accepted, Failed, FailureKind, Verdict
 
@@ -73,6 +82,7 @@ class Client:
         self._unreadable = ""  # why the mail could not be read to its end
         self._is_given = False  # to the operating system: what is left of the body will go out
         self._speculative: SendMailData | None = None  # has not begun to go out
+        self._group: CommandGroup | None = None  # likewise
         self.session = session or Session(
             server="mx.test:25",
             ehlo_name="c.test",
@@ -145,6 +155,9 @@ class Client:
         """
         if self.body is None or self.is_over:
             return
+        if self._group is not None:
+            self._begin_held(self._group)
+            return
         if self._speculative is not None:
             self._begin_speculative(self._speculative)
             return
@@ -198,6 +211,9 @@ class Client:
                 case SendMailData():
                     insist(self.verdict is None, "mail data after the verdict")
                     self._begin_body(action)
+                case CommandGroup():
+                    insist(self.waits_for != "tls", "a command amid the handshake")
+                    self._begin_group(action)
                 case StartTls():
                     self.waits_for = "tls"
                 case RunCallable():
@@ -253,6 +269,20 @@ class Client:
         self.body = [*wire, last + (b"" if chunk else b".\r\n")]
         if self.body == [b""]:
             self.write_body()  # an empty chunk is complete with the command that announces it
+
+    def _begin_group(self, group: CommandGroup) -> None:
+        """Write commands while the server keeps silent; others may have their turn first."""
+        insist(self.body is None, "a command amid the mail data")
+        self.body, self._group = [], group
+        if not self._choices.one_in(8):
+            self._begin_held(group)
+
+    def _begin_held(self, group: CommandGroup) -> None:
+        if self.dialog.may_end_mail_data:
+            self.body = self._group = None
+            self._ledger.has_unheard = self._ledger.has_more
+            self.dialog.begin_held()
+            self._write(wire_of(group.commands))
 
     def _begin_speculative(self, action: SendMailData) -> None:
         """Give all of a transaction to the operating system, which may take it in pieces.

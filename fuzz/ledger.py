@@ -76,7 +76,7 @@ class Ledger:
         has_unread: whether half a TLS record is here, which may hold a part of a reply; the owner
             says so.
         has_unheard: whether octets were here that answer nothing, read or not, as the client began
-            the last speculative transaction; the owner says so. What comes while that leaves is
+            the last transaction by BDAT; the owner says so. What comes while that leaves is
             on its way, as that is.
     """
 
@@ -356,6 +356,8 @@ class Ledger:
                 not self.owed and transaction.is_begun, "BDAT before the replies to MAIL and RCPT"
             )
             insist(transaction.taken, "mail data for nobody")
+            # What was here before its MAIL has shifted all replies: any of them may be the last.
+            transaction.too_early = transaction.too_early or self.has_unheard
         self._data, self._left = bytearray(), int(match[1])
         if self._left == 0:
             self._take_chunk()

@@ -141,9 +141,10 @@ class Play(TlsSession):
     def _foretell(self) -> None:
         """Say what is right, and in advance yes to all that may follow; the client reads the one.
 
-        So a speculative transaction may be due with its replies in the socket, or half of one here.
+        So a transaction that will go by BDAT may be due with its replies in the socket, or half of
+        one here.
         """
-        if self._is_amid_commands() or not self._is_speculative_next:
+        if self._is_amid_commands() or not self._is_held_next:
             return
         self._flush_flights()
         texts = (self._server.right(), *[_YES] * (1 + self._choices.below(6)))
@@ -315,7 +316,7 @@ _PLACES: Sequence[Callable[[Play], bool]] = (
     lambda _play: True,  # nothing
     lambda play: play._is_released,
     lambda play: play._mails > 1,
-    *[lambda play: play._is_speculative_next] * 3,
+    *[lambda play: play._is_held_next] * 3,
 )
 """How far all is as it should be, before anything goes wrong: or nothing would come late."""
 _MOVES: Sequence[Callable[[Play], None]] = (
@@ -355,7 +356,7 @@ _REST_MOVES: Sequence[Callable[[Play], None]] = (
 )
 """The moves while nobody uses the session."""
 
-_AT_A_BOLD_BEGINNING = len(_PLACES) - 1
+_AT_A_HELD_BEGINNING = len(_PLACES) - 1
 _AT_THE_END = (Play._two, Play._half_then_out, Play._early, Play._right_and_reset)
 _AT = (0, 4)  # places: the end of the mail is written; it is about to be
 SEEDS: Sequence[bytes] = (
@@ -369,7 +370,7 @@ SEEDS: Sequence[bytes] = (
         for how in (0, 1)
     ),
     *(
-        bytes([way, 0, 3, 1, 0, _AT_A_BOLD_BEGINNING, _MOVES.index(Play._foretell), 2, cut, how])
+        bytes([way, 0, 3, 1, 0, _AT_A_HELD_BEGINNING, _MOVES.index(Play._foretell), 2, cut, how])
         for way in (0, 1, 10, 11)
         for cut in (0, 1, 4)
         for how in (0, 1)

@@ -110,7 +110,7 @@ class FuzzedConnection(Connection):
 
 
 class FuzzedDialog(Dialog):
-    """A dialog that says when a speculative transaction begins."""
+    """A dialog that says when a transaction begins that was held."""
 
     def __init__(self, delivery: Delivery, note: Callable[[], None]) -> None:
         super().__init__(delivery)
@@ -120,6 +120,11 @@ class FuzzedDialog(Dialog):
         """Note it, first of all."""
         self._note()
         super().begin_speculative()
+
+    def begin_held(self) -> None:
+        """Note it, first of all."""
+        self._note()
+        super().begin_held()
 
 
 class TlsSession:
@@ -221,13 +226,14 @@ class TlsSession:
         return [item.verb for item in self._ledger.owed] == ["DATA"]
 
     @property
-    def _is_speculative_next(self) -> bool:
-        """Whether the reply is due after which a whole transaction goes out in one go."""
-        ledger = self._ledger
-        is_offered = {"CHUNKING", "PIPELINING"} <= {*self._scene.offers} and self._mail.keeps
-        is_offered = is_offered and not self._mail.piece and not self._session.quirks.speaks_unasked
+    def _is_held_next(self) -> bool:
+        """Whether the reply is due after which a transaction begins that goes by BDAT.
+
+        All of it in one go, or its MAIL: either goes out only while no input is pending.
+        """
+        is_offered = "CHUNKING" in self._scene.offers
         is_ready = self._tls is not None or self._scene.way == "off"
-        verbs = [item.verb for item in ledger.owed]
+        verbs = [item.verb for item in self._ledger.owed]
         return is_offered and is_ready and verbs in (["EHLO"], ["END"])
 
     @property
@@ -249,11 +255,11 @@ class TlsSession:
         self._ledger.may_be_speculative = mail.keeps and not self._session.quirks.speaks_unasked
         source = mail.open_source(is_seekable=True) if mail.piece else None
         delivery = Delivery(self._session, mail.envelope, mail.content, keeps=mail.keeps)
-        dialog = FuzzedDialog(delivery, self._guarded(self._note_speculative))
+        dialog = FuzzedDialog(delivery, self._guarded(self._note_beginning))
         self._connection.run(self, dialog, source=source)
 
-    def _note_speculative(self) -> None:
-        """The client begins a speculative transaction."""
+    def _note_beginning(self) -> None:
+        """The client begins a transaction that was held."""
         self._ledger.has_unheard = self._line.waiting > 0 or self._ledger.has_more
 
     def _go_on(self) -> None:

@@ -258,6 +258,17 @@ def does_not_look_into_the_socket_before_a_speculative_mail(patch: pytest.Monkey
     )
 
 
+def does_not_look_into_the_socket_before_a_mail_in_several_steps(
+    patch: pytest.MonkeyPatch,
+) -> None:
+    look = ConnectionWriter.has_something_to_read
+    patch.setattr(
+        ConnectionWriter,
+        "has_something_to_read",
+        lambda self: self._dialog.held is None and look(self),
+    )
+
+
 def begins_a_speculative_mail_with_half_a_record_here(patch: pytest.MonkeyPatch) -> None:
     is_here = cast("Any", Dialog._is_more_here).fget
 
@@ -345,6 +356,7 @@ FAULTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, str]] = {
     looks_at_half_a_record_before_the_dot_only: ("tls", "false successes"),
     does_not_look_into_the_socket_before_the_dot: ("tls", "false successes"),
     does_not_look_into_the_socket_before_a_speculative_mail: ("tls", "false successes"),
+    does_not_look_into_the_socket_before_a_mail_in_several_steps: ("tls", "false successes"),
     begins_a_speculative_mail_with_half_a_record_here: ("tls", "false successes"),
     writes_on_after_the_end: ("tls", "undefined outcomes"),
     waits_for_ever_for_a_farewell: ("tls", "hangs"),

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ...smtp.session.dialog import Dialog
 from ...smtp.session.idle_dialog import IdleDialog
-from ...smtp.session.step import Action, Close, Release, RunCallable, SendMailData, StartTls
+from ...smtp.session.step import (
+    Action,
+    Close,
+    CommandGroup,
+    Release,
+    RunCallable,
+    SendMailData,
+    StartTls,
+)
 from ...smtp.words.verdict import Accepted, Failed, FailureKind
 from ..loop import guard
 from ..loop.event_loop import event_loop
@@ -206,6 +214,8 @@ class Connection(ClosingWire):
                 self._close(reset=action.reset)
             elif isinstance(action, StartTls):
                 self.start_tls()
+            elif isinstance(action, CommandGroup):
+                self.write_held(action)
             else:
                 self.spawn(self._run_callable, action)
 

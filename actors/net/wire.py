@@ -11,7 +11,8 @@ from typing import Any
 
 from ...smtp.mail.mail_data import encode_whole
 from ...smtp.session.dialog import Dialog
-from ...smtp.session.step import SendMailData
+from ...smtp.session.step import CommandGroup, SendMailData
+from ...smtp.words.command import wire_of
 from ..loop import guard
 from ..loop.event_loop import event_loop
 from .mail_source import PIECE, FileSource
@@ -37,7 +38,7 @@ class ConnectionWriter(asyncio.Protocol):
     _deferred_write: Callable[[], None] | None = None
     _last: bytes | None = None  # what completes the mail, not yet written
     _dot_written = False
-    _has_looked = False  # whether nothing was there to read, and nobody else has had a turn since
+    _has_looked = False  # whether no input was pending, in this very turn of the loop
     _written = 0  # octets of mail data, as they went to the transport
     _flushed = 0  # how many of them the operating system had taken when last looked at
 
@@ -103,7 +104,7 @@ class ConnectionWriter(asyncio.Protocol):
         if sealed:
             self._transport.write(sealed)
         if tls.error is not None:
-            # Not at once: whoever writes is not done yet.
+            # Not at once: the caller is not done writing.
             self._loop.call_soon(guard.call, self, self.tls_broke, tls.error)
         elif tls.is_holding and self._writer is not None:
             self._writer.is_paused = True
@@ -112,7 +113,7 @@ class ConnectionWriter(asyncio.Protocol):
     def write_own(self) -> None:
         """Write what TLS itself has to say, such as what a server has asked it.
 
-        Not behind the end of a mail that waits to go out: nobody could tell when that is out.
+        Not behind the end of a mail that waits to go out: it could not be seen when that is out.
         """
         tls = self._tls
         if tls is None or self._dot_written:
@@ -174,6 +175,18 @@ class ConnectionWriter(asyncio.Protocol):
         self._write_soon()
         self._deferred_write = self._write_last
 
+    def write_held(self, group: CommandGroup) -> None:
+        """Write commands once no input is pending."""
+        self._last = wire_of(group.commands)
+        if not self._writes_at_end:
+            if self._has_looked:
+                self._write_end()
+            else:
+                self._write_last()
+            return
+        self._write_soon()
+        self._deferred_write = self._write_last
+
     def write_part(self, octets: bytes) -> None:
         """Write mail data that is not the last of it."""
         self._written += self._put(octets)
@@ -218,6 +231,10 @@ class ConnectionWriter(asyncio.Protocol):
         last, self._last = self._last, None
         if self._dialog.speculative is not None:
             self._dialog.begin_speculative()
+        elif self._dialog.held is not None:
+            self._dialog.begin_held()
+            self._put(last or b"")
+            return
         if last:
             self._written += self._put(last)
         self._dot_written = True
@@ -247,7 +264,7 @@ class ConnectionWriter(asyncio.Protocol):
             self._write_last()
 
     def has_something_to_read(self) -> bool:
-        """Whether the server has said something that nobody has heard yet."""
+        """Whether input is pending in the socket."""
         if self._poll is None:
             try:
                 number = self._transport.get_extra_info("socket").fileno()
@@ -260,7 +277,7 @@ class ConnectionWriter(asyncio.Protocol):
         """Whether the server takes the mail data, and fast enough.
 
         Args:
-            since: when somebody last looked, or the step began.
+            since: when progress was last checked, or the step began.
             now: the time. Both are of the loop's clock.
         """
         if not self._written:
@@ -273,7 +290,7 @@ class ConnectionWriter(asyncio.Protocol):
 
 
 def _make_poll(number: int) -> Callable[[int], list[tuple[int, int]]]:
-    """Return a function that tells, without waiting, whether a socket has something to read."""
+    """Return a function that checks, without waiting, whether a socket has something to read."""
     if not hasattr(select, "poll"):  # Windows
         return lambda _timeout: [(n, 0) for n in select.select([number], [], [], 0)[0]]
     poll = select.poll()

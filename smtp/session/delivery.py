@@ -207,7 +207,7 @@ class Delivery(Judgement):
             " recipients not tried, send to them again"
         )
         self.session.warn(warning)
-        # Where nobody was taken, and not for want of room, there is no hurry.
+        # Where no recipient was accepted, and not for want of room, there is no hurry.
         if self._acceptance is not None or self.session.is_used_up:
             self._left = Left(tuple(recipient.path for recipient in left), warning)
 
@@ -238,7 +238,7 @@ class Delivery(Judgement):
         return Delivery(session, self._envelope, self._content, keeps=self._keeps)
 
     def session_was_stale(self, failed: Failed) -> bool:
-        """Whether the session was over before the server had heard of this mail.
+        """Whether the session was over before the server read any of this email.
 
         A server may leave at any time between two mails, and say so by 421, or with the enhanced
         status code X.4.2, "bad connection" (RFC 3463 §3.5), as Amazon's does. So it is where the

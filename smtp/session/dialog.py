@@ -1,19 +1,18 @@
 """The dialog: what is legal now, and what each event means for the mail.
 
 The dialog runs a script (`Delivery.script`: the policy) against the octets of one connection,
-and keeps the one rule that all truth depends on: **a reply counts only when it is owed**. A
-reply is owed to each command from the moment it is written, and to the final dot from the moment
-it is written; octets that come when nothing is owed are never taken for an answer to something
+and keeps the one rule that all truth depends on: **a reply counts only when a command is
+outstanding**. A command is outstanding from the moment it is written, and so is the final dot;
+bytes that come when nothing is outstanding are never taken for the reply to something
 that goes out later (RFC 5321 §4.3.1, RFC 2920 §3.1).
 
-How to use it, whoever does the I/O: call `connected` once, then `receive_data` for all that comes,
-and whatever of the other methods fits what happened. Each returns a list of actions to perform,
-in order: those of `step.Action`. A verdict comes exactly once; after `Close` or `Release` nothing
-more is asked for. The dialog has no clock: whoever does the I/O measures the steps (`steps` changes
-with each) and calls `time_out`.
+The connection, which does the I/O, calls `connected` once, then `receive_data` for all input, and
+the method for each other event. Each returns a list of actions to perform, in order: those of
+`step.Action`. A verdict comes exactly once; `Close` or `Release` is the last action. The dialog has
+no clock: the connection measures the steps (`steps` changes with each) and calls `timed_out`.
 
-Where there is no owed reply to judge, others decide: `uncalled` what becomes of a reply that is
-not owed, `ending` how it ends for another reason, `sending` when the mail data is out.
+What no outstanding command decides is elsewhere: `uncalled` judges unsolicited replies, `ending`
+ends the dialog for other reasons, and `sending` notes when the mail data is out.
 """
 
 from collections import deque
@@ -55,16 +54,16 @@ class Dialog(Sending):
         steps: a counter that changes with each step of the conversation.
         verdict: what became of the mail, once it is decided.
         is_over: whether the dialog has asked to close, or to release, the connection.
-        has_unread: whether octets are here that nobody can read yet, half a TLS record; whoever
-            does the I/O says so. Like a part of a reply, they hold back what would go out next.
-        speculative: a transaction that is to go out in one go, and has not begun to. Nothing is
-            owed to it yet: what comes by then was said before it, and is no answer.
+        has_unread: whether bytes are here that cannot be read yet, half a TLS record; the
+            connection sets it. Like a part of a reply, they hold back what would go out next.
+        speculative: a transaction that is to go out in one go, and has not begun to. It is
+            not outstanding yet: what comes by then was sent before it, and is no reply to it.
+        held: a command group that is to go out once no input is pending, likewise.
     """
 
     # At first, once for all dialogs: most carry one mail.
     has_unread = False
     _reply_bytes = 0  # octets of replies
-    _group: CommandGroup | None = None  # written, and no reply to it was heard yet
     _stage = Stage.CONNECT
 
     def __init__(
@@ -130,12 +129,12 @@ class Dialog(Sending):
             return []
         actions: list[Action] = []
         if self._waiting is not None and isinstance(self._waiting, StartTls):
-            # It was to hear our first octet under TLS before it says another word.
+            # The server must not send anything before the client begins TLS.
             self._fail_on_injection(actions)
             return actions
         self._reply_bytes += len(data)
         if self._reply_bytes > self._max_reply_bytes and not self._data_sent:
-            # Each reply has its bound; a group of thousands of commands is owed thousands of them.
+            # Each reply has its bound; a group of thousands of commands gets thousands of them.
             self._broke_protocol("too much text in its replies", actions)
             return actions
         replies = None if self.has_unread else self._parser.parse_cached(data)
@@ -155,7 +154,7 @@ class Dialog(Sending):
         return actions
 
     def start_next(self) -> list[Action]:
-        """Begin on a connection that another dialog has released: no greeting is owed."""
+        """Begin on a connection that another dialog has released: no greeting is due."""
         if self.is_over:
             return []
         self._stage = Stage.MAIL
@@ -166,7 +165,7 @@ class Dialog(Sending):
         return actions
 
     def tls_started(self, *, verified: bool, binding: bytes | None = None) -> list[Action]:
-        """Take note that TLS is up.
+        """Note that TLS is up, and go on.
 
         Args:
             verified: whether the server's certificate was verified, name included.
@@ -178,7 +177,7 @@ class Dialog(Sending):
         return self._answer_waiting()
 
     def tls_is_up(self, *, verified: bool, binding: bytes | None = None) -> None:
-        """Take note that the connection began with TLS (RFC 8314 §3); call `connected` next."""
+        """Note that the connection began with TLS (RFC 8314 §3); call `connected` next."""
         session = self._delivery.session
         session.is_encrypted, session.is_verified = True, verified
         session.channel_binding = binding
@@ -228,7 +227,7 @@ class Dialog(Sending):
             elif isinstance(self._next_step, StartTls):
                 self._fail_on_injection(actions)
             else:
-                # With a part of a reply here that is not owed, nothing goes out: what follows
+                # With a part of an unsolicited reply here, nothing goes out: what follows
                 # must not be taken for the answer to it.
                 break
         return actions
@@ -254,7 +253,7 @@ class Dialog(Sending):
         self._advance(reply, actions)
 
     def _are_all_good(self, replies: tuple[Reply, ...]) -> bool:
-        """Whether these are the replies to all that they are owed to, and each says to go on."""
+        """Whether these are the replies to all outstanding commands, and each is positive."""
         if len(replies) != len(self._outstanding) or self._redact is not None:
             return False
         for command, reply in zip(self._outstanding, replies, strict=True):
@@ -277,7 +276,7 @@ class Dialog(Sending):
         self._advance(None, actions)
 
     def _on_unsolicited_reply(self, reply: Reply, actions: list[Action]) -> None:
-        """Judge a reply that was not owed."""
+        """Judge an unsolicited reply."""
         quirks, due, is_decided = self.quirks, self._next_step, self.verdict is not None
         match judge_uncalled(reply, self.stage, due, quirks, is_decided=is_decided):
             case Uncalled.INJECTION:
@@ -314,9 +313,9 @@ class Dialog(Sending):
         if self._outstanding and step is self._outstanding[0]:
             return
         if step is END_OF_DATA:
-            return  # it will be owed as soon as it is out
+            return  # it is outstanding as soon as it is out
         if isinstance(step, Abort):
-            # Whatever is still owed, and may be here already, is not waited for.
+            # Outstanding replies, even if here already, are not waited for.
             self._end(actions, reset=True)
             return
         self._next_step = step
@@ -327,8 +326,12 @@ class Dialog(Sending):
         self.steps += 1
         # Those first that each mail has; a `match` asks for more of each than its class.
         if isinstance(step, CommandGroup):
-            self._write(step.commands, actions)
-            self._group = step
+            if step.is_held:
+                self.held = step
+                actions.append(step)
+            else:
+                self._write(step.commands, actions)
+                self._group = step
         elif isinstance(step, SendMailData):
             self._begin_transfer(step, actions)
         elif isinstance(step, ExpectNoMoreInput):

@@ -1,6 +1,6 @@
 """How a dialog ends: with a verdict, and then for whatever reason.
 
-A reply that is owed ends it by the script; all other reasons are here.
+A reply to an outstanding command ends it by the script; all other reasons are here.
 """
 
 from ..sasl.secret import SessionRedactor
@@ -9,7 +9,7 @@ from ..words.stage import Stage, activity
 from ..words.verdict import FailureKind, Verdict
 from .policy import SessionPolicy
 from .redaction import redacted_verdict
-from .step import Action, Close, RunCallable, Script, SendMailData, StartTls, Step
+from .step import Action, Close, CommandGroup, RunCallable, Script, SendMailData, StartTls, Step
 
 
 class Ending:
@@ -23,9 +23,10 @@ class Ending:
     verdict: Verdict | None = None
     is_over: bool = False
     speculative: SendMailData | None = None
+    held: CommandGroup | None = None
     _next_step: Step | None = None  # to be done as soon as nothing more is here to read
     _sending: SendMailData | None = None
-    _waiting: StartTls | RunCallable | None = None  # for whoever does the I/O
+    _waiting: StartTls | RunCallable | None = None  # for the connection
     _data_sent = False
 
     @property
@@ -39,11 +40,11 @@ class Ending:
         raise NotImplementedError
 
     def receive_eof(self) -> list[Action]:
-        """Take note that the server closed the connection."""
+        """End, as the server closed the connection."""
         return self.connection_lost("read", None, "the server closed the connection")
 
     def connection_lost(self, operation: str, errno: int | None, reason: str) -> list[Action]:
-        """Take note that the connection is gone.
+        """End, as the connection is gone.
 
         Args:
             operation: what failed: ``"read"`` or ``"write"``.
@@ -58,7 +59,7 @@ class Ending:
         )
 
     def timed_out(self, seconds: float, *, whole: bool = False, hint: str = "") -> list[Action]:
-        """Take note that the server was too slow.
+        """End, as the server was too slow.
 
         Args:
             seconds: how long it had.
@@ -73,7 +74,7 @@ class Ending:
         return self.fail(FailureKind.TIMEOUT, detail)
 
     def cancel(self) -> list[Action]:
-        """Take note that the mail is not to be sent any more."""
+        """End, as the email is not to be sent any more."""
         return self.fail(
             FailureKind.CANCELLED,
             f"stopped at {self.stage}, before {self._server} had decided",
@@ -106,9 +107,8 @@ class Ending:
         actions: list[Action] = []
         if self.verdict is None:
             in_doubt = self._data_sent
-            if self.speculative is not None and (
-                kind is FailureKind.PROTOCOL or self._is_more_here
-            ):
+            is_held = self.speculative is not None or self.held is not None
+            if is_held and (kind is FailureKind.PROTOCOL or self._is_more_here):
                 # Nothing has gone out since the verdict before: so this came behind that one, and
                 # which of the two was it? See `ExpectNoMoreInput`.
                 in_doubt = self._delivery.doubt_last()
@@ -141,7 +141,7 @@ class Ending:
         actions.append(verdict)
 
     def _close_early(self, reply: Reply, actions: list[Action]) -> None:
-        """End the session on a reply that ends it without being owed."""
+        """End the session on an unsolicited reply that may end it."""
         if self.verdict is None:
             self._decide(self._delivery.rejected_unsolicited(self.stage, reply), actions)
         if not self.is_over:

@@ -4,8 +4,9 @@ from collections import deque
 
 from ..words.command import Command
 from ..words.reply import Reply
+from ..words.stage import Stage
 from .ending import Ending
-from .step import Action, SendMailData
+from .step import Action, CommandGroup, SendMailData
 from .transcript import Transcript
 
 
@@ -15,7 +16,9 @@ class Sending(Ending):
     _trace: Transcript | None
     _outstanding: deque[Command]
 
-    steps: int = 0  # at first, once for all dialogs
+    # At first, once for all dialogs.
+    steps: int = 0
+    _group: CommandGroup | None = None  # written, and no reply to it has come yet
 
     def _advance(self, reply: Reply | None, actions: list[Action]) -> None:
         """Let the script go on to its next step."""
@@ -23,8 +26,10 @@ class Sending(Ending):
 
     @property
     def may_end_mail_data(self) -> bool:
-        """Whether the mail data is still wanted and no part of an early reply is here."""
-        is_wanted = self._sending is not None or self.speculative is not None
+        """Whether what waits to go out is still wanted, and no part of a reply is here."""
+        is_wanted = (
+            self._sending is not None or self.speculative is not None or self.held is not None
+        )
         return is_wanted and not (self.is_over or self._is_more_here)
 
     def _begin_transfer(self, transfer: SendMailData, actions: list[Action]) -> None:
@@ -38,7 +43,7 @@ class Sending(Ending):
         actions.append(transfer)
 
     def begin_speculative(self) -> None:
-        """Note that all of a transaction goes out now, in one go: replies are owed from here on."""
+        """Note that all of a transaction goes out now: its commands are outstanding."""
         transfer, self.speculative = self.speculative, None
         assert transfer is not None
         assert transfer.chunk is not None
@@ -46,7 +51,18 @@ class Sending(Ending):
         self._sending = transfer
         if self._trace is not None:
             self._trace.commands((*transfer.before, transfer.chunk))
-        self._advance(None, [])  # to the first reply that is owed
+        self._advance(None, [])  # to the first outstanding reply
+
+    def begin_held(self) -> None:
+        """Note that the group that was held goes out now: its commands are outstanding."""
+        group, self.held = self.held, None
+        assert group is not None
+        if group.commands[0].stage is Stage.MAIL:
+            self._data_sent = False  # a transaction of its own
+        self._outstanding.extend(group.commands)
+        self._group = group
+        if self._trace is not None:
+            self._trace.commands(group.commands)
 
     def mail_data_sent(self) -> None:
         """Note that all of the mail has gone out: from now on the server may have it."""
@@ -56,7 +72,7 @@ class Sending(Ending):
         transfer.is_out = self._data_sent = True
         if self._outstanding or not self._is_more_here:
             self._outstanding.extend(transfer.owed)
-        # Else a reply began before the mail was out: it is none to the mail, and is not owed. Half
+        # Else a reply began before the mail was out, so it cannot be the final reply. Half
         # a TLS record may be one, too.
         self.steps += 1
         if self._trace is not None:

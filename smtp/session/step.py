@@ -1,4 +1,4 @@
-"""What the script asks of the dialog, and the dialog of whoever does the I/O.
+"""What the script asks of the dialog, and the dialog of the connection.
 
 A script is a generator. It yields a `Command` and is sent the `Reply` to it; the command is
 written first unless it went out with a `CommandGroup` before. The other steps are below.
@@ -25,12 +25,18 @@ class CommandGroup:
     Mostly all replies come together, and each says to go on: then the step ends with `replies`.
     Else it ends without, and the replies are asked for one by one.
 
+    Where it is held, the dialog hands it on. The connection writes it once no input is pending,
+    and calls `Dialog.begin_held` as it does.
+
     Attributes:
         commands: what is written.
+        is_held: whether it goes out only while no input is pending: that would be taken for the
+            replies to it, and shift all that follow.
         replies: one to each command; the dialog notes them.
     """
 
     commands: tuple[Command, ...]
+    is_held: bool = False
     replies: tuple[Reply, ...] | None = None
 
 
@@ -43,7 +49,7 @@ class ReportVerdict:
 
 @dataclass(slots=True)
 class ExpectNoMoreInput:
-    """Go on once nothing more is here to read: what was heard last was the last."""
+    """Continue only if no input is pending: if the last reply was the final one."""
 
 
 @dataclass(slots=True)
@@ -55,7 +61,7 @@ class Abort:
 class SendMailData:
     """Send the mail data; answered by the first reply to it.
 
-    Whoever does the I/O writes `head` and the rendition, and calls `Dialog.mail_data_sent` when all
+    The connection writes `head` and the rendition, and calls `Dialog.mail_data_sent` when all
     of it is out. Right before the last octets it looks whether some have come that were not given
     to `Dialog.receive_data` yet, and whether `Dialog.may_end_mail_data` still holds. Where all goes
     out in one go they are the first, too: then it calls `Dialog.begin_speculative` as they do.
@@ -64,7 +70,7 @@ class SendMailData:
         rendition: the mail.
         chunk: the BDAT command that announces it (RFC 3030), or None: then it goes out with
             transparency and a final dot.
-        owed: a command for each reply that the server owes to the mail: in LMTP, one for each
+        owed: a command for each final reply to expect: in LMTP, one for each
             recipient (RFC 2033 §4.2).
         before: commands that go out with it, in the same write: then the step has no answer of
             its own, and all replies are asked for one by one.
@@ -113,7 +119,7 @@ class StartTls:
 class RunCallable:
     """Call a function of the program's where it may block.
 
-    Whoever does so gives what it returns to `Dialog.callable_returned`.
+    The connection passes the result to `Dialog.callable_returned`.
 
     Attributes:
         function: what to call.
@@ -153,5 +159,13 @@ Step: TypeAlias = (
 )
 Script: TypeAlias = Generator[Step, Reply, None]
 Action: TypeAlias = (
-    bytes | SendMailData | StartTls | RunCallable | Accepted | Failed | Release | Close
+    bytes
+    | SendMailData
+    | CommandGroup
+    | StartTls
+    | RunCallable
+    | Accepted
+    | Failed
+    | Release
+    | Close
 )

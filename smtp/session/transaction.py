@@ -112,7 +112,7 @@ class Transaction:
             else:
                 if not offer.is_chunked:
                     group = (*group, DATA)
-                step = CommandGroup(group)
+                step = CommandGroup(group, is_held=offer.is_chunked)
                 yield step
                 replies = step.replies
                 del step
@@ -130,10 +130,11 @@ class Transaction:
             # A mail may be on its way for minutes, and thousands with it: what is done with goes.
             del commands, replies
         else:
+            is_held = offer.is_chunked and not session.extensions.pipelining
             try:
                 if session.needs_reset:
-                    self._on_rset_reply((yield RSET))
-                reply = yield offer.mail
+                    self._on_rset_reply((yield from _held(RSET)) if is_held else (yield RSET))
+                reply = (yield from _held(offer.mail)) if is_held else (yield offer.mail)
                 self._answered += 1
                 self.has_reply = True
                 session.mails += 1  # RFC 9422 §4.1: those that are refused count, too
@@ -196,7 +197,8 @@ class Transaction:
         if reply is None:
             if self.is_unclear:
                 return refusal
-            reply = yield RSET
+            self._last = None  # its final reply is not in doubt, whatever comes unsolicited now
+            reply = (yield from _held(RSET)) if self.is_chunk else (yield RSET)
             if reply.is_positive:
                 self._session.needs_reset = False
                 return None
@@ -382,3 +384,14 @@ class Transaction:
                 f"{self._session.server} took the mail with a reply whose text says otherwise"
                 f" (the code counts, RFC 2034 §4): {one_line(str(reply), MAX_DETAIL)}"
             )
+
+
+def _held(command: Command) -> Generator[Step, Reply, Reply]:
+    """Send a command once no input is pending, and return the reply to it.
+
+    Before a chunk: replies that lie unread as its transaction begins would shift those that follow,
+    and nothing would show that. By DATA the 354 does.
+    """
+    step = CommandGroup((command,), is_held=True)
+    yield step
+    return step.replies[0] if step.replies else (yield command)

@@ -1,4 +1,4 @@
-"""What a server says that was not asked for."""
+"""Unsolicited replies: those that come when no command is outstanding."""
 
 import enum
 
@@ -17,14 +17,14 @@ class Uncalled(enum.Enum):
     REFUSAL = enum.auto()
     """The reply ends the session, as it may."""
     INJECTION = enum.auto()
-    """Somebody else may have said it."""
+    """An attacker may have sent it."""
     UNEXPECTED = enum.auto()
 
 
 def judge_uncalled(
     reply: Reply, stage: Stage, due: Step | None, quirks: Quirks, *, is_decided: bool
 ) -> Uncalled:
-    """Judge a reply that was not owed, and note what it says of the server.
+    """Judge an unsolicited reply, and note what it says of the server.
 
     Args:
         reply: the reply.

@@ -10,7 +10,7 @@ from pykka_smtp.smtp.mail.mail_data import encode_whole
 from pykka_smtp.smtp.session.delivery import Delivery
 from pykka_smtp.smtp.session.dialog import Dialog
 from pykka_smtp.smtp.session.session import Session
-from pykka_smtp.smtp.session.step import Action, Close, Release, SendMailData
+from pykka_smtp.smtp.session.step import Action, Close, CommandGroup, Release, SendMailData
 from pykka_smtp.smtp.words.verdict import Accepted, Failed
 
 from .esmtp_rig import EsmtpRig
@@ -27,7 +27,6 @@ class KeptRig(EsmtpRig):
         session: what is known of the session; give it to the next one.
         released: whether the dialog has left the connection to the next mail.
         writes: what went out, write by write.
-        holds: whether a speculative transfer does not begin: something lies unread in the socket.
         is_slow: whether the operating system takes nothing of such a transfer before `flush`.
     """
 
@@ -48,7 +47,6 @@ class KeptRig(EsmtpRig):
         self.released = False
         self.writes: list[bytes] = []
         self.is_slow = is_slow
-        self.holds = False
         self.delivery = Delivery(
             self.session,
             Envelope.of(sender, recipients or ("c@d.test",), options),
@@ -85,6 +83,9 @@ class KeptRig(EsmtpRig):
                     if action.head:
                         self.write(action.head)
                     self.body = action
+                case CommandGroup():
+                    if not self.holds:
+                        self.begin_held(action)
                 case Accepted() | Failed():
                     assert self.verdict is None, "a second verdict"
                     self.verdict = action

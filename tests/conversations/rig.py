@@ -6,9 +6,9 @@ from pykka_smtp.smtp.mail.mail_data import encode_whole
 from pykka_smtp.smtp.session.delivery import Delivery
 from pykka_smtp.smtp.session.dialog import Dialog
 from pykka_smtp.smtp.session.session import Session
-from pykka_smtp.smtp.session.step import Action, Close, SendMailData, StartTls
+from pykka_smtp.smtp.session.step import Action, Close, CommandGroup, SendMailData, StartTls
 from pykka_smtp.smtp.session.transcript import Trace
-from pykka_smtp.smtp.words.command import Command
+from pykka_smtp.smtp.words.command import Command, wire_of
 from pykka_smtp.smtp.words.verdict import Accepted, Failed, Verdict
 from pykka_smtp.testing.script import decode
 
@@ -29,6 +29,7 @@ class Rig:
         verdict: what became of the mail; comes once.
         closed: how the connection was closed, once it was.
         wants_tls: whether the dialog waits for TLS to be started.
+        holds: whether what is held stays so: something lies unread in the socket.
         trace: the lines of the session.
     """
 
@@ -40,7 +41,7 @@ class Rig:
         trace: Trace | None = None,
         session: Session | None = None,
     ) -> None:
-        self.wants_tls = False
+        self.wants_tls = self.holds = False
         self.trace: list[str] = []
         self.said = bytearray()
         self.stream = bytearray()
@@ -114,6 +115,9 @@ class Rig:
                     if action.head:
                         self.write(action.head)
                     self.body = action
+                case CommandGroup():
+                    if not self.holds:
+                        self.begin_held(action)
                 case Accepted() | Failed():
                     assert self.verdict is None, "a second verdict"
                     self.verdict = action
@@ -122,6 +126,13 @@ class Rig:
                     self.closed = action
         assert self.dialog.verdict is self.verdict
         assert self.dialog.is_over is (self.closed is not None)
+
+    def begin_held(self, group: CommandGroup) -> None:
+        """Write a group that goes out only while no input is pending."""
+        assert self.body is None, "a command amid the mail data"
+        assert self.dialog.may_end_mail_data
+        self.dialog.begin_held()
+        self.write(wire_of(group.commands))
 
     def write(self, octets: bytes) -> None:
         """Let octets go out."""

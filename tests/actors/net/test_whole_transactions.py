@@ -1,4 +1,4 @@
-"""When a transaction in one write may begin: not while anything lies in the socket unread."""
+"""When a transaction by BDAT may begin: not while anything lies in the socket unread."""
 
 import functools
 import threading
@@ -16,7 +16,7 @@ from servers.waiting import wait_until
 from pykka_smtp import NO_RETRY, FailureKind, SendSuccess
 from pykka_smtp.actors.net.connection import Connection
 from pykka_smtp.actors.net.wire import ConnectionWriter
-from pykka_smtp.smtp.session.step import SendMailData
+from pykka_smtp.smtp.session.step import CommandGroup, SendMailData
 
 PATIENCE = 15.0
 """Seconds; reached only by a test that fails."""
@@ -40,6 +40,7 @@ class Foreteller:
     Args:
         uses_tls: whether it does STARTTLS.
         limits: what it declares of them.
+        pipelines: whether it offers PIPELINING.
 
     Attributes:
         word: set by the test.
@@ -47,9 +48,10 @@ class Foreteller:
         connections: how many it has had.
     """
 
-    def __init__(self, *, uses_tls: bool, limits: str = "") -> None:
+    def __init__(self, *, uses_tls: bool, limits: str = "", pipelines: bool = True) -> None:
         self._uses_tls = uses_tls
-        self._offers = ["PIPELINING", "CHUNKING", *([f"LIMITS {limits}"] if limits else [])]
+        first = ["PIPELINING"] if pipelines else []
+        self._offers = [*first, "CHUNKING", *([f"LIMITS {limits}"] if limits else [])]
         self.word = threading.Event()
         self.mails = 0
         self.connections = 0
@@ -62,7 +64,7 @@ class Foreteller:
             before: how many mails come before the word.
         """
         self.connections += 1
-        self._begin(conn)
+        self.begin(conn)
         for _ in range(before):
             self._take(conn)
         if self.connections == 1:
@@ -72,7 +74,8 @@ class Foreteller:
         while True:
             self._take(conn)
 
-    def _begin(self, conn: Conn) -> None:
+    def begin(self, conn: Conn) -> None:
+        """Greet, and say what it offers."""
         if self._uses_tls:
             conn.play(parse_script("S: 220 x\nC: EHLO *\nS: 250-x\nS: 250 STARTTLS\nC: STARTTLS"))
             conn.send("220 go")
@@ -196,3 +199,77 @@ def test_a_mail_in_one_write_that_nothing_unread_precedes_goes_out_at_once(
 
     assert all(isinstance(outcome, SendSuccess) for outcome in outcomes)
     assert (server.mails, server.connections) == (3, 1)
+
+
+class Laggard:
+    """Says yes once more than it was asked, and gives the reply to the last RCPT after the chunk.
+
+    Each reply is then one command late, so that the one to RCPT could count as the final one.
+
+    Args:
+        uses_tls: whether it does STARTTLS.
+        pipelines: whether it offers PIPELINING.
+
+    Attributes:
+        word: set by the test: the client is about to send MAIL.
+        chunks: how many it has got.
+    """
+
+    def __init__(self, *, uses_tls: bool, pipelines: bool) -> None:
+        self._foreteller = Foreteller(uses_tls=uses_tls, pipelines=pipelines)
+        self.word = threading.Event()
+        self.chunks = 0
+
+    def __call__(self, conn: Conn) -> None:
+        """Talk to a client."""
+        self._foreteller.begin(conn)
+        conn.wait(self.word)
+        conn.send("250 2.0.0 unasked")
+        conn.line("MAIL *")
+        conn.send("250 2.1.0 to MAIL")
+        conn.line("RCPT *")
+        conn.line("BDAT *")
+        conn.chunk()
+        self.chunks += 1
+        conn.send("250 2.1.5 to RCPT")
+        conn.hang()
+
+
+@pytest.mark.parametrize("pipelines", [True, False])
+def test_replies_that_lie_unread_before_a_mail_in_several_steps_are_no_success(
+    scripted_server: Serve,
+    certificates: Certificates,
+    mailing: Mailing,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_tls: bool,
+    pipelines: bool,
+) -> None:
+    server = Laggard(uses_tls=is_tls, pipelines=pipelines)
+    context = server_context(ServerTls(certificate=certificates.good))
+    listening = scripted_server(server, context=context)
+    options = {"retry": NO_RETRY, "max_connections": 1, "tls": "off"}
+    if is_tls:
+        options |= {"tls": "starttls", "tls_context": certificates.trusting()}
+    mailer = mailing.start(Named("localhost", listening.port), **options)
+    carry_out = Connection._carry_out
+
+    def carry_out_late(self: Connection, actions: list[Any]) -> None:
+        """Have the server speak when the client has its MAIL ready."""
+        is_mail = any(isinstance(a, CommandGroup) or b"MAIL FROM" in bytes_of(a) for a in actions)
+        if is_mail and not server.word.is_set():
+            server.word.set()
+            assert wait_until(self.has_something_to_read, PATIENCE)
+        carry_out(self, actions)
+
+    monkeypatch.setattr(Connection, "_carry_out", carry_out_late)
+
+    outcome = mailing.ask(mailer, body="x" * 100_000)
+
+    assert (outcome.kind, outcome.maybe_accepted) == (FailureKind.PROTOCOL, False)
+    assert "250 2.0.0 unasked" in outcome.detail
+    assert server.chunks == 0
+
+
+def bytes_of(action: object) -> bytes:
+    return action if isinstance(action, bytes) else b""
