@@ -1,4 +1,4 @@
-"""`verify`: can a mail be sent this way, and what does the server offer?"""
+"""`verify`: checks whether a server can be used to send email, and what it offers."""
 
 import asyncio
 from dataclasses import dataclass
@@ -23,23 +23,24 @@ from .options.options import Options, collect_options
 from .smtp_actor import SmtpActor
 
 _GRACE = 5.0
-"""Seconds beyond the deadline, after which the event loop itself must be stuck."""
+"""Seconds after the deadline at which the event loop itself must be blocked: 50 ticks of its
+clock, and time for QUIT."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerReport:
-    """What a server said to a session without a mail.
+    """The result of a session without an email.
 
     Attributes:
         server: the server's name and port, or the path of its socket.
-        is_ready: whether a mail could be sent this way.
-        detail: one line for people: why not, if it could not.
+        is_ready: whether an email could be sent with these options.
+        detail: one line for people; if it is not ready, the reason.
         offers: the extensions that the server offers, with their parameters.
-        authenticated: whether we authenticated.
-        peer: the server's address, and its TLS; None if there was no connection.
+        authenticated: whether authentication succeeded.
+        peer: the server's address and TLS parameters; None if there was no connection.
         failure: the verdict, if the session failed.
-        warnings: what was odd but did not matter.
-        transcript: the lines of the session, secrets masked.
+        warnings: oddities that did not matter.
+        transcript: the lines of the session, secrets redacted.
     """
 
     server: str
@@ -58,7 +59,7 @@ class ServerReport:
 
 @dataclass(frozen=True, slots=True)
 class _Verify:
-    """Asks a `VerifyActor` for the report."""
+    """The actor message that asks a `VerifyActor` for the report."""
 
 
 def verify(
@@ -66,22 +67,22 @@ def verify(
 ) -> ServerReport:
     """Connect, start TLS and authenticate as a send would, and send QUIT.
 
-    Blocks until the server has answered, for no longer than `deadline`; never on the event-loop
-    thread. It takes one of the process's connections, and waits for one within the same deadline
-    (`set_connection_limit`).
+    Blocks until there is a report, at most for `deadline` seconds. Not for use on the event-loop
+    thread. It needs one of the process's connections (`set_connection_limit`), and waits for it
+    within the same deadline.
 
     Args:
-        server: the server's name or address.
+        server: the host name or IP address of the server.
         port: its port.
-        options: `ConnectionOptions`, as `SmtpActor.start` takes them.
+        options: see `ConnectionOptions`.
 
     Returns:
-        What the server said. A server that can't be reached, or refuses us, is a report too.
+        The report, also about a server that can't be reached or rejects the session.
 
     Raises:
         ValueError: an option is invalid.
-        TypeError: an option has the wrong type, or there is no such option.
-        ImportError: an option needs what is not installed.
+        TypeError: an option has the wrong type, or is unknown.
+        ImportError: an option needs a package that is not installed.
     """
     wrap_secrets_in(cast("dict[str, Any]", options), _HARMLESS)
     server, port = wrap_secret_url(server), wrap_secret_url(port)
@@ -93,10 +94,10 @@ def verify(
     except pykka.Timeout:
         actor.stop(block=False)
         return _without_answer(chosen, FailureKind.INTERNAL, "the event loop does not answer")
-    except pykka.ActorDeadError:  # stopped before its turn came, as by `ActorRegistry.stop_all`
+    except pykka.ActorDeadError:  # stopped before it answered, as by `ActorRegistry.stop_all`
         return _without_answer(chosen, FailureKind.CANCELLED, "stopped before it could connect")
     except BaseException:
-        # Ctrl-C, most of all: nobody wants the answer any more.
+        # Usually Ctrl-C: the report is not needed any more.
         actor.stop(block=False)
         raise
     return report
@@ -130,10 +131,10 @@ def _report(
 
 
 class VerifyActor(SmtpActor):
-    """Does all that an `SmtpActor` does for a mail, except for the mail.
+    """Does everything that an `SmtpActor` does, except for sending an email.
 
-    Its permit, its other attempts and its deadline are those of a send. But the deadline begins at
-    once, and not with the permit: somebody waits for the report.
+    It needs a permit, tries other addresses, and has a deadline as a send has. But the deadline
+    starts at once, not with the permit, because a caller is blocked until there is a report.
     """
 
     _made: ServerReport | None = None
@@ -144,11 +145,11 @@ class VerifyActor(SmtpActor):
     def start(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
         cls, options: Options
     ) -> pykka.ActorRef[Self]:
-        """Start one, past the checks that `SmtpActor.start` makes."""
+        """Start an actor, without the checks of `SmtpActor.start`."""
         return super(SmtpActor, cls).start(options)
 
     def __init__(self, options: Options) -> None:
-        """Prepare; `_Verify` begins.
+        """Store the options; the message `_Verify` starts the session.
 
         Args:
             options: where to connect to, and how.
@@ -157,7 +158,7 @@ class VerifyActor(SmtpActor):
         self._options = options
 
     def on_receive(self, message: Any) -> Any:
-        """Take the order."""
+        """Start the session."""
         if not isinstance(message, _Verify):
             return AsyncioActor.on_receive(self, message)
         self._is_asked = True
@@ -175,7 +176,7 @@ class VerifyActor(SmtpActor):
         return self._is_asked and self._made is None
 
     def _wait_no_longer(self) -> None:
-        """Give up if there is no connection yet; one that there is has the same deadline."""
+        """Fail if there is no connection yet; a connection enforces the same deadline itself."""
         if self._connection is None and self._is_undecided:
             connection_limit.cancel_wait(self)
             seconds = self._options.timeouts.deadline
@@ -195,7 +196,7 @@ class VerifyActor(SmtpActor):
         self._open(Verification(self._new_session()), Connection(self._options))
 
     def _open(self, delivery: Delivery, connection: Connection) -> None:
-        # Whatever an attempt after the first is made of: none may send a mail.
+        # Replaced here for each delivery, so that none sends an email.
         super()._open(Verification(delivery.session), connection)
 
     def _trace(self) -> Trace | None:

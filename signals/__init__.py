@@ -1,4 +1,4 @@
-"""The bus: what became of a mail, and the named signals that say so."""
+"""The bus: the outcome of a send, and the named signals that publish it."""
 
 if __name__ == "signals":
     raise ImportError("import pykka_smtp.signals, not the bare folder name")

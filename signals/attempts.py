@@ -1,4 +1,4 @@
-"""Several attempts at one mail, summed up to the one outcome that counts."""
+"""Several attempts of one send, combined into its one outcome."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -11,21 +11,22 @@ MAX_WARNINGS = 100
 """Warnings of one outcome: each attempt may add some."""
 MAX_TRANSCRIPT = 100_000
 """Characters of the transcript of several attempts: about 40 short sessions, or one with a
-thousand recipients. Thousands of mails may wait for their next attempt, each with its own."""
+thousand recipients. Bounded, because thousands of emails may wait for a retry, each with its own.
+"""
 
 
 class Attempts:
-    """What became of each recipient of one mail so far, over all attempts.
+    """The result of each recipient of one email so far, over all attempts.
 
     Attributes:
-        count: how many attempts there were.
+        count: how many attempts have ended.
     """
 
     def __init__(self) -> None:
         self.count: int = 0
         self._parts = 0
         self._last: Outcome | None = None
-        self._success: SendSuccess | None = None  # the first attempt that came to one
+        self._success: SendSuccess | None = None  # the first success among the attempts
         self._results: dict[str, RecipientResult] = {}
         self._elapsed = 0.0
         self._transcript: deque[str] = deque()
@@ -35,11 +36,11 @@ class Attempts:
         self._is_given_up = False
 
     def add(self, outcome: Outcome, *, is_whole: bool = True) -> None:
-        """Take what one attempt came to.
+        """Add the outcome of one attempt, or of a part of one.
 
         Args:
-            outcome: its `recipients` are those that were tried in it.
-            is_whole: whether the attempt has ended. Else it goes on, for some of the recipients.
+            outcome: its `recipients` are those of the attempt.
+            is_whole: whether the attempt has ended. If not, it goes on for some of the recipients.
         """
         self.count += is_whole
         self._parts += 1
@@ -50,19 +51,19 @@ class Attempts:
             result = attributed(result, outcome)  # noqa: PLW2901
             before = self._results.get(result.address)
             if before is not None and before.maybe_accepted and not result.accepted:
-                # What this attempt came to does not undo what that one may have done.
+                # A failure of this attempt does not undo what the earlier one may have delivered.
                 result = replace(result, maybe_accepted=True, retryable=False)  # noqa: PLW2901
             self._results[result.address] = result
         self._elapsed += outcome.elapsed
         self._keep_transcript(outcome.transcript)
         if isinstance(outcome, SendFailure) and self._success is not None:
-            # Some have the mail already: for them, what came later is at most a warning.
+            # Accepted for some recipients already: to them, a later failure is only a warning.
             self._warnings.append(outcome.detail)
         self._warnings += outcome.warnings
         del self._warnings[:-MAX_WARNINGS]
 
     def _keep_transcript(self, lines: Sequence[str]) -> None:
-        """Keep the lines of an attempt; the oldest make room, for the last says why it failed."""
+        """Add the lines of an attempt; drop the oldest first, as the last show why it failed."""
         self._transcript += lines
         self._transcript_size += sum(map(len, lines))
         while self._transcript_size > MAX_TRANSCRIPT:
@@ -76,14 +77,14 @@ class Attempts:
         return (note, *self._transcript)
 
     def give_up(self, outcome: SendFailure) -> None:
-        """Take why there is no further attempt: the mail was cancelled, or waited for too long."""
+        """Add why there is no further attempt: the send was cancelled, or was queued too long."""
         self._last = outcome
         self._is_given_up = True
         if self._success is not None:
             self._warnings.append(outcome.detail)
 
     def combined_outcome(self, addresses: Sequence[str]) -> Outcome:
-        """Return the outcome of the mail: a success if there was one for anybody.
+        """Return the outcome of the send: a success if any recipient was accepted.
 
         Args:
             addresses: the recipients as the caller gave them.
@@ -107,16 +108,18 @@ class Attempts:
             elapsed=self._elapsed,
             transcript=self._whole_transcript(),
             warnings=tuple(self._warnings),
-            attempts=max(self.count, 1),  # one that was stopped amid its parts is one
+            attempts=max(self.count, 1),  # an attempt that was cancelled between its parts counts
         )
 
 
 def attributed(result: RecipientResult, outcome: Outcome) -> RecipientResult:
-    """Return a result that says by itself what else its outcome says: the server, and why not.
+    """Return a recipient's result with the peer and the detail that its outcome has.
+
+    So it stays complete when it goes into a combined outcome.
 
     Args:
         result: one of the outcome's.
-        outcome: of one attempt, or one part.
+        outcome: the outcome of one attempt, or of one part.
     """
     peer = result.peer or outcome.peer
     detail = result.detail
@@ -130,7 +133,7 @@ def attributed(result: RecipientResult, outcome: Outcome) -> RecipientResult:
 def _mark_maybe_accepted(
     failure: SendFailure, recipients: Sequence[RecipientResult]
 ) -> SendFailure:
-    """Have a failure say so if an earlier attempt may have brought the mail there (RFC 1047)."""
+    """Mark a failure if an earlier attempt may have been accepted (RFC 1047)."""
     if not any(result.maybe_accepted for result in recipients):
         return failure
     return replace(

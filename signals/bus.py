@@ -1,15 +1,15 @@
-"""The bus: two named signals that say what became of each mail.
+"""The bus: named signals that publish the outcome of each send, and the retries of a `Mailer`.
 
 Receivers are called as ``receiver(alias, outcome=outcome)``, on the dispatcher's thread, one
-after the other, in the order in which the outcomes came to be. A receiver can take its time, send
-mails itself and wait for them; what it raises is logged, and the next receiver runs. An
-`outcome_to` is told on another thread, and waits for no receiver.
+at a time, in the order in which the outcomes were published. A receiver may block, and may itself
+send emails and wait for them; an exception that it raises is logged, and the next receiver runs.
+An `outcome_to` actor gets its outcomes from another thread, so no receiver delays it.
 
-Nothing that goes wrong in here reaches an actor: it is logged, and the outcome goes on from where
-it was. No receiver is called twice with one outcome.
+An error in here never reaches an actor: it is logged, and delivery resumes after the receiver at
+which it failed. No receiver is called twice with one outcome.
 
-The bus only reads the lists of receivers. It connects and disconnects nothing per send, because
-blinker's bookkeeping has no locks.
+The bus only reads blinker's lists of receivers. It connects and disconnects nothing per send,
+because blinker's bookkeeping has no locks.
 """
 
 import datetime as dt
@@ -32,19 +32,21 @@ smtp_send_failure: blinker.NamedSignal = blinker.signal(
 )
 smtp_send_retry: blinker.NamedSignal = blinker.signal(
     "smtp_send_retry",
-    doc="Sent when a Mailer will try a mail again, with the attempt's outcome, `attempt` and"
-    " `next_time`; the sender is the Mailer's alias. What became of the mail comes later.",
+    doc="Sent when a Mailer schedules a retry, with the outcome of the attempt, `attempt` and"
+    " `next_time`; the sender is the Mailer's alias. The outcome of the send comes later.",
 )
 
-# How often a look into blinker's lists is tried while another thread changes them.
+# How often the bus tries to read (or change) blinker's tables while other threads change them. A
+# try takes microseconds and loses only to a change within it, so 20 losses in a row mean threads
+# that connect and disconnect without pause; without a bound, they could stop all deliveries.
 _TRIES = 20
 
 
 class Subscription:
-    """A standing order to post outcomes into an inbox; `forward_to` makes them.
+    """An active subscription that forwards outcomes to an actor, as returned by `forward_to`.
 
-    It lasts until `stop`, or until the actor turns out to be dead. It need not be kept: the
-    signals keep it.
+    It lasts until `stop`, or until the actor is found to have stopped. The caller need not keep a
+    reference: the signals hold one.
     """
 
     __slots__ = ("_ref", "_sender", "_signals", "_stopped")
@@ -66,11 +68,11 @@ class Subscription:
 
     @property
     def is_active(self) -> bool:
-        """Whether outcomes are still posted."""
+        """Whether outcomes are still forwarded."""
         return not self._stopped
 
     def stop(self) -> None:
-        """Post nothing more. Can be called more than once, from any thread."""
+        """Stop forwarding. Can be called more than once, from any thread."""
         self._stopped = True
         for signal in self._signals:
             self._disconnect(signal)
@@ -80,12 +82,12 @@ class Subscription:
             try:
                 signal.disconnect(self._post)
             except RuntimeError:
-                # Another thread connected to a new sender meanwhile, and blinker was left with
-                # half of its work undone. Only what is connected is disconnected in full.
+                # Another thread connected to a new sender meanwhile, and blinker stopped halfway
+                # through. It disconnects completely only what is connected, so connect first.
                 signal.connect(self._post, sender=self._sender, weak=False)
             else:
                 return
-        # Still connected then, but `_stopped`: harmless.
+        # Still connected after all tries, which is harmless: `_post` does nothing once `_stopped`.
 
     def _post(self, _sender: str, *, outcome: object, **_extra: object) -> None:
         if self._stopped:
@@ -112,19 +114,19 @@ class Subscription:
 def forward_to(
     ref: Tellable, *signals: blinker.Signal | str, sender: str | None = None
 ) -> Subscription:
-    """Post outcomes into an actor's inbox, by ``ref.tell(outcome)``, from now on.
+    """Forward outcomes to an actor's inbox, by ``ref.tell(outcome)``, from now on.
 
-    The actor's ``on_receive`` gets each outcome as a message. Use it to keep an actor's state in
-    the actor's own hands: receivers run on another thread, ``on_receive`` does not.
+    The actor's ``on_receive`` gets each outcome as an actor message. Use it if an outcome changes
+    an actor's state: receivers run on the dispatcher's thread, ``on_receive`` on the actor's own.
 
     Args:
         ref: an actor's ref, or anything with ``tell()``.
-        signals: which ones, each as an object or by its name; by default `smtp_send_success`
-            and `smtp_send_failure`.
-        sender: only what the actors with this alias send; None for all.
+        signals: the signals to subscribe to, each as an object or by its name; by default
+            `smtp_send_success` and `smtp_send_failure`.
+        sender: the alias of the actors whose outcomes to forward; None for all.
 
     Returns:
-        A handle, to `Subscription.stop` it. A dead actor is forgotten without that.
+        A handle to `Subscription.stop` it. Once the actor has stopped, that happens by itself.
 
     Raises:
         TypeError: if `ref` has no ``tell()``.
@@ -138,13 +140,13 @@ def forward_to(
 
 
 def publish(outcome: Outcome) -> None:
-    """Tell everyone who wants to hear it what became of a mail.
+    """Publish the outcome of a send to the receivers of its signal and to `outcome_to`.
 
     Only hands the outcome to the dispatcher: cheap, never waits, never raises. Can be called from
     any thread.
 
-    The signal is the one that the mail names, else `smtp_send_success` or `smtp_send_failure`;
-    its sender is the outcome's alias. The mail's `outcome_to` is told as well.
+    The signal is the one that the `SendMail` names, or else `smtp_send_success` or
+    `smtp_send_failure`; its sender is the outcome's alias.
     """
     if outcome.mail.outcome_to is not None:
         _surely(_post, outcome)
@@ -155,24 +157,25 @@ def publish(outcome: Outcome) -> None:
 
 
 def publish_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> None:
-    """Tell everyone who wants to hear it that a mail will be tried again.
+    """Publish that a retry of an email is scheduled.
 
     Receivers of `smtp_send_retry` are called as
-    ``receiver(alias, outcome=outcome, attempt=attempt, next_time=next_time)``.
+    ``receiver(alias, outcome=outcome, attempt=attempt, next_time=next_time)``, on the dispatcher's
+    thread. Never waits, never raises; can be called from any thread.
 
     Args:
-        outcome: what this attempt came to; its recipients are those that were tried in it.
-        attempt: which it was; the first is 1.
-        next_time: when the next may begin, in UTC.
+        outcome: the outcome of this attempt; its recipients are those of the attempt.
+        attempt: the number of this attempt; the first is 1.
+        next_time: when the next attempt may begin, in UTC.
     """
     _surely(_submit_retry, outcome, attempt, next_time)
 
 
 def _surely(step: Callable[..., None], *args: Any) -> None:
-    """Do a step on an outcome's way to its receivers, and never raise.
+    """Run one step of publishing an outcome. Never raises.
 
-    A step that breaks is tried once more. It hands the outcome on as the last thing that it does,
-    or knows how far it has come: nobody hears an outcome twice.
+    A step that raises is run once more. Each step either hands the outcome on as its last action,
+    or knows how far it has come: no receiver gets an outcome twice.
     """
     try:
         step(*args)
@@ -180,12 +183,13 @@ def _surely(step: Callable[..., None], *args: Any) -> None:
         _once_more(exc, step, *args)
 
 
-def _once_more(broke: BaseException, step: Callable[..., None], *args: Any) -> None:
-    """Do a step again that broke. Never raises.
+def _once_more(raised: BaseException, step: Callable[..., None], *args: Any) -> None:
+    """Log what a step raised, and run it once more. Never raises.
 
-    What is done for each mail goes without `_surely`, and comes here only when it breaks.
+    The hot path runs its steps without `_surely`, which costs a call, and comes here only if one
+    raises.
     """
-    _log_broken(step, broke)
+    _log_broken(step, raised)
     try:
         step(*args)
     except BaseException as exc:
@@ -217,9 +221,9 @@ def _submit_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> Non
 
 
 def _is_heard(signal: blinker.Signal) -> bool:
-    """Return whether anybody may hear a signal. One of a class of the program's may raise."""
+    """Whether a signal may have receivers. Never raises, though a program's own class may."""
     try:
-        # blinker's has_receivers_for() would write into its tables, beside other threads.
+        # blinker's has_receivers_for() would write into tables that other threads use.
         return bool(signal.receivers) and not signal.is_muted
     except BaseException as exc:
         log_safely(
@@ -232,12 +236,12 @@ def _is_heard(signal: blinker.Signal) -> bool:
 
 
 def _signal(chosen: blinker.Signal | str | None, default: blinker.Signal) -> blinker.Signal | None:
-    """Return the signal to send, or None if it does not exist, so that nobody can hear it."""
+    """Return the signal to send, or None if it does not exist, and so has no receivers."""
     if chosen is None:
         return default
     if isinstance(chosen, str):
-        # Not blinker.signal(), which makes what it does not find: two threads may make two of one
-        # name, and whoever connects to the one that is dropped never hears a thing. A program
+        # Not blinker.signal(), which creates a missing signal: two threads may create two of one
+        # name, and receivers connected to the one that is dropped would never be called. A program
         # that makes up a name for each send would also fill the memory with signals.
         return blinker.default_namespace.get(chosen)
     return chosen
@@ -247,10 +251,10 @@ _NOTHING_MORE: dict[str, Any] = {}
 
 
 class _Delivery:
-    """An outcome on its way to the receivers of a signal. Runs on the dispatcher's thread.
+    """The delivery of one outcome to the receivers of a signal. Runs on the dispatcher's thread.
 
-    It is all that is kept of an outcome that waits. If it breaks, it is run again, and goes on
-    with the receiver behind the one that it had come to.
+    It is all that is kept of an outcome in the queue. If it raises, it is run again, and resumes
+    with the receiver after the one that it had reached.
     """
 
     __slots__ = ("_left", "_more", "_now", "_outcome", "_signal")
@@ -276,21 +280,22 @@ class _Delivery:
     def _run(self) -> None:
         outcome, left = self._outcome, self._left
         if left is None:
-            # Asked again: from the moment a signal is muted none of its receivers runs.
+            # Checked again: once a signal is muted, none of its receivers may run.
             if not _is_heard(self._signal):
                 return
             left = self._left = _receivers_of(self._signal, outcome.alias)
             left.reverse()
         dispatcher.running = self
         while left:
-            # Nothing that can fail is between these two: it is called once, whatever breaks.
+            # Nothing that can fail stands between taking a receiver and calling it: whatever
+            # raises, each is called at most once.
             self._now = receiver = left.pop()
             try:
                 result = receiver(outcome.alias, outcome=outcome, **self._more)
                 if result is not None and inspect.iscoroutine(result):
                     _run_coroutine(result)
             except BaseException as exc:
-                # SystemExit as well: a receiver can end neither this thread nor the process.
+                # SystemExit too: a receiver must end neither this thread nor the process.
                 log_safely(
                     logging.ERROR,
                     "receiver %s of signal %s raised; the other receivers run",
@@ -301,7 +306,7 @@ class _Delivery:
 
 
 def _tell(outcome: Outcome) -> None:
-    """Tell the mail's `outcome_to`. Runs on the dispatcher's second thread."""
+    """Send the outcome to the actor `outcome_to`. Runs on the dispatcher's second thread."""
     ref = outcome.mail.outcome_to
     assert ref is not None
     try:
@@ -325,10 +330,10 @@ def _tell(outcome: Outcome) -> None:
 
 
 def _receivers_of(signal: blinker.Signal, sender: str) -> list[Callable[..., object]]:
-    """Return who is to be called, complete before the first is called.
+    """Return all receivers to call, before the first of them is called.
 
-    blinker yields them from tables that other threads may be changing: then the look is
-    repeated, which must not call anybody twice.
+    blinker yields them from tables that other threads may change meanwhile. Then they are listed
+    anew, which would call some of them twice if calls had begun.
     """
     for _ in range(_TRIES):
         try:
@@ -347,22 +352,22 @@ def _receivers_of(signal: blinker.Signal, sender: str) -> list[Callable[..., obj
 
 
 def _run_coroutine(coroutine: Coroutine[Any, Any, object]) -> None:
-    # The bus has no event loop. A receiver that is an `async def` needs one, so it gets one of
-    # its own, for as long as it runs, on this thread: the loops of the actors stay free of it.
+    # A receiver that is an `async def` needs an event loop, and the bus has none. So each call
+    # gets a loop of its own on this thread, and cannot block the loop that sends emails.
     # Imported here, because most programs have no such receiver.
     import asyncio
 
     try:
         asyncio.run(coroutine)
     finally:
-        # If asyncio refused to start it, it would be reported as never awaited.
+        # Otherwise Python would report it as never awaited if asyncio refused to start it.
         coroutine.close()
 
 
 def _is_dead_actor_error(exc: BaseException, ref: Tellable) -> bool:
-    """Return whether `exc`, raised by ``ref.tell``, means that the actor is dead.
+    """Whether `exc`, raised by ``ref.tell``, means that the actor has stopped.
 
-    Pykka's ``ActorDeadError`` is known by its name: the bus does not depend on Pykka.
+    Pykka's ``ActorDeadError`` is recognized by name: the bus does not depend on Pykka.
     """
     return any(cls.__name__ == "ActorDeadError" for cls in type(exc).__mro__) or _is_dead(ref)
 
@@ -372,7 +377,7 @@ def _is_dead(ref: Tellable) -> bool:
         is_alive = getattr(ref, "is_alive", None)
         return callable(is_alive) and not is_alive()
     except Exception:
-        # It can't say so; then let it be told.
+        # Unknown: then try ``tell``, which shows it.
         return False
 
 
@@ -381,7 +386,7 @@ def _name_of_signal(signal: blinker.Signal) -> str:
 
 
 class _Described:
-    """Describes an object in a log line, if and when the line is written."""
+    """Describes an object in a log line; formatted only if the line is written."""
 
     __slots__ = ("_what",)
 
@@ -396,5 +401,5 @@ class _Described:
             name = getattr(what, "__qualname__", None)
             return f"{what.__module__}.{name}" if isinstance(name, str) else str(what)
         except Exception:
-            # An object that cannot say what it is must not cost us the whole line.
+            # An object whose `str` raises must not cost the whole log line.
             return object.__repr__(what)

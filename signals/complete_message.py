@@ -1,4 +1,4 @@
-"""What ``SendMail(message=…)`` may be: octets, an email object, what makes one, a path, a file."""
+"""The types that ``SendMail(message=…)`` accepts: bytes, an email object or its maker, a file."""
 
 import os
 import re
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from email.message import Message
 
 MailSource: TypeAlias = "os.PathLike[str] | IO[bytes]"
-"""Where a mail is read from while it is sent: a path, or a file opened in binary mode."""
+"""Where a message is read from while it is sent: a path, or a file opened in binary mode."""
 
 
 class MakesMessage(Protocol):
-    """A framework's own class for mails, such as Django's `EmailMessage`."""
+    """A framework's own class for emails, such as Django's `EmailMessage`."""
 
     def message(self) -> Any:
-        """Return the mail as an object of the email package."""
+        """Return the message as an object of the package `email`."""
         ...
 
 
 class MakesBytes(Protocol):
-    """The same with octets, such as Flask-Mail's `Message`."""
+    """A framework's class that returns bytes, such as Flask-Mail's `Message`."""
 
     def as_bytes(self) -> bytes:
-        """Return the mail."""
+        """Return the message, with any line ends."""
         ...
 
 
@@ -40,15 +40,15 @@ _BLIND = re.compile(rb"(?:\A|[\r\n])((?:resent-)?bcc)[ \t]*:", re.IGNORECASE)
 
 
 def content_of(message: object, missing: Callable[[], tuple[str, str]]) -> Content | None:
-    """Take a snapshot of what is in memory; None for what is read later.
+    """Return a snapshot of a message in memory; None for one that is read while it is sent.
 
     Args:
-        message: what the program gave.
+        message: what the caller gave.
         missing: returns the fields Date and Message-ID, for an email object without them.
 
     Raises:
-        ValueError: it is empty, or cannot be written.
-        TypeError: it is nothing of all these.
+        ValueError: the message is empty, or cannot be serialized.
+        TypeError: the message has none of the accepted types.
     """
     if isinstance(message, bytes):
         return _octets(message)
@@ -92,7 +92,7 @@ def _check_path(path: "os.PathLike[str]") -> None:
 
 
 def _is_email(message: object) -> bool:
-    # A program that has such an object has imported the module; no other has to.
+    # Not imported here, as that takes time: a program with such an object has imported it already.
     module = sys.modules.get("email.message")
     return module is not None and isinstance(message, module.Message)
 
@@ -105,7 +105,7 @@ def _email(message: object, missing: Callable[[], tuple[str, str]]) -> Content:
 
 
 def _made(message: object, method: str) -> object:
-    """Have a framework's object make the mail: without arguments, which not all of them take."""
+    """Call a framework's method that makes the message; without arguments, as not all take any."""
     try:
         return getattr(message, method)()
     except MemoryError:
@@ -118,7 +118,7 @@ def _made(message: object, method: str) -> object:
 
 
 def _foreign(message: object, data: object) -> Content:
-    """Take what another library wrote: it goes out as it is, if it hides no recipients."""
+    """Return the bytes that another library wrote, which are sent as they are; reject a Bcc."""
     if not isinstance(data, bytes):
         raise TypeError(
             f"message: as_bytes() of {_kind(message)} must return bytes, not {_kind(data)}"
@@ -134,7 +134,7 @@ def _foreign(message: object, data: object) -> Content:
 
 
 def _kind(value: object) -> str:
-    """Name a type so that it is told from others of the same name."""
+    """Return the name of a value's type with its module, as several have a `Message`."""
     kind = type(value)
     module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
     return f"{module}{kind.__qualname__}"

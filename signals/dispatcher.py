@@ -1,16 +1,16 @@
-"""The one thread on which receivers run, and the one on which outcomes are put into inboxes.
+"""The thread on which receivers run, and the thread on which outcomes are put into inboxes.
 
-An event loop that calls a stranger's code stands still for as long as that code pleases, and dies
-of what it raises. So the loop only submits here. Calls run in the order in which they were
-submitted, one at a time, each shielded from the others.
+A receiver called on the event loop would block all sends for as long as it runs, and what it
+raises could end the loop. So the loop only submits calls here. Calls run in the order in which
+they were submitted, one at a time; what one raises does not affect the others.
 
-An outcome can't be dropped, and the loop can't wait. So where outcomes come faster than receivers
-take them, the bound is upstream: `Dispatcher.is_full` says that no new send is to begin, and what
-is under way still finds room.
+An outcome can't be dropped, and the loop can't wait. So if outcomes come faster than receivers
+take them, the bound is upstream: while `Dispatcher.is_full`, no new send may begin; the outcomes
+of sends in flight are still queued.
 
-The thread is no daemon: a script that ends right after its last ``tell()`` still hears what
-became of its mail. It must therefore end by itself: it exists only while somebody holds it, or
-while something is queued.
+The thread is not a daemon: a script that ends right after its last ``tell()`` still receives its
+outcome. The thread must therefore end by itself: it exists only while there is a hold, or while
+calls are queued.
 """
 
 import contextlib
@@ -27,18 +27,19 @@ from .forks import in_child, notice_fork
 logger: logging.Logger = logging.getLogger("pykka_smtp.signals")
 
 MOST_WAITING = 10_000
-"""Outcomes that may wait to be heard; from then on new sends wait, too.
+"""Outcomes that may be queued for receivers; from then on new sends are queued, too.
 
-About 16 MB, where the mails are small. The sends under way then add their outcomes, and so do
-those that receivers begin themselves.
+About 16 MB, if the emails are small. The sends in flight then still add their outcomes, and so do
+the sends that receivers themselves begin.
 """
 
-# How many tries a step has that must not fail: what can break it, such as a lack of memory, passes.
+# Tries for a step that must not fail: what can make it fail, such as a lack of memory, may be over
+# the second time.
 _TRIES = 2
 
-# Seconds of rest between two batches, the first and the longest: it grows while outcomes keep
-# coming. To wake a sleeping thread for each of them costs the event loop more than the whole
-# conversation with the server: each time, the two threads hand the interpreter over and back.
+# Seconds of sleep between two batches, the first and the longest: it grows while outcomes keep
+# coming. Waking a sleeping thread for each outcome costs the event loop more CPU than the whole
+# SMTP session: each time, the two threads hand the interpreter lock over and back.
 _PAUSE = 0.001
 _LONGEST_PAUSE = 0.005
 
@@ -46,7 +47,7 @@ _LONGEST_PAUSE = 0.005
 def log_safely(level: int, message: str, *args: object, exc: BaseException | None = None) -> None:
     """Write a log line, and never raise.
 
-    Logging runs strangers' code too: filters, and the ``__str__`` of what is logged.
+    Logging runs the program's code too: filters, and the ``__str__`` of what is logged.
 
     Args:
         level: such as `logging.ERROR`.
@@ -63,44 +64,45 @@ class Dispatcher:
 
     Every method can be called from any thread.
 
-    `submit` takes a call at any time: to refuse one could only lose an outcome or stop the event
-    loop. From `limit` on it says `is_full`, until a tenth of that has run; whoever begins sends
-    looks at it first.
+    `submit` takes a call at any time: refusing one would lose an outcome, and waiting would block
+    the event loop. Once `limit` calls are queued, `is_full` is true, until the queue is a tenth
+    shorter than that; actors check it before they begin a send.
 
     Attributes:
-        limit: how many calls may wait.
-        is_full: whether so many wait that no new send should begin: see `when_not_full`.
-        running: what runs at the moment, for the log; its `str` names it.
+        limit: how many calls may be queued before `is_full`.
+        is_full: whether so many calls are queued that no new send may begin: see `when_not_full`.
+        running: the call in progress, for the log; its `str` names it.
     """
 
     def __init__(self, name: str = "pykka-smtp-dispatcher", limit: int = MOST_WAITING) -> None:
         self._name = name
         self.limit = limit
         self._listeners: list[Callable[[], object]] = []
-        self._whole = self  # of which this is a part
-        self._unsubscribe()
+        # The dispatcher whose `is_full` counts: for the second thread's, the one that made it.
+        self._owner = self
+        self._reset()
 
-    def _unsubscribe(self) -> None:
-        # Reentrant, because a finalizer may run, and submit, wherever this lock is held.
+    def _reset(self) -> None:
+        # Reentrant, because a finalizer may run, and submit, while its thread holds this lock.
         self._lock = threading.RLock()
         self._queue: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._holds = 0
-        # The thread that empties the queue, from the moment it is bound to do so until it has
-        # found the queue empty. It alone takes calls out, and does so without the lock.
+        # The thread that empties the queue, from the moment it is committed to do so until it has
+        # found the queue empty. Only this thread takes calls out, and it does so without the lock.
         self._thread: threading.Thread | None = None
         self._idle = True
         self._asleep = False
-        # A locked lock to sleep on: unlike a condition it remembers a wake-up that comes before
-        # the sleep. It is released once for each time that `_asleep` is taken back.
+        # A locked lock to sleep on: unlike a condition, it remembers a wake-up that precedes the
+        # sleep. It is released once each time that `_asleep` becomes false.
         self._alarm = threading.Lock()
         self._alarm.acquire()
         self._ident = 0
-        # An attribute: it is looked at for each send.
+        # An attribute, not a property, because it is read for each send.
         self.is_full = False
         self._was_filled = False
         self._warn_at = self.limit
         self.running: object = None
-        # Has the second thread, from the first `post` on.
+        # Runs the second thread; made by the first `post`.
         self._inboxes: Dispatcher | None = None
 
     def submit(self, call: Callable[..., object], *args: Any) -> None:
@@ -116,8 +118,9 @@ class Dispatcher:
         with self._lock:
             self._queue.append((call, args))
             self._idle = False
-            # It is taken. Whatever breaks from here on must not tell the caller that it is not.
-            if self._asleep or self._thread is None:  # mostly it is awake
+            # The call is queued. From here on nothing may raise: the caller would take it for not
+            # queued, and submit it again.
+            if self._asleep or self._thread is None:  # rare: the thread is mostly awake
                 for _ in range(_TRIES):
                     try:
                         self._wake()
@@ -126,15 +129,15 @@ class Dispatcher:
                         continue
                     break
             if stranded:
-                # No thread can be had: from 3.12 on the interpreter starts none once it has
-                # begun to shut down, and a machine may be out of them. An outcome must be heard
-                # even then, so this thread does the work. What is submitted meanwhile, from here
-                # or elsewhere, finds `_thread` set and is done in the same go.
+                # No thread can be started: from Python 3.12 on none starts once the interpreter
+                # has begun to shut down, and a machine may be out of threads. An outcome must be
+                # delivered even then, so the calling thread runs the queue. Calls submitted
+                # meanwhile, on this thread or another, find `_thread` set and run here, too.
                 self._thread = threading.current_thread()
             backlog = len(self._queue)
             if backlog >= self.limit:
                 self._was_filled = True
-                self._whole.is_full = True
+                self._owner.is_full = True
                 warn = backlog >= self._warn_at
                 if warn:
                     self._warn_at *= 2
@@ -151,11 +154,11 @@ class Dispatcher:
             self._run(stay=False)
 
     def post(self, call: Callable[..., object], *args: Any) -> None:
-        """Have ``call(*args)`` run on a second thread: it waits for nothing given to `submit`.
+        """Have ``call(*args)`` run on a second thread, independently of the calls of `submit`.
 
-        All calls given to this method run in order, too. The thread starts with the first of
-        them, and ends with the other one. Where it can't start, as Python 3.12 starts none once
-        the main thread has ended, the call is given to `submit`.
+        All calls given to this method run in order, too. The second thread starts with the first
+        of them, and ends with the first thread. If it can't start (Python 3.12 starts none once
+        the main thread has ended), the call is given to `submit`.
 
         Args:
             call: what to run; its result is dropped.
@@ -166,12 +169,12 @@ class Dispatcher:
             if inboxes is None:
                 inboxes = self._inboxes = Dispatcher(f"{self._name}-inboxes")
                 inboxes._listeners = self._listeners
-                inboxes._whole = self
+                inboxes._owner = self
             inboxes.limit = self.limit
         (inboxes if inboxes._can_run(stay=self._holds > 0) else self).submit(call, *args)
 
     def _can_run(self, *, stay: bool) -> bool:
-        """Return whether there is a thread, or start it.
+        """Start the thread if there is none; return whether there is one now.
 
         Args:
             stay: keep it until `release`.
@@ -185,12 +188,12 @@ class Dispatcher:
         """Have a function called each time that `is_full` may have become false.
 
         Args:
-            callback: runs on the dispatcher's thread, between two calls, and must not wait.
+            callback: runs on the dispatcher's thread, between two calls, and must not block.
         """
         self._listeners.append(callback)
 
     def is_current(self) -> bool:
-        """Whether the calling thread is one that calls run on: then a receiver is calling."""
+        """Whether the calling thread is one of the dispatcher's, so that a receiver is calling."""
         if self._ident == threading.get_ident() and self._thread is not None:
             return True
         return self._inboxes is not None and self._inboxes.is_current()
@@ -198,7 +201,7 @@ class Dispatcher:
     def hold(self) -> None:
         """Start the thread, and keep it until `release`.
 
-        Each hold needs a release of its own; the interpreter does not exit while one is missing.
+        Each `hold` needs a `release`; the interpreter does not exit while one is missing.
         """
         with self._lock:
             self._holds += 1
@@ -207,10 +210,10 @@ class Dispatcher:
                 self._start()
 
     def release(self) -> None:
-        """Take back one `hold`: without any, the thread ends once all that is queued has run.
+        """Undo one `hold`. Without holds, the thread ends once all queued calls have run.
 
-        A release too many does nothing: after a fork, holds of the parent are released in the
-        child, where they do not count.
+        A `release` without `hold` does nothing: after a fork, the child releases holds of its
+        parent, which do not count in the child.
         """
         with self._lock:
             self._holds = max(0, self._holds - 1)
@@ -220,13 +223,13 @@ class Dispatcher:
                     self._inboxes.release()
 
     def wait_idle(self, timeout: float | None = None) -> bool:
-        """Wait until everything that was submitted before has run.
+        """Wait until all calls that were submitted before have run.
 
         Args:
             timeout: how long to wait, in seconds; None waits without limit.
 
         Returns:
-            Whether it has run.
+            Whether they have run.
 
         Raises:
             RuntimeError: on the dispatcher's own thread, which would wait for itself.
@@ -248,16 +251,16 @@ class Dispatcher:
 
     @property
     def is_idle(self) -> bool:
-        """Whether everything that was submitted has run."""
+        """Whether all submitted calls have run."""
         return self._idle and (self._inboxes is None or self._inboxes.is_idle)
 
     def reset_after_fork(self) -> None:
-        """Forget thread, queue, holds and locks, in a child that was just forked.
+        """Discard thread, queue, holds and locks, in a child that was just forked.
 
-        The thread does not exist there, what was queued is the parent's to deliver, and a lock
-        may have been held by a thread that is gone. Runs by itself for `dispatcher`.
+        The thread does not exist in the child, the parent delivers what was queued, and a lock
+        may have been held by a thread that is gone. For `dispatcher` this is called automatically.
         """
-        self._unsubscribe()
+        self._reset()
 
     def _wake(self) -> None:
         """Wake the thread if it sleeps. Called with the lock held."""
@@ -269,8 +272,8 @@ class Dispatcher:
         """Start the thread, and return whether that went well. Called with the lock held."""
         current = threading.current_thread()
         if current is threading.main_thread() and not current.is_alive():
-            # The interpreter has already joined its threads and runs its atexit functions.
-            # Before 3.12 a thread would start even now, only to be cut off in the middle.
+            # The interpreter has already joined its threads and is running its atexit functions.
+            # Before Python 3.12 a thread would start even now, only to be killed midway.
             return False
         thread = threading.Thread(target=self._run, name=self._name, daemon=False)
         self._thread = thread
@@ -282,10 +285,10 @@ class Dispatcher:
         return True
 
     def _run(self, *, stay: bool = True) -> None:
-        """Empty the queue, and end when it is empty. All that the thread does is in here.
+        """Run the queued calls until the queue is empty: the main function of the thread.
 
         Args:
-            stay: sleep on an empty queue instead, while there is a hold.
+            stay: sleep while the queue is empty and there is a hold, instead of ending.
         """
         me = threading.current_thread()
         self._ident = threading.get_ident()
@@ -295,29 +298,29 @@ class Dispatcher:
                     self._work(me, stay=stay)
                 except BaseException as exc:
                     if not stay:
-                        raise  # a KeyboardInterrupt is for the thread that was borrowed
-                    # What is queued still has to be heard, and nobody else will do it.
+                        raise  # this thread is the caller's: a KeyboardInterrupt is meant for it
+                    # The queued outcomes must still be delivered, and only this thread does it.
                     log_safely(logging.ERROR, "the dispatcher failed, and goes on", exc=exc)
                     time.sleep(_LONGEST_PAUSE)
         finally:
-            # Whatever ended the loop: the next submit starts anew.
+            # Whatever ended the loop, the next submit must be able to start a new thread.
             with self._lock:
                 if self._thread is me:
                     self._thread = None
 
     def _work(self, me: threading.Thread, *, stay: bool) -> None:
-        """Run calls for as long as `me` is the thread to do so."""
+        """Run calls for as long as `me` is the thread that runs them."""
         has_paused = not stay
         pause = _PAUSE
-        # It is another thread, or none, if a receiver has forked and this is the child.
+        # `_thread` is another one, or None, if a receiver has forked and this is the child.
         while self._thread is me:
             if self._was_filled and len(self._queue) <= self.limit - self.limit // 10:
-                self._say_not_full()
+                self._on_not_full()
             try:
                 call, args = self._queue.popleft()
             except IndexError:
                 if has_paused:
-                    self._rest(stay=stay)
+                    self._sleep_or_end(stay=stay)
                     pause = _PAUSE
                 else:
                     time.sleep(pause)
@@ -326,22 +329,22 @@ class Dispatcher:
             else:
                 has_paused = not stay
                 self._call(call, args)
-                # Or the last outcome, and its mail, would live through the sleep.
+                # Otherwise the last outcome, and its email, would be kept during the sleep.
                 del call, args
 
-    def _say_not_full(self) -> None:
-        """Let those go on who wait for room."""
+    def _on_not_full(self) -> None:
+        """Recompute `is_full` once this queue has room again, and call the listeners."""
         with self._lock:
             self._was_filled = False
-        whole = self._whole
-        with whole._lock:
-            inboxes = whole._inboxes
-            whole.is_full = whole._was_filled or (inboxes is not None and inboxes._was_filled)
+        owner = self._owner
+        with owner._lock:
+            inboxes = owner._inboxes
+            owner.is_full = owner._was_filled or (inboxes is not None and inboxes._was_filled)
         for callback in self._listeners:
             self._call(callback, ())
 
-    def _rest(self, *, stay: bool) -> None:
-        """Sleep until there is something to do, or resign as the thread that does it."""
+    def _sleep_or_end(self, *, stay: bool) -> None:
+        """Sleep until a call is queued, or clear `_thread`, so that the thread ends."""
         with self._lock:
             if self._queue:
                 return
@@ -359,7 +362,7 @@ class Dispatcher:
             call(*args)
         except BaseException as exc:
             # SystemExit, KeyboardInterrupt and GeneratorExit too: a receiver that raises them
-            # would otherwise end this thread, and with it the hearing of all others.
+            # would otherwise end this thread, and no other receiver would be called any more.
             log_safely(
                 logging.ERROR,
                 "%r raised on the dispatcher thread; the next call runs",
@@ -369,6 +372,6 @@ class Dispatcher:
 
 
 dispatcher: Dispatcher = Dispatcher()
-"""The one that the bus uses: one thread for the whole process."""
+"""The dispatcher of the bus: there is one for the whole process."""
 
 in_child(dispatcher.reset_after_fork)

@@ -1,8 +1,8 @@
-"""Notices that this process is a child, however it was forked.
+"""Notices that this process is a forked child, however it was forked.
 
-Python tells of `os.fork`. A fork that goes past Python, by uWSGI's master or by the C library, runs
-none of its hooks: the child would make its parent's ids once more, and wait for threads that only
-the parent has. So whoever is about to need one of these calls `notice_fork` first.
+Python runs hooks after `os.fork`. A fork that bypasses Python, such as by uWSGI's master or in C,
+runs none of them: the child would repeat its parent's ids, and wait for threads that exist only in
+the parent. So code that is about to use ids or threads calls `notice_fork` first.
 """
 
 import contextlib
@@ -15,13 +15,13 @@ _WIPE_ON_FORK = 18  # Linux's MADV_WIPEONFORK, which the module mmap does not na
 
 
 def _new_page() -> mmap.mmap | None:
-    """Return a page whose first octet is 1, and 0 in each child; None where there is no such.
+    """Return a page whose first byte is 1, and 0 in each child; None if the system has no such.
 
-    To look at it costs a fraction of what asking the kernel for the process id does.
+    Reading it costs a fraction of what it costs to ask the kernel for the process id.
     """
     try:
         page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        # Some emulators take any advice, and follow none: those take this one, too.
+        # Some emulators accept any advice and ignore it: they accept an invalid one, too.
         with contextlib.suppress(OSError):
             page.madvise(-1)
             return None
@@ -36,28 +36,28 @@ _renewals: list[Callable[[], object]] = []
 _known = os.getpid()
 _page = _new_page()
 _is_renewing = False
-# By process id: a lock that another thread held at the time of the fork would stay locked.
+# Keyed by process id: a lock that another thread held at the fork would stay locked in the child.
 _locks: dict[int, threading.RLock] = {}
 
 
 def in_child(renew: Callable[[], object]) -> None:
-    """Have something called in each child, before anything else of ours happens there.
+    """Register a function to call in each child, before other code of pykka-smtp runs there.
 
     Args:
-        renew: called without arguments, in the order in which they came here. It must take no
-            lock that a thread of the parent's may hold.
+        renew: called without arguments, in the order of registration. It must take no lock that a
+            thread of the parent may hold.
     """
     _renewals.append(renew)
 
 
 def notice_fork() -> bool:
-    """Renew what a child must not share with its parent, if this is a child that has not yet.
+    """Run the functions of `in_child` if this is a child in which they have not run yet.
 
-    Costs a look at a page of memory otherwise, or a system call where the kernel wipes none in a
-    child. Any thread may call it.
+    Otherwise it costs one read of memory, or a system call where the kernel cannot wipe a page in
+    a child. Can be called from any thread.
 
     Returns:
-        Whether it was.
+        Whether they have run now.
     """
     return (os.getpid() != _known if _page is None else not _page[0]) and _renew()
 
@@ -67,7 +67,7 @@ def _renew() -> bool:
     pid = os.getpid()
     with _locks.setdefault(pid, threading.RLock()):
         is_known = pid == _known if _page is None else _page[0]
-        if is_known or _is_renewing:  # by another thread, or a renewal asks again
+        if is_known or _is_renewing:  # done by another thread, or called by a renewal itself
             return False
         _is_renewing = True
         try:
@@ -82,7 +82,7 @@ def _renew() -> bool:
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=_renew)
-# A child that has never asked for anything of ours ends, too, and would wait for the parent's
-# threads. `atexit` comes after that.
+# A child that never used pykka-smtp must notice the fork before it exits, or the interpreter would
+# wait for the parent's threads. It does so before it runs `atexit` functions.
 with contextlib.suppress(KeyError, RuntimeError):
     vars(threading)["_register_atexit"](notice_fork)

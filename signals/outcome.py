@@ -1,10 +1,10 @@
-"""What became of a mail: the one value that a program hears about each send.
+"""The outcome of a send: the one value that a program receives for each `SendMail`.
 
 An outcome is a verdict of the protocol (`pykka_smtp.smtp.words.verdict`) together with what the
-protocol does not know: which mail it was, who sent it, to which peer, and how long it took.
+protocol does not know: the email, the actor that sent it, the peer, and how long it took.
 It is frozen, because one and the same object goes to every receiver, on more than one thread.
 
-It must never hold a secret, and none of its texts may hold the mail's content.
+It must never hold a secret, and none of its texts may hold the email's content.
 """
 
 from collections.abc import Sequence
@@ -20,34 +20,33 @@ from ..smtp.words.verdict import Accepted, Failed, FailureKind, RecipientResult,
 if TYPE_CHECKING:
     from .send_mail import SendMail
 
-# Outcomes end up in logs and on terminals, and a server may send 64 KiB of reply. What a field
-# adds to `repr`, and the reply to `str`, is cut here; the fields themselves are not.
+# Outcomes end up in logs and on terminals, and a reply may have 64 KiB. These limits, in
+# characters, cut what `repr` shows of a field, and `str` of the reply; the fields stay complete.
 _REPR_LIMIT = 160
 _REPLY_LIMIT = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class _Outcome:
-    """What the two outcomes have in common.
+    """The fields that `SendSuccess` and `SendFailure` share.
 
     Attributes:
-        mail: the `SendMail` that was told or asked.
+        mail: the `SendMail` given to ``tell`` or ``ask``.
         alias: the alias of the actor that sent it; the sender of the signal.
-        context: the mail's `context`, unchanged and uncopied.
+        context: the `context` of `mail`, unchanged and uncopied.
         recipients: one result for each address that the caller gave, in the caller's order,
             duplicates included.
-        reply: the last reply that decided, or None where none came.
-        peer: the server, or None where no connection came about.
-        elapsed: how long the send took, in seconds, waiting for a free connection excluded.
-        transcript: all lines of the session, secrets masked; empty unless `debug` was set. Of
-            several attempts it has the last 100 000 characters, and says how many lines came
-            before.
-        warnings: what was odd but did not matter, one line each.
-        attempts: how often the mail was tried: a `Mailer` tries again what may pass, and may end a
-            mail without having tried it once.
+        reply: the last reply that decided, or None if there was none.
+        peer: the server, or None if no connection was established.
+        elapsed: how long the send took, in seconds; the wait for a free connection is excluded.
+        transcript: all lines of the session, secrets redacted; empty unless `debug` was set. After
+            several attempts: the last 100 000 characters, and how many lines were left out.
+        warnings: oddities that did not affect the outcome, one line each.
+        attempts: how many attempts there were. A `Mailer` retries deferred emails, and may fail
+            an email without any attempt.
     """
 
-    # A context may be any object, a mail may hold one: neither need be hashable.
+    # The caller's context may be any object, and `mail` holds it: neither need be hashable.
     mail: "SendMail" = field(hash=False)
     alias: str
     context: Any = field(default=None, hash=False)
@@ -72,7 +71,7 @@ class _Outcome:
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as plain values, for ``json.dumps`` and structured logs.
 
-        Left out are the mail's content, the context and the transcript.
+        The email's content, the context and the transcript are left out.
         """
         return {
             "outcome": "failure" if isinstance(self, SendFailure) else "success",
@@ -92,9 +91,9 @@ class _Outcome:
         return f"{type(self).__name__}({shown})"
 
     def _shown(self, name: str) -> str:
-        """Return what `repr` shows of the field `name`: one screen must hold all of them."""
+        """Return what `repr` shows of the field `name`: all of them must fit on one screen."""
         if name == "context":
-            # It is the caller's own: it may be large, and it may be secret.
+            # The caller's object: it may be large, and it may be secret.
             return "..."
         if name == "recipients":
             accepted = sum(result.accepted for result in self.recipients)
@@ -106,10 +105,10 @@ class _Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SendSuccess(_Outcome):
-    """The server took responsibility for the mail, for at least one recipient.
+    """The server accepted the email, and so took responsibility for it, for at least one recipient.
 
     Attributes:
-        reply: the reply to the final dot; there always is one.
+        reply: the final reply (to the end of the mail data); never None.
     """
 
     reply: Reply  # pyright: ignore[reportGeneralTypeIssues] - by keyword, so it needs no default
@@ -126,13 +125,13 @@ class SendSuccess(_Outcome):
 
     @property
     def refused(self) -> tuple[RecipientResult, ...]:
-        """The results of the recipients that the server did not take."""
+        """The results of the recipients for which the server did not accept the email."""
         return tuple(result for result in self.recipients if not result.accepted)
 
     def raise_for_failure(self) -> "SendSuccess":
-        """Return this success, where a `SendFailure` raises a `SendError`.
+        """Return this success; a `SendFailure` raises `SendError` instead.
 
-        So that ``ref.ask(mail).raise_for_failure().reply`` needs no ``if``.
+        With it, ``ref.ask(mail).raise_for_failure().reply`` needs no ``if``.
         """
         return self
 
@@ -148,7 +147,7 @@ class SendSuccess(_Outcome):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SendFailure(_Outcome):
-    """The server did not take the mail, or nobody knows whether it did.
+    """The server did not accept the email, or it is unknown whether it did.
 
     Attributes:
         kind: why.
@@ -156,9 +155,9 @@ class SendFailure(_Outcome):
         operation: the system operation that failed (such as ``"connect"``), or None.
         errno: its error number, or None.
         detail: one line for people.
-        retryable: whether trying again later is sensible, and cannot make a duplicate.
-        maybe_accepted: whether the server may have taken the mail all the same: the final dot
-            went out, and no trustworthy verdict came (RFC 1047).
+        retryable: whether a later retry is sensible, and cannot make a duplicate.
+        maybe_accepted: whether the server may have accepted the email nevertheless: the end of
+            the mail data was sent, and no trustworthy final reply was received (RFC 1047).
     """
 
     kind: FailureKind
@@ -179,7 +178,7 @@ class SendFailure(_Outcome):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as plain values. See `SendSuccess.as_dict`."""
-        # No bare super(): a slotted dataclass is a new class, which the bare form does not know.
+        # No bare super(): `slots=True` creates a new class, and the bare form means the old one.
         return _Outcome.as_dict(self) | {
             "kind": self.kind.name,
             "stage": self.stage.value,
@@ -203,13 +202,13 @@ class SendFailure(_Outcome):
 
 
 Outcome: TypeAlias = SendSuccess | SendFailure
-"""What became of one mail: one of the two, so a type checker knows the other by exclusion."""
+"""The outcome of one send. Two types only: a type checker infers one by excluding the other."""
 
 
 class SendError(Exception):
-    """A mail was not sent, for those who prefer exceptions to outcomes.
+    """An email was not sent; raised by `raise_for_failure`.
 
-    Its text is the outcome's detail. It can be pickled if the mail and its context can.
+    Its text is the outcome's detail. It can be pickled if the `SendMail` and its context can.
 
     Attributes:
         outcome: the `SendFailure`.
@@ -237,20 +236,20 @@ def outcome_of(
     transcript: tuple[str, ...] = (),
     attempts: int = 1,
 ) -> Outcome:
-    """Make the outcome that a program hears out of the verdict that the protocol came to.
+    """Return the outcome for a verdict of the protocol.
 
     Args:
         verdict: has one result for each distinct forward-path.
-        mail: the mail that the verdict is about.
+        mail: the email that the verdict is about.
         alias: the alias of the actor.
         recipients_in_order: the addresses as the caller gave them. The outcome has one result
-            for each, in this order, duplicates included. An address of which the verdict says
-            nothing, because the session did not come that far, was not accepted; it may be tried
-            again if the mail may.
-        peer: the server, or None where no connection came about.
+            for each, in this order, duplicates included. An address without a result in the
+            verdict, because the session did not come that far, was not accepted; it is retryable
+            if the email is.
+        peer: the server, or None if no connection was established.
         elapsed: seconds.
-        transcript: the lines of the session, secrets masked.
-        attempts: how often the mail was tried, this time included.
+        transcript: the lines of the session, secrets redacted.
+        attempts: how many attempts there were, this one included.
     """
     if isinstance(verdict, Accepted):
         return SendSuccess(
@@ -323,7 +322,7 @@ def _in_order(
 
 
 def _explained(failed: Failed, addresses: Sequence[str]) -> tuple[RecipientResult, ...]:
-    """Return one result for each of `addresses`; one without a reply says why in words."""
+    """Return one result for each of `addresses`; one without a reply gets the failure's detail."""
     by_address = {
         result.address: result if result.reply else replace(result, detail=failed.detail)
         for result in failed.recipients

@@ -1,7 +1,7 @@
-"""The parts of one mail, each with an outcome of its own, combined into the one that counts.
+"""The parts of one send, each with an outcome of its own, combined into the outcome of the send.
 
-A part is the mail for some of its recipients: those of one destination. The parts go their own
-ways, each with attempts of its own, and a program hears once, when the last of them has ended.
+A part is the email for some of its recipients: those of one destination. The parts are sent
+independently, each with its own attempts; the outcome is published when the last part has ended.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from .outcome import Outcome, SendFailure, SendSuccess
 
 
 def combined(outcomes: Sequence[Outcome], addresses: Sequence[str]) -> Outcome:
-    """Return the outcome of a mail whose parts came to these: a success if one of them did.
+    """Return the outcome of a send from those of its parts: a success if one part succeeded.
 
-    The part that decides is the first that was accepted; where none was, the first that may have
-    been, or else the first that may be tried again, or else the first. Its peer, reply and detail
-    are the outcome's.
+    The deciding part is the first accepted one; or else the first that is `maybe_accepted`, or
+    else the first that is `retryable`, or else the first. The outcome has its peer, reply and
+    detail.
 
     Args:
         outcomes: one for each part, at least one.
@@ -41,11 +41,11 @@ def combined(outcomes: Sequence[Outcome], addresses: Sequence[str]) -> Outcome:
     return replace(
         deciding,
         recipients=recipients,
-        # They were sent side by side.
+        # The parts were sent at the same time.
         elapsed=max(outcome.elapsed for outcome in outcomes),
         transcript=_last_lines([line for outcome in outcomes for line in outcome.transcript]),
         warnings=tuple(warnings[-MAX_WARNINGS:]),
-        # No recipient has seen more of them.
+        # Each recipient belongs to one part, so none had more attempts than this.
         attempts=max(outcome.attempts for outcome in outcomes),
     )
 
@@ -64,13 +64,13 @@ def _deciding(outcomes: Sequence[Outcome]) -> Outcome:
 
 def _warnings(outcome: Outcome, deciding: Outcome) -> tuple[str, ...]:
     if isinstance(outcome, SendFailure) and isinstance(deciding, SendSuccess):
-        # Some have the mail: for them, what became of the other parts is at most a warning.
+        # Accepted for some recipients: to them, the failure of another part is only a warning.
         return (outcome.detail, *outcome.warnings)
     return outcome.warnings
 
 
 def _last_lines(lines: Sequence[str]) -> tuple[str, ...]:
-    """Return as many of the last lines as a transcript may have."""
+    """Return as many of the last lines as fit into `MAX_TRANSCRIPT`."""
     size = 0
     for number, line in enumerate(reversed(lines)):
         size += len(line)

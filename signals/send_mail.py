@@ -1,4 +1,4 @@
-"""`SendMail`: the message that a program tells an actor, and gets back in the outcome."""
+"""`SendMail`: one email to send; the actor message that a program gives to an actor."""
 
 import datetime as dt
 import itertools
@@ -24,7 +24,7 @@ from .tellable import Tellable
 
 _NULL_REVERSE_PATH = "<>"
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
-_NO_SUBJECT = "(none)"  # the seed's default
+_NO_SUBJECT = "(none)"  # the default of POE::Component::Client::SMTP
 _NOBODY: tuple[str, ...] = ()
 _NO_PARTS = ("", None, None, (), ())
 _NOTHING_ASKED = (None,) * 5
@@ -40,15 +40,15 @@ class _Unsaid(tuple[str, ...]):
     __slots__ = ()
 
 
-# What checkers take for recipients, given or not.
+# The defaults of these fields, as `Any`: a type checker would refuse a tuple for `_Recipients`.
 _NOT_GIVEN: Any = _Unsaid()
 _NO_COPY: Any = _NOBODY
 
 
 class _Recipients:
-    """The type of a field that takes recipients in every form, and has addresses from then on.
+    """The type of a field that is given recipients in any form, and then holds addresses.
 
-    It is for type checkers alone, to whom a field with a `__set__` is such a one.
+    Only type checkers use it: to them, a descriptor may be set to one type and read as another.
     """
 
     if TYPE_CHECKING:
@@ -62,13 +62,13 @@ class _Recipients:
 
 
 class _Ids:
-    """Makes names that no other process makes: 64 random bits, and a counter."""
+    """Makes ids that are unique across processes: 64 random bits, and a counter."""
 
     def __init__(self) -> None:
         self.renew()
 
     def renew(self) -> None:
-        """Start afresh, as a forked child must."""
+        """Draw a new prefix, as a forked child must: it would repeat its parent's ids."""
         self._prefix = os.urandom(8).hex()
         self._counter = itertools.count(1)
 
@@ -83,44 +83,43 @@ in_child(new_id.renew)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SendMail:
-    """A mail to send: either the parts of a text mail, or a complete `message`.
+    """An email to send: either the parts of a text email, or a complete `message`.
 
-    It is checked here, in the thread that makes it: nothing invalid ever reaches a server.
+    It is checked when it is made, in the caller's thread: invalid input is rejected before
+    anything is sent.
 
     Args:
         sender: the envelope's reverse-path, and the address in From. ``"<>"`` is the null
             reverse-path (RFC 5321 §4.5.5).
-        recipients: one recipient, or several. They stand in To. A recipient is an address, or has
+        recipients: one recipient, or several; shown in To. A recipient is an address, or has
             a display name: ``"Name <address>"``, or in a sequence a pair of name and address.
-            Afterwards this holds addresses, and `to_name` the names. May be left out if there is
-            bcc.
+            Afterwards this holds the addresses, and `to_name` the names. May be left out if `bcc`
+            is given.
         subject: one line of text.
         body: the text: a str, bytes, or a sequence of lines.
         from_name: the sender's display name.
         to_name: the recipient's display name; for several recipients, a sequence with one name
-            (or None) for each. Not where `recipients` has names.
-        cc: recipients that get a copy and stand in Cc.
-        bcc: recipients that get a copy and stand nowhere.
+            (or None) for each. Not allowed if `recipients` has names.
+        cc: recipients that get a copy and are shown in Cc.
+        bcc: recipients that get a copy and appear in the envelope only.
         headers: more header fields: a mapping, or pairs of name and value.
-        message: a complete mail instead of subject, body, names, cc and headers: bytes, an
+        message: a complete message instead of subject, body, names, cc and headers: bytes, an
             `email.message.EmailMessage` (or `Message`), a path, or a file opened in binary mode
-            (read from where it stands, while the mail is sent; it stays open, and is yours to
-            close). An email object is written at once, loses its Bcc, and gets a Date and a
-            Message-ID if it has none and is not signed; all else goes out as it is. Also an
-            object with ``message()`` or ``as_bytes()``, as frameworks have for mails.
+            (read from its current position, while the email is sent; it stays open, and the
+            caller closes it). An `EmailMessage` is serialized at once, loses its Bcc, and gets a
+            Date and a Message-ID if it has none and is not signed; everything else is sent as it
+            is. Also an object with ``message()`` or ``as_bytes()``, such as frameworks have.
         dsn: which delivery status notifications the sender wants.
         deliver_by: how long the delivery may take.
-        hold_for: seconds that the server is to keep the mail before it delivers it.
-        hold_until: the time until which it is to keep it: a datetime with time zone.
+        hold_for: seconds that the server should hold the email before it delivers it.
+        hold_until: the time until which it should hold it: a datetime with time zone.
         priority: -9 (lowest) to 9 (highest).
-        require_tls: send it by servers that promise to pass it on under verified TLS, or not
-            at all.
-        context: anything; it comes back in the outcome.
-        success_signal: the name of a signal, or a signal, to publish instead of
-            `smtp_send_success`.
+        require_tls: fail unless the server promises to pass the email on under verified TLS only.
+        context: any object; the outcome has it unchanged.
+        success_signal: a signal, or its name, to publish instead of `smtp_send_success`.
         failure_signal: the same for `smtp_send_failure`.
-        outcome_to: an actor ref (or anything with ``tell``) that is told the outcome.
-        id: names this mail in logs, and in the Message-ID if it can stand there. Made up if
+        outcome_to: an actor ref (or anything with ``tell``) that gets the outcome.
+        id: names this email in logs, and in the Message-ID if it is valid there. Generated if
             left out.
 
     Raises:
@@ -154,15 +153,15 @@ class SendMail:
 
     def __post_init__(self) -> None:
         names: _Names = None
-        given: object = self.recipients  # which are not addresses alone before the end of this
+        given: object = self.recipients  # still in any form; this method replaces it by addresses
         to = everybody = _addresses("recipients", given)
-        # Most mails go to one bare address, and need no closer look.
+        # A fast path: most emails have one recipient, without a display name.
         if type(given) is not str or given[-1:] == ">":  # pyright: ignore[reportUnnecessaryComparison]
             names, to = _split("recipients", to)
             everybody = to
         _set(self, "recipients", to)
         cc, cc_names = _NOBODY, None
-        # By identity: what equals an empty tuple is for its own class to say.
+        # By identity: `==` would call a method of the value's own class.
         if not (self.cc is _NOBODY and self.bcc is _NOBODY):
             cc_names, cc = _split("cc", _addresses("cc", self.cc))
             bcc = _split("bcc", _addresses("bcc", self.bcc))[1]
@@ -199,12 +198,12 @@ class SendMail:
 
     @property
     def content(self) -> Content | None:
-        """The mail as the protocol takes it; None when it is read from `source`."""
+        """The content as the protocol takes it; None if it is read from `source`."""
         return self._content
 
     @property
     def source(self) -> "MailSource | None":
-        """The path or file that the mail is read from, or None."""
+        """The path or file that the message is read from, or None."""
         return None if self._content is not None else self.message  # type: ignore[return-value]
 
     def _options(self) -> DeliveryOptions:
@@ -241,7 +240,7 @@ class SendMail:
     def _message_id(self) -> str:
         if self.sender != _NULL_REVERSE_PATH:
             return _message_id(self.id, self.sender)
-        # Of a blind recipient, not even the domain is to be seen.
+        # Not of a bcc recipient: not even its domain may be seen.
         visible = (*self.recipients, "postmaster")
         return _message_id(self.id, visible[0])
 
@@ -250,7 +249,7 @@ class SendMail:
         return date_field(dt.datetime.now(dt.UTC)), message_id_field(self._message_id())
 
     def _refuse_parts(self) -> None:
-        """A complete message has all these already; which of the two should count?"""
+        """Raise if there are parts beside `message`: it would be ambiguous which of them counts."""
         if self.subject is _NO_SUBJECT and (
             (self.body, self.from_name, self.to_name, self.cc, self.headers) == _NO_PARTS
         ):
@@ -279,7 +278,7 @@ def _addresses(name: str, value: object) -> tuple[str, ...]:
     kind = type(value).__name__
     if isinstance(value, bytes | bytearray | Mapping) or not isinstance(value, Iterable):
         raise TypeError(f"{name}: needs an address or several, not {kind}")
-    # The envelope refuses so many; but an iterator without end would never come to that.
+    # The envelope limits the number too, but an endless iterator would never get there.
     return tuple(itertools.islice(cast("Iterable[str]", value), MAX_RECIPIENTS + 1))
 
 
@@ -291,9 +290,9 @@ def _has_names(recipients: tuple[object, ...]) -> bool:
 
 
 def _split(field: str, recipients: tuple[object, ...]) -> tuple[_Names, tuple[str, ...]]:
-    """Return display names, or None where nobody has one, and addresses.
+    """Return display names, or None if there is none, and addresses.
 
-    What is neither address nor name is left to the envelope, which says what is wrong.
+    A value that is neither address nor name is left to the envelope, whose error explains it.
     """
     if not _has_names(recipients):
         return None, cast("tuple[str, ...]", recipients)
@@ -320,7 +319,7 @@ def _no_recipients(given: object) -> Exception:
 
 
 def _with_advice(error: AddressError, *fields: object) -> AddressError:
-    """Look whether a pair was meant as one recipient: on its own it is two."""
+    """Add advice if a pair was meant as one recipient; by itself it is a sequence of two."""
     for given in fields:
         if isinstance(given, tuple | list) and len(cast("Sequence[object]", given)) == 2:
             name, address = map(str, cast("Sequence[object]", given))
@@ -331,7 +330,7 @@ def _with_advice(error: AddressError, *fields: object) -> AddressError:
 
 
 def _only_names(to_name: object, names: tuple[str | None, ...]) -> object:
-    """Return the names that stand with the recipients, unless there are others."""
+    """Return the names given with the recipients; raise if `to_name` has names, too."""
     others = () if to_name is None else (to_name,) if isinstance(to_name, str) else to_name
     if not isinstance(others, Sequence) or any(cast("Sequence[object]", others)):
         raise ValueError("to_name: the recipients have names already; give them in one place")
@@ -379,7 +378,7 @@ def _check_signal(name: str, value: object) -> None:
 
 
 def _message_id(mail_id: str, address: str) -> str:
-    """Make a Message-ID (RFC 5322 §3.6.4): unique, and stable for this mail."""
+    """Return a Message-ID (RFC 5322 §3.6.4): unique, and the same for all attempts of the send."""
     left = mail_id if _DOT_ATOM.fullmatch(mail_id) and len(mail_id) <= 64 else new_id()
     domain = split_mailbox(address)[1] or "localhost"
     return f"<{to_ascii_domain(f'{left}@{domain}')}>"

@@ -1,11 +1,11 @@
-"""What an outcome can be told to."""
+"""The type of an actor that outcomes can be sent to."""
 
 from typing import Any, Protocol
 
 
 class Tellable(Protocol):
-    """Whatever takes messages, such as a Pykka ``ActorRef``."""
+    """Anything that takes actor messages, such as a Pykka ``ActorRef``."""
 
     def tell(self, message: Any, /) -> object:
-        """Put `message` into the inbox, without waiting for anything."""
+        """Put `message` into the actor's inbox, without waiting."""
         ...

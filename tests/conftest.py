@@ -47,6 +47,8 @@ ONE_LOOP = {
     *("test_lifecycle.py", "test_tls_and_auth.py", "test_proxy.py", "test_secrets.py"),
     *("test_leaks.py", "test_chaos.py", "test_mail_source.py", "test_several_transactions.py"),
     *("test_connect.py", "test_mailer.py", "test_mailer_connections.py", "test_mailer_end.py"),
+    *("test_tls_truth.py", "test_next_address.py", "test_mailer_pacing.py"),
+    *("test_mailer_recipients.py", "test_receivers_bound.py", "test_mailer_by_domain.py"),
 }
 """Tests on both loops of which a plain run does half on the one, half on the other."""
 LOOPS = ("uvloop", "asyncio")

@@ -61,7 +61,7 @@ def test_the_chaos_test_finds_outcomes_that_are_published_twice_or_not_at_all(
         for _ in range(how_often.get(int(outcome.mail.id), 1)):
             publish(outcome)
 
-    monkeypatch.setattr("pykka_smtp.actors.smtp_actor.publish", falsely)
+    monkeypatch.setattr("pykka_smtp.actors.sending_actor.publish", falsely)
 
     report = Chaos(40, window=8).run()
 

@@ -1,4 +1,4 @@
-"""Parts of an actor that Pykka has as well, made for less: an actor of ours lives for one email."""
+"""Cheaper versions of Pykka's parts of an actor, because most actors live for one email only."""
 
 import itertools
 import os
@@ -8,16 +8,16 @@ from ...signals.forks import in_child
 
 
 class Urns:
-    """Makes URNs that no other process makes, in the form of UUIDs: random bits, and a counter.
+    """Makes globally unique URNs in the form of UUIDs, from random bits and a counter.
 
-    A random number for each actor would cost a system call, and a lock that every thread wants.
+    A random number for each actor would cost a system call, and a lock that all threads share.
     """
 
     def __init__(self) -> None:
         self.renew()
 
     def renew(self) -> None:
-        """Start afresh, as a forked child must."""
+        """Draw new random bits, as a forked child must."""
         octets = os.urandom(9).hex()
         # The digits that say version 4, variant 1 of RFC 9562.
         groups = octets[:8], octets[8:12], f"4{octets[12:15]}", f"8{octets[15:18]}"
@@ -25,7 +25,7 @@ class Urns:
         self._counter = itertools.count(1)
 
     def __call__(self) -> str:
-        """Return a new one."""
+        """Return a new URN."""
         return f"{self._start}{next(self._counter):012x}"
 
 
@@ -34,16 +34,16 @@ in_child(new_urn.renew)
 
 
 class StopFlag(threading.Event):
-    """An event that has no lock until somebody waits for it, as hardly anybody does.
+    """An event that creates its lock only when a thread waits for it, which is rare.
 
-    An actor lives for one mail: the lock would be a good part of what it costs.
+    Most actors live for one email, and the lock would be a good part of their cost.
     """
 
     def __init__(self) -> None:
         self._flag = False
 
     def _shared(self) -> threading.Condition:
-        # One step, whichever thread is first.
+        # `setdefault` is atomic: all threads get the same lock.
         lock: threading.Condition = self.__dict__.setdefault("_cond", threading.Condition())
         return lock
 
@@ -53,13 +53,13 @@ class StopFlag(threading.Event):
 
     def set(self) -> None:
         """See `threading.Event`."""
-        # In this order: whoever has made the lock by now looks at the flag after that.
+        # In this order: a thread that has created the lock by now checks the flag after that.
         self._flag = True
         if "_cond" in self.__dict__:
             super().set()
 
     def set_in_child(self) -> None:
-        """Set it after a fork. Nobody waits here, but the lock may be that of a lost thread."""
+        """Set it after a fork. A thread that the child does not have may hold the lock."""
         self._flag = True
         self.__dict__.pop("_cond", None)
 

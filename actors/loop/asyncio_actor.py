@@ -1,18 +1,18 @@
 """A Pykka actor type without a thread of its own.
 
-`AsyncioActor` does for Pykka what POE's kernel did for its sessions: all actors of this type share
-one event-loop thread, which drains their inboxes. `tell`, `ask`, `stop`, `proxy` and the
-`ActorRegistry` work as for any Pykka actor, from any thread.
+All actors of the type `AsyncioActor` share one event-loop thread, which drains their inboxes, as
+POE's kernel did for its sessions. `tell`, `ask`, `stop`, `proxy` and the `ActorRegistry` work as
+for any Pykka actor, from any thread.
 
-What differs from `pykka.ThreadingActor`, on purpose:
+Intended differences from `pykka.ThreadingActor`:
 
 * `on_receive` and the hooks run on the loop thread: they must not block.
 * An exception in `on_start` calls `on_failure` too.
 * `SystemExit` and other `BaseException`s stop this actor, not every actor of the process.
 * A message told after the actor was asked to stop raises `ActorDeadError` instead of vanishing;
   one that slipped in before goes to `on_discard`.
-* `answer_later` leaves the answer to an `ask` for later.
-* A future's `get` on the loop thread raises `RuntimeError` instead of waiting for ever.
+* `answer_later` allows an `ask` to be answered later.
+* A future's `get` on the loop thread raises `RuntimeError` instead of blocking forever.
 """
 
 import contextlib
@@ -39,11 +39,11 @@ _pykka_logger = logging.getLogger("pykka")
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 _MOST_PER_TURN = 100
-"""Messages that one actor handles before the next has its turn."""
+"""Messages that one actor handles before the next one gets a turn."""
 
 
 class Answer:
-    """The answer to one `ask`, to be given later. Given twice, the first counts."""
+    """The answer to one `ask`, given later. Only the first call of a setter counts."""
 
     __slots__ = ("_future", "_open")
 
@@ -54,14 +54,14 @@ class Answer:
             open_answers.add(self)
 
     def set(self, value: object) -> None:
-        """Answer. Does nothing when the message was told, not asked."""
+        """Answer with a value. Does nothing if the message was told, not asked."""
         future, self._future = self._future, None
         if future is not None:
             self._open.discard(self)
             future.set(value)
 
     def set_exception(self, exc_info: "_ExcInfo") -> None:
-        """Answer with an exception, given as `sys.exc_info` gives it."""
+        """Answer with an exception, in the form of `sys.exc_info()`."""
         future, self._future = self._future, None
         if future is not None:
             self._open.discard(self)
@@ -72,7 +72,7 @@ _NOBODY_ASKS = Answer(None, set())
 
 
 class _LoopFuture(ThreadingFuture[Any]):
-    """A future that knows who must not wait for it."""
+    """A future that refuses to block the loop thread."""
 
     def get(self, *, timeout: float | None = None) -> Any:
         if self._result is None and self._get_hook is None and event_loop().is_current():
@@ -89,9 +89,9 @@ class AsyncioActor(Actor):
     actor_inbox: Inbox  # pyright: ignore[reportIncompatibleVariableOverride]
     actor_stopped: StopFlag  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    # What an actor begins with, once for all: most live for one mail, and change little of it.
+    # Initial values are on the class: most actors send one email, and change few of them.
     _is_started = False
-    _taken: Envelope[Any] | None = None  # out of the inbox, and not handled yet
+    _taken: Envelope[Any] | None = None  # taken out of the inbox, not handled yet
     _handling: Envelope[Any] | None = None
     _open_answers: set[Answer] | None = None
     _stop_answers: tuple[Answer, ...] = ()
@@ -110,7 +110,7 @@ class AsyncioActor(Actor):
     def start(  # pyright: ignore[reportIncompatibleMethodOverride] - ActorRef is invariant
         cls, *args: Any, **kwargs: Any
     ) -> ActorRef[Self]:
-        """Start an actor, with the arguments of `__init__`. See `pykka.Actor.start`."""
+        """Start an actor with the arguments of `__init__`. See `pykka.Actor.start`."""
         notice_fork()
         actor = cls(*args, **kwargs)
         actor._register()
@@ -118,17 +118,17 @@ class AsyncioActor(Actor):
         return actor._actor_ref
 
     def _register(self) -> None:
-        """Make the actor known to the `ActorRegistry`."""
+        """Add the actor to the `ActorRegistry`."""
         if _pykka_logger.isEnabledFor(logging.DEBUG):
             ActorRegistry.register(self._actor_ref)
             return
-        # Pykka writes its log lines before it looks whether anybody wants to read them.
+        # Pykka's own method formats its log line before the level is checked.
         with ActorRegistry._actor_refs_lock:
             ActorRegistry._actor_refs.append(self._actor_ref)
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
-        """Create the actor; runs in the thread that calls `start`."""
-        # What `pykka.Actor` has, made for less: an actor of Pykka's own lives long.
+        """Create the actor, in the thread that calls `start`."""
+        # The attributes of `pykka.Actor`, made cheaply: most of our actors live for one email.
         self.actor_urn: str = new_urn()
         inbox = self._create_actor_inbox()
         inbox.actor = weakref.ref(self)
@@ -141,24 +141,24 @@ class AsyncioActor(Actor):
         try:
             event_loop().register_and_schedule(self)
         except BaseException:
-            # Pykka registers an actor before it starts it: one that could not be started must
-            # not stay registered, for `stop_all` would wait for it.
+            # Pykka registers an actor before it starts it. If the start fails, the actor must not
+            # stay registered, because `stop_all` would wait for it.
             self._unregister()
             raise
 
     @property
     def is_told_by_receiver(self) -> bool:
-        """Whether a receiver of signals sent the message that is being handled.
+        """Whether a signal receiver sent the message being handled.
 
         For use in `on_receive`, before `answer_later`.
         """
         return isinstance(self._handling, FromReceiver)
 
     def answer_later(self) -> Answer:
-        """Leave the answer to the message being handled for later; for use in `on_receive`.
+        """Return an object that answers the message being handled later; for use in `on_receive`.
 
-        What `on_receive` then returns is ignored. An answer that was not given when the actor
-        stops becomes `ActorDeadError`.
+        The return value of `on_receive` is ignored then. If no answer was given when the actor
+        stops, the `ask` raises `ActorDeadError`.
         """
         envelope = self._handling
         if envelope is None:
@@ -171,14 +171,14 @@ class AsyncioActor(Actor):
         return Answer(envelope.reply_to, self._open_answers)
 
     def misunderstood(self, message: object, takes: str) -> None:
-        """Say that the message being handled has the wrong type; for use in `on_receive`.
+        """Report that the message being handled has the wrong type; for use in `on_receive`.
 
         Args:
-            message: the message. Only its type is told: it may have secrets in it.
+            message: the message. Only its type is reported, because it may contain secrets.
             takes: what the actor takes, such as ``"an SmtpActor takes a SendMail"``.
 
         Raises:
-            TypeError: the message was asked. One that was told goes to the log, as an error.
+            TypeError: the message was asked. For one that was told, an error is logged.
         """
         error = f"{takes}, not {type(message).__name__}"
         if self._handling is not None and self._handling.reply_to is not None:
@@ -186,39 +186,39 @@ class AsyncioActor(Actor):
         log_safely(logging.ERROR, "%s", error)
 
     def begin_stop(self) -> bool:
-        """Whether to stop now that somebody has asked for it.
+        """Begin to stop, on request; return whether the actor can stop now.
 
-        Whoever answers no has things to finish, and calls `stop_now` once they are; whoever
-        asked, and waits, waits until then. Messages that are told meanwhile are refused.
+        An actor that returns False has work to finish, and calls `stop_now` afterwards. A caller
+        of a blocking `stop` waits until then. Messages told meanwhile are refused.
         """
         return True
 
     def on_discard(self, message: Any) -> None:
-        """Hear of a told message that will never be handled, because the actor has stopped.
+        """Called with each told message that is not handled because the actor has stopped.
 
         The default logs it at WARNING.
         """
         _logger.warning("%s stopped before it handled %r", self, message)
 
     def cancel(self) -> None:
-        """Ask the actor to stop, from any thread; wait for nothing."""
+        """Ask the actor to stop, from any thread, without waiting."""
         self.ask_to_stop(_ActorStop())
 
     def ask_to_stop(self, request: _ActorStop) -> None:
-        """Send a request to stop, from any thread; wait for nothing."""
-        # A Ctrl-C may have come between the flag and what it stands for.
+        """Send a request to stop, from any thread, without waiting."""
+        # Ctrl-C may have interrupted the sender between setting the flag and scheduling the actor.
         self.actor_inbox.scheduled = False
         self.actor_inbox.put(Envelope(request))
 
     def abandon(self) -> None:
-        """Forget the actor, in a forked child; the parent goes on with it."""
-        # Without a word: a log handler's lock may be that of a thread that is gone.
+        """Forget the actor in a forked child; it belongs to the parent."""
+        # Without logging: a handler's lock may be held by a thread that the child does not have.
         with contextlib.suppress(ValueError):
             ActorRegistry._actor_refs.remove(self._actor_ref)
         self.actor_stopped.set_in_child()
 
     def run_turn(self) -> None:
-        """Handle the messages that are there. Called by the loop thread only."""
+        """Handle the messages in the inbox, at most 100. Called on the loop thread only."""
         inbox = self.actor_inbox
         inbox.scheduled = False
         if not self._is_started:
@@ -262,20 +262,20 @@ class AsyncioActor(Actor):
         return self._handling is None
 
     def _guard(self, hook: Any, *args: Any) -> None:
-        """Call a hook; what it raises ends this actor and nothing else."""
+        """Call a hook. An exception in it stops this actor and nothing else."""
         try:
             hook(*args)
         except BaseException:  # see above
             self._fail(None)
 
     def _stop_in_spite_of(self, error: BaseException, envelope: Envelope[Any]) -> None:
-        """Stop, as somebody has asked: an error on the way is no reason to live on."""
+        """Stop as requested although `begin_stop` or `on_stop` raised."""
         self._stop_answers = (*self._stop_answers, Answer(envelope.reply_to, set()))
         guard.end(self, error)
         self.stop_now()
 
     def crashed(self, error: BaseException) -> None:
-        """End because of an error outside of any message. See `guard.Guarded`."""
+        """Stop because of an error outside of any message. See `guard.Guarded`."""
         envelope, self._taken = self._taken, None
         if envelope is not None:
             self.actor_inbox.envelopes.appendleft(envelope)
@@ -283,11 +283,11 @@ class AsyncioActor(Actor):
         self.on_failure(type(error), error, error.__traceback__)
         self._discard_rest()
 
-    def _fail(self, message: object) -> None:  # noqa: ARG002 - for those that go on
-        """End the actor because of the exception being handled.
+    def _fail(self, message: object) -> None:  # noqa: ARG002 - for subclasses that continue
+        """Stop the actor because of the exception being handled.
 
         Args:
-            message: what it was about, or None.
+            message: the message in which it was raised, or None.
         """
         self._handle_failure(*sys.exc_info())
         try:
@@ -298,13 +298,13 @@ class AsyncioActor(Actor):
     def _handle_failure(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, *exc_info: Any
     ) -> None:
-        """Do what Pykka does, and never raise: a log filter, or `__str__`, is a stranger's code."""
+        """Do what Pykka does, but never raise: log filters and `__str__` are code of others."""
         with contextlib.suppress(BaseException):
             super()._handle_failure(*exc_info)
         self._unregister()
 
     def _stop(self) -> None:
-        """Stop now; what is left in the inbox is discarded by the turn that is under way."""
+        """Stop now; the current turn discards what is left in the inbox."""
         self._unregister()
         try:
             self.on_stop()
@@ -312,19 +312,19 @@ class AsyncioActor(Actor):
             self._stop_failed(error)
 
     def _stop_failed(self, error: BaseException) -> None:
-        """Do what is left to be done, where `on_stop` has raised."""
+        """Called when `on_stop` has raised, to do what it left undone."""
         self._handle_failure(type(error), error, error.__traceback__)
 
     def _unregister(self) -> None:
-        """Be dead, for all who ask."""
+        """Mark the actor as stopped, and remove it from the `ActorRegistry`."""
         if self.actor_stopped.is_set():
             return
         if _pykka_logger.isEnabledFor(logging.DEBUG):
-            with contextlib.suppress(BaseException):  # it logs, see above
+            with contextlib.suppress(BaseException):  # it logs, see `_handle_failure`
                 ActorRegistry.unregister(self._actor_ref)
         else:
             with ActorRegistry._actor_refs_lock:
-                try:  # noqa: SIM105 - contextlib.suppress() costs more than all of the rest
+                try:  # noqa: SIM105 - contextlib.suppress() costs more than everything else here
                     ActorRegistry._actor_refs.remove(self._actor_ref)
                 except ValueError:
                     pass
@@ -337,11 +337,11 @@ class AsyncioActor(Actor):
         self._discard_rest()
 
     def _discard_rest(self) -> None:
-        """Answer or report all that came too late, and leave the loop."""
+        """Answer or discard the messages that are left, and unregister from the loop."""
         inbox = self.actor_inbox
         inbox.closed = True
         while inbox.envelopes:
-            # It is taken out last: whatever breaks, it is still here.
+            # Removed last, so that it is still here after an error.
             envelope = inbox.envelopes[0]
             if isinstance(envelope.message, _ActorStop):
                 if envelope.reply_to is not None:

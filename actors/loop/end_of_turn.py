@@ -1,4 +1,4 @@
-"""What connections write at the end of a turn of the loop, all at once."""
+"""Batches the writes of all connections at the end of a turn of the loop."""
 
 import asyncio
 from collections import deque
@@ -8,10 +8,10 @@ from .residents import Writer
 
 
 class EndOfTurn:
-    """Has writers write at the end of the turn in which they asked for it. On the loop thread.
+    """Calls writers at the end of the turn in which they were added. On the loop thread.
 
-    To write wakes the server up, which costs more than the write itself. What all connections
-    have to say in a turn is said at once, so it is woken once. uvloop does so by itself.
+    A write wakes the server up, which costs more than the write itself. Writing for all
+    connections together wakes it up once. uvloop does so by itself.
     """
 
     def __init__(self, responsible: guard.Guarded) -> None:
@@ -19,7 +19,7 @@ class EndOfTurn:
         self._writers: deque[Writer] = deque()
 
     def add(self, writer: Writer, loop: asyncio.AbstractEventLoop) -> None:
-        """Have `writer.write_now` called when this turn is over."""
+        """Call `writer.write_now` when this turn is over."""
         if not self._writers:
             self._call_soon(loop)
         self._writers.append(writer)
@@ -29,7 +29,7 @@ class EndOfTurn:
         self._writers.clear()
 
     def resume(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Go on after an error that may have cost the call."""
+        """Schedule the call again after an error in which it may have been lost."""
         if self._writers:
             self._call_soon(loop)
 
@@ -42,7 +42,7 @@ class EndOfTurn:
             writer = writers.popleft()
             try:
                 writer.write_now()
-            except BaseException as error:  # the others have to write as well
+            except BaseException as error:  # the others must still write
                 guard.end(writer, error)
         if writers:
             self._call_soon(loop)

@@ -1,12 +1,12 @@
 """The event-loop thread that all `AsyncioActor`s share.
 
-The thread exists while there is work: it starts with the first actor, and ends a moment after the
-last one has stopped and its signals are out. It is no daemon, so a program that ends right after
-`tell` still delivers: the interpreter waits for the thread, and the thread for the actors.
+The thread exists while there is work: it starts with the first actor, and ends shortly after the
+last one has stopped and its signals are sent. It is not a daemon, so a program that ends right
+after `tell` still delivers: the interpreter waits for the thread, and the thread for the actors.
 
-Its threads, all started here: the loop, the signals' dispatcher, and a few daemon workers for
-what can only be done by blocking (`workers.py`). They start with the loop, because Python 3.12
-refuses new threads once the main thread has ended.
+The threads started here are the loop, the signals' dispatcher, and a few daemon workers for
+blocking calls (`workers.py`). They start with the loop, because Python 3.12 refuses new threads
+once the main thread has ended.
 """
 
 import asyncio
@@ -28,11 +28,12 @@ from .threads import bury_threads, is_being_born, main_has_ended, main_was_inter
 from .workers import Workers
 
 TICK = 0.1
-"""Seconds between two looks at the clock, and at whether the thread is still needed."""
+"""Seconds between two checks of the time limits, and of whether the thread is still needed."""
 _LAST_TICK = 0.01
-"""The same, once the main thread has ended and nothing but receivers is left to wait for."""
+"""The same, once the main thread has ended and only signal receivers are still running."""
 _INTERRUPT_GRACE = 1.0
-"""Seconds that the outcomes have to get out when the program was interrupted."""
+"""Seconds that outcomes have to be published after the program was interrupted: enough for signal
+receivers that do not block, and short for a person who has pressed Ctrl-C."""
 
 
 class EventLoopThread:
@@ -42,7 +43,7 @@ class EventLoopThread:
     """
 
     def __init__(self) -> None:
-        # Reentrant: a finalizer, or a signal's handler, may tell an actor where it is held.
+        # Reentrant: a finalizer or signal handler may tell an actor while this thread holds it.
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread_id: int | None = None
@@ -56,18 +57,20 @@ class EventLoopThread:
         self._was_idle = False
         self._is_over = False
         self._is_starting = False
-        self.lost: list[threading.Thread] = []  # in a child: those that its parent has
+        self.lost: list[threading.Thread] = []  # in a child: the threads of its parent
+        # Few threads each, as hanging ones are replaced: three for calls that wait for the network,
+        # where slow servers are common, two for the disk, which is rarely slow.
         self.resolver_pool: Workers = Workers("names", 3)
         self.file_pool: Workers = Workers("files", 2)
-        # A mail under way must not wait for pieces of it until others have been looked at.
+        # Separate, so that reading an email in flight does not wait for files that open slowly.
         self.file_open_pool: Workers = Workers("new-files", 2)
-        # A program's own functions: they may wait for anything, even for a mail that waits here.
+        # Separate: a program's function may block on anything, even on an email that waits here.
         self.token_pool: Workers = Workers("tokens", 3)
         self._workers = (self.resolver_pool, self.file_pool, self.file_open_pool, self.token_pool)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The running loop. For actors: they are what keeps it running."""
+        """The running loop. For actors only, because it runs only while one is registered."""
         if self._loop is None:
             raise RuntimeError("the event loop runs only while an AsyncioActor lives")
         return self._loop
@@ -77,10 +80,10 @@ class EventLoopThread:
         return threading.get_ident() == self._thread_id
 
     def register_and_schedule(self, actor: Runnable) -> None:
-        """Count an actor as alive, and give it its first turn.
+        """Register an actor as alive, and schedule its first turn.
 
         Raises:
-            RuntimeError: there is no thread to be had, or the program was interrupted.
+            RuntimeError: no thread can be started, or the program was interrupted.
         """
         if self._is_starting and is_being_born():
             self._alive.add(actor)
@@ -88,7 +91,7 @@ class EventLoopThread:
             return
         with self._lock:
             if self._is_over:
-                # Or a receiver that sends again what was cancelled would keep it from ending.
+                # Otherwise a receiver that sends cancelled emails again would prevent the exit.
                 raise RuntimeError("the program is ending: no actor can be started any more")
             self._alive.add(actor)
             try:
@@ -98,12 +101,12 @@ class EventLoopThread:
                 raise
 
     def register(self, actor: Runnable) -> None:
-        """Count an actor as alive that needs no first turn. On the loop thread."""
+        """Register an actor as alive that needs no first turn. On the loop thread."""
         with self._lock:
             self._alive.add(actor)
 
     def schedule(self, actor: Runnable) -> None:
-        """Give an actor a turn on the loop, soon. One wake-up serves all that are ready."""
+        """Schedule a turn of an actor. One wake-up of the loop serves all that are ready."""
         if self._is_starting and is_being_born():
             self._ready.append(actor)
             return
@@ -111,7 +114,7 @@ class EventLoopThread:
             self._schedule(actor)
 
     def unregister(self, actor: Runnable) -> None:
-        """Count an actor as gone. Called on the loop thread."""
+        """Unregister an actor that has stopped. On the loop thread."""
         with self._lock:
             self._alive.discard(actor)
             loop = None if self._alive else self._loop
@@ -119,10 +122,10 @@ class EventLoopThread:
             loop.call_soon(guard.call, self, self._stop_if_idle, loop)
 
     def _schedule(self, actor: Runnable) -> None:
-        """Give an actor a turn. The lock is held, so that the loop cannot end in between."""
+        """Schedule a turn. The caller holds the lock, so that the loop cannot end in between."""
         if self._is_starting:
-            # A signal's handler, or a finalizer, amid the start. Whoever starts the loop gives all
-            # their turns.
+            # Called by a signal handler or finalizer during the start, which schedules all turns
+            # when it is complete.
             self._ready.append(actor)
             return
         loop = self._loop
@@ -137,37 +140,40 @@ class EventLoopThread:
                 loop.call_soon_threadsafe(guard.call, self, self._run_ready, loop)
 
     def add_ticking(self, watched: Ticking) -> None:
-        """Keep the loop running for something, and tell it the time. On the loop thread."""
+        """Call `on_tick` every `TICK` seconds, and keep the loop running. On the loop thread."""
         self._watched.add(watched)
 
     def remove_ticking(self, watched: Ticking) -> None:
-        """Take back a `watch`."""
+        """Undo `add_ticking`."""
         self._watched.discard(watched)
 
     @property
     def is_selector_loop(self) -> bool:
-        """Whether the loop is the standard library's for Unix, which does each thing at once."""
+        """Whether the loop is asyncio's own for Unix, which writes at once, without a queue."""
         return isinstance(self._loop, asyncio.SelectorEventLoop)
 
     def write_soon(self, writer: Writer) -> None:
-        """Have something written at the end of this turn of the loop. On the loop thread."""
+        """Call `writer.write_now` at the end of this turn of the loop. On the loop thread."""
         self._writers.add(writer, self.loop)
 
     def add_shutdown_listener(self, standing: ShutdownListener) -> None:
-        """Tell something when the program ends: it would live for ever. On the loop thread."""
+        """Call `main_has_ended` when the main thread ends. On the loop thread.
+
+        For what would otherwise keep the process from exiting.
+        """
         self._standing.add(standing)
 
     def remove_shutdown_listener(self, standing: ShutdownListener) -> None:
-        """Take back a `stand`."""
+        """Undo `add_shutdown_listener`."""
         self._standing.discard(standing)
 
     def cancel_all(self, timeout: float) -> None:
-        """Cancel each actor, and wait until their outcomes are out. Not on the loop thread.
+        """Cancel all actors, and wait until their outcomes are published. Not on the loop thread.
 
-        No actor can be started from then on.
+        No actor can be started afterwards.
 
         Args:
-            timeout: how long to wait, in seconds.
+            timeout: how long to wait for each of the two steps, in seconds.
         """
         if self._cancel_alive():
             done = threading.Event()
@@ -179,13 +185,13 @@ class EventLoopThread:
             dispatcher.wait_idle(timeout)
 
     def wait_for_end(self) -> None:
-        """Wait until nobody needs the loop any more. Not on the loop thread."""
+        """Wait until the loop has ended. Not on the loop thread."""
         never = threading.Event()
         while self._loop is not None:
             never.wait(_LAST_TICK)
 
     def _cancel_alive(self) -> bool:
-        """Cancel each actor, and let none be started; return whether there was one."""
+        """Cancel all actors, and prevent new ones; return whether there was any."""
         with self._lock:
             self._is_over = True
             alive = list(self._alive)
@@ -194,9 +200,9 @@ class EventLoopThread:
         return bool(alive)
 
     def _start(self) -> asyncio.AbstractEventLoop:
-        """Start the threads; the lock is held. Must be followed by a wake-up."""
-        # A signal's handler may have done so right before: Python runs it where a function begins.
-        # From here to the flag nothing is called, so none runs in between.
+        """Start the threads. The caller holds the lock, and wakes the loop up afterwards."""
+        # A signal handler may have started them just before: Python runs handlers where a function
+        # begins. From here to the flag no function is called, so none runs in between.
         if self._loop is not None:
             return self._loop
         self._is_starting = True
@@ -207,7 +213,7 @@ class EventLoopThread:
 
     def _start_threads(self, loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
         self._was_idle = False
-        # What was scheduled on the loop before may have come too late for it.
+        # A wake-up of the previous loop may have come too late for it.
         self._wake_pending = False
         self._writers.clear()
         self._clock = None
@@ -234,8 +240,8 @@ class EventLoopThread:
         asyncio.set_event_loop(loop)
         self._tick_again(loop, TICK)
         try:
-            # Both loops end on a callback that raises SystemExit or KeyboardInterrupt. This one
-            # is not that callback's to end.
+            # Both asyncio and uvloop end when a callback raises SystemExit or KeyboardInterrupt.
+            # This loop is shared, so it runs on.
             while self._loop is loop:
                 with contextlib.suppress(SystemExit, KeyboardInterrupt):
                     loop.run_forever()
@@ -246,26 +252,26 @@ class EventLoopThread:
             dispatcher.release()
 
     def _run_ready(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._loop is not loop:  # ended; what is ready now is the next one's
+        if self._loop is not loop:  # it has ended, and the next loop runs what is ready
             return
-        # Reset first: what is scheduled from here on needs a wake-up of its own.
+        # Reset first: an actor scheduled from here on needs another wake-up.
         self._wake_pending = False
         for _ in range(len(self._ready)):
             actor = self._ready.popleft()
             try:
                 actor.run_turn()
-            except BaseException as error:  # the others have their turn all the same
+            except BaseException as error:  # the other actors must still get their turns
                 guard.end(actor, error)
 
     def crashed(self, error: BaseException) -> None:  # noqa: ARG002 - as `guard.Guarded` has it
-        """Go on after an error of the loop's own: the clock, turns and writes of all depend on it.
+        """Continue after an internal error: the ticks, turns and writes of all actors depend on it.
 
         See `guard.Guarded`.
         """
         loop = self._loop
         if loop is None:
             return
-        if not loop.is_running():  # this thread is there for nothing else
+        if not loop.is_running():  # on its own thread, whose only purpose is to run it
             self._run(loop)
             return
         self._tick_again(loop, TICK)
@@ -275,30 +281,30 @@ class EventLoopThread:
         self._writers.resume(loop)
 
     def _tick_again(self, loop: asyncio.AbstractEventLoop, delay: float) -> None:
-        """Have the clock go on, and only once."""
+        """Schedule the next tick, instead of the one already scheduled."""
         if self._clock is not None:
             self._clock.cancel()
         self._clock = loop.call_later(delay, guard.call, self, self._tick, loop)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        # One clock for all: a timer for each connection would cost more than all its waiting.
+        # One timer for all: one for each connection would be set again for every reply.
         now = loop.time()
         for watched in list(self._watched):
             try:
                 watched.on_tick(now)
-            except BaseException as error:  # the others have their time limits, too
+            except BaseException as error:  # the others have time limits, too
                 guard.end(watched, error)
         for workers in self._workers:
             guard.call(workers, workers.on_tick, now)
         if self._ready:
-            # Their wake-up is on its way, or lost: a Ctrl-C between two lines of ours can do that.
+            # Their wake-up is pending, or lost: Ctrl-C between two of our lines can lose it.
             self._run_ready(loop)
         if self._stop_if_idle(loop):
             hurry = not self._alive and main_has_ended()
             self._tick_again(loop, _LAST_TICK if hurry else TICK)
 
     def _stop_if_idle(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """End the loop if nobody needs it; return whether it goes on."""
+        """End the loop if it is not needed any more; return whether it continues."""
         main_ended = main_has_ended()
         if main_ended and not self._is_over and main_was_interrupted():
             self._cancel_alive()
@@ -312,14 +318,14 @@ class EventLoopThread:
             if self._alive or self._ready or self._watched or not dispatcher.is_idle:
                 self._was_idle = False
                 return True
-            # A program that sends one mail after the other keeps the thread in between. So does
-            # one whose main thread has ended before its others: no thread could start any more.
+            # The thread survives short pauses between two emails. It also survives while other
+            # threads of the program run after the main thread: it could not be started again.
             if others_run() if main_ended else not self._was_idle:
                 self._was_idle = True
                 return True
             self._loop = None
             self._thread_id = None
-            # Nobody else would end what this one leaves running.
+            # Both, even if one raises: nothing else would end the workers or the loop.
             guard.each(self._close_workers, loop.stop)
         return False
 
@@ -327,22 +333,22 @@ class EventLoopThread:
         guard.each(*[workers.close for workers in self._workers])
 
     def hold_for_fork(self) -> None:
-        """Keep the state whole while the process forks."""
+        """Lock the state while the process forks, so that the child's copy is consistent."""
         self._lock.acquire()
 
     def release_after_fork(self) -> None:
-        """Go on in the parent."""
+        """Undo `hold_for_fork` in the parent."""
         self._lock.release()
 
     def abandon(self) -> None:
-        """Forget the parent's actors, in a forked child; the parent goes on with them."""
+        """Forget the parent's actors in a forked child."""
         for actor in self._alive:
-            with contextlib.suppress(Exception):  # the others are to be abandoned all the same
+            with contextlib.suppress(Exception):  # the others must be abandoned, too
                 actor.abandon()
-        import ctypes  # late: only a child that was forked amid sends pays for it
+        import ctypes  # late: needed only in a child
 
-        # Never freed, not even at exit: a loop that is freed takes its sockets out of the kernel's
-        # list of what to wait for, and that list is the parent's as well.
+        # Never freed, not even at exit: freeing the loop would remove its sockets from the epoll
+        # or kqueue set, which the child shares with the parent.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
 
 
@@ -350,23 +356,23 @@ _thread = EventLoopThread()
 
 
 def event_loop() -> EventLoopThread:
-    """Return the process's event-loop thread. A forked child has one of its own."""
+    """Return the process's event-loop thread. A forked child has its own."""
     return _thread
 
 
 def _at_exit() -> None:
-    """Get the outcomes out when Ctrl-C ended the wait for the loop thread."""
+    """Publish the outcomes if Ctrl-C ended the interpreter's wait for the loop thread."""
     notice_fork()
     try:
         if are_threads_greenlets():
-            # The interpreter does not wait for eventlet's threads as it does for its own.
+            # The interpreter waits for its own threads only, not for eventlet's.
             _thread.wait_for_end()
     finally:
         _thread.cancel_all(_INTERRUPT_GRACE)
 
 
 def _before_fork() -> None:
-    # What another thread is changing while the process forks would be half changed in the child.
+    # Without the locks, the child might get a state that another thread has changed by half.
     ActorRegistry._actor_refs_lock.acquire()
     _thread.hold_for_fork()
 
@@ -377,12 +383,12 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _thread  # noqa: PLW0603 - a child has a loop of its own
+    global _thread  # noqa: PLW0603 - a child needs its own loop
     parents = _thread
     _thread = EventLoopThread()
-    # Where no hook was run before the fork, a thread that is gone may have it.
+    # If no hook ran before the fork, a thread that the child does not have may hold the lock.
     ActorRegistry._actor_refs_lock = threading.RLock()
-    # It keeps what must never be freed.
+    # Kept alive together with the parent's loop, which is never freed.
     parents.lost = bury_threads()
     parents.abandon()
 

@@ -1,11 +1,11 @@
-"""The guard: what the loop calls may break, and still ends in one place.
+"""The guard: handles errors in callbacks of the event loop, all in one place.
 
-The loop calls us back in many ways: turns, the clock, transports, timers, tasks. Whatever one of
-these calls raises ends here, and goes to the object that answers for it: `Guarded.crashed` gives
-the email in hand its outcome, gives back what is held, and leaves. Nobody else is harmed, and the
-loop goes on.
+The loop calls us in many ways: turns, ticks, transports, timers, tasks. An exception in one of
+these calls is caught here, and passed to the responsible object: its method `crashed` gives the
+email an outcome, releases all resources, and stops. Other sends are not affected, and the loop
+continues.
 
-This file is the one that must not break, so it does as little as it can.
+An error in this file itself would not be caught, so it does as little as possible.
 """
 
 import functools
@@ -16,22 +16,23 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 from ...signals.dispatcher import log_safely
 
 _TRIES = 3
-"""How often `Guarded.crashed` is called: it may break as well, and goes on where it stopped."""
+"""Calls of `Guarded.crashed`: it may raise, too, and then continues where it stopped. Each of its
+up to three steps may raise once."""
 
 P = ParamSpec("P")
 
 
 class Guarded(Protocol):
-    """What answers for an error: an actor, a connection, the loop thread."""
+    """An object responsible for errors: an actor, a connection, the loop thread."""
 
     def crashed(self, error: BaseException) -> None:
-        """End in failure. Called on the loop thread, with any state half changed.
+        """Called after an exception, on the loop thread, with state perhaps half changed: fail.
 
-        It may raise, and is then called again: each of its steps has to look whether it is
-        still to be done.
+        It may raise, and is then called again, so each of its steps must check whether it is
+        still necessary.
 
         Args:
-            error: what was raised.
+            error: the exception.
         """
         ...
 
@@ -40,11 +41,11 @@ G = TypeVar("G", bound=Guarded)
 
 
 def end(responsible: Guarded, error: BaseException) -> None:
-    """Have the responsible object end in failure. Never raises.
+    """Log an exception, and make the responsible object fail. Never raises.
 
     Args:
-        responsible: what answers for the error.
-        error: what was raised.
+        responsible: the object responsible for it.
+        error: the exception.
     """
     log_safely(logging.ERROR, "internal error in %s", type(responsible).__name__, exc=error)
     for _ in range(_TRIES):
@@ -59,11 +60,11 @@ def end(responsible: Guarded, error: BaseException) -> None:
 
 
 def call(responsible: Guarded, function: Callable[..., object], *args: Any) -> None:
-    """Call a function for the loop. Never raises.
+    """Call a function as a callback of the loop. Never raises.
 
     Args:
-        responsible: what answers for what it raises.
-        function: what to call.
+        responsible: the object responsible for its exceptions.
+        function: the function.
         args: its arguments.
     """
     try:
@@ -78,9 +79,9 @@ async def run(
     """Run a coroutine as a task. Raises nothing but `CancelledError`.
 
     Args:
-        responsible: what answers for what it raises.
-        function: what makes the coroutine, once the task runs: one that is made and never
-            awaited complains.
+        responsible: the object responsible for its exceptions.
+        function: the coroutine function. It is called when the task runs, because a coroutine that
+            is created and never awaited causes a warning.
         args: its arguments.
     """
     try:
@@ -92,7 +93,7 @@ async def run(
 def guarded(
     method: Callable[Concatenate[G, P], object],
 ) -> Callable[Concatenate[G, P], None]:
-    """Make a method that the loop or a transport calls: its own object answers for it."""
+    """Decorate a method called by the loop or a transport; its object is the responsible one."""
     function = cast("Callable[..., object]", method)
 
     @functools.wraps(method)
@@ -109,15 +110,15 @@ def guarded(
         except BaseException as error:
             end(self, error)
 
-    # What a server says comes this way, and most else: to gather the arguments, and to spread
-    # them again, would cost more than all the rest.
+    # Most callbacks have one argument. Packing and unpacking arguments would cost more than
+    # everything else in the wrapper.
     takes_one = method.__code__.co_argcount == 2
-    # To its caller it is a method like any other.
+    # For type checkers, it has the signature of the method.
     return cast("Callable[Concatenate[G, P], None]", calling_with_one if takes_one else calling)
 
 
 def each(*steps: Callable[[], object]) -> None:
-    """Do all of these steps, whatever one of them raises; raise the first error at the end."""
+    """Call all functions, even if one raises; raise the first exception at the end."""
     first: BaseException | None = None
     for step in steps:
         try:
@@ -129,7 +130,7 @@ def each(*steps: Callable[[], object]) -> None:
 
 
 def surely(*steps: Callable[[], object]) -> None:
-    """Do all of these steps; one that raises is tried again. Never raises."""
+    """Call all functions; one that raises is called up to three times. Never raises."""
     for step in steps:
         for _ in range(_TRIES):
             try:

@@ -14,7 +14,7 @@ from .event_loop import event_loop
 
 
 class FromReceiver(Envelope[Any]):
-    """A message from a thread on which receivers run: one of them may wait for what comes of it."""
+    """A message from a thread that runs signal receivers: one may be waiting for its outcome."""
 
     __slots__ = ()
 
@@ -40,7 +40,7 @@ class Inbox:
         self.closed: bool = False
 
     def put(self, envelope: Envelope[Any], /) -> None:
-        """Take a message, and have its actor handle it soon. From any thread.
+        """Add a message, and schedule its actor. From any thread.
 
         Raises:
             ActorDeadError: the actor was asked to stop, and nobody waits for an answer.
@@ -59,14 +59,14 @@ class Inbox:
         self.envelopes.append(envelope)
         if is_stop:
             self.closed = True
-        # The flag is cleared before the inbox is emptied: who sees it set can be sure that the
-        # message it has just added will be found.
+        # The flag is cleared before the inbox is emptied, so a thread that sees it set knows that
+        # the message it has just added will be handled.
         if not self.scheduled:
             self.scheduled = True
             event_loop().schedule(actor)
 
     def get(self) -> Envelope[Any]:
-        """Take out the oldest message."""
+        """Remove and return the oldest message."""
         return self.envelopes.popleft()
 
     def empty(self) -> bool:

@@ -1,4 +1,4 @@
-"""How an event loop is made, in whatever kind of process, and what its end needs."""
+"""Creates an event loop in any kind of process, and ends its tasks."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ import sys
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Make a uvloop where it is installed, else a loop of the standard library.
+    """Return a uvloop if it is installed, else a loop of the standard library.
 
     ``PYKKA_SMTP_LOOP=asyncio`` in the environment asks for the latter.
     """
@@ -17,7 +17,7 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
         and not are_threads_greenlets()
     ):
         try:
-            import uvloop  # late: only who sends pays for it
+            import uvloop  # imported late: only programs that send need it
 
             return uvloop.new_event_loop()
         except (ImportError, AttributeError, RuntimeError):

@@ -1,4 +1,4 @@
-"""What lives on the event loop, and what the loop calls of it."""
+"""Protocols of the objects that the event loop calls."""
 
 from typing import Protocol
 
@@ -6,26 +6,26 @@ from .guard import Guarded
 
 
 class Runnable(Guarded, Protocol):
-    """What lives on the loop: an actor."""
+    """What runs on the loop: an actor."""
 
     def run_turn(self) -> None:
-        """Do what is to be done now; called on the loop thread."""
+        """Called on the loop thread after `schedule`, to do the work at hand."""
         ...
 
     def cancel(self) -> None:
-        """Stop, from any thread, without waiting for anything."""
+        """Stop, from any thread, without waiting."""
         ...
 
     def abandon(self) -> None:
-        """Forget everything, in a forked child: the parent goes on with it."""
+        """Forget all state in a forked child; it belongs to the parent."""
         ...
 
 
 class ShutdownListener(Guarded, Protocol):
-    """What lives until it is stopped, and would keep a program from ending."""
+    """What runs until it is stopped, and would keep a process from exiting: a `Mailer`."""
 
     def main_has_ended(self) -> None:
-        """Hear that the program has come to its end; called on the loop thread."""
+        """Called when the main thread has ended, at most once, on the loop thread."""
         ...
 
 
@@ -33,7 +33,7 @@ class Ticking(Guarded, Protocol):
     """What has time limits: a connection."""
 
     def on_tick(self, now: float) -> None:
-        """See whether time is up; called on the loop thread every `TICK` seconds.
+        """Called every `TICK` seconds, on the loop thread, to check the time limits.
 
         Args:
             now: the loop's time, in seconds.
@@ -45,5 +45,5 @@ class Writer(Guarded, Protocol):
     """What writes at the end of a turn: a connection."""
 
     def write_now(self) -> None:
-        """Write what is to be written; called on the loop thread."""
+        """Called at the end of a turn of the loop, on its thread, to write what is pending."""
         ...

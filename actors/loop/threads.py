@@ -1,4 +1,4 @@
-"""What the interpreter knows of the process's threads: who runs, who has ended, who is lost."""
+"""The process's threads as the interpreter knows them: which run, have ended, or were lost."""
 
 import contextlib
 import sys
@@ -6,30 +6,30 @@ import threading
 from typing import Any
 
 OURS = "pykka-smtp-"
-"""What the names of this package's threads begin with."""
+"""The prefix of the names of this package's threads."""
 
 
 def is_being_born() -> bool:
-    """Whether this is a thread for whose start another thread still waits.
+    """Whether the current thread is one for whose start another thread is waiting.
 
-    That one has the lock. So a finalizer that sends from here must not wait for it.
+    The other thread holds the lock, so a finalizer that sends from here must not wait for it.
     """
     return threading.get_ident() not in vars(threading)["_active"]
 
 
 def main_has_ended() -> bool:
-    """Whether the main thread is over: the program waits for the others only."""
+    """Whether the main thread has ended, so that the interpreter only waits for others."""
     return not threading.main_thread().is_alive()
 
 
 def main_was_interrupted() -> bool:
     """Whether the main thread ended by Ctrl-C."""
-    # At a prompt, which has ps1, that ends only one command.
+    # At an interactive prompt, which sets ps1, Ctrl-C ends one command only.
     return getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1")
 
 
 def others_run() -> bool:
-    """Whether the program has other threads that it waits for."""
+    """Whether the program has other threads for which the interpreter waits."""
     return any(
         not thread.daemon
         and thread is not threading.main_thread()
@@ -39,9 +39,9 @@ def others_run() -> bool:
 
 
 def bury_threads() -> list[threading.Thread]:
-    """Have the interpreter not wait for our threads, which only the parent has; return them.
+    """In a forked child, remove our threads from those the interpreter waits for; return them.
 
-    Python does so by itself where it knows of the fork.
+    Only the parent has these threads. Python does the same itself where it knows of the fork.
     """
     alive = vars(threading)["_active"]
     lost = [
@@ -51,7 +51,7 @@ def bury_threads() -> list[threading.Thread]:
     ]
     for thread in lost:
         del alive[thread.ident]
-        # Where a version of Python has other names for it, the child may wait at its end.
+        # If a version of Python has other names for these, the child may block at exit.
         with contextlib.suppress(Exception):
             _mark_as_ended(thread)
     return lost
@@ -60,7 +60,7 @@ def bury_threads() -> list[threading.Thread]:
 def _mark_as_ended(thread: Any) -> None:
     names = vars(threading)
     if "_thread_shutdown" in names:
-        # From Python 3.13 on a list that cannot be changed says whom to wait for.
+        # From Python 3.13 on, the list of threads to wait for can't be changed.
         setattr(threading, "_thread_shutdown", _wait_for_the_living)  # noqa: B010 - it has no type
         return
     names["_shutdown_locks"].discard(thread._tstate_lock)
@@ -69,7 +69,7 @@ def _mark_as_ended(thread: Any) -> None:
 
 
 def _wait_for_the_living() -> None:
-    """Wait for the threads of the program that this process has."""
+    """Wait for the program's threads that exist in this process."""
     while others := [
         thread
         for thread in threading.enumerate()

@@ -1,11 +1,11 @@
-"""Threads for what can only be done by blocking: name look-ups, reading files, token callables.
+"""Threads for blocking calls: name look-ups, reading files, token callables.
 
-`concurrent.futures` serves no more once the interpreter begins to shut down, which is before the
-loop has delivered the last mails. These threads do. They are daemons: a name look-up that hangs
-in the system's resolver must not keep a program from ending.
+`concurrent.futures` stops working when the interpreter begins to shut down, which is before the
+loop has delivered the last emails; these threads do not. They are daemons, so that a name look-up
+that hangs in the system's resolver can't keep a process from exiting.
 
-Nobody can end a thread that hangs. So others take its place, up to a bound that holds over all
-loops that the process has had.
+A thread that hangs can't be ended. So other threads replace it, up to a bound for all loops that
+the process has had.
 """
 
 import asyncio
@@ -23,21 +23,21 @@ from . import guard
 
 T = TypeVar("T")
 _MOST_THREADS = 64
-"""Threads of one kind, those that hang included."""
+"""Threads of one pool, those that hang included: 64 dead name servers or mounts at once."""
 _MOST_JOBS = 10_000
-"""Jobs of one kind that wait."""
+"""Queued jobs of one pool."""
 _STANDSTILL = 0.25
-"""Seconds after which threads that take no job, though some wait, are taken to hang."""
+"""Seconds after which the threads of a pool are considered to hang, if they take no queued job."""
 _LONGEST_LOOK = 0.15
-"""Seconds that count between two looks. A process that stood still for longer has held up its
-threads as well: they take long only if they take no job while it runs."""
+"""Seconds that count between two ticks. If more have passed, the process was suspended together
+with its threads, and that time does not mean that they hang."""
 
 
 class _Job:
-    """What is to be done. It answers for itself: who asked for it must not wait for ever.
+    """A function to run. It handles its own errors, so that its caller never waits forever.
 
     Attributes:
-        future: what the asker waits for.
+        future: the result for the caller.
     """
 
     __slots__ = ("_args", "_function", "_jobs", "_loop", "_workers", "future")
@@ -50,7 +50,7 @@ class _Job:
         function: Callable[..., Any],
         args: tuple[Any, ...],
     ) -> None:
-        """Prepare; on the loop thread."""
+        """Create the future, on the loop thread."""
         self.future: asyncio.Future[Any] = loop.create_future()
         self._workers = workers
         self._loop = loop
@@ -59,25 +59,25 @@ class _Job:
         self._args = args
 
     def do(self) -> None:
-        """Do it, in a worker thread."""
+        """Run the function, in a worker thread."""
         result = error = None
         if not self.future.done():
             try:
                 result = self._function(*self._args)
-            except BaseException as caught:  # the asker hears of it, whatever it is
+            except BaseException as caught:  # every error is passed to the caller
                 error = caught
         self._answer(result, error)
-        # An error knows the frame that it came through, and would be known by it.
+        # Breaks the reference cycle of an exception and the frame in its traceback.
         del error
 
     def crashed(self, error: BaseException) -> None:
-        """Let the asker have the error. See `guard.Guarded`."""
-        if self._function is guard.surely:  # even if the loop, and who asked, are gone by now
+        """Pass the error to the caller. See `guard.Guarded`."""
+        if self._function is guard.surely:  # must run even if the loop and the caller are gone
             self._function(*self._args)
         self._answer(None, error)
 
     def _answer(self, result: object, error: BaseException | None) -> None:
-        # If the loop has ended, nobody waits any more; but a file is still to be closed.
+        # If the loop has ended, nothing waits for the result, but files still had to be closed.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(
                 guard.call, self, self._workers.finished, self._jobs, self.future, result, error
@@ -85,17 +85,17 @@ class _Job:
 
 
 class Workers:
-    """A few threads that run one job after the other, and answer on the event loop.
+    """A few threads that run one job after the other, and set results on the event loop.
 
-    A job whose asker was cancelled is not run.
+    A job whose caller was cancelled is not run.
     """
 
     def __init__(self, name: str, most: int) -> None:
-        """Prepare.
+        """Create a pool without threads; `start` starts the first.
 
         Args:
-            name: names the threads.
-            most: how many threads there may be, those that hang not counted.
+            name: a part of the names of the threads.
+            most: the maximum number of threads, without those that hang.
         """
         self._name = name
         self._most = most
@@ -103,11 +103,11 @@ class Workers:
         self._unfinished = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        # All that live, those that hang since an earlier loop included. They take themselves out.
+        # All that are alive, those that hang since an earlier loop included. Each removes itself.
         self._threads: set[threading.Thread] = set()
-        self._begun = 0  # jobs; threads that count at the same moment do no harm
-        self._moved = 0  # what it was at the last look that saw it change
-        self._looked = 0.0  # when the last look was
+        self._begun = 0  # jobs started; a lost increment in a race does no harm
+        self._moved = 0  # its value when a tick last saw it change
+        self._looked = 0.0  # the time of the last tick
         self._still = 0.0  # seconds for which it has not changed
         self._warn_at = most + 1
 
@@ -148,19 +148,18 @@ class Workers:
         self._unfinished += 1
         self._jobs.put(job)
         if self._unfinished > self._count < self._most and len(self._threads) < _MOST_THREADS:
-            # No more threads? Then the ones that there are will do.
+            # If no thread can be started, those that exist must do.
             with contextlib.suppress(RuntimeError):
                 self._add_thread()
         return future
 
     def surely(self, function: Callable[[], object]) -> None:
-        """Run in a thread what gives something back; where that breaks, right here.
+        """Run a function that releases a resource, in a thread, or here if that fails.
 
         Called on the loop thread.
 
         Args:
-            function: such as a file's `close`. It may be called again if it, or what is to call
-                it, breaks.
+            function: such as a file's `close`. It may be called again after an error.
         """
         try:
             done = self.run(guard.surely, function)
@@ -170,7 +169,7 @@ class Workers:
             done.add_done_callback(functools.partial(_make_up, function))
 
     def on_tick(self, now: float) -> None:
-        """Have other threads take the place of those that hang, if jobs wait for them.
+        """Called every `TICK` seconds: replace threads that hang, if jobs are queued.
 
         Args:
             now: the loop's time, in seconds.
@@ -189,7 +188,7 @@ class Workers:
         return self._jobs.qsize()
 
     def _forget_cancelled(self) -> bool:
-        """Take those jobs out of the queue that nobody waits for; return whether it has room."""
+        """Remove cancelled jobs from the queue; return whether it has room."""
         wanted: list[_Job | None] = []
         with contextlib.suppress(Empty):
             for _ in range(self._jobs.qsize()):
@@ -221,7 +220,7 @@ class Workers:
             )
 
     def crashed(self, error: BaseException) -> None:
-        """Go on: what has broken is the look at the clock, and the next one comes."""
+        """Ignore an error in `on_tick`: the next tick comes. See `guard.Guarded`."""
 
     def _add_thread(self) -> None:
         jobs = self._jobs
@@ -244,7 +243,7 @@ class Workers:
             while (job := jobs.get()) is not None:
                 self._begun += 1
                 guard.call(job, job.do)
-                # Nothing of the job may live on while the thread waits for the next.
+                # No reference to the job may remain while the thread waits for the next one.
                 del job
         finally:
             self._threads.discard(threading.current_thread())
@@ -256,12 +255,12 @@ class Workers:
         result: object,
         error: BaseException | None,
     ) -> None:
-        """Let the asker have the answer. Called on the loop thread."""
-        # Only now: a thread whose asker waits no longer is busy all the same.
+        """Called on the loop thread when a job is done: set its result."""
+        # Counted here, not on cancellation: the thread of a cancelled job is busy all the same.
         if jobs is self._jobs:
             self._unfinished -= 1
             if self._count > max(self._most, self._unfinished):
-                # Those that took the place of one that has come back.
+                # End a replacement of a thread that did not hang forever.
                 self._count -= 1
                 jobs.put(None)
                 self._warn_at = self._most + 1
@@ -269,7 +268,7 @@ class Workers:
 
 
 class _Thread:
-    """Answers for a thread: one that breaks off begins anew."""
+    """Handles an error in a thread's loop by starting the loop again."""
 
     __slots__ = ("_jobs", "_workers")
 
@@ -278,24 +277,24 @@ class _Thread:
         self._jobs = jobs
 
     def crashed(self, error: BaseException) -> None:  # noqa: ARG002 - as `guard.Guarded` has it
-        """Go on with the jobs. On the thread itself."""
+        """Continue with the jobs, on the thread itself."""
         self._workers._work(self._jobs)
 
 
 def _make_up(function: Callable[[], object], done: "asyncio.Future[Any]") -> None:
-    """Do what a job was to do, if it was not even begun."""
+    """Call the function here if the job could not be run."""
     if done.cancelled() or done.exception() is not None:
         guard.surely(function)
 
 
 def _answer(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
-    if future.done():  # whoever asked was cancelled
+    if future.done():  # the caller was cancelled
         return
     if error is None:
         future.set_result(result)
     elif isinstance(error, StopIteration) or not isinstance(error, Exception):
-        # A future refuses the one; the others (SystemExit from a file's own read, say) would
-        # end the task that waits, or the whole loop.
+        # A future does not accept StopIteration. The others, such as SystemExit from the `read` of
+        # a program's own file object, would end the waiting task or the whole loop.
         future.set_exception(RuntimeError(repr(error)))
     else:
         future.set_exception(error)

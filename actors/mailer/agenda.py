@@ -1,4 +1,4 @@
-"""When to look at what: a heap with one entry for each item, however often its time changes.
+"""A schedule: a heap with one entry for each item, however often its time changes.
 
 Pure arithmetic: the time is passed in, in seconds of a clock that never goes back, and nothing
 here waits. Use an instance on one thread only.
@@ -50,7 +50,7 @@ class Agenda(Generic[ItemT]):
         self.next_time = NEVER
 
     def __len__(self) -> int:
-        """How many entries the heap has, stale ones included."""
+        """The number of entries in the heap, stale ones included."""
         return len(self._heap)
 
     def set(self, item: ItemT, when: float) -> None:

@@ -1,7 +1,7 @@
-"""What one relay can take: its window, its rate and its connections, counted together.
+"""The capacity of one relay: its window, its rate and its connections, counted together.
 
-Pure arithmetic: the time is passed in, in seconds of a clock that never goes back, and nothing
-here waits. Use an instance on one thread only.
+Pure arithmetic: the time is passed in, in seconds of a monotonic clock, and nothing here waits.
+Use an instance on one thread only.
 """
 
 import math
@@ -13,14 +13,14 @@ from .pacing import Rate, TokenBucket
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a `Mailer` allows itself with each relay.
+    """The limits of a `Mailer` for each relay.
 
     Attributes:
         max_connections: connections at once.
-        initial_connections: the same at first, until the relay has shown that it takes more.
-        max_mails_per_connection: mails on one connection.
-        idle_timeout: seconds that a connection may wait for the next mail.
-        rate: mails a second, or None.
+        initial_connections: the same at first, until the relay has accepted enough emails.
+        max_mails_per_connection: transactions on one connection.
+        idle_timeout: seconds that a connection may be idle.
+        rate: emails per second, or None.
     """
 
     max_connections: int
@@ -31,22 +31,22 @@ class Limits:
 
 
 class Capacity:
-    """Where mails go, as far as it matters for whether one more may.
+    """Decides whether one more email may be sent to a relay.
 
-    What `try_acquire` has allowed is to end in one call of `release`.
+    Each True of `try_acquire` must be followed by one call of `release`.
 
     Args:
-        limits: what we allow ourselves with it.
-        window: how many mails may be on their way to it.
-        weight: how often it is chosen among others, or None for one that is tried in order.
+        limits: the Mailer's limits.
+        window: the concurrency window.
+        weight: its share in a weighted random choice, or None if relays are tried in order.
 
     Attributes:
         weight: as given.
         window: as given.
-        busy: how many mails are on their way to it.
-        most: how many may be, whatever the window says.
-        bucket: its rate; None if it has none, or was not used yet.
-        last_failure: why a mail failed that could not reach it, in one line; empty if none did.
+        busy: emails in flight.
+        most: the upper limit of `busy`, whatever the window is.
+        bucket: the token bucket of its rate; None without a rate, or before the first email.
+        last_failure: the detail of the last failure of the relay itself; empty if there was none.
     """
 
     __slots__ = ("_limits", "bucket", "busy", "last_failure", "most", "weight", "window")
@@ -64,26 +64,26 @@ class Capacity:
 
     @property
     def idle(self) -> int:
-        """How many connections to it are open without a mail."""
+        """The number of idle connections to it."""
         return 0
 
     @property
     def is_dead(self) -> bool:
-        """Whether it has failed too often: nothing but a probe may go there."""
+        """Whether it has failed too often, so that it only gets probes."""
         return self.window.is_dead
 
     def seconds_until_ready(self, now: float) -> float:
-        """Return what one more mail has to wait for.
+        """Return how long one more email has to wait.
 
-        `try_acquire` gives its yes exactly where this is 0.0; in between it is never 0.0 for
-        something that time brings. So whoever sleeps as long as this says does not spin.
+        `try_acquire` returns True exactly if this is 0.0. A caller that sleeps for the seconds
+        returned does not spin: what time alone brings is never reported as 0.0 too early.
 
         Args:
             now: the time.
 
         Returns:
-            0.0 if it may go now; above 0.0 the seconds after which it may, if nothing happens
-            before; `math.inf` if time alone will not do: a mail has to end first.
+            0.0 if it may be sent now; above 0.0 the seconds after which it may, if nothing happens
+            before; `math.inf` if another email has to end first.
         """
         if self.busy >= self.most:
             return math.inf
@@ -93,7 +93,7 @@ class Capacity:
         return max(wait, self._tokens(self._limits.rate, now).seconds_until_ready(now))
 
     def is_available(self, now: float) -> bool:
-        """Return whether it is alive, or dead and may be probed at this moment.
+        """Return whether it is not dead, or may be probed now.
 
         Args:
             now: the time.
@@ -101,7 +101,7 @@ class Capacity:
         return not self.window.is_dead or self.seconds_until_ready(now) <= 0
 
     def try_acquire(self, now: float) -> bool:
-        """Count one more mail as on its way, if one may go; return whether it may.
+        """Count one more email in flight if that is allowed; return whether it is.
 
         Args:
             now: the time.
@@ -123,11 +123,11 @@ class Capacity:
         return True
 
     def release(self) -> None:
-        """Count one mail less as on its way."""
+        """Count one email less in flight."""
         self.busy -= 1
 
     def _tokens(self, rate: Rate, now: float) -> TokenBucket:
-        # Full at the first mail: the program may have made its Mailer long before.
+        # Created at the first email, so that it is full then, however old the Mailer is.
         if self.bucket is None:
             self.bucket = TokenBucket(rate, now)
         return self.bucket

@@ -1,4 +1,4 @@
-"""How many mails may be on their way to one destination at once, as it proves able to take them.
+"""The concurrency window: how many emails may be in flight to one relay, as it can handle them.
 
 The window grows by one after as many successes as it is wide, and shrinks by one at the first of
 as many failures. This is the feedback 1/N of Postfix's queue manager, whose SCHEDULER_README tells
@@ -22,7 +22,7 @@ that one bad mail does not hold up all others, and few enough not to overrun a s
 # destination_concurrency_failed_cohort_limit.
 _FAILED_COHORTS = 1.0
 # But never fewer failures than these. At a window of 1 a single one would be a window's worth, and
-# that may have been one bad mail, or a connection lost by chance.
+# that may have been one bad email, or a connection lost by chance.
 _LEAST_FAILURES = 3
 # A window's worth adds up from fractions, and ten tenths make less than one.
 _ROUNDING = 1e-9
@@ -35,15 +35,15 @@ after having repaired a server."""
 
 
 class ConcurrencyWindow:
-    """How many mails may be on their way to one destination.
+    """The number of emails that may be in flight to one destination.
 
-    What `try_acquire` has allowed is to end in exactly one call of `succeeded`, `failed`,
+    Each True of `try_acquire` must be followed by exactly one call of `succeeded`, `failed`,
     `deferred` or `released`.
 
-    A destination that comes back begins with a window of 1, not with `first`: it has just been
-    down, all its clients come back at the same time, and the way from 1 to 5 takes ten mails. The
-    pause doubles with each failed probe. It is short again once the window is as wide as at first:
-    a destination that takes one mail between two deaths has not recovered.
+    A destination that revives begins with a window of 1, not with `first`: it has just been down,
+    all its clients come back at the same time, and growing from 1 to 5 takes ten emails. The pause
+    doubles with each failed probe. It is reset once the window is as wide as at first: a
+    destination that accepts one email between two deaths has not recovered.
 
     Args:
         most: the window is never wider.
@@ -103,47 +103,47 @@ class ConcurrencyWindow:
 
     @property
     def limit(self) -> int:
-        """How many may be on their way at once: 1 to `most`, and 1, the probe, when dead."""
+        """The number of emails that may be in flight: 1 to `most`; 1, the probe, when dead."""
         return self._limit
 
     @property
     def is_dead(self) -> bool:
-        """Whether the destination has failed too often: nothing but a probe may go there."""
+        """Whether the destination has failed too often, so that it only gets probes."""
         return self._next_probe_at is not None
 
     @property
     def is_probing(self) -> bool:
-        """Whether the destination is dead, and a probe is on its way."""
+        """Whether the destination is dead, and a probe is in flight."""
         return self._is_probing
 
     @property
     def next_probe_at(self) -> float | None:
-        """When a probe may begin; None if alive, or while a probe is on its way."""
+        """When a probe may begin; None if it is not dead, or while a probe is in flight."""
         return None if self._is_probing else self._next_probe_at
 
     def seconds_until_ready(self, busy: int, now: float) -> float:
-        """Return what one more has to wait for.
+        """Return how long one more email has to wait.
 
         Args:
-            busy: how many are on their way to this destination.
+            busy: the number of emails in flight to this destination.
             now: the time, in seconds.
 
         Returns:
             0.0 if it may begin now; else the seconds until a probe may, or `math.inf` if one of
-            those on their way has to end first.
+            those in flight has to end first.
         """
         if self._next_probe_at is None:
             return 0.0 if busy < self._limit else math.inf
         return math.inf if self._is_probing else max(0.0, self._next_probe_at - now)
 
     def try_acquire(self, busy: int, now: float) -> bool:
-        """Let one more begin, if it may; return whether it may.
+        """Return whether one more email may begin; if the destination is dead, as its probe.
 
-        Ask this last, when all else allows the mail to go: a True from a dead destination makes
-        that mail the probe. If it does not begin after all, call `released`.
+        Call this last, when everything else allows the email to begin: after a True from a dead
+        destination, that email is the probe. If it does not begin after all, call `released`.
 
         Args:
-            busy: how many are on their way to this destination.
+            busy: the number of emails in flight to this destination.
             now: the time, in seconds.
         """
         self._asked = busy
@@ -151,15 +151,15 @@ class ConcurrencyWindow:
             return busy < self._limit
         if self._is_probing or now < self._next_probe_at:
             return False
-        # Those still on their way since before it died do not count: they may hang for long.
+        # Emails in flight since before it died do not count, because they may hang for long.
         self._is_probing = True
         self._state_since = now
         return True
 
     def succeeded(self, now: float) -> None:
-        """Take note that the destination took a mail, or refused it for good.
+        """Record that the destination accepted or rejected (5yz) an email.
 
-        It brings a dead destination back, whether it was the probe or one that began before.
+        This revives a dead destination, whether the email was the probe or began before.
 
         Args:
             now: the time, in seconds.
@@ -179,9 +179,9 @@ class ConcurrencyWindow:
             self._next_pause = self._pause
 
     def failed(self, now: float, *, since: float | None = None) -> None:
-        """Take note that the destination could not be reached, or would not talk.
+        """Record that the destination was unreachable, or refused the session.
 
-        So are connections that fail or break, time-outs, and 421 instead of a greeting.
+        Such failures are connections that fail or are lost, timeouts, and 421 as a greeting.
 
         Args:
             now: the time, in seconds.
@@ -205,10 +205,10 @@ class ConcurrencyWindow:
             self._shrink()
 
     def deferred(self, now: float, *, since: float | None = None) -> None:
-        """Take note that the destination answered, but wants this mail later: a 4yz reply.
+        """Record that the destination deferred an email with a 4yz reply.
 
-        The window shrinks as after a failure, but the destination is alive. Were it otherwise, a
-        server that greylists would be dead after five strangers.
+        The window shrinks as after a failure, but the destination is alive. Otherwise a server
+        that greylists would be dead after five unknown recipients.
 
         Args:
             now: the time, in seconds.
@@ -221,7 +221,7 @@ class ConcurrencyWindow:
             self._shrink()
 
     def released(self, *, since: float | None = None) -> None:
-        """Take note that a mail ended without a word about the destination: it was cancelled.
+        """Record that an email ended without information about the destination: it was cancelled.
 
         If it was the probe, another may begin at once.
 
@@ -235,7 +235,7 @@ class ConcurrencyWindow:
         return since is not None and since < self._state_since
 
     def _shrink(self) -> None:
-        """Make the window smaller by one, and then leave it for as many failures as it is wide."""
+        """Shrink the window by one, and then ignore as many failures as it is wide."""
         if self._already_answered > 0:
             self._already_answered -= 1
         elif self._limit > 1:

@@ -1,4 +1,4 @@
-"""The connections of a `Mailer` that are open and wait for the next mail. On the loop thread."""
+"""The idle connections of a `Mailer`. On the loop thread."""
 
 from collections.abc import Callable
 
@@ -10,17 +10,18 @@ from ..net.connection import Connection
 from ..net.connection_limit import connection_limit
 
 _FAIR_SHARE = 10
-"""Mails after which a connection is left if somebody else waits for its permit. To open another
-then costs each of them little; to wait for a long queue to end would cost some of them all."""
+"""Transactions after which a connection is closed if another send waits for its permit. A new
+connection per 10 emails costs each of them little; a send that had to wait for the end of a long
+queue might miss its deadline."""
 
 
 class IdleConnection:
-    """A connection that waits for the next mail; it is its owner meanwhile.
+    """An idle connection, and its `Owner`. Only `closed` matters: there is no dialog.
 
     Attributes:
-        connection: the connection, with a permit of the connection limit.
-        session: what is known of the session on it.
-        since: when it began to wait, on the loop's clock.
+        connection: the connection, with its permit.
+        session: the state of the session on it.
+        since: when it became idle, on the loop's clock.
     """
 
     __slots__ = ("_pool", "connection", "session", "since")
@@ -34,30 +35,30 @@ class IdleConnection:
         connection_limit.offer_idle(self, self._give_up)
 
     def _give_up(self) -> None:
-        """Close: another send waits for a permit. May be called from any thread."""
+        """Called when another send needs the permit, on any thread: close the connection."""
         event_loop().loop.call_soon_threadsafe(guard.call, self, self.close)
 
     def close(self) -> None:
-        """Send QUIT, unless the connection is in use again."""
+        """Send QUIT and close, unless the connection is in use again."""
         if self._pool.discard(self):
             self.leave()
             self._pool.notice_if_empty()
 
     def leave(self) -> None:
-        """Send QUIT."""
+        """Send QUIT and close."""
         self.connection.cancel()
 
     def connected(self) -> None:
-        """Nothing to do: it has been for long."""
+        """Ignored: it was connected before it became idle."""
 
     def decided(self, verdict: Verdict) -> None:
-        """Nothing to do: there is no mail."""
+        """Ignored: it has no email."""
 
     def released(self) -> None:
-        """Nothing to do: it has no mail."""
+        """Ignored: it has no dialog."""
 
     def closed(self) -> None:
-        """Forget the connection: it is gone, and its permit with it."""
+        """Called when the connection is closed: remove it from the pool."""
         self._pool.discard(self)
         connection_limit.withdraw_offer(self)
         self._pool.notice_if_empty()
@@ -68,12 +69,12 @@ class IdleConnection:
 
 
 class IdleConnections:
-    """All idle connections of one `Mailer`, whatever their relay, in the order of their age.
+    """All idle connections of one `Mailer`, to whatever relay, the oldest first.
 
-    So what is due at a moment is found without a look at each relay.
+    So those to close at a tick are found without a look at each relay.
 
     Args:
-        timeout: seconds that a connection may wait.
+        timeout: seconds that a connection may be idle.
     """
 
     __slots__ = ("_by_age", "_timeout")
@@ -83,15 +84,15 @@ class IdleConnections:
         self._by_age: dict[IdleConnection, None] = {}
 
     def __len__(self) -> int:
-        """How many wait."""
+        """The number of idle connections."""
         return len(self._by_age)
 
     def add(self, idle: IdleConnection) -> None:
-        """Count one more, the youngest."""
+        """Add a connection that has just become idle."""
         self._by_age[idle] = None
 
     def remove(self, idle: IdleConnection) -> None:
-        """Count it no more."""
+        """Remove a connection, if it is here."""
         self._by_age.pop(idle, None)
 
     def expire(self, now: float) -> None:
@@ -108,12 +109,12 @@ class IdleConnections:
             self.remove(oldest)  # wherever it was
 
     def close(self) -> None:
-        """Close all."""
+        """Close all connections."""
         for idle in list(self._by_age):
             idle.close()
 
     def abandon(self) -> None:
-        """Let go of the sockets in a forked child."""
+        """Close the sockets in a forked child; the connections belong to the parent."""
         for idle in self._by_age:
             idle.connection.abandon()
 
@@ -122,9 +123,9 @@ class ConnectionPool:
     """The idle connections to one relay.
 
     Args:
-        all_idle: those of all relays of the Mailer.
-        max_mails: mails on one connection at most.
-        emptied: called when an idle connection is gone, and there is no other; or None.
+        all_idle: those to all relays of the Mailer.
+        max_mails: transactions on one connection at most.
+        emptied: called when the last idle connection was closed; or None.
     """
 
     __slots__ = ("_all_idle", "_emptied", "_idle", "_just_released", "_max_mails")
@@ -138,27 +139,28 @@ class ConnectionPool:
         self._all_idle = all_idle
         self._max_mails = max_mails
         self._emptied = emptied
-        self._idle: dict[IdleConnection, None] = {}  # in the order in which they began to wait
-        # Mostly, the next mail is here already.
+        self._idle: dict[IdleConnection, None] = {}  # the oldest first
+        # Not idle yet, because usually the next email is queued already.
         self._just_released: tuple[Connection, Session] | None = None
 
     def __len__(self) -> int:
-        """How many connections wait for the next mail, one that was just released included."""
+        """The number of connections without an email, one that was just released included."""
         return len(self._idle) + (self._just_released is not None)
 
     def acquire(self) -> tuple[Connection, Session] | None:
-        """Return a connection that can be used, with its permit."""
-        # Whatever breaks in here, each connection is still where it was, or it is returned.
+        """Return a usable connection with its permit, or None."""
+        # Whatever raises in here, no connection is lost: it is still in the pool, or returned.
         released = self._just_released
         if released is not None:
-            if released[0].is_reusable and released[1].may_be_reused:
+            # Released in this same callback, so the socket need not be read again.
+            if released[0].is_still_open and released[1].may_be_reused:
                 self._just_released = None
                 return released
             self.park_released()
         while self._idle:
-            idle = next(reversed(self._idle))  # the one that waited least: the others may expire
+            idle = next(reversed(self._idle))  # the youngest, so that the others can expire
             connection_limit.withdraw_offer(idle)
-            is_reusable = idle.connection.is_reusable and idle.session.may_be_reused
+            is_reusable = idle.session.may_be_reused and idle.connection.look()
             self._all_idle.remove(idle)
             del self._idle[idle]
             if is_reusable:
@@ -167,14 +169,14 @@ class ConnectionPool:
         return None
 
     def release(self, connection: Connection, session: Session) -> None:
-        """Take a connection back, with its permit; `park_released` next."""
+        """Take a connection back, with its permit. Call `park_released` afterwards."""
         if connection_limit.has_waiters and connection.served + 1 >= _FAIR_SHARE:
             IdleConnection(self, connection, session).leave()
         else:
             self._just_released = connection, session
 
     def park_released(self) -> None:
-        """Keep what was released, if no mail has taken it at once."""
+        """Make the released connection idle, if no email has acquired it at once."""
         if self._just_released is not None:
             if not self._just_released[0].is_gone:
                 idle = IdleConnection(self, *self._just_released)
@@ -183,34 +185,34 @@ class ConnectionPool:
             self._just_released = None
 
     def leave_released(self) -> None:
-        """Send QUIT on what was released, if no mail has taken it: others wait for its permit."""
+        """Close the released connection, if no email has acquired it: others need its permit."""
         if self._just_released is not None:
             if not self._just_released[0].is_gone:
                 IdleConnection(self, *self._just_released).leave()
             self._just_released = None
 
     def repair(self) -> None:
-        """Close what was released, if it could not be kept."""
+        """Close the released connection, if an internal error left it neither idle nor in use."""
         if self._just_released is not None:
             connection, _ = self._just_released
             connection.crashed(RuntimeError("a connection could not be kept"))
             self._just_released = None
 
     def may_reuse(self, served: int) -> bool:
-        """Whether a connection may be kept after one more mail.
+        """Whether a connection may be reused after one more email.
 
         Args:
-            served: how many it has had.
+            served: how many it has sent.
         """
         return served + 1 < self._max_mails
 
     def discard(self, idle: IdleConnection) -> bool:
-        """Keep a connection no more; return whether it was kept."""
+        """Remove a connection from the pool; return whether it was there."""
         was_kept = self._idle.pop(idle, self) is None
         self._all_idle.remove(idle)
         return was_kept
 
     def notice_if_empty(self) -> None:
-        """Have the destination know that the last idle connection is gone."""
+        """Call `emptied` if no connection is left."""
         if self._emptied is not None and not len(self):
             self._emptied()

@@ -1,4 +1,4 @@
-"""One destination of a `Mailer`: its relays, and the parts of mails that wait for them.
+"""One destination of a `Mailer`: its relays, and the parts of emails queued for them.
 
 Use an instance on one thread only.
 """
@@ -13,19 +13,19 @@ from .capacity import Capacity
 from .mail_queue import MailQueue
 
 MAX_COST = 16
-"""What a part costs at most, and what a turn is worth."""
+"""The highest cost of a part, and the credit of a turn."""
 
 
 class Waiting(Protocol):
-    """A part of a mail, as far as it matters here.
+    """The attributes of a part of an email that queues need.
 
     Attributes:
-        submitted_at: when the mail was told.
-        is_pressing: whether it goes before others: a receiver may wait for it.
+        submitted_at: when the email was told.
+        is_pressing: whether it goes before others, because a signal receiver may wait for it.
         avoid: the relays that have failed it, by number.
         relay: the number of the relay that it goes to.
-        destination: where it goes.
-        late: not None if it has been let go before, and waits for its relay only.
+        destination: its destination.
+        late: not None if its attempt has begun, and only waits for a place at its relay.
     """
 
     submitted_at: float
@@ -36,12 +36,12 @@ class Waiting(Protocol):
 
     @property
     def destination(self) -> "Destination[Any]":
-        """Where it goes."""
+        """Its destination."""
         ...
 
     @property
     def cost(self) -> int:
-        """What it takes of a turn, 1 to `MAX_COST`."""
+        """The share of a turn that it uses, 1 to `MAX_COST`."""
         ...
 
 
@@ -52,24 +52,24 @@ class Destination(Generic[PartT]):
     """One destination that is in use.
 
     Args:
-        key: what it is known by; None for one that is never idle.
-        relays: its relays, each with its name, in the order in which they are to be tried.
-        draw: gives random numbers from 0 to less than 1.
+        key: its key, a domain; None for one that is never discarded.
+        relays: its relays, each with its name, in the order in which to try them.
+        draw: returns random numbers from 0 to less than 1.
 
     Attributes:
         key: as given.
         hosts: the names of the relays.
         relays: the relays, in the same order.
-        queue: the parts that wait for them.
-        retries: those that wait for the time of their next attempt: a heap.
-        pressing: how many in the queue are pressing.
-        in_flight: attempts that are being made, or leave.
-        deficit: what is left of its turn.
+        queue: the parts queued for them.
+        retries: a heap of the parts that wait for the time of their next attempt.
+        pressing: the number of parts in the queue that are pressing.
+        in_flight: attempts that hold a connection or permit, those that wait for QUIT included.
+        deficit: the credit left of its turn.
         is_mixed: whether a part in the queue may be older than one before it.
         is_active: whether it is in the ring.
         is_urgent: whether it is in the ring of those that need not wait for receivers.
-        looks_at: when to look at it, though nothing may have happened until then.
-        entry: the agenda's own.
+        looks_at: when to check it even if nothing has happened until then.
+        entry: for use by the agenda.
     """
 
     __slots__ = (
@@ -107,7 +107,7 @@ class Destination(Generic[PartT]):
         self.entry: list[Any] | None = None
 
     def __iter__(self) -> Iterator[PartT]:
-        """Give all parts that wait, those for a retry last."""
+        """Iterate over all parts that wait, those for a retry last."""
         return itertools.chain(self.queue, (part for _, _, part in self.retries))
 
     @property

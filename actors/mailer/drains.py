@@ -1,4 +1,4 @@
-"""Those who wait until all mails of a `Mailer` are out. On the loop thread."""
+"""`Drain`, and the answers to it that are outstanding. On the loop thread."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,9 @@ from ..options.option_checks import check_seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drain:
-    """Ask a `Mailer` to answer once all mails that it was told are out.
+    """Ask a `Mailer` to answer once every email that it was told has its outcome.
 
-    The answer is True, or False if that took longer than the timeout. More mails can be told
-    meanwhile; they are waited for as well.
+    The answer is True, or False after the timeout. Emails told meanwhile are waited for, too.
 
     Attributes:
         timeout: seconds, or None to wait without limit.
@@ -25,10 +24,10 @@ class Drain:
 
 
 class Drains:
-    """The answers that are owed to `Drain`s.
+    """The outstanding answers to `Drain`s.
 
     Attributes:
-        owed: those answers, and when to say False.
+        owed: these answers, and when to answer False, on the loop's clock.
     """
 
     __slots__ = ("_of_receivers", "owed")
@@ -39,28 +38,28 @@ class Drains:
 
     @property
     def is_receiver_waiting(self) -> bool:
-        """Whether a receiver may wait: then no mail may wait for receivers."""
+        """Whether a signal receiver may be waiting: then no email may wait for receivers."""
         return bool(self._of_receivers)
 
     def add(self, answer: Answer, until: float | None) -> None:
-        """Owe an answer.
+        """Add an outstanding answer.
 
         Args:
-            answer: it.
-            until: when to say False, on the loop's clock; None for never.
+            answer: the answer.
+            until: when to answer False, on the loop's clock; None for never.
         """
         self.owed.append((answer, until))
 
     def add_receivers(self, answer: Answer) -> None:
-        """Know that a receiver may wait for an answer."""
+        """Note that a signal receiver may be waiting for an answer."""
         self._of_receivers.add(answer)
 
     def answer(self, now: float, *, is_empty: bool) -> None:
-        """Answer those whose time has come.
+        """Give the answers that are due.
 
         Args:
             now: the time, on the loop's clock.
-            is_empty: whether all mails are out.
+            is_empty: whether no email is queued or in flight.
         """
         for drain in list(self.owed):
             answer, until = drain

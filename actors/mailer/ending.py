@@ -1,4 +1,4 @@
-"""The end of a `Mailer`: what waits is cancelled, and what is on its way may finish for a while.
+"""The shutdown of a `Mailer`: queued emails are cancelled, those in flight may finish in time.
 
 On the loop thread.
 """
@@ -15,18 +15,18 @@ _STOPPED = "stopped before it was sent"
 
 
 class Ending:
-    """Stops what is under way, step by step; each may be done again.
+    """Shuts a Mailer down in steps, each of which may be repeated.
 
     Args:
-        owner: the Mailer, which answers for errors.
-        destinations: where mails wait.
-        jobs: the mails.
-        retries: what follows an attempt: nothing any more.
-        sending: what is on its way.
-        grace: seconds that transactions under way have to finish.
+        owner: the Mailer, which handles errors.
+        destinations: the queues.
+        jobs: the emails without an outcome.
+        retries: told not to retry any more.
+        sending: the attempts in flight.
+        grace: seconds that emails in flight have to finish.
 
     Attributes:
-        has_begun: whether the Mailer stops.
+        has_begun: whether the shutdown has begun.
     """
 
     def __init__(
@@ -49,15 +49,15 @@ class Ending:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is on its way any more."""
+        """Whether no email is in flight any more."""
         return not self._sending.in_flight
 
     def begin(self, now: float, *, at_once: bool) -> None:
-        """Let no more mails go, and cancel those that wait.
+        """Begin the shutdown: start no more attempts, and cancel queued emails.
 
         Args:
             now: the time, on the loop's clock.
-            at_once: give no grace.
+            at_once: also cancel emails in flight.
         """
         if at_once:
             self._grace = 0.0
@@ -69,11 +69,11 @@ class Ending:
             self._sending.cancel_in_flight()
 
     def forbid_more(self) -> None:
-        """Let no more mails go, and try none again."""
+        """Start no more attempts, and schedule no more retries."""
         self.has_begun = self._sending.is_over = self._retries.is_over = True
 
     def cancel_waiting(self) -> None:
-        """Cancel all mails that wait."""
+        """Cancel all queued emails."""
         for destination in list(self._destinations):
             for part in self._destinations.take_all(destination):
                 guard.call(self._owner, self._cancel, part)
@@ -83,7 +83,7 @@ class Ending:
         self._jobs.fail_without_attempt(part, FailureKind.CANCELLED, _STOPPED, now)
 
     def on_tick(self, now: float) -> None:
-        """Cancel what is on its way when the grace is over.
+        """Cancel emails in flight once the grace period is over.
 
         Args:
             now: the time, on the loop's clock.

@@ -1,4 +1,4 @@
-"""How a `Mailer` takes a mail: divides it into parts, and lets them wait, or refuses it.
+"""How a `Mailer` takes an email: splits it into parts and queues them, or refuses it.
 
 On the loop thread.
 """
@@ -20,17 +20,17 @@ _NO_FAILURE: Sequence[Failed | None] = (None,)
 
 
 class Intake:
-    """Takes the mails that a Mailer is told.
+    """Takes the emails that a Mailer is told.
 
     Args:
-        routing: gives each mail its parts.
-        jobs: the mails that were taken.
-        destinations: where they wait.
-        sending: lets them go.
-        max_queued: parts that may wait.
+        routing: splits each email into parts.
+        jobs: the emails without an outcome.
+        destinations: the queues.
+        sending: starts attempts.
+        max_queued: the upper limit of queued parts.
 
     Attributes:
-        last: the last mail that was taken: whatever breaks after that, it is among the jobs.
+        last: the last email taken. It is among the jobs, so errors after that do not lose it.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class Intake:
         self._max_queued = max_queued
 
     def take(self, mail: SendMail, answer: Answer, *, is_pressing: bool) -> None:
-        """Take a mail, and let it go if it may.
+        """Take an email; start its attempts at once if that is possible.
 
         Args:
-            mail: the mail.
+            mail: the email.
             answer: the answer to an `ask`.
-            is_pressing: whether a receiver may wait for it.
+            is_pressing: whether a signal receiver may be waiting for its outcome.
         """
         job = Job(mail, answer, self._sending.time(), is_pressing)
         failures = _NO_FAILURE
@@ -78,7 +78,7 @@ class Intake:
             if failed is not None:
                 self._jobs.fail(part, failed, job.submitted_at)
             elif is_pressing:
-                # Or whatever the first waits for, this one waits for, too.
+                # First in its queue: it must not wait for whatever the emails before it wait for.
                 destinations.prepend(part)
                 is_any_new = True
             elif destinations.append(part):
@@ -87,10 +87,10 @@ class Intake:
             self._sending.dispatch()
 
     def take_lost(self, mail: SendMail) -> Job:
-        """Take a mail that goes nowhere, and that is to have an outcome nevertheless.
+        """Take an email that is not queued, but needs an outcome.
 
         Args:
-            mail: the mail.
+            mail: the email.
         """
         job = Job(mail, Answer(None, set()), event_loop().loop.time())
         job.parts = (Part(job, mail.envelope, self._routing.fixed),)
@@ -98,10 +98,10 @@ class Intake:
         return job
 
     def refuse_late(self, mail: SendMail) -> None:
-        """Give a mail an outcome that came after the end.
+        """Refuse an email that came after the Mailer had stopped, with an outcome.
 
         Args:
-            mail: the mail.
+            mail: the email.
         """
         self._refuse(self.take_lost(mail), FailureKind.CANCELLED, _TOO_LATE)
 

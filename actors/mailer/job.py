@@ -1,4 +1,4 @@
-"""One mail of a `Mailer`, and its parts: what is known of each until the outcome."""
+"""One email of a `Mailer`, and its parts: their state until the outcome."""
 
 from typing import TYPE_CHECKING
 
@@ -19,15 +19,15 @@ _COST_SIZE = 64 * 1024
 
 
 class Job:
-    """One mail, over all attempts at all of its parts.
+    """One email, over all attempts at all of its parts.
 
     Attributes:
-        mail: the mail.
+        mail: the email.
         answer: the answer to an `ask`.
         submitted_at: when it was told, on the loop's clock.
-        is_pressing: whether a receiver may wait for it.
+        is_pressing: whether a signal receiver may be waiting for its outcome.
         parts: one for each destination.
-        outcome: once it has ended.
+        outcome: the email's, or None before its end.
     """
 
     __slots__ = ("answer", "is_pressing", "mail", "outcome", "parts", "submitted_at")
@@ -44,23 +44,23 @@ class Job:
 
 
 class Part:
-    """One mail for some of its recipients: those of one destination.
+    """One email for some of its recipients: those of one destination.
 
     Attributes:
-        job: the mail that this is a part of.
-        destination: where it goes.
+        job: the email that this is a part of.
+        destination: the relays that it may go to.
         submitted_at: as the job's.
         is_pressing: as the job's.
         paths: the recipients, each once.
-        envelope: for those that have not got it yet.
-        attempts: what came of the attempts so far; None before the first retry.
-        later: those refused for now, in an attempt that goes on.
-        avoid: the relays that have failed it, by number.
-        failovers: attempts after which it went to another relay at once.
+        envelope: the recipients of the next attempt.
+        attempts: the outcomes of the attempts so far; None before the first retry.
+        later: recipients deferred in an attempt that continues in another session.
+        avoid: the relays that have failed it since the last retry, by number.
+        failovers: attempts that were followed by one at another relay at once.
         relay: the number of the relay of this attempt, or of the last.
-        summed: the last attempt that `attempts` knows.
-        late: the attempt that waits for its place at the relay again, if there is one.
-        outcome: once this part has ended.
+        summed: the outcome of the last attempt in `attempts`.
+        late: the attempt that gave up its place while a file opened and waits for one again.
+        outcome: the part's, or None before its end.
     """
 
     __slots__ = (
@@ -98,12 +98,12 @@ class Part:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The recipients that its outcome tells of; as the caller gave them, if they are all."""
+        """The recipients of its outcome; as the caller gave them, if there is one part only."""
         return self.job.mail.all_recipients if len(self.job.parts) < 2 else self.paths
 
     @property
     def cost(self) -> int:
-        """What an attempt takes of its destination's turn, 1 to `MAX_COST`."""
+        """The share of its destination's turn that an attempt uses, 1 to `MAX_COST`."""
         content = self.job.mail.content
         if content is None:
             return MAX_COST

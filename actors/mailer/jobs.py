@@ -1,4 +1,4 @@
-"""The mails of a `Mailer` that have no outcome yet, and how the others ended.
+"""The emails of a `Mailer` without an outcome, and the counters of all others.
 
 On the loop thread.
 """
@@ -16,19 +16,19 @@ from .statistics import Latencies, MailerStatistics, Throughput
 
 
 class Jobs:
-    """Each mail from when it was told until its one outcome is out.
+    """Keeps each email from `tell` until its one outcome is published.
 
     Args:
         alias: the sender of the signals.
 
     Attributes:
-        outstanding: those that have no outcome yet.
+        outstanding: the emails without an outcome.
         open_parts: how many of their parts have not ended.
-        submitted: how many there were.
-        sent: how many ended in success.
-        failed: how many ended in failure, by kind.
-        latencies: how long they took that were tried.
-        throughput: when they ended.
+        submitted: how many emails there were.
+        sent: how many succeeded.
+        failed: how many failed, by kind.
+        latencies: how long the emails took for which an attempt was made.
+        throughput: when those ended.
     """
 
     __slots__ = (
@@ -51,25 +51,25 @@ class Jobs:
         self.throughput = Throughput()
 
     def add(self, job: Job) -> None:
-        """Count one more."""
+        """Add an email."""
         self.submitted += 1
         self.open_parts += len(job.parts)
         self.outstanding.add(job)
 
     def count_open_parts(self) -> None:
-        """Count anew: an error may have left it half done."""
+        """Recount `open_parts` after an internal error."""
         self.open_parts = sum(
             part.outcome is None for job in self.outstanding for part in job.parts
         )
 
     def end(self, part: Part, outcome: Outcome, now: float) -> None:
-        """End a part, and tell the outcome of its mail if that was the last.
+        """End a part; publish the outcome of its email if that was the last part.
 
-        If it breaks, it goes on the second time.
+        May be called again if it raised: it continues where it stopped.
 
         Args:
             part: the part.
-            outcome: what became of it.
+            outcome: the part's.
             now: the time, on the loop's clock.
         """
         job = part.job
@@ -96,16 +96,16 @@ class Jobs:
             self.failed[outcome.kind] += 1
         else:
             self.sent += 1
-        if outcome.attempts:  # what was never tried says nothing of the pace
+        if outcome.attempts:  # without an attempt it says nothing about the pace
             self.throughput.add(now)
             self.latencies.add(now - job.submitted_at)
 
     def statistics(self, now: float, **others: Any) -> MailerStatistics:
-        """Return what was done, together with what others know.
+        """Return the counters together with those of other objects.
 
         Args:
             now: the time, on the loop's clock.
-            others: what the mails do not tell.
+            others: the fields that the emails do not determine.
         """
         latencies = self.latencies
         return MailerStatistics(
@@ -121,11 +121,11 @@ class Jobs:
         )
 
     def end_as(self, part: Part, outcome: Outcome, now: float) -> None:
-        """End a part by what its last attempt came to.
+        """End a part with the outcome of its last attempt.
 
         Args:
             part: the part.
-            outcome: of the attempt.
+            outcome: the attempt's.
             now: the time, on the loop's clock.
         """
         if part.attempts is not None:
@@ -138,21 +138,21 @@ class Jobs:
     def fail_without_attempt(
         self, part: Part, kind: FailureKind, detail: str, now: float, *, retryable: bool = True
     ) -> None:
-        """End a part that no further attempt is made at.
+        """Fail a part without another attempt.
 
         Args:
             part: the part.
-            kind: why.
+            kind: the kind of failure.
             detail: one line for people.
             now: the time, on the loop's clock.
-            retryable: whether trying again later is sensible.
+            retryable: whether sending the email again later is sensible.
         """
         self.fail(
             part, Failed(kind=kind, stage=Stage.CONNECT, detail=detail, retryable=retryable), now
         )
 
     def fail(self, part: Part, failed: Failed, now: float) -> None:
-        """End a part by a verdict that no server gave.
+        """Fail a part with a verdict that is not from an attempt.
 
         Args:
             part: the part.

@@ -1,4 +1,4 @@
-"""The mails of a `Mailer` that wait: which may go where now, and when to look again.
+"""The queued emails of a `Mailer`: which may go to which relay now, and when to check again.
 
 Mails that have the same choice of relays stand in one line, in their order; each line is looked at
 on its own. So a mail waits only for what all those behind it in the line would wait for as well.
@@ -25,7 +25,7 @@ from .capacity import Capacity
 
 
 class Waiting(Protocol):
-    """A mail that waits.
+    """A queued email.
 
     Attributes:
         submitted_at: when it was told, on the same clock.
@@ -40,7 +40,7 @@ NO_RELAYS: frozenset[int] = frozenset()
 
 
 class MailQueue(Generic[MailT]):
-    """Mails that wait for a relay.
+    """Emails queued for a relay.
 
     Args:
         relays: where they may go, in the order in which they are to be tried. The first of those
@@ -63,17 +63,17 @@ class MailQueue(Generic[MailT]):
         self.bound: dict[int, deque[MailT]] = {}  # none of them is empty
 
     def __len__(self) -> int:
-        """How many wait, without those that are bound to a relay."""
+        """The number of queued emails, without those that are bound to a relay."""
         if self._only is not None:
             return len(self._main.undrawn)
         return sum(map(len, self._lines()))
 
     def __iter__(self) -> Iterator[MailT]:
-        """Give all that wait, line after line, without those that are bound to a relay."""
+        """Iterate over all, line after line, without those that are bound to a relay."""
         return itertools.chain.from_iterable(self._lines())
 
     def append(self, mail: MailT) -> bool:
-        """Let a mail wait behind those that may go anywhere.
+        """Queue an email behind those that may go to any relay.
 
         Returns:
             Whether to look what may go: no other mail stands before it.
@@ -82,7 +82,7 @@ class MailQueue(Generic[MailT]):
         return len(self._main.undrawn) == 1
 
     def prepend(self, mail: MailT, avoid: frozenset[int] = NO_RELAYS) -> None:
-        """Let a mail wait before all others that have the same choice.
+        """Queue an email before all others that have the same choice of relays.
 
         Args:
             mail: the mail.
@@ -96,7 +96,7 @@ class MailQueue(Generic[MailT]):
         line.undrawn.appendleft(mail)
 
     def bind(self, mail: MailT, number: int) -> None:
-        """Let a mail wait for a place at one relay, before all others.
+        """Queue an email for a place at one relay, before all others.
 
         Args:
             mail: the mail.
@@ -105,7 +105,7 @@ class MailQueue(Generic[MailT]):
         self.bound.setdefault(number, deque()).append(mail)
 
     def unbind(self, mail: MailT) -> bool:
-        """Let a mail wait no more that was bound to a relay; return whether it was."""
+        """Remove an email that was bound to a relay; return whether it was."""
         for number, mails in self.bound.items():
             if mail in mails:
                 mails.remove(mail)
@@ -115,7 +115,7 @@ class MailQueue(Generic[MailT]):
         return False
 
     def pick(self, now: float) -> tuple[MailT, int] | None:
-        """Take out the next mail that may go now; it counts as on its way from now on.
+        """Remove and return the next email that may go now; it counts as in flight from now on.
 
         Args:
             now: the time.
@@ -144,7 +144,7 @@ class MailQueue(Generic[MailT]):
         return None
 
     def pick_bound(self, now: float) -> tuple[MailT, int] | None:
-        """Do as `pick`, with no other mails than those that are bound to a relay."""
+        """Do as `pick`, but only with emails that are bound to a relay."""
         for number, mails in self.bound.items():
             if self._relays[number].try_acquire(now):
                 mail = mails.popleft()
@@ -154,7 +154,7 @@ class MailQueue(Generic[MailT]):
         return None
 
     def next_time(self, now: float) -> float | None:
-        """Return when to look again, though nothing may have happened until then.
+        """Return when to check again, even if nothing has happened until then.
 
         Args:
             now: the time. `pick` has just said that nothing may go.
@@ -175,14 +175,14 @@ class MailQueue(Generic[MailT]):
 
     @property
     def oldest_head(self) -> float:
-        """When the mail was told that has waited longest at the head of a line; `math.inf`."""
+        """When the oldest email at the head of a line was told; `math.inf` if there is none."""
         if self._only is not None:
             mails = self._main.undrawn
             return mails[0].submitted_at if mails else math.inf
         return min((line.oldest_head for line in self._lines()), default=math.inf)
 
     def take_expired(self, now: float, patience: float) -> list[MailT]:
-        """Take out those at the head of a line that have waited for too long.
+        """Remove and return those at the head of a line that were queued for too long.
 
         Args:
             now: the time.
@@ -202,14 +202,14 @@ class MailQueue(Generic[MailT]):
         return found
 
     def _lines(self) -> "Iterator[_Line[MailT]]":
-        # Those first that a relay has failed already: they have waited longer.
+        # Emails that a relay has failed come first, because they have been queued for longer.
         return itertools.chain(self._others.values(), (self._main,))
 
     def _waits(self, now: float) -> list[float]:
         return [relay.seconds_until_ready(now) for relay in self._relays]
 
     def _usable(self, waits: Sequence[float]) -> list[int]:
-        """Return which are alive, or dead and may be probed now."""
+        """Return the relays that are not dead, or may be probed now."""
         return [
             number
             for number, relay in enumerate(self._relays)
@@ -218,7 +218,7 @@ class MailQueue(Generic[MailT]):
 
 
 class _Line(Generic[MailT]):
-    """Mails that have the same choice of relays.
+    """Emails that have the same choice of relays.
 
     Args:
         relays: all of them.
@@ -235,7 +235,7 @@ class _Line(Generic[MailT]):
         self.avoid = avoid
         self.undrawn: deque[MailT] = deque()
         self._relays = relays
-        # By relay; each mail with the number of its draw, so that they can go back in their order.
+        # By relay; each email with the number of its draw, which restores the order.
         self._drawn: dict[int, deque[tuple[int, MailT]]] = {}  # none of them is empty
         self._draws = 0
 
@@ -251,23 +251,23 @@ class _Line(Generic[MailT]):
                 yield mail
 
     def _choice(self, usable: Sequence[int]) -> Sequence[int]:
-        """Return the relays that a mail may go to: one, or several with weights to draw among.
+        """Return the relays that an email may go to: one, or several with weights to draw from.
 
         Args:
             usable: the numbers of the relays that are alive, or may be probed, in order.
         """
-        # One that has failed this mail is better than none.
+        # A relay that has failed this email is better than none.
         numbers = [n for n in usable if n not in self.avoid] if self.avoid else usable
         numbers = numbers or usable
         if not numbers or self._relays[numbers[0]].weight is None:
-            # A relay that is only busy is waited for: those behind it are for when it is dead.
+            # Emails wait for a busy relay: those after it are used only if it is dead.
             return numbers[:1]
         return [n for n in numbers if self._relays[n].weight is not None]
 
     def pick(
         self, usable: Sequence[int], waits: Sequence[float], draw: Callable[[], float]
     ) -> tuple[MailT, int] | None:
-        """Take out the next mail that may go now, if any, and return it with its relay.
+        """Remove the next email that may go now, if any, and return it with its relay.
 
         Args:
             usable: as for `_choice`.
@@ -282,7 +282,7 @@ class _Line(Generic[MailT]):
                     return self._pop_drawn(number), number
         if all(waits[number] > 0 for number in choice):
             return None
-        # Each mail is drawn once, however often this is asked.
+        # A relay is drawn once for each email, however often this is called.
         while self.undrawn:
             number = choice[0]
             if len(choice) > 1:
@@ -295,7 +295,7 @@ class _Line(Generic[MailT]):
         return None
 
     def wait(self, usable: Sequence[int], waits: Sequence[float]) -> float:
-        """Return after how many seconds a mail may go that may not now; `math.inf` for never.
+        """Return the seconds until an email that may not go now may go; `math.inf` for never.
 
         Args:
             usable: as for `_choice`.
@@ -318,7 +318,7 @@ class _Line(Generic[MailT]):
 
     @property
     def oldest_head(self) -> float:
-        """When the mail at a head was told that has waited longest; `math.inf` if it is empty."""
+        """When the oldest email at a head was told; `math.inf` if there is none."""
         heads = [mails[0][1].submitted_at for mails in self._drawn.values()]
         if self.undrawn:
             heads.append(self.undrawn[0].submitted_at)
@@ -346,7 +346,7 @@ class _Line(Generic[MailT]):
         return mail
 
     def _undraw(self, choice: Sequence[int]) -> None:
-        """Put mails back that are drawn for a relay which is no longer among the choice."""
+        """Put back emails drawn for a relay that is not in the choice any more."""
         lost = [number for number in self._drawn if number not in choice]
         if lost:
             mails = sorted(itertools.chain.from_iterable(map(self._drawn.pop, lost)), key=_drawn_as)

@@ -1,4 +1,4 @@
-"""`Mailer`: an actor that stays, and sends many mails on few connections."""
+"""`Mailer`: a long-lived actor that sends many emails over few connections."""
 
 import random
 import sys
@@ -45,18 +45,18 @@ class Statistics:
 _OF_ONE_RELAY = frozenset(
     ("url", "tls", "username", "password", "token", "auth", "allow_plaintext_auth")
 )
-"""The options that are about the first relay alone; a backup's URL says its own."""
+"""The options that apply to the first relay only; a backup has its own in its URL."""
 
 
 class MailerRef(ActorRef["Mailer"]):
-    """Pykka's ref of an actor, with the types of the answers.
+    """An `ActorRef` whose `ask` is typed.
 
-    That to a `SendMail` is its outcome, that to `Statistics` is `MailerStatistics`, and that to
-    `Drain` whether all emails are out.
+    The answer to a `SendMail` is its outcome, to `Statistics` a `MailerStatistics`, and to `Drain`
+    whether every email has its outcome.
     """
 
     if TYPE_CHECKING:
-        # The order is not the base's: what is more special comes first.
+        # Overloads match in order, so the specific ones come first, unlike in the base class.
         @overload  # type: ignore[override]
         def ask(
             self, message: SendMail, *, block: Literal[False], timeout: float | None = None
@@ -90,14 +90,14 @@ class MailerRef(ActorRef["Mailer"]):
         def ask(  # pyright: ignore[reportIncompatibleMethodOverride]
             self, message: Any, *, block: bool = True, timeout: float | None = None
         ) -> Any:
-            """Send a message, and wait for the answer. See `pykka.ActorRef.ask`."""
+            """Send an actor message and return its answer. See `pykka.ActorRef.ask`."""
             ...
 
 
 class Mailer(AsyncioActor):
-    """Sends mails on connections that it keeps open, until it is stopped.
+    """Sends emails over connections that it keeps open, until it is stopped.
 
-    Tell it mails, or ask it for the outcome of one::
+    Tell it emails, or ask it for the outcome of one::
 
         mailer = Mailer.start("mail.example.org", max_connections=10, rate="50/s")
         mailer.tell(SendMail(...))
@@ -105,16 +105,15 @@ class Mailer(AsyncioActor):
         mailer.stop()
 
     Each `SendMail` gets exactly one outcome, published as for `SmtpActor`, with the Mailer's alias
-    as sender. Each is sent by a short-lived `SmtpActor` of its own, which leases a connection.
+    as sender. Each attempt is made by a short-lived `PooledSmtpActor`, which leases a connection.
 
-    `stop` lets the transactions that are under way finish, for `grace` seconds, and then cancels
-    them; mails that wait are cancelled at once. The end of the program does the same: `Drain`
-    before it.
+    `stop` gives emails in flight `grace` seconds to finish, and then cancels them; queued emails
+    are cancelled at once. The end of the program does the same, so ask for a `Drain` before it.
     """
 
     _ref_type = MailerRef
 
-    # Where mails go by the domains of their recipients: not for programs yet.
+    # Routes emails by the domains of their recipients. Not public yet.
     _find_route: FindRoute | None = None
 
     if TYPE_CHECKING:
@@ -123,14 +122,14 @@ class Mailer(AsyncioActor):
         def start(  # pyright: ignore[reportIncompatibleMethodOverride]
             cls, server: str = "localhost", port: int = 25, **options: Unpack[MailerOptions]
         ) -> MailerRef:
-            """Start a Mailer, with the options that `__init__` describes."""
+            """Start a Mailer with the options that `__init__` describes."""
             ...
 
     else:
 
         @classmethod
         def start(cls, *args: Any, **kwargs: Any) -> MailerRef:
-            """Start a Mailer, with the options of `__init__`. See `pykka.Actor.start`."""
+            """Start a Mailer with the options of `__init__`. See `pykka.Actor.start`."""
             wrap_secrets_in(kwargs, _HARMLESS if cls.__init__ is Mailer.__init__ else None)
             args = tuple([wrap_secret_url(value) for value in args])
             return super().start(*args, **kwargs)
@@ -138,17 +137,17 @@ class Mailer(AsyncioActor):
     def __init__(
         self, server: str = "localhost", port: int = 25, **options: Unpack[MailerOptions]
     ) -> None:
-        """Check the options; runs in the thread that calls `start`. Nothing is sent yet.
+        """Check the options, in the thread that calls `start`. Nothing is sent yet.
 
         Args:
-            server: the server's name or address.
+            server: the host name or IP address of the first relay.
             port: its port, 1 to 65535.
-            options: `MailerOptions` and `ConnectionOptions` say what there is.
+            options: see `MailerOptions` and `ConnectionOptions`.
 
         Raises:
             ValueError: an option is invalid.
-            TypeError: an option has the wrong type, or there is no such option.
-            ImportError: an option needs what is not installed.
+            TypeError: an option has the wrong type, or is unknown.
+            ImportError: an option needs a package that is not installed.
         """
         super().__init__()
         server, port = wrap_secret_url(server), wrap_secret_url(port)
@@ -195,7 +194,7 @@ class Mailer(AsyncioActor):
         self._intake = Intake(self._routing, jobs, destinations, sending, most_queued)
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_intake"):  # one of the options was wrong
+        if not hasattr(self, "_intake"):  # `__init__` raised
             return "<Mailer>"
         return (
             f"<Mailer {self._alias!r} {self._routing.fixed.hosts[0]}"
@@ -204,13 +203,13 @@ class Mailer(AsyncioActor):
         )
 
     def on_start(self) -> None:
-        """Look at the clock from now on."""
+        """Called on the loop thread before the first actor message: register for clock ticks."""
         event_loop().add_ticking(self)
         event_loop().add_shutdown_listener(self)
         self._sending.start()
 
     def on_receive(self, message: Any) -> Any:
-        """Take a mail, or a question."""
+        """Queue an email, or answer a question."""
         if isinstance(message, SendMail):
             is_pressing = self.is_told_by_receiver
             self._intake.take(message, self.answer_later(), is_pressing=is_pressing)
@@ -223,7 +222,7 @@ class Mailer(AsyncioActor):
         return self.misunderstood(message, "a Mailer takes a SendMail")
 
     def statistics(self) -> MailerStatistics:
-        """Return what was done, and what is being done: ``ref.proxy().statistics().get()``."""
+        """Return the counters and the current state: ``ref.proxy().statistics().get()``."""
         relays = self._routing.fixed.relays
         in_use = next((relay for relay in relays if not relay.is_dead), relays[0])
         return self._jobs.statistics(
@@ -240,7 +239,7 @@ class Mailer(AsyncioActor):
 
     @property
     def _in_flight(self) -> int:
-        # Not those whose connections still take their leave: they have an outcome already.
+        # Without attempts that wait for the reply to QUIT: their parts have ended already.
         destinations = self._destinations
         return self._jobs.open_parts - destinations.queued - destinations.retries
 
@@ -260,7 +259,7 @@ class Mailer(AsyncioActor):
         self._drains.answer(now, is_empty=is_empty)
 
     def on_tick(self, now: float) -> None:
-        """Do what is due. Called every `TICK` seconds."""
+        """Called every `TICK` seconds, on the loop thread: expire, retry, answer what is due."""
         self._idle.expire(now)
         if self._last_limit != connection_limit.limit:
             self._last_limit = connection_limit.limit
@@ -271,22 +270,22 @@ class Mailer(AsyncioActor):
         self._ending.on_tick(now)
 
     def on_attempt_over(self) -> None:
-        """See whether that was what the end, or a `Drain`, has waited for."""
+        """Called when an attempt is over: finish the shutdown or a `Drain` if it was the last."""
         if self._ending.has_begun:
             self._stop_if_done()
         if self._drains.owed:
             self._answer_drains(event_loop().loop.time())
 
     def main_has_ended(self) -> None:
-        """Stop: the program has come to its end, and would wait for ever."""
+        """Called when the main thread has ended: stop, or the process would never exit."""
         self.ask_to_stop(_ActorStop())
 
     def cancel(self) -> None:
-        """Stop at once, from any thread: what is under way is cancelled."""
+        """Stop at once, from any thread: emails in flight are cancelled."""
         self.ask_to_stop(_StopAtOnce())
 
     def begin_stop(self) -> bool:
-        """Whether nothing is under way any more. What waits is cancelled."""
+        """Cancel queued emails; return whether none is in flight, so that the actor can stop."""
         asked = self._handling
         at_once = asked is not None and isinstance(asked.message, _StopAtOnce)
         self._ending.begin(event_loop().loop.time(), at_once=at_once)
@@ -297,7 +296,7 @@ class Mailer(AsyncioActor):
             self.stop_now()
 
     def on_stop(self) -> None:
-        """Close what is open."""
+        """Cancel every email without an outcome, and close all connections."""
         self._ending.forbid_more()
         guard.surely(self._ending.cancel_waiting, self._sending.cancel_in_flight, self._close)
 
@@ -317,11 +316,11 @@ class Mailer(AsyncioActor):
         exception_value: BaseException | None,  # noqa: ARG002
         traceback: TracebackType | None,  # noqa: ARG002
     ) -> None:
-        """See that there is an outcome for each mail."""
+        """Make sure that each email has an outcome."""
         self.on_stop()
 
     def _fail(self, message: object) -> None:
-        """Go on after an error in a message: the mail in hand gets its outcome."""
+        """Continue after an error in a message: only its email fails."""
         error = sys.exc_info()[1]
         assert error is not None
         if isinstance(message, SendMail) and self._intake.last is not message:
@@ -329,7 +328,7 @@ class Mailer(AsyncioActor):
         guard.end(self, error)
 
     def crashed(self, error: BaseException) -> None:
-        """Go on: only a mail that is nowhere any more has ended. See `guard.Guarded`."""
+        """Continue after an internal error: only lost emails fail. See `guard.Guarded`."""
         inbox = self.actor_inbox
         taken, self._taken = self._taken, None
         if taken is not None:
@@ -353,20 +352,20 @@ class Mailer(AsyncioActor):
             event_loop().schedule(self)
 
     def on_discard(self, message: Any) -> None:
-        """Give a mail that came too late an outcome."""
+        """Publish an outcome for an email that arrived after the Mailer had stopped."""
         if isinstance(message, SendMail):
             self._intake.refuse_late(message)
         else:
             super().on_discard(message)
 
     def abandon(self) -> None:
-        """Leave the mails and the connections to the parent, in a forked child."""
+        """Forget emails and connections in a forked child; they belong to the parent."""
         super().abandon()
         self._idle.abandon()
 
 
 class _StopAtOnce(_ActorStop):
-    """Asks to stop without grace."""
+    """A request to stop without grace."""
 
 
 _HARMLESS = harmless_of(MAILER_DEFAULTS)

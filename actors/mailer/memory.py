@@ -1,4 +1,4 @@
-"""What is remembered of destinations that have no mail at the moment, within a bound.
+"""What is remembered of destinations without email at the moment, within a bound.
 
 Use an instance on one thread only.
 """
@@ -16,7 +16,7 @@ MAX_REMEMBERED = 10_000
 
 
 class Remembered:
-    """What was learned of one host.
+    """What was learned about one host.
 
     Attributes:
         host: its name.
@@ -55,7 +55,7 @@ class Memory:
         self._found: OrderedDict[Hashable, Remembered | tuple[Remembered, ...]] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many destinations are remembered."""
+        """The number of destinations remembered."""
         return len(self._found)
 
     def keep(self, key: Hashable, hosts: tuple[Remembered, ...]) -> None:

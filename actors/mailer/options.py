@@ -1,4 +1,4 @@
-"""`MailerOptions`: the options that only a `Mailer` has, beside those of a connection."""
+"""`MailerOptions`: those of a connection, and the options that only a `Mailer` has."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -10,40 +10,43 @@ from .retry import RetryPolicy
 
 
 class MailerOptions(ConnectionOptions, total=False):
-    """What `Mailer.start` takes by keyword: all of `ConnectionOptions`, and these."""
+    """The keyword options of `Mailer.start`: all of `ConnectionOptions`, and these."""
 
     max_connections: Annotated[int, Default(20)]
-    """Connections to one relay at once, 20 if left out. The process's limit,
-    `set_connection_limit`, counts too."""
+    """Connections to one relay at once, 20 if left out: Postfix's default for one destination. The
+    process's limit, `set_connection_limit`, counts too."""
 
     initial_connections: Annotated[int, Default(INITIAL_CONCURRENCY)]
-    """The same at first, 5 if left out: it grows as the relay takes mails, and shrinks where it
-    does not."""
+    """Concurrency at the start, 5 if left out, as in Postfix: it grows as the relay accepts emails,
+    and shrinks when it defers them."""
 
     max_mails_per_connection: Annotated[int, Default(100)]
-    """Mails on one connection, at least 1; 100 if left out."""
+    """Transactions on one connection, at least 1; 100 if left out. By then the handshakes cost next
+    to nothing per email, and the end lets a load balancer choose a server again."""
 
     idle_timeout: Annotated[float, Default(30.0)]
-    """Seconds after which a connection that nobody uses is closed, 30 if left out."""
+    """Seconds after which an idle connection is closed, 30 if left out. RFC 5321 §4.5.3.2.7 has a
+    server wait 5 minutes, but a busy one closes earlier, and each connection takes a permit."""
 
     max_queued: Annotated[int, Default(10_000)]
-    """Mails that may wait, 10 000 if left out. One more gets a `SendFailure` of the kind ``LOCAL``
-    at once, with `retryable` set."""
+    """Queued emails, 10 000 if left out: they are held in memory, and lost if the process dies. One
+    more gets a `SendFailure` of the kind ``LOCAL`` at once, with `retryable` set."""
 
     rate: Annotated[str | float | Rate | None, Default(None)]
-    """Mails to one relay, such as ``"10/s"``, ``"500/min"`` or ``"10/s burst 20"``. Default: no
+    """Emails to one relay, such as ``"10/s"``, ``"500/min"`` or ``"10/s burst 20"``. Default: no
     limit."""
 
     retry: Annotated[RetryPolicy | None, Default(None)]
-    """How mails are tried again that were refused for now. Default: ``RetryPolicy()``, eight
-    attempts within about two hours."""
+    """How deferred emails are retried. Default: ``RetryPolicy()``, eight attempts within about two
+    hours."""
 
     backups: Annotated[Iterable[str | tuple[str, float]], Default(())]
-    """Relay URLs to go to while the relays before them are dead; or pairs of URL and weight, to
-    choose among at random. Default: none."""
+    """URLs of relays to use while those before them are dead; or pairs of URL and weight, for a
+    weighted random choice. Default: none."""
 
     grace: Annotated[float, Default(10.0)]
-    """Seconds that transactions under way have to finish once `stop` was called, 10 if left out."""
+    """Seconds that emails in flight have to finish after `stop`, 10 if left out: what most need,
+    and short enough for a supervisor that kills after 30 s or more."""
 
 
 _ALIAS = "mailer"

@@ -1,4 +1,4 @@
-"""The `SmtpActor` of a `Mailer`: it sends one mail on a connection that it leases."""
+"""The `SmtpActor` of a `Mailer`: it makes one attempt, on a connection from the pool."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -20,34 +20,34 @@ from .relay import Relay
 
 
 class AttemptObserver(guard.Guarded, Protocol):
-    """For whom a mail is sent: the `Mailer`."""
+    """Observes attempts: the `Sending` of a `Mailer`. All methods are called on the loop thread."""
 
     def attempt_ended(self, actor: "PooledSmtpActor", outcome: Outcome) -> None:
-        """Called exactly once, with what became of this attempt."""
+        """Called exactly once, with the outcome of this attempt."""
         ...
 
     def attempt_steps_aside(self, actor: "PooledSmtpActor") -> None:
-        """Let another mail have this one's place at the relay: its file takes its time to open."""
+        """Called when the file is slow to open: release the attempt's place at the relay."""
         ...
 
     def attempt_is_ready(self, actor: "PooledSmtpActor") -> None:
-        """Give the attempt a place again, and then call its `go_on`: the file is open."""
+        """Called when that file is open: give the attempt a place again, then call its `go_on`."""
         ...
 
     def attempt_released(self, actor: "PooledSmtpActor") -> None:
-        """Called exactly once, and last: the actor, and what it held, is free."""
+        """Called exactly once, and last: the actor has released its connection and permit."""
         ...
 
 
 class PooledSmtpActor(SmtpActor):
-    """Owns a connection for one transaction, then gives it back or closes it.
+    """Owns a connection for one email, then releases it to the pool or closes it.
 
     Attributes:
-        relay: where the mail goes.
-        since: when the mail was let go, on the loop's clock.
-        left: for whom there was no room in the session, once it is decided.
-        has_left: whether it holds nothing any more.
-        has_place: whether it counts among the mails that are on their way to the relay.
+        relay: the relay of this attempt.
+        since: when the attempt was started, on the loop's clock.
+        left: the recipients for which the session had no room; set before the outcome.
+        has_left: whether it has released everything.
+        has_place: whether it counts against the concurrency window of the relay.
     """
 
     since: float = 0.0
@@ -64,16 +64,16 @@ class PooledSmtpActor(SmtpActor):
         mail: SendMail,
         envelope: Envelope,
     ) -> None:
-        """Prepare; `begin` begins. Runs on the loop thread.
+        """Store the arguments, on the loop thread; `begin` starts the attempt.
 
         Args:
-            observer: is told of it.
-            relay: where to send the mail.
-            mail: the mail.
-            envelope: for those recipients that are to get it now.
+            observer: receives the callbacks.
+            relay: where to send the email.
+            mail: the email.
+            envelope: the recipients of this attempt.
         """
         AsyncioActor.__init__(self)
-        self._outcome = self._second = None  # here, because they are looked at again and again
+        self._outcome = self._second = None  # read often: faster on the instance than on the class
         self._options = relay.options
         self.relay = relay
         self._observer = observer
@@ -81,7 +81,7 @@ class PooledSmtpActor(SmtpActor):
         self._envelope = envelope
 
     def begin(self, now: float) -> None:
-        """Be alive, and set to work; without a message, because the mail is here already.
+        """Register the actor, and start; without an actor message, as it has its email already.
 
         Args:
             now: the time, on the loop's clock.
@@ -107,7 +107,7 @@ class PooledSmtpActor(SmtpActor):
             self._observer.attempt_is_ready(self)
 
     def go_on(self) -> None:
-        """Connect: the file is open, and there is a place at the relay."""
+        """Connect, now that the file is open and there is a place at the relay."""
         assert self._mail is not None
         assert self._content is not None
         self._connect(self._mail, self._content)
@@ -116,15 +116,15 @@ class PooledSmtpActor(SmtpActor):
         self._content = content
         idle = self.relay.pool.acquire()
         if idle is not None:
-            # This actor's from here on, whatever breaks.
+            # Stored first, so that this actor closes it after an error.
             self._connection, session = idle
             self._use(self._connection, session, content)
             return
-        # The Mailer has let it go: it is under way.
+        # Urgent: the attempt was started, and has a place at its relay.
         connection_limit.acquire(self, self._permitted, is_pressing=True)
 
     def _use(self, connection: Connection, session: Session, content: Content) -> None:
-        """Go on with a connection that another mail has left, and its permit."""
+        """Use a connection from the pool, and its permit."""
         self._permit = connection.permit
         keeps = self.relay.pool.may_reuse(connection.served + 1)
         self._open(Delivery(session, self._envelope, content, keeps=keeps), connection)
@@ -134,7 +134,7 @@ class PooledSmtpActor(SmtpActor):
             self._give_permit_back()
             return
         assert self._content is not None
-        # It may have waited for the permit, which does not count.
+        # The wait for the permit does not count against the deadline.
         self._began = event_loop().loop.time()
         self._open(self._fresh(self._content), Connection(self._options))
 
@@ -143,10 +143,10 @@ class PooledSmtpActor(SmtpActor):
         return Delivery(self._new_session(), self._envelope, content, keeps=keeps)
 
     def decided(self, verdict: Verdict) -> None:
-        """Tell the outcome; but a kept connection that turns out to be dead is no outcome."""
+        """Called with the verdict: publish it, or reconnect if the pool's connection was stale."""
         content = self._content
         if self._may_reconnect and self._hit_stale_connection(verdict) and content is not None:
-            self._may_reconnect = False  # the next is a fresh one
+            self._may_reconnect = False  # once: a new connection can't be stale
             if not self.actor_stopped.is_set():
                 self._second = self._fresh(content)
                 return
@@ -155,7 +155,7 @@ class PooledSmtpActor(SmtpActor):
         super().decided(verdict)
 
     def _hit_stale_connection(self, verdict: Verdict) -> bool:
-        """Whether a connection that was kept turned out to be of no use to this mail."""
+        """Whether a connection from the pool turned out to be stale."""
         connection, delivery = self._connection, self._delivery
         if connection is None or delivery is None or not connection.served:
             return False
@@ -173,22 +173,22 @@ class PooledSmtpActor(SmtpActor):
             self._is_published = True
 
     def released(self) -> None:
-        """Give the connection back, and stop: with it goes the reason to live."""
+        """Called when the dialog has ended: release the connection to the pool, and stop."""
         connection, delivery = self._connection, self._delivery
         assert connection is not None
         assert delivery is not None
         if self._second is not None:
-            # Of no use to this mail, so to none. Its dialog has ended, and would close nothing.
+            # Stale for this email, so for all. `cancel` needs a dialog that has not ended.
             connection.rest(self)
             connection.cancel()
             return
         self.relay.pool.release(connection, delivery.session)
-        self._connection = self._delivery = self._permit = None  # it goes with the connection
+        self._connection = self._delivery = self._permit = None  # the connection keeps its permit
         self._leave()
 
     @property
     def outcome(self) -> Outcome | None:
-        """What became of this attempt, or None before that is decided."""
+        """The outcome of this attempt, or None before there is one."""
         return self._outcome
 
     def _leave(self) -> None:

@@ -1,4 +1,4 @@
-"""One relay of a `Mailer`: how to reach it, its open connections, and what it can take."""
+"""One relay of a `Mailer`: its options, its idle connections, and its capacity."""
 
 from collections.abc import Sequence
 
@@ -11,22 +11,22 @@ from .capacity import Capacity, Limits
 from .concurrency import ConcurrencyWindow
 from .connection_pool import ConnectionPool
 
-# What says nothing about the relay: the mail was at fault, or we were, or nobody.
+# Failures that say nothing about the relay: of the email, of this process, or a cancellation.
 _NOT_A_RELAY_FAULT = frozenset({FailureKind.LOCAL, FailureKind.CANCELLED, FailureKind.INTERNAL})
 
-# MAIL was answered, in a transfer where all goes out in one write as well.
+# Stages after the reply to MAIL, in a speculative transfer as well.
 _AFTER_MAIL = frozenset({Stage.RCPT, Stage.DATA, Stage.BODY, Stage.DOT})
 
 _MOST_DESCRIBED = 3
-"""Relays that one line tells of."""
+"""Relays described in one line."""
 
 
 class Relay(Capacity):
-    """One relay. Lives on the loop thread.
+    """One relay. For use on the loop thread only.
 
     Attributes:
         options: how to reach it.
-        pool: its open connections that wait for a mail.
+        pool: its idle connections.
     """
 
     __slots__ = ("options", "pool")
@@ -46,23 +46,23 @@ class Relay(Capacity):
 
     @property
     def idle(self) -> int:
-        """How many connections to it are open without a mail."""
+        """The number of idle connections to it."""
         return len(self.pool)
 
     def follow_connection_limit(self) -> None:
-        """Let no more mails go at once than the process may have connections.
+        """Limit emails in flight to the number of connections that the process may have.
 
-        Those above its limit would only wait for one another's.
+        More would only wait for a permit.
         """
         self.most = min(self._limits.max_connections, connection_limit.most)
 
     def record(self, outcome: Outcome, since: float, now: float) -> None:
-        """Learn from what became of a mail.
+        """Update the concurrency window with the outcome of an attempt.
 
         Args:
-            outcome: it.
-            since: when the mail was let go.
-            now: the time. Both are of the loop's clock.
+            outcome: the attempt's.
+            since: when the attempt was started, on the loop's clock.
+            now: the time, on the same clock.
         """
         if not isinstance(outcome, SendFailure):
             self.window.succeeded(now)
@@ -74,15 +74,15 @@ class Relay(Capacity):
             else:
                 self.window.succeeded(now)
         elif outcome.stage in _AFTER_MAIL:
-            # It talked, and had answered MAIL: that it broke, or hung, may be due to this mail.
+            # The relay works, as it replied to MAIL. This email may have caused the failure.
             self.window.deferred(now, since=since)
         else:
-            # A refused login, too: whoever goes on with a wrong password is locked out.
+            # Rejected credentials count, too: with further attempts, accounts get locked.
             self.last_failure = outcome.detail
             self.window.failed(now, since=since)
 
     def describe(self, now: float) -> str:
-        """Say in a few words why no mail goes there.
+        """Return in a few words why no email can be sent to it now.
 
         Args:
             now: the time, on the loop's clock.
@@ -96,7 +96,7 @@ class Relay(Capacity):
 
 
 def describe_dead(relays: Sequence[Relay]) -> str:
-    """Say in a line that all relays are dead.
+    """Return a line that says that all relays are dead.
 
     Args:
         relays: all of them.
@@ -111,7 +111,7 @@ def describe_dead(relays: Sequence[Relay]) -> str:
 
 
 def describe_all(relays: Sequence[Relay], now: float) -> str:
-    """Say in a line why no relay takes a mail.
+    """Return a line that says why no relay can be used.
 
     Args:
         relays: all of them.

@@ -1,4 +1,4 @@
-"""What follows an attempt at a part of a mail: more of it, another relay, another time, or the end.
+"""What follows an attempt: another session, failover, a retry, or the end.
 
 On the loop thread.
 """
@@ -16,7 +16,7 @@ from .job import Part
 from .mail_queue import NO_RELAYS
 from .retry import RetryPolicy, is_worth_retrying
 
-# Where a relay is not to be reached, or would not talk: nothing of the mail was said.
+# Stages at which the relay was unreachable or refused the session, before MAIL.
 _UNREACHED_AT = BEFORE_THE_MAIL - {Stage.AUTH}
 _UNREACHABLE = frozenset(
     {
@@ -33,13 +33,13 @@ class Retries:
     """Decides what follows an attempt.
 
     Args:
-        policy: how mails are tried again.
-        draw: gives random numbers from 0 to less than 1.
+        policy: the retry policy.
+        draw: returns random numbers from 0 to less than 1.
 
     Attributes:
         policy: as given.
-        count: retries so far.
-        is_over: whether there are no more: the Mailer stops.
+        count: retries and failovers so far.
+        is_over: whether there are no more, because the Mailer stops.
     """
 
     __slots__ = ("_draw", "count", "is_over", "policy")
@@ -51,17 +51,21 @@ class Retries:
         self._draw = draw
 
     def carries_on(self, part: Part, left: Left, outcome: Outcome) -> bool:
-        """Prepare to go on at once with those for whom a session had no room; return whether so.
+        """Prepare another session for the recipients for which this one had no room.
 
-        It is the same attempt: they were not tried yet. In each session at least one recipient is.
+        It belongs to the same attempt, because these recipients were not attempted yet. It ends,
+        because each session attempts at least one recipient.
 
         Args:
-            part: what was tried.
-            left: for whom there was no room.
-            outcome: of the session.
+            part: the part.
+            left: the recipients for which there was no room.
+            outcome: the session's.
+
+        Returns:
+            Whether there is another session.
         """
         again = self._recipients_to_retry(part, outcome)
-        if not set(left.paths) <= set(again):  # no attempt may follow
+        if not set(left.paths) <= set(again):  # the email can't be sent again
             return False
         attempts = part.attempts = part.attempts or Attempts()
         warnings = tuple(warning for warning in outcome.warnings if warning != left.warning)
@@ -72,15 +76,15 @@ class Retries:
         return True
 
     def next_time(self, part: Part, outcome: Outcome, now: float) -> float | None:
-        """Take what an attempt came to, and return when the next begins: `now` is at once.
+        """Record the outcome of an attempt, and return when the next one begins.
 
         Args:
-            part: what was tried; it is prepared for the next attempt.
-            outcome: of the attempt.
+            part: the part; it is prepared for the next attempt.
+            outcome: the attempt's.
             now: the time, on the loop's clock.
 
         Returns:
-            A time; None if this was the last attempt.
+            The time of the next attempt, exactly `now` for a failover; None if this was the last.
         """
         attempts = part.attempts = part.attempts or Attempts()
         again = self._recipients_to_retry(part, outcome)
@@ -100,7 +104,7 @@ class Retries:
         return when
 
     def _recipients_to_retry(self, part: Part, outcome: Outcome) -> tuple[str, ...]:
-        """Return the recipients to whom the mail may be tried again."""
+        """Return the recipients for which the email may be sent again."""
         if self.is_over or not _can_be_read_again(part.job.mail):
             return ()
         if isinstance(outcome, SendFailure) and outcome.kind is FailureKind.CANCELLED:
@@ -118,7 +122,10 @@ class Retries:
         return tuple(again)
 
     def _fail_over(self, part: Part, outcome: Outcome, now: float) -> bool:
-        """Have another relay tried at once if this one was not to be reached; return whether so."""
+        """Prepare a failover if the relay was unreachable; return whether there is one.
+
+        The relay is avoided until the next retry, in any case.
+        """
         relays = part.destination.relays
         if len(relays) == 1 or self.is_over or not isinstance(outcome, SendFailure):
             return False
@@ -132,5 +139,5 @@ class Retries:
 
 
 def _can_be_read_again(mail: SendMail) -> bool:
-    """Whether there can be another attempt; a file that is open stands at its end after one."""
+    """Whether the source can be read again; an open file has been read to its end."""
     return mail.source is None or isinstance(mail.source, os.PathLike)

@@ -1,4 +1,4 @@
-"""When a mail that a server did not take is tried again, and when it is given up.
+"""When a deferred email is retried, and when it fails for good.
 
 Pure arithmetic: the time and the random numbers are passed in, and nothing here waits.
 """
@@ -13,35 +13,35 @@ MAX_ATTEMPTS = 1000
 MAX_MULTIPLIER = 1000
 MAX_SECONDS = 7 * 86_400.0
 """A week. RFC 5321 §4.5.4.1 asks of a relay to try for four or five days; but a relay has a queue
-on disk, and the mails that wait here are gone with the process."""
+on disk, and the emails queued here are lost with the process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often, and how far apart, a mail is tried again that was refused for now.
+    """How often, and at what intervals, a deferred email is retried.
 
     The pauses grow by `multiplier`: by default they are 1, 2, 4, 8, 16, 32 and 60 minutes, together
-    two hours. That outlasts greylisting, and a server that is being upgraded. RFC 5321 §4.5.4.1
-    asks for half an hour at least between attempts: that is for relays, to whose queue the mails of
-    many programs come. Set `initial_delay` to 1800 to do as they do.
+    two hours. That outlasts greylisting, and the upgrade of a server. RFC 5321 §4.5.4.1 asks for at
+    least half an hour between attempts, but of relays, whose queues hold the emails of many
+    programs. Set `initial_delay` to 1800 to do the same.
 
     Args:
-        max_attempts: how often a mail is tried at most; 1 for no retries.
+        max_attempts: attempts for an email at most; 1 for no retries.
         initial_delay: seconds before the second attempt.
-        multiplier: how many times longer each pause is than the one before; 1 for equal pauses.
-        max_delay: seconds that no pause exceeds, but for the jitter.
-        jitter: the part of a pause by which it is made shorter or longer at random, 0 to 1: mails
-            that failed together shall not come back together.
-        give_up_after: seconds after it was told from which on a mail is not tried again, or None.
-            The default, four hours, is more than all attempts take that end in time; it is for
-            mails that wait in a long queue before each.
-        at_least_once: whether a mail is tried again that the server may have taken already: the
-            mail data were out, and no trustworthy reply came (RFC 1047). Its recipients may then
-            get it twice. Without this, they may not get it at all.
+        multiplier: the factor by which each pause is longer than the one before; 1 for equal ones.
+        max_delay: the longest pause in seconds, without the jitter.
+        jitter: the fraction by which a pause is shortened or lengthened at random, 0 to 1, so that
+            emails deferred together are not retried together.
+        give_up_after: seconds since `tell` after which an email is not retried, or None. The
+            default, four hours, is more than the pauses of all attempts; it is for emails that
+            are queued for long before each attempt.
+        at_least_once: whether to retry an email that the server may have accepted already: the end
+            of mail data was sent, and no trustworthy reply was received (RFC 1047). Recipients may
+            get it twice then. Without this, they may not get it at all.
 
     Raises:
-        ValueError: one is out of range.
-        TypeError: one has the wrong type.
+        ValueError: a value is out of range.
+        TypeError: a value has the wrong type.
     """
 
     max_attempts: int = 8
@@ -77,7 +77,7 @@ class RetryPolicy:
         """Return how many seconds to wait after an attempt that failed.
 
         Args:
-            attempt: which it was; the first is 1.
+            attempt: its number; the first is 1.
             random: a random number from 0 to less than 1.
 
         Raises:
@@ -96,13 +96,13 @@ class RetryPolicy:
     def next_time(
         self, attempt: int, submitted_at: float, now: float, random: float
     ) -> float | None:
-        """Return when the next attempt may begin, or None to give the mail up.
+        """Return when the next attempt may begin, or None if there is none.
 
-        It is given up if that was the last attempt, or if the next would come too late.
+        There is none if that was the last attempt, or if the next would be too late.
 
         Args:
-            attempt: the attempt that failed just now; the first is 1.
-            submitted_at: when the mail was told, in seconds of the same clock as `now`.
+            attempt: the number of the attempt that has just failed; the first is 1.
+            submitted_at: when the email was told, in seconds of the same clock as `now`.
             now: the time, in seconds.
             random: a random number from 0 to less than 1.
 
@@ -118,15 +118,14 @@ class RetryPolicy:
 
 
 def is_worth_retrying(retryable: bool, maybe_accepted: bool, policy: RetryPolicy) -> bool:
-    """Return whether a mail, or a mail to one recipient, may be tried again.
+    """Return whether an email, or one of its recipients, may be retried.
 
-    Whether there is an attempt left is for `RetryPolicy.next_time` to say.
+    `RetryPolicy.next_time` determines whether an attempt is left.
 
     Args:
-        retryable: whether trying again is sensible, and cannot make a duplicate, as a
-            `SendFailure` or a `RecipientResult` says.
-        maybe_accepted: whether the server may have taken it already, as they say, too.
-        policy: whether duplicates are better than losses.
+        retryable: that of a `SendFailure` or `RecipientResult`.
+        maybe_accepted: that of the same.
+        policy: determines whether duplicates are better than losses.
     """
     if maybe_accepted:
         return policy.at_least_once
@@ -149,4 +148,4 @@ def _check_seconds(name: str, value: object) -> None:
 
 
 NO_RETRY = RetryPolicy(max_attempts=1)
-"""One attempt for each mail."""
+"""One attempt for each email."""

@@ -1,6 +1,6 @@
-"""Where the parts of a mail go: to the relay of a `Mailer`, or by the domain of each recipient.
+"""Where the parts of an email go: to the relays of a `Mailer`, or by the domain of each recipient.
 
-The second is for delivery by MX, and for tests: what a `Route` is made of comes from outside.
+The second is for delivery by MX, and for tests: `Route`s come from a function that is passed in.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,9 +24,9 @@ class Route:
     """How to reach the recipients of one domain.
 
     Attributes:
-        hosts: names or addresses of the hosts that take their mails, in the order in which they
-            are to be tried. At least one.
-        options: all else, the same for each host.
+        hosts: names or addresses of the hosts that accept email for the domain, in the order in
+            which to try them. At least one.
+        options: everything else, the same for each host.
     """
 
     hosts: tuple[str, ...]
@@ -34,21 +34,21 @@ class Route:
 
 
 FindRoute: TypeAlias = Callable[[str], Route | Failed]
-"""Gives the route to a domain, or why there is none. Asked whenever the domain comes into use."""
+"""Returns the route to a domain, or a failure. Called whenever a domain comes into use."""
 
 
 class Routing:
-    """Divides mails into parts, one for each destination.
+    """Splits emails into parts, one for each destination.
 
     Args:
         destinations: those of the Mailer.
-        limits: what is allowed with each relay.
-        idle: the idle connections of all relays.
-        find: gives the route to a domain; None if all mails go to the fixed relays.
+        limits: the limits of each relay.
+        idle: the idle connections to all relays.
+        find: returns the route to a domain; None if all emails go to the fixed relays.
 
     Attributes:
-        is_by_domain: whether each mail is divided by the domains of its recipients.
-        fixed: where all mails go otherwise.
+        is_by_domain: whether emails are split by the domains of their recipients.
+        fixed: the destination of all emails otherwise.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class Routing:
         self.fixed: Destination[Part] = self._nowhere
 
     def fix(self, relays: Sequence[tuple[Options, float | None]]) -> Destination[Part]:
-        """Have all mails go to these relays, unless they go by domain.
+        """Send all emails to these relays, unless they go by domain.
 
         Args:
-            relays: how to reach each, and its weight, in the order in which they are to be tried.
+            relays: the options of each, and its weight, in the order in which to try them.
         """
         found = [
             (options.name, Relay(options, self._limits, self._pool(None), weight))
@@ -80,30 +80,30 @@ class Routing:
         return self.fixed
 
     def dead_relays(self) -> tuple[str, ...]:
-        """Return the names of the relays that are dead, of those in use."""
+        """Return the names of the relays in use that are dead."""
         if self._find is None:
             return tuple(relay.options.name for relay in relays_of(self.fixed) if relay.is_dead)
         return tuple(r.options.name for r in self._destinations.dead if isinstance(r, Relay))
 
     def relays_in_use(self) -> list[Relay]:
-        """Return all of them. Only for what is rare: there may be many."""
+        """Return all relays in use. There may be many, so call it rarely."""
         return [relay for destination in self._destinations for relay in relays_of(destination)]
 
     def follow_connection_limit(self) -> None:
-        """Let as many mails go as the process's limit allows, which has changed."""
+        """Apply the process's connection limit, which has changed, to each relay."""
         for destination in self._destinations:
             for relay in relays_of(destination):
                 relay.follow_connection_limit()
             self._destinations.activate(destination)
 
     def split(self, job: Job) -> list[Failed | None]:
-        """Give a mail its parts, by the domains of its recipients.
+        """Split an email into parts, by the domains of its recipients.
 
         Args:
-            job: the mail.
+            job: the email.
 
         Returns:
-            For each part why it goes nowhere, or None where it has a destination.
+            For each part a failure if it has no destination, else None.
         """
         envelope = job.mail.envelope
         assert self._find is not None
@@ -140,7 +140,7 @@ class Routing:
 
 
 def relays_of(destination: Destination[Part]) -> list[Relay]:
-    """Return the relays of a destination, which are nothing less.
+    """Return the relays of a destination, with their type.
 
     Args:
         destination: any of a Mailer.

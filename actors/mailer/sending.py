@@ -1,4 +1,4 @@
-"""How a `Mailer` lets mails go, and what it does when an attempt ends. On the loop thread."""
+"""How a `Mailer` starts attempts, and what it does when one ends. On the loop thread."""
 
 import datetime as dt
 import math
@@ -29,29 +29,30 @@ if TYPE_CHECKING:
 
 
 class Owner(guard.Guarded, Protocol):
-    """For whom mails are sent: the `Mailer`."""
+    """What owns the attempts: the `Mailer`."""
 
     def on_attempt_over(self) -> None:
-        """Called when an attempt has ended and left, if someone waits for that."""
+        """Called when an attempt has released its connection, if a shutdown or `Drain` waits."""
         ...
 
 
 class Sending:
-    """Takes parts from their destinations, and has each sent by an actor of its own.
+    """Takes parts from their destinations, and starts an actor for each attempt.
 
     Args:
         owner: the Mailer, which answers for errors.
-        destinations: where parts wait.
-        jobs: the mails.
-        retries: what follows an attempt.
-        drains: who waits until all are out.
-        routing: whether there are many destinations. They share the process's connections, and no
-            more attempts are made at once than there are; one alone has a limit of its own.
+        destinations: the queues of parts.
+        jobs: the emails without an outcome.
+        retries: decides what follows an attempt.
+        drains: the `Drain`s without an answer.
+        routing: whether there are many destinations. They share the process's connections, so no
+            more attempts are in flight than there may be connections; one alone has a limit of its
+            own.
 
     Attributes:
-        in_flight: the attempts, and what each is for.
-        is_over: whether no more mails go: the Mailer stops.
-        time: gives the time on the loop's clock.
+        in_flight: the part of each attempt, by its actor.
+        is_over: whether no more attempts are started, because the Mailer stops.
+        time: returns the time on the loop's clock.
     """
 
     def __init__(
@@ -71,14 +72,14 @@ class Sending:
         self._retries = retries
         self._drains = drains
         self._is_shared = routing.is_by_domain
-        self._places = 0  # attempts that count among those on their way
+        self._places = 0  # attempts that count against the limits of their relays
         self._is_dispatching = False
         self.timer: asyncio.TimerHandle | None = None
         self._wakes_at = NEVER  # when the timer goes off
         self.time: Callable[[], float] = _loop_time
 
     def start(self) -> None:
-        """Begin: the loop runs."""
+        """Take the clock of the loop, which runs now."""
         self.time = event_loop().loop.time
 
     @property
@@ -87,13 +88,13 @@ class Sending:
         return self._places
 
     def dispatch(self) -> None:
-        """Let go all that may go now, and see to it that we look again in time."""
+        """Start every attempt that may start now, and set the timer for the next."""
         if self._is_dispatching or self.is_over:
             return
         self._is_dispatching = True
         destinations = self._destinations
         try:
-            # No receiver may wait for itself.
+            # A receiver that waits for an email must not block it by being slow itself.
             is_held = dispatcher.is_full and not self._drains.is_receiver_waiting
             while not self._is_shared or self._places < connection_limit.most:
                 now = self.time()
@@ -103,7 +104,7 @@ class Sending:
                 self._start_attempt(part, now)
             while destinations.hopeless:
                 self._give_up(destinations.hopeless.pop())
-            # A timer that goes off too early costs one look; to set it anew for each mail costs
+            # A timer that fires too early costs one look; setting it again for each email costs
             # more.
             if destinations.agenda.next_time < self._wakes_at:
                 self._set_timer(destinations.agenda.next_time)
@@ -129,18 +130,18 @@ class Sending:
             guard.end(actor, error)
 
     def _give_up(self, destination: Destination[Part]) -> None:
-        """End the mails that wait: with one attempt each, there is nothing to wait for."""
-        # The next probe is another mail's: one that is told when it is time for it.
+        """Fail the queued parts: with one attempt each, they do not wait for a dead relay."""
+        # The next probe is a later email, one that is told when the probe is due.
         detail = f"not attempted: {describe_dead(relays_of(destination))}"
         for part in self._destinations.take_all(destination, with_retries=False):
             self._jobs.fail_without_attempt(part, FailureKind.CONNECT, detail, self.time())
         self._destinations.retire(destination)
 
     def _set_timer(self, when: float) -> None:
-        """Come back when time alone may have made it possible to go on."""
+        """Set the timer for the time at which an attempt may start without any other event."""
         if self.timer is not None:
             self.timer.cancel()
-        # uvloop counts in milliseconds, and a timer of half of one would be none.
+        # Rounded up: uvloop counts in milliseconds, and would fire a timer of half of one at once.
         delay = max(0.0, math.ceil((when - self.time()) * 1000) / 1000)
         self.timer = event_loop().loop.call_later(delay, guard.call, self, self._on_timer)
         self._wakes_at = when
@@ -151,7 +152,7 @@ class Sending:
         self.on_time(self.time())
 
     def on_time(self, now: float) -> None:
-        """Do what is due; costs nothing for those whose time has not come.
+        """Start and expire what is due, without a look at destinations that are not.
 
         Args:
             now: the time, on the loop's clock.
@@ -164,7 +165,7 @@ class Sending:
             self._give_up_expired(now)
 
     def _give_up_expired(self, now: float) -> None:
-        """End the mails that have waited for too long, once no other stands before them."""
+        """Fail the parts that have been queued for too long, once each heads its queue."""
         patience = self._retries.policy.give_up_after
         for destination, expired in self._destinations.take_expired(now):
             why = describe_all(relays_of(destination), now)
@@ -176,7 +177,7 @@ class Sending:
 
     @guard.guarded
     def attempt_steps_aside(self, actor: PooledSmtpActor) -> None:
-        """Called when a file takes its time to open: it may hold up no other mail."""
+        """Called when a file is slow to open: release the place, so that it blocks no other."""
         if actor.has_place and actor in self.in_flight:
             actor.has_place = False
             self._places -= 1
@@ -187,7 +188,7 @@ class Sending:
 
     @guard.guarded
     def attempt_is_ready(self, actor: PooledSmtpActor) -> None:
-        """Called when the file is open: give the attempt a place as soon as there is one."""
+        """Called when that file is open: queue the attempt for a place at its relay."""
         part = self.in_flight[actor]
         part.late = actor
         self._destinations.bind(part)
@@ -195,14 +196,14 @@ class Sending:
 
     @guard.guarded
     def attempt_ended(self, actor: PooledSmtpActor, outcome: Outcome) -> None:
-        """Called when an attempt is decided: end its part, or try that again."""
+        """Called with the outcome of an attempt: end its part, or schedule a retry or failover."""
         part = self.in_flight[actor]
         now = self.time()
         relay = actor.relay
         relay.record(outcome, actor.since, now)
         if self._destinations.dead or isinstance(outcome, SendFailure):
             self._destinations.note_death(relay)
-        # Mostly the actor leaves now, and we look. It may take leave of the server for long, too.
+        # Usually the actor is released next, which dispatches; but QUIT may take long.
         if not part.destination.is_active:
             self._destinations.activate(part.destination)
         if isinstance(outcome, SendSuccess) and part.attempts is None and not outcome.refused:
@@ -224,7 +225,7 @@ class Sending:
         publish_retry(outcome, part.attempts.count, next_time)
 
     def attempt_released(self, actor: PooledSmtpActor) -> None:
-        """Called when a connection, or the room for one, is free; the caller guards it."""
+        """Called when an attempt has released its connection or permit. The caller guards it."""
         part = self.in_flight.pop(actor, None)
         if part is None:
             return
@@ -255,17 +256,17 @@ class Sending:
             guard.call(actor, actor.stop_now)
 
     def close(self) -> None:
-        """Come back no more."""
+        """Cancel the timer."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
 
     def crashed(self, error: BaseException) -> None:
-        """Have the Mailer answer for an error. See `guard.Guarded`."""
+        """Pass an internal error to the Mailer. See `guard.Guarded`."""
         self._owner.crashed(error)
 
     def repair(self, error: BaseException) -> None:
-        """End each part that neither waits nor is under way; count anew what is under way."""
+        """Fail each part that is neither queued nor in flight; recount those in flight."""
         actors = {part: actor for actor, part in self.in_flight.items()}
         for gone in [actor for actor in self.in_flight if actor.has_left]:
             del self.in_flight[gone]

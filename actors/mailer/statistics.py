@@ -33,7 +33,7 @@ _NEVER = -(2**62)  # seconds; before the beginning of any clock
 
 
 class Latencies:
-    """How long mails took: a histogram of fixed size, with 3 % of resolution.
+    """How long emails took: a histogram of fixed size, with a resolution of 3 %.
 
     It never forgets: its percentiles are those of all that was ever added.
     """
@@ -47,7 +47,7 @@ class Latencies:
 
     @property
     def count(self) -> int:
-        """How many were added."""
+        """The number of durations added."""
         return self._count
 
     @property
@@ -56,7 +56,7 @@ class Latencies:
         return self._maximum if self._count else None
 
     def add(self, seconds: float) -> None:
-        """Add how long a mail took.
+        """Add the duration of an email.
 
         Args:
             seconds: from when it was told to its outcome.
@@ -70,7 +70,7 @@ class Latencies:
             self._bins[_LAST if seconds >= LONGEST else 0] += 1
 
     def percentile(self, p: float) -> float | None:
-        """Return the seconds that so many per cent of the mails did not exceed.
+        """Return the percentile of the durations, in seconds.
 
         It is within 1.5 % of the truth, and never above the maximum; None if there is none yet.
 
@@ -108,7 +108,7 @@ def _middle(index: int) -> float:
 
 
 class Throughput:
-    """How many mails a second were counted of late: in the last ten seconds."""
+    """The rate of emails per second, over the last ten seconds."""
 
     __slots__ = ("_began", "_counts", "_second")
 
@@ -118,7 +118,7 @@ class Throughput:
         self._began: float | None = None
 
     def add(self, now: float) -> None:
-        """Count a mail.
+        """Count an email.
 
         Args:
             now: the time, in seconds.
@@ -128,7 +128,7 @@ class Throughput:
         self._counts[self._second % _SLOTS] += 1
 
     def per_second(self, now: float) -> float:
-        """Return the mean over the last ten seconds, or since the first mail if that is less.
+        """Return the mean over the last ten seconds, or since the first email if that is less.
 
         It is never the mean of less than a second: the first mail of all is not a thousand a
         second because one millisecond has passed.
@@ -201,7 +201,7 @@ class MailerStatistics:
     latency_max: float | None = None
 
     def __post_init__(self) -> None:
-        # A copy: the Mailer goes on counting.
+        # A copy, because the Mailer continues to count.
         failed = {
             kind: self.failed_by_kind[kind]
             for kind in sorted(self.failed_by_kind)
@@ -212,7 +212,7 @@ class MailerStatistics:
 
     @property
     def failed(self) -> int:
-        """How many mails ended in failure, of all kinds."""
+        """The number of emails that failed, of all kinds."""
         return sum(self.failed_by_kind.values())
 
     def as_dict(self) -> dict[str, Any]:
@@ -241,7 +241,7 @@ class MailerStatistics:
         return "; ".join(part for part in parts if part)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A mapping that nobody can change cannot be pickled, or copied deeply, either.
+        # A read-only mapping can't be pickled or copied deeply.
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return _again, (values | {"failed_by_kind": dict(self.failed_by_kind)},)
 

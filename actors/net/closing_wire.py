@@ -1,4 +1,4 @@
-"""How a connection ends: by a good-bye, by force, or on an error of ours."""
+"""How a connection ends: in order, by RST, or after an internal error."""
 
 import asyncio
 import contextlib
@@ -15,20 +15,21 @@ from .connection_limit import Permit
 from .owner import Owner
 
 _CLOSING = 1.0
-"""Seconds at most that closing may take once nothing is left to be said."""
+"""Seconds at most for closing once everything is written: one round trip for the server's TLS
+close_notify, which many servers never send. No email waits for it, but a permit is in use."""
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on, 0 seconds: close() sends RST
 
 
 class ClosingWire(ConnectingWire):
-    """The part of a `Connection` that closes it, and sees to it that all hear of that."""
+    """The part of a `Connection` that closes it, and notifies its owner."""
 
-    # At first, once for all connections: many carry one mail.
+    # Initial values are on the class: many connections carry one email.
     permit: Permit | None = None
     _owner: Owner = cast("Owner", None)
-    _task: asyncio.Task[None] | None = None  # what takes its time
+    _task: asyncio.Task[None] | None = None  # the one of `spawn`
     _is_closed = False
-    _is_finished = False  # and all who have to know do
-    _is_leaving = False  # TLS's farewell is said, and the server's is waited for
+    _is_finished = False  # closed, and the owner was called
+    _is_leaving = False  # TLS close_notify was sent, the server's is outstanding
 
     @property
     def is_gone(self) -> bool:
@@ -36,7 +37,7 @@ class ClosingWire(ConnectingWire):
         return self._is_closed
 
     def said_farewell(self) -> None:
-        """Tell the dialog that the server says no more."""
+        """Called at the end of the server's input, TLS's or TCP's: pass it to the dialog."""
         if self._is_leaving:
             self._transport.close()
         else:
@@ -49,32 +50,32 @@ class ClosingWire(ConnectingWire):
         if transport is None:
             if self._connecting is not None:
                 self._connecting.cancel()
-            # Not at once: whoever asked may still be at work with this connection.
+            # Not at once: the caller may still be using this connection.
             self._loop.call_soon(guard.call, self, self._finish)
             return
         self.note_session()
         if reset:
-            self._abort()  # what the server has not read by now, it must not get any more
+            self._abort()  # the server must not get what it has not read by now
         else:
             if self._close_at is None:
-                # Nobody else looks at the time of a connection that rests.
+                # An idle connection gets no clock ticks.
                 self._close_at = self._loop.time() + _CLOSING
                 event_loop().add_ticking(self)
             self.flush()
             if self._tls is not None and not transport.is_closing():
                 transport.write(self._tls.close())
                 if not self._tls.is_closed:
-                    # It takes both sides to close (RFC 8446 §6.1). A server that has not heard
-                    # ours when the connection is gone complains; one may not care to say its own.
+                    # Each side sends close_notify (RFC 8446 §6.1). A server that has not read ours
+                    # when the connection is closed logs an error; some never send their own.
                     self._is_leaving = True
                     self._close_at = min(self._close_at, self._loop.time() + _CLOSING)
                     return
             transport.close()
 
     def crashed(self, error: BaseException) -> None:
-        """End on an error of ours: with an outcome, like everything. See `guard.Guarded`.
+        """Abort after an internal error, with a verdict. See `guard.Guarded`.
 
-        The outcome is what the dialog knows: a verdict that is there counts.
+        If the dialog has a verdict already, that one counts.
         """
         guard.each(lambda: self._decide_in_spite_of(error), self._abort, self._finish)
 
@@ -84,14 +85,14 @@ class ClosingWire(ConnectingWire):
             return
         if not dialog.is_over:
             if self._dot_written and self._is_all_out:
-                dialog.mail_data_sent()  # it was about to be told so
+                dialog.mail_data_sent()  # this call was due next
             detail = f"internal error in pykka-smtp: {type(error).__name__}: {error}"
             dialog.fail(FailureKind.INTERNAL, detail)
         if dialog.verdict is not None:
             self._owner.decided(dialog.verdict)
 
     def _abort(self) -> None:
-        """Close the socket: the server must not take what it has for a complete mail."""
+        """Abort the socket by RST: the server must not take a part for a complete email."""
         transport, connecting = self._transport, self._connecting
         if transport is None:
             if connecting is not None and connecting is not asyncio.current_task():
@@ -104,7 +105,7 @@ class ClosingWire(ConnectingWire):
             transport.abort()
 
     def _finish(self) -> None:
-        """Let go of everything. If it breaks, it goes on the second time."""
+        """Release everything, and call the owner. May be called again if it raised."""
         if self._is_finished:
             return
         self._is_closed = True
@@ -120,7 +121,7 @@ class ClosingWire(ConnectingWire):
         self._is_finished = True
 
     def abandon(self) -> None:
-        """Let go of the socket in a forked child, which must not keep the parent's open."""
+        """Close the socket in a forked child, which must not keep the parent's open."""
         with contextlib.suppress(OSError, AttributeError):
             null = os.open(os.devnull, os.O_RDWR)
             os.dup2(null, self._transport.get_extra_info("socket").fileno())

@@ -1,4 +1,4 @@
-"""How a connection comes about: the address that is reached, and the peer that is there."""
+"""How a connection is made: the server's addresses, and the peer that was reached."""
 
 import asyncio
 import dataclasses
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     pass
 
 
-@functools.lru_cache(maxsize=64)  # most sends have the same few servers
+@functools.lru_cache(maxsize=64)  # most sends go to the same few servers
 def _plain_peer(host: str, address: str, port: int) -> Peer:
     return Peer(host=host, address=address, port=port)
 
 
 class ConnectingWire(TimedWire):
-    """The part of a `Connection` that makes it, and knows where it leads."""
+    """The part of a `Connection` that connects, and knows the server's address."""
 
     tried: tuple[str, ...]
     _addresses: Sequence[Address]
 
-    # At first, once for all connections: many carry one mail.
+    # Initial values are on the class: many connections carry one email.
     served: int = 0
     _reached_at: Address | None = None
     _connecting: asyncio.Task[None] | None = None
@@ -38,7 +38,7 @@ class ConnectingWire(TimedWire):
     _peer: Peer | None = None
 
     def elsewhere(self) -> Route | None:
-        """Return the route to the next address of the server's, if there is one to be tried.
+        """Return the route to the server's next untried address, or None.
 
         RFC 5321 §5.1: a client tries the addresses in order until a delivery attempt succeeds.
         """
@@ -47,18 +47,18 @@ class ConnectingWire(TimedWire):
         return Route(self._addresses, self.tried).beyond(self._address)
 
     def again(self) -> Route:
-        """Return the route to the same address."""
+        """Return the route to the same address, for another connection."""
         addresses = () if self._reached_at is None else (self._reached_at,)
         return Route(addresses, self.tried)
 
     @property
     def address(self) -> str:
-        """The server's address, or an empty string if it is not known."""
+        """The server's IP address, or an empty string if it is not known."""
         return self._address or ""
 
     @property
     def peer(self) -> Peer | None:
-        """The server, or None if there never was a connection."""
+        """The server as outcomes report it, or None if it was never connected."""
         if self._peer is None and self._address is not None:
             self._peer = self._describe_peer(self._address)
         return self._peer
@@ -78,7 +78,7 @@ class ConnectingWire(TimedWire):
 
     @property
     def local_address(self) -> str:
-        """Our own address, or an empty string if it is not known."""
+        """The local IP address, or an empty string if it is not known."""
         return self._name_of("sockname")
 
     def _name_of(self, which: str) -> str:
@@ -88,7 +88,7 @@ class ConnectingWire(TimedWire):
     async def _connect(self) -> None:
         options, dial = self._options, None
         if options.proxy is not None:
-            from .proxy import connect_through  # late: few have one
+            from .proxy import connect_through  # imported late: few programs use a proxy
 
             dial = functools.partial(
                 connect_through,
@@ -128,13 +128,13 @@ class ConnectingWire(TimedWire):
 
 
 def name_addresses(failed: Failed, connection: ConnectingWire) -> Failed:
-    """Say in a failure which addresses of the server's were tried before, if others were.
+    """Return the failure, with the addresses that failed before in its detail.
 
     Args:
-        failed: what became of the last attempt.
-        connection: that attempt's.
+        failed: the verdict of the last delivery.
+        connection: the connection of that delivery.
     """
-    if not connection.tried or connection.served:  # by now this address has taken mails
+    if not connection.tried or connection.served:  # this address has accepted emails since
         return failed
     before = ", ".join(connection.tried)
     return dataclasses.replace(failed, detail=f"{failed.detail} (tried before: {before})")

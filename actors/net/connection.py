@@ -1,10 +1,10 @@
-"""One connection: it carries dialogs, one after the other, and keeps their time.
+"""One connection: it runs dialogs, one after the other, and enforces their timeouts.
 
-Program → actor → dialog → wire: this is the wire. It performs the actions that a dialog asks for,
-tells it what comes back, and knows no SMTP.
+Program → actor → dialog → connection. A connection performs the actions that a dialog returns,
+passes it the bytes received, and knows no SMTP.
 
-Each class that it is built on knows one thing: `ConnectionWriter` what is written and when,
-`TlsWire` TLS, `TimedWire` the time, `ConnectingWire` the server's addresses, `ClosingWire` the end.
+Each of its base classes does one thing: `ConnectionWriter` writes, `TlsWire` does TLS, `TimedWire`
+checks timeouts, `ConnectingWire` connects, `ClosingWire` closes.
 """
 
 import asyncio
@@ -44,26 +44,27 @@ _VERDICTS = (Accepted, Failed)
 
 
 class Connection(ClosingWire):
-    """Connects to a server and carries dialogs. Lives on the loop thread.
+    """Connects to a server and runs dialogs. For use on the loop thread only.
 
-    Call `run`. Everything else follows, and ends in `Owner.closed`, or in `Owner.released`: then
-    the connection can be given to another owner by `run`, or to a keeper by `rest`.
+    Call `run`. The connection then calls its `Owner`, last `Owner.closed` or `Owner.released`.
+    After `released` the connection is idle: `run` gives it to another owner with a dialog, `rest`
+    to one that keeps it idle.
 
     Attributes:
-        served: how many dialogs it has carried before this one.
-        permit: the right to be open, which goes with the connection; None if it has gone on.
-        tried: the addresses of the server's where others have been, and in vain.
+        served: how many dialogs it has run before this one.
+        permit: the permit to be open, released with the connection; None if another has it.
+        tried: addresses of the server at which earlier connections of this send failed.
     """
 
-    _dialog: Dialog = cast("Dialog", None)  # at first, once for all connections
+    _dialog: Dialog = cast("Dialog", None)  # until `run`
 
     def __init__(self, options: "Target", route: Route = ANY) -> None:
-        """Prepare a connection.
+        """Store the arguments; `run` connects.
 
         Args:
             options: where to connect to and how: server, port, unix_path, proxy, source_address,
                 tls, timeouts.
-            route: to which of the server's addresses. Default: to any.
+            route: which of the server's addresses to try. Default: all.
         """
         super().__init__()
         self._is_closed = False
@@ -80,15 +81,15 @@ class Connection(ClosingWire):
         source: FileSource | None = None,
         began: float | None = None,
     ) -> None:
-        """Start the clock, connect if need be, and carry a dialog.
+        """Start the deadline, connect if necessary, and run a dialog.
 
-        A connection that has carried one before has to be seen to be usable right before it.
+        Check `is_reusable` right before, if the connection has run another dialog.
 
         Args:
-            owner: who hears of it.
-            dialog: the conversation to carry.
-            source: the mail data, when the dialog's rendition has none.
-            began: when the whole began, on the loop's clock. Default: now.
+            owner: receives the callbacks.
+            dialog: the dialog to run.
+            source: the mail data, if the dialog's rendition has none.
+            began: when the attempt began, on the loop's clock. Default: now.
         """
         self._owner = owner
         self._dialog = dialog
@@ -101,44 +102,56 @@ class Connection(ClosingWire):
         self.served += 1
         self._writer = self._last = None
         self._written = self._flushed = 0
-        self._has_looked = True  # `is_reusable` has
         self.perform(dialog.start_next())
         self._has_looked = False
 
     def rest(self, keeper: Owner) -> None:
-        """Have somebody else keep the connection until it is used again: who hears if it closes.
+        """Make the connection idle, until `run` is called again.
 
         Args:
-            keeper: who keeps it.
+            keeper: its owner meanwhile, which is called if it closes.
         """
         self._owner = keeper
         self._dialog = cast("Dialog", IdleDialog(self._dialog.quirks))
 
     @property
     def is_reusable(self) -> bool:
-        """Whether a connection that was released still stands, and the server says nothing."""
-        if self._is_closed or self._transport.is_closing() or self.has_something_to_read():
+        """Whether a released connection is still open, without an unsolicited reply to read."""
+        return self.is_still_open and not self.has_something_to_read()
+
+    def look(self) -> bool:
+        """Return `is_reusable`. Call `run` right after it, in the same callback."""
+        self._has_looked = is_reusable = self.is_reusable
+        return is_reusable
+
+    @property
+    def is_still_open(self) -> bool:
+        """Whether a released connection is still open, as far as is known.
+
+        Enough in the callback that released it, because all input has just been read.
+        """
+        if self._is_closed or self._transport.is_closing():
             return False
         return self._tls is None or not (self._tls.has_part or self._tls.is_closed)
 
     def cancel(self) -> None:
-        """Give up at once, whatever is under way."""
+        """Cancel the dialog at once, in whatever state."""
         self.perform(self._dialog.cancel())
 
     def discard(self) -> None:
-        """Close a connection that is not used again; what the server said meanwhile is heard."""
+        """Close an idle connection, after reading what the server has sent meanwhile."""
         if not (self._is_closed or self._transport.is_closing()):
             self._read_pending_replies()
         self.cancel()
 
     @guard.guarded
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin TLS, or the dialog."""
+        """Called when connected: start TLS, or the dialog."""
         self._transport = transport
-        if self._dialog.is_over:  # given up while the connection was being made
+        if self._dialog.is_over:  # cancelled while connecting
             self._transport.abort()
             return
-        # Which address a proxy has connected to, nobody tells.
+        # A proxy does not report the address that it has connected to.
         is_known = self._options.proxy is not None or is_literal(self._options.server)
         self._address = self._options.server if is_known else self._name_of("peername")
         self._owner.connected()
@@ -148,8 +161,9 @@ class Connection(ClosingWire):
             self._carry_out(self._dialog.connected())
 
     def data_received(self, data: bytes) -> None:
-        """Let the dialog judge what the server said."""
-        # Guarded by hand, as `perform` is: these two are called for each thing that a server says.
+        """Called with bytes from the server: pass them to TLS or to the dialog."""
+        # Not decorated with `guarded`, like `perform`: both are called for each reply, and the
+        # decorator costs another call.
         try:
             if self._tls is None:
                 self._carry_out(self._dialog.receive_data(data))
@@ -160,7 +174,7 @@ class Connection(ClosingWire):
 
     @guard.guarded
     def eof_received(self) -> None:
-        """Tell the dialog that nothing more will come."""
+        """Called when the server has closed its side."""
         if self.is_shaking_hands:
             self.perform(self._dialog.connection_lost("read", None, _IN_HANDSHAKE + _CLOSED))
         else:
@@ -168,7 +182,7 @@ class Connection(ClosingWire):
 
     @guard.guarded
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the dialog, after all that the server said before."""
+        """Called when the socket is closed: pass pending replies, then the loss, to the dialog."""
         if exc is not None:
             self._read_pending_replies()
         if not self._dialog.is_over:
@@ -180,7 +194,7 @@ class Connection(ClosingWire):
         self._finish()
 
     def perform(self, actions: list[Action]) -> None:
-        """Do what the dialog asks for; an error of ours ends it."""
+        """Perform the actions that the dialog returned. An internal error ends the connection."""
         try:
             self._carry_out(actions)
         except BaseException as error:
@@ -213,15 +227,15 @@ class Connection(ClosingWire):
         self._owner.released()
 
     def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
-        """Run something of this connection's; asyncio itself keeps tasks only weakly."""
+        """Run a coroutine as a task of this connection; asyncio keeps weak references only."""
         self._task = self._loop.create_task(guard.run(self, function, *args))
 
     async def _run_callable(self, action: RunCallable) -> None:
-        """Call a function of the program's in a worker thread: it may block."""
+        """Call the program's token callable in a worker thread, because it may block."""
         try:
             result = await event_loop().token_pool.run(action.function)
         except Exception as error:
-            # Not its text: it may have the secret in it.
+            # Without the exception's text, which may contain the secret.
             _logger.warning("the token callable raised %s", type(error).__name__)
             detail = f"the token callable raised {type(error).__name__}"
             self.perform(self._dialog.fail(FailureKind.LOCAL, detail))
@@ -229,5 +243,5 @@ class Connection(ClosingWire):
         self._carry_out(self._dialog.callable_returned(result))
 
     def source_failed(self, detail: str) -> None:
-        """Give the mail up: its source can't be read."""
+        """Fail the dialog, because the source of the email can't be read."""
         self.perform(self._dialog.fail(FailureKind.LOCAL, detail))

@@ -20,7 +20,7 @@ _MOST = 1_000_000
 
 
 class Permit:
-    """The right to have one connection open. It goes with the connection."""
+    """The permit to have one connection open. It belongs to the connection."""
 
     __slots__ = ("_limit",)
 
@@ -33,7 +33,7 @@ class Permit:
         self._limit: ConnectionLimit | None = limit
 
     def release(self) -> None:
-        """Give it back; the second time nothing happens."""
+        """Release the permit. A second call does nothing."""
         limit = self._limit
         if limit is not None and limit.take(self):
             guard.call(limit, limit.hand_out)
@@ -62,12 +62,12 @@ class ConnectionLimit:
         self._lock = threading.Lock()
         self._in_use = 0
         self._waiting: OrderedDict[Any, Granted] = OrderedDict()
-        self._pressing: OrderedDict[Any, None] = OrderedDict()  # those of them that are
+        self._pressing: OrderedDict[Any, None] = OrderedDict()  # the urgent ones among them
         self._reclaimable: OrderedDict[object, Callable[[], None]] = OrderedDict()
 
     @property
     def limit(self) -> int:
-        """How many permits there are."""
+        """The number of permits, those in use included."""
         return self.most
 
     @limit.setter
@@ -78,23 +78,23 @@ class ConnectionLimit:
 
     @property
     def has_waiters(self) -> bool:
-        """Whether somebody waits for a permit, and for nothing else."""
+        """Whether a send is waiting for a permit and could use it now."""
         return bool(self._pressing if dispatcher.is_full else self._waiting)
 
     @property
     def _entitled(self) -> OrderedDict[Any, Any]:
-        """Those who wait, without those who have to wait for receivers."""
+        """The waiting sends that may get a permit now: only urgent ones while receivers lag."""
         return self._pressing if dispatcher.is_full else self._waiting
 
     def acquire(self, holder: Any, granted: Granted, *, is_pressing: bool = False) -> None:
-        """Ask for a permit.
+        """Request a permit.
 
         Args:
-            holder: whom it is for; one permit each. It answers for what `granted` raises.
-            granted: called once with the permit, as soon as there is one: at once, or from the
-                thread that gives one back.
-            is_pressing: do not wait until receivers have caught up. A receiver may wait for this
-                send, and would wait for itself.
+            holder: the actor that it is for; one permit each. It handles what `granted` raises.
+            granted: called once with the permit, as soon as there is one: at once, or on the
+                thread that releases one.
+            is_pressing: do not wait until signal receivers have caught up. A receiver may be
+                waiting for this send, which would be a deadlock.
         """
         reclaim: Callable[[], object] | None = None
         permit = Permit(self)
@@ -119,11 +119,11 @@ class ConnectionLimit:
             reclaim()
 
     def offer_idle(self, key: object, give_up: Callable[[], None]) -> None:
-        """PreparedMail the permit of a connection that nobody uses at the moment.
+        """Offer the permit of an idle connection.
 
         Args:
             key: the connection.
-            give_up: closes it; called once, by whoever waits for a permit.
+            give_up: closes it; called once, on the thread of a send that needs a permit.
         """
         with self._lock:
             has_waiters = self.has_waiters
@@ -133,18 +133,18 @@ class ConnectionLimit:
             give_up()
 
     def withdraw_offer(self, key: object) -> None:
-        """PreparedMail the permit no more: the connection is in use again, or gone."""
+        """Withdraw the offer, because the connection is in use again or closed."""
         with self._lock:
             self._reclaimable.pop(key, None)
 
     def cancel_wait(self, holder: object) -> bool:
-        """Wait no longer; return whether the holder was waiting."""
+        """Withdraw the request of a holder; return whether it was waiting."""
         with self._lock:
             self._pressing.pop(holder, None)
             return self._waiting.pop(holder, None) is not None
 
     def take(self, permit: Permit) -> bool:
-        """Count a permit as free; `hand_out` next. Return whether it was in use."""
+        """Mark a permit as free; return whether it was in use. Call `hand_out` afterwards."""
         with self._lock:
             if permit._limit is None:
                 return False
@@ -153,9 +153,9 @@ class ConnectionLimit:
         return True
 
     def hand_out(self) -> None:
-        """Give permits that are free to those who wait."""
-        # A look without the lock: who begins to wait from here on has seen the permits that are
-        # free, and whoever gives one back later comes here himself.
+        """Give free permits to waiting sends."""
+        # Checked without the lock: a send that begins to wait later has seen the free permits
+        # itself, and a thread that releases one later calls this method.
         while self._waiting and self._in_use < self.most:
             permit = Permit(self)
             with self._lock:
@@ -169,18 +169,18 @@ class ConnectionLimit:
             try:
                 granted(permit)
             except BaseException as error:
-                # Not to whoever gave the permit back: that is another send.
+                # An error here is the holder's, not that of the send that released the permit.
                 self.take(permit)
                 guard.end(holder, error)
 
     def crashed(self, error: BaseException) -> None:  # noqa: ARG002 - as `guard.Guarded` has it
-        """Go on: nobody may wait for ever."""
+        """Continue to give out permits, so that no send waits forever. See `guard.Guarded`."""
         self.hand_out()
 
     def receivers_have_caught_up(self) -> None:
-        """Let those go on who had to wait for receivers. Called on the dispatcher's thread."""
+        """Called when signal receivers have caught up, on the dispatcher's thread."""
         with self._lock:
-            # Nobody wanted these permits so far.
+            # Idle connections were not reclaimed for sends that had to wait for receivers.
             count = min(len(self._reclaimable), len(self._waiting))
             give_ups = [self._reclaimable.popitem(last=False)[1] for _ in range(count)]
         for give_up in give_ups:
@@ -197,19 +197,19 @@ in_child(connection_limit.reset_after_fork)
 def set_connection_limit(limit: int) -> None:
     """Set how many connections pykka-smtp opens at once in this process; 100 at first.
 
-    A lower limit closes nothing: it counts from the next connection on.
+    A lower limit closes no connection; it applies to new ones.
 
     Args:
         limit: 1 to 1000000.
 
     Raises:
-        ValueError: it is less or more.
-        TypeError: it is no int.
+        ValueError: it is out of range.
+        TypeError: it is not an int.
     """
     if isinstance(limit, bool) or not isinstance(limit, int):
         raise TypeError(f"the connection limit needs an int, not {type(limit).__name__}")
     if not 1 <= limit <= _MOST:
-        # Not the number itself: Python refuses to write out one with thousands of digits.
+        # Without the number: Python refuses to format one with thousands of digits.
         raise ValueError(f"the connection limit needs to be at least 1, and at most {_MOST}")
     notice_fork()
     connection_limit.limit = limit

@@ -1,4 +1,4 @@
-"""Mail data on its way to the wire: from memory, or read from a file piece by piece."""
+"""Mail data in wire form: from memory, or read from a file piece by piece."""
 
 import contextlib
 import functools
@@ -16,29 +16,29 @@ from ...smtp.mail.mail_data import MailDataEncoder, MailFacts, MailScanner, enco
 from ..loop import guard
 
 PIECE = 131_072
-"""Octets read and written at a time: what a mail of any size costs in memory, a few times over."""
+"""Bytes read and written at a time. An email of any size needs a few times as much memory."""
 
 
 _LOOK = 0.2
-"""Seconds between two looks whether anybody still waits for a silent pipe."""
+"""Seconds between two checks of whether the email of a silent pipe was cancelled."""
 _LONGEST_TEXT = 300
 _EMPTY = "the mail is empty; was the file read to its end?"
 
 
 class SourceError(Exception):
-    """The mail could not be read, or is not what it was a moment ago. It must not be sent."""
+    """The email can't be read, or has changed since it was opened. It must not be sent."""
 
 
 def pieces_of(data: bytes, *, transparent: bool = True, binary: bool = False) -> Iterator[bytes]:
-    """Yield a mail that is in memory in wire form, without the final dot.
+    """Yield an email in memory in wire form, without the final dot.
 
-    The last piece is never empty, unless the mail is: it is held back until nothing more can come
-    in between, and then it completes the mail.
+    The last piece is never empty, unless the email is: the writer holds it back, and completes the
+    email with it.
 
     Args:
-        data: the mail.
+        data: the email.
         transparent: whether dots are doubled (RFC 5321 §4.5.2).
-        binary: whether it goes out octet for octet (RFC 3030 §3), or is mail data as it stands.
+        binary: whether it is sent unchanged (RFC 3030 §3), or needs no change.
     """
     if len(data) <= PIECE:
         yield data if binary else encode_whole(data, transparent=transparent)
@@ -53,9 +53,9 @@ def pieces_of(data: bytes, *, transparent: bool = True, binary: bool = False) ->
 
 
 class FileSource:
-    """A mail in a file. All methods block, unless they say otherwise: they are for a worker thread.
+    """An email in a file. All methods block, unless stated otherwise, so use a worker thread.
 
-    Whatever the file raises, though it be SystemExit, is a `SourceError`: it is a stranger's.
+    Any exception of the file, even SystemExit, becomes a `SourceError`: the file is not ours.
     """
 
     def __init__(self, source: MailSource) -> None:
@@ -66,20 +66,20 @@ class FileSource:
         self._facts: MailFacts | None = None
         self._encoder = MailDataEncoder()
         self._scanner = MailScanner()
-        self._sum = 0  # a checksum of what was read, where it goes out as it stands
+        self._sum = 0  # a checksum of what was read, if it is sent unchanged
         self._first_sum = 0
         self._must_be_ascii = False
         self._is_at_end = False
         self._is_empty = True
-        self._start: int | None = None  # where the mail begins, in a file that is seekable
+        self._start: int | None = None  # where the email begins, in a seekable file
         self._must_rewind = False
         self._is_given_up = False
 
     def open(self) -> MailFacts | None:
-        """Open the file and read it once, to learn what the server must be told of it.
+        """Open the file and read it once, to find its size and the extensions it needs.
 
         Returns:
-            What the mail is like, or None when the file can be read only once.
+            The facts about the email, or None if the file can be read only once.
 
         Raises:
             SourceError: it cannot be read, or is empty.
@@ -98,7 +98,7 @@ class FileSource:
             if isinstance(self._source, os.PathLike):
                 self._file = _open_path(self._source)
                 if _is_kind(self._file.fileno(), stat.S_ISFIFO):
-                    # Nobody may ever write into it, and then a server would wait for the mail.
+                    # No process may ever write into it, and a server would wait for the email.
                     self._number = self._file.fileno()
                     self._wait()
             else:
@@ -120,12 +120,11 @@ class FileSource:
         return self._facts
 
     def begin(self, *, transparent: bool, may_be_eight_bit: bool) -> None:
-        """Prepare to read for the wire, from the start: the mail may go out several times.
+        """Prepare to read in wire form, from the start: the email may be sent several times.
 
         Args:
             transparent: whether dots are doubled (RFC 5321 §4.5.2).
-            may_be_eight_bit: whether the server was promised no 7-bit data: `read` fails on what
-                was not promised.
+            may_be_eight_bit: whether MAIL declared 8-bit data; if not, `read` fails on it.
         """
         self._encoder, self._scanner = MailDataEncoder(transparent=transparent), MailScanner()
         self._sum = 0
@@ -152,7 +151,7 @@ class FileSource:
             if self._must_be_ascii and not piece.isascii():
                 raise SourceError("the mail has 8-bit data, which the server does not take")
             self._scanner.feed(piece)
-            # Never empty: a held line end alone would look like the end of the mail.
+            # Never empty, although the encoder may hold back a line end: empty means the end.
             return self._encoder.encode(piece) or self.read()
         if self._is_at_end:
             return None
@@ -169,7 +168,7 @@ class FileSource:
     def _as_it_stands(self, piece: bytes) -> bytes | None:
         """Return a piece of mail data that needs no encoding, or None at the end.
 
-        To compare checksums takes a tenth of the time of looking at each line again.
+        Comparing checksums takes a tenth of the time of scanning each line again.
         """
         if piece:
             self._sum = zlib.crc32(piece, self._sum)
@@ -179,16 +178,16 @@ class FileSource:
         return None
 
     def give_up(self) -> None:
-        """Have the reading end soon that is under way. Blocks not; for any thread."""
+        """Make a read in progress end soon. Does not block; for any thread."""
         self._is_given_up = True
 
     @property
     def is_open(self) -> bool:
-        """Whether a file is open that `close` closes. Blocks not."""
+        """Whether a file is open that `close` closes. Does not block."""
         return self._file is not None and self._file is not self._source
 
     def close(self) -> None:
-        """Close the file, if it was opened here; at once, or as soon as it is."""
+        """Close the file if it was opened here: at once, or as soon as a pending `open` ends."""
         self._is_given_up = True
         file, self._file = self._file, None
         if file is not None and file is not self._source:
@@ -211,7 +210,7 @@ class FileSource:
         return piece
 
     def _wait(self) -> None:
-        """Wait until there is something to read, or the mail is given up."""
+        """Wait until there is something to read, or the email is cancelled."""
         poll = select.poll()
         poll.register(cast("int", self._number), select.POLLIN)
         while not poll.poll(_LOOK * 1000):
@@ -221,7 +220,7 @@ class FileSource:
 
 @contextlib.contextmanager
 def _theirs(problem: str) -> Generator[None, None, None]:
-    """Call what is not ours: turn whatever it raises into a `SourceError`."""
+    """Turn any exception of code that is not ours into a `SourceError`."""
     try:
         yield
     except SourceError:

@@ -1,4 +1,4 @@
-"""A mail that is too large for one write, on its way to the wire: piece by piece."""
+"""Writes an email that is too large for one write, piece by piece."""
 
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from .mail_source import FileSource, SourceError, pieces_of
 
 
 class MailDataSink(Protocol):
-    """What the writer needs of the connection."""
+    """The methods of a connection that a `MailWriter` uses."""
 
     @property
     def is_open(self) -> bool:
@@ -18,50 +18,50 @@ class MailDataSink(Protocol):
         ...
 
     def has_something_to_read(self) -> bool:
-        """Whether the server has said something that nobody has heard yet."""
+        """Whether the server has sent something that was not read yet."""
         ...
 
     def write_part(self, octets: bytes) -> None:
-        """Write mail data that is not the last of it."""
+        """Write mail data, but not the last piece."""
         ...
 
     def end_body(self, last: bytes) -> None:
-        """Write what completes the mail."""
+        """Write the last piece, with the end of mail data."""
         ...
 
     def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
-        """Run something that takes its time, until the connection is gone."""
+        """Run a coroutine as a task, which is cancelled when the connection is closed."""
         ...
 
     def source_failed(self, detail: str) -> None:
-        """Give the mail up: its source can't be read."""
+        """Fail the email, because its source can't be read."""
         ...
 
     def crashed(self, error: BaseException) -> None:
-        """Give the mail up on an error of ours."""
+        """Fail the email after an internal error."""
         ...
 
 
 class MailWriter:
-    """Writes one mail as fast as the server takes it, and never more than a piece ahead.
+    """Writes one email as fast as the server reads it, at most one piece ahead.
 
     Attributes:
-        is_paused: whether the operating system has taken less than was written.
+        is_paused: whether the transport has buffered data that the system did not accept yet.
     """
 
     def __init__(self, wire: MailDataSink, body: SendMailData, source: FileSource | None) -> None:
-        """Prepare to write.
+        """Prepare the pieces; `pump` writes them.
 
         Args:
             wire: the connection.
-            body: what the dialog asked for.
-            source: the mail data, when the rendition has none.
+            body: the action of the dialog.
+            source: the mail data, if the rendition has none.
         """
         self.is_paused = False
         self._wire = wire
         self._source = source
         self._is_reading = False
-        self._held = b""  # the last piece so far, not yet written
+        self._held = b""  # the last piece read, not written yet
         self._final = b"" if body.is_chunk else b".\r\n"
         self._pieces: Iterator[bytes] | None = None
         rendition, transparent = body.rendition, not body.is_chunk
@@ -76,9 +76,9 @@ class MailWriter:
             source.begin(transparent=transparent, may_be_eight_bit=rendition.may_be_eight_bit)
 
     def pump(self) -> None:
-        """Write mail data for as long as the server takes it.
+        """Write mail data as long as the transport accepts it.
 
-        The last piece is held back: it goes out together with the dot.
+        The last piece is held back, and written together with the end of mail data.
         """
         if self._pieces is None:
             if not (self._is_reading or self.is_paused):
@@ -87,8 +87,8 @@ class MailWriter:
             return
         while not self.is_paused and self._wire.is_open:
             if self._held and self._wire.has_something_to_read():
-                # First of all: it may be a refusal. To write on may break the connection, and
-                # under TLS what was not read by then is lost.
+                # Read first: it may be a rejection. Writing to a server that has closed the
+                # connection causes a reset, and with TLS, unread replies are lost then.
                 event_loop().loop.call_soon(guard.call, self._wire, self.pump)
                 return
             piece = next(self._pieces, None)
@@ -98,12 +98,13 @@ class MailWriter:
             self._write_held(piece)
 
     async def _read_on(self) -> None:
-        """Read the next piece in a worker thread, and write the one before."""
+        """Read the next piece in a worker thread, and write the previous one."""
         assert self._source is not None
         try:
             piece = await event_loop().file_pool.run(self._source.read)
         except (SourceError, BlockingIOError) as error:
-            # RFC 5321 §4.1.1.4: with the dot, the server would take a part for the whole.
+            # Without the dot: with it, the server would accept a part as the complete email
+            # (RFC 5321 §4.1.1.4).
             self._wire.source_failed(str(error))
             return
         finally:

@@ -1,4 +1,4 @@
-"""Who uses a connection, and what it is told."""
+"""The owner of a connection, and its callbacks."""
 
 from typing import Protocol
 
@@ -6,20 +6,23 @@ from ...smtp.words.verdict import Verdict
 
 
 class Owner(Protocol):
-    """Who uses a connection: an actor, for as long as a dialog lasts; or who keeps it."""
+    """Owns a connection: an actor for the time of a dialog, or a pool while it is idle.
+
+    All methods are called on the loop thread.
+    """
 
     def connected(self) -> None:
-        """Hear that the connection stands; comes before the first dialog begins."""
+        """Called once, when connected, before the first dialog starts."""
         ...
 
     def decided(self, verdict: Verdict) -> None:
-        """Hear the verdict; comes exactly once for each dialog."""
+        """Called with the verdict, exactly once per dialog, unless it raises."""
         ...
 
     def released(self) -> None:
-        """Hear that the dialog is over and the connection may serve another."""
+        """Called when the dialog has ended and the connection may run another."""
         ...
 
     def closed(self) -> None:
-        """Hear that the connection is gone; comes after the verdict, once unless it raises."""
+        """Called when the connection is closed, after the verdict, once unless it raises."""
         ...

@@ -1,6 +1,6 @@
-"""How long a connection gives its server: for each step, for the whole, and for the good-bye.
+"""The timeouts of a connection: for each step, for the attempt (deadline), and for QUIT.
 
-Time is up only for a server that has said nothing: what lies in the socket is read first.
+Before a timeout counts, pending input is read from the socket: the server may have replied.
 """
 
 import contextlib
@@ -15,54 +15,56 @@ if TYPE_CHECKING:
     from .target import Target
 
 _QUIT_TIMEOUT = 5.0
-"""Seconds at most that a server may take over what follows the verdict, which is only QUIT."""
+"""Seconds at most for what follows the verdict, which is only QUIT: the email is decided, but the
+actor and its permit wait for it. A server that is alive replies within a round trip."""
 _LAST_READS = 16
-"""How often a socket is read from, for what the server said before the connection broke, or before
-its time was up: a megabyte, which is more than all replies may have."""
+"""How often the socket is read for replies sent before the connection was lost or a timeout
+expired: 16 reads of 64 KiB are a megabyte, more than all replies may have. It bounds the work for a
+server that never stops sending."""
 _LATE = 0.5
-"""Seconds between two looks at the clock after which it was not the server that was slow, but us:
-the whole process stood still."""
-_RELAY_PORT = 25  # nobody speaks TLS there from the start
+"""Seconds between two clock ticks after which this process was late, not the server: it was
+suspended, or the loop thread was blocked."""
+_RELAY_PORT = 25  # implicit TLS is not used on this port
 
 
 class TimedWire(TlsWire):
-    """The half of a `Connection` that keeps the time."""
+    """The part of a `Connection` that enforces its timeouts."""
 
     _options: "Target"
     _is_closed: bool
 
-    # At first, once for all connections: many carry one mail.
-    _step = -1  # the dialog's, when somebody last looked
+    # Initial values are on the class: many connections carry one email.
+    _step = -1  # the dialog's, at the last tick
     _step_began = 0.0
     _whole_due = 0.0
     _close_at: float | None = None
-    _looked = 0.0  # when somebody last looked at the clock
+    _looked = 0.0  # the time of the last tick
 
     def data_received(self, data: bytes) -> None:
-        """Let the dialog judge what the server said."""
+        """Called with bytes from the server."""
         raise NotImplementedError
 
     def eof_received(self) -> None:
-        """Tell the dialog that nothing more will come."""
+        """Called when the server has closed its side."""
         raise NotImplementedError
 
     def start_clock(self, now: float, began: float | None) -> None:
-        """Begin to keep the time of a dialog.
+        """Start the timeouts of a dialog.
 
         Args:
             now: the time, on the loop's clock.
-            began: when the whole began, if that was before.
+            began: when the attempt began, if that was before.
         """
         self._whole_due = (now if began is None else began) + self._options.timeouts.deadline
         self._looked = now
         self._step = -1
 
     def restart_clock(self) -> None:
-        """Give what begins now the whole time of a step."""
+        """Restart the timeout of the current step."""
         self._step = -1
 
     def on_tick(self, now: float) -> None:
-        """See whether the server was too slow. Called every `TICK` seconds."""
+        """Called every `TICK` seconds, on the loop thread, to check the timeouts."""
         if self._is_closed:
             return
         dialog = self._dialog
@@ -78,19 +80,19 @@ class TimedWire(TlsWire):
         elif now < self._whole_due and now < self._step_began + self._limit:
             return
         elif now - looked > _LATE:
-            # What has come meanwhile has its turn first; the next look is on time.
+            # Input that arrived meanwhile is read first; the next tick decides.
             self._looked = math.inf
         elif not self._has_come_on(now):
             self._time_out(now)
 
     @property
     def _limit(self) -> float:
-        """Seconds that this step may take."""
+        """The timeout of this step, in seconds."""
         stage = Stage.STARTTLS if self.is_shaking_hands else self._dialog.stage
         return self._options.timeouts.stages[stage]
 
     def _has_come_on(self, now: float) -> bool:
-        """Whether the server has done something that nobody has seen yet."""
+        """Whether the server made progress that was not noticed yet: a reply, or data read."""
         dialog, step = self._dialog, self._step
         if self._read_pending_replies():
             self.eof_received()
@@ -119,12 +121,12 @@ class TimedWire(TlsWire):
 
     @property
     def _may_want_tls(self) -> bool:
-        """Whether a server that does not greet may wait for us to begin TLS."""
+        """Whether a server that sends no greeting may be waiting for implicit TLS."""
         options = self._options
         return options.tls is not None and not options.is_lmtp and options.port != _RELAY_PORT
 
     def _stop_waiting_for_quit(self) -> None:
-        """Leave without a good-bye: the mail is decided, and the server says no more."""
+        """Close without waiting for the reply to QUIT: the email is decided."""
         if self._dialog.is_over:
             if self._transport is not None:
                 self._transport.abort()
@@ -132,10 +134,10 @@ class TimedWire(TlsWire):
             self.perform(self._dialog.timed_out(_QUIT_TIMEOUT))
 
     def _read_pending_replies(self) -> bool:
-        """Hear what the server has said, and the loop has not read yet.
+        """Read replies that the loop has not read yet, and pass them to the dialog.
 
-        A refusal in the middle of the mail data, then a reset: the refusal is the cause. A verdict
-        that came while the process stood still: the server was not slow, we were.
+        A rejection during the mail data explains the RST after it. A final reply that arrived
+        while this process was suspended is not late.
 
         Returns:
             Whether the server has closed the connection.

@@ -1,4 +1,4 @@
-"""How long each stage of a session may take."""
+"""The timeout of each stage of a session."""
 
 import functools
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ DEFAULT_TIMEOUT = 30.0
 DEFAULT_DEADLINE = 300.0
 
 MIN_DATA_RATE = 500
-"""Octets of mail data a second that a server must take: one that takes them one by one, each in
-time, would keep a send for ever."""
+"""Bytes of mail data per second that a server must read: one that reads a byte at a time, each
+within the timeout, would otherwise keep a send busy until its deadline."""
 
 _CONNECT = 15.0
 _FINAL_DOT = 120.0
@@ -35,11 +35,11 @@ _RFC_5321 = {
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """The time limits of one send.
+    """The timeouts of one attempt.
 
     Attributes:
         stages: seconds for each step, by stage.
-        deadline: seconds for the whole.
+        deadline: seconds for the attempt.
     """
 
     stages: dict[Stage, float]
@@ -48,16 +48,16 @@ class Timeouts:
 
 @functools.lru_cache(maxsize=64)  # a program has few
 def make_timeouts(profile: str, timeout: float, deadline: float) -> Timeouts:
-    """Make the table of limits.
+    """Return the timeouts for these options.
 
-    The wait for the reply to the final dot is the longest (RFC 1047): a server works then, and to
-    give up means not to know. It is as short as the others only for who asks for less than the
-    default.
+    The timeout for the final reply is the longest (RFC 1047): the server is processing the email,
+    and after a timeout it is unknown whether it was accepted. It is as short as the others only if
+    `timeout` is less than the default.
 
     Args:
-        profile: ``"interactive"``, or ``"rfc5321"`` for what the RFC asks of a relay.
-        timeout: seconds for a step; the RFC's table has its own.
-        deadline: seconds for the whole; an hour with the RFC's table, if it is the default.
+        profile: ``"interactive"``, or ``"rfc5321"`` for what the RFC requires of a relay.
+        timeout: seconds for a step; ignored with ``"rfc5321"``.
+        deadline: seconds for the attempt. With ``"rfc5321"``, the default means an hour.
     """
     if profile == "rfc5321":
         whole = _RFC_DEADLINE if deadline == DEFAULT_DEADLINE else deadline

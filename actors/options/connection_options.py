@@ -1,6 +1,6 @@
-"""`ConnectionOptions`: every option of a connection, stated once: type, default and meaning.
+"""`ConnectionOptions`: every option of a connection, defined once: type, default and meaning.
 
-A new option is a line here, and a row in the table of README.md, which a test compares with this.
+A new option is a line here, and a row in the documentation, which a test compares with this.
 """
 
 import ssl
@@ -12,7 +12,7 @@ from ..net.timeouts import DEFAULT_DEADLINE, DEFAULT_TIMEOUT
 
 
 class Default:
-    """The value of an option that is left out."""
+    """The default of an option."""
 
     __slots__ = ("value",)
 
@@ -21,9 +21,9 @@ class Default:
 
 
 class ConnectionOptions(TypedDict, total=False):
-    """What `SmtpActor.start`, `Mailer.start` and `verify` take by keyword.
+    """The keyword options of `SmtpActor.start`, `Mailer.start` and `verify`.
 
-    A function of a program can take and pass on the same::
+    A program's own function can take and pass on the same options::
 
         def send(mail: SendMail, **options: Unpack[ConnectionOptions]) -> None:
             SmtpActor.start("mail.example.org", **options).tell(mail)
@@ -31,58 +31,58 @@ class ConnectionOptions(TypedDict, total=False):
 
     url: Annotated[str | None, Default(None)]
     """A relay URL instead of server, port, tls and credentials, such as
-    ``"smtp://user:password@mail.example.org:587"``. SMTP_URL from the environment is never used by
-    itself: pass ``url=os.environ["SMTP_URL"]``."""
+    ``"smtp://user:password@mail.example.org:587"``. SMTP_URL from the environment is never used
+    automatically: pass ``url=os.environ["SMTP_URL"]``."""
 
     alias: Annotated[str, Default("smtp_client")]
-    """The sender of the signals. That of a `Mailer` is ``"mailer"`` if it is left out."""
+    """The sender of the signals. Default: ``"smtp_client"``, for a `Mailer` ``"mailer"``."""
 
     timeout: Annotated[float, Default(DEFAULT_TIMEOUT)]
     """Seconds that each step may take, 30 if left out: from a command to its complete reply, or
-    without the server taking any more of the mail."""
+    without the server reading any mail data."""
 
     deadline: Annotated[float, Default(DEFAULT_DEADLINE)]
-    """Seconds that the whole send may take, 300 if left out, from the moment in which it has a
-    connection to open. For a `Mailer`, it bounds each attempt."""
+    """Seconds that the send may take, 300 if left out, from when it may open a connection. With a
+    `Mailer`, it applies to each attempt."""
 
     timeout_profile: Annotated[str, Default("interactive")]
     """``"interactive"``, the default: `timeout` for each step, but no more than 15 s to connect,
-    and at least 120 s for the reply to the final dot, unless `timeout` is below its default.
-    ``"rfc5321"``: 2 to 10 minutes for each step, as the RFC asks of a relay (§4.5.3.2)."""
+    and at least 120 s for the final reply, unless `timeout` is below its default. ``"rfc5321"``: 2
+    to 10 minutes for each step, as the RFC requires of a relay (§4.5.3.2)."""
 
     debug: Annotated[bool, Default(value=False)]
-    """Whether to put all lines of the session into the outcome, as its transcript. Of many attempts
-    at a mail, it has the last 100 000 characters. False if left out."""
+    """Whether the outcome contains all lines of the session, as its transcript. If an email needs
+    many attempts, it has the last 100 000 characters. False if left out."""
 
     tls: Annotated[str, Default("auto")]
-    """``"auto"``, the default: from the start on port 465; required and verified on port 587 and
-    wherever there are credentials; elsewhere encrypted if the server offers it. ``"starttls"`` and
-    ``"implicit"``: required and verified. ``"off"``: never."""
+    """``"auto"``, the default: implicit TLS on port 465; required and verified on port 587 and
+    wherever there are credentials; elsewhere opportunistic TLS (RFC 7435), encrypted if the server
+    offers it. ``"starttls"`` and ``"implicit"``: required and verified. ``"off"``: never."""
 
     tls_context: Annotated[ssl.SSLContext | None, Default(None)]
-    """The context to use; it then decides about verification. Default: TLS 1.2 or newer, with the
+    """The context to use, which then determines verification. Default: TLS 1.2 or newer, with the
     system's certificate authorities."""
 
     username: Annotated[str | None, Default(None)]
-    """The user to authenticate as. Default: nobody."""
+    """The user name to authenticate with. Default: no authentication."""
 
     password: Annotated[str | None, Default(None)]
     """The password."""
 
     token: Annotated[str | Callable[[], str] | None, Default(None)]
-    """An OAuth 2 access token instead, or a function that returns one. It is called in a thread
-    where it may block, and once more if the server refuses the token."""
+    """An OAuth 2 access token instead of a password, or a function that returns one. The function
+    is called in a worker thread, where it may block, and again if the server rejects the token."""
 
     auth: Annotated[Sequence[str] | None, Default(None)]
     """The names of the SASL mechanisms that may be used. Default: all, strongest first."""
 
     allow_plaintext_auth: Annotated[bool, Default(value=False)]
-    """Whether to send the password without verified TLS to a server on this machine. Refused for
-    any other. False if left out."""
+    """Whether to send the password without verified TLS to a server on this machine. It is an error
+    for any other server. False if left out."""
 
     local_hostname: Annotated[str | None, Default(None)]
-    """The name or address literal that EHLO gives of this machine. Default: its host name if that
-    is complete, else its address."""
+    """The host name or address literal to send in EHLO. Default: the name of this host if it is
+    fully qualified, else its address."""
 
     source_address: Annotated[SourceAddress | None, Default(None)]
     """Local address and port (0 for any) to connect from. ``("0.0.0.0", 0)`` is IPv4 only,
@@ -90,13 +90,13 @@ class ConnectionOptions(TypedDict, total=False):
     ``max_connections=1`` and without backups."""
 
     proxy: Annotated[str | None, Default(None)]
-    """The proxy to go through, as ``socks5://[user:password@]host:port`` or
-    ``http://[user:password@]host:port``. It looks up the server's name. Needs python-socks:
+    """The proxy to use, as ``socks5://[user:password@]host:port`` or
+    ``http://[user:password@]host:port``. The proxy resolves the server's name. Needs python-socks:
     ``pip install 'pykka-smtp[proxy]'``. Default: none."""
 
     without: Annotated[str | Collection[str], Default(())]
-    """The names of extensions that are not to be used, such as ``("CHUNKING",)``, for a server that
-    offers what it does not do. Default: none."""
+    """The names of extensions not to use, such as ``("CHUNKING",)``, for a server that offers one
+    that does not work. Default: none."""
 
 
 def defaults_of(options: Any) -> dict[str, Any]:
@@ -116,19 +116,19 @@ _OTHER_NAMES = {
     "use_tls": "tls",
     "context": "tls_context",
 }
-"""What other libraries call an option, where the names are not alike."""
+"""Names of options in other libraries that are not similar to ours."""
 
 
 def check_names(given: Mapping[str, object], known: Mapping[str, object], taker: str) -> None:
-    """See that there is each option that was given.
+    """Check that all options given exist.
 
     Args:
         given: the options, by name.
-        known: the options that there are, beside server and port.
-        taker: what takes them, for the message.
+        known: the options that exist, beside server and port.
+        taker: the name of the class or function, for the message.
 
     Raises:
-        TypeError: there is no such option; it names the nearest that there is.
+        TypeError: an option is unknown; the message names the most similar one.
     """
     for name in given:
         if name not in known:
@@ -136,7 +136,7 @@ def check_names(given: Mapping[str, object], known: Mapping[str, object], taker:
 
 
 def _advice(name: str, known: Mapping[str, object]) -> str:
-    import difflib  # late: few make mistakes here
+    import difflib  # imported late: needed for an error only
 
     names = ["server", "port", *known]
     near = [_OTHER_NAMES[name]] if name in _OTHER_NAMES else []

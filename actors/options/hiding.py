@@ -1,8 +1,8 @@
-"""Secrets among the arguments of a call, hidden before anything of it can fail.
+"""Wraps secrets among the arguments of a call, before anything in it can raise.
 
-A traceback that shows local variables shows the arguments of each function in it, too. So what is
-secret, or may be, is wrapped in a `Secret` first of all; and what should have been a str, and is
-something else, has an empty object of the same name put in its place, for the error about it.
+A traceback that shows local variables shows the arguments of each function, too. So each argument
+that is secret, or may be, is wrapped in a `Secret` first. A value that should have been a str, but
+is not, is replaced by an empty object whose type has the same name, for the error message.
 """
 
 import itertools
@@ -14,17 +14,17 @@ from .mailer_options import MAX_BACKUPS
 
 _SECRET_NAMES = frozenset({"url", "password", "token", "proxy"})
 _PLACE_NAMES = frozenset({"server", "port"})
-"""The options that can be given by position: a URL in their place is one by mistake."""
+"""The options that can be given by position, where a caller may give a URL by mistake."""
 _BACKUPS = "backups"
 _OCTETS = (bytes, bytearray)
 _SENSITIVE = _SECRET_NAMES | _PLACE_NAMES | {_BACKUPS}
 
 
 def check_secrets(options: Mapping[str, object]) -> None:
-    """See that the options that nobody may see have the right types, once they are hidden.
+    """Check the types of the secret options, after they were wrapped.
 
     Raises:
-        TypeError: one has not.
+        TypeError: one has the wrong type.
     """
     for name in ("url", "password", "proxy"):
         value = options[name]
@@ -36,13 +36,13 @@ def check_secrets(options: Mapping[str, object]) -> None:
 
 
 def wrap_secrets_in(given: dict[str, Any], harmless: Collection[str] | None = None) -> None:
-    """Hide secrets among the keyword arguments of a call, in place; raises nothing of its own.
+    """Wrap secrets among the keyword arguments of a call, in place. Raises no error of its own.
 
     Args:
         given: the arguments.
-        harmless: the names of those options that have no secret, as `harmless_of` gives them; or
-            None, if there may be others than ours. Any other name is that of no option, which is
-            an error in any case, and may be one for a password.
+        harmless: the names of the options without secrets, as `harmless_of` returns them. Any
+            other name is wrapped: it is unknown, and may be a wrong name for the password. None if
+            a subclass may have other options.
     """
     for name, value in given.items():
         if name in harmless if harmless is not None else name not in _SENSITIVE:
@@ -56,10 +56,10 @@ def wrap_secrets_in(given: dict[str, Any], harmless: Collection[str] | None = No
 
 
 def wrap_secret_url(value: Any) -> Any:
-    """Hide what was given as a server if it is a URL, which may have a password.
+    """Wrap a positional argument if it is a URL, which may contain a password.
 
     Args:
-        value: what was given by position, perhaps as another option.
+        value: the argument, given as server or port.
     """
     if isinstance(value, str):
         return Secret(value) if "@" in value or "://" in value else value
@@ -67,16 +67,16 @@ def wrap_secret_url(value: Any) -> Any:
 
 
 def wrap_secret_urls(given: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Hide what may be a URL among the positional arguments, as `wrap_secret_url` does."""
+    """Wrap each positional argument that is a URL, as `wrap_secret_url` does."""
     for value in given:
-        # Mostly a port, and a server's name.
+        # Usually they are a host name and a port, and nothing needs to be copied.
         if type(value) is not int and (type(value) is not str or "@" in value or ":" in value):
             return tuple([wrap_secret_url(value) for value in given])
     return given
 
 
 def wrap_backup_secrets(backups: Any) -> Any:
-    """Wrap each URL. What is no collection of URLs is left for `Mailer` to complain of."""
+    """Wrap each URL. Anything but a collection of URLs is left for `Mailer` to reject."""
     if isinstance(backups, str):
         return Secret(backups)
     if not isinstance(backups, Iterable) or isinstance(backups, bytes):
@@ -93,7 +93,7 @@ def _hide_backup(backup: object) -> object:
 
 
 def harmless_of(names: Iterable[str]) -> frozenset[str]:
-    """Return those of the options that have no secret."""
+    """Return the names of the options that contain no secret."""
     return frozenset(names) - _SENSITIVE
 
 

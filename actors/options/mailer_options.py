@@ -11,29 +11,29 @@ MAX_BACKUPS = 100
 MAX_WEIGHT = 1_000_000
 
 _MOST = 1_000_000
-"""Connections, mails on one of them, and mails that wait: none of the limits can be higher."""
+"""The maximum of each limit: connections, emails on one of them, and queued emails."""
 
 
 def whole(name: str, value: object) -> int:
-    """Check a number of connections, or of mails; return it.
+    """Check a number of connections or emails; return it.
 
     Raises:
-        TypeError: it is no int.
+        TypeError: it is not an int.
         ValueError: it is out of range.
     """
     return plain_int(name, value, 1, _MOST)
 
 
 def check_source(source: SourceAddress | None, connections: int, relays: int) -> None:
-    """See that there is a local port for each connection.
+    """Check that there is a local port for each connection.
 
     Args:
         source: the local address and port, or None; checked before.
-        connections: how many there may be to one relay.
-        relays: how many relays there are.
+        connections: the maximum number of connections to one relay.
+        relays: the number of relays.
 
     Raises:
-        ValueError: there is one port, and there may be more connections.
+        ValueError: a port other than 0 is given, but there may be more than one connection.
     """
     if source is None or not source[1]:
         return
@@ -52,7 +52,7 @@ def check_backups(backups: object) -> list[tuple[Secret, float | None]]:
 
     Raises:
         ValueError: there are too many, or a weight is out of range.
-        TypeError: they are something else.
+        TypeError: they are not URLs, or pairs of URL and weight.
     """
     if not isinstance(backups, tuple):
         raise TypeError("backups: needs relay URLs, or pairs of URL and weight")

@@ -1,4 +1,4 @@
-"""A bar that fills, for terminals. Needs rich, which is an extra."""
+"""A progress bar for terminals. Needs rich, which is an extra."""
 
 import contextlib
 from types import TracebackType
@@ -17,7 +17,7 @@ class Bar:
 
     Args:
         err: the terminal.
-        total: how many recipients there are.
+        total: the number of recipients.
     """
 
     def __init__(self, err: TextIO, total: int) -> None:
@@ -28,8 +28,8 @@ class Bar:
             TextColumn("{task.fields[words]}", markup=False),
             TimeRemainingColumn(),
             console=Console(file=err),
-            auto_refresh=False,  # it would be a thread
-            # What is written to them meanwhile is not ours.
+            auto_refresh=False,  # it would start a thread
+            # Output of others must not be changed.
             redirect_stdout=False,
             redirect_stderr=False,
         )
@@ -50,7 +50,7 @@ class Bar:
             self._progress.stop()
 
     def show(self, tally: Tally, rate: float) -> None:
-        """Draw it anew."""
+        """Redraw the bar."""
         words = in_words(tally, rate)
         with contextlib.suppress(OSError):
             self._progress.update(self._task, completed=tally.tried, words=words, refresh=True)
@@ -58,6 +58,6 @@ class Bar:
     def say(self, line: str) -> None:
         """Write a line above the bar."""
         with contextlib.suppress(OSError):
-            # As Text, not str: rich would take an address literal for markup.
+            # As Text, not str: rich would parse an address literal as markup.
             text = Text(f"pykka-smtp send: {printable(line, self._err)}")
             self._progress.console.print(text, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Everything of ``pykka-smtp send`` that can be checked before the first mail goes out."""
+"""The checks that ``pykka-smtp send`` makes before the first email is sent."""
 
 import argparse
 import errno
@@ -42,7 +42,7 @@ class CannotSendError(Exception):
 
     Attributes:
         status: the exit status.
-        complaints: what to tell the user, line by line.
+        complaints: the messages for the user, a line each.
     """
 
     def __init__(self, status: int, *complaints: str) -> None:
@@ -53,15 +53,15 @@ class CannotSendError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What is to be sent, and by which way; nothing of it is wrong.
+    """What to send and how, after all checks.
 
     Attributes:
         sender: the reverse-path.
-        mail: the mail.
-        size: of the mail as the server will count it, or of that to the first recipient.
-        report: the form of the report.
-        relay: what the first URL says.
-        urls: all of them, the first first.
+        mail: the email.
+        size: its size as the server will count it; of a written email, for the first recipient.
+        report: the format of the report.
+        relay: the options of the first relay URL.
+        urls: all relay URLs, in order.
     """
 
     sender: str
@@ -73,14 +73,14 @@ class Checked:
 
 
 def check(options: argparse.Namespace, recipients: Recipients) -> Checked:
-    """Check everything, from the cheapest to the dearest.
+    """Check everything, the cheapest first.
 
     Args:
         options: what `send_options` has parsed.
         recipients: empty; filled here.
 
     Raises:
-        CannotSendError: something is wrong.
+        CannotSendError: a check failed.
     """
     _check_usage(options)
     relay, urls = _check_relays(options)
@@ -93,10 +93,10 @@ def check(options: argparse.Namespace, recipients: Recipients) -> Checked:
 
 
 def file_name(name: str | None) -> str:
-    """Return what may be shown of what was given as the name of a file."""
+    """Return a file name for an error message, without secrets."""
     if name in (None, STDIN):
         return "stdin"
-    # A relay URL in the wrong place has its password with it.
+    # It may be a relay URL with a password, given in the wrong place.
     return "***" if "://" in name else name
 
 
@@ -135,7 +135,7 @@ def _check_relays(options: argparse.Namespace) -> tuple[Options, tuple[Secret, .
         raise CannotSendError(EX_USAGE, f"needs a relay URL: in {URL}, or as --url")
     named += [("--backup", url) for url in options.backup]
     if not options.url and not options.backup:
-        # They belong to the relay in the environment, and not to another one.
+        # Backups from the environment are for the relay from the environment only.
         named += [(BACKUPS, url) for url in os.environ.get(BACKUPS, "").split()]
     checked = [_check_relay(name, url, options.timeout) for name, url in named]
     return checked[0], tuple([Secret(url) for _, url in named])
@@ -150,7 +150,7 @@ def _check_relay(name: str, url: str, timeout: float | None) -> Options:
     except ImportError as error:
         raise CannotSendError(EX_UNAVAILABLE, f"{name}: {error}") from None
     if has_timeout and timeout is not None:
-        # That of the URL would count, and nobody would know.
+        # The timeout of the URL would win silently.
         raise CannotSendError(EX_USAGE, f"{name} has a timeout, too; leave --timeout out")
     return checked
 
@@ -195,7 +195,7 @@ def _write_mail(options: argparse.Namespace) -> WrittenMail:
 
 
 def _try(mail: WrittenMail, sender: str, recipients: Recipients) -> int:
-    """Make the first mail: what is wrong with it is wrong with all."""
+    """Compose the first email, because an error in it is an error in all; return its size."""
     try:
         return mail.size_for(sender, next(iter(recipients)))
     except ValueError as error:
@@ -224,7 +224,7 @@ def _read_to_file(name: str, recipients: Recipients) -> None:
         with ExitStack() as exits:
             recipients.add_lines(_open(name, exits), file_name(name))
     except OSError as error:
-        if error.errno == errno.ENOSPC:  # of ours, not of what is read
+        if error.errno == errno.ENOSPC:  # from writing our temporary file, not from reading
             raise CannotSendError(EX_IOERR, f"no room to keep the recipients: {error}") from None
         raise _unreadable(name, error) from None
     except BadLinesError as error:
@@ -247,7 +247,7 @@ def _check_report(options: argparse.Namespace) -> Form:
 
 
 def cannot_create(report: str, error: OSError) -> CannotSendError:
-    """Return what to raise where the report can't be written."""
+    """Return the error to raise if the report can't be written."""
     why = error.strerror or error
     return CannotSendError(EX_CANTCREAT, f"cannot write {file_name(report)}: {why}")
 
@@ -261,6 +261,6 @@ def _open(name: str, exits: ExitStack) -> IO[bytes]:
 
 
 def _stdin() -> IO[bytes]:
-    if sys.stdin is None:  # closed before we were started
+    if sys.stdin is None:  # it was closed before the process started
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     return sys.stdin.buffer

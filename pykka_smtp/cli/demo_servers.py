@@ -1,6 +1,6 @@
-"""The servers that the demo sends to: one that does its work, and three that do not.
+"""The servers of the demo: one that works, and three that do not.
 
-All listen on free ports of the loopback interface, and nowhere else.
+They listen on free ports of the loopback interface only.
 """
 
 import contextlib
@@ -13,20 +13,20 @@ from ..testing import Server, defer, drop, refuse, silence
 HOST = "127.0.0.1"
 NAME = "mx.example.org"
 NOBODY = "nobody@example.org"
-"""A recipient that the good server refuses for good."""
+"""A recipient that the good server rejects (5yz)."""
 GREYLISTED = "later@example.org"
-"""A recipient that the good server refuses for now."""
+"""A recipient that the good server defers (4yz)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Where the servers listen.
+    """The ports of the servers.
 
     Attributes:
-        good: a server that takes mails for all but two recipients.
+        good: a server that accepts email for all but two recipients.
         nobody: a port on which no server listens.
-        silent: a server that takes connections and says nothing.
-        dropping: a server that takes the mail, and hangs up instead of answering the final dot.
+        silent: a server that accepts connections and sends nothing.
+        dropping: a server that closes the connection instead of sending the final reply.
     """
 
     good: int

@@ -1,11 +1,11 @@
-"""The look of ``--help``: it fits the terminal, and breaks no word."""
+"""The format of ``--help``: it fits the terminal, and breaks no word."""
 
 import argparse
 import textwrap
 
 
 class HelpFormatter(argparse.HelpFormatter):
-    """Fills paragraphs to the width of the terminal; what is indented is an example, and stays."""
+    """Fills paragraphs to the width of the terminal; indented examples stay unchanged."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = text.strip("\n").split("\n\n")
@@ -22,7 +22,7 @@ def _fill(paragraph: str, width: int, indent: str) -> str:
 
 
 def _wrap(text: str, width: int, indent: str) -> list[str]:
-    # At a hyphen it would break the names of options.
+    # Breaking at hyphens would break the names of options.
     return textwrap.wrap(
         " ".join(text.split()),
         width,

@@ -1,4 +1,4 @@
-"""Ctrl-C, and the other signals that ask a command to end: first cleanly, then at once."""
+"""Ctrl-C and the other signals that end a command: the first cleanly, the second at once."""
 
 import signal
 import threading
@@ -9,14 +9,14 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class Interrupts:
-    """Notes the signals that ask this process to end; use it in a ``with`` statement.
+    """Records the signals that end this process; use it in a ``with`` statement.
 
-    Nothing is raised anywhere: whoever works looks here now and then. From the third on, signals do
-    what they did before, so that nothing can keep the process alive.
+    It raises nothing: the command polls the attributes. From the third signal on, the previous
+    handlers are back, so that a command that hangs can be ended.
 
     Attributes:
-        number: the first signal that came, or None.
-        is_urgent: whether a second came.
+        number: the first signal received, or None.
+        is_urgent: whether a second one was received.
     """
 
     def __init__(self) -> None:
@@ -25,11 +25,11 @@ class Interrupts:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        """Listen from now on, as far as this thread may."""
+        """Set the handlers; on the main thread only, as Python requires."""
         if threading.current_thread() is threading.main_thread():
             for name in _NAMES:
                 number = getattr(signal, name, None)
-                # What is ignored, as after nohup, stays so.
+                # Signals that are ignored, as with nohup, stay ignored.
                 if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._on_signal)
         return self
@@ -40,7 +40,7 @@ class Interrupts:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Listen no more."""
+        """Restore the previous handlers."""
         self._restore()
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
@@ -52,7 +52,7 @@ class Interrupts:
 
     def _restore(self) -> None:
         for number, before in self._before.items():
-            # None is a handler that was not set from Python, and can't be set from it.
+            # None stands for a handler that was not set from Python, and can't be restored.
             if before is not None:
                 signal.signal(number, before)
         self._before = {}

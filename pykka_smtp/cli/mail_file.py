@@ -1,4 +1,4 @@
-"""The mail that ``pykka-smtp send`` sends: read once, looked at, and not changed."""
+"""The email that ``pykka-smtp send`` reads from a file: read once, checked, and not changed."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -16,9 +16,9 @@ from .encoding import BOM, wide_encoding
 from .mailbox import read_mailbox
 
 MAX_MAIL = 256 * 1024 * 1024
-"""Octets. It is held in memory, and few servers take a tenth of that."""
+"""Bytes. The email is held in memory, and few servers accept a tenth of that."""
 _MAX_HEADER = 1024 * 1024
-"""Octets of the mail that are searched for its header."""
+"""Bytes that are searched for header fields."""
 
 _LINE_END = rb"(?:\r\n|\r|\n)"
 # RFC 5322 §2.2: a name, a colon, a body that goes on in lines that begin with white space.
@@ -36,17 +36,17 @@ _ASK = "name the sender with --sender"
 
 
 class BadMailError(Exception):
-    """What was read is not a mail that can be sent. The message is one line."""
+    """The file is not an email that can be sent. The message is one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailFile:
-    """A complete mail.
+    """A complete email.
 
     Attributes:
-        data: its octets.
-        size: as the server will count them (RFC 1870 §5).
-        warnings: what not every server will like, one line each.
+        data: its bytes.
+        size: its size as the server will count it, in octets (RFC 1870 §5).
+        warnings: what some servers may reject or misread, one line each.
     """
 
     data: bytes = field(repr=False)
@@ -55,10 +55,10 @@ class MailFile:
 
     @property
     def sender(self) -> str:
-        """The one address in From (RFC 5322 §3.6.2), as it stands there.
+        """The one address in From (RFC 5322 §3.6.2), unchanged.
 
         Raises:
-            BadMailError: there is none, or more than one, or it is no address.
+            BadMailError: there is not exactly one, or it is invalid.
         """
         bodies = [body for name, body in _fields(self.data) if name == b"from"]
         if len(bodies) != 1:
@@ -77,25 +77,25 @@ class MailFile:
     def make(
         self, *, sender: str, to: str | Sequence[str], outcome_to: Tellable | None = None
     ) -> SendMail:
-        """Return this mail to some recipients.
+        """Return this email to some recipients.
 
         Args:
             sender: the reverse-path.
-            to: who gets it.
-            outcome_to: who is told the outcome.
+            to: the recipients.
+            outcome_to: receives the outcome.
         """
         return SendMail(sender=sender, recipients=to, message=self.data, outcome_to=outcome_to)
 
 
 def read_mail(file: IO[bytes]) -> MailFile:
-    """Read a mail, and see whether it can be one.
+    """Read an email, and check it.
 
     Args:
-        file: read from where it stands, to its end.
+        file: read from its current position to its end.
 
     Raises:
-        BadMailError: it is too long, has no header, has a Bcc field, or is in an encoding that no
-            mail can have.
+        BadMailError: it is too long, has no header, has a Bcc field, or is in an encoding that an
+            email can't have, such as UTF-16.
         OSError: it can't be read.
     """
     data = file.read(MAX_MAIL + 1)
@@ -120,10 +120,10 @@ def read_mail(file: IO[bytes]) -> MailFile:
 
 
 def _check_beginning(data: bytes) -> None:
-    """See that the mail begins with a header field.
+    """Check that the email begins with a header field.
 
     Raises:
-        BadMailError: it does not; says what it begins with, if that is known.
+        BadMailError: it does not. The message says what the file is, if that is known.
     """
     encoding = wide_encoding(data)
     if encoding is not None:
@@ -142,10 +142,10 @@ def _check_beginning(data: bytes) -> None:
 
 
 def _check_header(data: bytes) -> str | None:
-    """Look for Bcc up to the first blank line; return a line before that which is no field.
+    """Look for Bcc up to the first blank line; return a line before that which is not a field.
 
-    A line that is no field ends the header for some, and not for others. What stands behind it
-    is seen by every recipient in any case.
+    For some programs such a line ends the header, for others it does not. Recipients see what
+    follows it in any case.
 
     Raises:
         BadMailError: there is a Bcc field.
@@ -153,7 +153,7 @@ def _check_header(data: bytes) -> str | None:
     blank = _BLANK_LINE.search(data)
     end = len(data) if blank is None else blank.end()
     if _BCC.search(data, 0, end):
-        # Programs that take recipients from the header cut it off. Nobody does so here.
+        # Programs that take recipients from the header remove Bcc. This one does not change it.
         raise BadMailError("has a Bcc field, which every recipient would see; take it out")
     position = 0
     while match := _FIELD.match(data, position, min(end, _MAX_HEADER)):
@@ -164,7 +164,7 @@ def _check_header(data: bytes) -> str | None:
 
 
 def _fields(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Give names, in lower case, and bodies of the fields, up to what is no field."""
+    """Yield names in lower case and bodies of the fields, up to the first line that is none."""
     position = 0
     while match := _FIELD.match(data, position, _MAX_HEADER):
         yield match["name"].lower(), match["body"]

@@ -38,13 +38,13 @@ In a program:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Exits with the status for wrong usage, which is not argparse's 2."""
+    """An `ArgumentParser` that exits with EX_USAGE instead of 2 on wrong usage."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=HelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
-        # A relay URL in the wrong place would be shown with its password.
+        # The message may quote a relay URL with a password, given in the wrong place.
         message = _CREDENTIALS.sub("://***@", message)
         self.exit(EX_USAGE, f"{self.prog}: {message}\n{self.format_usage()}")
 
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments: what follows the program's name; by default those of this process.
+        arguments: the arguments, without the program's name. Default: those of this process.
 
     Returns:
         The exit status.
@@ -85,11 +85,11 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _without_reader(error: OSError, status: int) -> int:
-    """Return the status where nobody reads the output: a reader has gone, as `head` does."""
+    """Return the status for output that can't be written, because its reader (`head`) has gone."""
     let_go_of_stdout()
-    if status >= SIGNALLED:  # which says more
+    if status >= SIGNALLED:  # a signal is the more important reason
         return status
-    # The terminal was closed; the signal for that goes to one process only of some.
+    # EIO means that the terminal was closed; not every process of it gets SIGHUP.
     return SIGNALLED + _SIGHUP if error.errno == errno.EIO else EX_IOERR
 
 
@@ -153,7 +153,7 @@ def _demo(_options: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        if error.errno in {errno.EIO, errno.ENOSPC}:  # of the output; the loopback has no such
+        if error.errno in {errno.EIO, errno.ENOSPC}:  # from the output; sockets don't raise these
             raise BrokenPipeError(error.errno, error.strerror) from error
         print(f"pykka-smtp demo: cannot use the loopback interface: {error}", file=sys.stderr)
         return EX_OSERR

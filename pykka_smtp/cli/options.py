@@ -1,4 +1,4 @@
-"""What can be said to ``pykka-smtp send``."""
+"""The arguments of ``pykka-smtp send``."""
 
 import argparse
 import math
@@ -9,7 +9,7 @@ from ..actors.options.option_checks import check_without
 from .report import FORMS
 
 CONNECTIONS = 20
-"""Connections at once, unless somebody says otherwise."""
+"""The default of --connections."""
 MAX_CONNECTIONS = 1000
 
 _DESCRIPTION = """\
@@ -107,7 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_without(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
-    """Add the argument that names extensions which are not to be used."""
+    """Add the argument for extensions not to use."""
     parser.add_argument(
         "--without",
         type=_extensions,
@@ -160,7 +160,7 @@ def _rate(text: str) -> Rate:
 
 
 class _whole:  # noqa: N801 - read as a function: "type=_whole(1000)"
-    """Reads a whole number from 1 on."""
+    """An argument type: an integer from 1 on."""
 
     def __init__(self, most: int) -> None:
         self._most = most

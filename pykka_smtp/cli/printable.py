@@ -1,4 +1,4 @@
-"""Text of any origin, made fit for a terminal."""
+"""Makes untrusted text safe to print on a terminal."""
 
 from typing import TextIO
 
@@ -9,12 +9,12 @@ MAX_SHOWN = 500
 
 
 def printable(text: str, out: TextIO, most: int = MAX_SHOWN) -> str:
-    """Return one line without what would play with the terminal, or what it can't show.
+    """Return one line with control and unprintable characters escaped.
 
     Args:
-        text: perhaps a server's, or the name of a file.
-        out: where it is to be written.
-        most: characters that are enough.
+        text: the text, such as a reply or a file name.
+        out: the stream that it is for, whose encoding counts.
+        most: characters to keep at most.
     """
     text = escaped(text)
     if len(text) > most:
@@ -24,16 +24,16 @@ def printable(text: str, out: TextIO, most: int = MAX_SHOWN) -> str:
 
 
 def print_lines(out: TextIO, *lines: str, most: int = MAX_SHOWN) -> None:
-    """Print lines of text of any origin.
+    """Print lines of untrusted text.
 
     Args:
-        out: where to.
+        out: the stream.
         lines: without line ends.
-        most: characters of each that are enough.
+        most: characters to keep of each line at most.
 
     Raises:
-        BrokenPipeError: nobody reads it, whatever the system calls that. A terminal that was closed
-            is no pipe, but comes to the same; its `errno` is that of the system.
+        BrokenPipeError: it can't be written, for example because the reader has gone or the
+            terminal was closed; `errno` is the system's.
     """
     try:
         out.writelines(f"{printable(line, out, most)}\n" for line in lines)

@@ -1,4 +1,4 @@
-"""How far ``pykka-smtp send`` has come, on standard error: a bar, or lines."""
+"""The progress of ``pykka-smtp send`` on standard error: a bar, or lines."""
 
 import contextlib
 import os
@@ -10,13 +10,13 @@ from .printable import printable
 from .results import Tally, in_words
 
 ON_TERMINAL = 2.0
-"""Seconds between two lines on a terminal that can't have a bar."""
+"""Seconds between two lines on a terminal that can't show a bar."""
 IN_LOG = 60.0
-"""Seconds between two lines elsewhere: a log is to be read, and cron mails each line."""
+"""Seconds between two lines elsewhere: few, because people read logs, and cron mails each line."""
 
 
 class Progress(Protocol):
-    """Shows how far it has come. That nobody can see it is no error."""
+    """Shows progress. Output that can't be written is ignored."""
 
     def __enter__(self) -> Self: ...
 
@@ -28,24 +28,24 @@ class Progress(Protocol):
     ) -> None: ...
 
     def show(self, tally: Tally, rate: float) -> None:
-        """Show it; called ten times a second.
+        """Called ten times per second, to show the progress.
 
         Args:
-            tally: what became of the recipients so far.
-            rate: recipients a second, of late.
+            tally: the results so far.
+            rate: recipients per second, recently.
         """
         ...
 
     def say(self, line: str) -> None:
-        """Say something that stays to be read."""
+        """Write a line that stays visible."""
         ...
 
 
 class PlainOutput:
-    """Shows nothing; but what has to be said is said.
+    """Shows no progress, only messages.
 
     Args:
-        err: where to.
+        err: the stream.
     """
 
     def __init__(self, err: TextIO) -> None:
@@ -70,18 +70,18 @@ class PlainOutput:
         self._write(f"pykka-smtp send: {printable(line, self._err)}\n")
 
     def _write(self, text: str) -> None:
-        # The terminal may have been closed. That must not end what goes on.
+        # The terminal may have been closed, which must not end the sending.
         with contextlib.suppress(OSError):
             self._err.write(text)
             self._err.flush()
 
 
 class Lines(PlainOutput):
-    """Writes a line every now and then.
+    """Writes a line at intervals.
 
     Args:
-        err: where to.
-        interval: seconds between two.
+        err: the stream.
+        interval: seconds between two lines.
     """
 
     def __init__(self, err: TextIO, interval: float) -> None:
@@ -90,7 +90,7 @@ class Lines(PlainOutput):
         self._next = time.monotonic() + interval
 
     def show(self, tally: Tally, rate: float) -> None:
-        """Write a line, if it is time."""
+        """Write a line if the interval has passed."""
         now = time.monotonic()
         if now >= self._next:
             self._next = now + self._interval
@@ -98,12 +98,12 @@ class Lines(PlainOutput):
 
 
 def progress_on(err: TextIO, total: int, *, quiet: bool) -> Progress:
-    """Choose what this output can show.
+    """Return what the stream can show.
 
     Args:
-        err: where to show it.
-        total: how many recipients there are.
-        quiet: show nothing.
+        err: the stream.
+        total: the number of recipients.
+        quiet: show no progress.
     """
     if quiet:
         return PlainOutput(err)

@@ -1,8 +1,8 @@
-"""Who gets the mail: addresses from the command line and from a file, checked before all else.
+"""The recipients: addresses from the command line and from a file, checked before the first send.
 
-A file may have a million lines, and be a pipe that can be read only once. So what was checked is
-kept in a file of our own, and read from there while the mails go out: memory stays small, and
-nobody can change it meanwhile.
+A file may have a million lines, and may be a pipe that can be read only once. So the checked
+addresses are kept in a temporary file, and read from there while emails are sent: memory stays
+small, and the list can't change meanwhile.
 """
 
 import tempfile
@@ -15,19 +15,19 @@ from .encoding import BOM, wide_encoding
 from .mailbox import read_recipient
 
 MAX_LINE = 1000
-"""Octets of a line; an address has 254 at most (RFC 5321 §4.5.3.1.3)."""
+"""Bytes of a line; an address has at most 254 octets (RFC 5321 §4.5.3.1.3)."""
 MAX_COMPLAINTS = 20
-"""Bad lines that are told; the others are counted."""
+"""Invalid lines that are listed; the others are counted."""
 _IN_MEMORY = 1024 * 1024
-"""Octets up to which the checked addresses stay in memory."""
+"""Bytes of checked addresses that are kept in memory; more go to a temporary file."""
 _ONE_A_LINE = "write one address a line"
 
 
 class BadLinesError(Exception):
-    """Lines that are no addresses.
+    """Some lines are not addresses.
 
     Attributes:
-        complaints: a text for each, with the number of its line; and how many more there are.
+        complaints: a message for each, with its line number; and how many more there are.
     """
 
     def __init__(self, complaints: list[str], count: int) -> None:
@@ -38,9 +38,9 @@ class BadLinesError(Exception):
 
 
 class Recipients:
-    """Addresses that were checked, in order; iterate over them as often as you like.
+    """Checked addresses, in order. May be iterated over any number of times.
 
-    Use it in a ``with`` statement: it may have an open file.
+    Use it in a ``with`` statement, because it may have an open file.
     """
 
     def __init__(self) -> None:
@@ -64,36 +64,37 @@ class Recipients:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Forget the addresses."""
+        """Delete the temporary file."""
         self._file.close()
 
     def add(self, text: str, more: str = _ONE_A_LINE) -> None:
-        """Add one.
+        """Add an address.
 
         Args:
-            text: the address, perhaps with a name, which does not count.
-            more: how to name several.
+            text: the address, perhaps with a name, which is ignored.
+            more: the advice for an error if there are several in `text`.
 
         Raises:
-            AddressError: it is no address.
-            OSError: there is no room for it on the disk.
+            AddressError: it is not an address.
+            OSError: the disk is full.
         """
         address = read_recipient(text, more=more)
         self._file.write(address.encode() + b"\n")
         self._count += 1
 
     def add_lines(self, lines: IO[bytes], name: str) -> None:
-        """Add one of each line: UTF-8, with any white space around; comments begin with #.
+        """Add the address of each line, in UTF-8. Lines that begin with # are comments.
 
-        A line may be a cell of a spreadsheet, in quotes, or have a name beside the address.
+        White space around an address is ignored. A line may be a cell of a spreadsheet, in quotes,
+        or have a name beside the address.
 
         Args:
             lines: the file.
-            name: what people call it.
+            name: its name in error messages.
 
         Raises:
-            BadLinesError: some are no addresses. All lines were looked at.
-            OSError: it can't be read, or there is no room on the disk.
+            BadLinesError: some lines are not addresses. All lines were checked.
+            OSError: it can't be read, or the disk is full.
         """
         complaints: list[str] = []
         count = 0
@@ -116,8 +117,8 @@ class Recipients:
 
 
 def _lines_of(file: IO[bytes]) -> Iterator[bytes]:
-    """Read line by line; of a line that is too long, one octet too many and no more."""
-    # Some editors begin a file with a byte order mark, which would be part of the first address.
+    """Yield line by line, at most `MAX_LINE` + 1 bytes of each."""
+    # Some editors write a byte order mark, which would be part of the first address.
     line = file.readline(MAX_LINE + 1).removeprefix(BOM)
     while line:
         yield line

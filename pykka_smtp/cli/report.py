@@ -1,7 +1,7 @@
 """The report of ``pykka-smtp send``: a row for each recipient, as CSV or JSON.
 
-Rows are written as they come: a list of a million is never held in memory, and what is known when
-the command is interrupted is in the file.
+Rows are written as they come: a million of them need no memory, and when the command is
+interrupted, the results so far are in the file.
 """
 
 import csv
@@ -17,20 +17,20 @@ from .results import NAMES, Row
 Form = Literal["csv", "json"]
 FORMS: tuple[Form, ...] = ("csv", "json")
 STDOUT = frozenset({"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
-"""Names of standard output. It is written to, not opened: what it is redirected to may be a file
-that has something in it."""
+"""Names of standard output. It is not opened by name, which would truncate the file that it may be
+redirected to."""
 
-# What makes a spreadsheet take a cell for a formula, and do what it says. A server chooses its
-# words; the addresses are the user's own, and stay as they are.
+# Characters at which a spreadsheet takes a cell for a formula, and runs it. The text of a reply is
+# chosen by the server; addresses are the user's own, and stay unchanged.
 _FORMULAS = ("=", "+", "-", "@", "\t")
 
 
 class Report:
-    """Writes rows into a file; close it, or JSON has no end.
+    """Writes rows into a file. Call `close`, which completes JSON.
 
     Args:
-        name: of the file, which is replaced if it is there already; or one of `STDOUT`.
-        form: what is written.
+        name: of the file, which is replaced if it exists; or one of `STDOUT`.
+        form: the format.
         out: standard output.
 
     Raises:
@@ -47,7 +47,7 @@ class Report:
             self._csv.writerow(NAMES)
 
     def write(self, row: Row) -> None:
-        """Write a row, in one piece."""
+        """Write a row with a single call of `write`."""
         if self._is_json:
             text = json.dumps(row.as_dict(), ensure_ascii=False)
             self._file.write(f"{'[' if self._is_empty else ','}\n{text}")
@@ -59,7 +59,7 @@ class Report:
         self._is_empty = False
 
     def flush(self) -> None:
-        """Let what was written be seen by others."""
+        """Flush the rows to the file, where other programs can read them."""
         self._file.flush()
 
     def close(self) -> None:
@@ -74,30 +74,30 @@ class Report:
 
 
 def _new(name: str | int) -> IO[str]:
-    # No end of line but LF, for the tools of the shell. What is no text can't be an address.
+    # Lines end in LF only, for shell tools. Undecodable bytes are escaped; no address has any.
     return open(name, "w", encoding="utf-8", errors="backslashreplace", newline="\n")  # noqa: PTH123
 
 
 def _on(out: TextIO) -> IO[str]:
-    """Return standard output as a report is written to it, whatever the locale."""
+    """Return standard output as a UTF-8 file, whatever the locale is."""
     out.flush()
     try:
         number = out.fileno()
-    except io.UnsupportedOperation:  # a program has put something else in its place
+    except io.UnsupportedOperation:  # sys.stdout was replaced by an object without a descriptor
         return out
-    # A descriptor of its own: what can't be written any more must not be tried again at exit.
+    # A descriptor of its own, so that output that can't be written is not retried at exit.
     return _new(os.dup(number))
 
 
 def form_of(name: str, chosen: Form | None) -> Form:
-    """Return the form of a report.
+    """Return the format of a report.
 
     Args:
         name: of its file.
-        chosen: what the user wants, or None for what the name says.
+        chosen: the user's choice, or None to choose by the name.
 
     Raises:
-        ValueError: neither says it.
+        ValueError: there is no choice, and the name has no known suffix.
     """
     if chosen is not None:
         return chosen
@@ -106,12 +106,12 @@ def form_of(name: str, chosen: Form | None) -> Form:
         if path.suffix.lower() == f".{form}":
             return form
     if name in STDOUT or (path.exists() and not (path.is_file() or path.is_dir())):
-        return "csv"  # a pipe or a device, whose name nobody chose
+        return "csv"  # a pipe or device, whose name the user did not choose
     raise ValueError("needs a name that ends in .csv or .json, or --report-format")
 
 
 def check_report(path: Path, inputs: Sequence[Path]) -> None:
-    """See whether a report could be written, and leave everything as it is.
+    """Check that a report can be written, and change nothing.
 
     Args:
         path: of the report.
@@ -125,7 +125,7 @@ def check_report(path: Path, inputs: Sequence[Path]) -> None:
     if exists and any(other.exists() and path.samefile(other) for other in inputs):
         raise ValueError("would replace what is to be sent, or to whom")
     if exists and not (path.is_file() or path.is_dir()):
-        return  # a pipe, whose reader would take the look for all there is
+        return  # opening and closing a pipe would signal end of file to its reader
     with path.open("ab"):
         pass
     if not exists:

@@ -1,4 +1,4 @@
-"""What became of each recipient, and what all of it comes to: the summary and the exit status."""
+"""The result of each recipient, the summary of all, and the exit status."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -20,25 +20,25 @@ from .sysexits import (
 Result = Literal["accepted", "refused", "failed", "maybe", "not sent"]
 
 MAX_REASONS = 20
-"""Reasons in the summary; what comes after them is summed up."""
+"""Reasons listed in the summary; all further ones are counted together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What became of one recipient: a line of the report.
+    """The result of one recipient: a line of the report.
 
     Attributes:
         address: the recipient, as it was given.
-        result: ``"accepted"``; ``"refused"``, by the server and for good; ``"failed"``, for any
-            other reason; ``"maybe"``: it may have been accepted, nobody knows (RFC 1047);
-            ``"not sent"``: its turn did not come, because the command ended before.
-        code: the reply code, or None where no reply came.
+        result: ``"accepted"``; ``"refused"``, rejected by the server with 5yz; ``"failed"``, for
+            any other reason; ``"maybe"``, it is unknown whether it was accepted (RFC 1047);
+            ``"not sent"``, not attempted because the command ended before.
+        code: the reply code, or None without a reply.
         enhanced: the enhanced status code, or None.
-        text: the reply's text, or ours, in one line.
-        kind: of the failure, or None.
-        retryable: whether sending it again is sensible, and cannot make a duplicate.
-        attempts: how often it was tried.
-        elapsed: how long that took, in seconds.
+        text: the text of the reply, or of this program, in one line.
+        kind: the kind of failure, or None.
+        retryable: whether sending it again is sensible, and can't make a duplicate.
+        attempts: the number of attempts.
+        elapsed: how long they took, in seconds.
     """
 
     address: str
@@ -52,7 +52,7 @@ class Row:
     elapsed: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return names and values, in the order of the report."""
+        """Return the values by name, in the order of the report."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
@@ -60,9 +60,9 @@ NAMES = tuple(f.name for f in fields(Row))
 
 
 def rows_of(outcome: Outcome) -> Iterator[Row]:
-    """Give a row for each recipient of a mail."""
+    """Yield a row for each recipient of an email."""
     failure = outcome if isinstance(outcome, SendFailure) else None
-    # Where the outcome is in doubt and no recipient is named, they all are.
+    # If the outcome is `maybe_accepted` but no recipient is, it applies to all of them.
     doubt = failure is not None and failure.maybe_accepted
     doubt = doubt and not any(result.maybe_accepted for result in outcome.recipients)
     for result in outcome.recipients:
@@ -72,7 +72,7 @@ def rows_of(outcome: Outcome) -> Iterator[Row]:
 def _row(
     outcome: Outcome, failure: SendFailure | None, result: RecipientResult, *, maybe: bool
 ) -> Row:
-    # The reply to RCPT says that the address is good; that to the mail has its name in the queue.
+    # The final reply contains the queue id, the reply to RCPT usually does not.
     reply = result.reply or outcome.reply
     if result.accepted and len(outcome.recipients) == 1:
         reply = outcome.reply
@@ -85,7 +85,7 @@ def _row(
     elif maybe:
         what = "maybe"
     elif kind is FailureKind.SMTP and result.reply and result.reply.is_permanent and not retryable:
-        # Refused credentials say nothing of the recipient.
+        # Rejected credentials say nothing about the recipient.
         is_about_relay = failure is not None and failure.stage in BEFORE_THE_MAIL
         what = "failed" if is_about_relay else "refused"
     if reply is None:
@@ -107,7 +107,7 @@ def _row(
 
 
 def _never_left(failure: SendFailure | None) -> bool:
-    """Whether the mail was cancelled in the queue, or before it had a connection."""
+    """Whether the email was cancelled in the queue, or before it had a connection."""
     return (
         failure is not None
         and failure.kind is FailureKind.CANCELLED
@@ -116,7 +116,7 @@ def _never_left(failure: SendFailure | None) -> bool:
 
 
 def row_not_tried(address: str, why: str) -> Row:
-    """Return the row of a recipient whose turn did not come."""
+    """Return the row of a recipient whose email was not attempted."""
     kind = FailureKind.CANCELLED.name
     return Row(
         address=address, result="not sent", text=f"not tried: {why}", kind=kind, retryable=True
@@ -124,14 +124,14 @@ def row_not_tried(address: str, why: str) -> Row:
 
 
 def row_unknown(address: str) -> Row:
-    """Return the row of a recipient whose mail was under way when nobody waited any longer."""
+    """Return the row of a recipient whose email was still in flight when the command ended."""
     kind = FailureKind.CANCELLED.name
     text = "under way when the command was ended; the mail may have been accepted"
     return Row(address=address, result="maybe", text=text, kind=kind, attempts=1)
 
 
 def is_about_relay(outcome: Outcome) -> bool:
-    """Whether a mail failed because the relay could not be used: all others would, too."""
+    """Whether an email failed because the relay can't be used, so that all others would fail."""
     return (
         isinstance(outcome, SendFailure)
         and outcome.stage in BEFORE_THE_MAIL
@@ -140,12 +140,12 @@ def is_about_relay(outcome: Outcome) -> bool:
 
 
 class Tally:
-    """Counts what became of the recipients.
+    """Counts the results of the recipients.
 
     Attributes:
-        total: how many there are.
-        counts: how many have each result.
-        retries: attempts that were not the first.
+        total: the number of recipients.
+        counts: the number of recipients by result.
+        retries: attempts after the first.
     """
 
     def __init__(self, total: int) -> None:
@@ -163,12 +163,12 @@ class Tally:
 
     @property
     def done(self) -> int:
-        """How many have a result."""
+        """The number of recipients with a result."""
         return self.counts.total()
 
     @property
     def tried(self) -> int:
-        """How many of these had their turn."""
+        """The number of these that were attempted."""
         return self.done - self.counts["not sent"]
 
     def add(self, row: Row, outcome: Outcome | None = None) -> None:
@@ -176,7 +176,7 @@ class Tally:
 
         Args:
             row: its result.
-            outcome: of its mail, or None if there is none.
+            outcome: the outcome of its email, or None if there is none.
         """
         self.counts[row.result] += 1
         if row.result == "accepted":
@@ -213,7 +213,7 @@ class Tally:
         self.reasons[reason] += 1
 
     def status(self) -> int:
-        """Return the exit status: the first that applies, from what most needs a person."""
+        """Return the exit status: the first that applies, the one that needs a person first."""
         failed = self.done - self.counts["accepted"]
         if not failed and self.done == self.total:
             return EX_OK
@@ -229,7 +229,7 @@ class Tally:
         """Return the lines of the summary.
 
         Args:
-            seconds: how long it took.
+            seconds: the duration of the command.
         """
         counts = self.counts
         pace = f"in {seconds:.1f} s, {self.tried / max(seconds, 0.001):.1f}/s"
@@ -258,7 +258,7 @@ class Tally:
 
 
 def in_words(tally: Tally, rate: float) -> str:
-    """Say it in a few words: a terminal of 80 columns has to hold them and a bar."""
+    """Return the counts in a few words, which fit a terminal of 80 columns beside a bar."""
     words = [f"{count} {name}" for name, count in sorted(tally.counts.items()) if count]
     if tally.retries:
         words.append(f"{tally.retries} retries")

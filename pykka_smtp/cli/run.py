@@ -1,6 +1,6 @@
-"""The work of ``pykka-smtp send``: feeds a Mailer, and hears what became of each mail.
+"""The work of ``pykka-smtp send``: submits emails to a Mailer, and collects their outcomes.
 
-All of it runs on one thread, that of `BulkSend.send`; outcomes come to it through a queue.
+All of it runs on one thread, that of `BulkSend.send`, which gets the outcomes through a queue.
 """
 
 import queue
@@ -24,27 +24,28 @@ from .results import Row, Tally, is_about_relay, row_not_tried, row_unknown, row
 from .written_mail import WrittenMail
 
 MAX_OUTSTANDING = 2000
-"""Mails that the Mailer is told ahead of their outcomes: enough for any number of connections, and
-little memory. Those after them wait on the disk."""
+"""Emails submitted to the Mailer without an outcome: enough for any number of connections, and
+little memory. The recipients after them stay on disk."""
 MAX_CONSECUTIVE_RELAY_FAILURES = 10
-"""Mails in a row that did not get as far as MAIL, after which no more are tried."""
+"""Emails in a row that failed before MAIL, after which no more are sent. One may fail
+by chance; ten in a row mean that the relay can't be used, and that all others would fail, too."""
 TICK = 0.1
-"""Seconds between two looks at progress and signals."""
+"""Seconds between two checks of progress and signals."""
 GRACE = 10.0
-"""Seconds that transactions under way have to finish, once it is to end."""
+"""Seconds that emails in flight have to finish after an interrupt."""
 FAREWELL = 5.0
-"""Seconds beyond that for the outcomes, and for QUIT."""
+"""Seconds after that for the outcomes, and for QUIT."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkPlan:
-    """What is to be sent to whom.
+    """What to send to whom.
 
     Attributes:
         sender: the reverse-path.
-        mail: what is sent.
-        recipients: who gets it.
-        together: whether it is one mail for them all.
+        mail: the email.
+        recipients: the recipients.
+        together: whether to send one email to all of them.
     """
 
     sender: str
@@ -53,21 +54,21 @@ class BulkPlan:
     together: bool
 
     def mails(self, outcome_to: Tellable) -> Iterator[SendMail]:
-        """Make the mails, one by one.
+        """Yield the emails, each made when it is needed.
 
         Args:
-            outcome_to: who is told what became of them.
+            outcome_to: receives their outcomes.
         """
         for to in [tuple(self.recipients)] if self.together else self.recipients:
             yield self.mail.make(sender=self.sender, to=to, outcome_to=outcome_to)
 
 
 class BulkSend:
-    """Sends all mails, and keeps account of it.
+    """Sends all emails, and records the result of each recipient.
 
     Attributes:
-        tally: what became of the recipients.
-        stopped_because: why not all mails were tried, or None.
+        tally: the results, counted.
+        stopped_because: why not all emails were attempted, or None.
         report_error: why the report is not complete, or None.
     """
 
@@ -80,14 +81,14 @@ class BulkSend:
         report: Report | None,
         progress: Progress,
     ) -> None:
-        """Prepare.
+        """Store the arguments; `send` sends.
 
         Args:
             order: what to send.
-            mailer: has no mails yet. It is stopped in the end.
+            mailer: a Mailer without emails. It is stopped at the end.
             alias: its alias.
-            report: where each recipient's row goes, if anywhere.
-            progress: shows how far it has come.
+            report: gets a row for each recipient; or None.
+            progress: shows the progress.
         """
         self.tally: Tally = Tally(len(order.recipients))
         self.stopped_because: str | None = None
@@ -97,26 +98,26 @@ class BulkSend:
         self._report = report
         self._progress = progress
         self._mails = order.mails(self)
-        self._is_told = False  # all of them
+        self._is_told = False  # whether all emails were submitted
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._outstanding: dict[str, SendMail] = {}
-        # The first mail goes alone: a wrong password is shown once, not on each connection.
+        # The first email is sent alone, so that a wrong password is tried on one connection only.
         self._ahead = 1
-        self._failures = 0  # in a row, that say something of the relay
+        self._failures = 0  # consecutive failures of the relay
         self._throughput = Throughput()
         self._unsaved: list[Row] = []  # written since the report was last flushed
         self._next_look = 0.0
         self._give_up_at = 0.0
 
     def tell(self, message: Any) -> None:
-        """Take an outcome. Called on the dispatcher's second thread."""
+        """Called with each outcome, on the dispatcher's second thread."""
         self._outcomes.put(message)
 
     def send(self, interrupts: Interrupts) -> None:
-        """Send the mails, until each has an outcome or it is to end.
+        """Send the emails, until each has an outcome or the command is interrupted.
 
         Args:
-            interrupts: what may ask it to end.
+            interrupts: the signals received.
         """
         try:
             with smtp_send_retry.connected_to(self._on_retry, sender=self._alias):
@@ -132,7 +133,7 @@ class BulkSend:
             self._mailer.actor_stopped.wait(FAREWELL)
 
     def _has_ended(self, interrupts: Interrupts) -> bool:
-        """Whether there is nothing more to wait for; begins the end if it is time."""
+        """Begin to stop if there is a reason; return whether there is nothing to wait for."""
         if interrupts.number is not None and self.stopped_because is None:
             self._stop("interrupted")
             self._progress.say(
@@ -145,14 +146,14 @@ class BulkSend:
         return not self._outstanding or interrupts.is_urgent or time.monotonic() > self._give_up_at
 
     def _stop(self, why: str) -> None:
-        """Tell no more mails; those under way may finish."""
+        """Submit no more emails; those in flight may finish."""
         if self.stopped_because is None:
             self.stopped_because = why
             self._give_up_at = time.monotonic() + GRACE + FAREWELL
             self._mailer.stop(block=False)
 
     def _submit(self) -> None:
-        """Tell mails, but not too many ahead."""
+        """Submit emails, up to the limit of outstanding ones."""
         while len(self._outstanding) < self._ahead:
             if self._is_told or self.stopped_because is not None:
                 return
@@ -169,19 +170,19 @@ class BulkSend:
                 return
 
     def _collect(self) -> None:
-        """Wait for an outcome, but not for long; take all that are there."""
+        """Wait for an outcome, at most `TICK` seconds; take all that have arrived."""
         if not self._outstanding:
             return
         try:
             self._take(self._outcomes.get(timeout=TICK))
-            # Only what is outstanding can come, so this ends.
+            # This ends, because only outstanding emails have outcomes to come.
             while True:
                 self._take(self._outcomes.get_nowait())
         except queue.Empty:
             pass
 
     def _take(self, outcome: Outcome) -> None:
-        """Enter an outcome into the account, and learn from it."""
+        """Record an outcome; stop if the relay can't be used."""
         if self._outstanding.pop(outcome.mail.id, None) is None:
             return
         for row in rows_of(outcome):
@@ -209,14 +210,14 @@ class BulkSend:
             self.report_failed(error)
 
     def report_failed(self, error: OSError) -> None:
-        """Stop: without the report nobody would know who has the mail."""
+        """Stop, because without the report the user can't know which recipients were accepted."""
         if self.report_error is None:
             self.report_error = error
             self._stop(f"the report can't be written: {error.strerror or error}")
             self._tell_unsaved()
 
     def _tell_unsaved(self) -> None:
-        """Tell of those who have the mail, where the report does not."""
+        """Print the accepted recipients that may be missing from the report."""
         for row in self._unsaved:
             if row.result in ("accepted", "maybe"):
                 self._progress.say(f"perhaps not in the report: {row.address} {row.result}")
@@ -227,23 +228,24 @@ class BulkSend:
             self._record(row_not_tried(address, why))
 
     def _account_for_the_rest(self, interrupts: Interrupts) -> None:
-        """Enter those of whom nothing was heard."""
+        """Record the recipients without an outcome."""
         for mail in self._outstanding.values():
             for address in mail.all_recipients:
                 self._record(row_unknown(address))
         for mail in self._mails:
-            # There may be a million, and somebody may be in a hurry.
+            # There may be a million, and a second interrupt means at once.
             if interrupts.is_urgent:
                 return
             self._not_tried(mail, self.stopped_because or "")
 
     def _on_retry(self, _alias: str, **_details: object) -> None:
-        # On the dispatcher's thread; only counts, and lets others go before the second attempt.
+        # Called on the dispatcher's thread. It only counts, and lets other emails be sent before
+        # the second attempt of the first one.
         self.tally.retries += 1
         self._ahead = MAX_OUTSTANDING
 
     def _refresh(self) -> None:
-        """Show how far it has come, if it is time."""
+        """Show the progress every `TICK` seconds."""
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + TICK

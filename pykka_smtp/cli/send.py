@@ -1,4 +1,4 @@
-"""``pykka-smtp send``: one mail for many, a report, and an exit status that programs know."""
+"""``pykka-smtp send``: an email to many recipients, a report, and an exit status of sysexits.h."""
 
 import argparse
 import os
@@ -28,14 +28,14 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
 
     Args:
         options: what `send_options` has parsed.
-        out: where the summary goes.
-        err: where progress and complaints go.
+        out: gets the summary.
+        err: gets progress and errors.
 
     Returns:
         The exit status.
 
     Raises:
-        BrokenPipeError: nobody reads `out`.
+        BrokenPipeError: the reader of `out` has gone.
     """
     try:
         with Recipients() as recipients:
@@ -96,12 +96,13 @@ def _send(
         status = _conclude(run, interrupts, PlainOutput(err))
         if not options.quiet:
             summary = run.tally.summary(time.monotonic() - begun)
-            # The status of a signal says more than that nobody reads; and nobody has to.
+            # The status of a signal matters more than a summary that can't be printed, and a
+            # summary beside a report on standard output is optional.
             is_second = options.report in STDOUT
             may_fail = is_second or status > SIGNALLED
             _print_summary(summary, err if is_second else out, may_fail=may_fail)
         if interrupts.is_urgent:
-            # Mails are still under way on another thread, and would have their grace.
+            # Emails are still in flight on another thread, and a normal exit waits for them.
             os._exit(status)
     return status
 
@@ -124,7 +125,7 @@ def _open_report(name: str | None, checked: Checked, out: TextIO) -> Report | No
 
 @contextmanager
 def _raised_connection_limit(connections: int) -> Generator[None]:
-    """Let the process have so many connections; its limit is for programs that don't say."""
+    """Raise the process's connection limit to what the user asked for."""
     before = connection_limit.limit
     connection_limit.limit = max(before, connections)
     try:
@@ -159,7 +160,7 @@ def _close(report: Report | None, run: BulkSend) -> None:
 
 
 def _conclude(run: BulkSend, interrupts: Interrupts, complaints: PlainOutput) -> int:
-    """Say what needs a person, and return the exit status."""
+    """Print what needs a person's attention, and return the exit status."""
     if run.stopped_because is not None and interrupts.number is None:
         complaints.say(f"stopped: {run.stopped_because}")
     left = run.tally.total - run.tally.done

@@ -1,7 +1,7 @@
-"""Standard input, output and error of a command that was started without some of them.
+"""Replaces standard input, output and error if the command was started without them.
 
 A shell's ``>&-`` closes one, and so do old daemons. The next file, socket or pipe that is opened
-then gets its number, and is taken for it by whoever writes there.
+then gets its number, and receives what is written to standard output or error.
 """
 
 import contextlib
@@ -14,9 +14,9 @@ from pathlib import Path
 
 @contextmanager
 def standard_streams() -> Generator[None]:
-    """Have ``sys.stdout`` and ``sys.stderr``, and all three descriptors; nobody reads new ones.
+    """Open those of ``sys.stdout``, ``sys.stderr`` and descriptors 0 to 2 that are closed.
 
-    Standard input stays closed for `sys.stdin`: who reads a mail from it is to hear that.
+    `sys.stdin` stays None, so that reading an email from it is an error.
     """
     _occupy()
     with ExitStack() as exits:
@@ -28,18 +28,18 @@ def standard_streams() -> Generator[None]:
 
 
 def _occupy() -> None:
-    """Open /dev/null in the place of each descriptor that is closed."""
+    """Open /dev/null for each of the three descriptors that is closed."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             with contextlib.suppress(OSError):
-                # The lowest number that is free, and so this one.
+                # It gets the lowest free number, which is this one.
                 os.open(os.devnull, os.O_RDWR)
 
 
 def let_go_of_stdout() -> None:
-    """Have what nobody reads go nowhere: at exit the interpreter would complain of it."""
+    """Redirect stdout to /dev/null, because a flush at exit would raise BrokenPipeError."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Exit statuses as BSD's sysexits.h has them: mail programs have spoken these for decades."""
+"""Exit statuses of BSD's sysexits.h, which mail programs have used for decades."""
 
 EX_OK = 0
 EX_USAGE = 64
@@ -15,4 +15,4 @@ EX_PROTOCOL = 76
 EX_NOPERM = 77
 
 SIGNALLED = 128
-"""A shell adds to this the number of the signal that ended a program: 130 for Ctrl-C."""
+"""The status of a program ended by a signal is this plus its number: 130 for Ctrl-C."""

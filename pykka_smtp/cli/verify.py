@@ -1,4 +1,4 @@
-"""``pykka-smtp verify``: shows what `verify` found, and says it with the exit status."""
+"""``pykka-smtp verify``: prints the report of `verify`, and returns an exit status."""
 
 import contextlib
 import os
@@ -25,9 +25,9 @@ from .sysexits import (
 _VARIABLE = "SMTP_URL"
 _NO_URL = f"needs a relay URL, here or in the environment as {_VARIABLE}"
 _WIDTH = 14
-"""Columns of what names a line."""
+"""Columns of the first word of a line."""
 _MOST = 10_000
-"""Characters of a line: the session is to be seen as it was."""
+"""Characters of a line, more than elsewhere: the session is printed in full."""
 
 
 def run(
@@ -38,24 +38,24 @@ def run(
     verbose: bool = False,
     without: Collection[str] = (),
 ) -> int:
-    """Look whether a server would take mail, and print what it said.
+    """Check whether a server can be used, and print the report.
 
     Args:
         url: a relay URL, or None for the one in SMTP_URL.
-        out: where the report goes.
-        err: where a wrong URL is complained of, in one line, without its password.
+        out: gets the report.
+        err: gets errors about the URL, one line without its password.
         verbose: print the lines of the session, too.
-        without: extensions that are not to be used.
+        without: extensions not to use.
 
     Returns:
         The exit status.
 
     Raises:
-        BrokenPipeError: nobody reads `out`.
+        BrokenPipeError: the reader of `out` has gone.
     """
     try:
         if url is None:
-            # Its complaints name the variable.
+            # Called for its errors, which name the variable.
             if relay_from_environment(_VARIABLE) is None:
                 return _complain(err, _NO_URL, EX_USAGE)
             url = os.environ[_VARIABLE]
@@ -103,7 +103,7 @@ def _tls(peer: Peer | None) -> str:
 
 
 def _status(failure: Failed) -> int:
-    """Say in one number what went wrong, as mail programs do (sysexits.h)."""
+    """Return the exit status for a failure (sysexits.h)."""
     refused_us = failure.kind is FailureKind.SMTP and failure.stage is Stage.AUTH
     if failure.kind is FailureKind.SECURITY or (refused_us and not failure.retryable):
         return EX_NOPERM

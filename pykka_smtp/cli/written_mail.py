@@ -1,4 +1,4 @@
-"""The mail that ``pykka-smtp send`` writes itself: of ``--from``, ``--subject`` and ``--body``."""
+"""The email that ``pykka-smtp send`` composes from ``--from``, ``--subject`` and ``--body``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ from .mailbox import read_mailbox
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenMail:
-    """A text mail. Each that is made of it names its recipients in To, and has its own Message-ID.
+    """A text email. Each copy has its recipients in To, and its own Message-ID.
 
     Attributes:
-        author: what stands in From: an address, or name and address.
+        author: the content of From: an address, or name and address.
         subject: one line.
         body: the text.
     """
@@ -29,19 +29,19 @@ class WrittenMail:
         """The address in From.
 
         Raises:
-            AddressError: there is not exactly one, or it is none.
+            AddressError: there is not exactly one address, or it is invalid.
         """
         return self._split()[1]
 
     def make(
         self, *, sender: str, to: str | Sequence[str], outcome_to: Tellable | None = None
     ) -> SendMail:
-        """Return this mail to some recipients.
+        """Return this email to some recipients.
 
         Args:
             sender: the reverse-path.
-            to: who gets it.
-            outcome_to: who is told the outcome.
+            to: the recipients.
+            outcome_to: receives the outcome.
 
         Raises:
             ValueError: a part can't be sent.
@@ -51,7 +51,7 @@ class WrittenMail:
             sender=sender,
             recipients=to,
             from_name=name if sender == address else None,
-            # Bounces go elsewhere: the author is another than the sender.
+            # An author that is not the sender: bounces go to the sender.
             headers=() if sender == address else {"From": self.author},
             subject=self.subject,
             body=self.body,
@@ -59,7 +59,7 @@ class WrittenMail:
         )
 
     def size_for(self, sender: str, to: str) -> int:
-        """Return how many octets the mail to one recipient has, as the server will count them.
+        """Return the size in bytes of the email to one recipient, as the server will count it.
 
         Raises:
             ValueError: a part can't be sent.

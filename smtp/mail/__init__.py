@@ -1,1 +1,1 @@
-"""What is mailed: addresses, envelope, header and body. Never what a server says to it."""
+"""What is sent: addresses, envelope, header and body. Never the replies of a server."""

@@ -1,8 +1,8 @@
 """Addresses: the Mailbox grammar of RFC 5321 §4.1.2, with UTF-8 after RFC 6531 §3.3.
 
 The `check_…` functions return the text that they were given, octet for octet, or raise
-`AddressError`. Nothing here repairs an address: who rewrites a hostile one sends mail to somebody
-else. Where the grammar allows what only an attacker needs, the comment says so, and it is refused.
+`AddressError`. Nothing here repairs an address: a repaired one may belong to another person.
+Where the grammar allows what only an attacker needs, it is rejected, and a comment says why.
 """
 
 import re
@@ -18,18 +18,18 @@ MAX_MAILBOX = 254
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 _LDH = r"[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*"
 
-# The common case: ASCII, no quotes, a last label that is no number. Each quantifier repeats what
-# cannot begin what follows it, so there is one way to match and the time is linear. Only texts
-# of at most 63 octets come here: no part of such a text can be too long.
+# The common case: ASCII, no quotes, a last label that is not a number. No quantifier can match the
+# beginning of what follows it, so there is one way to match, and the time is linear. It is applied
+# only to texts of at most 63 octets: no part of such a text can be too long.
 _COMMON_LIMIT = MAX_LABEL
 _COMMON = re.compile(
     rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*@(?:{_LDH}\.)*[A-Za-z][A-Za-z0-9]*+(?:-++[A-Za-z0-9]++)*"
 )
 
-# These two are compiled when an address needs them, as few do: `re` remembers what it compiled.
-# What no part of an address may hold, quoted or not. RFC 5321 shuts out the controls, RFC 3629
-# the surrogates. RFC 6531 would let the others pass in a local part. They are invisible, end a
-# line for whoever calls splitlines(), or turn into "@" where a server normalises (NFKC).
+# The two patterns below are compiled on first use, as few addresses need them; `re` caches them.
+# Characters that no part of an address may have, quoted or not. RFC 5321 excludes the controls, RFC
+# 3629 the surrogates. RFC 6531 would allow the others in a local part. They are invisible, are line
+# ends to code that calls splitlines(), or become "@" on a server that normalises (NFKC).
 _NONCHARACTERS = "".join(rf"\U{plane:04x}fffe\U{plane:04x}ffff" for plane in range(0x11))
 _HARMFUL = (
     r"(?P<control>[\x00-\x1f\x7f-\x9f])"
@@ -49,7 +49,7 @@ _HARM = {
 }
 _CONTROL_NAMES = {"\0": "NUL", "\t": "TAB", "\n": "LF", "\r": "CR", "\x7f": "DEL"}
 
-# Non-ASCII white space is atext to RFC 6531. Outside quotes it is a slip.
+# RFC 6531 allows non-ASCII white space as atext. Outside quotes it is a typing error.
 _NOT_DOT_STRING = rf"[^.{_ATEXT}\x80-\U0010ffff]|[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]"
 # QcontentSMTP (RFC 5321 §4.1.2). RFC 6531 §3.3 adds UTF-8 to qtextSMTP, not to quoted-pairSMTP.
 _QCONTENT = re.compile(r'(?:[^"\\]|\\[ -~])*')
@@ -66,8 +66,8 @@ def check_mailbox(text: str) -> str:
         The same text.
 
     Raises:
-        AddressError: it is no mailbox, or a part of it is too long.
-        TypeError: it is no str.
+        AddressError: it is not a mailbox, or a part of it is too long.
+        TypeError: it is not a str.
     """
     if type(text) is not str:
         text = _plain_str("an address", text)
@@ -90,9 +90,9 @@ def check_reverse_path(text: str) -> str:
         The same text.
 
     Raises:
-        AddressError: it is neither. The empty string is refused: it is more often a setting that
-            was forgotten than a bounce.
-        TypeError: it is no str.
+        AddressError: it is neither. The empty string is rejected, because it is more often a
+            missing setting than a bounce.
+        TypeError: it is not a str.
     """
     text = _plain_str("an address", text)
     if text == "":
@@ -111,7 +111,7 @@ def check_forward_path(text: str) -> str:
 
     Raises:
         AddressError: it is neither.
-        TypeError: it is no str.
+        TypeError: it is not a str.
     """
     if type(text) is not str:
         text = _plain_str("an address", text)
@@ -121,7 +121,7 @@ def check_forward_path(text: str) -> str:
 
 
 def check_ehlo_name(text: str) -> str:
-    """Check the name that a client gives with EHLO: Domain or address literal, in ASCII.
+    """Check the client's name in EHLO: a Domain or address literal, in ASCII.
 
     See RFC 5321 §4.1.1.1 and §4.1.3. A single label such as ``"localhost"`` is allowed.
 
@@ -133,7 +133,7 @@ def check_ehlo_name(text: str) -> str:
 
     Raises:
         AddressError: it is neither, too long, or not ASCII.
-        TypeError: it is no str.
+        TypeError: it is not a str.
     """
     text = _plain_str("an EHLO name", text)
     try:
@@ -152,14 +152,14 @@ def split_mailbox(text: str) -> tuple[str, str]:
     Returns:
         Local part (with its quotes) and domain. The domain of ``"postmaster"`` is empty.
     """
-    # No domain, and no address literal that is let in, has an "@". So it is the last one of all,
-    # whatever the quoted local part before it pretends.
+    # No domain, and no address literal that passes the check, has an "@". So the last "@" is the
+    # separator, whatever the quoted local part contains.
     at = text.rfind("@")
     return (text, "") if at < 0 else (text[:at], text[at + 1 :])
 
 
 def needs_smtputf8(text: str) -> bool:
-    """Tell whether a checked mailbox needs a server with SMTPUTF8 (RFC 6531 §3.2).
+    """Whether a checked mailbox needs a server with SMTPUTF8 (RFC 6531 §3.2).
 
     Only a non-ASCII local part does: a domain has an ASCII form (`to_ascii_domain`).
 
@@ -173,14 +173,14 @@ def needs_smtputf8(text: str) -> bool:
 
 
 def to_ascii_domain(text: str) -> str:
-    """Write a checked mailbox with A-labels where only its domain is not ASCII (RFC 5891 §5).
+    """Return a checked mailbox with A-labels if only its domain is not ASCII (RFC 5891 §5).
 
     Args:
         text: what one of the `check_…` functions has returned.
 
     Returns:
-        The mailbox in ASCII. One that is ASCII already, or whose local part is not, is returned
-        as it is: the latter goes out by SMTPUTF8, as it was given.
+        The mailbox in ASCII. If it is ASCII already, or its local part is not, it is returned
+        unchanged; in the latter case it is sent by SMTPUTF8, as it was given.
 
     Raises:
         AddressError: the domain has no A-labels.
@@ -195,7 +195,7 @@ def to_ascii_domain(text: str) -> str:
 
 
 def _check_mailbox(text: str) -> None:
-    """Check with care and say what is wrong. Its errors name the flaw, its callers the address."""
+    """Check a mailbox completely. The error describes the fault; the caller adds the address."""
     _refuse_harmful(text)
     if text == "":
         raise AddressError("it is empty")
@@ -212,7 +212,7 @@ def _check_mailbox(text: str) -> None:
     if (octets := len(text.encode())) > MAX_MAILBOX:
         raise AddressError(f"it has {octets} octets; {MAX_MAILBOX} are allowed")
 
-    # A Dot-string has no "@" and a quoted string shows its end: no guessing which "@" is meant.
+    # A Dot-string has no "@", and a quoted string has a closing quote, so the separator is certain.
     at = _end_of_quoted_string(text) if text.startswith('"') else text.find("@")
     if at < 0 or at == len(text):
         raise AddressError('it has no "@"')
@@ -225,14 +225,14 @@ def _check_mailbox(text: str) -> None:
         raise AddressError(f"its local part has {octets} octets; {MAX_LOCAL_PART} are allowed")
     if domain == "":
         raise AddressError('nothing stands after its "@"')
-    # An ASCII local part means that the A-labels go out. They can be longer than the U-labels.
+    # If the local part is ASCII, the A-labels are sent, which can be longer than the U-labels.
     octets = len(local) + 1 + len(domain_to_ascii(domain))
     if local.isascii() and octets > MAX_MAILBOX:
         raise AddressError(f"it has {octets} octets with A-labels; {MAX_MAILBOX} are allowed")
 
 
 def _check_ehlo_name(text: str) -> None:
-    """Check an EHLO name and say what is wrong with it."""
+    """Check an EHLO name. The error describes the fault; the caller adds the name."""
     _refuse_harmful(text)
     if text == "":
         raise AddressError("it is empty")
@@ -244,7 +244,7 @@ def _check_ehlo_name(text: str) -> None:
 
 
 def _refuse_harmful(text: str) -> None:
-    """Refuse what may stand nowhere, before anything else looks at the text."""
+    """Reject characters that no part may have, before any other check."""
     match = re.search(_HARMFUL, text)
     if match is None:
         return
@@ -256,7 +256,7 @@ def _refuse_harmful(text: str) -> None:
 def _end_of_quoted_string(text: str) -> int:
     """Return the index after the quoted string that `text` begins with."""
     content = _QCONTENT.match(text, 1)
-    end = content.end() if content else 1  # it matches nothing, too: there is always a match
+    end = content.end() if content else 1  # it always matches, if only an empty text
     if text.startswith('"', end):
         return end + 1
     if text.startswith("\\", end):
@@ -273,7 +273,7 @@ def _check_dot_string(local: str) -> None:
 
 
 def _plain_str(what: str, value: object) -> str:
-    """Return a str without the methods of a subclass: what was checked is what gets formatted."""
+    """Return a str without the methods of a subclass: what is checked is what is formatted."""
     if not isinstance(value, str):
         raise TypeError(f"{what} must be a str, not {type(value).__name__}")
     return str.__str__(value)

@@ -1,10 +1,10 @@
-"""A text mail, made from its parts (RFC 5322, RFC 2045).
+"""A text email, composed from its parts (RFC 5322, RFC 2045).
 
-`TextEmail` is the short way for plain text: `email.message` takes a millisecond for what takes some
-microseconds here. A mail of several parts is given as a complete mail instead.
+`TextEmail` is the fast way for plain text: `email.message` takes a millisecond for what takes some
+microseconds here. An email of several MIME parts is given as a complete message instead.
 
-Every part is checked when the letter is made, and none can add a field to the header. The date and
-the id are passed in: nothing here reads a clock.
+Every part is checked when the `TextEmail` is made, and none can add a field to the header. The date
+and the id are passed in: nothing here reads a clock.
 """
 
 import binascii
@@ -32,14 +32,15 @@ Mailbox = tuple[str | None, str]
 
 _MAX_LINE = 998  # octets, RFC 5322 §2.1.1
 
-# The fields that a caller's own may stand in for, and those that must tell the truth of the body.
+# Generated fields that a field of the caller's may replace.
 _GENERATED = ("from", "to", "cc", "subject", "date", "message-id", "content-type")
-# RFC 5322 §3.6 allows these once, too.
+# RFC 5322 §3.6 allows each of these at most once.
 _ONCE = frozenset((*_GENERATED, "sender", "reply-to", "in-reply-to", "references"))
 _NO_ADDRESS = frozenset(("", "<>"))
+# Generated fields that cannot be replaced, because they must describe the body correctly.
 _OURS = frozenset(("mime-version", "content-transfer-encoding"))
 
-# RFC 2045 §6.4: these may be sent as they are, but never encoded.
+# RFC 2045 §6.4: a body of these types must not be encoded.
 _COMPOSITE = re.compile(r"content-type:\s*(?:multipart|message)\b", re.IGNORECASE)
 
 # A line of quoted-printable that `binascii` leaves one character too long.
@@ -48,9 +49,9 @@ _QP_OVERLONG = re.compile(rb"^([^\r\n]{74})(=20|=09)\r$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextEmail:
-    """A text mail: make it, then call `render` once it is known what the server takes.
+    """A text email: make it, then call `render` once the server's extensions are known.
 
-    There is no Bcc: who gets a blind copy stands in the envelope only.
+    There is no Bcc: blind recipients appear in the envelope only.
 
     Args:
         from_address: address of the author. May be empty or ``<>`` if `headers` has a From.
@@ -58,19 +59,18 @@ class TextEmail:
         to: display name (or None) and address of each recipient to be shown in To.
         cc: the same for Cc.
         subject: one line of text.
-        body: the text. A str is sent as UTF-8. A sequence is a list of lines: of each, one line
-            end is dropped, then they are joined by CRLF. Line ends within become CRLF, and CRLF is
-            added at the end where there is none.
-        headers: more header fields, as pairs of name and value. One that is named like a
-            generated field replaces it, where it stood; MIME-Version and
-            Content-Transfer-Encoding cannot be replaced. Values go out as given, with encoded
-            words for what is not ASCII.
-        date: when the mail was written, with time zone.
+        body: the text. A str is sent as UTF-8. A sequence is a list of lines: one line end of
+            each is dropped, then they are joined by CRLF. Line ends within become CRLF, and CRLF
+            is added at the end if it is missing.
+        headers: more header fields, as pairs of name and value. One with the name of a generated
+            field replaces it, at its place; MIME-Version and Content-Transfer-Encoding cannot be
+            replaced. Values are sent as given, with encoded words for text that is not ASCII.
+        date: when the email was written, with time zone.
         message_id: ``<unique@host>``, with the angle brackets.
 
     Raises:
         TypeError: a part has the wrong type.
-        ValueError: a part could not be sent as it is, or would change another part.
+        ValueError: a part cannot be sent as it is, or would change another part.
     """
 
     from_address: str
@@ -100,7 +100,7 @@ class TextEmail:
         _set(self, "_encoding", encoding)
 
     def _fields(self, charset: str, encoding: bytes) -> list[str]:
-        """Return the header's fields, but for the one that depends on the server."""
+        """Return the header's fields, except Content-Transfer-Encoding: the server decides it."""
         given, others = _given(self.headers)
         fields = [
             self._author(given),
@@ -111,7 +111,7 @@ class TextEmail:
             message_id_field(self.message_id),
             f"Content-Type: text/plain; charset={charset}",
         ]
-        # The caller's own stand where the generated ones would.
+        # A field of the caller's replaces the generated one, at the same place.
         fields = [given.get(name, line) for name, line in zip(_GENERATED, fields, strict=True)]
         content_type = fields.pop()
         if encoding != b"7bit" and _COMPOSITE.match(content_type):
@@ -122,7 +122,7 @@ class TextEmail:
         return [*filter(None, fields), *others, "MIME-Version: 1.0", content_type]
 
     def _author(self, given: dict[str, str]) -> str:
-        """Return From, or nothing where the caller gave both no address and a From of his own."""
+        """Return From; empty if the caller gave no address but a From field in `headers`."""
         name = None if self.from_name is None else check_text("from_name", self.from_name)
         if self.from_address in _NO_ADDRESS:
             if "from" in given:
@@ -135,18 +135,19 @@ class TextEmail:
 
     @property
     def has_8bit_headers(self) -> bool:
-        """Whether the header has an address that only SMTPUTF8 can carry (RFC 6531 §3.2).
+        """Whether the header has an address that needs SMTPUTF8 (RFC 6531 §3.2).
 
-        That is one with a local part that is not ASCII; domains are written with A-labels.
+        That is one whose local part is not ASCII; domains are written with A-labels.
         """
         return not self._head.isascii()
 
     def render(self, *, eight_bit: bool) -> bytes:
-        """Return the complete mail, with CRLF line ends and without transparency.
+        """Return the complete message, with CRLF line ends and without dot-stuffing.
 
         Args:
-            eight_bit: whether the server takes 8BITMIME (RFC 6152). If not, a body that is not
-                ASCII goes out as quoted-printable. A line of more than 998 octets always does.
+            eight_bit: whether the server offers 8BITMIME (RFC 6152). If not, a body that is not
+                ASCII is sent as quoted-printable. So is always a body with a line of more than
+                998 octets.
         """
         encoding, text = self._encoding, self._text
         if encoding == b"8bit" and not eight_bit:
@@ -156,7 +157,7 @@ class TextEmail:
         return b"%bContent-Transfer-Encoding: %b\r\n\r\n%b" % (self._head, encoding, text)
 
 
-_set = object.__setattr__  # how a frozen dataclass puts its own parts into their final form
+_set = object.__setattr__  # a frozen dataclass needs it to normalise its own fields
 
 
 def _recipients(name: str, mailboxes: tuple[Mailbox, ...]) -> str:
@@ -164,7 +165,7 @@ def _recipients(name: str, mailboxes: tuple[Mailbox, ...]) -> str:
 
 
 def _lines(body: object) -> tuple[str | bytes, ...]:
-    """Check that `body` is a list of lines."""
+    """Return `body` as a tuple of lines; raise if it is not a list of lines."""
     kind = type(body).__name__
     if isinstance(body, bytearray | memoryview) or not isinstance(body, Sequence):
         raise TypeError(f"body: must be a str, bytes or a sequence of lines, not {kind}")
@@ -182,7 +183,7 @@ def _octets(body: str | bytes | Sequence[str | bytes]) -> bytes:
     if isinstance(body, str | bytes):
         octets = _utf8(body)
     else:
-        # Both calls together drop one line end, whichever it is.
+        # Both calls together drop one line end: LF, CR or CRLF.
         octets = b"\r\n".join(_utf8(line).removesuffix(b"\n").removesuffix(b"\r") for line in body)
     if b"\0" in octets:
         raise ValueError(
@@ -203,7 +204,7 @@ def _utf8(text: str | bytes) -> bytes:
 
 
 def _describe(text: bytes) -> tuple[str, bytes]:
-    """Return the charset of `text`, and its encoding on a server that takes 8-bit."""
+    """Return the charset of `text`, and its encoding for a server with 8BITMIME."""
     if text.isascii():
         charset, encoding = "us-ascii", b"7bit"
     else:
@@ -224,7 +225,7 @@ def to_quoted_printable(text: bytes) -> bytes:
 
 
 def _pairs(name: str, what: str, value: object) -> Iterator[tuple[object, object]]:
-    """Check that `value` is a list of pairs, and return these one by one."""
+    """Yield the pairs in `value`; raise if it is not a list of pairs."""
     kind = type(value).__name__
     if not isinstance(value, list | tuple):
         raise TypeError(f"{name}: must be a tuple of pairs {what}, not {kind}")
@@ -236,7 +237,7 @@ def _pairs(name: str, what: str, value: object) -> Iterator[tuple[object, object
 
 
 def _mailboxes(name: str, value: object) -> tuple[Mailbox, ...]:
-    """Check the recipients that one field shows."""
+    """Return the mailboxes of one field, checked."""
     return tuple(
         (
             None if phrase is None else check_text(f"{name}_name", phrase),
@@ -247,7 +248,7 @@ def _mailboxes(name: str, value: object) -> tuple[Mailbox, ...]:
 
 
 def _headers(value: object) -> tuple[tuple[str, str], ...]:
-    """Check the caller's own fields."""
+    """Return the fields of the caller's, checked."""
     headers = tuple(
         (check_name(name), check_text(f"header {name}", text, tab=True))
         for name, text in _pairs("headers", "(name, value)", value)

@@ -1,4 +1,4 @@
-"""What is mailed, in the form that the server can take (RFC 6152, RFC 1870)."""
+"""The content of an email, in the form that the server can take (RFC 6152, RFC 1870)."""
 
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -12,14 +12,14 @@ MAX_TEXT_LINE = 998
 
 @dataclass(slots=True)
 class Rendition:
-    """A mail as it is to go out.
+    """An email in the form in which it is sent.
 
     Attributes:
-        data: the mail, or None for one that is streamed: then whoever does the I/O has it.
-        facts: its size and needs, or None for a stream that could be read only once.
-        is_binary: whether it goes out octet for octet, which only BDAT can do (RFC 3030 §3).
-        may_be_eight_bit: whether a stream, of which nothing is known, may have 8-bit data.
-        is_signed: whether nobody may re-encode it, as a signature covers its octets.
+        data: the message, or None if the I/O layer streams it from a source of its own.
+        facts: its size and needs, or None for a stream that can be read only once.
+        is_binary: whether it is sent octet for octet, which only BDAT can do (RFC 3030 §3).
+        may_be_eight_bit: whether a stream without `facts` may have 8-bit data.
+        is_signed: whether it must not be re-encoded, because a signature covers its octets.
     """
 
     data: bytes | None
@@ -30,7 +30,7 @@ class Rendition:
 
 
 class Content(Protocol):
-    """A mail that can be rendered for a server."""
+    """The content of an email that can be rendered for a server."""
 
     @property
     def needs_smtputf8(self) -> bool:
@@ -38,9 +38,9 @@ class Content(Protocol):
         ...
 
     def render(self, *, eight_bit: bool, binary: bool = False) -> Rendition:
-        """Return the mail in a form that the server takes.
+        """Return the email in a form that the server takes.
 
-        A mail that cannot be re-encoded comes back as it is; its facts then say so.
+        An email that cannot be re-encoded is returned as it is; its facts then show that.
 
         Args:
             eight_bit: whether the server takes 8-bit data (RFC 6152).
@@ -51,33 +51,34 @@ class Content(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ComposedContent:
-    """A text mail that is composed for the server."""
+    """A text email that is composed for the server."""
 
-    letter: TextEmail
+    email: TextEmail
 
     @property
     def needs_smtputf8(self) -> bool:
-        """Whether an address in the header is beyond ASCII."""
-        return self.letter.has_8bit_headers
+        """Whether an address in the header has a local part that is not ASCII."""
+        return self.email.has_8bit_headers
 
     def render(self, *, eight_bit: bool, binary: bool = False) -> Rendition:  # noqa: ARG002
-        """Compose the mail, as quoted-printable where the server takes no 8-bit data."""
-        data = self.letter.render(eight_bit=eight_bit)
+        """Return the composed email; quoted-printable if the server takes no 8-bit data."""
+        data = self.email.render(eight_bit=eight_bit)
         return Rendition(data, scan(data))
 
 
 @dataclass(slots=True)
 class CompleteContent:
-    """A complete mail, octet for octet as it was given, but for its line ends.
+    """A complete message, octet for octet as it was given, except for its line ends.
 
-    Nobody changes it. It is not frozen, as that makes it slow to make, and most mails have one.
+    Treat it as immutable. It is not frozen, because frozen dataclasses are slow to make, and most
+    emails have one.
 
     Attributes:
-        data: the mail.
-        seven_bit: the same mail in ASCII, or None where nobody may re-encode it.
-        has_utf8_header: whether its header is known to have raw UTF-8. What is given as octets has
-            whatever the caller put there.
-        is_signed: whether it is known to be signed, so that nobody may re-encode it.
+        data: the message.
+        seven_bit: the same message in ASCII, or None if there is no such form.
+        has_utf8_header: whether its header is known to have raw UTF-8. The header of a message
+            given as bytes is not examined.
+        is_signed: whether it is known to be signed, so that it must not be re-encoded.
     """
 
     data: bytes
@@ -91,7 +92,7 @@ class CompleteContent:
         return self.has_utf8_header
 
     def render(self, *, eight_bit: bool, binary: bool = False) -> Rendition:
-        """Return the mail, in ASCII if there is such a form and the server needs it."""
+        """Return the message, in ASCII if there is such a form and the server needs it."""
         data = self.data if eight_bit or self.seven_bit is None else self.seven_bit
         facts = scan(data)
         if binary and (facts.nul or facts.longest_line > MAX_TEXT_LINE):
@@ -101,19 +102,19 @@ class CompleteContent:
 
 @dataclass(frozen=True, slots=True)
 class StreamedContent:
-    """A complete mail that whoever does the I/O reads piece by piece.
+    """A complete message that the I/O layer reads piece by piece.
 
     Attributes:
-        facts: what a first reading found, or None for a stream that can be read only once.
+        facts: what a first pass over it found, or None for a stream that can be read only once.
     """
 
     facts: MailFacts | None
 
     @property
     def needs_smtputf8(self) -> bool:
-        """False: what a complete mail has in its header is the caller's affair."""
+        """False: the header of a complete message is not examined."""
         return False
 
     def render(self, *, eight_bit: bool, binary: bool = False) -> Rendition:  # noqa: ARG002
-        """Return what is known of the mail."""
+        """Return what is known of the message."""
         return Rendition(None, self.facts, may_be_eight_bit=eight_bit or self.facts is not None)

@@ -1,8 +1,7 @@
-"""What a sender may ask of the server beyond delivery, as checked values.
+"""Delivery options that a sender may request from the server, as checked values.
 
-Each value knows its one wire form, and that is made of digits, keywords and xtext only: no text
-of the caller's reaches a command as it is. Whether a server is asked at all is decided in
-`parameters`, by what it offers.
+Each value has one wire form, of digits, keywords and xtext only: no text of the caller's goes
+into a command unencoded. `parameters` decides by the server's extensions what is requested.
 """
 
 import datetime as dt
@@ -17,7 +16,7 @@ from .address import check_forward_path, needs_smtputf8, to_ascii_domain
 from .domain import AddressError
 
 Notice: TypeAlias = Literal["success", "failure", "delay"]
-"""An event that the sender may be told of (RFC 3461 §4.1)."""
+"""An event of which the sender may be notified (RFC 3461 §4.1)."""
 
 MAX_ENVID = 100
 """Characters of an envelope identifier, in xtext (RFC 3461 §4.4)."""
@@ -30,9 +29,9 @@ MAX_PRIORITY = 9
 
 _NOTICES: tuple[Notice, ...] = ("success", "failure", "delay")
 _NEVER = "never"
-# RFC 3461 §4 asks for "+", "=" and what is not printable to be encoded, and allows it for all. A
-# server may look for the end of the path in the whole line (Exim 4.96 does): nothing of ours shall
-# look like one, or like a quoted string.
+# RFC 3461 §4 requires "+", "=" and unprintable characters to be encoded, and allows it for all. A
+# server may search the whole line for the end of the path (Exim 4.96 does), so no parameter may
+# have a character that looks like it, or like a quoted string.
 _NOT_XCHAR = re.compile(r"[^A-Za-z0-9!#$%&'*./?@^_`{|}~-]")
 _NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")  # RFC 6533 §3: nor a backslash
 
@@ -40,16 +39,16 @@ _set = object.__setattr__
 
 
 def xtext(text: str) -> str:
-    """Write printable ASCII as xtext (RFC 3461 §4)."""
+    """Return printable ASCII as xtext (RFC 3461 §4)."""
     return _NOT_XCHAR.sub(lambda match: f"+{ord(match[0]):02X}", text)
 
 
 def original_recipient(address: str) -> str:
-    """Write an address as the value of ORCPT: its type, a semicolon, the address.
+    """Return the value of ORCPT for an address: its type, a semicolon, the address.
 
-    An address whose local part is ASCII has the type that every server knows, with A-labels if
-    need be. Only the others need that of RFC 6533 §3, here in the form that is ASCII itself: it
-    may go to any server.
+    An address whose local part is ASCII gets the type ``rfc822``, which every server knows, with
+    A-labels if necessary. Others get ``utf-8`` (RFC 6533 §3) in the form that is itself ASCII, and
+    so may be sent to any server.
 
     Args:
         address: a checked mailbox.
@@ -61,16 +60,16 @@ def original_recipient(address: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dsn:
-    """Ask for delivery status notifications (RFC 3461): the mails known as bounces.
+    """Requests delivery status notifications (RFC 3461), such as bounces.
 
     Args:
-        notify: of what the sender is to be told: ``"never"``, or one or several of
-            ``"success"``, ``"failure"`` and ``"delay"``. Default: whatever the server does.
-        ret: what a bounce returns of the mail: ``"full"``, or ``"hdrs"`` for the header alone.
-        envid: a name for this mail, which comes back in its notifications: printable ASCII.
-        orcpt: True to name each recipient's address to whoever sends the notification, so that
-            it can say whom the mail was for after it was forwarded. Or a mapping from recipients
-            to the addresses for which they stand; those who are not in it get none.
+        notify: the events of which to notify the sender: ``"never"``, or one or several of
+            ``"success"``, ``"failure"`` and ``"delay"``. Default: the server decides.
+        ret: what a bounce returns: ``"full"`` for the message, or ``"hdrs"`` for the header alone.
+        envid: an id for this email, which its notifications repeat: printable ASCII.
+        orcpt: True to send each recipient's address along as the original one, so that a
+            notification names it even after the email was forwarded. Or a mapping from recipients
+            to their original addresses; recipients that are not in it get none.
 
     Raises:
         ValueError: a value is invalid.
@@ -80,7 +79,7 @@ class Dsn:
     notify: Literal["never"] | Notice | Collection[Notice] | None = None
     ret: Literal["full", "hdrs"] | None = None
     envid: str | None = None
-    # It may name who stands in bcc.
+    # Not in `repr`: it may have bcc addresses.
     orcpt: bool | Mapping[str, str] | tuple[tuple[str, str], ...] = field(default=False, repr=False)
     _originals: dict[str, str] = field(init=False, repr=False, compare=False)
 
@@ -99,12 +98,12 @@ class Dsn:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it asks for nothing."""
+        """Whether it requests nothing."""
         return not (self.orcpt or self.notify or self.for_mail)
 
     @property
     def is_never(self) -> bool:
-        """Whether nobody is to be told anything."""
+        """Whether it requests that no notification is ever sent."""
         return self.notify == _NEVER
 
     @property
@@ -122,7 +121,7 @@ class Dsn:
         """Return the parameters of RCPT.
 
         Args:
-            path: the recipient, as it stands in the envelope.
+            path: the recipient, as in the envelope.
         """
         parameters: list[str] = []
         if self.is_never:
@@ -137,7 +136,7 @@ class Dsn:
         return tuple(parameters)
 
     def check_recipients(self, paths: Collection[str]) -> None:
-        """See that the original recipients are those of this mail, and short enough.
+        """Check that the original recipients are for recipients of this email, and short enough.
 
         Raises:
             ValueError: they are not.
@@ -151,13 +150,13 @@ class Dsn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliverBy:
-    """Ask that the mail be delivered within some time (RFC 2852).
+    """Requests delivery within a time (RFC 2852).
 
     Args:
-        seconds: how long its delivery may take, from now: 1 to 999999999.
-        on_expiry: what is to happen after that: ``"return"`` the mail as undeliverable, or
-            ``"notify"`` the sender of the delay and go on.
-        trace: have each server on the way report that it passed the mail on.
+        seconds: how long the delivery may take, from the transaction on: 1 to 999999999.
+        on_expiry: what the server should do after that: ``"return"`` the email as undeliverable,
+            or ``"notify"`` the sender of the delay and continue.
+        trace: whether each server on the path should report that it has relayed the email.
 
     Raises:
         ValueError: a value is invalid.
@@ -183,17 +182,17 @@ class DeliverBy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryOptions:
-    """All that a sender asks of the server beyond delivery.
+    """All that a sender requests from the server beyond delivery.
 
-    RFC 5321 §2.3.1 counts it to the envelope.
+    By RFC 5321 §2.3.1 it is part of the envelope.
 
     Attributes:
-        dsn: which notifications to send, or None.
+        dsn: the notifications to request, or None.
         deliver_by: how long the delivery may take, or None.
-        hold_for: seconds that the server is to keep the mail before it delivers it (RFC 4865).
-        hold_until: until when it is to keep it, in UTC and whole seconds.
+        hold_for: seconds that the server should hold the email before it delivers it (RFC 4865).
+        hold_until: the time until which it should hold it, in UTC and whole seconds.
         priority: -9 (lowest) to 9 (highest), or None (RFC 6710).
-        require_tls: whether the mail may travel under verified TLS only (RFC 8689).
+        require_tls: whether the email may be relayed under verified TLS only (RFC 8689).
 
     Raises:
         ValueError: a value is invalid, or contradicts another.
@@ -231,7 +230,7 @@ class DeliveryOptions:
 
     @property
     def hold(self) -> str | None:
-        """The parameter of MAIL that asks to keep the mail, or None (RFC 4865 §4)."""
+        """The parameter of MAIL that requests a hold, or None (RFC 4865 §4)."""
         if self.hold_for is not None:
             return f"HOLDFOR={self.hold_for}"
         if self.hold_until is not None:
@@ -272,7 +271,7 @@ def _checked_envid(value: object) -> str:
 
 
 def _checked_originals(value: object) -> tuple[tuple[str, str], ...]:
-    """Check a mapping, or the pairs that were made of one."""
+    """Return the checked pairs of a mapping, or of the pairs that were made from one."""
     if isinstance(value, Mapping):
         value = tuple(cast("Mapping[object, object]", value).items())
     if not isinstance(value, tuple):
@@ -304,7 +303,7 @@ def _check_length(address: str, original: str) -> None:
 
 
 def _whole_utc(value: object) -> dt.datetime:
-    """Return a time as the wire has it: UTC, whole seconds, none too early."""
+    """Return a time in UTC, rounded up to whole seconds: the email must not go out too early."""
     if not isinstance(value, dt.datetime):
         raise TypeError(f"hold_until: needs a datetime, not {type(value).__name__}")
     if value.utcoffset() is None:
@@ -318,4 +317,4 @@ def _whole_utc(value: object) -> dt.datetime:
 
 
 NO_OPTIONS = DeliveryOptions()
-"""What most mails ask for: nothing."""
+"""No options: what most emails have."""

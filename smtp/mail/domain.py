@@ -1,4 +1,4 @@
-"""The part of an address behind its "@": a domain (RFC 5890), or an address literal (RFC 5321)."""
+"""The part of an address after its "@": a domain (RFC 5890), or an address literal (RFC 5321)."""
 
 import re
 import unicodedata
@@ -14,20 +14,20 @@ _NOT_LDH = re.compile(r"[^A-Za-z0-9-]")
 _DOTTED_QUAD = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 _SNUM = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"  # no leading zero: some read octal
 _IPV4 = re.compile(rf"{_SNUM}(?:\.{_SNUM}){{3}}")
-# General-address-literal (RFC 5321 §4.1.3). Its dcontent has < > @ " too. No registered tag needs
-# them, and a server that searches for the end of the path would find the wrong one.
+# General-address-literal (RFC 5321 §4.1.3). Its dcontent allows < > @ " too. No registered tag
+# needs them, and a server that searches for the end of the path would find the wrong one.
 _GENERAL_LITERAL = re.compile(r"[A-Za-z0-9-]*[A-Za-z0-9]:[!#-;=?A-Z^-~]+")
 
-# Letters, marks, numbers and symbols make U-labels. Of the punctuation RFC 5892 §2.6 (and its
-# appendix A) lets these pass.
+# U-labels consist of letters, marks, numbers and symbols, and of this punctuation, which RFC 5892
+# §2.6 and its appendix A allow.
 _LABEL_CATEGORIES = "LMNS"
 _LABEL_PUNCTUATION = "\u00b7\u05f3\u05f4\u0f0b\u30fb"
-# What IDNA2003 changes into something else and IDNA2008 keeps (RFC 5894 §7.2).
+# Characters that IDNA2003 maps to others, and IDNA2008 keeps (RFC 5894 §7.2).
 _KEPT_BY_IDNA2008 = str.maketrans({"\u00df": "ss", "\u03c2": "\u03c3"})
 
 
 class AddressError(ValueError):
-    """An address that cannot go into an SMTP command. The message is one printable line."""
+    """An address is invalid in an SMTP command. The error text is one printable line."""
 
 
 def domain_to_ascii(domain: str) -> str:
@@ -70,19 +70,19 @@ def _label_to_ascii(label: str) -> str:
 def _u_label_to_ascii(label: str) -> str:
     """Return the A-label of a label that is not ASCII (RFC 5891 §5).
 
-    Upper case is folded, as people write it. Beyond that the label must survive Nameprep as it is:
-    a mapping would turn it into another name, of perhaps another owner.
+    Upper case is folded, because people write it. Apart from that, Nameprep must not change the
+    label: a mapping would make another name of it, perhaps of another owner.
     """
-    from encodings.idna import nameprep  # 1 ms that few programs need
+    from encodings.idna import nameprep  # here, because it takes 1 ms, and few programs need it
 
     for char in label:
         if not _may_stand_in_u_label(char):
             raise AddressError(f"{char!r} may not stand in a domain")
-    # One by one: "Σ" at the end of a word becomes "ς" otherwise, which is another domain.
+    # Character by character: otherwise "Σ" at the end of a word becomes "ς", another domain.
     folded = "".join(char.lower() for char in unicodedata.normalize("NFC", label))
     try:
         prepared = nameprep(folded)
-    except UnicodeError:  # a character or a mixture of directions that Nameprep prohibits
+    except UnicodeError:  # a character, or a mix of writing directions, that Nameprep prohibits
         prepared = ""
     if (
         prepared != folded.translate(_KEPT_BY_IDNA2008)
@@ -126,7 +126,7 @@ def _check_literal(literal: str) -> None:
 
 
 def _is_ipv6(text: str) -> bool:
-    """Tell whether this is an IPv6-addr (RFC 5321 §4.1.3), which has no zone id."""
+    """Whether this is an IPv6-addr (RFC 5321 §4.1.3), which has no zone id."""
     from ipaddress import IPv6Address
 
     try:

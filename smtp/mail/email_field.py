@@ -1,10 +1,10 @@
 """One field of an `email.message` object, written for the wire.
 
 The standard library refolds what it writes: it turns long tokens into encoded words, reads a quoted
-comma as the end of a mailbox, and on some parameters never returns. So nothing here lets it fold
-what need not be folded: what was parsed goes out as it was, what a program set goes out as
-`SendMail(headers=…)` would have it, and only in a signed mail does a field that has no source text
-keep the form that the library gives it, since that is what the program signed.
+comma as the end of a mailbox, and on some parameters never returns. So it does not fold here,
+except where it must: a parsed field is written as it was, a field that the program set is written
+as `SendMail(headers=…)` would write it. Only in a signed email does a field without source text
+keep the form that the library gives it, because that form is what the program signed.
 """
 
 import re
@@ -28,7 +28,7 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _SURROGATE = re.compile(r"[\udc80-\udcff]")  # an octet above 127 that was parsed from bytes
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
-# Their parameters have a form of their own for what is not ASCII, RFC 2231.
+# Fields whose parameters have a form of their own for text that is not ASCII, RFC 2231.
 _WITH_PARAMETERS = frozenset(("content-type", "content-disposition"))
 _TOKEN = re.compile(r"[!#$%&'*+.0-9A-Z^_`a-z{|}~-]+")  # RFC 2045 §5.1
 _PARAMETER = re.compile(
@@ -39,14 +39,14 @@ _MAX_QUOTED = 900  # characters of a parameter that still fits a line with its n
 _SECTION = 75  # characters of a line with a section of a parameter
 _MIN_SECTION = 12  # room for one character of UTF-8, whatever the name takes
 
-# Where the standard library's folding does not end: the name of a parameter leaves no room on its
-# line for the value, or the line has none for an encoded word.
+# The standard library's folding loops endlessly if the name of a parameter leaves no room on its
+# line for the value, or the line has no room for an encoded word.
 _MAX_LIBRARY_PARAMETER = 40
 _MIN_LIBRARY_LINE = 60
 
 
 def write_field(name: str, value: object) -> bytes:
-    """Return a field of an unsigned mail: in ASCII, unless an address in it has no such form.
+    """Return a field of an unsigned email: in ASCII, unless an address in it has no such form.
 
     Args:
         name: the field's name, not checked yet.
@@ -73,7 +73,7 @@ def write_field(name: str, value: object) -> bytes:
 
 
 def keep_field(name: str, value: object, policy: Any) -> bytes:
-    """Return a field of a signed mail, with the octets that were signed.
+    """Return a field of a signed email, with the octets that were signed.
 
     Args:
         name: the field's name, not checked yet.
@@ -91,14 +91,14 @@ def keep_field(name: str, value: object, policy: Any) -> bytes:
         raise _not_text(name, value)
     if isinstance(value, str) and not hasattr(value, "_parse_tree"):
         text = str.__str__(value)
-        # Text beyond ASCII was parsed from a str, unless the policy is the old one: that has
-        # encoded words for it.
+        # Non-ASCII text was parsed from a str, and is written as it is. Only under the old policy
+        # (compat32, without `utf8`) does the library write it as encoded words.
         if text.isascii() or _SURROGATE.search(text) or hasattr(policy, "utf8"):
             return _joined(name, _lines(name, text)).encode("utf-8", "surrogateescape")
     if _may_loop(value, policy):
         return write_field(name, value)
     folded = cast("bytes", policy.fold_binary(name, value)).rstrip(b"\r\n")
-    # What was an encoded line end in the value must not have become one of the header.
+    # A line end that was encoded in the value must not have become a line end of the header.
     _lines(name, folded.decode("utf-8", "surrogateescape"))
     return folded
 
@@ -110,7 +110,7 @@ def _not_text(name: str, value: object) -> ValueError:
 
 
 def _may_loop(value: object, policy: Any) -> bool:
-    """Whether the standard library might fold this value for ever."""
+    """Whether the standard library might loop endlessly when it folds this value."""
     width = policy.max_line_length
     params = cast("Iterable[str]", getattr(value, "params", ()))
     return bool(width) and (
@@ -119,7 +119,7 @@ def _may_loop(value: object, policy: Any) -> bool:
 
 
 def _lines(name: str, text: str) -> list[str]:
-    """Split a value into its lines, and see that each but the first belongs to the field."""
+    """Return the lines of a value; raise if one after the first would begin another field."""
     lines = _LINE_END.split(text.rstrip("\r\n"))
     if not all(line.startswith((" ", "\t")) for line in lines[1:]):
         raise ValueError(
@@ -130,12 +130,12 @@ def _lines(name: str, text: str) -> list[str]:
 
 
 def _joined(name: str, lines: list[str]) -> str:
-    # A value that begins on the next line has lost the space before it, if there was one.
+    # The parser drops the space before a value that begins on the next line, so none is added.
     return f"{name}:{' ' if lines[0] else ''}" + "\r\n".join(lines)
 
 
 def _from_text(name: str, value: str) -> bytes:
-    """Write a str: it was parsed, or set in an object with the old policy."""
+    """Write a str: one that was parsed, or was set in an object with the old policy."""
     lines = _lines(name, value)
     written = _joined(name, lines)
     if written.isascii():
@@ -148,12 +148,12 @@ def _from_text(name: str, value: str) -> bytes:
     except ValueError:
         if not _SURROGATE.search(value):
             raise
-        # Nobody here wrote it, and nobody here can mend it.
+        # It was parsed and has octets that are not UTF-8, so it cannot be written correctly.
         return written.encode("utf-8", "surrogateescape")
 
 
 def _text_of(value: str) -> str:
-    """Read the octets that a parser left as surrogates as UTF-8, if they are that."""
+    """Decode octets that a parser left as surrogates, if they are UTF-8."""
     try:
         return value.encode("utf-8", "surrogateescape").decode()
     except UnicodeError:
@@ -161,28 +161,29 @@ def _text_of(value: str) -> str:
 
 
 def _ascii_form(name: str, text: str) -> str:
-    """Write a value that is not ASCII, in ASCII but for addresses that have no such form."""
+    """Write a value that is not ASCII, in ASCII except for addresses that have no such form."""
     key = name.lower()
     if key in _WITH_PARAMETERS:
         first, parameters = _split_parameters(name, text)
         return _parameters_field(name, first, parameters)
-    if key.startswith("list-"):  # RFC 2919 §2: a phrase, and then what must stay as it is
+    if key.startswith("list-"):  # RFC 2919 §2: a phrase, and then an id that must not be encoded
         return token_words(name, text)
     return given_field(name, text)
 
 
 def _from_header(name: str, value: Header) -> str:
-    """Write an `email.header.Header`, which chose charset and encoding already."""
+    """Write an `email.header.Header`, which has chosen charset and encoding already."""
     text = str(value)
-    # An encoded word of an address is no address. What it could not decode, it encodes best.
+    # In an address field it would encode the addresses, too, so `given_field` writes those, unless
+    # the header could not decode its own text.
     if ADDRESS_FIELD.fullmatch(name.lower()) and not text.isascii() and "\ufffd" not in text:
         return given_field(name, "".join(_lines(name, text)))
     return _joined(name, _lines(name, value.encode(linesep="\r\n", maxlinelen=76)))
 
 
 def _from_tree(name: str, value: str, tree: Any) -> str:
-    """Write a header object: what a program set in an object with a newer policy."""
-    # This is the text that was set, but for encoded words and parameters, which it has decoded.
+    """Write a header object, as the program set it in an object with a newer policy."""
+    # The text that was set, except that encoded words and parameters are decoded in it.
     text = _text_of(str(tree)).strip(" \t")
     pieces = PIECE.findall(" " + text)
     is_source = not _has_encoded_word(tree)
@@ -208,7 +209,7 @@ def _from_tree(name: str, value: str, tree: Any) -> str:
 
 
 def _has_encoded_word(tree: Any) -> bool:
-    """Whether the text of a parse tree is not what was written, as it has encoded words."""
+    """Whether the source had encoded words, so that the tree's text differs from the source."""
     tokens = [tree]
     while tokens:
         token = tokens.pop()
@@ -222,7 +223,7 @@ def _has_encoded_word(tree: Any) -> bool:
 def _checked_groups(
     name: str, groups: Iterable[Any]
 ) -> Iterator[tuple[str | None, list[tuple[str | None, str]]]]:
-    """Yield display name (None where there is no group) and mailboxes of each group."""
+    """Yield the display name (None without a group) and the mailboxes of each group."""
     for group in groups:
         yield (
             group.display_name,
@@ -234,7 +235,7 @@ def _checked_groups(
 
 
 def _split_parameters(name: str, text: str) -> tuple[str, list[tuple[str, str]]]:
-    """Read a value such as ``attachment; filename="x"``."""
+    """Return the parts of a value such as ``attachment; filename="x"``."""
     first, end = text.partition(";")[0], text.find(";")
     parameters: list[tuple[str, str]] = []
     while 0 <= end < len(text.rstrip("; \t")):

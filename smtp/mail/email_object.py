@@ -1,12 +1,12 @@
 """`email.message` objects as mail data: one serialisation, by `BytesGenerator`.
 
-An object is mutable, and may change before it is sent, so it is written where the `SendMail` is
-made. It is never touched: what is flattened is a copy of its tree (not of its text), since the
-generator sets policies and boundaries in what it writes. Fields are written by `email_field`.
+An object is mutable, and may change before it is sent, so it is serialized when the `SendMail` is
+made. It is never modified: the generator sets policies and boundaries in what it writes, so it
+gets a copy of the object's tree (not of its text). Fields are written by `email_field`.
 
-Both forms are made at once, in the caller's thread: a form in ASCII that was made once a server
-needs it would be made on the loop's thread, where all other sends would wait for it, and from an
-object that has changed. It costs a second pass, and only where the text has 8-bit data.
+Both the 8-bit and the ASCII form are made at once, in the caller's thread. If the ASCII form were
+made only when a server needs it, that would block all sends on the loop's thread, and the object
+might have changed. It costs a second pass, and only if the text has 8-bit data.
 """
 
 import base64
@@ -25,10 +25,10 @@ from .email_field import keep_field, write_field
 from .mail_data import encode_whole
 
 _MAX_DEPTH = 100  # parts within parts; Postfix's mime_nesting_limit
-_MAX_PARTS = 10_000  # the same part may be attached in many places, and they multiply
-_MAX_PARAMETERS = 16_384  # characters of a field that `email.message` reads in quadratic time
+_MAX_PARTS = 10_000  # a part may be attached many times, at each level, so the number multiplies
+_MAX_PARAMETERS = 16_384  # characters of a field that `email.message` parses in quadratic time
 _BLIND = frozenset(("bcc", "resent-bcc"))
-# Their signatures cover fields, by name also those that are absent, and the whole body.
+# These signatures cover the whole body, and fields by name, even absent ones.
 _SIGNATURES = ("dkim-signature", "arc-seal")
 _SENT_AS_IT_IS = frozenset(("", "7bit", "8bit", "binary"))  # RFC 2045 §6.2
 
@@ -36,32 +36,32 @@ _Email: TypeAlias = "Message[Any, Any]"
 
 
 class _CannotWriteError(ValueError):
-    """What is wrong with the object, in words for whoever made it."""
+    """The object cannot be serialized; the text tells its author why."""
 
 
 class _Policy(Compat32):
-    """How the copy is read: without the parsers that fail on what others send."""
+    """The policy of the copy: compat32 has no parsers that fail on invalid fields of others."""
 
     keeps = False  # whether a DKIM signature covers what is written
 
 
 class _NotEncodableError(Exception):
-    """There is no form in ASCII."""
+    """The email has no form in ASCII."""
 
 
 def content_of_email(message: _Email, *, date: str, message_id: str) -> CompleteContent:
-    """Return an email object as it goes out, without Bcc.
+    """Return the content of an email object as it is sent, without Bcc.
 
     Args:
-        message: the object; of any policy.
-        date: a field ``Date: …`` that is put in front where there is none.
-        message_id: a field ``Message-ID: …``, the same.
+        message: the object; its policy may be any.
+        date: a field ``Date: …``, put in front if there is none.
+        message_id: a field ``Message-ID: …``, put in front if there is none.
 
     Returns:
-        Its octets, and the same in ASCII where it has 8-bit text and is not signed.
+        Its octets, and an ASCII form of it if it has 8-bit text and is not signed.
 
     Raises:
-        ValueError: it cannot be written; the text says what to do.
+        ValueError: it cannot be serialized; the text says what to do.
     """
     try:
         return _content_of(message, date, message_id)
@@ -109,7 +109,7 @@ def _is_signed(message: _Email) -> bool:
 
 
 class _Copy:
-    """A copy of an object's tree, checked: nothing in it but messages, of bounded number."""
+    """A checked copy of an object's tree: it has only messages, and a bounded number of them."""
 
     def __init__(self, message: _Email) -> None:
         self._parts = 0
@@ -185,7 +185,7 @@ def _set_payload(part: _Email, payload: object) -> None:
 
 
 def _checked(headers: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Return a copy of the fields, none of which takes for ever to be read."""
+    """Return a copy of the fields; raise if one is so long that parsing it would take too long."""
     for name, value in headers:
         is_read = name.lower() in {"content-type", "content-disposition"}
         # A Header of `email.header` has no length.
@@ -206,7 +206,7 @@ class _Generator(BytesGenerator):
 
     def _write(self, msg: _Email) -> None:
         given = cast("Any", self.policy)
-        # What is within a signed message is signed as well: a forwarded mail, for example.
+        # Everything within a signed message is signed as well, such as a forwarded email.
         if _is_signed(msg):
             self.policy = given.clone(keeps=True)
         try:
@@ -231,7 +231,7 @@ class _Fields:
 
     def write(self, name: str, value: object, policy: _Policy) -> bytes:
         try:
-            # The generator sets this in what is within multipart/signed (RFC 1847 §2.1).
+            # The generator sets this for parts within multipart/signed (RFC 1847 §2.1).
             if policy.max_line_length == 0:
                 field = keep_field(name, value, self._given.clone(max_line_length=0))
             elif policy.keeps:
@@ -239,7 +239,7 @@ class _Fields:
             else:
                 field = write_field(name, value)
         except ValueError as error:
-            # That is also what the package raises where it cannot encode or decode.
+            # UnicodeError is a ValueError, too: the library raises it if it cannot en- or decode.
             if isinstance(error, UnicodeError):
                 raise _CannotWriteError(f"header {name}: {error}") from error
             raise _CannotWriteError(str(error)) from error
@@ -265,7 +265,7 @@ def _flatten(tree: _Email, policy: Any) -> tuple[bytes, bool]:
 
 
 def _seven_bit(tree: _Email, policy: Any) -> bytes | None:
-    """Return the mail with its 8-bit text encoded, or None where that makes it no ASCII."""
+    """Return the email with its 8-bit text encoded, or None if it is not ASCII even then."""
     try:
         if not _encode_parts(tree):
             return None
@@ -278,9 +278,9 @@ def _seven_bit(tree: _Email, policy: Any) -> bytes | None:
 
 
 def _encode_parts(part: _Email) -> bool:
-    """Encode what is not ASCII, octet for octet whatever its charset; tell whether it changed.
+    """Encode parts that are not ASCII; return whether anything changed.
 
-    That needs no codec: a charset may be unknown, or not be what the text is in.
+    The octets are encoded without decoding them by a charset, which may be unknown or wrong.
     """
     payload = cast("object", part._payload)  # type: ignore[attr-defined]
     encoding = str(part.get("Content-Transfer-Encoding", "")).strip().lower()

@@ -1,6 +1,6 @@
-"""The envelope: who sends, and who shall receive (RFC 5321 §2.3.1).
+"""The envelope: the sender and the recipients (RFC 5321 §2.3.1).
 
-An `Envelope` that exists is valid: each path in it may be written into a command as it stands.
+An `Envelope` is valid by construction: each of its paths may be written into a command as it is.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,27 +17,27 @@ from .delivery_options import NO_OPTIONS, DeliveryOptions
 from .domain import AddressError
 
 MAX_RECIPIENTS = 100_000
-"""Recipients of one mail. A server may take no more than 100 at a time (RFC 5321 §4.5.3.1.8)."""
+"""Recipients of one email. A server may take only 100 in one transaction (RFC 5321 §4.5.3.1.8)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """The reverse-path and the forward-paths of one mail.
+    """The reverse-path and the forward-paths of one email.
 
-    Paths stand here without angle brackets: ``f"MAIL FROM:<{envelope.reverse_path}>"``. `of` takes
-    them as people write them.
+    Paths have no angle brackets here: ``f"MAIL FROM:<{envelope.reverse_path}>"``. `of` takes them
+    as people write them.
 
     Attributes:
         reverse_path: the sender's mailbox; ``""`` is the null reverse-path, ``<>`` on the wire.
         forward_paths: the recipients, in order, exact duplicates once. At least one.
-        options: what the sender asks for beyond delivery. RFC 5321 §2.3.1 counts this "optional
-            protocol extension material" to the envelope.
+        options: what the sender requests beyond delivery. By RFC 5321 §2.3.1 this "optional
+            protocol extension material" is part of the envelope.
 
     Raises:
         AddressError: a path is invalid.
         ValueError: there are no recipients, or more than `MAX_RECIPIENTS`, or the options do not
             fit them.
-        TypeError: a path is no str.
+        TypeError: a path is not a str.
     """
 
     reverse_path: str
@@ -62,24 +62,24 @@ class Envelope:
         recipients: str | Iterable[str],
         options: DeliveryOptions = NO_OPTIONS,
     ) -> "Envelope":
-        """Make an envelope of addresses as people write them.
+        """Return the envelope for addresses as people write them.
 
         Args:
             sender: one mailbox, or ``"<>"`` for the null reverse-path.
             recipients: one mailbox, or several. Each may be ``postmaster``.
-            options: what the sender asks for beyond delivery.
+            options: what the sender requests beyond delivery.
 
         Returns:
             The envelope, with the addresses as they were given, octet for octet.
 
         Raises:
-            AddressError: an address is invalid; the message names it and says what is wrong.
+            AddressError: an address is invalid; the text names it and says what is wrong.
             ValueError: there are no recipients, or more than `MAX_RECIPIENTS`, or the options do
                 not fit them.
-            TypeError: `sender` is no str, or `recipients` is neither a str nor several.
+            TypeError: `sender` is not a str, or `recipients` is neither a str nor several.
         """
         if sender == "" or not isinstance(sender, str):
-            # Where a path is expected, the empty one is the null reverse-path.
+            # The constructor would take an empty path for the null reverse-path.
             sender = _checked("sender", check_reverse_path, sender)
         return cls(
             reverse_path="" if sender == "<>" else sender,
@@ -88,20 +88,21 @@ class Envelope:
         )
 
     def only(self, forward_paths: Iterable[str]) -> "Envelope":
-        """Return the envelope of the same mail for some of its recipients.
+        """Return the envelope of the same email for some of its recipients.
 
         Args:
-            forward_paths: some of `forward_paths`.
+            forward_paths: some of this envelope's `forward_paths`.
 
         Raises:
-            ValueError: there are none, or others.
+            ValueError: it is empty, or has other paths.
         """
         chosen = tuple(dict.fromkeys(forward_paths))
         if chosen == self.forward_paths:
             return self
         if not chosen or not self._has(chosen):
             raise ValueError("an envelope is for some of the recipients; give at least one of them")
-        # Not by `replace`: all of it was checked, and its options may speak of the others, too.
+        # Not by `replace`, which would check everything again, and reject options that mention
+        # the other recipients, too.
         part = object.__new__(Envelope)
         object.__setattr__(part, "reverse_path", self.reverse_path)
         object.__setattr__(part, "forward_paths", chosen)
@@ -118,7 +119,7 @@ class Envelope:
 
 
 def _checked(name: str, check: Callable[[str], str], path: str) -> str:
-    """Check one path, and have its errors say which one it was."""
+    """Return one checked path; its errors begin with `name`."""
     try:
         return check(path)
     except AddressError as exc:
@@ -128,10 +129,10 @@ def _checked(name: str, check: Callable[[str], str], path: str) -> str:
 
 
 def _bounded(recipients: Iterable[str]) -> tuple[str, ...]:
-    """Collect recipients, but not those of an iterator without end."""
+    """Return recipients as a tuple; reject too many before an endless iterator fills the memory."""
     if isinstance(recipients, tuple) and len(recipients) <= MAX_RECIPIENTS:
         return recipients
-    # These are iterable, too: octet by octet, character by character.
+    # These are iterable, too, by character or byte.
     if isinstance(recipients, (str, bytes, bytearray, memoryview)):
         raise _not_recipients(recipients)
     try:
@@ -145,16 +146,16 @@ def _bounded(recipients: Iterable[str]) -> tuple[str, ...]:
 
 
 def _distinct(recipients: tuple[str, ...]) -> tuple[str, ...]:
-    """Check recipients and leave out exact duplicates.
+    """Return checked recipients without exact duplicates.
 
-    Exact is to the octet: only the receiving host knows whether the case of a local part matters
-    (RFC 5321 §2.4).
+    Duplicates are compared by octets: only the receiving host knows whether the case of a local
+    part matters (RFC 5321 §2.4).
     """
     if not recipients:
         raise ValueError("there are no recipients; give at least one")
     if len(recipients) == 1:
         path = _checked("recipients[0]", check_forward_path, recipients[0])
-        # A subclass may say something else to whoever asks next.
+        # A subclass of tuple may return other values the next time it is read.
         return recipients if type(recipients) is tuple and path is recipients[0] else (path,)
     return tuple(
         dict.fromkeys(

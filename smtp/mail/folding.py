@@ -1,7 +1,7 @@
 """Lines of a header field: where they are folded, and RFC 2047's encoded words.
 
-What comes here was checked before; nothing here ends a line but `fold`, and it goes on with white
-space, so that unfolding gives back the same text.
+The input was checked before. Only `fold` ends lines, and it begins the next one with white space,
+so that unfolding gives back the same text.
 """
 
 import binascii
@@ -11,16 +11,16 @@ from collections.abc import Sequence
 
 _MAX_LINE = 998  # octets, RFC 5322 §2.1.1
 _MAX_WORD = 75  # characters of an encoded word, RFC 2047 §2
-_MIN_WORD = 32  # room for some characters, also beside a long field name
-# RFC 5322 §2.1.1 asks for 78, RFC 2047 §2 for 76 in a line that has encoded words.
+_MIN_WORD = 32  # room for some characters, even after a long field name
+# RFC 5322 §2.1.1 recommends 78; RFC 2047 §2 requires 76 in a line that has encoded words.
 _FOLD_AT = 76
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 PIECE = re.compile(r"[ \t]*[^ \t]+")
-"""White space with the run of text after it: what a line can be folded before."""
+"""White space with the run of text after it: a line can be folded before each of these."""
 
-# RFC 2047 §5 (3): what stands for itself in a Q word in a phrase, the strictest place.
+# RFC 2047 §5 (3): octets that are unencoded in a Q word in a phrase, the strictest place.
 _Q_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/"
 _Q = [chr(octet) if octet in _Q_PLAIN else f"={octet:02X}" for octet in range(256)]
 _Q[0x20] = "_"
@@ -32,8 +32,8 @@ def fold(name: str, pieces: Sequence[str]) -> str:
     Args:
         name: the field's name.
         pieces: its value, cut where it may be folded. Each piece begins with the white space
-            before it, and none is white space only: a line of that is obsolete (RFC 5322 §3.2.2),
-            and some programs take it for the end of the header.
+            before it, and none is white space only: such a line is obsolete (RFC 5322 §3.2.2), and
+            some programs take it for the end of the header.
 
     Raises:
         ValueError: a piece is too long for a line.
@@ -59,12 +59,12 @@ def fold(name: str, pieces: Sequence[str]) -> str:
 
 
 def _room(name: str) -> int:
-    """The longest piece that can stand on any line of the field, the first one too."""
+    """Return the length of the longest piece that fits every line of the field, even the first."""
     return _MAX_LINE - len(name) - len(":")
 
 
 def can_fold(name: str, pieces: Sequence[str]) -> bool:
-    """Return whether each piece fits a line, also the first one beside the field's name."""
+    """Whether each piece fits a line, even the first one, after the field's name."""
     return max(map(len, pieces), default=0) <= _room(name)
 
 
@@ -73,7 +73,7 @@ def token_words(name: str, text: str) -> str:
 
     Args:
         name: the field's name.
-        text: its value, of which the rest has to stay as it is, such as an id in angle brackets.
+        text: its value; the ASCII tokens, such as an id in angle brackets, stay as they are.
 
     Raises:
         ValueError: a token is too long for a line.
@@ -90,9 +90,9 @@ def words(name: str, text: str) -> list[str]:
     """Return the encoded words of `text` (RFC 2047 §2), each with the space before it.
 
     A reader drops the white space between two encoded words, so the text can be cut between any
-    two of its characters; within one it must not be (§5).
+    two characters, but not within one (§5).
     """
-    # Surrogates stand for octets that were parsed, and are no UTF-8 (RFC 1428 §3).
+    # Surrogates are parsed octets that are not UTF-8 (RFC 1428 §3).
     charset = "unknown-8bit" if _SURROGATE.search(text) else "utf-8"
     octets = text.encode("utf-8", "surrogateescape")
     kind, encode = min(("q", _q), ("b", _b), key=lambda form: len(form[1](octets)))
@@ -112,10 +112,10 @@ def words(name: str, text: str) -> list[str]:
 
 
 def _b(octets: bytes) -> str:
-    """RFC 2047 §4.1: base64."""
+    """Return the text of a B encoded word: base64 (RFC 2047 §4.1)."""
     return binascii.b2a_base64(octets, newline=False).decode()
 
 
 def _q(octets: bytes) -> str:
-    """RFC 2047 §4.2: quoted-printable of a kind, with ``_`` for the space."""
+    """Return the text of a Q encoded word: like quoted-printable, ``_`` is a space (§4.2)."""
     return "".join(map(_Q.__getitem__, octets))

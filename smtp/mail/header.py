@@ -1,7 +1,7 @@
-"""The fields of a mail's header: checked, encoded and folded (RFC 5322 §2.2, RFC 2047).
+"""The fields of an email's header: checked, encoded and folded (RFC 5322 §2.2, RFC 2047).
 
-Nothing that a caller gives may end a line, or it could add a field, or begin the body: each piece
-of text passes `check_text`, `check_name` or `check_address` before it is used. Lines are folded at
+No text of a caller's may end a line, or it could add a field, or begin the body: each piece of
+text passes `check_text`, `check_name` or `check_address` before it is used. Lines are folded at
 white space, so that unfolding gives back the same text.
 """
 
@@ -23,7 +23,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 _NAME = re.compile(r"[!-9;-~]+")  # ftext, RFC 5322 §2.2
 
-# RFC 5322 §3.2.3: a phrase of these needs no quotes. Runs of spaces are kept by quoting.
+# RFC 5322 §3.2.3: a phrase of atoms needs no quotes. Several spaces in a row need them.
 _ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
 _ATOMS = re.compile(rf"{_ATOM}(?: {_ATOM})*", re.ASCII)
 
@@ -32,26 +32,26 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MINUTE = dt.timedelta(minutes=1)
 
-# msg-id, RFC 5322 §3.6.4. The bound is that of news systems (RFC 3977 §3.6).
+# msg-id, RFC 5322 §3.6.4. The limit of its length is that of netnews (RFC 3977 §3.6).
 _DOT_ATOM = rf"{_ATOM}(?:\.{_ATOM})*"
 _MESSAGE_ID = re.compile(rf"<{_DOT_ATOM}@(?:{_DOT_ATOM}|\[[!-Z^-~]*\])>", re.ASCII)
 _MAX_MESSAGE_ID = 250
 
-# One mailbox of a list, RFC 5322 §3.4, without groups and comments, and the comma behind it.
+# One mailbox of a list, RFC 5322 §3.4, without groups and comments, and the comma after it.
 _ESCAPE = re.compile(r"\\(.)")
 _QUOTED_TEXT = re.compile(r"\"((?:[^\"\\]|\\.)*)\"")
-# What may have a comma in it that separates nothing: quoted strings, comments, address literals.
+# In quoted strings, comments and address literals, a comma is not a separator.
 _ATOMIC = re.compile(rf"{_QUOTED_TEXT.pattern}|\((?:[^()\\]|\\.)*\)|\[[^\]]*\]")
 _LISTED = re.compile(
     rf"(?P<phrase>(?:{_QUOTED_TEXT.pattern}|[^\"<>,:;()])*)(?:<(?P<address>[^<>]*)>[ \t]*)?(?:,|\Z)"
 )
 
-# Fields, in lower case, that hold addresses: text that is not ASCII is a display name there.
+# Fields, in lower case, that hold addresses: in them, non-ASCII text is a display name.
 ADDRESS_FIELD = re.compile(
     r"(?:resent-)?(?:from|sender|reply-to|to|cc)|mail-(?:followup|reply)-to"
     r"|disposition-notification-to|return-receipt-to|errors-to"
 )
-# Fields where an encoded word means nothing, or not everywhere.
+# Fields in which encoded words are not allowed, or not everywhere.
 _ASCII_FIELD = re.compile(
     r"(?:resent-)?(?:date|message-id)|in-reply-to|references|received|return-path|auto-submitted"
     r"|authentication-results|dkim-signature|(?:arc|list)-.*|content-(?!description$).*"
@@ -62,9 +62,9 @@ def check_text(field: str, value: object, *, tab: bool = False) -> str:
     """Return `value` if it is one line of text.
 
     Args:
-        field: what to call it in the error.
+        field: the name of the value in the error.
         value: anything.
-        tab: whether a TAB may stand in it.
+        tab: whether a TAB is allowed.
 
     Raises:
         TypeError: it is not a str.
@@ -72,7 +72,7 @@ def check_text(field: str, value: object, *, tab: bool = False) -> str:
     """
     if not isinstance(value, str):
         raise TypeError(f"{field}: must be a str, not {type(value).__name__}")
-    value = str.__str__(value)  # what is checked is what is written, also of a str-like enum
+    value = str.__str__(value)  # what is checked is what is written, even for a str-like enum
     if value.isascii() and value.isprintable():
         return value
     bad = (_CONTROL_BUT_TAB if tab else _CONTROL).search(value)
@@ -112,7 +112,7 @@ def check_name(name: object) -> str:
 
 
 def check_field_name(name: object) -> None:
-    """See that `name` can be the name of a field, of any length.
+    """Check that `name` can be the name of a field, of any length.
 
     Raises:
         ValueError: it is not RFC 5322's ftext.
@@ -122,15 +122,15 @@ def check_field_name(name: object) -> None:
 
 
 def check_address(field: str, value: object) -> str:
-    """Return `value` if it is an address to which the envelope could go as well.
+    """Return `value` if it is an address that would be valid in the envelope, too.
 
     Args:
-        field: what to call it in the error.
+        field: the name of the value in the error.
         value: anything.
 
     Raises:
         TypeError: it is not a str.
-        ValueError: it is no address of RFC 5321 or RFC 6531.
+        ValueError: it is not an address of RFC 5321 or RFC 6531.
     """
     try:
         return check_forward_path(cast("str", value))
@@ -145,8 +145,8 @@ def text_field(name: str, text: str) -> str:
 
     Args:
         name: the field's name, checked.
-        text: what was checked by `check_text`. Encoded words are used where it is not ASCII,
-            would be taken for an encoded word, or cannot be written or folded as it is.
+        text: checked by `check_text`. It is written as encoded words if it is not ASCII, looks
+            like an encoded word, or cannot be written or folded as it is.
     """
     pieces = PIECE.findall(" " + text)
     # Readers strip white space from both ends of a value.
@@ -172,7 +172,7 @@ def group_field(
 
     Args:
         name: the field's name, checked.
-        groups: display name of each group, or None for mailboxes that stand alone; and its
+        groups: display name of each group, or None for mailboxes outside a group; and its
             mailboxes, as in `mailbox_field`. Names need no check.
     """
     pieces: list[str] = []
@@ -192,7 +192,7 @@ def group_field(
 def given_field(name: str, value: str) -> str:
     """Return a field whose value the caller wrote.
 
-    ASCII goes out as given, folded. Of what is not ASCII, text and the display names of address
+    An ASCII value is written as given, folded. In others, text and the display names of address
     lists become encoded words; an address that is not ASCII stays as it is (RFC 6532 §3.2).
 
     Args:
@@ -200,7 +200,7 @@ def given_field(name: str, value: str) -> str:
         value: its value, checked by `check_text`.
 
     Raises:
-        ValueError: it cannot be folded, or it is not ASCII where that has no form.
+        ValueError: it cannot be folded, or is not ASCII and the field allows no encoded words.
     """
     value = value.strip(" \t")
     if value.isascii():
@@ -215,7 +215,7 @@ def given_field(name: str, value: str) -> str:
 
 
 def has_several(value: str) -> bool:
-    """Return whether a caller's list of mailboxes has more than one, whatever else is in it."""
+    """Whether a caller's list of mailboxes has more than one, valid or not."""
     rest = _ATOMIC.sub("", value)
     return "," in rest or ":" in rest or rest.count("<") > 1
 
@@ -227,7 +227,7 @@ def date_field(date: object) -> str:
         date: a datetime with time zone.
 
     Raises:
-        TypeError: it is no datetime.
+        TypeError: it is not a datetime.
         ValueError: it has no time zone, or is before 1900.
     """
     if not isinstance(date, dt.datetime):
@@ -237,8 +237,8 @@ def date_field(date: object) -> str:
         raise ValueError("date: has no time zone; use datetime.now(timezone.utc), for example")
     if date.year < 1900:
         raise ValueError(f"date: the year {date.year} is before 1900 (RFC 5322 §3.3)")
-    # Zones have hours and minutes only. Local mean times have seconds too: the same moment is
-    # told in the zone of the full minute before.
+    # Time zones have hours and minutes only here. The offset of a local mean time has seconds, too:
+    # then the same moment is written with the offset of the full minute before.
     date -= offset % _MINUTE
     minutes = offset // _MINUTE
     return (
@@ -269,7 +269,7 @@ def message_id_field(message_id: object) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether `text` is ASCII and could not be taken for an encoded word."""
+    """Whether `text` is ASCII and does not look like an encoded word."""
     return text.isascii() and "=?" not in text
 
 
@@ -278,7 +278,7 @@ def _mailboxes(name: str, mailboxes: Iterable[tuple[str | None, str]]) -> list[s
     for phrase, address in mailboxes:
         if pieces:
             pieces[-1] += ","
-        # Where an ASCII form serves, the mail needs no SMTPUTF8.
+        # In ASCII if there is such a form: then the email needs no SMTPUTF8.
         written = to_ascii_domain(address)
         pieces += [*_phrase(name, phrase), f" <{written}>"] if phrase else [f" {written}"]
     return pieces
@@ -289,7 +289,7 @@ def _phrase(name: str, text: str) -> list[str]:
     if _is_plain(text):
         phrase = text
         if not _ATOMS.fullmatch(text):
-            if not text.isprintable():  # decoded from an encoded word: a line end, perhaps
+            if not text.isprintable():  # decoded from an encoded word; it may have a line end
                 return words(name, text)
             phrase = '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
         pieces: list[str] = PIECE.findall(" " + phrase)
@@ -299,7 +299,7 @@ def _phrase(name: str, text: str) -> list[str]:
 
 
 def _listed(name: str, value: str) -> list[str]:
-    """Read a caller's list of mailboxes, and return its pieces."""
+    """Return the pieces of a caller's list of mailboxes; raise if it is invalid."""
     pieces: list[str] = []
     end = 0
     while end < len(value):

@@ -1,21 +1,22 @@
 """Mail data in the form that goes over the wire (RFC 5321 §2.3.8, §4.1.1.4, §4.5.2).
 
-Any octets in, lines that end in CRLF out. A bare CR or a bare LF never leaves: servers that take
-``LF . LF`` for the end of the mail data would run what follows as commands (SMTP smuggling). How a
-mail is cut into chunks never changes what comes out. The final dot is the dialog's to write.
+The input is any octets, the output lines that end in CRLF. A bare CR or a bare LF is never sent:
+servers that take ``LF . LF`` for the end of the mail data would run what follows as commands (SMTP
+smuggling). How the input is cut into chunks never changes the output. The dialog writes the final
+dot.
 """
 
 from dataclasses import dataclass
 
 _CRLF = b"\r\n"
 
-# Up to this size a mail is split into lines at once: the quickest way in CPython. A larger one
-# takes ways whose memory does not depend on how short its lines are.
+# Octets up to which a message is split into lines at once, the fastest way in CPython. For a larger
+# one, the list of lines could take far more memory than the message if its lines are short.
 _SMALL = 16 * 1024
 
 
 class MailDataEncoder:
-    """Turn a stream of octets into mail data: CRLF line ends and transparency.
+    """Turns a stream of octets into mail data: CRLF line ends and transparency (dot-stuffing).
 
     Call `encode` for each chunk and write what it returns, then `finish` once, and write that too.
     CRLF, bare CR and bare LF each become one CRLF.
@@ -34,11 +35,11 @@ class MailDataEncoder:
         self._finished = False
 
     def encode(self, chunk: bytes | memoryview) -> bytes:
-        """Return what `chunk` adds to the mail data; may be empty.
+        """Return the mail data of `chunk`; may be empty.
 
         Args:
-            chunk: the next octets, cut anywhere. A CR at its end waits for the next call, which
-                may bring its LF.
+            chunk: the next octets, cut anywhere. A CR at its end is kept until the next call,
+                whose chunk may begin with its LF.
 
         Raises:
             RuntimeError: `finish` was called before.
@@ -55,7 +56,7 @@ class MailDataEncoder:
         return _stuff(data, at_line_start=at_line_start) if self._transparent else data
 
     def finish(self) -> bytes:
-        """Return what is missing at the end: CRLF, or nothing.
+        """Return CRLF if the last line has no line end, or else nothing.
 
         RFC 5321 §4.1.1.4: the CRLF before the final dot ends the last line, so one is added only
         where the last line has none. An empty stream stays empty.
@@ -73,16 +74,16 @@ class MailDataEncoder:
 
 
 def encode_whole(data: bytes, *, transparent: bool = True) -> bytes:
-    """Return a whole mail as `MailDataEncoder` would write it, final CRLF included.
+    """Return a complete message as `MailDataEncoder` would encode it, with the final CRLF.
 
     Args:
-        data: the mail, with any line ends.
+        data: the message, with any line ends.
         transparent: double the dot that begins a line; False for BDAT.
     """
     if len(data) > _SMALL:
         encoder = MailDataEncoder(transparent=transparent)
         return encoder.encode(data) + encoder.finish()
-    lines = data.splitlines()  # of bytes: at CRLF, CR and LF, nothing else
+    lines = data.splitlines()  # for bytes, only at CRLF, CR and LF
     lines.append(b"")
     data = _CRLF.join(lines)
     return _stuff(data, at_line_start=True) if transparent else data
@@ -96,16 +97,16 @@ def _stuff(data: bytes, *, at_line_start: bool) -> bytes:
 
 @dataclass(slots=True)
 class MailFacts:
-    """What has to be known of a mail before it is offered to a server.
+    """What must be known of a message before the MAIL command.
 
     Attributes:
         size: octets with CRLF line ends and the final CRLF, without doubled dots and the final
             dot: the message size of RFC 1870 §5.
         eight_bit: whether an octet is above 127 (RFC 6152).
-        nul: whether there is a NUL, which no extension but BINARYMIME allows.
+        nul: whether there is a NUL, which only BINARYMIME allows.
         longest_line: octets of the longest line, without its CRLF. RFC 5321 §4.5.3.1.6 allows 998.
-        is_plain: whether the mail is mail data as it stands: each line ends in CRLF, the last
-            one too, and none begins with a dot.
+        is_plain: whether the message can be sent unchanged as mail data: each line ends in CRLF,
+            even the last one, and none begins with a dot.
     """
 
     size: int
@@ -116,9 +117,9 @@ class MailFacts:
 
 
 class MailScanner:
-    """Gather the `MailFacts` of a stream: call `feed` for each chunk, then `finish` once.
+    """Computes the `MailFacts` of a stream: call `feed` for each chunk, then `finish` once.
 
-    Holds no mail data, however long the lines are.
+    It keeps no mail data, however long the lines are.
     """
 
     __slots__ = (
@@ -143,24 +144,25 @@ class MailScanner:
         self._longest = 0
 
     def feed(self, chunk: bytes | memoryview) -> None:
-        """Take the next octets, cut anywhere."""
-        # In slices: the list of lines of a huge chunk would be many times larger than the chunk.
+        """Add the next octets, cut anywhere."""
+        # In slices: the list of lines of a huge chunk could be many times larger than the chunk.
         for start in range(0, len(chunk), _SMALL):
             self._feed_slice(bytes(chunk[start : start + _SMALL]))
 
     def _feed_slice(self, data: bytes) -> None:
         self._fed += len(data)
         if not self._dotted:
-            # Only where line ends are CRLF does it matter: there, a line begins after LF.
+            # It matters only if all line ends are CRLF (see `is_plain`), so each line begins after
+            # an LF.
             begins_line = not self._open_line
-            # Most attachments are base64, which has no dot at all: that is soon seen.
+            # Most attachments are base64 and have no dot at all, which is a fast check.
             self._dotted = b"." in data and (
                 b"\n." in data or (begins_line and data.startswith(b"."))
             )
         self._eight_bit = self._eight_bit or not data.isascii()
         self._nul = self._nul or b"\0" in data
         if self._ended_in_cr:
-            # The CR ended its line; an LF that comes after it is the same line end.
+            # The CR has ended its line; an LF right after it belongs to the same line end.
             data = data.removeprefix(b"\n")
         lines = data.splitlines()
         if not lines:
@@ -186,7 +188,7 @@ class MailScanner:
 
 
 def scan(data: bytes) -> MailFacts:
-    """Return the facts of a whole mail."""
+    """Return the facts of a complete message."""
     if len(data) > _SMALL:
         scanner = MailScanner()
         scanner.feed(memoryview(data))
@@ -198,6 +200,6 @@ def scan(data: bytes) -> MailFacts:
         not data.isascii(),
         b"\0" in data,
         max(lengths, default=0),
-        # A line end that is no CRLF, or is missing, makes the two differ.
+        # The two differ if a line end is not CRLF, or is missing.
         size == len(data) and b"\n." not in data and data[:1] != b".",
     )

@@ -1,8 +1,7 @@
 """One mailbox with a display name, as people write it: ``Name <address>`` (RFC 5322 §3.4).
 
-A grammar of our own, for exactly one mailbox: no group, list or comment, and no repairs. What it
-reads is the address between the angle brackets, octet for octet; whether that is one is for
-`address` to say.
+The grammar allows exactly one mailbox: no group, list or comment; and nothing is repaired. It takes
+the address between the angle brackets, octet for octet; `address` checks it.
 """
 
 import re
@@ -11,32 +10,33 @@ from ..words.shown import shown
 from .domain import AddressError
 from .header import check_text
 
-# Quoted strings and runs of what needs no quotes, with white space between them. Dots are obsolete
-# there (obs-phrase), and usual. Possessive: there is one way to match, so the time is linear.
+# Quoted strings, and runs of characters that need no quotes, with white space between them. Dots
+# are obsolete there (obs-phrase), but common. Possessive quantifiers: there is one way to match, so
+# the time is linear.
 _WORD = r"(?:\"(?:[^\"\\]|\\.)*+\"|[^\s\"(),:;<>@\[\\\]]++)"
-_ADDRESS = r"(?:\"(?:[^\"\\]|\\.)*+\")?[^<>\"]*+"  # a quoted local part may have anything in it
+_ADDRESS = r"(?:\"(?:[^\"\\]|\\.)*+\")?[^<>\"]*+"  # a quoted local part may have any character
 _NAME_ADDR = re.compile(rf"(?P<name>{_WORD}(?:[ \t]*+{_WORD})*+)[ \t]*+<(?P<address>{_ADDRESS})>")
 _QUOTED = re.compile(r"\"((?:[^\"\\]|\\.)*+)\"")
 _ESCAPE = re.compile(r"\\(.)")
-_MAX = 2000  # characters; a name of more would fill a header
+_MAX = 2000  # characters; a longer name would fill the header
 
 
 def split_name(field: str, text: str) -> tuple[str | None, str]:
     """Split a mailbox that may have a display name.
 
     Args:
-        field: what to call it in the error.
+        field: the name of the value in the error.
         text: an address, or name and address.
 
     Returns:
         The name, without its quotes, and the address. The name is None, and the address is `text`,
-        where there are no angle brackets with something before them.
+        if there are no angle brackets with something before them.
 
     Raises:
-        AddressError: it is of another form.
+        AddressError: it has another form.
         ValueError: the name has a control character.
     """
-    # No address ends like this, whatever its quoted local part pretends.
+    # No address ends with ">", whatever its quoted local part contains.
     if not text.endswith(">") or text.startswith("<"):
         return None, text
     match = _NAME_ADDR.fullmatch(text) if len(text) <= _MAX else None
@@ -53,7 +53,7 @@ def check_display_name(field: str, name: object) -> str:
     """Return `name` if it can be shown with an address.
 
     Args:
-        field: what to call it in the error.
+        field: the name of the value in the error.
         name: anything.
 
     Raises:

@@ -1,1 +1,1 @@
-"""Who we are: SASL mechanisms, and the secrets in them. Never when they are used."""
+"""Authentication: SASL mechanisms, and the secrets in them. Never when they are used."""

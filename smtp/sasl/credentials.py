@@ -1,4 +1,4 @@
-"""Who a client says it is, and which mechanisms can say so."""
+"""The credentials of a client, and the SASL mechanisms that can use them."""
 
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
@@ -10,7 +10,7 @@ from .saslprep import check_text, check_token
 from .secret import Secret
 
 STRENGTH = (
-    "EXTERNAL",  # only where it is asked for by name: the client's certificate says it all
+    "EXTERNAL",  # only if `auth` names it: it authenticates by the client's TLS certificate
     "SCRAM-SHA-256-PLUS",
     "SCRAM-SHA-256",
     "SCRAM-SHA-1-PLUS",
@@ -21,26 +21,26 @@ STRENGTH = (
     "PLAIN",
     "LOGIN",
 )
-"""The mechanisms that there are, strongest first."""
+"""The supported mechanisms, strongest first."""
 WITH_TOKEN = frozenset({"OAUTHBEARER", "XOAUTH2"})
-"""Those that take an OAuth 2.0 token."""
+"""The mechanisms that take an OAuth 2.0 token."""
 SHOW_SECRET = WITH_TOKEN | {"PLAIN", "LOGIN"}
-"""Those by which the server learns the password or token: they need TLS with a verified name."""
+"""The mechanisms that disclose the password or token to the server: they need verified TLS."""
 
 _WITH_PASSWORD = frozenset(STRENGTH) - WITH_TOKEN - {"EXTERNAL"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """A user name, and what proves it.
+    """A user name, and the password or token that proves it.
 
     Attributes:
-        username: the user name; may be empty for EXTERNAL alone.
-        password: the password, or None. A str is made a `Secret`.
-        token: an OAuth 2.0 access token without the word ``Bearer``, or what returns one; it is
-            never called here. Or None: nobody needs both.
-        auth: the names of the mechanisms that may be used, in any case; None for all but
-            EXTERNAL, which has to be named. A str is one name.
+        username: the user name; may be empty only if EXTERNAL is the only mechanism.
+        password: the password, or None. A str becomes a `Secret`.
+        token: an OAuth 2.0 access token without the word ``Bearer``, or a callable that returns
+            one (never called here), or None. Password and token exclude each other.
+        auth: the names of the enabled mechanisms, in any case; None for all except EXTERNAL,
+            which must be named. A str is one name.
 
     Raises:
         ValueError: a field is invalid, or no mechanism is left.
@@ -76,9 +76,9 @@ class Credentials:
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """The mechanisms that these credentials can serve and that are allowed, strongest first.
+        """The enabled mechanisms that work with these credentials, strongest first.
 
-        Whether SCRAM is installed and the channel can be bound to is not known here.
+        Whether SCRAM is installed, and whether there is a channel binding, is not known here.
         """
         can: set[str] = set()
         if self.password is not None:

@@ -1,23 +1,23 @@
-"""What a SASL mechanism is (RFC 4422): octets in, octets out.
+"""The interface of a SASL mechanism (RFC 4422): challenges in, responses out, both as octets.
 
-The base64 and the lines of RFC 4954 are the dialog's affair. A mechanism is good for one exchange:
-call `start`, then `respond` for each challenge, then `finish` if the server accepted. No exception
-that it raises holds a secret, nor do the local variables of the frames that the exception passed.
+The dialog does the base64 and the command lines of RFC 4954. A mechanism is for one exchange: call
+`start`, then `respond` for each challenge, then `finish` if the server accepted. No exception that
+it raises holds a secret, nor do the local variables of the frames that the exception passed.
 """
 
 from typing import Protocol
 
 MAX_CHALLENGE = 12288
-"""Octets of a decoded challenge. RFC 4954 §4 asks for 12288 before decoding, so this is plenty."""
+"""Octets of a decoded challenge. RFC 4954 §4 requires 12288 in base64, so this is ample."""
 MAX_RESPONSE = 12288 // 4 * 3
-"""Octets of a response: base64 makes 4 of 3, and RFC 4954 §4 lets servers stop at 12288."""
+"""Octets of a response: base64 makes 4 of 3, and by RFC 4954 §4 servers may stop at 12288."""
 
 
 class SaslError(Exception):
-    """The server said what the mechanism can't go on from.
+    """The exchange failed because of what the server sent.
 
     Attributes:
-        is_security: whether the server failed to prove that it is the one that knows the password.
+        is_security: whether the server failed to prove that it knows the password.
     """
 
     def __init__(self, message: str, *, is_security: bool = False) -> None:
@@ -35,19 +35,19 @@ class Mechanism(Protocol):
 
     @property
     def shows_secret(self) -> bool:
-        """Whether the server learns the password or token: it needs TLS with a verified name."""
+        """Whether it discloses the password or token to the server: then it needs verified TLS."""
         ...
 
     @property
     def reads_challenges(self) -> bool:
-        """Whether it matters what is in a challenge; if not, it need not even be base64."""
+        """Whether it uses the content of challenges; if not, they need not even be base64."""
         ...
 
     def start(self) -> bytes | None:
-        """Return the initial response, or None where the server speaks first.
+        """Return the initial response, or None if the server begins with a challenge.
 
-        It goes out with the AUTH command, or as the answer to an empty first challenge; `respond`
-        is for what comes after it.
+        It is sent with the AUTH command, or as the response to an empty first challenge; `respond`
+        is for the challenges after that.
         """
         ...
 
@@ -55,21 +55,21 @@ class Mechanism(Protocol):
         """Return the response to a challenge.
 
         Raises:
-            SaslError: there is none; cancel the exchange (RFC 4954 §4).
+            SaslError: there is no response; cancel the exchange (RFC 4954 §4).
         """
         ...
 
     def finish(self) -> None:
-        """Take note that the server accepted.
+        """Complete the exchange; called once the server has accepted.
 
         Raises:
-            SaslError: it had to prove itself first, and did not.
+            SaslError: the server had to prove itself before, and did not.
         """
         ...
 
 
 def check_challenge(name: str, challenge: bytes) -> None:
-    """Refuse a challenge that is too long to be one.
+    """Reject a challenge that is too long.
 
     Raises:
         SaslError: it has more than `MAX_CHALLENGE` octets.
@@ -79,7 +79,7 @@ def check_challenge(name: str, challenge: bytes) -> None:
 
 
 class SilentMechanism:
-    """What mechanisms have in common: this one says nothing, and asks nothing of the server."""
+    """A base class: it has no initial response, rejects challenges, and requires no proof."""
 
     __slots__ = ()
     name = ""
@@ -87,16 +87,16 @@ class SilentMechanism:
     reads_challenges = True
 
     def start(self) -> bytes | None:
-        """Leave the first word to the server."""
+        """Return None: the server begins with a challenge."""
         return None
 
     def respond(self, challenge: bytes) -> bytes:
-        """Refuse a challenge that comes when all is said."""
+        """Reject a challenge after the end of the exchange."""
         check_challenge(self.name, challenge)
         raise SaslError(f"{self.name}: unexpected challenge: the SASL exchange was complete")
 
     def finish(self) -> None:
-        """Ask for nothing: the server proves nothing here."""
+        """Do nothing: the server proves nothing in this mechanism."""
 
     def check_size(self) -> None:
         """Check that the initial response is not too long for a server.

@@ -1,6 +1,6 @@
-"""The SASL mechanisms that need no library, and all else that authentication is made of.
+"""The SASL mechanisms that need no library, and the other public names of authentication.
 
-SCRAM takes a library, and so is not here but in `pykka_smtp.actors.options.scram`.
+SCRAM needs a library, and so is in `pykka_smtp.actors.options.scram`.
 """
 
 import hmac
@@ -34,23 +34,24 @@ __all__ = [
     "check_challenge",
 ]
 
-# Whatever else a server calls an error is not shown: it could be the token. RFC 6750 §3.1.
+# Only these error codes (RFC 6750 §3.1) are shown: any other text of the server's could be the
+# token.
 _STATUS = re.compile(
     rb'"status"\s{0,9}:\s{0,9}"([0-9]{3}|invalid_token|invalid_request|insufficient_scope)"'
 )
 
 
 class Plain(SilentMechanism):
-    """PLAIN (RFC 4616): user name and password in clear, in one message.
+    """PLAIN (RFC 4616): user name and password in plaintext, in one response.
 
-    What SASLprep prohibits is refused, because a server that follows RFC 4616 §2 would have to.
-    Otherwise the octets go out as given: to prepare them is the server's part, and one that does
-    not would not know a password that was changed on its way.
+    Characters that SASLprep prohibits are rejected, as a server that follows RFC 4616 §2 must
+    reject them. Otherwise the octets are sent as given: preparing them is the server's task, and a
+    server that does not do it would reject a prepared password.
 
     Args:
-        user: whose password it is.
+        user: the user name.
         password: the password.
-        authzid: whom to act for; empty for the user.
+        authzid: the identity to act as; empty for the user's own.
 
     Raises:
         ValueError: a field is empty, too long, or has a character that must not be in it.
@@ -70,7 +71,7 @@ class Plain(SilentMechanism):
         self.check_size()
 
     def start(self) -> bytes:
-        """Return all there is to say."""
+        """Return the only response."""
         return f"{self._authzid}\0{self._user}\0{self._password.reveal()}".encode()
 
 
@@ -78,7 +79,7 @@ class Login(SilentMechanism):
     """LOGIN: user name, then password, whatever the server's prompts say. It has no RFC.
 
     Args:
-        user: whose password it is.
+        user: the user name.
         password: the password.
 
     Raises:
@@ -97,7 +98,7 @@ class Login(SilentMechanism):
         self._prompts = 0
 
     def respond(self, challenge: bytes) -> bytes:
-        """Answer the first prompt with the user name, the second with the password."""
+        """Return the user name for the first prompt, the password for the second."""
         check_challenge(self.name, challenge)
         self._prompts += 1
         if self._prompts == 1:
@@ -108,15 +109,15 @@ class Login(SilentMechanism):
 
 
 class CramMd5(SilentMechanism):
-    """CRAM-MD5 (RFC 2195): the password stays here, a keyed digest of the challenge goes out.
+    """CRAM-MD5 (RFC 2195): sends a keyed digest of the challenge, and not the password.
 
     Args:
-        user: whose password it is.
+        user: the user name.
         password: the password.
 
     Raises:
         ValueError: a field is empty, too long, or has a character that must not be in it; or this
-            Python does without MD5, as in FIPS mode.
+            Python has no MD5, as in FIPS mode.
     """
 
     __slots__ = ("_is_done", "_password", "_user")
@@ -145,16 +146,16 @@ class CramMd5(SilentMechanism):
 
 
 class _Bearer(SilentMechanism):
-    """What the two ways to show an OAuth 2.0 token have in common.
+    """A base class of the mechanisms that send an OAuth 2.0 token.
 
     Attributes:
-        error_status: what the server said was wrong with the token, such as ``"401"`` or
-            ``"invalid_token"``; None if it said nothing that is known.
+        error_status: the server's error code for the token, such as ``"401"`` or
+            ``"invalid_token"``; None if it sent none that is known.
     """
 
     __slots__ = ("_is_refused", "_token", "_user", "error_status")
     shows_secret = True
-    _farewell = b""
+    _error_response = b""
 
     def __init__(self, user: str, token: Secret) -> None:
         check_text("username", user)
@@ -164,7 +165,7 @@ class _Bearer(SilentMechanism):
         self.error_status: str | None = None
 
     def respond(self, challenge: bytes) -> bytes:
-        """Take note of the server's error; its refusal comes once it is acknowledged."""
+        """Read the server's error, and return the response after which the server rejects AUTH."""
         check_challenge(self.name, challenge)
         if self._is_refused:
             return super().respond(challenge)
@@ -172,14 +173,14 @@ class _Bearer(SilentMechanism):
         match = _STATUS.search(challenge)
         if match is not None:
             self.error_status = match[1].decode()
-        return self._farewell
+        return self._error_response
 
 
 class Xoauth2(_Bearer):
-    """XOAUTH2: an OAuth 2.0 token, as Google and Microsoft take it.
+    """XOAUTH2: an OAuth 2.0 token, in the form of Google and Microsoft.
 
     Args:
-        user: whose token it is.
+        user: the user name.
         token: the token, without the word ``Bearer``.
 
     Raises:
@@ -194,7 +195,7 @@ class Xoauth2(_Bearer):
         self.check_size()
 
     def start(self) -> bytes:
-        """Return all there is to say."""
+        """Return the only response."""
         return f"user={self._user}\x01auth=Bearer {self._token.reveal()}\x01\x01".encode()
 
 
@@ -202,9 +203,9 @@ class Oauthbearer(_Bearer):
     """OAUTHBEARER (RFC 7628 §3.1): an OAuth 2.0 token.
 
     Args:
-        user: whose token it is.
+        user: the user name.
         token: the token, without the word ``Bearer``.
-        host: the server's name as it was asked for.
+        host: the server's name, as configured.
         port: the server's port.
 
     Raises:
@@ -213,7 +214,7 @@ class Oauthbearer(_Bearer):
 
     __slots__ = ("_host", "_port")
     name = "OAUTHBEARER"
-    _farewell = b"\x01"  # RFC 7628 §3.2.3
+    _error_response = b"\x01"  # RFC 7628 §3.2.3
 
     def __init__(self, user: str, token: Secret, host: str, port: int) -> None:
         super().__init__(user, token)
@@ -222,17 +223,17 @@ class Oauthbearer(_Bearer):
         self.check_size()
 
     def start(self) -> bytes:
-        """Return all there is to say."""
+        """Return the only response."""
         user = self._user.replace("=", "=3D").replace(",", "=2C")  # saslname, RFC 5801 §4
         header = f"n,a={user},\x01host={self._host}\x01port={self._port}"
         return f"{header}\x01auth=Bearer {self._token.reveal()}\x01\x01".encode()
 
 
 class External(SilentMechanism):
-    """EXTERNAL (RFC 4422 appendix A): the client's TLS certificate says who it is.
+    """EXTERNAL (RFC 4422 appendix A): the client is authenticated by its TLS certificate.
 
     Args:
-        authzid: whom to act for; empty for whom the certificate names.
+        authzid: the identity to act as; empty for the one that the certificate names.
 
     Raises:
         ValueError: the name is too long, or has a character that must not be in it.
@@ -246,5 +247,5 @@ class External(SilentMechanism):
         self._authzid = authzid
 
     def start(self) -> bytes:
-        """Return the name, which may be empty."""
+        """Return the identity to act as, which may be empty."""
         return self._authzid.encode()

@@ -1,6 +1,6 @@
-"""What may stand in a user name, a password or a token (RFC 4013, RFC 4616 §2, RFC 6750 §2.1).
+"""Checks of user names, passwords and tokens (RFC 4013, RFC 4616 §2, RFC 6750 §2.1).
 
-The errors say which field is wrong and why, and never show it or any character of it.
+The errors name the invalid field and the reason, and never show the field or a character of it.
 """
 
 import re
@@ -24,7 +24,7 @@ from unicodedata import ucd_3_2_0
 from .secret import Secret
 
 MAX_FIELD = 8192
-"""Octets of one field: RFC 4616 §2 asks for 255, tokens have some thousands."""
+"""Octets of one field: RFC 4616 §2 requires 255, tokens have some thousands."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -45,40 +45,40 @@ _PROHIBITED = (
 
 
 def check_text(name: str, value: str | Secret, *, may_be_empty: bool = False) -> None:
-    """Check what no mechanism can take.
+    """Reject a field that no mechanism can take.
 
     Args:
-        name: what the error calls the field.
+        name: the field's name in the error.
         value: the field; a `Secret` stays out of the error's traceback.
-        may_be_empty: whether nothing is something.
+        may_be_empty: whether an empty field is valid.
 
     Raises:
         ValueError: the field is empty, too long, or has a control character or lone surrogate.
     """
-    problem = _problem(_clear(value), may_be_empty)
+    problem = _problem(_revealed(value), may_be_empty)
     if problem is not None:
         raise ValueError(f"{name}: {problem}")
 
 
 def check_prepared(name: str, value: str | Secret, *, stored: bool) -> None:
-    """Check that SASLprep takes the field.
+    """Check that SASLprep allows the field.
 
     Args:
-        name: what the error calls the field.
+        name: the field's name in the error.
         value: the field; a `Secret` stays out of the error's traceback.
-        stored: whether to refuse what Unicode 3.2 did not know (RFC 3454 §7): SCRAM does
-            (RFC 5802 §2.2), what is merely compared by the server does not.
+        stored: whether to reject characters that Unicode 3.2 does not have (RFC 3454 §7): True for
+            SCRAM (RFC 5802 §2.2), False for a field that the server only compares.
 
     Raises:
-        ValueError: SASLprep does not take it.
+        ValueError: SASLprep does not allow it.
     """
-    problem = _preparation_problem(_clear(value), stored)
+    problem = _preparation_problem(_revealed(value), stored)
     if problem is not None:
         raise ValueError(f"{name}: {problem}, which SASLprep (RFC 4013) does not allow")
 
 
 def check_token(name: str, value: Secret) -> None:
-    """Check that a token can stand behind ``Bearer`` (RFC 6750 §2.1).
+    """Check that a token is valid after the word ``Bearer`` (RFC 6750 §2.1).
 
     Raises:
         ValueError: it is empty, too long, or has anything but visible ASCII characters.
@@ -88,11 +88,11 @@ def check_token(name: str, value: Secret) -> None:
         raise ValueError(f'{name}: only visible ASCII may be in it; leave out the word "Bearer"')
 
 
-# The functions below see secrets, and never raise: a traceback shows the local variables of each
-# frame that the error passed through.
+# The functions below have secrets in local variables, and never raise: reporting tools show the
+# local variables of each frame that an exception passed.
 
 
-def _clear(value: str | Secret) -> str:
+def _revealed(value: str | Secret) -> str:
     return value.reveal() if isinstance(value, Secret) else value
 
 
@@ -123,7 +123,8 @@ def _preparation_problem(text: str, stored: bool) -> str | None:
     if stored and any(map(in_table_a1, prepared)):
         return "a character in it that is newer than Unicode 3.2"
     if any(map(in_table_d1, prepared)) and (
-        # RFC 3454 §6: text from right to left, and nothing but that, at both ends and between.
+        # RFC 3454 §6: a text with right-to-left characters has no left-to-right ones, and begins
+        # and ends with a right-to-left character.
         any(map(in_table_d2, prepared))
         or not (in_table_d1(prepared[0]) and in_table_d1(prepared[-1]))
     ):

@@ -1,4 +1,4 @@
-"""Secrets: held so that they never show, and scrubbed from what a server sends back.
+"""Secrets: never shown when printed, and redacted from what a server sends back.
 
 Nothing here may put a secret in an exception or leave it in a local variable of a frame that
 raises: tools that report errors print the local variables of each frame.
@@ -13,18 +13,18 @@ from typing import NoReturn
 from ..words.shown import text_shown
 
 MASK = "***"
-"""What stands in the place of a secret."""
+"""The text that replaces a secret."""
 SHORTEST = 4
-"""Characters of the shortest form that is scrubbed; shorter ones are in too many innocent words."""
+"""Characters of the shortest form that is redacted; shorter ones are in too many harmless words."""
 
 
 class Secret:
     """A password or token that shows as ``***`` wherever it is printed.
 
-    It can't be pickled, and copies are the secret itself. Two secrets of the same value are equal.
+    It can't be pickled; copying it returns the same object. Secrets of the same value are equal.
 
     Raises:
-        TypeError: the value is no str.
+        TypeError: the value is not a str.
     """
 
     __slots__ = ("_value",)
@@ -37,7 +37,7 @@ class Secret:
         self._value = str.__str__(value)
 
     def reveal(self) -> str:
-        """Return the value in clear. Keep it out of local variables where an error can arise."""
+        """Return the value itself. Keep it out of local variables of frames that may raise."""
         return self._value
 
     def __repr__(self) -> str:
@@ -71,12 +71,12 @@ class Secret:
 def leaks_of(*secrets: str, user: str | None) -> tuple[str, ...]:
     """Return the forms in which a server could send secrets back, longest first.
 
-    They are the secret itself, its usual encodings, the messages of PLAIN, LOGIN and XOAUTH2, and
-    for each secret what any base64 text around it must contain, wherever in it the secret stands.
+    They are the secret itself, its usual encodings, the responses of PLAIN, LOGIN and XOAUTH2, and
+    for each secret the characters that any base64 text with the secret in it must contain.
 
     Args:
-        secrets: passwords and tokens in clear.
-        user: the user name, or None where there is none.
+        secrets: passwords and tokens, revealed.
+        user: the user name, or None if there is none.
     """
     forms: set[str] = set()
     for secret in secrets:
@@ -91,17 +91,18 @@ def leaks_of(*secrets: str, user: str | None) -> tuple[str, ...]:
 
 
 class Redactor:
-    """Replaces the forms of secrets in a text by ``***``. Build it once for a session.
+    """Replaces the forms of secrets in a text by ``***``. Make it once for a session.
 
     Args:
-        forms: what `leaks_of` returned. Empty ones are passed over.
+        forms: what `leaks_of` returned. Empty forms are ignored.
     """
 
     __slots__ = ("_forms", "_signs")
 
     def __init__(self, forms: Iterable[str] = ()) -> None:
         self._forms = sorted({_folded(form) for form in forms if form}, key=len)
-        # Few of the forms have none of the others in them: these few are looked for in each text.
+        # Only a few forms contain no other form. A text without these few has none of the forms, so
+        # only they are searched for in each text.
         self._signs: list[bytes] = []
         for form in self._forms:
             if not any(sign in form for sign in self._signs):
@@ -119,11 +120,11 @@ class Redactor:
 
 
 class SessionRedactor:
-    """Masks secrets in the texts of one session; a token may become known in its course only.
+    """Redacts secrets in the texts of one session, even a token that is fetched during it.
 
     Args:
-        redact: masks those that are known from the start.
-        before: what masked those of the mail before this one in the same session.
+        redact: redacts the secrets that are known from the start.
+        before: the redactor of the previous email in the same session, or None.
     """
 
     __slots__ = ("_learned", "_redact", "_redactor")
@@ -136,9 +137,9 @@ class SessionRedactor:
         self._redactor: Redactor = Redactor() if before is None else before._redactor
 
     def learn(self, secret: Secret) -> None:
-        """Mask this one as well from now on."""
+        """Redact this secret as well from now on."""
         self._learned = (*self._learned, secret)
-        # Whose it is does not matter: what base64 text around it must contain is a form, too.
+        # Without the user name: any base64 text with user name and secret has a form of the secret.
         forms = leaks_of(*[learned.reveal() for learned in self._learned], user=None)
         self._redactor = Redactor(forms)
 
@@ -148,7 +149,7 @@ class SessionRedactor:
 
 
 def _masked(text: str, folded: bytes, forms: list[bytes]) -> str:
-    """Mask each octet that is part of any form: forms may overlap, and none may leave a rest."""
+    """Redact each octet that is part of any form; forms may overlap, and no part may remain."""
     octets = _octets(text)
     parts: list[bytes] = []
     end = 0  # of what is in parts
@@ -168,16 +169,16 @@ def _spans(folded: bytes, form: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _octets(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")  # no text may make the scrubbing fail
+    return text.encode("utf-8", "surrogatepass")  # redaction must not fail on any text
 
 
 def _folded(text: str) -> bytes:
-    # As octets: this lowers ASCII only, so that positions stay what they were.
+    # As octets: this lowers only ASCII, so that positions stay the same.
     return _octets(text).lower()
 
 
 def _texts(secret: str) -> Iterator[str]:
-    """Yield the secret as text, and as text that somebody escaped."""
+    """Yield the secret as text, and its usual escaped forms."""
     yield secret
     yield from (secret.lower(), secret.upper())  # a Redactor ignores the case of ASCII only
     yield from (repr(secret)[1:-1], json.dumps(secret)[1:-1], ascii(secret)[1:-1])
@@ -201,7 +202,7 @@ def _hexadecimals(octets: bytes) -> Iterator[str]:
 
 
 def _messages(secret: bytes, user: bytes) -> Iterator[bytes]:
-    """Yield what a server could have got, or could take for what it got, with the secret in it."""
+    """Yield the responses with the secret in them, and what a server may decode them to."""
     messages = [secret]
     if user:
         messages += (
@@ -222,10 +223,10 @@ def _base64(octets: bytes) -> Iterator[str]:
 
 
 def _cores(octets: bytes) -> Iterator[str]:
-    """Yield what base64 makes of the octets, whatever stands before and behind them.
+    """Yield the base64 characters that the octets produce, whatever precedes and follows them.
 
-    A base64 character holds 6 bits. Where the octets begin is one of three cases; in each, the
-    characters that hold bits of the octets alone are always the same.
+    A base64 character holds 6 bits. The octets begin at one of three positions; at each of them,
+    the characters that hold bits only of these octets are always the same.
     """
     for before in range(3):
         first, last = -(-8 * before // 6), 8 * (before + len(octets)) // 6

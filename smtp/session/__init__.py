@@ -1,1 +1,1 @@
-"""Who says what when: the dialog, and its scripts. Never what takes a socket or a clock."""
+"""The order of commands and replies: the dialog and its scripts. Never a socket or a clock."""

@@ -1,4 +1,4 @@
-"""The AUTH dialog (RFC 4954): which mechanism, and its challenges and answers."""
+"""The AUTH exchange (RFC 4954): the choice of the mechanism, its challenges and responses."""
 
 import base64
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -16,19 +16,19 @@ from .refusal import ProtocolViolation, Refused, SecurityTooWeak, Unsendable
 from .step import RunCallable, Script, Step
 
 MAX_ROUNDS = 10
-"""Challenges at most: a server could ask for ever."""
+"""Challenges in one exchange: no mechanism needs more than 3, and a server could never stop."""
 _MAX_COMMAND = 512  # RFC 5321 §4.5.3.1.4: octets of a command line
 _MAX_CHALLENGE = 12288  # RFC 4954 §4: octets of a challenge in base64
-# The mechanism is not to be had, or not like this (RFC 4954 §4 and §6, RFC 5321 §4.2.4).
+# The mechanism is not available, or not under these conditions (RFC 4954 §4, §6, RFC 5321 §4.2.4).
 _NOT_THIS_MECHANISM = frozenset({500, 501, 502, 503, 504, 534, 538})
 
 
 def _ignore(_refused: Refused | None) -> None:
-    """Note nothing."""
+    """Do nothing."""
 
 
 MakeMechanism = Callable[[Secret | None, bytes | None], Mechanism]
-"""Makes a mechanism for one attempt, of the token and the TLS channel binding, if there are any."""
+"""Makes a mechanism for one exchange, from the token and the TLS channel binding, if any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +36,10 @@ class Authentication:
     """How to authenticate to a server.
 
     Attributes:
-        mechanisms: for each name that may be used, in order of preference, what makes it.
-        token: what gives an access token when it is called, or None where the mechanisms need
-            none or have one. It may block, so whoever does the I/O calls it.
-        allow_unsafe: whether mechanisms that show the secret to the server are used without
+        mechanisms: for each enabled name, in order of preference, the factory of the mechanism.
+        token: a callable that returns an access token, or None if the mechanisms need none or have
+            one already. It may block, so the I/O layer calls it, in a thread.
+        allow_unsafe: whether mechanisms that disclose the secret to the server are used without
             verified TLS.
     """
 
@@ -61,30 +61,30 @@ class Authentication:
         binding: bytes | None,
         note: Callable[[Refused | None], None] = _ignore,
     ) -> Script:
-        """Authenticate, by the first mechanism that the server takes.
+        """Authenticate, by the first mechanism that the server accepts.
 
         Args:
             server: the server's name for messages.
             extensions: what it offers now.
-            is_safe: whether TLS is up and the server is verified.
+            is_safe: whether TLS is established and the server is verified.
             binding: the channel binding of that TLS (RFC 5929), if there is one.
-            note: called with a refusal after which another mechanism is tried, and with None once
-                one was taken.
+            note: called with a rejection after which another mechanism is tried, and with None
+                once one was accepted.
 
         Raises:
-            Refused: the server refused us.
-            SecurityTooWeak: no mechanism may be used, or the server could not prove itself.
-            ProtocolViolation: the server's challenges make no sense.
-            Unsendable: what should have given a token gave none that can be sent.
+            Refused: the server rejected the authentication.
+            SecurityTooWeak: no mechanism may be used, or the server could not prove its identity.
+            ProtocolViolation: the server's challenges are invalid.
+            Unsendable: the token callable returned no token that can be sent.
         """
         names = self._usable(server, extensions, is_safe=is_safe, is_bound=binding is not None)
-        # RFC 5802 §6: where the server seems to know no -PLUS, say that we do: somebody may have
-        # taken it out of the server's reply.
+        # RFC 5802 §6: if the server offers no -PLUS, tell it that the client supports it: an
+        # attacker may have removed it from the server's reply.
         offers_plus = any(name.endswith("-PLUS") for name in extensions.auth_mechanisms)
         refusal: Refused | None = None
         for name in names:
             chosen = binding if name.endswith("-PLUS") or not offers_plus else None
-            # A token may have expired on the way: it is asked for again, once.
+            # A token may have expired meanwhile: it is fetched again, once.
             for _ in range(2 if self._uses_token_callable(name) else 1):
                 attempt = _Attempt(server, name)
                 try:
@@ -101,12 +101,12 @@ class Authentication:
                     note(None)
                     return
             else:
-                break  # wrong credentials are not shown by a weaker mechanism as well
+                break  # rejected credentials are not sent again by a weaker mechanism
         assert refusal is not None
         raise refusal
 
     def _uses_token_callable(self, name: str) -> bool:
-        """Whether a mechanism takes a token that must be asked for."""
+        """Whether a mechanism takes a token that a callable returns."""
         return self.token is not None and name in WITH_TOKEN
 
     def _usable(
@@ -138,12 +138,12 @@ class Authentication:
         return names
 
     def _attempt(self, attempt: "_Attempt", binding: bytes | None) -> Script:
-        # No local variable here may hold a response in clear: an error that comes from further
-        # below would show it. A command does not show what is in it.
+        # No local variable here may hold an unencoded response: an error raised further below
+        # would show it. The `repr` of a Command hides its line.
         server = attempt.server
         mechanism = yield from self._make(attempt.name, binding)
         command, held = _opening(mechanism)
-        attempt.shows(mechanism, is_said=held is None and mechanism.start() is not None)
+        attempt.sends(mechanism, credentials=held is None and mechanism.start() is not None)
         reply = yield command
         challenges = 0
         while reply.code == 334:
@@ -154,9 +154,9 @@ class Authentication:
             try:
                 command = held or auth_response(_encode(_respond(mechanism, reply)))
             except SaslError as error:
-                raise _given_up(server, error, CANCEL_AUTH) from error
+                raise _exchange_error(server, error, CANCEL_AUTH) from error
             held = None
-            attempt.shows(mechanism, is_said=True)
+            attempt.sends(mechanism, credentials=True)
             reply = yield command
         cause = classify(Stage.AUTH, reply.code)
         if cause is not ReplyClass.POSITIVE:
@@ -164,10 +164,10 @@ class Authentication:
         try:
             mechanism.finish()
         except SaslError as error:
-            raise _given_up(server, error) from error
+            raise _exchange_error(server, error) from error
 
     def _make(self, name: str, binding: bytes | None) -> Generator[Step, Reply, Mechanism]:
-        """Make a mechanism, of a fresh token if it takes one."""
+        """Make a mechanism, with a fresh token if it takes one."""
         if self.token is None or not self._uses_token_callable(name):
             return self.mechanisms[name](None, binding)
         answer = RunCallable(self.token)
@@ -190,22 +190,22 @@ class _Attempt:
 
     def __init__(self, server: str, name: str) -> None:
         self.server, self.name = server, name
-        self._is_said = False  # whether the server has seen any of the credentials
+        self._credentials_sent = False  # whether any part of the credentials was sent
         self._shows_secret = False
 
-    def shows(self, mechanism: Mechanism, *, is_said: bool) -> None:
-        """Note whether the server has now been told what the mechanism tells."""
-        self._is_said = self._is_said or is_said
-        self._shows_secret = self._is_said and mechanism.shows_secret
+    def sends(self, mechanism: Mechanism, *, credentials: bool) -> None:
+        """Record whether the next command has a part of the credentials."""
+        self._credentials_sent = self._credentials_sent or credentials
+        self._shows_secret = self._credentials_sent and mechanism.shows_secret
 
     def is_unfit(self, reply: Reply) -> bool:
-        """Whether a refusal for good is one of the mechanism, so that another may do.
+        """Whether a permanent rejection is about the mechanism, so that another one may work.
 
-        Any that comes instead of a challenge is: the server has seen no credentials yet. 534 is,
-        too: "too weak" (RFC 4954 §6). But Google's servers say by it that they want another
-        password, or a login in a browser: then what shows it once more is one failed login more.
+        It is if it comes instead of the first challenge: no credentials were sent yet. So is 534:
+        "too weak" (RFC 4954 §6). But Google's servers reply 534 if they require another password,
+        or a login in a browser: then sending the password once more is one more failed login.
         """
-        if not self._is_said:
+        if not self._credentials_sent:
             return True
         if reply.code == 534 and self._shows_secret and reply.enhanced is not None:
             text = reply.text.lower()
@@ -213,14 +213,14 @@ class _Attempt:
         return reply.code in _NOT_THIS_MECHANISM
 
     def describe(self, reply: Reply) -> str:
-        """Return one line for people."""
-        what = "the credentials" if self._is_said else "to authenticate us"
+        """Return the detail of a rejection: one line for people."""
+        what = "the credentials" if self._credentials_sent else "to authenticate us"
         by = f"by AUTH {self.name}; auth= chooses another mechanism"
         return f"{self.server} ({by}) refused {what}: {reply}"
 
 
 def _no_mechanism(server: str, extensions: Extensions, *, is_safe: bool) -> str:
-    """Say that a server offers no AUTH, and what may be behind it."""
+    """Return the detail for a server that offers no AUTH, with the likely reason."""
     detail = f"{server} offers no AUTH, but credentials are configured"
     if "X-EXPS" in extensions:
         return (
@@ -233,14 +233,14 @@ def _no_mechanism(server: str, extensions: Extensions, *, is_safe: bool) -> str:
 
 
 def _respond(mechanism: Mechanism, reply: Reply) -> bytes:
-    # LOGIN's prompts are often no base64, and nobody needs to read them.
+    # LOGIN's prompts are often not base64, and its responses do not depend on them.
     return mechanism.respond(_decode(reply) if mechanism.reads_challenges else b"")
 
 
 def _opening(mechanism: Mechanism) -> tuple[Command, Command | None]:
-    """Return the AUTH command, and what answers the first challenge if that is known already.
+    """Return the AUTH command, and the initial response if it must wait for the first challenge.
 
-    Nor is there a response in clear in a local variable here.
+    Here, too, no local variable holds an unencoded response.
     """
     alone = auth(mechanism.name, None)
     if mechanism.start() is None:
@@ -249,11 +249,13 @@ def _opening(mechanism: Mechanism) -> tuple[Command, Command | None]:
     command = auth(mechanism.name, answer.line)
     if len(command.wire) <= _MAX_COMMAND:
         return command, None
-    # RFC 4954 §4: then the response has to wait for an empty challenge.
+    # RFC 4954 §4: then the initial response must wait for an empty challenge.
     return alone, answer
 
 
-def _given_up(server: str, error: SaslError, last_command: Command | None = None) -> Exception:
+def _exchange_error(
+    server: str, error: SaslError, last_command: Command | None = None
+) -> Exception:
     if error.is_security:
         detail = f"{server} did not prove that it knows the password: {error}"
         return SecurityTooWeak(Stage.AUTH, detail, last_command)

@@ -1,4 +1,4 @@
-"""The dialog of a session that nobody uses: whatever comes ends it."""
+"""The dialog of an idle session: any input ends it."""
 
 from ..words.command import QUIT
 from ..words.quirks import Quirks
@@ -9,13 +9,13 @@ _CLOSING = b"421"  # may come at any time (RFC 5321 §3.8), and in pieces
 
 
 class IdleDialog:
-    """Stands in for a `Dialog` while a connection waits for the next mail.
+    """Replaces the `Dialog` while a connection is idle.
 
-    RFC 5321 §4.3.1: the server has nothing to say now. If it speaks, that is 421, and the end; or
-    it is what would be taken for the answer to the next command.
+    RFC 5321 §4.3.1: the server sends no reply without a command. Anything that it sends now is
+    421, and it closes; or it is a reply that would be taken for the reply to the next command.
 
     Attributes:
-        is_over: whether it has asked to close the connection.
+        is_over: whether it has returned `Close`, or the connection was lost.
     """
 
     steps = 0
@@ -26,16 +26,16 @@ class IdleDialog:
     needs_channel_binding = False
 
     def __init__(self, quirks: Quirks | None = None) -> None:
-        """Prepare to wait.
+        """Make the dialog of a connection that becomes idle.
 
         Args:
-            quirks: what is known of the server; a reply that comes now belongs there.
+            quirks: the known faults of the server, to which an unsolicited reply is added; or None.
         """
         self.is_over: bool = False
         self._quirks = quirks
 
     def receive_data(self, data: bytes) -> list[Action]:
-        """Close: what came was not asked for."""
+        """Close the connection, because the data is unsolicited."""
         if not data:
             return []  # a TLS record without text, such as a session ticket
         if self._quirks is not None and data[: len(_CLOSING)] != _CLOSING[: len(data)]:
@@ -43,20 +43,20 @@ class IdleDialog:
         return self._end(Close(reset=True))
 
     def receive_eof(self) -> list[Action]:
-        """Close, as the server did."""
+        """Close the connection, as the server did."""
         return self._end(Close())
 
     def connection_lost(self, *_facts: object) -> list[Action]:
-        """Take note that the connection is gone."""
+        """Called when the connection was lost; nothing is left to do."""
         self.is_over = True
         return []
 
     def fail(self, *_facts: object) -> list[Action]:
-        """Close, on a defect of ours."""
+        """Close the connection after an internal error."""
         return self._end(Close(reset=True))
 
     def cancel(self) -> list[Action]:
-        """Take leave, and don't wait for the answer: nothing depends on it."""
+        """Send QUIT and close, without waiting for the reply: nothing depends on it."""
         return self._end(QUIT.wire, Close())
 
     def _end(self, *actions: Action) -> list[Action]:

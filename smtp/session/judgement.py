@@ -1,4 +1,4 @@
-"""What a mail has come to in a session: the verdict that its replies, or its end, make."""
+"""The verdict on an email, made from the replies of a session or from how the session ended."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from .refusal import Contradicted, Refused
 from .session import Session
 from .transaction import Transaction
 
-# What a later attempt could change. The others need a change to the mail, or to the options.
+# Failures that a retry could change. The others need a change to the email, or to the options.
 _RETRYABLE = frozenset(
     {
         FailureKind.CONNECT,
@@ -26,16 +26,16 @@ _RETRYABLE = frozenset(
 
 
 class Judgement:
-    """The half of a `Delivery` that makes verdicts. It says nothing to the server.
+    """The half of a `Delivery` that makes verdicts. It sends nothing.
 
     Attributes:
-        session: what is known of the session.
+        session: the state of the session.
     """
 
     session: Session
     _envelope: Envelope
     _recipients: list[Recipient]
-    _transaction: Transaction | None  # the one under way, or the last
+    _transaction: Transaction | None  # the current or the last one
     _left: Left | None
     _is_bdat_refused: bool
 
@@ -45,11 +45,11 @@ class Judgement:
 
     @property
     def _batch(self) -> Sequence[Recipient]:
-        """The recipients whom a reply now concerns: before the first transaction, all of them."""
+        """The recipients that a reply concerns now: before the first transaction, all of them."""
         return self._recipients if self._transaction is None else self._transaction.batch
 
     def _accepted(self) -> Accepted:
-        """Sum up: the server took the mail, for somebody at least."""
+        """Return the verdict for an email that was accepted for at least one recipient."""
         acceptance = self._acceptance
         assert acceptance is not None
         return Accepted(
@@ -62,27 +62,29 @@ class Judgement:
         )
 
     def doubt_last(self) -> bool:
-        """Leave in doubt for whom the transaction before this one was taken, if there was one.
+        """Treat the final reply of the previous transaction, if there was one, as not received.
+
+        Its recipients are `maybe_accepted` then.
 
         Returns:
-            Whether there was.
+            Whether there was one.
         """
         return self._transaction is not None and self._transaction.take_last_back()
 
     def rejected_unsolicited(self, stage: Stage, reply: Reply) -> Verdict:
-        """Judge a refusal that came without being owed: in the mail data, or 421 anywhere."""
+        """Return the verdict for an unsolicited rejection: amid the mail data, or 421 anywhere."""
         before = None if self._transaction is None else self._transaction.refusal
         return self.refused(before or Refused(stage, reply, classify(stage, reply.code)))
 
     def refused(self, refused: Refused) -> Verdict:
-        """Judge a reply that ends the mail's way."""
+        """Return the verdict for a reply that ended the delivery."""
         cause, reply, stage = refused.cause, refused.reply, refused.stage
         transaction = self._transaction
         speculative = None if transaction is None else transaction.speculative
         if cause is ReplyClass.UNEXPECTED and speculative is not None and speculative.is_out:
-            cause = (
-                ReplyClass.AMBIGUOUS
-            )  # it makes no sense of the mail either, which the server has
+            # The server has the complete email, and an invalid reply does not say whether it
+            # accepted it.
+            cause = ReplyClass.AMBIGUOUS
         kind, retryable, maybe_accepted = cause.failure
         detail = self._describe(kind, stage, reply)
         if refused.detail and kind is FailureKind.SMTP:
@@ -111,16 +113,16 @@ class Judgement:
         )
 
     def _contradicted(self, contradicted: Contradicted) -> Verdict:
-        """Judge a speculative transaction that was refused, and perhaps taken."""
+        """Return the verdict for a speculative transfer that was rejected, but maybe accepted."""
         transaction = self._transaction
         assert transaction is not None
         speculative, refused = transaction.speculative, transaction.refusal
         assert speculative is not None
         assert refused is not None
         if not speculative.is_out:
-            return self.refused(refused)  # whatever it says: it can't have the mail
+            return self.refused(refused)  # the server does not have the complete email
         if contradicted.kind is FailureKind.PROTOCOL:
-            # It may well have been a reply too many, late, that was taken for the refusal.
+            # What was taken for the rejection may have been a late unsolicited reply.
             self.session.quirks.speaks_unasked = True
         transaction.take_refusal_back()
         detail = self._describe_doubt(refused, str(contradicted))
@@ -148,7 +150,7 @@ class Judgement:
         return f"{server} refused the mail at {command}: {reply}"
 
     def _is_of_chunk(self, stage: Stage) -> bool:
-        """Whether a reply of this stage is the one to BDAT: there is no dot then."""
+        """Whether a reply of this stage is the reply to BDAT."""
         transaction = self._transaction
         is_chunk = transaction is not None and transaction.is_chunk
         return is_chunk and stage in (Stage.BODY, Stage.DOT)
@@ -164,19 +166,19 @@ class Judgement:
         errno: int | None = None,
         retryable: bool | None = None,
     ) -> Verdict:
-        """Build the verdict for a failure that no reply announced.
+        """Return the verdict for a failure without a reply.
 
         Args:
             kind: why.
             stage: how far the session had come.
             detail: one line for people.
-            maybe_accepted: whether the final dot may have reached the server.
-            operation: the system operation that failed.
-            errno: its error number.
-            retryable: overrides what follows from the kind.
+            maybe_accepted: whether the end of the mail data may have reached the server.
+            operation: the system operation that failed, or None.
+            errno: its error number, or None.
+            retryable: overrides the default of the kind.
         """
         if kind is FailureKind.CONNECTION and self.session.refused is not None:
-            return self.refused(self.session.refused)  # its words are the cause, not that it left
+            return self.refused(self.session.refused)  # the cause; closing is its consequence
         transaction = self._transaction
         if kind is FailureKind.CONNECTION and transaction is not None and transaction.is_unheard:
             self.session.quirks.leaves_unsaid = True
@@ -185,16 +187,16 @@ class Judgement:
                 return self.refused(refused)
             transaction.take_refusal_back()
             detail = self._describe_doubt(refused, detail)
-        retryable_kinds = kind in _RETRYABLE if retryable is None else retryable
-        # After a dot that was answered, what comes is another transaction's affair.
+        is_retryable = kind in _RETRYABLE if retryable is None else retryable
+        # Once all recipients have a final reply, a failure does not make the email doubtful.
         maybe_accepted = maybe_accepted and any(r.may_be_accepted for r in self._recipients)
         return self._failed(
             kind,
             stage,
             detail,
-            # Another attempt at a mail that may be there already can make a duplicate.
-            retryable=retryable_kinds and not maybe_accepted,
-            retryable_undecided=retryable_kinds,
+            # A retry of an email that may have been accepted can make a duplicate.
+            retryable=is_retryable and not maybe_accepted,
+            retryable_undecided=is_retryable,
             maybe_accepted=maybe_accepted,
             operation=operation,
             errno=errno,
@@ -229,7 +231,7 @@ class Judgement:
         if maybe_accepted:
             detail = f"{detail}; the mail may have been accepted"
         if acceptance is not None:
-            # Some have the mail already: for them, what came later is at most a warning.
+            # Accepted for some recipients already: to them, a later failure is only a warning.
             warnings = (*self.session.warnings, detail)
             return Accepted(reply=acceptance, recipients=recipients, warnings=warnings)
         return Failed(
@@ -248,6 +250,6 @@ class Judgement:
 
 
 def _means_bdat(batch: Sequence[Recipient], reply: Reply) -> bool:
-    """Whether a refusal is one of the command, not of the mail, for all recipients."""
+    """Whether a rejection is of the command BDAT, and not of the email, for all recipients."""
     finals = [r.final or reply for r in batch if r.answer and r.answer.is_positive]
     return all(final.code in COMMAND_UNKNOWN for final in finals)

@@ -1,29 +1,29 @@
-"""Whether a failure is one of the address, so that the host's next may do better.
+"""Whether a failure concerns one address of a host, so that the next address may work.
 
 RFC 5321 §5.1: a client tries a host's addresses in order until a delivery attempt succeeds. Here
-that holds until MAIL is said: what comes after it is about the mail.
+it does so until MAIL is sent: failures after that concern the email.
 """
 
 from ..words.reply import Reply
 from ..words.stage import Stage
 from ..words.verdict import Failed, FailureKind
 
-_BROKEN = frozenset({FailureKind.CONNECTION, FailureKind.TIMEOUT, FailureKind.PROTOCOL})
+_SESSION_FAILURES = frozenset({FailureKind.CONNECTION, FailureKind.TIMEOUT, FailureKind.PROTOCOL})
 _EARLY = frozenset({Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.STARTTLS})
 
 
 def is_of_the_address(failed: Failed) -> bool:
-    """Whether another address of the host may do better.
+    """Whether another address of the host may work.
 
-    Not where we are what it does not like: our name, certificate or password. Nor where it is
-    not who it should be: to go on asking would be what an attacker wants.
+    Not if the server rejected the client: its name, certificate or password. Nor if the server
+    failed to prove its identity: trying on would be what an attacker wants.
 
     Args:
-        failed: what became of the attempt.
+        failed: the verdict at this address.
     """
     if failed.stage not in _EARLY or failed.maybe_accepted:
         return False
-    if failed.kind in _BROKEN:
+    if failed.kind in _SESSION_FAILURES:
         return True
     if failed.kind is FailureKind.SECURITY:
         return failed.stage is Stage.STARTTLS and failed.retryable  # RFC 3207 §4: 454
@@ -31,5 +31,5 @@ def is_of_the_address(failed: Failed) -> bool:
 
 
 def _is_closed(stage: Stage, reply: Reply | None) -> bool:
-    """Whether a reply turns everybody away: any does that in place of the greeting."""
+    """Whether a reply rejects all clients: as any rejection instead of the greeting does."""
     return stage is Stage.GREETING or (reply is not None and reply.is_transient)

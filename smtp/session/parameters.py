@@ -1,4 +1,4 @@
-"""What a mail asks of a server, checked against what the server offers, in the server's words."""
+"""The requirements of an email, checked against the server's extensions, as MAIL parameters."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ _MAX_NUMBER = 9
 
 @dataclass(slots=True)
 class PreparedMail:
-    """A mail as it is offered to one server, in each transaction alike.
+    """An email prepared for one server; the same in each transaction.
 
     Attributes:
-        rendition: what is sent.
-        mail: the command that begins a transaction.
-        is_chunked: whether the mail goes out by BDAT (RFC 3030).
-        is_utf8: whether addresses may go out in UTF-8 (RFC 6531).
-        dsn: which notifications to ask for, with each recipient.
+        rendition: the mail data to send.
+        mail: the MAIL command.
+        is_chunked: whether the mail data is sent by BDAT (RFC 3030).
+        is_utf8: whether addresses may be sent in UTF-8 (RFC 6531).
+        dsn: the notifications to request with each recipient, or None.
     """
 
     rendition: Rendition
@@ -38,34 +38,35 @@ class PreparedMail:
 
     @property
     def is_read_once(self) -> bool:
-        """Whether there is only one transaction in which it can be sent."""
+        """Whether it can be sent in one transaction only, as its source can be read only once."""
         return self.rendition.facts is None
 
     @property
     def size(self) -> int:
-        """Octets of the mail (RFC 1870 §5); 0 where nobody knows."""
+        """Octets of the message (RFC 1870 §5); 0 if unknown."""
         return 0 if self.rendition.facts is None else self.rendition.facts.size
 
     def rcpt(self, path: str) -> Command:
-        """Return the command that names a recipient."""
+        """Return the RCPT command for a recipient."""
         if not (self.is_utf8 or path.isascii()):
             path = to_ascii_domain(path)
         return rcpt(path) if self.dsn is None else rcpt(path, *self.dsn.for_rcpt(path))
 
 
 def prepare(session: Session, envelope: Envelope, content: Content) -> PreparedMail:
-    """Find the form in which this server can take the mail.
+    """Return the email in the form in which this server can take it.
 
-    Notes in the session's warnings what was asked for and can be done without.
+    Adds a warning to the session for each requested option that the server does not offer and
+    that is not essential.
 
     Args:
-        session: it is open; nothing of the mail was said.
-        envelope: who sends, to whom, and what is asked of the server.
-        content: the mail.
+        session: the open session, before MAIL.
+        envelope: the sender, the recipients, and the requested options.
+        content: the content of the email.
 
     Raises:
-        Unsendable: the mail needs what the server does not offer.
-        SecurityTooWeak: the session is not as safe as the mail demands.
+        Unsendable: the email needs an extension that the server does not offer.
+        SecurityTooWeak: the session is less secure than the email requires.
     """
     extensions, options = session.extensions, envelope.options
     chunking = extensions.chunking
@@ -83,8 +84,8 @@ def prepare(session: Session, envelope: Envelope, content: Content) -> PreparedM
         parameters += _option_parameters(session, options)
         dsn = options.dsn if "DSN" in extensions else None
     sender = envelope.reverse_path
-    # RFC 6531 §3.2: without SMTPUTF8 no address beyond ASCII may be sent; but a domain has a form
-    # in ASCII, its A-labels, and is the same domain.
+    # RFC 6531 §3.2: without SMTPUTF8 only ASCII addresses may be sent; but a domain has an ASCII
+    # form, its A-labels, which is the same domain.
     return PreparedMail(
         rendition,
         mail(sender if is_utf8 else to_ascii_domain(sender), *parameters),
@@ -95,24 +96,24 @@ def prepare(session: Session, envelope: Envelope, content: Content) -> PreparedM
 
 
 def _may_be_chunked(session: Session, rendition: Rendition) -> bool:
-    """Whether a chunk is safe with this server.
+    """Whether BDAT is safe with this server.
 
-    One that speaks unasked is better asked for 354 before the mail: a reply too many shows there.
+    If it has sent unsolicited replies, DATA is safer: a surplus reply is noticed instead of 354.
     """
     return rendition.is_binary or not session.quirks.speaks_unasked
 
 
 def _fits_a_chunk(rendition: Rendition) -> bool:
-    """Whether the mail can go out as one chunk: its size is known, and is not 0.
+    """Whether the mail data can be sent as one chunk: its size is known, and is not 0.
 
-    An empty chunk is complete with the command that announces it: the verdict could come before
-    anybody has looked whether the server spoke too early.
+    An empty chunk is complete with its BDAT command: the final reply could come before the dialog
+    has checked for replies that were sent too early.
     """
     return rendition.facts is not None and rendition.facts.size > 0
 
 
 def _check_rendition(session: Session, rendition: Rendition) -> None:
-    """See that the server can take the mail data as it is."""
+    """Check that the server can take the mail data as it is."""
     facts = rendition.facts
     if facts is None or rendition.is_binary:
         return
@@ -124,7 +125,7 @@ def _check_rendition(session: Session, rendition: Rendition) -> None:
             " encode the part as quoted-printable or base64"
         )
     if facts.eight_bit and not session.extensions.eight_bit_mime:
-        # Re-encoding breaks a signature, and an agent on the way may do it (RFC 1847 §2.1).
+        # Re-encoding breaks a signature, and a relay may re-encode 8-bit parts (RFC 1847 §2.1).
         advice = (
             "the mail is signed; encode it to 7 bits before it is signed"
             if rendition.is_signed
@@ -134,7 +135,7 @@ def _check_rendition(session: Session, rendition: Rendition) -> None:
 
 
 def _no_smtputf8(session: Session, envelope: Envelope, rendition: Rendition) -> str:
-    """Say what to do with a header that has raw UTF-8, which only SMTPUTF8 permits."""
+    """Return the detail for a header with raw UTF-8, which only SMTPUTF8 permits, with advice."""
     if envelope.needs_smtputf8 or not rendition.is_signed:
         what, advice = "addresses beyond ASCII", "use ASCII addresses"
     else:
@@ -144,7 +145,7 @@ def _no_smtputf8(session: Session, envelope: Envelope, rendition: Rendition) -> 
 
 
 def _mail_parameters(session: Session, rendition: Rendition, *, is_utf8: bool) -> list[str]:
-    """Return what MAIL says of the mail."""
+    """Return the parameters of MAIL that describe the mail data."""
     extensions, facts = session.extensions, rendition.facts
     parameters: list[str] = []
     if is_utf8:
@@ -157,7 +158,7 @@ def _mail_parameters(session: Session, rendition: Rendition, *, is_utf8: bool) -
     if rendition.is_binary:
         parameters.append("BODY=BINARYMIME")  # RFC 3030 §3
     elif facts.eight_bit if facts is not None else extensions.eight_bit_mime:
-        # A stream that can be read only once declares the most that it may need.
+        # A stream that can be read only once may have 8-bit data, so it is declared if allowed.
         parameters.append("BODY=8BITMIME")  # RFC 6152 §2
     if facts is not None and extensions.offers_size:
         limit = extensions.size_limit
@@ -170,10 +171,10 @@ def _mail_parameters(session: Session, rendition: Rendition, *, is_utf8: bool) -
 
 
 def _option_parameters(session: Session, options: DeliveryOptions) -> Iterator[str]:
-    """Yield what MAIL asks for beyond delivery.
+    """Yield the parameters of MAIL for the delivery options.
 
-    What changes when, how, or whether the mail is delivered must be offered, or nothing is sent.
-    What only changes what the sender hears of it, and how soon, can be done without.
+    An option that changes when, how, or whether the email is delivered must be offered, or nothing
+    is sent. One that only changes the notifications of the sender, or the speed, is not essential.
     """
     if options.require_tls:
         _check_require_tls(session)
@@ -190,7 +191,7 @@ def _option_parameters(session: Session, options: DeliveryOptions) -> Iterator[s
 
 
 def _check_require_tls(session: Session) -> None:
-    """RFC 8689 §4.2.1: verified TLS, and a server that keeps to it, or the mail is not sent."""
+    """Require verified TLS and a server that offers REQUIRETLS (RFC 8689 §4.2.1)."""
     if not session.is_verified:
         raise SecurityTooWeak(
             Stage.MAIL,
@@ -206,7 +207,10 @@ def _check_require_tls(session: Session) -> None:
 
 
 def _hold(session: Session, options: DeliveryOptions) -> Iterator[str]:
-    """Without FUTURERELEASE (RFC 4865) the mail would be delivered at once, which is too early."""
+    """Yield the parameter for a hold (RFC 4865).
+
+    Without FUTURERELEASE the email would be delivered at once, which is too early.
+    """
     parameter = options.hold
     if parameter is None:
         return
@@ -226,7 +230,7 @@ def _hold(session: Session, options: DeliveryOptions) -> Iterator[str]:
 
 
 def _limits_of_hold(extensions: Extensions) -> tuple[int | None, dt.datetime | None]:
-    """Read how long, and until when, a server holds mails; None for what makes no sense."""
+    """Return how long, and until when, a server holds emails; None for an invalid limit."""
     longest, _, latest = extensions.parameter("FUTURERELEASE").partition(" ")
     try:
         until = dt.datetime.fromisoformat(latest.strip().upper())  # RFC 3339 §5.6
@@ -236,10 +240,10 @@ def _limits_of_hold(extensions: Extensions) -> tuple[int | None, dt.datetime | N
 
 
 def _deliver_by(session: Session, options: DeliveryOptions) -> Iterator[str]:
-    """Ask for delivery in time (RFC 2852).
+    """Yield the parameter for delivery within a time (RFC 2852).
 
-    A mail that is to come back if it is late may not go where nobody watches the time. One of
-    which the sender is to be told goes on, and nobody will tell (RFC 2852 §4.1.4).
+    An email that must be returned if it is late is not sent to a server without DELIVERBY, which
+    does not watch the time. One with ``"notify"`` is sent, without notification (§4.1.4).
     """
     wish = options.deliver_by
     if wish is None:
@@ -263,7 +267,7 @@ def _deliver_by(session: Session, options: DeliveryOptions) -> Iterator[str]:
 
 
 def _dsn(session: Session, dsn: Dsn) -> Iterator[str]:
-    """Ask for notifications (RFC 3461 §4.3, §4.4)."""
+    """Yield the parameters of MAIL for notifications (RFC 3461 §4.3, §4.4)."""
     if "DSN" in session.extensions:
         yield from dsn.for_mail
     elif dsn.is_never:

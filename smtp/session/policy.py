@@ -1,4 +1,4 @@
-"""What a dialog is led for: to deliver a mail, or only to see whether one could be delivered."""
+"""The interface between a `Dialog` and its purpose: a delivery, or a check of the configuration."""
 
 from typing import Protocol
 
@@ -10,25 +10,29 @@ from .step import Script
 
 
 class SessionPolicy(Protocol):
-    """The script of a session, and the verdict it comes to. See `Delivery`."""
+    """The script of a session, and how its verdict is made. See `Delivery`."""
 
     session: Session
 
     @property
     def max_replies(self) -> int:
-        """Characters that all replies of the session may have together, up to the dot."""
+        """Octets of all replies of the session, up to the end of the mail data.
+
+        The bound ends there, because a final reply must never be lost to it: without one, the
+        email is `maybe_accepted`.
+        """
         ...
 
     def script(self) -> Script:
-        """Converse from the greeting to QUIT, and decide on the way."""
+        """Return the steps from the greeting to QUIT, one of which reports the verdict."""
         ...
 
     def rejected_unsolicited(self, stage: Stage, reply: Reply) -> Verdict:
-        """Judge a refusal that came without being owed."""
+        """Return the verdict for an unsolicited rejection."""
         ...
 
     def doubt_last(self) -> bool:
-        """Leave in doubt what was accepted last; return whether there was something."""
+        """Treat the last final reply as not received; return whether there was one."""
         ...
 
     def failed(
@@ -42,5 +46,5 @@ class SessionPolicy(Protocol):
         errno: int | None = None,
         retryable: bool | None = None,
     ) -> Verdict:
-        """Build the verdict for a failure that no reply announced."""
+        """Return the verdict for a failure without a reply. See `Judgement.failed`."""
         ...

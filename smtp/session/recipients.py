@@ -1,4 +1,4 @@
-"""What has become of each recipient so far."""
+"""The state of each recipient during a delivery."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,22 +10,21 @@ from ..words.stage import Stage
 from ..words.verdict import RecipientResult
 
 DEFAULT_RCPT_MAX = 100
-"""Recipients that every server takes at a time (RFC 5321 §4.5.3.1.8)."""
-
+"""Recipients that every server must take in one transaction (RFC 5321 §4.5.3.1.8)."""
 
 _TOO_MANY = frozenset({452, 552})
 
 
 @dataclass(slots=True)
 class Recipient:
-    """One forward-path on its way.
+    """The state of one recipient.
 
     Attributes:
         path: the forward-path.
-        answer: the reply to RCPT, once it came.
-        final: the reply that decided: a refusal, or the verdict on the mail.
-        has_own_final_reply: whether that verdict was given on this recipient alone (RFC 2033 §4.2).
-        is_speculative: whether the mail data goes out without waiting for the reply to RCPT.
+        answer: the reply to RCPT, once received.
+        final: the reply that decided: a rejection or deferral, or the final reply.
+        has_own_final_reply: whether that final reply is for this recipient only (RFC 2033 §4.2).
+        is_speculative: whether the mail data is sent before the reply to RCPT is received.
     """
 
     path: str
@@ -36,28 +35,31 @@ class Recipient:
 
     @property
     def awaits_final_reply(self) -> bool:
-        """Whether the server said yes to RCPT, and nothing final yet."""
+        """Whether RCPT was accepted, and the final reply is not received yet."""
         return self.final is None and self.answer is not None and self.answer.is_positive
 
     @property
     def may_be_accepted(self) -> bool:
-        """Whether the mail would have reached this recipient, had the server got all of it."""
+        """Whether a complete transfer would include this recipient.
+
+        RCPT was accepted, or is without a reply in a speculative transfer.
+        """
         return self.awaits_final_reply or (
             self.is_speculative and self.final is None and self.answer is None
         )
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the refusal is one that may pass. 552 at RCPT is one, 552 at the dot is not."""
+        """Whether it was deferred. 552 at RCPT is a deferral, 552 as the final reply is not."""
         stage = Stage.RCPT if self.final is self.answer else Stage.DOT
         return self.final is not None and classify(stage, self.final.code) is ReplyClass.TRANSIENT
 
     @property
     def is_one_too_many(self) -> bool:
-        """Whether the server takes no more recipients in this transaction (RFC 5321 §4.5.3.1.10).
+        """Whether it was over the server's limit for a transaction (RFC 5321 §4.5.3.1.10).
 
-        552 means it as well there. An enhanced status code that is not X.5.3 means something else,
-        such as a full mailbox, even where its class contradicts the reply code.
+        The reply is 452, or 552 from older servers. An enhanced status code other than X.5.3
+        means something else, such as a full mailbox, even if its class contradicts the reply code.
         """
         answer = self.answer
         if answer is None or answer is not self.final or answer.code not in _TOO_MANY:
@@ -67,7 +69,7 @@ class Recipient:
         return answer.lines[0].partition(" ")[0].endswith(".5.3")
 
     def ask_anew(self) -> None:
-        """Forget that this recipient was one too many: another transaction is to ask again."""
+        """Reset a recipient that was one too many, for RCPT in another transaction."""
         if self.is_one_too_many:
             self.answer = self.final = None
             self.is_speculative = False
@@ -75,12 +77,12 @@ class Recipient:
     def result(
         self, reply: Reply | None, *, retryable: bool, maybe_accepted: bool
     ) -> RecipientResult:
-        """Tell what became of this recipient.
+        """Return the result of this recipient.
 
         Args:
-            reply: the reply that ended the session before this recipient was decided.
-            retryable: whether an attempt that ended without a word may be repeated.
-            maybe_accepted: whether the mail data went out without a verdict.
+            reply: the reply that ended the session before this recipient was decided, or None.
+            retryable: whether a retry is sensible if this recipient is undecided.
+            maybe_accepted: whether the mail data was sent without a final reply.
         """
         final = self.final
         if final is None:
@@ -93,8 +95,8 @@ class Recipient:
                 retryable=retryable and not doubt,
             )
         if final.is_positive:
-            # The answer to RCPT speaks of this recipient ("251 will forward"), not the verdict,
-            # unless each has one of his own.
+            # The reply to RCPT is about this recipient ("251 will forward"); the final reply is
+            # not, unless each recipient has its own.
             own = final if self.has_own_final_reply else self.answer
             return RecipientResult(address=self.path, accepted=True, reply=own or final)
         return RecipientResult(
@@ -109,16 +111,16 @@ def split_into_transactions(
     mails_before: int = 0,
     usual_max: int = DEFAULT_RCPT_MAX,
 ) -> tuple[list[Sequence[Recipient]], Sequence[Recipient]]:
-    """Divide recipients among as many transactions as the server's limits need (RFC 9422).
+    """Split recipients into as many transactions as the server's limits require (RFC 9422).
 
     Args:
-        recipients: all of them.
+        recipients: all recipients of the email.
         extensions: what the server offers.
         mails_before: how many transactions the session had already.
-        usual_max: recipients in one transaction, where the server names no limit.
+        usual_max: recipients in one transaction if the server names no limit.
 
     Returns:
-        The recipients of each transaction, and those for whom the session has none left.
+        The recipients of each transaction, and those over the session's limit of transactions.
     """
     most = extensions.rcpt_max or usual_max
     if len(recipients) <= most and extensions.mail_max is None:
@@ -131,43 +133,44 @@ def split_into_transactions(
 
 
 def in_pieces(recipients: Sequence[Recipient], most: int) -> list[Sequence[Recipient]]:
-    """Divide recipients among transactions of so many at most."""
+    """Split recipients into transactions of at most `most`."""
     return [recipients[start : start + most] for start in range(0, len(recipients), most)]
 
 
 def batches_after_acceptance(
     batch: Sequence[Recipient], rest: Sequence[Recipient]
 ) -> list[Sequence[Recipient]]:
-    """Return the transactions that follow one which was accepted, but not for all.
+    """Return the transactions to follow one that was accepted, but not for all its recipients.
 
     Args:
         batch: its recipients.
-        rest: all that come after them.
+        rest: the recipients after them.
     """
     many = [recipient for recipient in batch if recipient.is_one_too_many]
-    # So many it takes: to offer it more each time would only have them refused each time.
+    # As many as the server has just accepted: it would defer the surplus in each transaction.
     taken = sum(r.answer is not None and r.answer.is_positive for r in batch)
     return in_pieces([*many, *rest], max(taken, 1))
 
 
 def batches_after_refusal(batches: Iterable[Sequence[Recipient]]) -> list[Sequence[Recipient]]:
-    """Return the transactions that follow one which was refused.
+    """Return the transactions to follow one that was rejected or deferred.
 
-    Those who were too many before then have to wait: that they would not be now is not to be seen.
+    Recipients that were one too many are left out: without an accepted transaction, nothing shows
+    that the server would take them now.
 
     Args:
-        batches: those that were to follow.
+        batches: the transactions that were planned.
     """
     kept = ([r for r in batch if not r.is_one_too_many] for batch in batches)
     return [batch for batch in kept if batch]
 
 
 def overall_rejection(recipients: Sequence[Recipient]) -> Reply | None:
-    """Return the refusal that stands for all, if nobody was taken: one that may change later."""
-    refusals: list[Reply] = []
+    """Return the reply that stands for all if none was accepted: a deferral, if there is one."""
+    rejections: list[Reply] = []
     for recipient in recipients:
         if recipient.final is None or recipient.final.is_positive:
             return None
-        refusals.append(recipient.final)
-    retryable_kinds = (r.final for r in recipients if r.is_retryable)
-    return next(retryable_kinds, refusals[-1])
+        rejections.append(recipient.final)
+    deferrals = (r.final for r in recipients if r.is_retryable)
+    return next(deferrals, rejections[-1])

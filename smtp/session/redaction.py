@@ -1,4 +1,4 @@
-"""Secrets that a server repeats: masked in its replies, and in the verdict on the mail."""
+"""Redaction of secrets that a server repeats, in its replies and in the verdict."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,18 +10,18 @@ from .session import Session
 
 
 def masking_of(session: Session, redact: Callable[[str], str]) -> SessionRedactor:
-    """Return what masks secrets in a session: those that earlier mails in it learned, too.
+    """Return the redactor of a session, which knows the tokens of earlier emails in it, too.
 
     Args:
-        session: what is known of the session; it keeps the redactor for the next mail.
-        redact: masks the secrets that are known from the start.
+        session: the state of the session; it keeps the redactor for the next email.
+        redact: redacts the secrets that are known from the start.
     """
     redactor = session.redactor = SessionRedactor(redact, session.redactor)
     return redactor
 
 
 def redacted_reply(reply: Reply, redactor: SessionRedactor) -> Reply:
-    """Mask the secrets in a reply, also one that the server has spread over its lines."""
+    """Return a reply without secrets, even one that the server has split over several lines."""
     lines = tuple([redactor(line) for line in reply.lines])
     if len(lines) > 1 and redactor(together := "".join(lines)) != together:
         lines = (MASK,) * len(lines)
@@ -29,9 +29,9 @@ def redacted_reply(reply: Reply, redactor: SessionRedactor) -> Reply:
 
 
 def redacted_verdict(verdict: Verdict, redactor: SessionRedactor) -> Verdict:
-    """Mask the secrets in what is told of the mail.
+    """Return a verdict without secrets in its detail and its warnings.
 
-    Its replies were redacted when they came; a detail may tell what the server offers.
+    Its replies were redacted when they were received; a detail may quote the server's extensions.
     """
     warnings = tuple([redactor(warning) for warning in verdict.warnings])
     verdict = dataclasses.replace(verdict, warnings=warnings)

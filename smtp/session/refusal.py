@@ -1,4 +1,4 @@
-"""What ends a mail's way: raised in a script, and made a verdict by `Delivery`."""
+"""Exceptions that end a delivery: raised in a script, and made a verdict by `Delivery`."""
 
 from ..words.classification import SERVICE_CLOSING, ReplyClass, classify
 from ..words.command import Command
@@ -7,14 +7,14 @@ from ..words.stage import Stage
 from ..words.verdict import FailureKind
 
 
-class Refused(Exception):  # noqa: N818 - not an error of ours: the server said no
-    """A reply that ends the mail's way: it was refused, or the reply makes no sense.
+class Refused(Exception):  # noqa: N818 - not an error of this program: the server said no
+    """A reply ended the delivery: a rejection or deferral, or an invalid reply.
 
     Attributes:
-        stage: what the reply answered.
+        stage: the stage of the command to which the reply belongs.
         reply: the reply.
-        cause: what it means.
-        detail: one line for people, where there is more to say than stage and reply do.
+        cause: the class of the reply.
+        detail: one line for people if it says more than stage and reply; else empty.
     """
 
     def __init__(self, stage: Stage, reply: Reply, cause: ReplyClass) -> None:
@@ -26,28 +26,28 @@ class Refused(Exception):  # noqa: N818 - not an error of ours: the server said 
 
     @property
     def ends_session(self) -> bool:
-        """Whether nothing more can be said: the server is leaving, or can't be understood."""
+        """Whether no command may follow: the server closes, or its replies are not reliable."""
         return self.reply.code == SERVICE_CLOSING or self.cause in (
             ReplyClass.UNEXPECTED,
             ReplyClass.AMBIGUOUS,
         )
 
 
-class Unsendable(Exception):  # noqa: N818 - says something of the mail, not of our code
-    """The mail cannot go to this server as it is. Nothing of it was sent."""
+class Unsendable(Exception):  # noqa: N818 - about the email, not about this program
+    """The email cannot be sent to this server as it is. Nothing of it was sent."""
 
     def __init__(self, detail: str, stage: Stage = Stage.MAIL) -> None:
         super().__init__(detail)
         self.stage = stage
 
 
-class _SessionEnded(Exception):  # noqa: N818 - says something of the session, not of our code
-    """What `SecurityTooWeak` and `ProtocolViolation` have in common.
+class _SessionEnded(Exception):  # noqa: N818 - about the session, not about this program
+    """A base class: the session ended for a reason other than a reply code.
 
     Attributes:
-        stage: where it broke.
-        last_command: what the server is still to be told, once the verdict is out: it may never
-            answer.
+        stage: how far the session had come.
+        last_command: a command to send after the verdict is reported, or None. The verdict does
+            not wait for it, because the server may never reply to it.
     """
 
     def __init__(self, stage: Stage, detail: str, last_command: Command | None = None) -> None:
@@ -57,10 +57,10 @@ class _SessionEnded(Exception):  # noqa: N818 - says something of the session, n
 
 
 class SecurityTooWeak(_SessionEnded):
-    """The session is not as safe as was asked for. Nothing of the mail was sent.
+    """The session is less secure than configured. Nothing of the email was sent.
 
     Attributes:
-        is_passing: whether the server said that this may be otherwise later.
+        is_passing: whether the server's reply was transient, so that a retry may succeed.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class SecurityTooWeak(_SessionEnded):
 
 
 class ProtocolViolation(_SessionEnded):
-    """The server broke a rule of the protocol in the text of a reply, or went on for ever."""
+    """The server violated the protocol in the text of a reply, or by too many challenges."""
 
 
 class Contradicted(_SessionEnded):
-    """The server refused the mail, and then left open whether it has it all the same.
+    """The server rejected the email, and it is unknown whether it then accepted it nevertheless.
 
     Attributes:
-        kind: what kind of failure it is.
+        kind: the kind of the failure.
     """
 
     def __init__(self, stage: Stage, detail: str, kind: FailureKind = FailureKind.PROTOCOL) -> None:
@@ -92,10 +92,10 @@ class Contradicted(_SessionEnded):
 
 
 def check(stage: Stage, reply: Reply) -> None:
-    """Go on if the reply says so.
+    """Raise unless the reply is positive at its stage.
 
     Raises:
-        Refused: it does not.
+        Refused: it is not.
     """
     cause = classify(stage, reply.code)
     if cause is not ReplyClass.POSITIVE:

@@ -24,46 +24,45 @@ class TlsPolicy(enum.Enum):
     """What to do about TLS on a connection that begins without it."""
 
     OFF = "never"
-    OPPORTUNISTIC = "use it if it is to be had (RFC 7435)"
-    OFFERED = "use it if it is offered, and then insist on it"
+    OPPORTUNISTIC = "encrypt if offered, without verification (RFC 7435)"
+    OFFERED = "use it if it is offered, and then require it"
     REQUIRED = "use it, or send nothing"
 
 
 _NONE = Extensions()
-_MOST_FIRST = 200
-"""Characters of what became of the first address: what became of the last must have room."""
+_MAX_FIRST = 200
+"""Characters of the first address's failure in a detail: the last address's must fit, too."""
 _BY_CHUNKS = frozenset({"CHUNKING", "BINARYMIME"})
 
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """What is known of one session.
+    """The state of one session.
 
     Attributes:
-        server: the server as people know it, for messages: ``"mail.example.org:25"``.
-        ehlo_name: the name or address literal that we give of ourselves (RFC 5321 §4.1.1.1).
+        server: the server's name for messages: ``"mail.example.org:25"``.
+        ehlo_name: the client's name or address literal in EHLO (RFC 5321 §4.1.1.1).
         extensions: what the server offers now.
         is_lmtp: whether the server speaks LMTP (RFC 2033).
         tls_policy: what to do about TLS.
-        is_encrypted: whether TLS is up.
+        is_encrypted: whether TLS is established.
         is_verified: whether the server's certificate was verified, name included.
         channel_binding: data that binds authentication to this TLS (RFC 5929), or None.
         authentication: how to authenticate, or None.
-        redactor: masks secrets in what the server says, or None where nobody has any.
-        without: keywords of extensions that are not used, though the server may offer them.
-        quirks: what the server was found to do wrong, also in other sessions.
-        use_ehlo: whether the server is asked by EHLO; False for one that hung up on it.
-        injection_suspected: whether somebody may have changed what the server said.
-        is_open: whether a mail may follow: all that comes before the first has been said.
+        redactor: redacts secrets in replies, or None if there are none.
+        without: keywords of extensions that are not used, even if the server offers them.
+        quirks: protocol faults that the server has shown, in other sessions, too.
+        use_ehlo: whether to send EHLO; False for a server that closed the connection at it.
+        injection_suspected: whether an attacker may have changed what the server sent.
+        is_open: whether a transaction may begin: greeting, EHLO, TLS and AUTH are done.
         mails: how many transactions there were (RFC 9422 §4.1).
-        needs_reset: whether a transaction is under way that came to nothing.
-        refused: a refusal that was got round so far, as by another mechanism of AUTH. It stays the
-            cause if the server hangs up then.
-        earlier: why the attempt before this one failed, if this is the second one, which asks
-            less of the server.
-        first: what became of the first address of the server's, until another one does better.
-        warnings: what was odd but did not matter, one line each.
-        session_warnings: how many of them are of the session, not of one mail in it.
+        needs_reset: whether a failed transaction still needs RSET.
+        refused: a rejection after which the session went on, for example with another AUTH
+            mechanism. It is the cause of the failure if the server then closes the connection.
+        earlier: why the previous attempt failed, if this session is its fallback.
+        first: the failure at the server's first address, until another address works.
+        warnings: oddities that did not affect the verdict, one line each.
+        session_warnings: how many of `warnings` belong to the session, and not to one email.
     """
 
     server: str
@@ -91,10 +90,11 @@ class Session:
 
     @property
     def may_be_reused(self) -> bool:
-        """Whether another mail may follow in a session with such a server.
+        """Whether another email may follow in a session with this server.
 
-        By DATA, a reply too many would be seen at the latest where 354 should be. By BDAT, it
-        would be taken for the reply to the next command, and so on to the end of the next mail.
+        With DATA, a surplus reply is noticed at the latest when it comes instead of 354. With
+        BDAT, it would be taken for the reply to the next command, and all replies after it would
+        be shifted by one, up to the final reply of the next email.
         """
         return not (self.quirks.speaks_unasked and self.extensions.chunking)
 
@@ -105,23 +105,23 @@ class Session:
         return most is not None and self.mails >= most
 
     def warn(self, warning: str) -> None:
-        """Note what is odd but does not matter; once is enough."""
+        """Add a warning, unless it is there already."""
         if warning not in self.warnings:
             self.warnings += (warning,)
 
     def note_refusal(self, refused: Refused | None) -> None:
-        """Note a refusal that is got round, or that it was."""
+        """Store a rejection after which the session goes on; None once the step has succeeded."""
         self.refused = refused
 
     def fallback(self, kind: FailureKind, stage: Stage, detail: str = "") -> "Session | None":
-        """Return a session that asks less of a server that broke off, or None.
+        """Return a session that requires less of the server, to be tried after a failure, or None.
 
-        There are three: a server that drops the connection at EHLO may know HELO (RFC 5321 §3.2);
-        one that offers TLS but can't do it may take the mail in clear, where TLS is only to be
-        used if it is to be had (RFC 7435 §3); and one that does not know BDAT may know DATA.
+        A server that closes the connection at EHLO may know HELO (RFC 5321 §3.2). One that offers
+        TLS but fails the handshake may take the email in plaintext, under opportunistic TLS only
+        (RFC 7435 §3). A third fallback, from BDAT to DATA, is `by_data`.
 
         Args:
-            kind: why the attempt failed. Nothing of the mail was taken in it.
+            kind: why the session failed. The email was not accepted in it.
             stage: how far it had come.
             detail: the same, for people.
         """
@@ -143,11 +143,11 @@ class Session:
         return None
 
     def elsewhere(self, address: str, detail: str) -> "Session":
-        """Return a session like this one, for another address of the server's.
+        """Return a session like this one, for another address of the server.
 
         Args:
-            address: where this one was.
-            detail: what became of it.
+            address: the address of this session.
+            detail: why this session failed, for people.
         """
         return replace(
             self,
@@ -157,15 +157,15 @@ class Session:
             channel_binding=None,
             redactor=None,
             refused=None,
-            first=self.first or one_line(f"{address}: {detail}", _MOST_FIRST),
+            first=self.first or one_line(f"{address}: {detail}", _MAX_FIRST),
             warnings=(*self.warnings, f"went on from {address} to another address: {detail}"),
         )
 
     def by_data(self, detail: str) -> "Session":
-        """Return a session in which mails go out by DATA, for a server that does not know BDAT.
+        """Return a session in which emails are sent by DATA, as the server does not know BDAT.
 
         Args:
-            detail: how the server refused BDAT, for people.
+            detail: how the server rejected BDAT, for people.
         """
         self.quirks.refuses_chunks = True
         warning = f"{self.server} offers CHUNKING, but refused BDAT; tried again by DATA"
@@ -178,7 +178,7 @@ class Session:
 
     @property
     def _may_fall_back_to_helo(self) -> bool:
-        """Whether HELO would do."""
+        """Whether HELO is sufficient: no LMTP, no TLS so far, and neither TLS nor AUTH required."""
         return not (
             self.is_lmtp
             or self.is_encrypted
@@ -210,11 +210,11 @@ class Session:
 
 
 def open_session(session: Session) -> Script:
-    """Hear the greeting, introduce ourselves, start TLS, authenticate: as the policy has it.
+    """Run the session up to the first transaction: greeting, EHLO, and STARTTLS and AUTH if needed.
 
     Raises:
-        Refused: the server does not want us.
-        SecurityTooWeak: the session is not as safe as was asked for.
+        Refused: the server rejected a step.
+        SecurityTooWeak: the session is less secure than configured.
     """
     check(Stage.GREETING, (yield GREETING))
     yield from _send_ehlo(session)
@@ -229,7 +229,7 @@ def open_session(session: Session) -> Script:
             note=session.note_refusal,
         )
     session.is_open = True
-    session.first = ""  # this address is good: what comes now is about the mail
+    session.first = ""  # this address works: a later failure is about the email
     session.session_warnings = len(session.warnings)
 
 
@@ -237,18 +237,18 @@ def _send_ehlo(session: Session) -> Script:
     if session.is_lmtp:
         reply = yield lhlo(session.ehlo_name)
     elif not session.use_ehlo:
-        yield from _say_helo(session)
+        yield from _send_helo(session)
         return
     else:
         reply = yield ehlo(session.ehlo_name)
         if reply.code in EHLO_UNKNOWN or reply.code in NAME_REFUSED:
-            yield from _introduce_to_old_server(session, reply)
+            yield from _fall_back_to_helo(session, reply)
             return
-    _check_introduction(session, reply)
+    _check_ehlo_reply(session, reply)
     session.extensions = Extensions.from_reply(reply, session.unused)
 
 
-def _check_introduction(session: Session, reply: Reply) -> None:
+def _check_ehlo_reply(session: Session, reply: Reply) -> None:
     cause = classify(Stage.EHLO, reply.code)
     if cause is ReplyClass.POSITIVE:
         return
@@ -261,11 +261,11 @@ def _check_introduction(session: Session, reply: Reply) -> None:
     raise refused
 
 
-def _introduce_to_old_server(session: Session, reply: Reply) -> Script:
-    """Say HELO (RFC 5321 §3.2). Once: a server that knows neither is not asked again.
+def _fall_back_to_helo(session: Session, reply: Reply) -> Script:
+    """Send HELO (RFC 5321 §3.2), once: nothing is left for a server that knows neither.
 
-    501, 504 and 550 do not say that the server knows no EHLO, but mostly that it does not like
-    our name (RFC 5321 §4.1.4), or us. Where HELO would do, it may still be content with that.
+    501, 504 and 550 mostly do not mean that the server does not know EHLO, but that it rejects the
+    client's name (RFC 5321 §4.1.4) or the client. If HELO is sufficient, it may still accept that.
     """
     is_name_refused = reply.code in NAME_REFUSED
     refused = _refused_name(session, reply, is_sure=reply.code != 550) if is_name_refused else None
@@ -277,22 +277,22 @@ def _introduce_to_old_server(session: Session, reply: Reply) -> Script:
     if needs_auth:
         raise SecurityTooWeak(Stage.EHLO, f"{session.server} knows no EHLO, so no AUTH: {reply}")
     session.refused = refused
-    yield from _say_helo(session)
+    yield from _send_helo(session)
     session.refused = None
 
 
-def _say_helo(session: Session) -> Script:
+def _send_helo(session: Session) -> Script:
     reply = yield helo(session.ehlo_name)
     session.extensions = _NONE
     if session.refused is not None and reply.code >= 400 and reply.code != SERVICE_CLOSING:
-        raise session.refused  # of EHLO: HELO's 503 would hide it
+        raise session.refused  # that of EHLO: HELO's reply, such as 503, would hide the cause
     if reply.code in NAME_REFUSED:
         raise _refused_name(session, reply, is_sure=True)
-    _check_introduction(session, reply)
+    _check_ehlo_reply(session, reply)
 
 
 def _refused_name(session: Session, reply: Reply, *, is_sure: bool) -> Refused:
-    """Return the refusal of the name that EHLO or HELO gave of us."""
+    """Return the rejection of the client's name in EHLO or HELO."""
     refused = Refused(Stage.EHLO, reply, ReplyClass.PERMANENT)
     if is_sure:
         refused.detail = (
@@ -322,7 +322,7 @@ def _start_tls(session: Session) -> Script:
     reply = yield STARTTLS
     if reply.code == 220:  # RFC 3207 §4
         yield StartTls()
-        # RFC 3207 §4.2: what was learned before TLS may come from somebody else.
+        # RFC 3207 §4.2: what was learned before TLS may come from an attacker.
         session.extensions = _NONE
         yield from _send_ehlo(session)
         return
@@ -338,5 +338,5 @@ def _start_tls(session: Session) -> Script:
 
 
 def close_session() -> Script:
-    """Take leave (RFC 5321 §4.1.1.10). Whatever the server answers changes nothing."""
+    """Send QUIT (RFC 5321 §4.1.1.10). The server's reply does not matter."""
     yield QUIT

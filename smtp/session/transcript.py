@@ -1,4 +1,4 @@
-"""The lines of a session, as people are shown them."""
+"""The transcript of a session, as shown to people."""
 
 import contextlib
 from collections.abc import Callable
@@ -12,45 +12,45 @@ Trace: TypeAlias = Callable[[str, str], object]
 
 
 class Transcript:
-    """Tells a listener what either side of a session says.
+    """Passes the lines of both sides of a session to a listener.
 
-    Its errors stay here, all of them: a log handler that raises SystemExit must not come between
-    the server's verdict and the program.
+    All exceptions of the listener are suppressed: a log handler that raises SystemExit must not
+    keep the outcome from the program.
     """
 
     __slots__ = ("_listener",)
 
     def __init__(self, listener: Trace) -> None:
-        """Prepare to tell.
+        """Make a transcript for a listener.
 
         Args:
-            listener: called with ``"C"`` or ``"S"`` and a line for each line that the client or
-                the server says.
+            listener: called with ``"C"`` or ``"S"`` and a line, for each line that the client or
+                the server sends.
         """
         self._listener = listener
 
-    def _tell(self, who: str, line: str) -> None:
+    def _write(self, side: str, line: str) -> None:
         with contextlib.suppress(BaseException):
-            self._listener(who, line)
+            self._listener(side, line)
 
     def reply(self, reply: Reply) -> None:
-        """Tell what the server says; its secrets are masked by now."""
+        """Write the lines of a reply, which is redacted already."""
         for line in reply.lines[:-1]:
-            self._tell("S", f"{reply.code}-{line}")
-        self._tell("S", f"{reply.code} {reply.lines[-1]}".rstrip())
+            self._write("S", f"{reply.code}-{line}")
+        self._write("S", f"{reply.code} {reply.lines[-1]}".rstrip())
 
     def commands(self, commands: tuple[Command, ...]) -> None:
-        """Tell what the client says, as a command shows itself."""
+        """Write commands, in the form of `Command.shown`."""
         for command in commands:
-            self._tell("C", str(command))
+            self._write("C", str(command))
 
     def mail_data(self, sent: SendMailData) -> None:
-        """Tell that the mail is out, but not what is in it."""
+        """Write that the mail data was sent, and its size, but not its content."""
         facts = sent.rendition.facts
-        self._tell("C", "<mail data>" if facts is None else f"<{facts.size} octets of mail>")
+        self._write("C", "<mail data>" if facts is None else f"<{facts.size} octets of mail>")
         if sent.chunk is None:
-            self._tell("C", ".")
+            self._write("C", ".")
 
     def tls(self, *, verified: bool) -> None:
-        """Tell that TLS is up."""
-        self._tell("C", "<TLS, verified>" if verified else "<TLS, not verified>")
+        """Write that TLS is established."""
+        self._write("C", "<TLS, verified>" if verified else "<TLS, not verified>")

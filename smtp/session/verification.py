@@ -1,4 +1,4 @@
-"""A session without a mail: connect, TLS, AUTH, QUIT. It shows whether a mail could be sent."""
+"""A session without a transaction: connect, TLS, AUTH, QUIT. It checks the configuration."""
 
 from ..mail.content import CompleteContent
 from ..mail.envelope import Envelope
@@ -8,18 +8,18 @@ from .delivery import Delivery
 from .session import Session
 from .step import Script
 
-_NOBODY = Envelope(reverse_path="", forward_paths=("postmaster",))
-_NOTHING = CompleteContent(b"")
+_UNUSED_ENVELOPE = Envelope(reverse_path="", forward_paths=("postmaster",))
+_NO_CONTENT = CompleteContent(b"")
 
 
 class Verification(Delivery):
-    """Sees whether a server would take a mail from us, and what it offers. Sends none."""
+    """Checks that a session can be opened, and what the server offers. Sends no email."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session, _NOBODY, _NOTHING)
+        super().__init__(session, _UNUSED_ENVELOPE, _NO_CONTENT)
 
     def _transact_all(self) -> Script:
-        """Do nothing: the session is open, and that is all."""
+        """Do nothing: an open session is all that is checked."""
         yield from ()
 
     def _accepted(self) -> Accepted:

@@ -1,4 +1,4 @@
-"""What is said: replies, commands, stages and verdicts.
+"""The vocabulary of the protocol: replies, commands, stages and verdicts.
 
-Never an email, a password, or what comes next.
+Never emails or passwords, and never a decision about the next step.
 """

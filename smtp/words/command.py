@@ -8,12 +8,12 @@ from .stage import Stage
 
 _MAIL, _RCPT = Stage.MAIL, Stage.RCPT
 
-_CONTROL = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]"  # or no character at all
+_CONTROL = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]"  # lone surrogates, too
 
 
 @dataclass(slots=True, eq=False)
 class Command:
-    """One command line, which the server owes one reply.
+    """One command line, to which the server sends one reply.
 
     Attributes:
         stage: the stage that the command belongs to.
@@ -21,8 +21,8 @@ class Command:
         shown: what a transcript shows instead of a line that holds a secret, or None.
 
     Raises:
-        ValueError: the line has a character that no command may have. Everything in it was
-            checked before; this is the last guard against injection.
+        ValueError: the line has a control character or a lone surrogate. All its parts were
+            checked before; this is the last guard against command injection.
     """
 
     stage: Stage
@@ -30,7 +30,7 @@ class Command:
     shown: str | None = None
 
     def __post_init__(self) -> None:
-        # isprintable() is a fast yes; a no may be a harmless character beyond ASCII.
+        # isprintable() is fast. If it is false, a harmless non-ASCII character may be the reason.
         if not self.line.isprintable() and re.search(_CONTROL, self.line):
             raise ValueError(f"{self.stage} command has control characters")
 
@@ -39,53 +39,53 @@ class Command:
 
     @property
     def wire(self) -> bytes:
-        """The octets of the command, line end included."""
+        """The octets of the command, with CRLF."""
         return self.line.encode() + b"\r\n"
 
 
 def wire_of(commands: tuple[Command, ...]) -> bytes:
-    """Return the octets of several commands that go out together."""
+    """Return the octets of several commands that are sent together."""
     if len(commands) == 1:
         return commands[0].wire
     return "\r\n".join([*[command.line for command in commands], ""]).encode()
 
 
 GREETING = Command(Stage.GREETING, "")
-"""Stands for the greeting, which the server owes without being asked (RFC 5321 §3.1)."""
+"""A placeholder for the greeting, a reply that needs no command (RFC 5321 §3.1)."""
 END_OF_DATA = Command(Stage.DOT, ".")
-"""Stands for the final dot, which is written with the mail data."""
+"""A placeholder for the end of the mail data, which is written with the mail data."""
 STARTTLS = Command(Stage.STARTTLS, "STARTTLS")
 CANCEL_AUTH = Command(Stage.AUTH, "*")
-"""Ends an AUTH dialog that can't go on (RFC 4954 §4)."""
+"""Cancels an AUTH exchange (RFC 4954 §4)."""
 DATA = Command(Stage.DATA, "DATA")
 RSET = Command(Stage.MAIL, "RSET")
-"""Ends a transaction that came to nothing, so that another may begin (RFC 5321 §4.1.1.5)."""
+"""Aborts a transaction, so that another may begin (RFC 5321 §4.1.1.5)."""
 QUIT = Command(Stage.QUIT, "QUIT")
 
 
 @functools.lru_cache(maxsize=32)
 def ehlo(name: str) -> Command:
-    """Greet the server and ask for its extensions (RFC 5321 §4.1.1.1)."""
+    """Return EHLO, to which the server replies with its extensions (RFC 5321 §4.1.1.1)."""
     return Command(Stage.EHLO, f"EHLO {name}")
 
 
 def helo(name: str) -> Command:
-    """Greet a server that does not know EHLO (RFC 5321 §3.2)."""
+    """Return HELO, for a server that does not know EHLO (RFC 5321 §3.2)."""
     return Command(Stage.EHLO, f"HELO {name}")
 
 
 @functools.lru_cache(maxsize=32)
 def lhlo(name: str) -> Command:
-    """Greet an LMTP server (RFC 2033 §4.1)."""
+    """Return LHLO, the EHLO of LMTP (RFC 2033 §4.1)."""
     return Command(Stage.EHLO, f"LHLO {name}")
 
 
 def auth(mechanism: str, initial_response: str | None) -> Command:
-    """Begin to authenticate (RFC 4954 §4). An empty response is sent as ``=``.
+    """Return AUTH (RFC 4954 §4). An empty initial response is sent as ``=``.
 
     Args:
-        mechanism: its name.
-        initial_response: in base64, or None when the server speaks first.
+        mechanism: the mechanism's name.
+        initial_response: in base64, or None if the server begins with a challenge.
     """
     if initial_response is None:
         return Command(Stage.AUTH, f"AUTH {mechanism}")
@@ -94,20 +94,25 @@ def auth(mechanism: str, initial_response: str | None) -> Command:
 
 
 def auth_response(response: str) -> Command:
-    """Answer a challenge (RFC 4954 §4), with base64."""
+    """Return the response to a challenge (RFC 4954 §4), given in base64."""
     return Command(Stage.AUTH, response, shown="***")
 
 
 def bdat(size: int) -> Command:
-    """Announce the whole mail as one chunk, the last (RFC 3030 §2)."""
+    """Return BDAT for all the mail data in one chunk of `size` octets, the last (RFC 3030 §2)."""
     return Command(Stage.DOT, f"BDAT {size} LAST")
 
 
 def mail(reverse_path: str, *parameters: str) -> Command:
-    """Begin a mail transaction (RFC 5321 §4.1.1.2). An empty path is the null reverse-path."""
+    """Return MAIL, which begins a transaction (RFC 5321 §4.1.1.2).
+
+    Args:
+        reverse_path: the sender; empty for the null reverse-path.
+        parameters: the parameters of extensions, as they go over the wire.
+    """
     return Command(_MAIL, " ".join((f"MAIL FROM:<{reverse_path}>", *parameters)))
 
 
 def rcpt(forward_path: str, *parameters: str) -> Command:
-    """Name one recipient (RFC 5321 §4.1.1.3)."""
+    """Return RCPT, which adds one recipient (RFC 5321 §4.1.1.3)."""
     return Command(_RCPT, " ".join((f"RCPT TO:<{forward_path}>", *parameters)))

@@ -1,4 +1,4 @@
-"""The server at the other end of a connection, as an outcome tells of it."""
+"""The server at the other end of a connection, as an outcome names it."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,6 @@
 """Values without the methods of a subclass: what was checked is what is used.
 
-A subclass of str or int may say one thing when it is looked at and another when it is written.
+A subclass of str or int may return one value when it is checked and another when it is written.
 """
 
 from .shown import shown
@@ -14,7 +14,7 @@ def plain_str(name: str, value: object) -> str:
         value: anything.
 
     Raises:
-        TypeError: it is no str, or one that can't be looked up.
+        TypeError: it is not a str, or is not hashable.
     """
     if type(value) is str:
         return value
@@ -26,14 +26,14 @@ def plain_str(name: str, value: object) -> str:
 
 
 def plain_bool(name: str, value: object) -> bool:
-    """Return True or False: any other value is a mistake, such as the str "false".
+    """Return a bool; any other value is invalid, because the str "false" would count as true.
 
     Args:
         name: what the error calls the value.
         value: anything.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: it is not a bool.
     """
     if not isinstance(value, bool):
         raise TypeError(f"{name}: needs True or False, not {type(value).__name__}")
@@ -46,11 +46,11 @@ def plain_int(name: str, value: object, least: int, most: int) -> int:
     Args:
         name: what the error calls the value.
         value: anything.
-        least: the smallest that will do.
-        most: the largest that will do.
+        least: the smallest valid value.
+        most: the largest valid value.
 
     Raises:
-        TypeError: it is no int; True and False are none.
+        TypeError: it is not an int; True and False are invalid, too.
         ValueError: it is out of range.
     """
     if isinstance(value, bool) or not isinstance(value, int):

@@ -1,18 +1,19 @@
-"""What a server was found to do wrong: remembered for the sessions with it that follow."""
+"""Protocol faults that a server has shown: remembered for later sessions with it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(slots=True)
 class Quirks:
-    """The bad habits of one relay, as far as they are known. All its sessions share them.
+    """The known protocol faults of one relay. All its sessions share them.
 
     Attributes:
-        speaks_unasked: whether it has sent a reply that nothing was outstanding for. Its replies
-            can't be told apart by their order, so no email may depend on that alone.
-        refuses_chunks: whether it offers CHUNKING and does not know BDAT.
-        leaves_unsaid: whether it has closed a kept connection without a word, a whole email on
-            its way: that is in doubt then, where MAIL alone would not have been.
+        speaks_unasked: whether it has sent an unsolicited reply. The order of its replies does
+            not show to which command each belongs, so no email may depend on that order alone.
+        refuses_chunks: whether it offers CHUNKING but does not know BDAT.
+        leaves_unsaid: whether it has closed a reused connection without a reply after a complete
+            speculative transfer. Such an email is `maybe_accepted`; with MAIL sent alone, it
+            would not be.
     """
 
     speaks_unasked: bool = False

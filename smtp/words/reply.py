@@ -5,10 +5,10 @@ import re
 from dataclasses import dataclass
 
 _ENHANCED = re.compile(r"([245])\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})(?= |$)")
-_ENHANCED_MAX = 11  # characters: the longest has nine, and what follows it is looked at
+_ENHANCED_MAX = 11  # characters: the longest code has nine, and the character after it counts
 
 
-@functools.lru_cache(maxsize=256)  # servers say the same few things to every mail
+@functools.lru_cache(maxsize=256)  # a server sends the same few replies for every email
 def _enhanced(code: int, text: str) -> tuple[str | None, bool]:
     """Return the enhanced status code of a reply, and whether there is one that contradicts it."""
     match = _ENHANCED.match(text)
@@ -25,8 +25,8 @@ class Reply:
 
     Attributes:
         code: the reply code, 200 to 599.
-        lines: the text of each line, without code and line end. Octets that are no UTF-8, and
-            control characters, stand as backslash escapes: a reply can be logged and printed.
+        lines: the text of each line, without code and line end. Octets that are not UTF-8, and
+            control characters, are backslash escapes, so that a reply can be logged and printed.
     """
 
     code: int
@@ -41,8 +41,8 @@ class Reply:
     def enhanced(self) -> str | None:
         """The enhanced status code, such as ``"5.1.1"`` (RFC 3463, RFC 2034 §4).
 
-        None when the reply has none, or one whose class contradicts the reply code: then the
-        reply code alone is believed.
+        None if the reply has none, or one whose class contradicts the reply code: then only the
+        reply code counts.
         """
         return _enhanced(self.code, self.lines[0][:_ENHANCED_MAX])[0]
 
@@ -53,22 +53,22 @@ class Reply:
 
     @property
     def is_positive(self) -> bool:
-        """Whether the code is 2yz: done as asked."""
+        """Whether the code is 2yz: the command succeeded."""
         return 200 <= self.code <= 299
 
     @property
     def is_intermediate(self) -> bool:
-        """Whether the code is 3yz: go on."""
+        """Whether the code is 3yz: the server expects more input."""
         return 300 <= self.code <= 399
 
     @property
     def is_transient(self) -> bool:
-        """Whether the code is 4yz: refused now, perhaps not later."""
+        """Whether the code is 4yz: a transient failure."""
         return 400 <= self.code <= 499
 
     @property
     def is_permanent(self) -> bool:
-        """Whether the code is 5yz: refused for good."""
+        """Whether the code is 5yz: a permanent failure."""
         return 500 <= self.code <= 599
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
-"""From octets to replies (RFC 5321 §4.2): incremental, and bounded everywhere.
+"""An incremental parser of replies (RFC 5321 §4.2), with bounds on everything.
 
-A server may be broken or hostile. What is no reply by the grammar is a `ReplyError`, never a
-guess: a client that takes ``2500 ok`` or ``+25`` for 250 reports mails as sent that were not.
+A server may be broken or hostile. What does not match the grammar raises `ReplyError` and is never
+guessed at: a client that takes ``2500 ok`` or ``+25`` for 250 reports emails as sent that were not.
 """
 
 import functools
@@ -11,32 +11,32 @@ from .reply import Reply
 from .shown import shown, text_shown
 
 MAX_LINE = 4096
-"""Octets in one line with its line end. RFC 5321 §4.5.3.1.5 asks for 512; servers send more."""
+"""Octets in one line with its line end. RFC 5321 §4.5.3.1.5 allows 512; servers send more."""
 MAX_REPLY = 65536
-"""Octets in one reply: a server cannot fill our memory with one endless reply."""
+"""Octets in one reply: an endless reply must not fill the client's memory."""
 MAX_LINES = 256
 """Lines in one reply."""
 
-_FAMILIAR = 1024  # octets at most of replies that are worth remembering
-_FAMILIAR_STARTS = (b"220", b"221", b"250", b"354")  # none that could repeat a secret of ours
+_MAX_CACHED = 1024  # octets of replies; longer ones are too rarely the same to be cached
+_CACHED_STARTS = (b"220", b"221", b"250", b"354")  # none of these is likely to repeat a secret
 
 _FIRST_DIGITS = b"2345"  # RFC 5321 §4.2.1: there is no 1yz in SMTP
 _SEPARATORS = (b" ", b"-", b"")
 
 
 class ReplyError(Exception):
-    """The server sent what is no reply. The connection can't be trusted from here on."""
+    """The server sent an invalid reply. The connection can't be trusted from here on."""
 
 
 class ReplyParser:
     """Turns received octets into replies.
 
-    Call `feed` with what came, then `next_reply` until it returns None. How the octets are cut
-    into pieces never changes the replies. After a `ReplyError` every call raises it again.
+    Call `feed` with the received octets, then `next_reply` until it returns None. How the octets
+    are cut into pieces never changes the replies. After a `ReplyError` every call raises it again.
 
     Attributes:
-        saw_bare_lf: whether a line ended in LF alone (RFC 5321 §2.3.8 forbids it; it is accepted,
-            because the line end is clear all the same).
+        saw_bare_lf: whether a line ended in LF alone. RFC 5321 §2.3.8 forbids it; it is accepted,
+            because the end of the line is unambiguous nevertheless.
     """
 
     __slots__ = (
@@ -51,33 +51,34 @@ class ReplyParser:
     )
 
     def __init__(self, redact: Callable[[str], str] | None = None) -> None:
-        """Prepare to parse.
+        """Make a parser without input.
 
         Args:
-            redact: masks secrets in what an error shows of a line.
+            redact: hides secrets in a line that an error quotes.
         """
         self._redact = redact
         self._buffer = b""
-        self._start = 0  # of what is not read yet
-        self._code = 0  # the code of the reply under way
-        self._lines: list[str] | None = None  # none of the reply under way
+        self._start = 0  # of the input not parsed yet
+        self._code = 0  # the code of the incomplete reply
+        self._lines: list[str] | None = None  # those of the incomplete reply; None between replies
         self._size = 0
         self._error: ReplyError | None = None
         self.saw_bare_lf: bool = False
 
     @property
     def is_pending(self) -> bool:
-        """Whether octets are here that are no complete reply yet."""
+        """Whether there is input that is not a complete reply yet."""
         return self._start < len(self._buffer) or bool(self._lines)
 
     def parse_cached(self, data: bytes) -> "tuple[Reply, ...] | None":
-        """Return the replies in received octets if they are nothing else, and known from before.
+        """Return the replies in `data` from a cache, or None if it cannot be used.
 
-        Otherwise, `feed` them. Servers say the same few things to every mail.
+        Then `feed` the octets. The cache is for short input of complete replies only. It pays,
+        because a server sends the same few replies for every email.
         """
         if (
-            len(data) <= _FAMILIAR
-            and data[:3] in _FAMILIAR_STARTS
+            len(data) <= _MAX_CACHED
+            and data[:3] in _CACHED_STARTS
             and not (self._buffer or self._lines)
             and self._error is None
         ):
@@ -85,18 +86,18 @@ class ReplyParser:
         return None
 
     def feed(self, data: bytes) -> None:
-        """Take received octets."""
+        """Add received octets to the input."""
         if self._error is None:
             self._buffer = self._buffer + data if self._buffer else data
 
     def next_reply(self) -> Reply | None:
-        """Return the next complete reply, or None when more octets are needed.
+        """Return the next complete reply, or None if more octets are needed.
 
         Raises:
-            ReplyError: what came is no reply, or is too long.
+            ReplyError: the input is not a valid reply, or is too long.
         """
         if self._error is not None:
-            # Without the traceback, which would grow with each call.
+            # Without its traceback, which would grow with each call.
             raise self._error.with_traceback(None)
         if not self._buffer:
             return None
@@ -112,7 +113,8 @@ class ReplyParser:
             start = self._start
             end = self._buffer.find(b"\n", start, start + MAX_LINE)
             if end < 0:
-                # Once for all that was read since: a server's replies may come by the thousand.
+                # Cut the buffer once for all lines parsed so far, not once for each: thousands of
+                # replies may be received together, and each cut copies the remaining input.
                 self._buffer, self._start = self._buffer[start:], 0
                 if len(self._buffer) >= MAX_LINE:
                     raise ReplyError(f"reply line over {MAX_LINE} octets")
@@ -125,7 +127,7 @@ class ReplyParser:
                 return reply
 
     def _take_line(self, line: bytes) -> bool:
-        """Add one line to the reply under way; return whether it was the last."""
+        """Add one line to the incomplete reply; return whether it was the last."""
         if not line.endswith(b"\r\n"):
             self.saw_bare_lf = True
         code, is_last, text = _read_line(line, self._redact)
@@ -143,10 +145,10 @@ class ReplyParser:
 
 
 def _read_line(line: bytes, redact: Callable[[str], str] | None) -> tuple[int, bool, str]:
-    """Return code, whether it is the reply's last line, and text.
+    """Return the code, whether it is the reply's last line, and the text.
 
     Raises:
-        ReplyError: it is no line of a reply.
+        ReplyError: it is not a line of a reply.
     """
     text = line[:-2] if line.endswith(b"\r\n") else line[:-1]
     code, separator = text[:3], text[3:4]
@@ -154,17 +156,14 @@ def _read_line(line: bytes, redact: Callable[[str], str] | None) -> tuple[int, b
         len(code) == 3 and code.isdigit() and code[0] in _FIRST_DIGITS and separator in _SEPARATORS
     ):
         said = text_shown(text)
-        # Masked before it is cut: a part of a secret must not be left over.
+        # Redacted before it is cut, or a part of a secret could remain.
         raise ReplyError(f"not an SMTP reply: {shown(redact(said) if redact else said, 80)}")
     return int(code), separator != b"-", text_shown(text[4:])
 
 
 @functools.lru_cache(maxsize=256)
 def _read_whole(data: bytes) -> tuple[Reply, ...] | None:
-    """Read octets that are nothing but complete replies; None if they are anything else.
-
-    Servers say the same few things to every mail, so this is remembered.
-    """
+    """Return the replies if `data` consists of complete, valid replies only; otherwise None."""
     parser = ReplyParser()
     parser.feed(data)
     replies: list[Reply] = []

@@ -1,22 +1,22 @@
-"""How values and text of any origin are shown to people: in errors, details, logs, transcripts.
+"""Formats values and text of any origin for people: in errors, details, logs, transcripts.
 
-A value of a stranger's can be anything: a number of a million digits, text that plays with a
-terminal or forges a line of a log, or an object whose `repr` raises.
+An untrusted value can be anything: a number of a million digits, text that controls a terminal or
+forges a line of a log, or an object whose `repr` raises.
 """
 
 MAX_SHOWN = 60
 """Characters of a value in an error."""
 _MAX_BITS = 10_000
-"""Bits of a number that is written out; Python refuses to write one of more than 4 300 digits."""
+"""Bits of a number that is still shown in full: 3 010 digits. Python refuses more than 4 300."""
 _BITS_PER_DIGIT = 3.3219280948873626
 
 
 def shown(value: object, most: int = MAX_SHOWN) -> str:
-    """Return what an error shows of a value, quoted as Python does and in ASCII.
+    """Return a value as an error shows it: quoted as in Python source, in ASCII.
 
     Args:
         value: anything.
-        most: characters that are enough. Longer text ends in ``...``.
+        most: characters at most. Longer text is cut, and ends in ``...``.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         bits = int.bit_length(value)
@@ -24,22 +24,22 @@ def shown(value: object, most: int = MAX_SHOWN) -> str:
             return f"a number of about {int(bits / _BITS_PER_DIGIT) + 1} digits"
         text = int.__repr__(value)
     elif isinstance(value, str):
-        # Cut first: to escape a text of megabytes, and throw it away, takes its time.
+        # Cut first: escaping megabytes of text only to discard them takes long.
         text = ascii(str.__str__(value)[: most + 1])
     else:
         try:
             text = ascii(value)
-        except Exception:  # its own, or that of a number in it
+        except Exception:  # of the value's own `repr`, or of a huge number in it
             return f"<{type(value).__name__}>"
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def words_of(error: BaseException, most: int = 200) -> str:
-    """Return what another's exception says, in ASCII and in one line.
+    """Return the text of an exception of other code, in ASCII and on one line.
 
     Args:
         error: the exception.
-        most: characters that are enough.
+        most: characters at most.
     """
     try:
         return ascii(str(error))[1:-1][:most]
@@ -48,19 +48,19 @@ def words_of(error: BaseException, most: int = 200) -> str:
 
 
 def text_shown(octets: bytes) -> str:
-    """Decode text of a server's: what is no UTF-8, or can't be printed, is escaped."""
+    """Decode text of a server; octets that are not UTF-8 or not printable are escaped."""
     return escaped(octets.decode("utf-8", "backslashreplace"))
 
 
 def escaped(text: str) -> str:
-    """Escape what can't be printed."""
+    """Return the text with backslash escapes for characters that are not printable."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def one_line(text: str, most: int | None = None) -> str:
-    """Fit a text into one line: a line break in a line of a log forges the next one.
+    """Return a text as one line, because a line break in a log forges the line after it.
 
     Args:
         text: any text.

@@ -1,10 +1,10 @@
-"""The stages of a session, in the order in which they come."""
+"""The stages of a session, in order."""
 
 import enum
 
 
 class Stage(enum.StrEnum):
-    """Where a session stood when something was decided (RFC 5321 §3)."""
+    """How far a session had come when its verdict was decided (RFC 5321 §3)."""
 
     CONNECT = "connect"
     GREETING = "greeting"
@@ -30,15 +30,15 @@ _ACTIVITIES = {
 
 
 def activity(stage: Stage, server: str) -> str:
-    """Say in a few words what is under way at a stage.
+    """Return a phrase for what the client does at a stage, such as "connecting to X".
 
     Args:
         stage: the stage.
-        server: the server as people know it.
+        server: the server's name for messages.
     """
     words = _ACTIVITIES.get(stage, f"waiting for the reply of {{}} to {stage.upper()}")
     return words.format(server)
 
 
 BEFORE_THE_MAIL = frozenset({Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.AUTH})
-"""Stages at which a failure says something of the relay, and nothing of mail or recipient."""
+"""Stages at which a failure concerns the relay, and not the email or a recipient."""

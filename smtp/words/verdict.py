@@ -1,7 +1,7 @@
-"""What a session came to: the mail was accepted, or it was not, and why.
+"""The verdict of a session: the email was accepted, or it was not, and why.
 
-A verdict is what the dialog decides; `pykka_smtp.signals` makes the outcome of it that a program
-hears. There are no others: each session ends in exactly one `Accepted` or one `Failed`.
+The dialog decides on a verdict; `pykka_smtp.signals` makes the outcome that a program receives
+out of it. Each session ends in exactly one `Accepted` or one `Failed`.
 """
 
 import enum
@@ -12,47 +12,48 @@ from .reply import Reply
 from .stage import Stage
 
 MAX_DETAIL = 500
-"""Characters of a verdict's detail: a server's reply may have more than a line can show."""
+"""Characters of a verdict's detail. It quotes replies, which may have 64 KiB, and goes into log
+lines: 500 hold about one reply line of full length (512 octets, RFC 5321 §4.5.3.1.5)."""
 
 
 class FailureKind(enum.IntEnum):
-    """Why a mail was not sent. 1 to 4 are POE::Component::Client::SMTP's."""
+    """Why an email was not sent. 1 to 4 are those of POE::Component::Client::SMTP."""
 
     SMTP = 1
-    """The server said no; the reply says why."""
+    """The server rejected or deferred the email; the reply says why."""
     CONNECT = 2
     """No connection: unknown name, refused, unreachable."""
     CONNECTION = 3
-    """An established connection broke."""
+    """An established connection was lost."""
     TIMEOUT = 4
-    """Too slow: a step, or the whole send."""
+    """A timeout of a step, or the deadline of the attempt, expired."""
     PROTOCOL = 5
-    """The server broke the protocol."""
+    """The server violated the protocol."""
     SECURITY = 6
-    """TLS or authentication was below what was asked; nothing was sent."""
+    """TLS or authentication did not meet the configured requirements; nothing was sent."""
     LOCAL = 7
-    """The mail cannot be sent as asked; nothing was sent."""
+    """The email cannot be sent as requested; nothing was sent."""
     CANCELLED = 8
-    """The actor was stopped."""
+    """The send was cancelled, for example because the actor was stopped."""
     INTERNAL = 9
     """An internal error of pykka-smtp; please report it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipientResult:
-    """What the server said of one recipient.
+    """The result of a send for one recipient.
 
     Attributes:
         address: the recipient, as it was given.
-        accepted: whether the server took responsibility for the mail to this recipient.
-        reply: the reply that decided, or None where none came.
-        maybe_accepted: whether the mail may have reached this recipient, and no trustworthy
-            verdict came back (RFC 1047).
-        retryable: whether trying this recipient again later is sensible, and cannot make a
+        accepted: whether the server accepted the email for this recipient.
+        reply: the reply that decided, or None if there was none.
+        maybe_accepted: whether the email may have been accepted for this recipient, and no
+            trustworthy final reply was received (RFC 1047).
+        retryable: whether a later retry for this recipient is sensible, and cannot make a
             duplicate.
-        detail: why not, in one line for people, where there is no reply to say it; else empty.
-        peer: the server that this is of, where an outcome sums up several attempts or several
-            parts of a mail; None where it is the outcome's own `peer`.
+        detail: why it was not accepted, in one line for people, if no reply says so; else empty.
+        peer: the server of this result, if the outcome combines several attempts or several parts
+            of a send; None if it is the outcome's own `peer`.
     """
 
     address: str
@@ -66,11 +67,11 @@ class RecipientResult:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Recipients for whom this session had no room; another may take them at once.
+    """Recipients over the limits of this session; another session may send to them at once.
 
     Attributes:
         paths: their forward-paths.
-        warning: which of the warnings tells of them.
+        warning: the warning of the verdict that is about them.
     """
 
     paths: tuple[str, ...]
@@ -79,13 +80,13 @@ class Left:
 
 @dataclass(slots=True, kw_only=True)
 class Accepted:
-    """The server took responsibility for the mail, for at least one recipient.
+    """The server accepted the email for at least one recipient.
 
     Attributes:
-        reply: the reply to the final dot.
+        reply: the final reply.
         recipients: one result for each forward-path, in order.
-        warnings: what was odd but did not matter, one line each.
-        left: those of the recipients who were not tried, if trying them is a matter of room.
+        warnings: oddities that did not affect the verdict, one line each.
+        left: the recipients that were not attempted because of the session's limits, or None.
     """
 
     reply: Reply
@@ -96,21 +97,21 @@ class Accepted:
 
 @dataclass(slots=True, kw_only=True)
 class Failed:
-    """The server did not take the mail, or nobody knows whether it did.
+    """The server did not accept the email, or it is unknown whether it did.
 
     Attributes:
         kind: why.
         stage: how far the session had come.
         detail: one line for people.
-        retryable: whether trying again later is sensible, and cannot make a duplicate.
-        maybe_accepted: whether the final dot may have reached the server without a trustworthy
-            verdict coming back (RFC 1047).
+        retryable: whether a later retry is sensible, and cannot make a duplicate.
+        maybe_accepted: whether the end of the mail data may have reached the server, and no
+            trustworthy final reply was received (RFC 1047).
         reply: the reply that decided, or None.
         operation: the system operation that failed (such as ``"connect"``), or None.
         errno: its error number, or None.
         recipients: one result for each forward-path, in order.
-        warnings: what was odd but did not matter, one line each.
-        left: those of the recipients who were not tried, if trying them is a matter of room.
+        warnings: oddities that did not affect the verdict, one line each.
+        left: the recipients that were not attempted because of the session's limits, or None.
     """
 
     kind: FailureKind

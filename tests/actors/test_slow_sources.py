@@ -10,7 +10,7 @@ from servers.scripted import ScriptedServer
 from servers.waiting import wait_until
 
 from pykka_smtp import Mailer, SendFailure, SendMail, SendSuccess, SmtpActor
-from pykka_smtp.actors import smtp_actor
+from pykka_smtp.actors import sending_actor
 from pykka_smtp.actors.net.connection_limit import connection_limit
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails
@@ -21,7 +21,7 @@ Start = Callable[..., ScriptedServer]
 @pytest.fixture
 def pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop_kind: str) -> list[Path]:
     """Two named pipes without a writer; nobody waits long for them."""
-    monkeypatch.setattr(smtp_actor, "_PROMPT", 0.05)
+    monkeypatch.setattr(sending_actor, "_PROMPT", 0.05)
     made = [tmp_path / "one", tmp_path / "two"]
     for pipe in made:
         os.mkfifo(pipe)

@@ -28,7 +28,7 @@ from pykka_smtp import (
     Stage,
     set_connection_limit,
 )
-from pykka_smtp.actors import smtp_actor
+from pykka_smtp.actors import sending_actor
 from pykka_smtp.actors.net import addresses as addresses_module
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.actors.net.mail_source import FileSource
@@ -588,7 +588,7 @@ def test_a_send_that_breaks_as_it_gets_its_turn_has_an_outcome_and_hurts_no_othe
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made: list[object] = []
-    session: Any = vars(smtp_actor)["Session"]
+    session: Any = vars(sending_actor)["Session"]
 
     def break_the_second(*args: Any, **options: Any) -> Any:
         made.append(None)
@@ -596,7 +596,7 @@ def test_a_send_that_breaks_as_it_gets_its_turn_has_an_outcome_and_hurts_no_othe
             raise LookupError("a bug")
         return session(*args, **options)
 
-    monkeypatch.setattr(smtp_actor, "Session", break_the_second)
+    monkeypatch.setattr(sending_actor, "Session", break_the_second)
     server = scripted_server()
     refs = [
         SmtpActor.start(
@@ -706,7 +706,7 @@ def test_a_second_attempt_that_breaks_as_it_begins_has_an_outcome(
 ) -> None:
     server = scripted_server(HANGS_UP_ON_EHLO)
     made: list[object] = []
-    connection: Any = vars(smtp_actor)["Connection"]
+    connection: Any = vars(sending_actor)["Connection"]
 
     def break_the_second(*args: Any, **options: Any) -> Any:
         made.append(None)
@@ -714,7 +714,7 @@ def test_a_second_attempt_that_breaks_as_it_begins_has_an_outcome(
             raise LookupError("a bug")
         return connection(*args, **options)
 
-    monkeypatch.setattr(smtp_actor, "Connection", break_the_second)
+    monkeypatch.setattr(sending_actor, "Connection", break_the_second)
     ref = SmtpActor.start(server.host, server.port)
     ref.tell(mail())
 

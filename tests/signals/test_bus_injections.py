@@ -73,8 +73,8 @@ BY_ACTORS = {
 BY_CALLERS = {
     *("__post_init__", "_options", "_compose", "_refuse_parts", "_addresses", "_names", "_pairs"),
     *("_check_id", "_check_signal", "_message_id"),
-    *("raise_for_failure", "as_dict", "_shown", "wait_idle", "reset_after_fork", "_unsubscribe"),
-    *("renew", "forward_to", "stop", "is_active"),
+    *("raise_for_failure", "as_dict", "_shown", "wait_idle", "reset_after_fork", "_reset"),
+    *("_unsubscribe", "renew", "forward_to", "stop", "is_active"),
 }
 """What a program calls, in its own thread, which hears of the error."""
 OUTERMOST = {
@@ -145,7 +145,9 @@ def company() -> Iterator[Inbox]:
 def test_what_is_left_out_exists() -> None:
     assert ALL.keys() >= OUTERMOST
     assert ALL.keys() | {name for _, name in ALL.values()} >= BY_ACTORS | BY_CALLERS
-    assert {"_submit", "_Delivery._run", "Dispatcher.submit", "Dispatcher._rest"} <= {*INJECTED}
+    assert {"_submit", "_Delivery._run", "Dispatcher.submit", "Dispatcher._sleep_or_end"} <= {
+        *INJECTED
+    }
 
 
 @pytest.mark.parametrize("nth", [1, 3])

@@ -738,14 +738,14 @@ def test_a_thread_in_which_something_of_ours_breaks_goes_on_and_says_so(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ran: list[str] = []
-    usual, failures = worker.dispatcher._rest, [MemoryError()]
+    usual, failures = worker.dispatcher._sleep_or_end, [MemoryError()]
 
     def fails_once(*, stay: bool) -> None:
         if failures:
             raise failures.pop()
         usual(stay=stay)
 
-    monkeypatch.setattr(worker.dispatcher, "_rest", fails_once)
+    monkeypatch.setattr(worker.dispatcher, "_sleep_or_end", fails_once)
     worker.dispatcher.hold()
     thread = worker.thread()
     worker.dispatcher.submit(ran.append, "heard")

