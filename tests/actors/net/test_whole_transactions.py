@@ -124,7 +124,8 @@ def start(
 
 def foretell_before(number: int, server: Foreteller, patch: pytest.MonkeyPatch) -> None:
     """Have the server speak when the client has all for its so many-th transaction in one write."""
-    begin, bodies = ConnectionWriter.begin_body, []
+    begin = ConnectionWriter.begin_body
+    bodies: list[SendMailData] = []
 
     def begin_late(self: ConnectionWriter, body: SendMailData) -> None:
         assert body.is_speculative
