@@ -17,6 +17,7 @@ from servers.waiting import wait_until
 
 from pykka_smtp import FailureKind, SendMail, SendSuccess, SmtpActor
 from pykka_smtp.actors.net.connection_limit import connection_limit
+from pykka_smtp.signals.dispatcher import dispatcher
 
 PATIENCE = 30.0  # seconds; reached only by a test that fails
 
@@ -145,6 +146,7 @@ def test_what_a_send_had_is_freed_with_it(
             assert isinstance(outcome, SendSuccess)
 
     def ours() -> int:
+        assert dispatcher.wait_idle(PATIENCE)  # `ask` is answered before receivers have run
         gc.collect()
         snapshot = tracemalloc.take_snapshot()
         folders = {"actors", "signals", "smtp"}
