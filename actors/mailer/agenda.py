@@ -47,7 +47,7 @@ class Agenda(Generic[ItemT]):
         self._heap: list[list[Any]] = []  # [when, order, item, or None if stale]
         self._order = itertools.count()
         self._stale = 0
-        self.next_time = NEVER
+        self.next_time: float = NEVER
 
     def __len__(self) -> int:
         """The number of entries in the heap, stale ones included."""

@@ -54,8 +54,8 @@ class Capacity:
     def __init__(
         self, limits: Limits, window: ConcurrencyWindow, weight: float | None = None
     ) -> None:
-        self.weight = weight
-        self.window = window
+        self.weight: float | None = weight
+        self.window: ConcurrencyWindow = window
         self.busy: int = 0
         self.most: int = limits.max_connections
         self.bucket: TokenBucket | None = None

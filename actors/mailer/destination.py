@@ -88,22 +88,26 @@ class Destination(Generic[PartT]):
         "retries",
     )
 
+    is_active: bool
+    is_mixed: bool
+    is_urgent: bool
+
     def __init__(
         self,
         key: Hashable,
         relays: Sequence[tuple[str, Capacity]],
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self.key = key
-        self.hosts = tuple([host for host, _ in relays])
-        self.relays = tuple([relay for _, relay in relays])
+        self.key: Hashable = key
+        self.hosts: tuple[str, ...] = tuple([host for host, _ in relays])
+        self.relays: tuple[Capacity, ...] = tuple([relay for _, relay in relays])
         self.queue: MailQueue[PartT] = MailQueue(self.relays, draw)
         self.retries: list[tuple[float, int, PartT]] = []
-        self.pressing = 0
-        self.in_flight = 0
-        self.deficit = 0
+        self.pressing: int = 0
+        self.in_flight: int = 0
+        self.deficit: int = 0
         self.is_active = self.is_urgent = self.is_mixed = False
-        self.looks_at = NEVER
+        self.looks_at: float = NEVER
         self.entry: list[Any] | None = None
 
     def __iter__(self) -> Iterator[PartT]:

@@ -49,6 +49,10 @@ class Destinations(Generic[PartT]):
         memory: as given.
     """
 
+    pressing: int
+    queued: int
+    retries: int
+
     def __init__(
         self,
         draw: Callable[[], float],
@@ -60,7 +64,7 @@ class Destinations(Generic[PartT]):
         self.queued = self.retries = self.pressing = 0
         self.dead: dict[Capacity, None] = {}
         self.hopeless: list[Destination[PartT]] = []
-        self.memory = Memory() if memory is None else memory
+        self.memory: Memory = Memory() if memory is None else memory
         self._draw = draw
         self._patience = NEVER if patience is None else patience
         self._waits_for_probes = waits_for_probes

@@ -29,6 +29,8 @@ class Ending:
         has_begun: whether the shutdown has begun.
     """
 
+    has_begun: bool
+
     def __init__(
         self,
         owner: guard.Guarded,

@@ -35,10 +35,10 @@ class Job:
     def __init__(
         self, mail: SendMail, answer: Answer, submitted_at: float, is_pressing: bool = False
     ) -> None:
-        self.mail = mail
-        self.answer = answer
-        self.submitted_at = submitted_at
-        self.is_pressing = is_pressing
+        self.mail: SendMail = mail
+        self.answer: Answer = answer
+        self.submitted_at: float = submitted_at
+        self.is_pressing: bool = is_pressing
         self.parts: tuple[Part, ...] = ()
         self.outcome: Outcome | None = None
 
@@ -81,17 +81,17 @@ class Part:
     )
 
     def __init__(self, job: Job, envelope: Envelope, destination: "Destination[Part]") -> None:
-        self.job = job
-        self.envelope = envelope
-        self.paths = envelope.forward_paths
-        self.destination = destination
-        self.submitted_at = job.submitted_at
-        self.is_pressing = job.is_pressing
+        self.job: Job = job
+        self.envelope: Envelope = envelope
+        self.paths: tuple[str, ...] = envelope.forward_paths
+        self.destination: Destination[Part] = destination
+        self.submitted_at: float = job.submitted_at
+        self.is_pressing: bool = job.is_pressing
         self.attempts: Attempts | None = None
         self.later: tuple[str, ...] = ()
-        self.avoid = NO_RELAYS
-        self.failovers = 0
-        self.relay = 0
+        self.avoid: frozenset[int] = NO_RELAYS
+        self.failovers: int = 0
+        self.relay: int = 0
         self.summed: Outcome | None = None
         self.late: PooledSmtpActor | None = None
         self.outcome: Outcome | None = None

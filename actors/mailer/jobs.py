@@ -42,13 +42,17 @@ class Jobs:
         "throughput",
     )
 
+    open_parts: int
+    sent: int
+    submitted: int
+
     def __init__(self, alias: str) -> None:
         self._alias = alias
         self.outstanding: set[Job] = set()
         self.open_parts = self.submitted = self.sent = 0
         self.failed: Counter[FailureKind] = Counter()
-        self.latencies = Latencies()
-        self.throughput = Throughput()
+        self.latencies: Latencies = Latencies()
+        self.throughput: Throughput = Throughput()
 
     def add(self, job: Job) -> None:
         """Add an email."""

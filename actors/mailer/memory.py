@@ -34,10 +34,10 @@ class Remembered:
         bucket: "TokenBucket | None",
         last_failure: str,
     ) -> None:
-        self.host = host
-        self.window = window
-        self.bucket = bucket
-        self.last_failure = last_failure
+        self.host: str = host
+        self.window: ConcurrencyWindow = window
+        self.bucket: TokenBucket | None = bucket
+        self.last_failure: str = last_failure
 
 
 class Memory:

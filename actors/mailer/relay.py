@@ -40,8 +40,8 @@ class Relay(Capacity):
     ) -> None:
         window = ConcurrencyWindow(limits.max_connections, first=limits.initial_connections)
         super().__init__(limits, window, weight)
-        self.options = options
-        self.pool = pool
+        self.options: Options = options
+        self.pool: ConnectionPool = pool
         self.follow_connection_limit()
 
     @property
@@ -54,7 +54,7 @@ class Relay(Capacity):
 
         More would only wait for a permit.
         """
-        self.most = min(self._limits.max_connections, connection_limit.most)
+        self.most: int = min(self._limits.max_connections, connection_limit.most)
 
     def record(self, outcome: Outcome, since: float, now: float) -> None:
         """Update the concurrency window with the outcome of an attempt.
@@ -78,7 +78,7 @@ class Relay(Capacity):
             self.window.deferred(now, since=since)
         else:
             # Rejected credentials count, too: with further attempts, accounts get locked.
-            self.last_failure = outcome.detail
+            self.last_failure: str = outcome.detail
             self.window.failed(now, since=since)
 
     def describe(self, now: float) -> str:

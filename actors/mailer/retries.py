@@ -44,10 +44,12 @@ class Retries:
 
     __slots__ = ("_draw", "count", "is_over", "policy")
 
+    count: int
+
     def __init__(self, policy: RetryPolicy, draw: Callable[[], float]) -> None:
-        self.policy = policy
+        self.policy: RetryPolicy = policy
         self.count = 0
-        self.is_over = False
+        self.is_over: bool = False
         self._draw = draw
 
     def carries_on(self, part: Part, left: Left, outcome: Outcome) -> bool:

@@ -62,7 +62,7 @@ class Routing:
         self._limits = limits
         self._idle = idle
         self._find = find
-        self.is_by_domain = find is not None
+        self.is_by_domain: bool = find is not None
         self._nowhere: Destination[Part] = Destination(None, ())
         self.fixed: Destination[Part] = self._nowhere
 

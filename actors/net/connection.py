@@ -56,6 +56,7 @@ class Connection(ClosingWire):
         tried: addresses of the server at which earlier connections of this send failed.
     """
 
+    served: int = 0
     _dialog: Dialog = cast("Dialog", None)  # until `run`
 
     def __init__(self, options: "Target", route: Route = ANY) -> None:

@@ -165,7 +165,7 @@ class Logins:
         is_required: take no mail from a client that has not logged in.
     """
 
-    stages = ("AUTH", "MAIL")
+    stages: tuple[str, ...] = ("AUTH", "MAIL")
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class Logins:
         *,
         is_required: bool = False,
     ) -> None:
-        self.offers = (f"AUTH {' '.join(mechanisms)}",) if mechanisms else ()
+        self.offers: tuple[str, ...] = (f"AUTH {' '.join(mechanisms)}",) if mechanisms else ()
         self._begin = begin
         self._is_required = is_required
 

@@ -74,7 +74,7 @@ class At:
         to: str | None = None,
         times: int | None = None,
     ) -> None:
-        self.stages = (stage,)
+        self.stages: tuple[str] = (stage,)
         self._do = do
         self._to = to
         self._left = times
@@ -196,7 +196,7 @@ class Replies:
 
     def __init__(self, said: Mapping[str, str]) -> None:
         self._said = dict(said)
-        self.stages = _stages_of(said)
+        self.stages: frozenset[str] = _stages_of(said)
 
     def __call__(self, moment: Moment) -> list[Act] | None:
         """Say what is to be said, if anything is."""
@@ -216,7 +216,7 @@ class Changing:
 
     def __init__(self, answers: Mapping[str, Iterable[str]]) -> None:
         self._answers = {key: deque(texts) for key, texts in answers.items()}
-        self.stages = _stages_of(answers)
+        self.stages: frozenset[str] = _stages_of(answers)
         self._lock = threading.Lock()
 
     def __call__(self, moment: Moment) -> list[Act] | None:

@@ -145,10 +145,10 @@ class Served(Pushed, asyncio.Protocol):
                 self.transport, self, self._context, server_side=True
             )
         if transport is None:
-            self.is_over = True
+            self.is_over: bool = True
             return
         self.transport = transport
-        self.tls = str(transport.get_extra_info("ssl_object").version())
+        self.tls: str | None = str(transport.get_extra_info("ssl_object").version())
         self.done(True)
 
 

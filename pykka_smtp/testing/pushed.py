@@ -33,12 +33,14 @@ class Pushed:
         is_over: whether nothing more is said, nor heard.
     """
 
+    mails: int
+
     def __init__(self, server: Talking, ledger: Ledger | None = None) -> None:
         self.tls: str | None = None
         self.user: str | None = None
         self.ledger = ledger
         self.mails = 0
-        self.is_over = False
+        self.is_over: bool = False
         self._came = Stream()
         self._chunks = bytearray()
         self._talk = server.talk(self)
@@ -188,6 +190,9 @@ class Memory(Pushed):
 
     ledger: Ledger
 
+    said: bytearray
+    wants_tls: bool
+
     def __init__(self, server: Talking) -> None:
         super().__init__(server, Ledger(0, "memory", threading.Condition()))
         self.said = bytearray()
@@ -230,5 +235,6 @@ class Memory(Pushed):
     def start_tls(self, version: str = "TLSv1.3") -> None:
         """Both sides have begun TLS."""
         assert self.wants_tls, "the server did not ask for TLS"
-        self.wants_tls, self.tls = False, version
+        self.wants_tls = False
+        self.tls: str | None = version
         self.done(True)

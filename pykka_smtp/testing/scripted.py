@@ -61,7 +61,7 @@ class ScriptedServer:
         drip_interval: float = 0.02,
     ) -> None:
         self.host = host
-        self.port = 0
+        self.port: int = 0
         self.sessions: list[Ledger] = []
         self._path = path
         self._scripts = [_callable(script) for script in scripts or (Polite(),)]

@@ -62,7 +62,9 @@ class Dialog(Sending):
     """
 
     # At first, once for all dialogs: most carry one mail.
-    has_unread = False
+    steps: int = 0
+    held: CommandGroup | None = None
+    has_unread: bool = False
     _reply_bytes = 0  # octets of replies
     _stage = Stage.CONNECT
 

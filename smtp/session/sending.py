@@ -18,6 +18,7 @@ class Sending(Ending):
 
     # At first, once for all dialogs.
     steps: int = 0
+    held: CommandGroup | None = None
     _group: CommandGroup | None = None  # written, and no reply to it has come yet
 
     def _advance(self, reply: Reply | None, actions: list[Action]) -> None:
