@@ -90,7 +90,8 @@ def test_a_target_finds_nothing_and_comes_deep(name: str, seed: int) -> None:
 
     assert [f"{finding.what} {finding.data.hex()}" for finding in tally.findings] == []
     assert tally.executions >= EXECUTIONS[name]
-    assert set(tally.endings) >= ENDINGS[name], tally.spread(100)
+    if seed == SEED:  # the further runs are for findings: each need not come everywhere
+        assert set(tally.endings) >= ENDINGS[name], tally.spread(100)
 
 
 @pytest.mark.parametrize("name", NAMES)
