@@ -210,17 +210,20 @@ class Transaction:
     def take_last_back(self) -> bool:
         """Leave in doubt for whom the transaction before this one was taken.
 
+        By LMTP also for whom it was not: which of its final replies was one too many?
+
         Returns:
-            Whether it was taken for anybody.
+            Whether anybody is in doubt.
         """
         last = self._last
         if last is None:
             return False
-        taken = [r for r in last.batch if r.final is not None and r.final.is_positive]
-        for recipient in taken:
+        decided = [(r, r.final) for r in last.batch if r.final is not None]
+        doubtful = [r for r, final in decided if final.is_positive or r.has_own_final_reply]
+        for recipient in doubtful:
             recipient.final = None
         self.acceptance = last._taken_before
-        return bool(taken)
+        return bool(doubtful)
 
     def take_refusal_back(self) -> None:
         """Leave all recipients of a refused transaction in doubt.

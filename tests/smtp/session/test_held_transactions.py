@@ -94,3 +94,22 @@ def test_half_a_reply_holds_it_back() -> None:
     rig.hear(b"25")
 
     assert not rig.dialog.may_end_mail_data
+
+
+@pytest.mark.parametrize("verdicts", [("250 taken", "550 no"), ("550 no", "250 taken")])
+def test_by_lmtp_what_is_said_before_it_begins_leaves_all_last_verdicts_in_doubt(
+    verdicts: tuple[str, ...],
+) -> None:
+    rig = KeptRig(*TO, offers=["PIPELINING", "CHUNKING", "LIMITS RCPTMAX=2"], is_lmtp=True)
+    rig.greet()
+    rig.say(OK, OK, OK)
+    rig.send_body()
+    rig.holds = True
+    rig.say(*verdicts)
+    rig.said.clear()
+
+    rig.hear(b"250 taken\r\n")
+
+    assert rig.said == b""
+    assert rig.failed.kind is FailureKind.PROTOCOL
+    assert rig.told == ["doubt", "doubt", "later"]
