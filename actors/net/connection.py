@@ -42,6 +42,9 @@ _IN_HANDSHAKE = "in the TLS handshake: "
 _CLOSED = "the server closed the connection"
 _VERDICTS = (Accepted, Failed)
 
+_READ_SIZE = 16 * 1024
+"""The most that one read takes from a socket, in bytes."""
+
 
 class Connection(ClosingWire):
     """Connects to a server and runs dialogs. For use on the loop thread only.
@@ -149,6 +152,10 @@ class Connection(ClosingWire):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called when connected: start TLS, or the dialog."""
         self._transport = transport
+        if hasattr(transport, "max_size"):
+            # Each read of the standard loop allocates as much, by default 256 KiB: too much for
+            # malloc's own memory, so each would cost two system calls. Replies are short.
+            transport.max_size = _READ_SIZE
         if self._dialog.is_over:  # cancelled while connecting
             self._transport.abort()
             return
