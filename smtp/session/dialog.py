@@ -56,14 +56,12 @@ class Dialog(Sending):
         is_over: whether the dialog has asked to close, or to release, the connection.
         has_unread: whether bytes are here that cannot be read yet, half a TLS record; the
             connection sets it. Like a part of a reply, they hold back what would go out next.
-        speculative: a transaction that is to go out in one go, and has not begun to. It is
-            not outstanding yet: what comes by then was sent before it, and is no reply to it.
-        held: a command group that is to go out once no input is pending, likewise.
+        held: what is to go out in one go, once no input is pending: a speculative transaction or
+            a command group. It is not outstanding yet: what comes by then was sent before it, and
+            is no reply to it.
     """
 
     # At first, once for all dialogs: most carry one mail.
-    steps: int = 0
-    held: CommandGroup | None = None
     has_unread: bool = False
     _reply_bytes = 0  # octets of replies
     _stage = Stage.CONNECT
@@ -74,7 +72,7 @@ class Dialog(Sending):
         trace: Trace | None = None,
         redact: Callable[[str], str] | None = None,
     ) -> None:
-        """Prepare a session that does one errand.
+        """Prepare a dialog that follows one policy.
 
         Args:
             delivery: what is to be done, and what is known of the session.
