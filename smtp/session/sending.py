@@ -17,7 +17,7 @@ class Sending(Ending):
     _outstanding: deque[Command]
 
     # At first, once for all dialogs.
-    steps: int = 0
+    _steps = 0
     _group: CommandGroup | None = None  # written, and no reply to it has come yet
 
     def _advance(self, reply: Reply | None, actions: list[Action]) -> None:
@@ -25,15 +25,28 @@ class Sending(Ending):
         raise NotImplementedError
 
     @property
+    def steps(self) -> int:
+        """A counter that changes with each step of the conversation."""
+        return self._steps
+
+    @property
+    def held(self) -> SendMailData | CommandGroup | None:
+        """What is to go out in one go, once no input is pending: a transaction, or a group.
+
+        It is not outstanding yet: what comes by then was sent before it, and is no reply to it.
+        """
+        return self._held
+
+    @property
     def may_end_mail_data(self) -> bool:
         """Whether what waits to go out is still wanted, and no part of a reply is here."""
-        is_wanted = self._sending is not None or self.held is not None
+        is_wanted = self._sending is not None or self._held is not None
         return is_wanted and not (self.is_over or self._is_more_here)
 
     def _begin_transfer(self, transfer: SendMailData, actions: list[Action]) -> None:
         if transfer.is_speculative:
             self._data_sent = False  # a transaction of its own
-            self.held = transfer
+            self._held = transfer
         else:
             self._sending = transfer
             if self._trace is not None and transfer.chunk is not None:
@@ -42,7 +55,7 @@ class Sending(Ending):
 
     def begin_held(self) -> None:
         """Note that what was held goes out now: its commands are outstanding."""
-        held, self.held = self.held, None
+        held, self._held = self._held, None
         assert held is not None
         if isinstance(held, SendMailData):
             self._begin_speculative(held)
@@ -75,6 +88,6 @@ class Sending(Ending):
             self._outstanding.extend(transfer.owed)
         # Else a reply began before the mail was out, so it cannot be the final reply. Half
         # a TLS record may be one, too.
-        self.steps += 1
+        self._steps += 1
         if self._trace is not None:
             self._trace.mail_data(transfer)
