@@ -38,7 +38,8 @@ def serving(make: Callable[[], Served]) -> Iterator[int]:
         server.close()
         for one in made:
             one.transport.abort()
-        await asyncio.sleep(0.01)
+        for _ in range(2):  # turns: `abort` has connection_lost called in the next one
+            await asyncio.sleep(0)
 
     try:
         server = asyncio.run_coroutine_threadsafe(
