@@ -52,8 +52,7 @@ class SendingActor(AsyncioActor):
     _delivery: Delivery | None = None
     _source: FileSource | None = None
     _content: Content | None = None  # of an email in a file, once that is open
-    _second: Delivery | None = None  # the next delivery, once this connection is closed
-    _second_route: Route | None = None
+    _second: tuple[Delivery, Route] | None = None  # next, once this connection is closed
     _fallback: tuple[Delivery, Route] | None = None  # used if every other address fails
     _may_try_again = True
     _opening: asyncio.Task[None] | None = None
@@ -269,13 +268,11 @@ class SendingActor(AsyncioActor):
         following = None if elsewhere is None else connection.elsewhere()
         if elsewhere is not None and following is not None:
             self._fallback = self._fallback or fallback
-            self._second, self._second_route = elsewhere, following
+            self._second = elsewhere, following
             return True
-        way = fallback or self._fallback
+        self._second = fallback or self._fallback
         self._may_try_again, self._fallback = False, None
-        if way is not None:
-            self._second, self._second_route = way
-        return way is not None
+        return self._second is not None
 
     def _report(self, outcome: Outcome) -> None:
         """Publish the outcome, and answer the `ask` if there was one."""
@@ -300,8 +297,7 @@ class SendingActor(AsyncioActor):
         """
         second, self._second = self._second, None
         if second is not None and self._is_undecided and not self.actor_stopped.is_set():
-            route, self._second_route = self._second_route or Route(), None
-            guard.call(self, self._open_again, second, route)
+            guard.call(self, self._open_again, *second)
             return
         # Without these references the connection, and all that it holds, is freed at once: to
         # leave the cycle to the garbage collector costs more than the session itself.

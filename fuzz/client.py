@@ -293,7 +293,7 @@ class Client:
             return
         self._speculative, self._is_given = None, True
         self._ledger.has_unheard = self._ledger.has_more
-        self.dialog.begin_speculative()
+        self.dialog.begin_held()
         rendition = action.rendition
         data = rendition.data
         assert data is not None

@@ -187,7 +187,7 @@ def choose_scene(choices: Choices) -> Scene:
 
 
 def _with_speculative(offers: tuple[str, ...]) -> tuple[str, ...]:
-    """PreparedMail what a mail needs that goes out before anybody has said yes."""
+    """Offer what a mail needs that goes out before anybody has said yes."""
     return tuple(dict.fromkeys(("PIPELINING", "CHUNKING", *offers)))
 
 

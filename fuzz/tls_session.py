@@ -116,11 +116,6 @@ class FuzzedDialog(Dialog):
         super().__init__(delivery)
         self._note = note
 
-    def begin_speculative(self) -> None:
-        """Note it, first of all."""
-        self._note()
-        super().begin_speculative()
-
     def begin_held(self) -> None:
         """Note it, first of all."""
         self._note()

@@ -36,7 +36,7 @@ from pykka_smtp.smtp.session.dialog import Dialog
 from pykka_smtp.smtp.session.idle_dialog import IdleDialog
 from pykka_smtp.smtp.session.recipients import Recipient
 from pykka_smtp.smtp.session.session import Session
-from pykka_smtp.smtp.session.step import SendMailData
+from pykka_smtp.smtp.session.step import CommandGroup, SendMailData
 from pykka_smtp.smtp.session.transaction import Transaction
 from pykka_smtp.smtp.words import reply_parser
 from pykka_smtp.smtp.words.classification import ReplyClass, classify
@@ -255,7 +255,7 @@ def does_not_look_into_the_socket_before_a_speculative_mail(patch: pytest.Monkey
     patch.setattr(
         ConnectionWriter,
         "has_something_to_read",
-        lambda self: self._dialog.speculative is None and look(self),
+        lambda self: not isinstance(self._dialog.held, SendMailData) and look(self),
     )
 
 
@@ -266,7 +266,7 @@ def does_not_look_into_the_socket_before_a_mail_in_several_steps(
     patch.setattr(
         ConnectionWriter,
         "has_something_to_read",
-        lambda self: self._dialog.held is None and look(self),
+        lambda self: not isinstance(self._dialog.held, CommandGroup) and look(self),
     )
 
 
@@ -274,7 +274,7 @@ def begins_a_speculative_mail_with_half_a_record_here(patch: pytest.MonkeyPatch)
     is_here = cast("Any", Dialog._is_more_here).fget
 
     def is_more_here(self: Dialog) -> bool:
-        due = self.speculative or self._next_step
+        due = self.held or self._next_step
         return not (isinstance(due, SendMailData) and due.is_speculative) and bool(is_here(self))
 
     patch.setattr(Dialog, "_is_more_here", property(is_more_here))

@@ -22,7 +22,6 @@ import pykka
 import pytest
 from pykka import ActorDeadError
 from servers.demo_run import DemoRun
-from servers.polite import polite
 from servers.scripted import Script, ScriptedServer
 from servers.sink import AiosmtpdServer
 from servers.texts import up_to
@@ -41,6 +40,7 @@ from pykka_smtp import (
     smtp_send_failure,
 )
 from pykka_smtp.actors.options.connection_options import defaults_of
+from pykka_smtp.testing.polite import polite
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -139,21 +139,16 @@ class Jobs:
             outcome = part.attempts.combined_outcome(part.addresses)
         self.end(part, outcome, now)
 
-    def fail_without_attempt(
-        self, part: Part, kind: FailureKind, detail: str, now: float, *, retryable: bool = True
-    ) -> None:
-        """Fail a part without another attempt.
+    def fail_without_attempt(self, part: Part, kind: FailureKind, detail: str, now: float) -> None:
+        """Fail a part without another attempt. To send it again later is sensible.
 
         Args:
             part: the part.
             kind: the kind of failure.
             detail: one line for people.
             now: the time, on the loop's clock.
-            retryable: whether sending the email again later is sensible.
         """
-        self.fail(
-            part, Failed(kind=kind, stage=Stage.CONNECT, detail=detail, retryable=retryable), now
-        )
+        self.fail(part, Failed(kind=kind, stage=Stage.CONNECT, detail=detail, retryable=True), now)
 
     def fail(self, part: Part, failed: Failed, now: float) -> None:
         """Fail a part with a verdict that is not from an attempt.

@@ -15,6 +15,7 @@ from ..loop.asyncio_actor import AsyncioActor
 from ..loop.event_loop import event_loop
 from ..net.connection import Connection
 from ..net.connection_limit import connection_limit
+from ..net.route import ANY
 from ..smtp_actor import SmtpActor
 from .relay import Relay
 
@@ -146,9 +147,9 @@ class PooledSmtpActor(SmtpActor):
         """Called with the verdict: publish it, or reconnect if the pool's connection was stale."""
         content = self._content
         if self._may_reconnect and self._hit_stale_connection(verdict) and content is not None:
-            self._may_reconnect = False  # once: a new connection can't be stale
+            self._may_reconnect = False  # once, even if a new connection seems stale
             if not self.actor_stopped.is_set():
-                self._second = self._fresh(content)
+                self._second = self._fresh(content), ANY
                 return
         if verdict.left is not None:
             self.left = verdict.left

@@ -150,7 +150,7 @@ def choose_tls(
     has_credentials: bool,
     may_do_without: bool,
 ) -> Tls | None:
-    """ReportVerdict about TLS, or None for a connection without.
+    """Decide about TLS; return None for a connection without.
 
     Args:
         choice: one of `TLS_CHOICES`.

@@ -166,18 +166,15 @@ class ConnectionWriter(asyncio.Protocol):
         if not (is_plain or rendition.is_binary):
             data = encode_whole(data, transparent=not body.is_chunk)
         self._last = body.head + data if body.is_chunk else data + b".\r\n"
-        if not self._writes_at_end:
-            if self._has_looked:
-                self._write_end()
-            else:
-                self._write_last()
-            return
-        self._write_soon()
-        self._deferred_write = self._write_last
+        self._write_last_in_turn()
 
     def write_held(self, group: CommandGroup) -> None:
         """Write commands once no input is pending."""
         self._last = wire_of(group.commands)
+        self._write_last_in_turn()
+
+    def _write_last_in_turn(self) -> None:
+        """Write the last octets: behind what this turn still has to write, if anything."""
         if not self._writes_at_end:
             if self._has_looked:
                 self._write_end()
@@ -229,12 +226,12 @@ class ConnectionWriter(asyncio.Protocol):
         if transport.is_closing() or self._dialog.is_over:
             return
         last, self._last = self._last, None
-        if self._dialog.speculative is not None:
-            self._dialog.begin_speculative()
-        elif self._dialog.held is not None:
+        held = self._dialog.held
+        if held is not None:
             self._dialog.begin_held()
-            self._put(last or b"")
-            return
+            if isinstance(held, CommandGroup):
+                self._put(last or b"")
+                return
         if last:
             self._written += self._put(last)
         self._dot_written = True

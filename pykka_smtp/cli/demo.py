@@ -8,7 +8,7 @@ import os
 import queue
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, TextIO
@@ -137,17 +137,8 @@ def details(outcome: Outcome) -> str:
     return "; refused: ".join([str(outcome.reply), *refused])
 
 
-class View(Protocol):
+class View(AbstractContextManager["View", None], Protocol):
     """Shows the signals as they come."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
     def show(self, heard: Heard) -> None:
         """Show one more signal."""

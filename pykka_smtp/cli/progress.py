@@ -15,17 +15,8 @@ IN_LOG = 60.0
 """Seconds between two lines elsewhere: few, because people read logs, and cron mails each line."""
 
 
-class Progress(Protocol):
+class Progress(contextlib.AbstractContextManager["Progress", None], Protocol):
     """Shows progress. Output that can't be written is ignored."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
     def show(self, tally: Tally, rate: float) -> None:
         """Called ten times per second, to show the progress.

@@ -51,19 +51,13 @@ class Dialog(Sending):
     """One session's conversation, without I/O.
 
     Attributes:
-        steps: a counter that changes with each step of the conversation.
         verdict: what became of the mail, once it is decided.
         is_over: whether the dialog has asked to close, or to release, the connection.
         has_unread: whether bytes are here that cannot be read yet, half a TLS record; the
             connection sets it. Like a part of a reply, they hold back what would go out next.
-        speculative: a transaction that is to go out in one go, and has not begun to. It is
-            not outstanding yet: what comes by then was sent before it, and is no reply to it.
-        held: a command group that is to go out once no input is pending, likewise.
     """
 
     # At first, once for all dialogs: most carry one mail.
-    steps: int = 0
-    held: CommandGroup | None = None
     has_unread: bool = False
     _reply_bytes = 0  # octets of replies
     _stage = Stage.CONNECT
@@ -74,7 +68,7 @@ class Dialog(Sending):
         trace: Trace | None = None,
         redact: Callable[[str], str] | None = None,
     ) -> None:
-        """Prepare a session that does one errand.
+        """Prepare a dialog that follows one policy.
 
         Args:
             delivery: what is to be done, and what is known of the session.
@@ -198,7 +192,7 @@ class Dialog(Sending):
 
     def _answer_waiting(self) -> list[Action]:
         self._waiting = None
-        self.steps += 1
+        self._steps += 1
         actions: list[Action] = []
         self._advance(None, actions)
         return actions + self._go_on()
@@ -248,7 +242,7 @@ class Dialog(Sending):
             self._on_unsolicited_reply(reply, actions)
             return
         stage = self._stage = self._outstanding.popleft().stage
-        self.steps += 1
+        self._steps += 1
         if reply is not as_said and (stage, reply.code) in _UNDERSTOOD:
             # To be understood, not shown: some password may be the name of an extension.
             reply = as_said
@@ -272,7 +266,7 @@ class Dialog(Sending):
                 self._trace.reply(reply)
         self._stage = self._outstanding[-1].stage
         self._outstanding.clear()
-        self.steps += len(replies)
+        self._steps += len(replies)
         self._group = None
         group.replies = replies
         self._advance(None, actions)
@@ -325,11 +319,11 @@ class Dialog(Sending):
     def _do(self, step: Step, actions: list[Action]) -> None:
         """Do what is due: nothing more is here to read."""
         self._next_step = None
-        self.steps += 1
+        self._steps += 1
         # Those first that each mail has; a `match` asks for more of each than its class.
         if isinstance(step, CommandGroup):
             if step.is_held:
-                self.held = step
+                self._held = step
                 actions.append(step)
             else:
                 self._write(step.commands, actions)

@@ -22,8 +22,7 @@ class Ending:
     # At first, once for all dialogs: most carry one mail.
     verdict: Verdict | None = None
     is_over: bool = False
-    speculative: SendMailData | None = None
-    held: CommandGroup | None = None
+    _held: SendMailData | CommandGroup | None = None
     _next_step: Step | None = None  # to be done as soon as nothing more is here to read
     _sending: SendMailData | None = None
     _waiting: StartTls | RunCallable | None = None  # for the connection
@@ -107,8 +106,7 @@ class Ending:
         actions: list[Action] = []
         if self.verdict is None:
             in_doubt = self._data_sent
-            is_held = self.speculative is not None or self.held is not None
-            if is_held and (kind is FailureKind.PROTOCOL or self._is_more_here):
+            if self._held is not None and (kind is FailureKind.PROTOCOL or self._is_more_here):
                 # Nothing has gone out since the verdict before: so this came behind that one, and
                 # which of the two was it? See `ExpectNoMoreInput`.
                 in_doubt = self._delivery.doubt_last()

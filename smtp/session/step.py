@@ -64,7 +64,7 @@ class SendMailData:
     The connection writes `head` and the rendition, and calls `Dialog.mail_data_sent` when all
     of it is out. Right before the last octets it looks whether some have come that were not given
     to `Dialog.receive_data` yet, and whether `Dialog.may_end_mail_data` still holds. Where all goes
-    out in one go they are the first, too: then it calls `Dialog.begin_speculative` as they do.
+    out in one go they are the first, too: then it calls `Dialog.begin_held` as they do.
 
     Attributes:
         rendition: the mail.

@@ -6,6 +6,8 @@ forges a line of a log, or an object whose `repr` raises.
 
 MAX_SHOWN = 60
 """Characters of a value in an error."""
+_MAX_WORDS = 200
+"""Characters of another error's text."""
 _MAX_BITS = 10_000
 """Bits of a number that is still shown in full: 3 010 digits. Python refuses more than 4 300."""
 _BITS_PER_DIGIT = 3.3219280948873626
@@ -34,15 +36,10 @@ def shown(value: object, most: int = MAX_SHOWN) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def words_of(error: BaseException, most: int = 200) -> str:
-    """Return the text of an exception of other code, in ASCII and on one line.
-
-    Args:
-        error: the exception.
-        most: characters at most.
-    """
+def words_of(error: BaseException) -> str:
+    """Return the text of an exception of other code, in ASCII and on one short line."""
     try:
-        return ascii(str(error))[1:-1][:most]
+        return ascii(str(error))[1:-1][:_MAX_WORDS]
     except Exception:
         return ""
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 import pykka
 import pytest
-from servers.polite import polite
 from servers.scripted import ScriptedServer
 from servers.waiting import wait_until
 
@@ -22,6 +21,7 @@ from pykka_smtp import (
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.actors.verify import VerifyActor
 from pykka_smtp.testing.conn import Conn
+from pykka_smtp.testing.polite import polite
 
 PATIENCE = 20.0
 """Seconds; reached only by a test that fails."""

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from servers.polite import polite
 from servers.scripted import ScriptedServer
 from servers.sending import (
     PATIENCE,
@@ -27,6 +26,7 @@ from servers.sending_fixtures import Holding
 
 from pykka_smtp.cli import main as command_line
 from pykka_smtp.quiet_start import is_the_command
+from pykka_smtp.testing.polite import polite
 
 Start = Callable[..., ScriptedServer]
 

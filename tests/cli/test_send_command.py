@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.polite import polite
 from servers.scripted import ScriptedServer
 from servers.sending import (
     MAIL,
@@ -26,6 +25,7 @@ from pykka_smtp import Mailer
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.cli import send as send_command
 from pykka_smtp.cli.results import NAMES
+from pykka_smtp.testing.polite import polite
 
 PASSWORD = "hunter2-hunter2"
 

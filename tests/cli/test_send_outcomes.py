@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from servers.polite import polite
 from servers.require import require_module
 from servers.scripted import ScriptedServer
 from servers.sending import (
@@ -37,7 +36,7 @@ from pykka_smtp.cli.report import Report
 from pykka_smtp.testing.acts import Act, Deed
 from pykka_smtp.testing.conn import Conn
 from pykka_smtp.testing.moods import At, Moment, said
-from pykka_smtp.testing.polite import Polite
+from pykka_smtp.testing.polite import Polite, polite
 
 PASSWORD = "hunter2-hunter2"
 

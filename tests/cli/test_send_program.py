@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from servers.polite import polite
 from servers.require import require_module
 from servers.scripted import ScriptedServer
 from servers.sending import (
@@ -23,6 +22,7 @@ from servers.sending_fixtures import Holding
 
 from pykka_smtp.cli import run as send_run
 from pykka_smtp.cli.interrupts import Interrupts
+from pykka_smtp.testing.polite import polite
 
 Start = Callable[..., ScriptedServer]
 

@@ -9,7 +9,6 @@ from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
-from servers.polite import polite
 from servers.scripted import ScriptedServer
 from servers.sending import (
     PATIENCE,
@@ -19,6 +18,8 @@ from servers.sending import (
     send,
     url_of,
 )
+
+from pykka_smtp.testing.polite import polite
 
 Start = Callable[..., ScriptedServer]
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.polite import polite
 from servers.require import require_module
 from servers.scripted import ScriptedServer
 
@@ -19,6 +18,7 @@ from pykka_smtp import FailureKind, Peer, SendMail, SmtpActor, Stage, verify
 from pykka_smtp.actors.net import addresses as addresses_module
 from pykka_smtp.cli import main as command_line
 from pykka_smtp.cli import verify as verify_command
+from pykka_smtp.testing.polite import polite
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "command-line.md").read_text()

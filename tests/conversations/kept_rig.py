@@ -75,7 +75,7 @@ class KeptRig(EsmtpRig):
                     if self.holds:
                         continue
                     assert self.dialog.may_end_mail_data
-                    self.dialog.begin_speculative()
+                    self.dialog.begin_held()
                     if not self.is_slow:
                         self.flush()
                 case SendMailData():

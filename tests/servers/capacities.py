@@ -5,6 +5,20 @@ from pykka_smtp.actors.mailer.concurrency import ConcurrencyWindow
 from pykka_smtp.actors.mailer.pacing import parse_rate
 
 
+class CountedCapacity(Capacity):
+    """Counts how often it is looked at: `seconds_until_ready` and `try_acquire`."""
+
+    looks = 0
+
+    def seconds_until_ready(self, now: float) -> float:
+        self.looks += 1
+        return super().seconds_until_ready(now)
+
+    def try_acquire(self, now: float) -> bool:
+        self.looks += 1
+        return super().try_acquire(now)
+
+
 def capacity(
     *,
     most: int = 5,
@@ -12,7 +26,7 @@ def capacity(
     rate: str | None = None,
     weight: float | None = None,
     window_most: int | None = None,
-) -> Capacity:
+) -> CountedCapacity:
     limits = Limits(
         max_connections=most,
         initial_connections=first,
@@ -20,4 +34,4 @@ def capacity(
         idle_timeout=30.0,
         rate=parse_rate(rate),
     )
-    return Capacity(limits, ConcurrencyWindow(window_most or most, first=first), weight)
+    return CountedCapacity(limits, ConcurrencyWindow(window_most or most, first=first), weight)

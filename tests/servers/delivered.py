@@ -21,7 +21,7 @@ class Delivered(ScriptedServer):
     Args:
         trace: names of the header fields that the server puts on top, in lower case, each as
             often as it does; they are cut off from the mails.
-        replies: what to say to the server instead of yes; see `servers.polite`.
+        replies: what to say to the server instead of yes; see `pykka_smtp.testing.polite`.
     """
 
     def __init__(self, *trace: str, replies: Mapping[str, str] | None = None) -> None:

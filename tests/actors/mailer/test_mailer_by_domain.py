@@ -12,7 +12,6 @@ import pytest
 from pykka import ActorRef
 from servers.mailing import PATIENCE, SOON, Mailing, kind_of
 from servers.moody import Moody
-from servers.polite import polite
 from servers.scripted import ScriptedServer
 from servers.waiting import wait_until
 
@@ -31,6 +30,7 @@ from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.actors.options.options import collect_options
 from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import Failed, FailureKind
+from pykka_smtp.testing.polite import polite
 
 Start = Callable[..., ScriptedServer]
 HERE = "127.0.0.1"

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from servers.certificates import Certificates, Tls, server_context
-from servers.polite import polite
 from servers.require import require_module
 from servers.scripted import ScriptedServer
 
@@ -22,6 +21,7 @@ from pykka_smtp.actors.net import sockets as sockets_module
 from pykka_smtp.actors.net.proxy import Proxy, check_target, parse_proxy
 from pykka_smtp.actors.options.options import collect_options
 from pykka_smtp.smtp.sasl.secret import Secret
+from pykka_smtp.testing.polite import polite
 
 require_module("python_socks")
 

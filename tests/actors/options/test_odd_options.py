@@ -7,7 +7,6 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 import pytest
-from servers.polite import polite
 from servers.scripted import ScriptedServer
 
 from pykka_smtp import (
@@ -19,6 +18,7 @@ from pykka_smtp import (
     SmtpActor,
     verify,
 )
+from pykka_smtp.testing.polite import polite
 
 PASSWORD = "hunter2-hunter2"
 
