@@ -6,6 +6,7 @@ import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,16 +106,17 @@ def test_after_hundreds_of_sends_with_random_faults_nothing_is_left_and_each_had
             outcomes.wait_for(len(sent), PATIENCE)
             assert wait_until(quiet, PATIENCE)
 
+        def held() -> Counter[str]:
+            gc.collect()
+            return Counter(descriptors=descriptors(), threads=threading.active_count())
+
         send(50)
         server.wait_until_ended(1, PATIENCE)
-        gc.collect()
-        before = descriptors(), threading.active_count()
+        before = held()
         send(SENDS)
-        server.wait_until_ended(1, PATIENCE)
-        gc.collect()
-        after = descriptors(), threading.active_count()
+        # The server may yet have to accept a connection that the client gave up long ago.
+        assert wait_until(lambda: held() <= before, PATIENCE), (before, held())
 
-    assert after == before
     assert ActorRegistry.get_all() == []
     assert connection_limit._in_use == 0
     assert not connection_limit._waiting
@@ -136,7 +138,7 @@ def test_after_hundreds_of_sends_with_random_faults_nothing_is_left_and_each_had
 def test_what_a_send_had_is_freed_with_it(
     loop_kind: str, scripted_server: Callable[..., ScriptedServer]
 ) -> None:
-    """Memory stays flat: the second sixty sends add nothing to the first."""
+    """Memory stays flat: sixty sends more add nothing. A leak would show in every round."""
     server = scripted_server()
 
     def send() -> None:
@@ -159,12 +161,12 @@ def test_what_a_send_had_is_freed_with_it(
     send()
     tracemalloc.start()
     try:
-        send()
-        first = ours()
-        send()
-        second = ours()
+        sizes = []
+        for _ in range(4):
+            send()
+            sizes.append(ours())
     finally:
         tracemalloc.stop()
 
     # Sixty mails are 34 kB, and their outcomes more.
-    assert second - first < 12_000
+    assert min(after - before for before, after in pairwise(sizes)) < 12_000, sizes
