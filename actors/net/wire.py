@@ -12,7 +12,6 @@ from typing import Any
 from ...smtp.mail.mail_data import encode_whole
 from ...smtp.session.dialog import Dialog
 from ...smtp.session.step import CommandGroup, SendMailData
-from ...smtp.words.command import wire_of
 from ..loop import guard
 from ..loop.event_loop import event_loop
 from .mail_source import PIECE, FileSource
@@ -170,7 +169,7 @@ class ConnectionWriter(asyncio.Protocol):
 
     def write_held(self, group: CommandGroup) -> None:
         """Write commands once no input is pending."""
-        self._last = wire_of(group.commands)
+        self._last = group.octets
         self._write_last_in_turn()
 
     def _write_last_in_turn(self) -> None:

@@ -102,13 +102,18 @@ class Dialog(Sending):
     @property
     def needs_channel_binding(self) -> bool:
         """Whether there is a use for the channel binding of TLS."""
-        authentication = self._delivery.session.authentication
+        authentication = self.session.authentication
         return authentication is not None and authentication.can_bind
 
     @property
     def quirks(self) -> Quirks:
         """What is known of the server's bad habits."""
-        return self._delivery.session.quirks
+        return self.session.quirks
+
+    @property
+    def delivery(self) -> SessionPolicy:
+        """What is to be done."""
+        return self._delivery
 
     def connected(self) -> list[Action]:
         """Begin: the connection stands, and the server owes its greeting."""

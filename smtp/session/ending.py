@@ -9,6 +9,7 @@ from ..words.stage import Stage, activity
 from ..words.verdict import FailureKind, Verdict
 from .policy import SessionPolicy
 from .redaction import redacted_verdict
+from .session import Session
 from .step import Action, Close, CommandGroup, RunCallable, Script, SendMailData, StartTls, Step
 
 
@@ -124,8 +125,13 @@ class Ending:
         return actions
 
     @property
+    def session(self) -> Session:
+        """What is known of the session."""
+        return self._delivery.session
+
+    @property
     def _server(self) -> str:
-        return self._delivery.session.server
+        return self.session.server
 
     @property
     def _activity(self) -> str:

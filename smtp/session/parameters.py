@@ -95,6 +95,49 @@ def prepare(session: Session, envelope: Envelope, content: Content) -> PreparedM
     )
 
 
+def prepare_plain(
+    extensions: Extensions, envelope: Envelope, content: Content
+) -> tuple[Rendition, str] | None:
+    """Return the mail data, MAIL and the RCPTs of an email that needs nothing special, or None.
+
+    They are those of `prepare`, which is asked about every other email: addresses are ASCII, there
+    are neither options nor limits, and the server can take the mail data as it is, by DATA or BDAT.
+
+    Args:
+        extensions: what the server offers.
+        envelope: the sender and the recipients.
+        content: the content of the email.
+    """
+    sender, paths = envelope.reverse_path, envelope.forward_paths
+    addresses = f"{sender}{paths[0]}" if len(paths) == 1 else f"{sender}{''.join(paths)}"
+    if (
+        envelope.options is not NO_OPTIONS
+        or not (addresses.isascii() and addresses.isprintable())  # the guard of `Command`, too
+        or content.needs_smtputf8
+    ):
+        return None
+    chunking = extensions.chunking
+    rendition = content.render(
+        eight_bit=extensions.eight_bit_mime, binary=chunking and "BINARYMIME" in extensions
+    )
+    facts, limit = rendition.facts, extensions.size_limit
+    if (
+        facts is None
+        or rendition.is_binary
+        or rendition.data is None
+        or facts.nul
+        or facts.longest_line > MAX_TEXT_LINE
+        or (facts.eight_bit and not extensions.eight_bit_mime)
+        or facts.size == 0
+        or (limit is not None and facts.size > limit)
+    ):
+        return None
+    body = " BODY=8BITMIME" if facts.eight_bit else ""
+    size = f" SIZE={facts.size}" if extensions.offers_size else ""
+    recipients = ">\r\nRCPT TO:<".join(paths) if len(paths) > 1 else paths[0]
+    return rendition, f"MAIL FROM:<{sender}>{body}{size}\r\nRCPT TO:<{recipients}>\r\n"
+
+
 def _may_be_chunked(session: Session, rendition: Rendition) -> bool:
     """Whether BDAT is safe with this server.
 

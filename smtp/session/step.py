@@ -33,11 +33,18 @@ class CommandGroup:
         is_held: whether it goes out only while no input is pending: that would be taken for the
             replies to it, and shift all that follow.
         replies: one to each command; the dialog notes them.
+        wire: the octets of the commands, if they are known already.
     """
 
     commands: tuple[Command, ...]
     is_held: bool = False
     replies: tuple[Reply, ...] | None = None
+    wire: bytes | None = None
+
+    @property
+    def octets(self) -> bytes:
+        """The octets to write."""
+        return wire_of(self.commands) if self.wire is None else self.wire
 
 
 @dataclass(slots=True)
@@ -77,6 +84,7 @@ class SendMailData:
         is_chunk: whether it goes out as a chunk of BDAT: without transparency and final dot.
         is_speculative: whether head and mail go out in one go.
         is_out: whether all of it has gone out; the dialog notes that.
+        wire: the octets of `head`, if they are known already.
     """
 
     rendition: Rendition
@@ -86,6 +94,7 @@ class SendMailData:
     is_chunk: bool
     is_speculative: bool
     is_out: bool
+    wire: bytes | None
 
     def __init__(
         self,
@@ -101,10 +110,28 @@ class SendMailData:
         self.is_chunk = chunk is not None
         self.is_speculative = before != ()
         self.is_out = False
+        self.wire = None
+
+    @staticmethod
+    def plain(rendition: Rendition, wire: bytes, *, is_speculative: bool) -> "SendMailData":
+        """Return the step for one final reply, with the octets of `head` instead of commands.
+
+        Args:
+            rendition: the mail.
+            wire: what goes out before it; empty if it goes out by DATA.
+            is_speculative: whether both go out in one go.
+        """
+        step = SendMailData(rendition)
+        step.wire = wire
+        step.is_chunk = wire != b""
+        step.is_speculative = is_speculative
+        return step
 
     @property
     def head(self) -> bytes:
         """Octets to write before the mail."""
+        if self.wire is not None:
+            return self.wire
         if self.chunk is None:
             return b""
         return wire_of((*self.before, self.chunk)) if self.is_speculative else self.chunk.wire

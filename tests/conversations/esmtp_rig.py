@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
+from fuzz.twin import Twin
 from pykka_smtp.smtp.mail.content import CompleteContent, Content
 from pykka_smtp.smtp.mail.delivery_options import NO_OPTIONS, DeliveryOptions
 from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.mail.mail_data import encode_whole
 from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import Dialog
 from pykka_smtp.smtp.session.session import Session
 from pykka_smtp.smtp.words.verdict import Accepted, Failed
 
@@ -39,7 +39,7 @@ class EsmtpRig(Rig):
             Envelope.of(sender, recipients or ("c@d.test",), options),
             content or CompleteContent(MAIL),
         )
-        self.dialog = Dialog(self.delivery, self._note)
+        self.dialog = Twin(self.delivery, self._note)
 
     def greet(self, *, tls: bool | None = None) -> "EsmtpRig":
         """Come as far as the server's extensions.

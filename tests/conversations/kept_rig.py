@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Self
 
+from fuzz.twin import Twin
 from pykka_smtp.smtp.mail.content import CompleteContent, Content
 from pykka_smtp.smtp.mail.delivery_options import NO_OPTIONS, DeliveryOptions
 from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.mail.mail_data import encode_whole
 from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import Dialog
 from pykka_smtp.smtp.session.session import Session
 from pykka_smtp.smtp.session.step import Action, Close, CommandGroup, Release, SendMailData
 from pykka_smtp.smtp.words.verdict import Accepted, Failed
@@ -53,7 +53,7 @@ class KeptRig(EsmtpRig):
             content or CompleteContent(MAIL),
             keeps=keeps,
         )
-        self.dialog = Dialog(self.delivery, self._note)
+        self.dialog = Twin(self.delivery, self._note)
 
     def resume(self) -> Self:
         """Begin on the session that another mail has left."""

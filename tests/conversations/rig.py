@@ -1,10 +1,10 @@
 """A dialog, and somebody who does what it asks for: in memory, at once, and checking each rule."""
 
+from fuzz.twin import Twin
 from pykka_smtp.smtp.mail.content import CompleteContent, Content
 from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.mail.mail_data import encode_whole
 from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import Dialog
 from pykka_smtp.smtp.session.session import Session
 from pykka_smtp.smtp.session.step import Action, Close, CommandGroup, SendMailData, StartTls
 from pykka_smtp.smtp.session.transcript import Trace
@@ -54,7 +54,7 @@ class Rig:
             Envelope.of(sender, recipients or ("c@d.test",)),
             content or CompleteContent(MAIL),
         )
-        self.dialog = Dialog(self.delivery, trace or self._note)
+        self.dialog = Twin(self.delivery, trace or self._note)
 
     def _note(self, who: str, line: str) -> None:
         self.trace.append(f"{who}: {line}")
