@@ -4,14 +4,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from ..signals.bus import publish
 from ..signals.outcome import Outcome, outcome_of
 from ..signals.send_mail import SendMail
 from ..smtp.mail.content import Content, StreamedContent
+from ..smtp.mail.envelope import Envelope
 from ..smtp.session.delivery import Delivery
 from ..smtp.session.dialog import Dialog
+from ..smtp.session.express_dialog import dialog_for
 from ..smtp.session.session import Session, TlsPolicy
 from ..smtp.session.transcript import Trace
 from ..smtp.words.peer import Peer
@@ -49,7 +51,7 @@ class SendingActor(AsyncioActor):
     _answer: Answer | None = None
     _outcome: Outcome | None = None
     _connection: Connection | None = None
-    _delivery: Delivery | None = None
+    _dialog: Dialog | None = None
     _source: FileSource | None = None
     _content: Content | None = None  # of an email in a file, once that is open
     _second: tuple[Delivery, Route] | None = None  # next, once this connection is closed
@@ -177,7 +179,7 @@ class SendingActor(AsyncioActor):
             connection_limit.acquire(self, self._permitted, is_pressing=True)
 
     def _connect(self, mail: SendMail, content: Content) -> None:
-        self._open(Delivery(self._new_session(), mail.envelope, content), Connection(self._options))
+        self._send(self._new_session(), mail.envelope, content, Connection(self._options))
 
     def _new_session(self) -> Session:
         options = self._options
@@ -191,11 +193,29 @@ class SendingActor(AsyncioActor):
             quirks=options.quirks,
         )
 
+    def _send(
+        self,
+        session: Session,
+        envelope: Envelope,
+        content: Content,
+        connection: Connection,
+        *,
+        keeps: bool = False,
+    ) -> None:
+        redact = self._options.redactor
+        trace = self._trace()
+        self._run(
+            dialog_for(session, envelope, content, keeps=keeps, trace=trace, redact=redact),
+            connection,
+        )
+
     def _open(self, delivery: Delivery, connection: Connection) -> None:
-        self._delivery = delivery
+        self._run(Dialog(delivery, self._trace(), self._options.redactor), connection)
+
+    def _run(self, dialog: Dialog, connection: Connection) -> None:
+        self._dialog = dialog
         self._connection = connection
         connection.permit = self._permit
-        dialog = Dialog(delivery, self._trace(), self._options.redactor)
         connection.run(self, dialog, source=self._source, began=self._began)
 
     def _trace(self) -> Trace | None:
@@ -221,9 +241,9 @@ class SendingActor(AsyncioActor):
 
         Set the EHLO argument to an address literal if this host has no name (RFC 5321 §4.1.4).
         """
-        assert self._delivery is not None
+        assert self._dialog is not None
         assert self._connection is not None
-        session = self._delivery.session
+        session = self._dialog.session
         if not (self._options.local_hostname or complete_host_name()):
             # For each connection: the previous one may have used the other IP version.
             session.ehlo_name = address_literal(self._connection.local_address)
@@ -233,13 +253,13 @@ class SendingActor(AsyncioActor):
 
         Called once per dialog, and again only after an internal error.
         """
-        connection, delivery = self._connection, self._delivery
+        connection, dialog = self._connection, self._dialog
         if not self._is_undecided:
             if self._outcome is not None:
                 self._report(self._outcome)  # in case publishing raised the first time
             return
-        if isinstance(verdict, Failed) and connection is not None and delivery is not None:
-            if self._finds_another_way(verdict, delivery, connection):
+        if isinstance(verdict, Failed) and connection is not None and dialog is not None:
+            if self._finds_another_way(verdict, cast("Delivery", dialog.delivery), connection):
                 return
             verdict = name_addresses(verdict, connection)
         self._conclude(verdict, connection.peer if connection else None)
@@ -301,7 +321,7 @@ class SendingActor(AsyncioActor):
             return
         # Without these references the connection, and all that it holds, is freed at once: to
         # leave the cycle to the garbage collector costs more than the session itself.
-        self._connection = self._delivery = self._answer = None
+        self._connection = self._dialog = self._answer = None
         self._leave()
 
     def _open_again(self, delivery: Delivery, route: Route) -> None:

@@ -1,7 +1,7 @@
 """The `SmtpActor` of a `Mailer`: it makes one attempt, on a connection from the pool."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 from ...signals.outcome import Outcome
 from ...signals.send_mail import SendMail
@@ -128,7 +128,7 @@ class PooledSmtpActor(SmtpActor):
         """Use a connection from the pool, and its permit."""
         self._permit = connection.permit
         keeps = self.relay.pool.may_reuse(connection.served + 1)
-        self._open(Delivery(session, self._envelope, content, keeps=keeps), connection)
+        self._send(session, self._envelope, content, connection, keeps=keeps)
 
     def _begin(self) -> None:
         if self.actor_stopped.is_set():
@@ -137,7 +137,9 @@ class PooledSmtpActor(SmtpActor):
         assert self._content is not None
         # The wait for the permit does not count against the deadline.
         self._began = event_loop().loop.time()
-        self._open(self._fresh(self._content), Connection(self._options))
+        keeps = self.relay.pool.may_reuse(0)
+        session = self._new_session()
+        self._send(session, self._envelope, self._content, Connection(self._options), keeps=keeps)
 
     def _fresh(self, content: Content) -> Delivery:
         keeps = self.relay.pool.may_reuse(0)
@@ -157,10 +159,11 @@ class PooledSmtpActor(SmtpActor):
 
     def _hit_stale_connection(self, verdict: Verdict) -> bool:
         """Whether a connection from the pool turned out to be stale."""
-        connection, delivery = self._connection, self._delivery
-        if connection is None or delivery is None or not connection.served:
+        connection, dialog = self._connection, self._dialog
+        if not isinstance(verdict, Failed) or connection is None or dialog is None:
             return False
-        return isinstance(verdict, Failed) and delivery.session_was_stale(verdict)
+        delivery = cast("Delivery", dialog.delivery)
+        return connection.served > 0 and delivery.session_was_stale(verdict)
 
     def _addresses(self, mail: SendMail) -> Sequence[str]:
         paths = self._envelope.forward_paths
@@ -175,16 +178,16 @@ class PooledSmtpActor(SmtpActor):
 
     def released(self) -> None:
         """Called when the dialog has ended: release the connection to the pool, and stop."""
-        connection, delivery = self._connection, self._delivery
+        connection, dialog = self._connection, self._dialog
         assert connection is not None
-        assert delivery is not None
+        assert dialog is not None
         if self._second is not None:
             # Stale for this email, so for all. `cancel` needs a dialog that has not ended.
             connection.rest(self)
             connection.cancel()
             return
-        self.relay.pool.release(connection, delivery.session)
-        self._connection = self._delivery = self._permit = None  # the connection keeps its permit
+        self.relay.pool.release(connection, dialog.session)
+        self._connection = self._dialog = self._permit = None  # the connection keeps its permit
         self._leave()
 
     @property

@@ -263,32 +263,21 @@ class ExpressDialog(Dialog):
         return [self._held]
 
     def _take_group(self, data: bytes) -> list[Action] | None:
-        lines = self._lines_of(data)
-        if lines is None:
+        heard = self._heard + data
+        extensions, count = self._extensions, len(self._envelope.forward_paths)
+        match = _group_pattern(count, extensions.chunking, self._owed).fullmatch(heard)
+        if len(data) >= MAX_LINE or self._is_redacted(data):
             return None
-        self._replies = replies = (*self._replies, *lines)
-        self._steps += len(lines)
-        missing = self._owed - len(replies)
-        is_by_data = not self._extensions.chunking
-        if is_by_data and not missing and lines and lines.pop()[:4] != "354 ":
-            return None
-        for line in lines:
-            if line[:4] != "250 ":
-                return None
-        if missing > 0:
-            # Some servers write each reply on its own.
-            last = Stage.DATA if is_by_data else Stage.DOT
-            paths = self._envelope.forward_paths
-            self._stage = last if len(replies) > len(paths) else Stage.RCPT if replies else Stage.MAIL
-            return []
-        if missing < 0:
-            return None
-        if not is_by_data and len(replies) > len(self._envelope.forward_paths) + 1:
-            return self._accept(replies[-1])
+        if match is None:
+            return self._take_some(heard) if _SOME.fullmatch(data) else None
+        self._heard, self._steps = heard, self._steps_before + self._owed
+        if self._owed > count + 1 and extensions.chunking:
+            return self._accept(match)
         wire = b""
-        if not is_by_data:
+        if extensions.chunking:
             assert self._rendition.facts is not None
             wire = b"BDAT %d LAST\r\n" % self._rendition.facts.size
+        self._answers = match
         self._sending = SendMailData.plain(self._rendition, wire, is_speculative=False)
         self._steps += 1
         self._stage, self._take = Stage.BODY, None
