@@ -25,7 +25,7 @@ from pykka_smtp import (
     smtp_send_retry,
     smtp_send_success,
 )
-from pykka_smtp.actors.mailer.concurrency import ConcurrencyWindow
+from pykka_smtp.actors.mailer.capacity.concurrency import ConcurrencyWindow
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.signals.dispatcher import dispatcher
 
