@@ -44,7 +44,7 @@ from pykka_smtp.smtp.words.classification import ReplyClass, classify
 from pykka_smtp.smtp.words.command import QUIT
 from pykka_smtp.smtp.words.stage import Stage
 
-# They compute without a pause: where others want the processor, too, they take several times as long.
+# They compute without a pause: on a busy machine they take several times as long.
 pytestmark = pytest.mark.timeout(240)
 
 ROOT = Path(__file__).parents[1]
