@@ -49,6 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MAIL",
         help="a file with the complete email, header and all; - for stdin",
     )
+    _add_written_mail(parser)
+    _add_recipients(parser)
+    _add_relay(parser)
+    _add_output(parser)
+
+
+def _add_written_mail(parser: argparse.ArgumentParser) -> None:
     written = parser.add_argument_group("the email, if there is no file")
     written.add_argument(
         "--from",
@@ -58,6 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     written.add_argument("--subject", metavar="TEXT", help="one line")
     written.add_argument("--body", metavar="TEXT", help="the text, plain; - reads it from stdin")
+
+
+def _add_recipients(parser: argparse.ArgumentParser) -> None:
     whom = parser.add_argument_group("recipients")
     whom.add_argument(
         "--to-file",
@@ -78,6 +88,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="one mail with all recipients in its envelope, instead of one mail each",
     )
+
+
+def _add_relay(parser: argparse.ArgumentParser) -> None:
     way = parser.add_argument_group("relay")
     way.add_argument("--url", metavar="URL", help="a relay URL; default: SMTP_URL")
     way.add_argument(
@@ -88,6 +101,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="another relay, for when those before it are dead; can be repeated",
     )
     _add_pace(way)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
     output.add_argument(
         "--report",
