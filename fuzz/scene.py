@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pykka_smtp.actors.net.mail_source import FileSource
-from pykka_smtp.actors.options.credentials import SessionRedactor, authentication
+from pykka_smtp.actors.options.credentials import Redact, authentication
 from pykka_smtp.smtp.mail.compose import TextEmail
 from pykka_smtp.smtp.mail.content import CompleteContent, ComposedContent, Content, StreamedContent
 from pykka_smtp.smtp.mail.delivery_options import DeliverBy, DeliveryOptions, Dsn
@@ -144,7 +144,7 @@ class Scene:
     is_implicit: bool
     is_verified: bool
     authentication: Authentication | None
-    redactor: SessionRedactor | None
+    redactor: Redact | None
     secret: str | None
     is_secret_known: bool
     may_show: bool
@@ -297,7 +297,7 @@ _CREDENTIALS: Sequence[_Chosen] = (
 
 
 @functools.cache
-def _authentication(chosen: _Chosen) -> tuple[Authentication, SessionRedactor] | tuple[None, None]:
+def _authentication(chosen: _Chosen) -> tuple[Authentication, Redact] | tuple[None, None]:
     return authentication(
         USER,
         Secret(PASSWORD) if chosen.what == "password" else None,

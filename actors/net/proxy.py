@@ -337,7 +337,7 @@ def _parse(url: Secret) -> Proxy:
     scheme, _, rest = text.partition("://")
     kind = _KINDS.get(scheme.lower())
     if kind is None:
-        raise Flaw(f"begins with no scheme that is known; write {_FORMS}")
+        raise Flaw(f"unknown scheme; write {_FORMS}")
     authority = _END_OF_AUTHORITY.split(rest, maxsplit=1)[0]
     if rest not in {authority, f"{authority}/"}:
         raise Flaw('nothing can follow the port; in a password, write "/" as %2F, "@" as %40')

@@ -1,4 +1,4 @@
-"""The delivery of one mail: the script of a session, from the greeting to QUIT."""
+"""The delivery of one email: the script of a session, from the greeting to QUIT."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -27,19 +27,19 @@ from .step import Abort, Release, ReportVerdict, Script
 from .transaction import Transaction
 
 MAX_REPLIES = 1_048_576
-"""Characters in all replies of a session, and `MAX_REPLIES_EACH` more for each recipient."""
+"""Octets of all replies in a session, to which `MAX_REPLIES_EACH` is added for each recipient."""
 MAX_REPLIES_EACH = 512
-"""The length of a reply line in RFC 5321 §4.5.3.1.5."""
+"""Octets of one reply line (RFC 5321 §4.5.3.1.5)."""
 
 
 class Delivery(Judgement):
-    """One mail on its way through one session.
+    """The delivery of one email in one session.
 
     Attributes:
-        session: what is known of the session.
+        session: the state of the session.
     """
 
-    # At first, once for all deliveries.
+    # Initial values are on the class: most deliveries never change them.
     _transaction: Transaction | None = None
     _left: Left | None = None
     _is_bdat_refused = False
@@ -50,10 +50,10 @@ class Delivery(Judgement):
         """Prepare a delivery.
 
         Args:
-            session: what is known of the session. It may be open, with mails before this one.
-            envelope: who sends, and to whom.
-            content: the mail.
-            keeps: leave the connection to the next mail, where that can be done.
+            session: the state of the session, which may be open after earlier emails.
+            envelope: the sender, the recipients, and the requested options.
+            content: the content of the email.
+            keeps: leave the connection open for the next email, if possible.
         """
         self.session = session
         self._envelope = envelope
@@ -63,21 +63,21 @@ class Delivery(Judgement):
 
     @property
     def has_reply(self) -> bool:
-        """Whether the server has answered the first command of this mail's."""
+        """Whether the first command of this email has a reply."""
         return self._transaction is not None and self._transaction.has_reply
 
     @property
     def max_replies(self) -> int:
-        """Characters that all replies of this session may have together, up to the dot."""
+        """Octets of all replies of the session. See `SessionPolicy.max_replies`."""
         return MAX_REPLIES + MAX_REPLIES_EACH * len(self._recipients)
 
     def script(self) -> Script:
-        """Converse from the greeting to QUIT, and decide on the way."""
+        """Return the steps from the greeting to QUIT, one of which reports the verdict."""
         is_stuck = False
         try:
             if self.session.is_open:
                 self.session.warnings = self.session.warnings[: self.session.session_warnings]
-                self.session.earlier = ""  # no cause of what becomes of another mail in it
+                self.session.earlier = ""  # does not concern later emails in the session
             else:
                 yield from open_session(self.session)
             yield from self._transact_all()
@@ -86,7 +86,7 @@ class Delivery(Judgement):
             yield ReportVerdict(self.refused(refused))
             if refused.ends_session:
                 return
-            # "Bad connection": of no use to the next mail either.
+            # X.4.2 "bad connection": not usable for the next email either.
             is_stuck = refused.stage is Stage.MAIL and _says_too_late(refused.reply)
         except Unsendable as unsendable:
             yield ReportVerdict(self.failed(FailureKind.LOCAL, unsendable.stage, str(unsendable)))
@@ -120,7 +120,7 @@ class Delivery(Judgement):
 
     @property
     def _can_keep(self) -> bool:
-        """Whether another mail may follow in this session."""
+        """Whether another email may follow in this session."""
         session, transaction = self.session, self._transaction
         return (
             session.is_open
@@ -130,7 +130,7 @@ class Delivery(Judgement):
         )
 
     def _transact_all(self) -> Script:
-        """Say how to transfer the mail: in as few transactions as the limits allow (RFC 9422)."""
+        """Return the script for as few transactions as the server's limits allow (RFC 9422)."""
         session = self.session
         offer = prepare(session, self._envelope, self._content)
         batches, left = split_into_transactions(
@@ -155,14 +155,14 @@ class Delivery(Judgement):
         batches: Sequence[Sequence[Recipient]],
         left: Sequence[Recipient],
     ) -> Script:
-        """Transfer the mail in as many transactions as it takes.
+        """Send the email in several transactions.
 
-        After each at least one more recipient is decided, so there are never more than recipients.
+        Each decides at least one recipient, so there are at most as many as recipients.
 
         Args:
-            offer: the mail.
+            offer: the email, prepared for this server.
             batches: the recipients of each transaction.
-            left: those for whom the session has none.
+            left: the recipients over the session's limit of transactions.
         """
         session = self.session
         reason = f"takes {session.extensions.mail_max} mails in a session (LIMITS MAILMAX)"
@@ -197,7 +197,7 @@ class Delivery(Judgement):
             raise next((r for r in refusals if r.cause is ReplyClass.TRANSIENT), refusals[-1])
 
     def _leave(self, left: Sequence[Recipient], reason: str) -> None:
-        """Note for whom the session had no transaction."""
+        """Store the recipients for which the session had no transaction, with a warning."""
         if not left:
             return
         for recipient in left:
@@ -207,15 +207,15 @@ class Delivery(Judgement):
             " recipients not tried, send to them again"
         )
         self.session.warn(warning)
-        # Where no recipient was accepted, and not for want of room, there is no hurry.
+        # Another session may continue at once, unless the server just accepts no recipient now.
         if self._acceptance is not None or self.session.is_used_up:
             self._left = Left(tuple(recipient.path for recipient in left), warning)
 
     def fallback(self, failed: Failed) -> "Delivery | None":
-        """Return another attempt that asks less of the server, or None if there is none.
+        """Return a delivery that requires less of the server, or None if there is none.
 
         Args:
-            failed: what this attempt came to. Nothing of the mail was sent in it.
+            failed: the verdict of this one, in which nothing of the email was accepted.
         """
         if self._is_bdat_refused:
             session: Session | None = self.session.by_data(failed.detail)
@@ -226,11 +226,11 @@ class Delivery(Judgement):
         return Delivery(session, self._envelope, self._content, keeps=self._keeps)
 
     def elsewhere(self, failed: Failed, address: str) -> "Delivery | None":
-        """Return another attempt, for the server's next address, or None if that can't help.
+        """Return a delivery for the server's next address, or None if that can't help.
 
         Args:
-            failed: what this attempt came to.
-            address: where it was.
+            failed: the verdict of this one.
+            address: the address of this one's connection.
         """
         if not is_of_the_address(failed):
             return None
@@ -240,12 +240,12 @@ class Delivery(Judgement):
     def session_was_stale(self, failed: Failed) -> bool:
         """Whether the session was over before the server read any of this email.
 
-        A server may leave at any time between two mails, and say so by 421, or with the enhanced
-        status code X.4.2, "bad connection" (RFC 3463 §3.5), as Amazon's does. So it is where the
-        session can't be used for another mail: RSET was refused, or rubbish came.
+        A server may close the session at any time between two emails. It may say so by 421, or by
+        the enhanced status code X.4.2, "bad connection" (RFC 3463 §3.5), as Amazon's does. A
+        rejected RSET, or an invalid reply before any reply to this email, counts as the same.
 
         Args:
-            failed: what this attempt came to, in a session that had mails before.
+            failed: the verdict of this delivery, in a session that had emails before.
         """
         if failed.maybe_accepted:
             return False

@@ -1,4 +1,4 @@
-"""One mail transaction: what is said in it, and what the replies to it decide (RFC 5321 §3.3)."""
+"""One mail transaction: its commands, and what the replies to them decide (RFC 5321 §3.3)."""
 
 from collections.abc import Generator, Sequence
 from typing import cast
@@ -16,24 +16,26 @@ from .session import Session
 from .step import CommandGroup, ExpectNoMoreInput, Script, SendMailData, Step
 
 MAX_SPECULATIVE_SIZE = 65_536
-"""Octets of a mail that goes out before the server has said whether anybody may have it."""
+"""Octets of an email that may be sent in full before MAIL and RCPT have replies. Larger ones cost
+too much if all recipients are then rejected."""
 
 _QUIET = ExpectNoMoreInput()
 
 
 class Transaction:
-    """One mail transaction, and what is known of it.
+    """The state of one mail transaction.
 
     Attributes:
-        batch: its recipients; each knows what the server said of it.
-        acceptance: the reply that accepted the mail for somebody, here or in a transaction before.
-        has_reply: whether the server has answered the first command, here or in one before.
-        speculative: the mail data, if it goes out before the server has said who may have it.
-        refusal: that of a speculative transaction, as long as the mail data has no reply.
-        is_chunk: whether the mail data goes out by BDAT.
-        is_binary: whether it could not go out by DATA.
-        is_unclear: whether a reply may come that nobody would know to place.
-        is_stuck: whether nothing more can be said in the session, once the verdict is out.
+        batch: its recipients, with the replies that concern each.
+        acceptance: the reply that accepted the email for a recipient, in this transaction or in an
+            earlier one of the same email.
+        has_reply: whether the first command has a reply, in this transaction or an earlier one.
+        speculative: the mail data of a speculative transfer: it is sent before RCPT has a reply.
+        refusal: the rejection of a speculative transfer whose mail data has no reply yet.
+        is_chunk: whether the mail data is sent by BDAT.
+        is_binary: whether it cannot be sent by DATA.
+        is_unclear: whether a surplus reply may follow that cannot be told from an expected one.
+        is_stuck: whether no command can follow in the session, once the verdict is reported.
     """
 
     __slots__ = (
@@ -59,9 +61,9 @@ class Transaction:
         """Prepare a transaction.
 
         Args:
-            session: what is known of the session.
+            session: the state of the session.
             batch: the recipients.
-            before: the transaction before this one that had the same mail, if there was one.
+            before: the previous transaction of the same email, or None.
         """
         self._session = session
         self.batch: Sequence[Recipient] = batch
@@ -72,34 +74,36 @@ class Transaction:
         if before is not None:
             self.acceptance, self.has_reply = before.acceptance, before.has_reply
             self._taken_before = before.acceptance
-            before._last = None  # nobody asks for what came before that
+            before._last = None  # only the previous one is ever needed; free those before it
         self.speculative: SendMailData | None = None
         self.refusal: Refused | None = None
         self.is_chunk: bool = False
         self.is_binary: bool = False
         self.is_unclear: bool = False
         self.is_stuck: bool = False
-        self._group: tuple[Command, ...] = ()  # went out together, and not all to be obeyed
-        self._answered = 0  # how many of them were answered
+        self._group: tuple[Command, ...] = ()  # written together; not all replies are positive
+        self._answered = 0  # how many of them have a reply
 
     def script(self, offer: PreparedMail, *, may_be_speculative: bool) -> Script:
         """Run the transaction.
 
         Args:
-            offer: the mail.
-            may_be_speculative: whether all of it may go out in one go. That is worth it only where
-                connections are kept: there it is the round trips that cost time.
+            offer: the email, prepared for this server.
+            may_be_speculative: whether the transfer may be speculative. That pays only on reused
+                connections, where round trips take most of the time.
 
         Raises:
-            Refused: the server takes the mail for nobody.
-            ProtocolViolation: the server broke the protocol.
-            Contradicted: whether the server took it is in doubt.
+            Refused: the server accepted the email for no recipient.
+            ProtocolViolation: the server violated the protocol.
+            Contradicted: the server rejected the email, and may have accepted it nevertheless.
         """
         session, batch = self._session, self.batch
         self.is_chunk, self.is_binary = offer.is_chunked, offer.rendition.is_binary
         commands: list[Command] = []
         for recipient in batch:
-            commands.append(offer.rcpt(recipient.path))  # noqa: PERF401 - a cell for each mail
+            # No comprehension: it would make `offer` a closure cell, which costs memory for each
+            # of thousands of emails in flight.
+            commands.append(offer.rcpt(recipient.path))  # noqa: PERF401
         replies: tuple[Reply, ...] | None = None
         if session.extensions.pipelining:
             group = (*((RSET,) if session.needs_reset else ()), offer.mail, *commands)
@@ -120,14 +124,14 @@ class Transaction:
                 self._group = group
             del group
         if replies is not None:
-            # All that comes before the mail data was obeyed.
+            # The replies to all commands before the mail data are positive.
             self.has_reply = True
             session.mails += 1
             first = 2 if session.needs_reset else 1
             for recipient, reply in zip(batch, replies[first:], strict=False):
                 recipient.answer = reply
             session.needs_reset = True
-            # A mail may be on its way for minutes, and thousands with it: what is done with goes.
+            # Thousands of emails may be in flight for minutes: free what is not needed any more.
             del commands, replies
         else:
             is_held = offer.is_chunked and not session.extensions.pipelining
@@ -137,7 +141,7 @@ class Transaction:
                 reply = (yield from _held(offer.mail)) if is_held else (yield offer.mail)
                 self._answered += 1
                 self.has_reply = True
-                session.mails += 1  # RFC 9422 §4.1: those that are refused count, too
+                session.mails += 1  # RFC 9422 §4.1: a rejected MAIL counts, too
                 check(Stage.MAIL, reply)
                 session.needs_reset = True
                 for recipient, command in zip(batch, commands, strict=True):
@@ -165,10 +169,10 @@ class Transaction:
         yield from self._on_final_reply(offer, reply)
 
     def settle(self) -> Generator[Step, Reply, Reply | None]:
-        """Take the replies still owed to a group after the mail was refused (RFC 2920 §3.1).
+        """Read the outstanding replies of a group after a rejection (RFC 2920 §3.1).
 
         Returns:
-            The reply after which nothing more can be said, or None.
+            The reply after which no command can follow, or None.
         """
         while self._answered < len(self._group):
             command = self._group[self._answered]
@@ -177,21 +181,21 @@ class Transaction:
             if reply.code == SERVICE_CLOSING:
                 return reply
             if command is DATA and reply.is_intermediate:
-                # The server wants mail data for nobody. RFC 2920 would end it with a lone dot, to
-                # go on with the session. But a server that is broken in this way may take the
-                # lone dot for a mail, an empty one, and we have said that it took none. This
-                # session has nothing more to do, and without the dot nothing can be taken.
+                # The server expects mail data, although it accepted no recipient. RFC 2920 §3.1
+                # ends that with a lone dot. But a server with this fault could accept an empty
+                # email then, after the verdict has said that it accepted none. Without the dot it
+                # can accept nothing, so the session ends here.
                 return reply
         return None
 
     def leave(self, refusal: Reply) -> Generator[Step, Reply, Reply | None]:
-        """Leave the transaction, which was refused, so that another can begin (RFC 5321 §4.1.4).
+        """Reset the rejected transaction, so that another can begin (RFC 5321 §4.1.4).
 
         Args:
-            refusal: the reply that refused it.
+            refusal: the reply that rejected it.
 
         Returns:
-            The reply after which none can, or None.
+            The reply after which no other can begin, or None.
         """
         reply = yield from self.settle()
         if reply is None:
@@ -208,12 +212,13 @@ class Transaction:
         return reply
 
     def take_last_back(self) -> bool:
-        """Leave in doubt for whom the transaction before this one was taken.
+        """Discard the final replies of the previous transaction: one reply was a surplus one.
 
-        By LMTP also for whom it was not: which of its final replies was one too many?
+        Over SMTP its rejected recipients stay rejected. Over LMTP they have final replies of their
+        own, any of which may be the surplus one.
 
         Returns:
-            Whether anybody is in doubt.
+            Whether there were such replies.
         """
         last = self._last
         if last is None:
@@ -226,24 +231,22 @@ class Transaction:
         return bool(doubtful)
 
     def take_refusal_back(self) -> None:
-        """Leave all recipients of a refused transaction in doubt.
-
-        Their own replies are no truth either: they may be those to other commands.
-        """
+        """Discard all replies of a rejected transaction, as they may belong to other commands."""
         self.refusal = None
         for recipient in self.batch:
             recipient.answer = recipient.final = None
 
     def _can_be_speculative(self, offer: PreparedMail) -> bool:
-        """Whether all of a transaction can go out in one go.
+        """Whether MAIL, RCPT and the mail data can be sent in one write.
 
-        RFC 3030 §2 has the mail sent after all replies to MAIL and RCPT have been collected, and
-        does not say that it must be. Exim and Google send it without, so servers know it.
+        RFC 3030 §2 describes sending the mail data after all replies to MAIL and RCPT, but does
+        not require it. Exim and Google do not wait either, so servers are used to it.
 
-        Only a mail that is no great loss if it turns out that nobody may have it. Not after RSET:
-        were that refused, and the rest obeyed, the mail would be taken in a session that is over.
-        Nor in a session that had mails before, with a server that leaves such without a word: MAIL
-        alone, unanswered, would leave no doubt, and have another connection.
+        Three cases are excluded. A large email, because all recipients may be rejected. A
+        transaction after RSET: if the server rejects RSET and obeys the rest, it accepts an email
+        in a session that has failed. And a reused session with a server that has closed such a one
+        without a reply: if only MAIL was sent, nothing is `maybe_accepted`, and a new connection
+        can be used.
         """
         return (
             not self._session.needs_reset
@@ -257,7 +260,7 @@ class Transaction:
 
     @property
     def is_unheard(self) -> bool:
-        """Whether a speculative transaction, not a session's first, went out and had no answer."""
+        """Whether a speculative transfer, not the session's first, is complete without a reply."""
         speculative = self.speculative
         return (
             speculative is not None
@@ -267,9 +270,9 @@ class Transaction:
         )
 
     def _on_rset_reply(self, reply: Reply) -> None:
-        """See whether the transaction before this one is forgotten (RFC 5321 §4.1.1.5).
+        """Check that the previous transaction was aborted (RFC 5321 §4.1.1.5).
 
-        If not, that is no refusal of this mail, of which nothing was heard yet.
+        A failure is not a rejection of this email, of which nothing was sent yet.
         """
         self._answered += 1
         if reply.code == SERVICE_CLOSING:
@@ -290,21 +293,21 @@ class Transaction:
             recipient.final = reply
 
     def _hear_out(self, speculative: SendMailData, refused: Refused) -> Script:
-        """Hear all that a server says of a speculative transaction that it has refused.
+        """Read all replies to a speculative transfer after a rejection.
 
-        The chunk went out with the command that was refused, so the server may have taken it all
-        the same, and only its reply to the chunk can tell. To believe the refusal before would be
-        to send the mail again that somebody has.
+        The chunk was sent together with the rejected command, so the server may have accepted it
+        nevertheless; only the reply to the chunk shows that. A verdict before that reply could lead
+        to a duplicate.
 
         Args:
             speculative: the transaction's mail data.
-            refused: the first refusal: of MAIL, or of all recipients.
+            refused: the first rejection: of MAIL, or of all recipients.
 
         Raises:
-            Contradicted: what the server says afterwards leaves doubt.
+            Contradicted: a later reply makes it unknown whether the email was accepted.
         """
         if refused.cause is ReplyClass.UNEXPECTED:
-            return  # leaves doubt in any case
+            return  # an invalid reply: ambiguous whatever follows
         self.refusal = refused
         server, group = self._session.server, self._group
         is_leaving = refused.reply.code == SERVICE_CLOSING
@@ -314,13 +317,13 @@ class Transaction:
             else:
                 more = cast("Reply | None", (yield _QUIET)) if speculative.is_out else None
                 if more is None:
-                    break  # it leaves, and the rest is silence (RFC 5321 §3.8)
+                    break  # after 421 the server need not send the other replies (RFC 5321 §3.8)
                 reply = more
             command = group[self._answered]
             self._answered += 1
             if command is END_OF_DATA:
-                # RFC 3030 §2: a server reads a chunk that it refuses to the end, and then says so.
-                # One that does not (Exchange 2000) takes the mail for commands, and answers them.
+                # RFC 3030 §2: a server that rejects a chunk reads all of it before its reply. One
+                # that does not (Exchange 2000) parses the mail data as commands, with replies.
                 self.is_unclear = True
                 self.is_stuck = reply.code == SERVICE_CLOSING
                 said = "to the mail data"
@@ -334,19 +337,19 @@ class Transaction:
         self.refusal = None
 
     def _on_final_reply(self, offer: PreparedMail, reply: Reply) -> Script:
-        """Judge the first reply to the mail data, which mostly is the only one."""
+        """Process the first reply to the mail data, usually the only one."""
         session = self._session
         taken = [recipient for recipient in self.batch if recipient.awaits_final_reply]
-        # A server that has refused the data may have done so before its end, and answer the end,
-        # too. After a final dot that would be seen; after a chunk it would shift all replies.
+        # A server may reject mail data before its end, and send another reply at the end. After a
+        # final dot that would be noticed; after a chunk, all later replies would be shifted by one.
         self.is_unclear = session.extensions.chunking
-        # RFC 5321 §4.1.1.4: the dot ends the transaction, whatever comes of it.
+        # RFC 5321 §4.1.1.4: the final dot ends the transaction, accepted or not.
         session.needs_reset = offer.is_chunked
         if session.is_lmtp:
             yield from self._on_final_replies(taken, reply)
         else:
             check(Stage.DOT, reply)
-            # Octets behind the verdict: which of the two would be the one? Then there is none.
+            # Data after the final reply makes it ambiguous which one is final, so none counts.
             yield _QUIET
             self._note_acceptance(reply)
             for recipient in taken:
@@ -354,19 +357,19 @@ class Transaction:
         self.is_unclear = session.needs_reset = False
 
     def _on_final_replies(self, taken: Sequence[Recipient], reply: Reply) -> Script:
-        """Take one reply for each recipient (RFC 2033 §4.2)."""
+        """Process one final reply for each recipient (RFC 2033 §4.2)."""
         before = self.acceptance
         for recipient in taken:
             if recipient is not taken[0]:
-                # Also after 421: it says nothing of the recipients that come after this one.
+                # Even after 421, which says nothing about the recipients after this one.
                 reply = yield END_OF_DATA
             if classify(Stage.DOT, reply.code) is ReplyClass.AMBIGUOUS:
                 check(Stage.DOT, reply)
             recipient.final, recipient.has_own_final_reply = reply, True
             if reply.is_positive:
                 self._note_acceptance(reply)
-        # Octets behind the last verdict: one of them all was none, and nobody knows which. So none
-        # counts until nothing more is here.
+        # Data after the last final reply would mean that one of them is a surplus reply, and it is
+        # unknown which. So none counts until it is clear that no input is pending.
         verdicts, acceptance = [recipient.final for recipient in taken], self.acceptance
         self.acceptance = before
         for recipient in taken:
@@ -392,8 +395,8 @@ class Transaction:
 def _held(command: Command) -> Generator[Step, Reply, Reply]:
     """Send a command once no input is pending, and return the reply to it.
 
-    Before a chunk: replies that lie unread as its transaction begins would shift those that follow,
-    and nothing would show that. By DATA the 354 does.
+    For transactions with BDAT: a surplus reply that is pending when one begins would unnoticeably
+    shift all later replies. With DATA it would be noticed, at the latest instead of 354.
     """
     step = CommandGroup((command,), is_held=True)
     yield step

@@ -611,9 +611,9 @@ def test_a_proxys_url_is_read(url: str, proxy: Proxy) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("", "begins with no scheme"),
-        ("127.0.0.1:1080", "begins with no scheme"),
-        ("https://h.test:1", "begins with no scheme"),
+        ("", "unknown scheme"),
+        ("127.0.0.1:1080", "unknown scheme"),
+        ("https://h.test:1", "unknown scheme"),
         ("socks5://h.test", "names no port"),
         ("socks5://h.test:0", "the port behind"),
         ("socks5://h.test:65536", "the port behind"),
@@ -652,7 +652,7 @@ def test_what_is_no_proxys_url_is_refused_without_showing_it(url: str, words: st
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"url": "lmtp+unix:///run/lmtp"}, "proxy: is not for a unix socket"),
+        ({"url": "lmtp+unix:///run/lmtp"}, "proxy: not available for a unix socket"),
         (
             {"server": "localhost", "allow_plaintext_auth": True, "username": "a", "password": "b"},
             "allow_plaintext_auth: is for this machine only, not for a proxy",
@@ -667,7 +667,7 @@ def test_a_proxy_does_not_go_with_everything(options: dict[str, Any], words: str
 
 
 def test_a_unix_socket_has_no_proxy_in_its_url_either() -> None:
-    with pytest.raises(ValueError, match="the option proxy is not for a unix socket"):
+    with pytest.raises(ValueError, match="the option proxy is not available for a unix socket"):
         SmtpActor.start(url="lmtp+unix:///run/lmtp?proxy=socks5://127.0.0.1:1080")
 
 

@@ -668,11 +668,11 @@ def test_a_handshake_that_hangs_has_the_time_that_our_table_gives_it(
     table = dict(timeouts_module._RFC_5321)
     monkeypatch.setattr(timeouts_module, "_RFC_5321", table | {Stage.STARTTLS: 0.3})
     timeouts_module.make_timeouts.cache_clear()
-    options_module._collect_again.cache_clear()
+    options_module._collect_cached.cache_clear()
 
     outcome = failure(send(serve(script), certificates, tls=tls, timeout_profile="rfc5321"))
     timeouts_module.make_timeouts.cache_clear()
-    options_module._collect_again.cache_clear()
+    options_module._collect_cached.cache_clear()
 
     assert outcome.kind is FailureKind.TIMEOUT
     assert "timed out after 0.3 s" in outcome.detail
