@@ -135,7 +135,7 @@ class Scene:
         is_secret_known: whether the client knows it yet; nobody can mask what he does not know.
         may_show: whether the secret may be shown to anybody.
         offers: what the server offers: before TLS, and under it.
-        speaks_unasked: whether the server was found to say more than it was asked for.
+        sends_unsolicited: whether the server was found to say more than it was asked for.
     """
 
     mails: tuple[Mail, ...]
@@ -149,7 +149,7 @@ class Scene:
     is_secret_known: bool
     may_show: bool
     offers: tuple[tuple[str, ...], tuple[str, ...]]
-    speaks_unasked: bool = False
+    sends_unsolicited: bool = False
 
 
 def choose_scene(choices: Choices) -> Scene:
@@ -182,7 +182,7 @@ def choose_scene(choices: Choices) -> Scene:
         is_secret_known=chosen is not None and chosen.what != "callable",
         may_show=chosen is not None and chosen.may_show,
         offers=offers,
-        speaks_unasked=choices.below(12) == 11,
+        sends_unsolicited=choices.below(12) == 11,
     )
 
 

@@ -45,7 +45,7 @@ class Delivery(Judgement):
     _is_bdat_refused = False
 
     def __init__(
-        self, session: Session, envelope: Envelope, content: Content, *, keeps: bool = False
+        self, session: Session, envelope: Envelope, content: Content, *, keep_open: bool = False
     ) -> None:
         """Prepare a delivery.
 
@@ -53,12 +53,12 @@ class Delivery(Judgement):
             session: the state of the session, which may be open after earlier emails.
             envelope: the sender, the recipients, and the requested options.
             content: the content of the email.
-            keeps: leave the connection open for the next email, if possible.
+            keep_open: leave the connection open for the next email, if possible.
         """
         self.session = session
         self._envelope = envelope
         self._content = content
-        self._keeps = keeps
+        self._keep_open = keep_open
         self._recipients = [Recipient(path) for path in envelope.forward_paths]
 
     @property
@@ -73,7 +73,7 @@ class Delivery(Judgement):
 
     def script(self) -> Script:
         """Return the steps from the greeting to QUIT, one of which reports the verdict."""
-        is_stuck = False
+        must_abort = False
         try:
             if self.session.is_open:
                 self.session.warnings = self.session.warnings[: self.session.session_warnings]
@@ -87,71 +87,73 @@ class Delivery(Judgement):
             if refused.ends_session:
                 return
             # X.4.2 "bad connection": not usable for the next email either.
-            is_stuck = refused.stage is Stage.MAIL and _says_too_late(refused.reply)
+            must_abort = refused.stage is Stage.MAIL and _says_too_late(refused.reply)
         except Unsendable as unsendable:
             yield ReportVerdict(self.failed(FailureKind.LOCAL, unsendable.stage, str(unsendable)))
-        except SecurityTooWeak as insecure:
+        except SecurityTooWeak as too_weak:
             yield ReportVerdict(
                 self.failed(
                     FailureKind.SECURITY,
-                    insecure.stage,
-                    str(insecure),
-                    retryable=insecure.is_passing,
+                    too_weak.stage,
+                    str(too_weak),
+                    retryable=too_weak.is_passing,
                 )
             )
-            if insecure.last_command is not None:
-                yield insecure.last_command
+            if too_weak.last_command is not None:
+                yield too_weak.last_command
         except Contradicted as contradicted:
             yield ReportVerdict(self._contradicted(contradicted))
             return
-        except ProtocolViolation as garbled:
-            yield ReportVerdict(self.failed(FailureKind.PROTOCOL, garbled.stage, str(garbled)))
-            if garbled.last_command is not None:
-                yield garbled.last_command
+        except ProtocolViolation as violation:
+            yield ReportVerdict(self.failed(FailureKind.PROTOCOL, violation.stage, str(violation)))
+            if violation.last_command is not None:
+                yield violation.last_command
             return
         transaction = self._transaction
         if transaction is not None and (
-            is_stuck or transaction.is_stuck or (yield from transaction.settle()) is not None
+            must_abort
+            or transaction.must_abort
+            or (yield from transaction.read_outstanding_replies()) is not None
         ):
             yield Abort()
-        if self._keeps and self._can_keep:
+        if self._keep_open and self._can_be_kept_open:
             yield Release()
         yield from close_session()
 
     @property
-    def _can_keep(self) -> bool:
+    def _can_be_kept_open(self) -> bool:
         """Whether another email may follow in this session."""
         session, transaction = self.session, self._transaction
         return (
             session.is_open
             and session.may_be_reused
-            and not (transaction is not None and transaction.is_unclear)
+            and not (transaction is not None and transaction.may_be_desynchronized)
             and not session.is_used_up
         )
 
     def _transact_all(self) -> Script:
         """Return the script for as few transactions as the server's limits allow (RFC 9422)."""
         session = self.session
-        offer = prepare(session, self._envelope, self._content)
+        prepared = prepare(session, self._envelope, self._content)
         batches, left = split_into_transactions(
             self._recipients,
             session.extensions,
-            mails_before=session.mails,
-            usual_max=len(self._recipients) if offer.is_read_once else DEFAULT_RCPT_MAX,
+            transactions_before=session.transactions,
+            usual_max=len(self._recipients) if prepared.is_read_once else DEFAULT_RCPT_MAX,
         )
-        if offer.is_read_once and len(batches) > 1:
+        if prepared.is_read_once and len(batches) > 1:
             raise Unsendable(
                 f"{self.session.server} takes the mail for {len(batches[0])} recipients at a time,"
                 " and it can be read only once; give a path, or bytes"
             )
         if len(self._recipients) == 1 and not left:
             self._transaction = transaction = Transaction(session, batches[0])
-            return transaction.script(offer, may_be_speculative=self._keeps)
-        return self._transact_batches(offer, batches, left)
+            return transaction.script(prepared, may_be_speculative=self._keep_open)
+        return self._transact_batches(prepared, batches, left)
 
     def _transact_batches(
         self,
-        offer: PreparedMail,
+        prepared: PreparedMail,
         batches: Sequence[Sequence[Recipient]],
         left: Sequence[Recipient],
     ) -> Script:
@@ -160,7 +162,7 @@ class Delivery(Judgement):
         Each decides at least one recipient, so there are at most as many as recipients.
 
         Args:
-            offer: the email, prepared for this server.
+            prepared: the email, prepared for this server.
             batches: the recipients of each transaction.
             left: the recipients over the session's limit of transactions.
         """
@@ -171,37 +173,37 @@ class Delivery(Judgement):
         while waiting and not session.is_used_up:
             batch = waiting.popleft()
             for recipient in batch:
-                recipient.ask_anew()
+                recipient.reset_if_over_limit()
             transaction = self._transaction = Transaction(session, batch, self._transaction)
             try:
-                yield from transaction.script(offer, may_be_speculative=self._keeps)
+                yield from transaction.script(prepared, may_be_speculative=self._keep_open)
             except Refused as refused:
                 if refused.ends_session:
                     raise
                 for recipient in batch:
-                    recipient.final = recipient.final or refused.reply
+                    recipient.final_reply = recipient.final_reply or refused.reply
                 refusals.append(refused)
                 waiting = deque(batches_after_refusal(waiting))
                 if not waiting or session.is_used_up:
                     break
-                stop = yield from transaction.leave(refused.reply)
+                stop = yield from transaction.reset(refused.reply)
                 if stop is not None:
                     reason = f"can't begin another transaction ({one_line(str(stop), MAX_DETAIL)})"
                     break
             else:
-                if any(r.is_one_too_many for r in batch) and not offer.is_read_once:
+                if any(r.is_over_limit for r in batch) and not prepared.is_read_once:
                     rest = (*chain(*waiting), *left)
                     waiting, left = deque(batches_after_acceptance(batch, rest)), ()
-        self._leave((*chain(*waiting), *left), reason)
+        self._set_left((*chain(*waiting), *left), reason)
         if self._acceptance is None:
             raise next((r for r in refusals if r.cause is ReplyClass.TRANSIENT), refusals[-1])
 
-    def _leave(self, left: Sequence[Recipient], reason: str) -> None:
+    def _set_left(self, left: Sequence[Recipient], reason: str) -> None:
         """Store the recipients for which the session had no transaction, with a warning."""
         if not left:
             return
         for recipient in left:
-            recipient.ask_anew()
+            recipient.reset_if_over_limit()
         warning = (
             f"{self.session.server} {reason}; {len(left)} of {len(self._recipients)}"
             " recipients not tried, send to them again"
@@ -223,7 +225,7 @@ class Delivery(Judgement):
             session = self.session.fallback(failed.kind, failed.stage, failed.detail)
         if session is None:
             return None
-        return Delivery(session, self._envelope, self._content, keeps=self._keeps)
+        return Delivery(session, self._envelope, self._content, keep_open=self._keep_open)
 
     def elsewhere(self, failed: Failed, address: str) -> "Delivery | None":
         """Return a delivery for the server's next address, or None if that can't help.
@@ -235,7 +237,7 @@ class Delivery(Judgement):
         if not is_of_the_address(failed):
             return None
         session = self.session.elsewhere(address, failed.detail)
-        return Delivery(session, self._envelope, self._content, keeps=self._keeps)
+        return Delivery(session, self._envelope, self._content, keep_open=self._keep_open)
 
     def session_was_stale(self, failed: Failed) -> bool:
         """Whether the session was over before the server read any of this email.

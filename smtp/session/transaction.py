@@ -11,7 +11,7 @@ from ..words.stage import Stage
 from ..words.verdict import MAX_DETAIL, FailureKind
 from .parameters import PreparedMail
 from .recipients import Recipient, overall_rejection
-from .refusal import Contradicted, ProtocolViolation, Refused, check
+from .refusal import Contradicted, ProtocolViolation, Refused, raise_unless_positive
 from .session import Session
 from .step import CommandGroup, ExpectNoMoreInput, Script, SendMailData, Step
 
@@ -19,7 +19,7 @@ MAX_SPECULATIVE_SIZE = 65_536
 """Octets of an email that may be sent in full before MAIL and RCPT have replies. Larger ones cost
 too much if all recipients are then rejected."""
 
-_QUIET = ExpectNoMoreInput()
+_EXPECT_NO_MORE_INPUT = ExpectNoMoreInput()
 
 
 class Transaction:
@@ -34,23 +34,23 @@ class Transaction:
         refusal: the rejection of a speculative transfer whose mail data has no reply yet.
         is_chunk: whether the mail data is sent by BDAT.
         is_binary: whether it cannot be sent by DATA.
-        is_unclear: whether a surplus reply may follow that cannot be told from an expected one.
-        is_stuck: whether no command can follow in the session, once the verdict is reported.
+        may_be_desynchronized: whether a surplus reply may shift all later replies by one.
+        must_abort: whether no command can follow in the session, once the verdict is reported.
     """
 
     __slots__ = (
+        "_acceptance_before",
         "_answered",
         "_group",
         "_last",
         "_session",
-        "_taken_before",
         "acceptance",
         "batch",
         "has_reply",
         "is_binary",
         "is_chunk",
-        "is_stuck",
-        "is_unclear",
+        "may_be_desynchronized",
+        "must_abort",
         "refusal",
         "speculative",
     )
@@ -68,27 +68,27 @@ class Transaction:
         self._session = session
         self.batch: Sequence[Recipient] = batch
         self.acceptance: Reply | None = None
-        self._taken_before: Reply | None = None  # what `acceptance` was at first
+        self._acceptance_before: Reply | None = None  # what `acceptance` was at first
         self.has_reply: bool = False
         self._last = before
         if before is not None:
             self.acceptance, self.has_reply = before.acceptance, before.has_reply
-            self._taken_before = before.acceptance
+            self._acceptance_before = before.acceptance
             before._last = None  # only the previous one is ever needed; free those before it
         self.speculative: SendMailData | None = None
         self.refusal: Refused | None = None
         self.is_chunk: bool = False
         self.is_binary: bool = False
-        self.is_unclear: bool = False
-        self.is_stuck: bool = False
+        self.may_be_desynchronized: bool = False
+        self.must_abort: bool = False
         self._group: tuple[Command, ...] = ()  # written together; not all replies are positive
         self._answered = 0  # how many of them have a reply
 
-    def script(self, offer: PreparedMail, *, may_be_speculative: bool) -> Script:
+    def script(self, prepared: PreparedMail, *, may_be_speculative: bool) -> Script:
         """Run the transaction.
 
         Args:
-            offer: the email, prepared for this server.
+            prepared: the email, prepared for this server.
             may_be_speculative: whether the transfer may be speculative. That pays only on reused
                 connections, where round trips take most of the time.
 
@@ -98,25 +98,26 @@ class Transaction:
             Contradicted: the server rejected the email, and may have accepted it nevertheless.
         """
         session, batch = self._session, self.batch
-        self.is_chunk, self.is_binary = offer.is_chunked, offer.rendition.is_binary
+        self.is_chunk, self.is_binary = prepared.is_chunked, prepared.rendition.is_binary
         commands: list[Command] = []
         for recipient in batch:
-            # No comprehension: it would make `offer` a closure cell, which costs memory for each
-            # of thousands of emails in flight.
-            commands.append(offer.rcpt(recipient.path))  # noqa: PERF401
+            # A comprehension would make closure cells, for each of thousands of emails in flight.
+            commands.append(prepared.rcpt(recipient.path))  # noqa: PERF401
         replies: tuple[Reply, ...] | None = None
         if session.extensions.pipelining:
-            group = (*((RSET,) if session.needs_reset else ()), offer.mail, *commands)
-            if may_be_speculative and self._can_be_speculative(offer):
-                self.speculative = SendMailData(offer.rendition, bdat(offer.size), before=group)
+            group = (*((RSET,) if session.needs_reset else ()), prepared.mail, *commands)
+            if may_be_speculative and self._can_be_speculative(prepared):
+                self.speculative = SendMailData(
+                    prepared.rendition, bdat(prepared.size), before=group
+                )
                 yield self.speculative
                 for recipient in batch:
                     recipient.is_speculative = True
                 group = (*group, END_OF_DATA)
             else:
-                if not offer.is_chunked:
+                if not prepared.is_chunked:
                     group = (*group, DATA)
-                step = CommandGroup(group, is_held=offer.is_chunked)
+                step = CommandGroup(group, is_held=prepared.is_chunked)
                 yield step
                 replies = step.replies
                 del step
@@ -126,53 +127,52 @@ class Transaction:
         if replies is not None:
             # The replies to all commands before the mail data are positive.
             self.has_reply = True
-            session.mails += 1
+            session.transactions += 1
             first = 2 if session.needs_reset else 1
             for recipient, reply in zip(batch, replies[first:], strict=False):
-                recipient.answer = reply
+                recipient.rcpt_reply = reply
             session.needs_reset = True
             # Thousands of emails may be in flight for minutes: free what is not needed any more.
             del commands, replies
         else:
-            is_held = offer.is_chunked and not session.extensions.pipelining
+            is_held = prepared.is_chunked and not session.extensions.pipelining
             try:
                 if session.needs_reset:
                     self._on_rset_reply((yield from _held(RSET)) if is_held else (yield RSET))
-                reply = (yield from _held(offer.mail)) if is_held else (yield offer.mail)
+                reply = (yield from _held(prepared.mail)) if is_held else (yield prepared.mail)
                 self._answered += 1
                 self.has_reply = True
-                session.mails += 1  # RFC 9422 §4.1: a rejected MAIL counts, too
-                check(Stage.MAIL, reply)
+                session.transactions += 1  # RFC 9422 §4.1: a rejected MAIL counts, too
+                raise_unless_positive(Stage.MAIL, reply)
                 session.needs_reset = True
                 for recipient, command in zip(batch, commands, strict=True):
                     self._on_rcpt_reply(recipient, (yield command))
                 refusal = overall_rejection(batch)
                 if refusal is not None:
-                    check(Stage.RCPT, refusal)
+                    raise_unless_positive(Stage.RCPT, refusal)
             except Refused as refused:
                 if self.speculative is not None:
-                    yield from self._hear_out(self.speculative, refused)
+                    yield from self._read_replies_after(self.speculative, refused)
                 raise
-            if not (offer.is_chunked or self.speculative):
+            if not (prepared.is_chunked or self.speculative):
                 reply = yield DATA
                 self._answered += 1
-                check(Stage.DATA, reply)
+                raise_unless_positive(Stage.DATA, reply)
         if self.speculative is not None:
             reply = yield END_OF_DATA
             self._answered += 1
         else:
-            chunk = bdat(offer.size) if offer.is_chunked else None
+            chunk = bdat(prepared.size) if prepared.is_chunked else None
             owed: tuple[Command, ...] = (END_OF_DATA,)
             if session.is_lmtp:  # RFC 2033 §4.2: one reply for each recipient
                 owed *= sum(recipient.awaits_final_reply for recipient in batch)
-            reply = yield SendMailData(offer.rendition, chunk, owed)
-        yield from self._on_final_reply(offer, reply)
+            reply = yield SendMailData(prepared.rendition, chunk, owed)
+        yield from self._on_final_reply(prepared, reply)
 
-    def settle(self) -> Generator[Step, Reply, Reply | None]:
+    def read_outstanding_replies(self) -> Generator[Step, Reply, Reply | None]:
         """Read the outstanding replies of a group after a rejection (RFC 2920 §3.1).
 
-        Returns:
-            The reply after which no command can follow, or None.
+        Return the reply after which no command can follow, or None.
         """
         while self._answered < len(self._group):
             command = self._group[self._answered]
@@ -188,7 +188,7 @@ class Transaction:
                 return reply
         return None
 
-    def leave(self, refusal: Reply) -> Generator[Step, Reply, Reply | None]:
+    def reset(self, refusal: Reply) -> Generator[Step, Reply, Reply | None]:
         """Reset the rejected transaction, so that another can begin (RFC 5321 §4.1.4).
 
         Args:
@@ -197,9 +197,9 @@ class Transaction:
         Returns:
             The reply after which no other can begin, or None.
         """
-        reply = yield from self.settle()
+        reply = yield from self.read_outstanding_replies()
         if reply is None:
-            if self.is_unclear:
+            if self.may_be_desynchronized:
                 return refusal
             self._last = None  # its final reply is not in doubt, whatever comes unsolicited now
             reply = (yield from _held(RSET)) if self.is_chunk else (yield RSET)
@@ -208,65 +208,61 @@ class Transaction:
                 return None
         if reply.code == SERVICE_CLOSING:
             raise Refused(Stage.MAIL, reply, ReplyClass.TRANSIENT)
-        self.is_stuck = True
+        self.must_abort = True
         return reply
 
-    def take_last_back(self) -> bool:
+    def discard_final_replies(self) -> bool:
         """Discard the final replies of the previous transaction: one reply was a surplus one.
 
         Over SMTP its rejected recipients stay rejected. Over LMTP they have final replies of their
-        own, any of which may be the surplus one.
-
-        Returns:
-            Whether there were such replies.
+        own, any of which may be the surplus one. Return whether there were such replies.
         """
         last = self._last
         if last is None:
             return False
-        decided = [(r, r.final) for r in last.batch if r.final is not None]
+        decided = [(r, r.final_reply) for r in last.batch if r.final_reply is not None]
         doubtful = [r for r, final in decided if final.is_positive or r.has_own_final_reply]
         for recipient in doubtful:
-            recipient.final = None
-        self.acceptance = last._taken_before
+            recipient.final_reply = None
+        self.acceptance = last._acceptance_before
         return bool(doubtful)
 
-    def take_refusal_back(self) -> None:
+    def discard_all_replies(self) -> None:
         """Discard all replies of a rejected transaction, as they may belong to other commands."""
         self.refusal = None
         for recipient in self.batch:
-            recipient.answer = recipient.final = None
+            recipient.rcpt_reply = recipient.final_reply = None
 
-    def _can_be_speculative(self, offer: PreparedMail) -> bool:
+    def _can_be_speculative(self, prepared: PreparedMail) -> bool:
         """Whether MAIL, RCPT and the mail data can be sent in one write.
 
         RFC 3030 §2 describes sending the mail data after all replies to MAIL and RCPT, but does
         not require it. Exim and Google do not wait either, so servers are used to it.
 
-        Three cases are excluded. A large email, because all recipients may be rejected. A
-        transaction after RSET: if the server rejects RSET and obeys the rest, it accepts an email
-        in a session that has failed. And a reused session with a server that has closed such a one
-        without a reply: if only MAIL was sent, nothing is `maybe_accepted`, and a new connection
-        can be used.
+        Not a large email, as all recipients may be rejected. Not after RSET: if the server rejects
+        that and obeys the rest, it accepts an email in a session that has failed. Not in a reused
+        session with a server that has closed such a one without a reply: if MAIL is sent alone
+        then, nothing is `maybe_accepted`, and a new connection can be used.
         """
         return (
             not self._session.needs_reset
-            and not self._session.quirks.speaks_unasked
-            and not (self._session.mails and self._session.quirks.leaves_unsaid)
-            and offer.is_chunked
-            and offer.size <= MAX_SPECULATIVE_SIZE
-            and offer.rendition.data is not None
+            and not self._session.quirks.sends_unsolicited
+            and not (self._session.transactions and self._session.quirks.closes_without_reply)
+            and prepared.is_chunked
+            and prepared.size <= MAX_SPECULATIVE_SIZE
+            and prepared.rendition.data is not None
             and not self._session.is_lmtp
         )
 
     @property
-    def is_unheard(self) -> bool:
+    def is_without_reply(self) -> bool:
         """Whether a speculative transfer, not the session's first, is complete without a reply."""
         speculative = self.speculative
         return (
             speculative is not None
             and speculative.is_out
             and not self.has_reply
-            and self._session.mails > 0
+            and self._session.transactions > 0
         )
 
     def _on_rset_reply(self, reply: Reply) -> None:
@@ -276,7 +272,7 @@ class Transaction:
         """
         self._answered += 1
         if reply.code == SERVICE_CLOSING:
-            check(Stage.MAIL, reply)
+            raise_unless_positive(Stage.MAIL, reply)
         if not reply.is_positive:
             raise ProtocolViolation(
                 Stage.MAIL, f"{self._session.server} did not obey RSET: {reply}"
@@ -288,11 +284,11 @@ class Transaction:
         means = classify(Stage.RCPT, reply.code)
         if means is ReplyClass.UNEXPECTED or reply.code == SERVICE_CLOSING:
             raise Refused(Stage.RCPT, reply, means)
-        recipient.answer = reply
+        recipient.rcpt_reply = reply
         if means is not ReplyClass.POSITIVE:
-            recipient.final = reply
+            recipient.final_reply = reply
 
-    def _hear_out(self, speculative: SendMailData, refused: Refused) -> Script:
+    def _read_replies_after(self, speculative: SendMailData, refused: Refused) -> Script:
         """Read all replies to a speculative transfer after a rejection.
 
         The chunk was sent together with the rejected command, so the server may have accepted it
@@ -315,7 +311,11 @@ class Transaction:
             if not is_leaving:
                 reply = yield group[self._answered]
             else:
-                more = cast("Reply | None", (yield _QUIET)) if speculative.is_out else None
+                more = (
+                    cast("Reply | None", (yield _EXPECT_NO_MORE_INPUT))
+                    if speculative.is_out
+                    else None
+                )
                 if more is None:
                     break  # after 421 the server need not send the other replies (RFC 5321 §3.8)
                 reply = more
@@ -324,8 +324,8 @@ class Transaction:
             if command is END_OF_DATA:
                 # RFC 3030 §2: a server that rejects a chunk reads all of it before its reply. One
                 # that does not (Exchange 2000) parses the mail data as commands, with replies.
-                self.is_unclear = True
-                self.is_stuck = reply.code == SERVICE_CLOSING
+                self.may_be_desynchronized = True
+                self.must_abort = reply.code == SERVICE_CLOSING
                 said = "to the mail data"
             else:
                 said = f"at {command.stage}, before it answered the mail data"
@@ -336,52 +336,52 @@ class Transaction:
                 raise Contradicted(command.stage, detail, FailureKind.CONNECTION)
         self.refusal = None
 
-    def _on_final_reply(self, offer: PreparedMail, reply: Reply) -> Script:
+    def _on_final_reply(self, prepared: PreparedMail, reply: Reply) -> Script:
         """Process the first reply to the mail data, usually the only one."""
         session = self._session
-        taken = [recipient for recipient in self.batch if recipient.awaits_final_reply]
+        awaiting = [recipient for recipient in self.batch if recipient.awaits_final_reply]
         # A server may reject mail data before its end, and send another reply at the end. After a
         # final dot that would be noticed; after a chunk, all later replies would be shifted by one.
-        self.is_unclear = session.extensions.chunking
+        self.may_be_desynchronized = session.extensions.chunking
         # RFC 5321 §4.1.1.4: the final dot ends the transaction, accepted or not.
-        session.needs_reset = offer.is_chunked
+        session.needs_reset = prepared.is_chunked
         if session.is_lmtp:
-            yield from self._on_final_replies(taken, reply)
+            yield from self._on_final_replies(awaiting, reply)
         else:
-            check(Stage.DOT, reply)
+            raise_unless_positive(Stage.DOT, reply)
             # Data after the final reply makes it ambiguous which one is final, so none counts.
-            yield _QUIET
+            yield _EXPECT_NO_MORE_INPUT
             self._note_acceptance(reply)
-            for recipient in taken:
-                recipient.final = reply
-        self.is_unclear = session.needs_reset = False
+            for recipient in awaiting:
+                recipient.final_reply = reply
+        self.may_be_desynchronized = session.needs_reset = False
 
-    def _on_final_replies(self, taken: Sequence[Recipient], reply: Reply) -> Script:
+    def _on_final_replies(self, awaiting: Sequence[Recipient], reply: Reply) -> Script:
         """Process one final reply for each recipient (RFC 2033 §4.2)."""
         before = self.acceptance
-        for recipient in taken:
-            if recipient is not taken[0]:
+        for recipient in awaiting:
+            if recipient is not awaiting[0]:
                 # Even after 421, which says nothing about the recipients after this one.
                 reply = yield END_OF_DATA
             if classify(Stage.DOT, reply.code) is ReplyClass.AMBIGUOUS:
-                check(Stage.DOT, reply)
-            recipient.final, recipient.has_own_final_reply = reply, True
+                raise_unless_positive(Stage.DOT, reply)
+            recipient.final_reply, recipient.has_own_final_reply = reply, True
             if reply.is_positive:
                 self._note_acceptance(reply)
         # Data after the last final reply would mean that one of them is a surplus reply, and it is
         # unknown which. So none counts until it is clear that no input is pending.
-        verdicts, acceptance = [recipient.final for recipient in taken], self.acceptance
+        verdicts, acceptance = [recipient.final_reply for recipient in awaiting], self.acceptance
         self.acceptance = before
-        for recipient in taken:
-            recipient.final = None
-        yield _QUIET
+        for recipient in awaiting:
+            recipient.final_reply = None
+        yield _EXPECT_NO_MORE_INPUT
         self.acceptance = acceptance
-        for recipient, verdict in zip(taken, verdicts, strict=True):
-            recipient.final = verdict
+        for recipient, verdict in zip(awaiting, verdicts, strict=True):
+            recipient.final_reply = verdict
         closing = [verdict for verdict in verdicts if verdict and verdict.code == SERVICE_CLOSING]
-        refusal = closing[0] if closing else overall_rejection(taken)
+        refusal = closing[0] if closing else overall_rejection(awaiting)
         if refusal is not None:
-            check(Stage.DOT, refusal)
+            raise_unless_positive(Stage.DOT, refusal)
 
     def _note_acceptance(self, reply: Reply) -> None:
         self.acceptance = reply

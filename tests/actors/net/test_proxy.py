@@ -447,10 +447,10 @@ def test_the_source_address_is_where_the_proxy_is_connected_from(
         ("socks5", socks5(reply=b"\x05\x02\0"), "Connection not allowed by ruleset", False),
         ("socks5", socks5(reply=b"\x05\x04\0"), "Host unreachable", True),
         ("socks5", socks5(reply=b"\x05\x05\0"), "Connection refused by destination host", True),
-        ("socks5", socks5(wants=("you", "else")), "it refused the user and password", False),
-        ("socks5", says(b"\x05\xff"), "it wants another way to authenticate", False),
+        ("socks5", socks5(wants=("you", "else")), "it rejected the user and password", False),
+        ("socks5", says(b"\x05\xff"), "it requires other authentication", False),
         ("socks5", hang_up, "it closed the connection", True),
-        ("http", http_connect(wants=("you", "else")), "407: it wants another user", False),
+        ("http", http_connect(wants=("you", "else")), "407: it requires another user", False),
         ("http", http_connect(reply=b"HTTP/1.1 403 x\r\n\r\n"), "403 Forbidden", False),
         ("http", http_connect(reply=b"HTTP/1.0 502 x\r\n\r\n"), "502 Bad Gateway", True),
         ("http", hang_up, "it closed the connection", True),
@@ -614,9 +614,9 @@ def test_a_proxys_url_is_read(url: str, proxy: Proxy) -> None:
         ("", "unknown scheme"),
         ("127.0.0.1:1080", "unknown scheme"),
         ("https://h.test:1", "unknown scheme"),
-        ("socks5://h.test", "names no port"),
-        ("socks5://h.test:0", "the port behind"),
-        ("socks5://h.test:65536", "the port behind"),
+        ("socks5://h.test", "has no port"),
+        ("socks5://h.test:0", "the port after"),
+        ("socks5://h.test:65536", "the port after"),
         ("socks5://:1080", "names no host"),
         ("socks5://h.test:1080/x", "nothing can follow the port"),
         ("socks5://h.test:1080?x=y", "nothing can follow the port"),
@@ -634,7 +634,7 @@ def test_a_proxys_url_is_read(url: str, proxy: Proxy) -> None:
         (f"socks5://me:hunter2@{'h' * 2048}:1", "longer than 2048"),
     ],
 )
-def test_what_is_no_proxys_url_is_refused_without_showing_it(url: str, words: str) -> None:
+def test_an_invalid_proxy_url_is_rejected_without_showing_it(url: str, words: str) -> None:
     hidden = Secret(url)
     with pytest.raises(ValueError, match=words) as raised:
         collect_options("mx.test", proxy=hidden)
@@ -709,7 +709,7 @@ def test_an_address_of_a_proxy_that_says_nothing_is_not_waited_for_long(
 ) -> None:
     server, proxy = scripted_server(), proxies(socks5())
     kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
-    monkeypatch.setattr(module, "_PATIENCE", 0.2)
+    monkeypatch.setattr(module, "_CONNECT_TIMEOUT", 0.2)
     connect = sockets_module.Connector._connect
 
     async def never_or(self: Any, sock: socket.socket, address: Any) -> None:

@@ -1,4 +1,4 @@
-"""The options of a connection are stated once, and an error for an unknown one names the most similar."""
+"""Each option is defined once, and the error for an unknown one names the most similar."""
 
 import ast
 import inspect
