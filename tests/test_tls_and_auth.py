@@ -20,7 +20,7 @@ from servers.scripted import Conn, ScriptedServer, parse_script
 from servers.submission import MECHANISMS, AuthServer, submission
 
 from pykka_smtp import FailureKind, Outcome, SendFailure, SendMail, SendSuccess, SmtpActor, Stage
-from pykka_smtp.actors.net import tls as tls_module
+from pykka_smtp.actors.net.tls import tls as tls_module
 
 PATIENCE = 10.0
 """Seconds; reached only by a test that fails."""

@@ -11,7 +11,7 @@ from ...smtp.sasl.secret import Secret
 from ...smtp.words.extensions import OPTIONAL
 from ...smtp.words.plain import plain_int, plain_str
 from ...smtp.words.shown import shown
-from ..net.connect import SourceAddress
+from ..net.connecting.connect import SourceAddress
 
 MAX_SECONDS = 1e9
 """About 32 years: more than any program needs, and less than the limit of the loop's timers."""
