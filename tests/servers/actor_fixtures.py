@@ -11,6 +11,7 @@ import pytest
 from pykka_smtp import Outcome, set_connection_limit, smtp_send_failure, smtp_send_success
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from servers.mailing import Mailing
+from servers.program import Run
 from servers.waiting import wait_until
 
 PATIENCE = 10.0
@@ -107,3 +108,20 @@ def mailing(outcomes: Outcomes) -> Iterator[Mailing]:
     """Tell mails; each must have had one outcome in the end."""
     with Mailing(outcomes) as made:
         yield made
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def program_loop(request: pytest.FixtureRequest) -> str:
+    """Run the programs on one loop, and then on the other."""
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop")
+    return str(request.param)
+
+
+@pytest.fixture
+def run(
+    request: pytest.FixtureRequest, program_loop: str, scripted_server: Callable[..., Any]
+) -> Iterator[Run]:
+    """Run programs that begin with the module's ``PRELUDE``."""
+    with Run(program_loop, request.module.PRELUDE, scripted_server) as runs:
+        yield runs
