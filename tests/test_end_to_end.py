@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ import blinker
 import pykka
 import pytest
 from servers.one_mail import ask, failure, mail, start
-from servers.scripted import Conn, ScriptedServer, parse_script, polite
+from servers.scripted import Conn, ScriptedServer, Start, parse_script, polite
 from servers.texts import up_to
+from servers.waiting import PATIENCE
 
 from pykka_smtp import (
     ConnectionOptions,
@@ -37,10 +38,6 @@ from pykka_smtp import (
 )
 from pykka_smtp.signals.dispatcher import dispatcher
 
-Start = Callable[..., ScriptedServer]
-
-PATIENCE = 10.0
-"""Seconds; reached only by a test that fails."""
 SHORT = 0.3
 """Seconds that a server has which is too slow."""
 DOCS = Path(__file__).parents[1] / "docs"

@@ -7,21 +7,20 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from servers.ports import reserved_port
 from servers.require import require_module
-from servers.scripted import ScriptedServer
+from servers.scripted import Start
 from servers.waiting import wait_until
 
 pytestmark = pytest.mark.long
 
 PATIENCE = 30.0  # seconds; reached only by a test that fails
 
-Start = Callable[..., ScriptedServer]
 
 PATCHES = {
     "gevent": "from gevent import monkey; monkey.patch_all()",

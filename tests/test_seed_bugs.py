@@ -12,15 +12,15 @@ import email.policy
 import itertools
 import re
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 import pykka
 import pytest
 from servers.one_mail import failure, mail, settle
-from servers.scripted import Conn, ScriptedServer, polite
+from servers.scripted import Conn, ScriptedServer, Start, polite
 from servers.texts import up_to
+from servers.waiting import PATIENCE
 
 from pykka_smtp import (
     FailureKind,
@@ -33,10 +33,6 @@ from pykka_smtp import (
 )
 from pykka_smtp.signals.dispatcher import dispatcher
 
-Start = Callable[..., ScriptedServer]
-
-PATIENCE = 10.0
-"""Seconds; reached only by a test that fails."""
 SHORT = 0.2
 """Seconds that a server has that says nothing more."""
 MUCH = 0.5

@@ -12,14 +12,15 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import blinker
 import pytest
 from servers.one_mail import failure, mail, start
-from servers.scripted import Conn, ReceivedMail, ScriptedServer, polite
+from servers.scripted import Conn, ReceivedMail, ScriptedServer, Start, polite
+from servers.waiting import PATIENCE
 
 from pykka_smtp import (
     FailureKind,
@@ -35,10 +36,6 @@ from pykka_smtp import (
 from pykka_smtp.actors.options.connection_options import DEFAULTS
 from pykka_smtp.signals.dispatcher import dispatcher
 
-Start = Callable[..., ScriptedServer]
-
-PATIENCE = 10.0
-"""Seconds; reached only by a test that fails."""
 SHORT = 0.2
 """Seconds that a server has which never answers."""
 

@@ -20,13 +20,12 @@ from servers.scripted import (
     Conn,
     ScriptedServer,
     ScriptMismatch,
+    Start,
     Step,
     parse_script,
     polite,
 )
 from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
-
-Start = Callable[..., ScriptedServer]
 
 ROOT = Path(__file__).parents[1]
 

@@ -11,8 +11,8 @@ from servers.door import Door
 from servers.program import Program, Run
 from servers.scripted import ScriptedServer, polite
 from servers.texts import up_to
+from servers.waiting import PATIENCE
 
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 AT_ONCE = 4.0
 """Seconds for what has to happen within one, on a machine that has other things to do."""
 

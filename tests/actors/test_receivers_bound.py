@@ -12,7 +12,7 @@ import pytest
 from servers.door import Door
 from servers.mailing import Mailing
 from servers.scripted import polite
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     FailureKind,
@@ -30,7 +30,6 @@ from pykka_smtp.signals.dispatcher import dispatcher
 from pykka_smtp.testing import answer
 from pykka_smtp.testing.polite import Polite
 
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 LIMIT = 5
 CONNECTIONS = 2
 

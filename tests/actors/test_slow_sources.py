@@ -1,21 +1,16 @@
 """A file that takes its time to open, or never does, holds up no other mail."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.scripted import ScriptedServer
-from servers.waiting import wait_until
+from servers.scripted import Start
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import Mailer, SendFailure, SendMail, SendSuccess, SmtpActor
 from pykka_smtp.actors import sending_actor
 from pykka_smtp.actors.net.connection_limit import connection_limit
-
-PATIENCE = 10.0  # seconds; reached only by a test that fails
-
-Start = Callable[..., ScriptedServer]
 
 
 @pytest.fixture

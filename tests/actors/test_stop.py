@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from pykka import ActorDeadError, ActorRegistry
 from pykka._envelope import Envelope
-from servers.scripted import Conn, ScriptedServer, parse_script, polite
+from servers.scripted import Conn, Start, parse_script, polite
 from servers.texts import up_to
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     FailureKind,
@@ -34,10 +34,8 @@ from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.actors.net.mail_source import FileSource
 from pykka_smtp.actors.net.wire import ConnectionWriter
 
-PATIENCE = 10.0  # seconds; reached only by a test that fails
 AT_ONCE = 1.0
 
-Start = Callable[..., ScriptedServer]
 
 UP_TO_DATA = up_to("DATA")
 

@@ -7,11 +7,10 @@ import ssl
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from servers.scripted import ScriptedServer
+from servers.scripted import Start
 from servers.sending import (
     PATIENCE,
     ROOT,
@@ -27,8 +26,6 @@ from servers.sending_fixtures import Holding
 from pykka_smtp.cli import main as command_line
 from pykka_smtp.quiet_start import is_the_command
 from pykka_smtp.testing.polite import polite
-
-Start = Callable[..., ScriptedServer]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.scripted import ScriptedServer
+from servers.scripted import Start
 from servers.sending import (
     MAIL,
     ON_THE_WIRE,
@@ -28,8 +28,6 @@ from pykka_smtp.cli.results import NAMES
 from pykka_smtp.testing.polite import polite
 
 PASSWORD = "hunter2-hunter2"
-
-Start = Callable[..., ScriptedServer]
 
 
 # To whom, and what.

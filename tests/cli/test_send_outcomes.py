@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import pytest
 from servers.require import require_module
-from servers.scripted import ScriptedServer
+from servers.scripted import Start
 from servers.sending import (
     ON_THE_WIRE,
     PATIENCE,
@@ -39,8 +39,6 @@ from pykka_smtp.testing.moods import At, Moment, said
 from pykka_smtp.testing.polite import Polite, polite
 
 PASSWORD = "hunter2-hunter2"
-
-Start = Callable[..., ScriptedServer]
 
 
 # What became of it.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from servers.require import require_module
-from servers.scripted import ScriptedServer
+from servers.scripted import Start
 from servers.sending import (
     PATIENCE,
     dead_url,
@@ -23,8 +23,6 @@ from servers.sending_fixtures import Holding
 from pykka_smtp.cli import run as send_run
 from pykka_smtp.cli.interrupts import Interrupts
 from pykka_smtp.testing.polite import polite
-
-Start = Callable[..., ScriptedServer]
 
 
 def test_on_a_terminal_there_is_a_bar_that_fits_and_fills(

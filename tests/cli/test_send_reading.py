@@ -5,16 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from servers.scripted import ScriptedServer
+from servers.scripted import Start
 from servers.sending import dead_url, send, url_of
 
 from pykka_smtp.cli.encoding import wide_encoding
 from pykka_smtp.cli.mail_file import BadMailError, read_mail
 from pykka_smtp.cli.mailbox import read_mailbox
 from pykka_smtp.testing.polite import polite
-
-Start = Callable[..., ScriptedServer]
-
 
 # Bcc.
 

@@ -9,7 +9,7 @@ from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
-from servers.scripted import ScriptedServer
+from servers.scripted import Start
 from servers.sending import (
     PATIENCE,
     dead_url,
@@ -20,8 +20,6 @@ from servers.sending import (
 )
 
 from pykka_smtp.testing.polite import polite
-
-Start = Callable[..., ScriptedServer]
 
 WRITTEN = ("--from", "Me <me@example.com>", "--subject", "Hello", "--body", "Lunch at one?")
 

@@ -12,10 +12,7 @@ from pykka_smtp import Outcome, set_connection_limit, smtp_send_failure, smtp_se
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from servers.mailing import Mailing
 from servers.program import Run
-from servers.waiting import wait_until
-
-PATIENCE = 10.0
-"""Seconds; reached only by a test that fails."""
+from servers.waiting import PATIENCE, wait_until
 
 
 def loop_has_ended() -> bool:

@@ -14,8 +14,7 @@ from pykka_smtp import smtp_send_retry
 from pykka_smtp.actors.mailer import relay as relay_module
 from pykka_smtp.actors.mailer.concurrency import ConcurrencyWindow
 from servers.door import Door
-
-PATIENCE = 15.0  # seconds; reached only by a test that fails
+from servers.waiting import PATIENCE
 
 
 @pytest.fixture

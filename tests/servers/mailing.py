@@ -27,10 +27,7 @@ from pykka_smtp import (
     Statistics,
 )
 from pykka_smtp.actors.net.connection_limit import connection_limit
-from servers.waiting import wait_until
-
-PATIENCE = 15.0
-"""Seconds; reached only by a test that fails."""
+from servers.waiting import PATIENCE, wait_until
 
 SOON = RetryPolicy(
     max_attempts=50, initial_delay=0.02, multiplier=1.5, max_delay=0.2, give_up_after=60.0

@@ -13,10 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from .scripted import ScriptedServer
-from .waiting import wait_until
-
-PATIENCE = 15.0
-"""Seconds; reached only by a test that fails."""
+from .waiting import PATIENCE, wait_until
 
 
 class Program:

@@ -10,10 +10,8 @@ import pytest
 from pykka_smtp.testing.acts import Act, Wait
 from pykka_smtp.testing.moods import At, Moment
 from pykka_smtp.testing.polite import Polite
-from servers.scripted import ScriptedServer
+from servers.scripted import Start
 from servers.sending import PATIENCE, list_in, mail_in
-
-Start = Callable[..., ScriptedServer]
 
 
 @pytest.fixture

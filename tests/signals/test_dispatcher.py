@@ -8,12 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp.signals import dispatcher as module
 from pykka_smtp.signals.dispatcher import Dispatcher
-
-PATIENCE = 10.0  # seconds; reached only by a test that fails
 
 
 class Gate:

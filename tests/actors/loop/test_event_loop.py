@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from pykka import ActorRegistry
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp.actors import AsyncioActor
 from pykka_smtp.actors.loop import event_loop as module
@@ -20,8 +20,6 @@ from pykka_smtp.actors.loop.event_loop import EventLoopThread, event_loop
 from pykka_smtp.actors.loop.new_loop import new_event_loop
 from pykka_smtp.actors.loop.threads import main_was_interrupted
 from pykka_smtp.signals.dispatcher import dispatcher
-
-PATIENCE = 10.0  # seconds; reached only by a test that fails
 
 
 class Echo(AsyncioActor):

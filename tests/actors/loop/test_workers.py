@@ -7,13 +7,11 @@ from typing import Any, NoReturn
 
 import pytest
 from servers.scripted import ScriptedServer, polite
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import FailureKind, SendMail, SendSuccess, SmtpActor
 from pykka_smtp.actors.loop import workers as module
 from pykka_smtp.actors.loop.workers import Workers
-
-PATIENCE = 10.0  # seconds; reached only by a test that fails
 
 
 class Gate:

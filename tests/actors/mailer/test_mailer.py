@@ -13,7 +13,7 @@ from pykka import ActorDeadError, ActorRegistry
 from servers.door import Door
 from servers.mailing import SOON, Clock, Mailing, kind_of, ours
 from servers.scripted import polite
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     NO_RETRY,
@@ -33,7 +33,6 @@ from pykka_smtp import (
 from pykka_smtp.actors.mailer import mailer as module
 from pykka_smtp.actors.mailer.connection_pool import ConnectionPool
 
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 AT_ONCE = 2.0
 """Seconds for what has to happen at once, on a machine that has other things to do."""
 

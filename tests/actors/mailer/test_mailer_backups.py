@@ -10,8 +10,8 @@ from servers.door import Door
 from servers.mailer_fixtures import Retries
 from servers.mailing import Clock, Mailing, kind_of
 from servers.moody import Moody
-from servers.scripted import Conn, ScriptedServer, polite
-from servers.waiting import wait_until
+from servers.scripted import Conn, ScriptedServer, Start, polite
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     NO_RETRY,
@@ -23,12 +23,10 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors.mailer import mailer as mailer_module
 
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 PROBES = (0.05, 0.2)
 HOUR = RetryPolicy(initial_delay=3600.0)
 SOON = RetryPolicy(max_attempts=50, initial_delay=0.02, multiplier=1, max_delay=0.02)
 
-Start = Callable[..., ScriptedServer]
 Dead = Callable[[], str]
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from pykka import ActorRef
-from servers.mailing import PATIENCE, SOON, Mailing, kind_of
+from servers.mailing import SOON, Mailing, kind_of
 from servers.moody import Moody
-from servers.scripted import ScriptedServer
-from servers.waiting import wait_until
+from servers.scripted import ScriptedServer, Start
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     NO_RETRY,
@@ -32,7 +32,6 @@ from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import Failed, FailureKind
 from pykka_smtp.testing.polite import polite
 
-Start = Callable[..., ScriptedServer]
 HERE = "127.0.0.1"
 NOBODY = "127.0.0.2"
 """An address of this machine where no server of a test listens."""

@@ -11,7 +11,7 @@ from servers.certificates import Certificates, Tls, server_context
 from servers.mailer_fixtures import Retries
 from servers.mailing import SOON, Clock, Mailing, kind_of
 from servers.scripted import Conn, ScriptedServer, Session, parse_script, polite
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     NO_RETRY,
@@ -30,7 +30,6 @@ from pykka_smtp.actors.net import closing_wire as closing_module
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.smtp.words.verdict import Failed
 
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 PROBES = (0.02, 0.1)
 AT_ONCE = 8.0
 """Seconds for what has to happen at once, on a machine that has other things to do: far fewer than

@@ -19,7 +19,7 @@ from servers.program import Program, Run
 from servers.require import missing, require, require_root
 from servers.scripted import Conn, ScriptedServer, polite
 from servers.texts import up_to
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     Drain,
@@ -32,7 +32,6 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors.net.connection_limit import connection_limit
 
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 AT_ONCE = 2.0
 """Seconds for what has to happen at once, on a machine that has other things to do."""
 START = 4.0

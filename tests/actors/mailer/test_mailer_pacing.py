@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from servers.mailing import Clock, Mailing
 from servers.moody import Moody
-from servers.scripted import Conn, ScriptedServer, polite
+from servers.scripted import Conn, ScriptedServer, Start, polite
 from servers.texts import up_to
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import NO_RETRY, FailureKind, Mailer, MailerStatistics, RetryPolicy
 from pykka_smtp.actors.mailer import relay as relay_module
@@ -19,11 +19,9 @@ from pykka_smtp.actors.mailer.sending import Sending
 from pykka_smtp.testing.moods import At, Moment
 from pykka_smtp.testing.polite import Polite
 
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 PROBES = (0.1, 0.2)
 SOON = RetryPolicy(max_attempts=100, initial_delay=0.02, multiplier=1, max_delay=0.02)
 
-Start = Callable[..., ScriptedServer]
 Dead = Callable[[], str]
 
 

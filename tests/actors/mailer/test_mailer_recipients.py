@@ -1,14 +1,14 @@
 """Mails of many recipients, to servers that take only some of them at a time."""
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from servers.mailer_fixtures import Retries
 from servers.mailing import Clock, Mailing
-from servers.scripted import Conn, ScriptedServer
+from servers.scripted import Conn, ScriptedServer, Start
+from servers.waiting import PATIENCE
 
 from pykka_smtp import (
     NO_RETRY,
@@ -23,10 +23,7 @@ from pykka_smtp.testing.acts import Act
 from pykka_smtp.testing.moods import At, Moment, said
 from pykka_smtp.testing.polite import Polite
 
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 HOUR = RetryPolicy(initial_delay=3600.0)
-
-Start = Callable[..., ScriptedServer]
 
 
 class Strict(Polite):

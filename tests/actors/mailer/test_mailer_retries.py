@@ -4,7 +4,6 @@ import datetime as dt
 import itertools
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import pytest
 from servers.mailer_fixtures import Retries
 from servers.mailing import Clock, Mailing, ours
 from servers.moody import Moody
-from servers.scripted import ScriptedServer, polite
-from servers.waiting import wait_until
+from servers.scripted import ScriptedServer, Start, polite
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     NO_RETRY,
@@ -29,15 +28,12 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors.net.connection_limit import connection_limit
 
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 SOON = RetryPolicy(max_attempts=5, initial_delay=0.01, multiplier=1, max_delay=0.01, jitter=0)
 HOUR = RetryPolicy(initial_delay=3600.0, jitter=0)
 LATER, NO = "450 4.2.0 not now", "550 5.1.1 who?"
 A, B, C = "a@d.test", "b@d.test", "c@d.test"
 
 OFFERS = [(), ("PIPELINING",), ("PIPELINING", "CHUNKING")]
-
-Start = Callable[..., ScriptedServer]
 
 
 def rcpts(server: ScriptedServer) -> list[list[str]]:

@@ -2,12 +2,11 @@
 
 import errno
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from servers.mailing import Mailing
-from servers.scripted import ScriptedServer
+from servers.scripted import Start
 
 from pykka_smtp import Mailer, RetryPolicy, SendSuccess
 from pykka_smtp.actors.net import connecting_wire as connecting_module
@@ -15,8 +14,6 @@ from pykka_smtp.actors.net.connect import connect
 from pykka_smtp.actors.net.connect_error import ConnectError
 
 SOON = RetryPolicy(max_attempts=5, initial_delay=0.02, multiplier=1, max_delay=0.02)
-
-Start = Callable[..., ScriptedServer]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from typing import Any
 
 import aiohappyeyeballs
 import pytest
-from servers.scripted import ScriptedServer
+from servers.scripted import Start
+from servers.waiting import PATIENCE
 
 from pykka_smtp import FailureKind, Peer, SendFailure, SendMail, SendSuccess, SmtpActor, Stage
 from pykka_smtp.actors.loop.event_loop import event_loop
@@ -21,9 +22,6 @@ from pykka_smtp.actors.net import connect_error, sockets
 from pykka_smtp.actors.net.addresses import is_literal
 from pykka_smtp.actors.net.connect_error import ConnectError
 
-PATIENCE = 10.0  # seconds; reached only by a test that fails
-
-Start = Callable[..., ScriptedServer]
 Answers = Callable[..., list[tuple[Any, ...]]]
 
 pytestmark = pytest.mark.usefixtures("loop_kind")

@@ -18,18 +18,14 @@ from typing import IO, Any
 
 import pytest
 from servers.injection import quiet
-from servers.scripted import Conn, ScriptedServer, polite
-from servers.waiting import wait_until
+from servers.scripted import Conn, ScriptedServer, Start, polite
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import FailureKind, SendFailure, SendMail, SendSuccess, SmtpActor, Stage
 from pykka_smtp.actors.loop import workers
 from pykka_smtp.actors.net import mail_source
 from pykka_smtp.actors.net.mail_source import PIECE, FileSource, SourceError, pieces_of
 from pykka_smtp.actors.net.mail_writer import MailWriter
-
-PATIENCE = 10.0  # seconds; reached only by a test that fails
-
-Start = Callable[..., ScriptedServer]
 
 HEADER = b"From: a@b.test\r\nSubject: from a file\r\n\r\n"
 MAIL = HEADER + b".\r\n..b\r\nend\r\n"

@@ -11,15 +11,12 @@ from servers.certificates import Certificates, server_context
 from servers.certificates import Tls as ServerTls
 from servers.mailing import Mailing
 from servers.scripted import Conn, ScriptedServer, parse_script
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import NO_RETRY, FailureKind, SendSuccess
 from pykka_smtp.actors.net.connection import Connection
 from pykka_smtp.actors.net.wire import ConnectionWriter
 from pykka_smtp.smtp.session.step import CommandGroup, SendMailData
-
-PATIENCE = 15.0
-"""Seconds; reached only by a test that fails."""
 
 pytestmark = pytest.mark.usefixtures("loop_kind")
 

@@ -7,7 +7,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 import pytest
-from servers.scripted import ScriptedServer
+from servers.scripted import Start
 
 from pykka_smtp import (
     Drain,
@@ -21,8 +21,6 @@ from pykka_smtp import (
 from pykka_smtp.testing.polite import polite
 
 PASSWORD = "hunter2-hunter2"
-
-Start = Callable[..., ScriptedServer]
 
 
 class Unhashable(str):

@@ -1,15 +1,12 @@
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pykka import ActorRegistry
-from servers.scripted import ScriptedServer
+from servers.scripted import Start
 
 from pykka_smtp import SendMail, SendSuccess, SmtpActor
 from pykka_smtp.actors.options.option_checks import check_seconds, check_server
-
-Start = Callable[..., ScriptedServer]
 
 
 @pytest.mark.parametrize(
