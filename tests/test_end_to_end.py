@@ -6,7 +6,6 @@ import itertools
 import logging
 import os
 import re
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import blinker
 import pykka
 import pytest
 from servers.one_mail import ask, failure, mail, start
+from servers.python import printed
 from servers.scripted import Conn, ScriptedServer, Start, parse_script, polite
 from servers.texts import up_to
 from servers.waiting import PATIENCE
@@ -641,17 +641,7 @@ def test_the_deadline_after_the_dot_leaves_a_doubt(scripted_server: Start) -> No
 
 def run(code: str, *arguments: str) -> str:
     """Run a program to its end, and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-        cwd=DOCS.parent,
-    )
-    assert done.stderr == ""
-    assert done.returncode == 0
-    return done.stdout
+    return printed("-W", "error", "-c", code, *arguments, cwd=DOCS.parent)
 
 
 def synopsis() -> str:

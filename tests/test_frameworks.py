@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from servers.ports import reserved_port
+from servers.python import python
 from servers.require import require_module
 from servers.scripted import Start
 from servers.waiting import wait_until
@@ -20,6 +21,7 @@ from servers.waiting import wait_until
 pytestmark = pytest.mark.long
 
 PATIENCE = 30.0  # seconds; reached only by a test that fails
+QUIET = ("-W", "ignore")
 
 
 PATCHES = {
@@ -74,16 +76,6 @@ def application(environ, start_response):
 """
 
 
-def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-
-
 @contextlib.contextmanager
 def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
     """Ask a process to end when the test does, and see that it does."""
@@ -106,7 +98,7 @@ def test_a_mail_told_just_before_a_program_of_greenlets_ends_goes_out_and_is_hea
     require_module(library)
     server = scripted_server()
 
-    done = python("-c", PATCHES[library] + PROGRAM + "ref.tell(mail)", str(server.port))
+    done = python(*QUIET, "-c", PATCHES[library] + PROGRAM + "ref.tell(mail)", server.port)
 
     assert (done.stdout.split("\n"), done.stderr) == (["heard 250", ""], "")
     assert done.returncode == 0
@@ -142,7 +134,7 @@ ref.stop()
 print(answer.get().kind.name, flush=True)
 """
 
-    done = python("-c", PATCHES[library] + PROGRAM + script, str(server.port))
+    done = python(*QUIET, "-c", PATCHES[library] + PROGRAM + script, server.port)
 
     lines = done.stdout.splitlines()
     assert lines[0] == "steps True"
@@ -259,15 +251,7 @@ def test_the_forked_workers_of_celery_send_mails_of_their_own(
             env=environment | {"BEFORE": "1"},
         )
     with ended(worker):
-        done = subprocess.run(
-            [sys.executable, "-c", CLIENT],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=45,
-            check=False,
-        )
+        done = python("-c", CLIENT, cwd=tmp_path, env=environment)
 
     assert done.stdout == "12 {250}\n", done.stderr + (tmp_path / "log").read_text()
     assert server.accepted == 13

@@ -10,6 +10,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from servers.python import python, run_to_its_end
 from servers.scripted import Start
 from servers.sending import (
     PATIENCE,
@@ -33,16 +34,8 @@ def mail(tmp_path: Path) -> str:
     return mail_in(tmp_path)
 
 
-def run(*command: str, **options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env=os.environ | options,
-    )
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run_to_its_end(*command, cwd=ROOT, env=environment)
 
 
 # Help.
@@ -334,14 +327,7 @@ def test_verify_that_cannot_print_says_so_by_its_status_and_not_by_a_traceback(
 ) -> None:
     server = scripted_server(polite())
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "pykka_smtp", "verify", url_of(server)],
-            cwd=ROOT,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        command = ("-m", "pykka_smtp", "verify", url_of(server))
+        done = python(*command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE)
 
     assert (done.returncode, done.stderr) == (74, "")

@@ -2,7 +2,6 @@ import asyncio
 import gc
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from pykka import ActorRegistry
+from servers.python import python
 from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp.actors import AsyncioActor
@@ -55,11 +55,9 @@ def main_has_ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_importing_the_package_starts_no_thread() -> None:
     script = "import threading, pykka_smtp; print(threading.active_count())"
 
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
-    )
+    done = python("-c", script)
 
-    assert done.stdout == "1\n"
+    assert (done.returncode, done.stdout) == (0, "1\n")
 
 
 def test_the_threads_start_with_the_first_actor_and_end_by_themselves_after_the_last(

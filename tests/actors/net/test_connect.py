@@ -3,7 +3,6 @@ import contextlib
 import errno
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import aiohappyeyeballs
 import pytest
+from servers.python import python
 from servers.scripted import Start
 from servers.waiting import PATIENCE
 
@@ -460,14 +460,8 @@ def test_a_name_costs_no_threads_that_stay_for_good(scripted_server: Start) -> N
     """They would not survive a fork: the child crashes as it exits."""
     server = scripted_server()
 
-    done = subprocess.run(
-        [sys.executable, "-c", THREADS, str(server.port)],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=True,
-        env=os.environ | {"PYKKA_SMTP_LOOP": "uvloop"},
-    )
+    done = python("-c", THREADS, server.port, env={"PYKKA_SMTP_LOOP": "uvloop"})
+    assert done.returncode == 0, done.stderr
 
     # The main thread, the loop, the dispatcher, and a worker of each kind.
     assert done.stdout.split() == ["7", "False"]

@@ -8,8 +8,6 @@ import io
 import itertools
 import lzma
 import os
-import subprocess
-import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,6 +16,7 @@ from typing import IO, Any
 
 import pytest
 from servers.injection import quiet
+from servers.python import python
 from servers.scripted import Conn, ScriptedServer, Start, polite
 from servers.waiting import PATIENCE, wait_until
 
@@ -880,14 +879,7 @@ def test_a_file_of_30_mb_costs_less_than_8_mb_of_memory(
     large = path.with_name("large.eml")
     large.write_bytes(HEADER + (b"x" * 76 + b"\r\n") * 400_000)
 
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(server.port), str(path), str(large)],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-        env=os.environ | {"PYKKA_SMTP_LOOP": loop},
-    )
+    done = python("-c", MEASURE, server.port, path, large, env={"PYKKA_SMTP_LOOP": loop})
 
     assert (done.returncode, done.stderr) == (0, "")
     assert int(done.stdout) < 8 * 1024  # ru_maxrss is in KiB
