@@ -15,7 +15,7 @@ import pytest
 from servers.ports import reserved_port
 from servers.python import python
 from servers.require import require_module
-from servers.scripted import Start
+from servers.scripted import ScriptedServer, Start
 from servers.waiting import wait_until
 
 pytestmark = pytest.mark.long
@@ -93,10 +93,9 @@ def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
 @pytest.mark.parametrize("library", PATCHES)
 def test_a_mail_told_just_before_a_program_of_greenlets_ends_goes_out_and_is_heard(
-    scripted_server: Start, library: str
+    server: ScriptedServer, library: str
 ) -> None:
     require_module(library)
-    server = scripted_server()
 
     done = python(*QUIET, "-c", PATCHES[library] + PROGRAM + "ref.tell(mail)", server.port)
 
@@ -159,12 +158,11 @@ GUNICORN = ("gunicorn", "--workers", "3", "--bind")
     ],
 )
 def test_each_process_of_a_server_that_forks_sends_mails_of_its_own(
-    scripted_server: Start, tmp_path: Path, command: tuple[str, ...], before: str
+    server: ScriptedServer, tmp_path: Path, command: tuple[str, ...], before: str
 ) -> None:
     program = Path(sys.executable).with_name(command[0])
     if not program.exists():
         require_module(command[0])
-    server = scripted_server()
     (tmp_path / "app.py").write_text(APPLICATION)
     heard = tmp_path / "heard"
     exits = contextlib.ExitStack()
@@ -229,10 +227,9 @@ print(len(set(mail_id for _, mail_id, _ in answers)), {code for _, _, code in an
 
 
 def test_the_forked_workers_of_celery_send_mails_of_their_own(
-    scripted_server: Start, tmp_path: Path
+    server: ScriptedServer, tmp_path: Path
 ) -> None:
     require_module("celery")
-    server = scripted_server()
     (tmp_path / "tasks.py").write_text(CELERY)
     for name in ("queue", "results", "queue-control"):
         (tmp_path / name).mkdir()

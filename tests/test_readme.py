@@ -473,9 +473,8 @@ def test_a_certificate_for_another_name_reads_as_troubleshooting_says(
 
 
 def test_a_mailer_that_cannot_send_says_what_troubleshooting_says(
-    scripted_server: Servers,
+    server: ScriptedServer,
 ) -> None:
-    server = scripted_server(polite())
     mailer = Mailer.start(
         server.host, server.port, max_queued=1, rate="1/day", retry=RetryPolicy(give_up_after=0.3)
     )

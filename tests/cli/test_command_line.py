@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from servers.python import python, run_to_its_end
-from servers.scripted import Start
+from servers.scripted import ScriptedServer, Start
 from servers.sending import (
     PATIENCE,
     ROOT,
@@ -323,9 +323,8 @@ def test_the_command_trusts_an_authority_that_ssl_cert_file_names(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_verify_that_cannot_print_says_so_by_its_status_and_not_by_a_traceback(
-    scripted_server: Start,
+    server: ScriptedServer,
 ) -> None:
-    server = scripted_server(polite())
     with Path("/dev/full").open("w") as full:
         command = ("-m", "pykka_smtp", "verify", url_of(server))
         done = python(*command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.scripted import Start
+from servers.scripted import ScriptedServer, Start
 from servers.sending import (
     MAIL,
     ON_THE_WIRE,
@@ -76,9 +76,8 @@ def test_together_is_one_mail_with_all_recipients(
 
 
 def test_lines_are_read_as_people_and_other_systems_write_them(
-    scripted_server: Start, mail: str, to_file: Callable[..., str]
+    server: ScriptedServer, mail: str, to_file: Callable[..., str]
 ) -> None:
-    server = scripted_server()
     text = b"\xef\xbb\xbfa@x.test\r\n\n  # a comment@x.test\n\t b@x.test \n#" + b"x" * 5000 + b"\n"
 
     status = send(
@@ -93,12 +92,11 @@ def test_lines_are_read_as_people_and_other_systems_write_them(
 
 
 def test_bad_lines_are_told_by_their_numbers_before_anything_is_sent(
-    scripted_server: Start,
+    server: ScriptedServer,
     mail: str,
     to_file: Callable[..., str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    server = scripted_server()
     lines = [b"a@x.test", b"# fine", b"nobody", b"b@x.test c@x.test", b"\xff@x.test", b"d@x.test"]
     long = b"e@x.test" + b" " * 2000 + b"f@x.test"
     name = to_file(b"\n".join([*lines, long, b"g@x.test", b"h@@x.test"]))
@@ -136,13 +134,12 @@ def test_a_file_that_names_nobody_is_bad_data(
 
 @pytest.mark.parametrize("what", ["mail", "recipients"])
 def test_mail_or_recipients_can_come_from_stdin(
-    scripted_server: Start,
+    server: ScriptedServer,
     mail: str,
     to_file: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
     what: str,
 ) -> None:
-    server = scripted_server()
     octets = MAIL if what == "mail" else b"u0@x.test\nu1@x.test\n"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(octets)))
     arguments = ["--to-file", to_file(many(2)), "-"] if what == "mail" else ["--to-file=-", mail]
@@ -264,9 +261,8 @@ def test_what_is_no_mail_is_bad_data(
 
 
 def test_what_few_servers_take_is_warned_of(
-    scripted_server: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: ScriptedServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = scripted_server()
     file = tmp_path / "mail.eml"
     file.write_bytes(b"From: a@x.test\n\n" + b"x" * 1500)
 
@@ -360,9 +356,8 @@ def test_what_is_not_installed_is_told_in_one_line(
 
 @pytest.mark.parametrize("where", ["argument", "environment"])
 def test_a_backup_takes_the_mail_when_the_first_relay_is_not_there(
-    scripted_server: Start, mail: str, monkeypatch: pytest.MonkeyPatch, where: str
+    server: ScriptedServer, mail: str, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    server = scripted_server()
     arguments = ["--to", "a@x.test", mail]
     if where == "argument":
         arguments = ["--url", dead_url(), "--backup", url_of(server), *arguments]
@@ -375,9 +370,8 @@ def test_a_backup_takes_the_mail_when_the_first_relay_is_not_there(
 
 
 def test_backups_of_the_environment_are_not_for_another_relay(
-    mail: str, scripted_server: Start, monkeypatch: pytest.MonkeyPatch
+    mail: str, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = scripted_server()
     monkeypatch.setenv("SMTP_BACKUP_URLS", url_of(server))
 
     assert send("--url", dead_url(), "--to", "a@x.test", mail) == 75
@@ -385,9 +379,8 @@ def test_backups_of_the_environment_are_not_for_another_relay(
 
 
 def test_the_rate_is_kept_to(
-    scripted_server: Start, mail: str, capsys: pytest.CaptureFixture[str]
+    server: ScriptedServer, mail: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = scripted_server()
     to = [f"--to=u{number}@x.test" for number in range(5)]
 
     assert send("--url", url_of(server), *to, "--rate", "20/s", mail) == 0

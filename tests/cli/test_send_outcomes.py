@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import pytest
 from servers.require import require_module
-from servers.scripted import Start
+from servers.scripted import ScriptedServer, Start
 from servers.sending import (
     ON_THE_WIRE,
     PATIENCE,
@@ -238,9 +238,7 @@ def test_an_unknown_host_is_no_host(mail: str, monkeypatch: pytest.MonkeyPatch) 
     assert send("--url", "smtp://no-such-host.test", "--to=a@x.test", "--to=b@x.test", mail) == 68
 
 
-def test_a_server_that_is_not_safe_is_not_allowed(scripted_server: Start, mail: str) -> None:
-    server = scripted_server()
-
+def test_a_server_that_is_not_safe_is_not_allowed(server: ScriptedServer, mail: str) -> None:
     assert send("--url", url_of(server, "?tls=starttls"), "--to=a@x.test", mail) == 77
 
 
@@ -319,7 +317,7 @@ def test_a_relay_that_dies_amid_many_mails_ends_the_run(
 
 
 def test_the_queue_of_the_mailer_never_overflows(
-    scripted_server: Start,
+    server: ScriptedServer,
     mail: str,
     to_file: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
@@ -327,7 +325,6 @@ def test_the_queue_of_the_mailer_never_overflows(
     # Twice as many may be queued: who told it more would get LOCAL failures.
     monkeypatch.setattr(send_run, "MAX_OUTSTANDING", 3)
     monkeypatch.setattr(send_command, "MAX_OUTSTANDING", 3)
-    server = scripted_server()
 
     status = send(
         "--url", url_of(server), "--to-file", to_file(many(200)), "--connections", "2", mail
@@ -357,9 +354,8 @@ def test_a_mailer_that_has_died_is_told_and_nothing_waits_for_it(
 
 
 def test_a_report_that_cannot_be_created_is_told_before_anything_is_sent(
-    scripted_server: Start, mail: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: ScriptedServer, mail: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = scripted_server()
     report = tmp_path / "nowhere" / "report.csv"
     folder = tmp_path / "folder.csv"
     folder.mkdir()
@@ -389,13 +385,12 @@ def test_the_report_does_not_replace_what_it_is_about(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_report_that_cannot_be_written_on_ends_the_run_and_says_who_has_the_mail(
-    scripted_server: Start,
+    server: ScriptedServer,
     mail: str,
     to_file: Callable[..., str],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    server = scripted_server()
     full = tmp_path / "report.csv"
     full.symlink_to("/dev/full")
 
@@ -424,13 +419,12 @@ def test_a_json_report_of_nobody_is_still_json(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_checks_everything_and_connects_to_nobody(
-    scripted_server: Start,
+    server: ScriptedServer,
     mail: str,
     to_file: Callable[..., str],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    server = scripted_server()
     old, new = tmp_path / "old.csv", tmp_path / "new.csv"
     old.write_text("older")
     common = ("--url", url_of(server), "--dry-run", mail)
@@ -450,9 +444,8 @@ def test_a_dry_run_checks_everything_and_connects_to_nobody(
 
 
 def test_quiet_prints_nothing_but_complaints(
-    scripted_server: Start, mail: str, capsys: pytest.CaptureFixture[str]
+    server: ScriptedServer, mail: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = scripted_server()
     common = ("--quiet", "--to=a@x.test", mail)
 
     assert send("--url", url_of(server), *common) == 0
@@ -537,7 +530,7 @@ def test_what_is_said_while_there_is_a_bar_stands_above_it() -> None:
 
 
 def test_what_cannot_be_read_by_then_ends_it_before_anything_is_sent(
-    scripted_server: Start,
+    server: ScriptedServer,
     mail: str,
     to_file: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
@@ -546,7 +539,6 @@ def test_what_cannot_be_read_by_then_ends_it_before_anything_is_sent(
     def full(*_arguments: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    server = scripted_server()
     common = ("--url", url_of(server), "--to-file", to_file("a@x.test"), mail)
     with monkeypatch.context() as patch:
         patch.setattr("pykka_smtp.cli.recipients.Recipients.add", full)
@@ -576,8 +568,7 @@ def test_a_report_that_cannot_be_closed_is_not_complete(
     assert status == 74
 
 
-def test_it_runs_on_any_thread(scripted_server: Start, mail: str) -> None:
-    server = scripted_server()
+def test_it_runs_on_any_thread(server: ScriptedServer, mail: str) -> None:
     statuses: list[int] = []
 
     def run() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from servers.require import require_module
-from servers.scripted import Start
+from servers.scripted import ScriptedServer, Start
 from servers.sending import (
     PATIENCE,
     dead_url,
@@ -54,9 +54,8 @@ def test_on_a_terminal_there_is_a_bar_that_fits_and_fills(
 
 
 def test_whoever_does_not_read_the_summary_has_his_mails_sent_all_the_same(
-    scripted_server: Start, mail: str
+    server: ScriptedServer, mail: str
 ) -> None:
-    server = scripted_server()
     reader, writer = os.pipe()
     os.close(reader)
     process = program("--url", url_of(server), "--to=a@x.test", mail, stdout=writer)

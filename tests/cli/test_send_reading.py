@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from servers.scripted import Start
+from servers.scripted import ScriptedServer, Start
 from servers.sending import dead_url, send, url_of
 
 from pykka_smtp.cli.encoding import wide_encoding
@@ -52,9 +52,8 @@ def test_a_bcc_that_is_no_field_of_the_header_is_none(text: str, end: str) -> No
 
 
 def test_a_mail_with_a_broken_header_and_a_bcc_is_not_sent(
-    scripted_server: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: ScriptedServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = scripted_server()
     file = tmp_path / "mail.eml"
     file.write_bytes(
         b"From: a@x.test\nSubject: Minutes\nof Tuesday\nBcc: secret@example.net\n\nHello\n"
@@ -131,9 +130,8 @@ def test_no_mailbox_takes_its_time(text: str) -> None:
     ],
 )
 def test_a_from_with_comments_is_understood(
-    scripted_server: Start, tmp_path: Path, field: str, sender: str
+    server: ScriptedServer, tmp_path: Path, field: str, sender: str
 ) -> None:
-    server = scripted_server()
     file = tmp_path / "mail.eml"
     file.write_text(f"From: {field}\nSubject: x\n\nHello\n")
 
@@ -156,14 +154,13 @@ def test_a_byte_order_mark_is_no_part_of_the_mail(scripted_server: Start, tmp_pa
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("which", ["mail", "recipients"])
 def test_a_file_in_another_encoding_is_named_for_what_it_is(
-    scripted_server: Start,
+    server: ScriptedServer,
     tmp_path: Path,
     to_file: Callable[..., str],
     capsys: pytest.CaptureFixture[str],
     encoding: str,
     which: str,
 ) -> None:
-    server = scripted_server()
     file = tmp_path / "mail.eml"
     text = "From: me@x.test\nSubject: x\n\nHello\n"
     file.write_bytes(text.encode(encoding if which == "mail" else "utf-8"))
@@ -214,10 +211,8 @@ def test_an_mbox_file_is_named_for_what_it_is(
     ],
 )
 def test_a_cell_of_a_spreadsheet_or_an_address_with_a_name_is_read(
-    scripted_server: Start, mail: str, to_file: Callable[..., str], line: str
+    server: ScriptedServer, mail: str, to_file: Callable[..., str], line: str
 ) -> None:
-    server = scripted_server()
-
     assert send("--url", url_of(server), "--to-file", to_file(f"{line}\n"), mail) == 0
     assert [mail.recipients for mail in server.mails] == [("a@x.test",)]
 
@@ -257,8 +252,6 @@ def test_several_addresses_behind_one_option_are_told_to_repeat_it(
     assert complaint.endswith("it is more than one; repeat --to for each\n")
 
 
-def test_a_sender_may_be_given_with_a_name(scripted_server: Start, mail: str) -> None:
-    server = scripted_server()
-
+def test_a_sender_may_be_given_with_a_name(server: ScriptedServer, mail: str) -> None:
     assert send("--url", url_of(server), "--to=a@x.test", "--sender", "Me <b@x.test>", mail) == 0
     assert [mail.sender for mail in server.mails] == ["b@x.test"]

@@ -9,7 +9,7 @@ from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
-from servers.scripted import Start
+from servers.scripted import ScriptedServer, Start
 from servers.sending import (
     PATIENCE,
     dead_url,
@@ -27,9 +27,7 @@ WRITTEN = ("--from", "Me <me@example.com>", "--subject", "Hello", "--body", "Lun
 # The mail.
 
 
-def test_a_first_mail_needs_no_file(scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_a_first_mail_needs_no_file(server: ScriptedServer) -> None:
     assert send("--url", url_of(server), "--to", "you@example.org", *WRITTEN) == 0
 
     [sent] = server.mails
@@ -42,8 +40,7 @@ def test_a_first_mail_needs_no_file(scripted_server: Start) -> None:
     assert parsed["Message-ID"] is not None
 
 
-def test_each_recipient_stands_in_to_alone_and_all_together(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_each_recipient_stands_in_to_alone_and_all_together(server: ScriptedServer) -> None:
     to = ("--to", "a@x.test", "--to", "b@x.test", "--connections", "1")
 
     assert send("--url", url_of(server), *to, *WRITTEN) == 0
@@ -55,9 +52,7 @@ def test_each_recipient_stands_in_to_alone_and_all_together(scripted_server: Sta
 
 
 @pytest.mark.parametrize("bounces", ["<>", "bounces@example.com"])
-def test_bounces_may_go_elsewhere_than_to_the_author(scripted_server: Start, bounces: str) -> None:
-    server = scripted_server()
-
+def test_bounces_may_go_elsewhere_than_to_the_author(server: ScriptedServer, bounces: str) -> None:
     assert send("--url", url_of(server), "--to=a@x.test", "--sender", bounces, *WRITTEN) == 0
 
     assert [mail.sender for mail in server.mails] == [bounces.strip("<>")]
@@ -135,10 +130,8 @@ def test_text_and_recipients_cannot_both_come_from_stdin(
 
 
 def test_a_dry_run_says_how_long_the_written_mail_is(
-    scripted_server: Start, capsys: pytest.CaptureFixture[str]
+    server: ScriptedServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = scripted_server()
-
     assert send("--url", url_of(server), "--to=a@x.test", "--dry-run", *WRITTEN) == 0
     assert "would send 1 mail of " in (printed := capsys.readouterr().out)
     assert " octets from me@example.com to 1 recipient" in printed

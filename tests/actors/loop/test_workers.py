@@ -487,7 +487,7 @@ def gates() -> Iterator[list[Gate]]:
 
 def test_look_ups_that_hang_keep_no_other_name_from_being_looked_up(
     loop_kind: str,
-    scripted_server: Callable[..., ScriptedServer],
+    server: ScriptedServer,
     gates: list[Gate],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -500,7 +500,6 @@ def test_look_ups_that_hang_keep_no_other_name_from_being_looked_up(
         return look_up(host, *args, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    server = scripted_server()
     refs: list[Any] = [SmtpActor.start(f"hangs-{number}.test", 25) for number in range(4)]
     answers: list[Any] = [ref.ask(mail(), block=False) for ref in refs]
     assert gates[2].entered.wait(PATIENCE)

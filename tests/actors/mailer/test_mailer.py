@@ -12,7 +12,7 @@ import pytest
 from pykka import ActorDeadError, ActorRegistry
 from servers.door import Door
 from servers.mailing import SOON, Clock, Mailing, kind_of, ours
-from servers.scripted import polite
+from servers.scripted import ScriptedServer, polite
 from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
@@ -43,9 +43,8 @@ Start = Callable[..., Any]
 
 
 def test_each_mail_that_is_told_has_one_outcome(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
+    loop_kind: str, mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server()
     ref = mailing.start(server)
 
     mailing.tell(ref, 50)
@@ -117,18 +116,15 @@ def test_a_mail_can_name_its_own_signals_and_whom_to_tell(
     assert told == [outcome]
 
 
-def test_the_server_can_be_given_as_a_url(mailing: Mailing, scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_the_server_can_be_given_as_a_url(mailing: Mailing, server: ScriptedServer) -> None:
     ref = mailing.start(server, url=f"smtp://{server.host}:{server.port}")
 
     assert isinstance(mailing.ask(ref), SendSuccess)
 
 
 def test_all_kinds_of_mails_go_out_on_one_connection(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, tmp_path: Path
+    loop_kind: str, mailing: Mailing, server: ScriptedServer, tmp_path: Path
 ) -> None:
-    server = scripted_server()
     path = tmp_path / "mail.eml"
     path.write_bytes(b"Subject: from a path\r\n\r\n" + b"x" * 70 + b"\r\n" * 5_000)
     ref = mailing.start(server, max_connections=1)
@@ -147,9 +143,8 @@ def test_all_kinds_of_mails_go_out_on_one_connection(
 
 
 def test_a_file_that_cannot_be_read_fails_alone(
-    mailing: Mailing, scripted_server: Start, tmp_path: Path
+    mailing: Mailing, server: ScriptedServer, tmp_path: Path
 ) -> None:
-    server = scripted_server()
     ref = mailing.start(server, max_connections=1)
 
     mailing.tell(ref)
@@ -200,9 +195,8 @@ def test_a_transcript_is_that_of_its_own_transaction(
 
 
 def test_a_mail_on_a_kept_connection_has_the_peer_and_a_time_of_its_own(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server()
     ref = mailing.start(server, max_connections=1)
 
     first, second = mailing.ask(ref), mailing.ask(ref)
@@ -213,9 +207,8 @@ def test_a_mail_on_a_kept_connection_has_the_peer_and_a_time_of_its_own(
 
 
 def test_a_receiver_can_tell_the_mailer_another_mail(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server()
     ref = mailing.start(server)
 
     def go_on(_sender: str, outcome: Any, **_extra: object) -> None:
@@ -394,10 +387,8 @@ def test_a_drain_needs_seconds(timeout: Any) -> None:
 
 
 def test_no_connection_is_made_before_the_first_mail(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server()
-
     ref = mailing.start(server)
     mailing.statistics(ref)
     ref.stop(timeout=PATIENCE)

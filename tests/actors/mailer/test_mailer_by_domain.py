@@ -138,9 +138,8 @@ def test_a_part_that_is_refused_for_now_is_tried_again_alone(
 
 
 def test_a_part_goes_to_the_next_host_at_once_where_the_first_is_not_there(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server(polite())
     ref = start(mailing, to(server, hosts=(NOBODY, HERE)), retry=NO_RETRY)
 
     outcome = mailing.ask(ref, recipients=["a@one.test"])
@@ -150,9 +149,8 @@ def test_a_part_goes_to_the_next_host_at_once_where_the_first_is_not_there(
 
 
 def test_a_dead_host_is_remembered_while_its_domain_is_idle(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server(polite())
     find = to(server, hosts=(NOBODY, HERE))
     ref = start(mailing, find, retry=NO_RETRY, initial_connections=1, idle_timeout=0.1)
     for _ in range(3):
@@ -165,9 +163,8 @@ def test_a_dead_host_is_remembered_while_its_domain_is_idle(
 
 
 def test_a_domain_without_mails_and_connections_is_in_use_no_more(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
+    loop_kind: str, mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server(polite())
     ref = start(mailing, to(server), idle_timeout=0.2)
     for number in range(20):
         mailing.tell(ref, 2, recipients=[f"a@d{number}.test"])
@@ -183,10 +180,9 @@ def test_a_domain_without_mails_and_connections_is_in_use_no_more(
 
 
 def test_no_more_attempts_are_made_than_the_process_may_have_connections(
-    mailing: Mailing, scripted_server: Start, limit: Callable[[int], None]
+    mailing: Mailing, server: ScriptedServer, limit: Callable[[int], None]
 ) -> None:
     limit(3)
-    server = scripted_server(polite())
     ref = start(mailing, to(server))
     most = 0
     for number in range(60):
@@ -265,9 +261,8 @@ def test_a_mail_too_many_is_refused_in_all_its_parts_at_once(
 
 
 def test_parts_that_wait_for_too_long_are_given_up_each_with_its_own_words(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server(polite())
     policy = RetryPolicy(initial_delay=0.05, multiplier=1.0, max_delay=0.05, give_up_after=0.5)
     reached: Mapping[str, tuple[str, ...]] = {"one.test": (HERE,), "two.test": (NOBODY,)}
 

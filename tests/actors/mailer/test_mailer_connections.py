@@ -134,9 +134,8 @@ def test_many_mails_go_out_on_one_connection_with_one_ehlo_and_no_rset(
 
 
 def test_several_connections_serve_a_queue_and_stay_for_the_next(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server()
     ref = mailing.start(server, max_connections=3)
 
     for _ in range(5):
@@ -229,9 +228,8 @@ def test_after_a_chunk_that_was_refused_the_connection_is_not_kept(
 
 
 def test_after_so_many_mails_a_connection_is_left_with_quit(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
+    loop_kind: str, mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server()
     ref = mailing.start(server, max_connections=1, max_mails_per_connection=3)
 
     mailing.tell(ref, 7)
@@ -272,9 +270,8 @@ def test_a_server_that_limits_the_mails_of_a_session_is_obeyed(
 
 
 def test_a_connection_that_nobody_uses_is_left_with_quit(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
+    loop_kind: str, mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server()
     ref = mailing.start(server, idle_timeout=0.05)
     mailing.ask(ref)
 
@@ -287,9 +284,8 @@ def test_a_connection_that_nobody_uses_is_left_with_quit(
 
 
 def test_a_connection_that_is_used_stays_however_long_its_idle_timeout_is_over(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server()
     ref = mailing.start(server, idle_timeout=PATIENCE)
     actor = ref._actor_weakref()
     assert actor is not None
@@ -827,10 +823,9 @@ def test_two_mailers_with_long_queues_get_ahead_side_by_side(
 
 
 def test_who_waits_for_a_permit_gets_that_of_an_idle_connection_at_once(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, limit: Callable[[int], None]
+    loop_kind: str, mailing: Mailing, server: ScriptedServer, limit: Callable[[int], None]
 ) -> None:
     limit(1)
-    server = scripted_server()
     ref = mailing.start(server, idle_timeout=3600.0)
     mailing.ask(ref)
     assert mailing.statistics(ref).connections_idle == 1

@@ -187,9 +187,8 @@ def test_stop_without_a_mail_ever_is_done_at_once(mailing: Mailing, scripted_ser
 
 
 def test_stop_with_idle_connections_takes_leave_of_the_servers(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
+    loop_kind: str, mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server()
     ref = mailing.start(server, idle_timeout=3600.0, max_connections=3)
     mailing.tell(ref, 30)
     mailing.outcomes()
@@ -581,12 +580,11 @@ def test_after_hundreds_of_mails_nothing_is_left(
 def test_a_mailer_that_gets_no_thread_raises_or_works_and_leaves_nothing(
     loop_kind: str,
     mailing: Mailing,
-    scripted_server: Start,
+    server: ScriptedServer,
     no_thread: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch,
     thread: str,
 ) -> None:
-    server = scripted_server()
     no_thread(thread)
 
     if thread == "pykka-smtp-dispatcher":  # whoever has an outcome does its work
@@ -602,9 +600,8 @@ def test_a_mailer_that_gets_no_thread_raises_or_works_and_leaves_nothing(
 
 
 def test_where_one_thread_in_five_does_not_start_each_mail_that_was_taken_has_an_outcome(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, monkeypatch: pytest.MonkeyPatch
+    loop_kind: str, mailing: Mailing, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = scripted_server()
     start, refused = threading.Thread.start, 0
     chance = random.Random(5)  # noqa: S311 - no secret
 

@@ -374,8 +374,7 @@ def test_the_window_grows_by_one_for_as_many_successes_as_it_is_wide(
     assert mailing.kinds() == {"accepted": 60}
 
 
-def test_the_window_is_never_wider_than_asked_for(mailing: Mailing, scripted_server: Start) -> None:
-    server = scripted_server()
+def test_the_window_is_never_wider_than_asked_for(mailing: Mailing, server: ScriptedServer) -> None:
     ref = mailing.start(server, max_connections=6, initial_connections=5)
 
     mailing.tell(ref, 300)

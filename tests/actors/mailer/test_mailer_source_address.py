@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from servers.mailing import Mailing
-from servers.scripted import Start
+from servers.scripted import ScriptedServer, Start
 
 from pykka_smtp import Mailer, RetryPolicy, SendSuccess
 from pykka_smtp.actors.net import connecting_wire as connecting_module
@@ -32,8 +32,7 @@ def test_one_local_port_will_do_for_one_connection() -> None:
     ref.stop()
 
 
-def test_mails_go_out_from_any_port_of_an_address(mailing: Mailing, scripted_server: Start) -> None:
-    server = scripted_server()
+def test_mails_go_out_from_any_port_of_an_address(mailing: Mailing, server: ScriptedServer) -> None:
     ref = mailing.start(server, source_address=("127.0.0.1", 0))
 
     mailing.tell(ref, 20)

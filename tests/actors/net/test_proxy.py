@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from servers.certificates import Certificates, Tls, server_context
 from servers.require import require_module
-from servers.scripted import Start
+from servers.scripted import ScriptedServer, Start
 from servers.waiting import PATIENCE
 
 from pykka_smtp import FailureKind, Peer, SendFailure, SendMail, SendSuccess, SmtpActor, Stage
@@ -292,7 +292,7 @@ def test_a_mail_goes_through_a_proxy(
 @on_both_loops
 @BOTH
 def test_the_proxy_looks_the_server_up_and_we_do_not(
-    scripted_server: Start,
+    server: ScriptedServer,
     proxies: Proxies,
     scheme: str,
     make: Callable[..., Behaviour],
@@ -303,7 +303,6 @@ def test_the_proxy_looks_the_server_up_and_we_do_not(
 
     monkeypatch.setattr(addresses_module, "_getaddrinfo", look_up)
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    server = scripted_server()
     proxy = proxies(make(), names={"mx.hidden.test": "127.0.0.1"})
     monkeypatch.setattr(socket, "create_connection", _plain_connection)
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 from pykka import ActorRegistry
-from servers.scripted import Start
+from servers.scripted import ScriptedServer
 
 from pykka_smtp import SendMail, SendSuccess, SmtpActor
 from pykka_smtp.actors.options.option_checks import check_seconds, check_server
@@ -97,9 +97,7 @@ def test_an_error_never_repeats_more_of_a_bad_name_than_a_line_holds() -> None:
 
 
 @pytest.mark.usefixtures("loop_kind")
-def test_valid_options_are_taken_and_shown_in_the_repr(scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_valid_options_are_taken_and_shown_in_the_repr(server: ScriptedServer) -> None:
     ref: Any = SmtpActor.start(
         server.host,
         server.port,
