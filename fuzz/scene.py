@@ -8,15 +8,15 @@ import urllib.parse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pykka_smtp.actors.net.mail_source import FileSource
+from pykka_smtp.actors.net.data.mail_source import FileSource
 from pykka_smtp.actors.options.credentials import SessionRedactor, authentication
 from pykka_smtp.smtp.mail.compose import TextEmail
 from pykka_smtp.smtp.mail.content import CompleteContent, ComposedContent, Content, StreamedContent
 from pykka_smtp.smtp.mail.delivery_options import DeliverBy, DeliveryOptions, Dsn
 from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.sasl.secret import Secret
-from pykka_smtp.smtp.session.authentication import Authentication
-from pykka_smtp.smtp.session.session import TlsPolicy
+from pykka_smtp.smtp.session.opening.authentication import Authentication
+from pykka_smtp.smtp.session.opening.session import TlsPolicy
 
 from .choices import Choices
 

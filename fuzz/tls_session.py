@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from pykka_smtp.actors.loop import event_loop
-from pykka_smtp.actors.net import mail_source, wire
-from pykka_smtp.actors.net.connection import Connection
-from pykka_smtp.actors.net.tls import Tls, open_channel, remember_session
+from pykka_smtp.actors.net.data import mail_source
+from pykka_smtp.actors.net.tls.tls import Tls, open_channel, remember_session
+from pykka_smtp.actors.net.wire import wire
+from pykka_smtp.actors.net.wire.connection import Connection
 from pykka_smtp.actors.options.options import Options, collect_options
-from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import Dialog
-from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.session.dialog.dialog import Dialog
+from pykka_smtp.smtp.session.opening.session import Session
+from pykka_smtp.smtp.session.transaction.delivery import Delivery
 from pykka_smtp.smtp.words.verdict import Failed, FailureKind, Verdict
 
 from .choices import Choices

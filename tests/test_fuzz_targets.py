@@ -24,20 +24,21 @@ from fuzz.tally import Tally, kind_of
 from fuzz.target import NAMES, Target, load
 from fuzz.violation import FalseSuccess, Hang, UndefinedOutcome, Violation
 from fuzz.wire import ReplyReader
-from pykka_smtp.actors.net.connection import Connection
-from pykka_smtp.actors.net.timed_wire import TimedWire
-from pykka_smtp.actors.net.tls_channel import TlsChannel
-from pykka_smtp.actors.net.wire import ConnectionWriter
+from pykka_smtp.actors.net.tls.channel import TlsChannel
+from pykka_smtp.actors.net.wire.connection import Connection
+from pykka_smtp.actors.net.wire.timed_wire import TimedWire
+from pykka_smtp.actors.net.wire.wire import ConnectionWriter
 from pykka_smtp.smtp.mail import address, mail_data
 from pykka_smtp.smtp.sasl.secret import Redactor
-from pykka_smtp.smtp.session import judgement, refusal, transaction
-from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import Dialog
-from pykka_smtp.smtp.session.idle_dialog import IdleDialog
-from pykka_smtp.smtp.session.recipients import Recipient
-from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.session import refusal
+from pykka_smtp.smtp.session.dialog.dialog import Dialog
+from pykka_smtp.smtp.session.dialog.idle_dialog import IdleDialog
+from pykka_smtp.smtp.session.opening.session import Session
 from pykka_smtp.smtp.session.step import CommandGroup, SendMailData
-from pykka_smtp.smtp.session.transaction import Transaction
+from pykka_smtp.smtp.session.transaction import judgement, transaction
+from pykka_smtp.smtp.session.transaction.delivery import Delivery
+from pykka_smtp.smtp.session.transaction.recipients import Recipient
+from pykka_smtp.smtp.session.transaction.transaction import Transaction
 from pykka_smtp.smtp.words import reply_parser
 from pykka_smtp.smtp.words.classification import ReplyClass, classify
 from pykka_smtp.smtp.words.command import QUIT
@@ -295,7 +296,7 @@ def does_not_double_dots(patch: pytest.MonkeyPatch) -> None:
 
 def lets_a_bare_lf_out(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(mail_data, "encode_whole", lambda data, transparent=True: data)
-    patch.setattr("pykka_smtp.actors.net.mail_source.encode_whole", mail_data.encode_whole)
+    patch.setattr("pykka_smtp.actors.net.data.mail_source.encode_whole", mail_data.encode_whole)
 
 
 def takes_an_odd_separator(patch: pytest.MonkeyPatch) -> None:

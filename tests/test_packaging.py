@@ -27,17 +27,26 @@ def configuration() -> dict[str, Any]:
     return tools
 
 
+def modules_of_the_package() -> set[Path]:
+    """Return the path that each module of ours has below the folder it is installed in."""
+    floors = {
+        path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")
+    }
+    others = {path.relative_to(ROOT) for path in (ROOT / "pykka_smtp").rglob("*.py")}
+    return {"pykka_smtp" / path for path in floors} | {
+        path
+        for path in others
+        if path.parts[1] not in FOLDERS  # those are links
+    }
+
+
 def copy_of_the_tree(target: Path) -> Path:
     shutil.copytree(ROOT, target, symlinks=True, ignore=NOT_SOURCE)
     return target
 
 
 def test_the_packages_that_are_installed_are_the_folders_on_disk() -> None:
-    on_disk = {"pykka_smtp", "pykka_smtp.cli", "pykka_smtp.testing"} | {
-        ".".join(("pykka_smtp", *module.parent.relative_to(ROOT).parts))
-        for folder in FOLDERS
-        for module in (ROOT / folder).rglob("*.py")
-    }
+    on_disk = {".".join(module.parent.parts) for module in modules_of_the_package()}
 
     assert set(configuration()["packages"]) == on_disk
 
@@ -107,15 +116,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
 
-    expected = {
-        f"pykka_smtp/{module.relative_to(ROOT)}"
-        for folder in FOLDERS
-        for module in (ROOT / folder).rglob("*.py")
-    } | {
-        str(path.relative_to(ROOT))
-        for folder in ("pykka_smtp", "pykka_smtp/cli", "pykka_smtp/testing")
-        for path in (ROOT / folder).glob("*.py")
-    }
+    expected = {module.as_posix() for module in modules_of_the_package()}
     assert names == expected | {"pykka_smtp/py.typed"}
 
 

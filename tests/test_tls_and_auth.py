@@ -21,7 +21,7 @@ from servers.submission import MECHANISMS, AuthServer, submission
 from servers.waiting import PATIENCE
 
 from pykka_smtp import FailureKind, Outcome, SendFailure, SendMail, SendSuccess, SmtpActor, Stage
-from pykka_smtp.actors.net import tls as tls_module
+from pykka_smtp.actors.net.tls import tls as tls_module
 
 SHORT = 0.2
 """Seconds that a server has which never answers."""

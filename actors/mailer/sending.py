@@ -12,15 +12,15 @@ from ...smtp.words.verdict import FailureKind
 from ..loop import guard
 from ..loop.event_loop import event_loop
 from ..net.connection_limit import connection_limit
-from .agenda import NEVER
-from .destination import Destination
-from .destinations import Destinations
+from .connections.pooled_smtp_actor import PooledSmtpActor
+from .connections.relay import Relay, describe_all, describe_dead
 from .drains import Drains
-from .job import Job, Part
-from .jobs import Jobs
-from .pooled_smtp_actor import PooledSmtpActor
-from .relay import Relay, describe_all, describe_dead
-from .retries import Retries
+from .jobs.job import Job, Part
+from .jobs.jobs import Jobs
+from .jobs.retries import Retries
+from .queue.agenda import NEVER
+from .queue.destination import Destination
+from .queue.destinations import Destinations
 from .routing import Routing, relays_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any, TypedDict
 
-from ..net.connect import SourceAddress
+from ..net.connecting.connect import SourceAddress
 from ..net.timeouts import DEFAULT_DEADLINE, DEFAULT_TIMEOUT
 
 

@@ -6,7 +6,7 @@ from typing import cast
 from ...smtp.sasl.credentials import WITH_TOKEN, Credentials
 from ...smtp.sasl.mechanisms import CramMd5, External, Login, Oauthbearer, Plain, Xoauth2
 from ...smtp.sasl.secret import Redactor, Secret, leaks_of
-from ...smtp.session.authentication import Authentication, MakeMechanism
+from ...smtp.session.opening.authentication import Authentication, MakeMechanism
 from . import scram
 
 Token = str | Secret | Callable[[], str]

@@ -11,7 +11,7 @@ from ...smtp.sasl.secret import Secret
 from ...smtp.words.extensions import CAN_DO_WITHOUT
 from ...smtp.words.plain import plain_int, plain_str
 from ...smtp.words.shown import shown
-from ..net.connect import SourceAddress
+from ..net.connecting.connect import SourceAddress
 
 MAX_SECONDS = 1e9
 """About 32 years: more than anybody means, and less than what a timer takes."""

@@ -9,9 +9,9 @@ from ...smtp.mail.address import check_ehlo_name
 from ...smtp.sasl.secret import Secret
 from ...smtp.words.plain import plain_bool, plain_int, plain_str
 from ...smtp.words.quirks import Quirks
-from ..net.connect import SourceAddress
+from ..net.connecting.connect import SourceAddress
 from ..net.timeouts import PROFILES, Timeouts, make_timeouts
-from ..net.tls import TLS_CHOICES, Tls, choose_tls
+from ..net.tls.tls import TLS_CHOICES, Tls, choose_tls
 from .connection_options import DEFAULTS, check_names
 from .hiding import check_secrets
 from .option_checks import (
@@ -26,8 +26,8 @@ from .option_checks import (
 )
 
 if TYPE_CHECKING:
-    from ...smtp.session.authentication import Authentication
-    from ..net.proxy import Proxy
+    from ...smtp.session.opening.authentication import Authentication
+    from ..net.connecting.proxy import Proxy
     from .credentials import SessionRedactor
 
 _LMTP_PORT = 24
@@ -211,7 +211,7 @@ def _proxy(given: Mapping[str, Any], *, allow_plaintext_auth: bool) -> "Proxy | 
     if allow_plaintext_auth:
         # What is "localhost" to a proxy is some other machine to us.
         raise ValueError("allow_plaintext_auth: is for this machine only, not for a proxy")
-    from ..net.proxy import check_target, parse_proxy
+    from ..net.connecting.proxy import check_target, parse_proxy
 
     check_target(given["server"])
     return parse_proxy(given["proxy"])

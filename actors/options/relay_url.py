@@ -19,7 +19,7 @@ from ...smtp.mail.address import check_ehlo_name
 from ...smtp.sasl.secret import MASK, Secret
 from ...smtp.words.extensions import CAN_DO_WITHOUT
 from ...smtp.words.shown import shown
-from ..net.authority import CONTROL, Flaw, decode, is_address, split_host, split_userinfo
+from ..net.connecting.authority import CONTROL, Flaw, decode, is_address, split_host, split_userinfo
 
 Scheme = Literal["smtp", "smtps", "lmtp", "lmtp+unix"]
 

@@ -15,7 +15,7 @@ from ...smtp.sasl.mechanism import Mechanism, SaslError, check_challenge
 from ...smtp.sasl.saslprep import check_prepared, check_text
 from ...smtp.sasl.secret import Secret
 from ...smtp.words.shown import shown, words_of
-from ..net.channel_binding import BINDING_TYPE, library
+from ..net.tls.channel_binding import BINDING_TYPE, library
 
 NAMES = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1")
 """The mechanisms that are made here, strongest first."""

@@ -146,7 +146,7 @@ def _demo(_options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return EX_UNAVAILABLE
-    from .demo import run
+    from .demo.demo import run
 
     try:
         done = run(sys.stdout, sys.stderr)
@@ -169,7 +169,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _send(options: argparse.Namespace) -> int:
-    from .send import run
+    from .send.send import run
 
     return run(options, sys.stdout, sys.stderr)
 

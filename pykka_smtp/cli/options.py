@@ -3,10 +3,10 @@
 import argparse
 import math
 
-from ..actors.mailer.pacing import Rate, parse_rate
-from ..actors.mailer.retry import MAX_ATTEMPTS
+from ..actors.mailer.capacity.pacing import Rate, parse_rate
+from ..actors.mailer.jobs.retry import MAX_ATTEMPTS
 from ..actors.options.option_checks import check_without
-from .report import FORMS
+from .output.report import FORMS
 
 CONNECTIONS = 20
 """The default of --connections."""

@@ -20,8 +20,8 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors.options.options import collect_options
 from pykka_smtp.smtp.sasl.secret import Secret
-from pykka_smtp.testing.acts import Act, Wait
 from pykka_smtp.testing.moods import At, Moment, said
+from pykka_smtp.testing.talk.acts import Act, Wait
 
 Start = Callable[..., Any]
 

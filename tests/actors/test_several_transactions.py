@@ -9,7 +9,7 @@ import pytest
 from servers.scripted import Polite, ScriptedServer, Start, polite
 
 from pykka_smtp import Dsn, FailureKind, SendFailure, SendMail, SendSuccess, SmtpActor
-from pykka_smtp.actors.net import sockets as sockets_module
+from pykka_smtp.actors.net.connecting import sockets as sockets_module
 from pykka_smtp.testing.moods import At, Moment
 
 PATIENCE = 20.0  # seconds; reached only by a test that fails

@@ -29,10 +29,10 @@ from pykka_smtp import (
     set_connection_limit,
 )
 from pykka_smtp.actors import sending_actor
-from pykka_smtp.actors.net import addresses as addresses_module
+from pykka_smtp.actors.net.connecting import addresses as addresses_module
 from pykka_smtp.actors.net.connection_limit import connection_limit
-from pykka_smtp.actors.net.mail_source import FileSource
-from pykka_smtp.actors.net.wire import ConnectionWriter
+from pykka_smtp.actors.net.data.mail_source import FileSource
+from pykka_smtp.actors.net.wire.wire import ConnectionWriter
 
 AT_ONCE = 1.0
 

@@ -20,8 +20,8 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.actors.verify import VerifyActor
-from pykka_smtp.testing.conn import Conn
 from pykka_smtp.testing.polite import polite
+from pykka_smtp.testing.stages.conn import Conn
 
 PATIENCE = 20.0
 """Seconds; reached only by a test that fails."""

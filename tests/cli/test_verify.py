@@ -14,7 +14,7 @@ from servers.require import require_module
 from servers.scripted import ScriptedServer, Start
 
 from pykka_smtp import FailureKind, Peer, SendMail, SmtpActor, Stage, verify
-from pykka_smtp.actors.net import addresses as addresses_module
+from pykka_smtp.actors.net.connecting import addresses as addresses_module
 from pykka_smtp.cli import main as command_line
 from pykka_smtp.cli import verify as verify_command
 from pykka_smtp.testing.polite import polite
@@ -280,7 +280,7 @@ def test_tls_authentication_and_the_session_are_printed_without_the_password(
     def trusted(_purpose: object = None) -> ssl.SSLContext:
         return trusting(certified)
 
-    tls_module: Any = sys.modules["pykka_smtp.actors.net.tls"]
+    tls_module: Any = sys.modules["pykka_smtp.actors.net.tls.tls"]
     monkeypatch.setattr(tls_module, "_verifying_context", trusted)
     server = scripted_server(
         polite("STARTTLS", "AUTH PLAIN", replies={"AUTH": "235 2.7.0 hello"}),
@@ -370,7 +370,7 @@ def test_refused_credentials_are_not_allowed_and_a_refusal_for_now_is_temporary(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tls_module: Any = sys.modules["pykka_smtp.actors.net.tls"]
+    tls_module: Any = sys.modules["pykka_smtp.actors.net.tls.tls"]
     monkeypatch.setattr(tls_module, "_verifying_context", lambda: trusting(certified))
     statuses: list[int] = []
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pykka_smtp import smtp_send_retry
-from pykka_smtp.actors.mailer import relay as relay_module
-from pykka_smtp.actors.mailer.concurrency import ConcurrencyWindow
+from pykka_smtp.actors.mailer.capacity.concurrency import ConcurrencyWindow
+from pykka_smtp.actors.mailer.connections import relay as relay_module
 from servers.door import Door
 from servers.waiting import PATIENCE
 

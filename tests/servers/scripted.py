@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from pykka_smtp.testing.conn import ClientGone, Conn
-from pykka_smtp.testing.ledger import Ledger as Session
-from pykka_smtp.testing.ledger import ReceivedMail
 from pykka_smtp.testing.polite import Polite, polite
-from pykka_smtp.testing.script import Action, ScriptMismatch, Step, parse_script
-from pykka_smtp.testing.scripted import Script, ScriptedServer
+from pykka_smtp.testing.stages.conn import ClientGone, Conn
+from pykka_smtp.testing.stages.scripted import Script, ScriptedServer
+from pykka_smtp.testing.talk.ledger import Ledger as Session
+from pykka_smtp.testing.talk.ledger import ReceivedMail
+from pykka_smtp.testing.talk.script import Action, ScriptMismatch, Step, parse_script
 
 Start = Callable[..., ScriptedServer]
 """What starts a server: the fixture ``scripted_server``."""

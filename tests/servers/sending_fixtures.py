@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pykka_smtp.testing.acts import Act, Wait
 from pykka_smtp.testing.moods import At, Moment
 from pykka_smtp.testing.polite import Polite
+from pykka_smtp.testing.talk.acts import Act, Wait
 from servers.scripted import Start
 from servers.sending import PATIENCE, list_in, mail_in
 

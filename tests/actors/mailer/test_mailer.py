@@ -31,7 +31,7 @@ from pykka_smtp import (
     smtp_send_success,
 )
 from pykka_smtp.actors.mailer import mailer as module
-from pykka_smtp.actors.mailer.connection_pool import ConnectionPool
+from pykka_smtp.actors.mailer.connections.pool import ConnectionPool
 
 AT_ONCE = 2.0
 """Seconds for what has to happen at once, on a machine that has other things to do."""

@@ -25,9 +25,9 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors import AsyncioActor
 from pykka_smtp.actors.loop.event_loop import event_loop
-from pykka_smtp.actors.mailer.pooled_smtp_actor import PooledSmtpActor
-from pykka_smtp.actors.net import closing_wire as closing_module
+from pykka_smtp.actors.mailer.connections.pooled_smtp_actor import PooledSmtpActor
 from pykka_smtp.actors.net.connection_limit import connection_limit
+from pykka_smtp.actors.net.wire import closing_wire as closing_module
 from pykka_smtp.smtp.words.verdict import Failed
 
 PROBES = (0.02, 0.1)

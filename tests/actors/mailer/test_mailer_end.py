@@ -636,7 +636,7 @@ import threading
 from pykka_smtp import *
 from pykka_smtp.actors.loop import event_loop
 from pykka_smtp.actors.mailer import relay
-from pykka_smtp.actors.mailer.concurrency import ConcurrencyWindow
+from pykka_smtp.actors.mailer.capacity.concurrency import ConcurrencyWindow
 
 event_loop.TICK = 0.01
 PORT = int(sys.argv[1])

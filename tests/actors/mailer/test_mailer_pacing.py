@@ -14,7 +14,7 @@ from servers.texts import up_to
 from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import NO_RETRY, FailureKind, Mailer, MailerStatistics, RetryPolicy
-from pykka_smtp.actors.mailer import relay as relay_module
+from pykka_smtp.actors.mailer.connections import relay as relay_module
 from pykka_smtp.actors.mailer.sending import Sending
 from pykka_smtp.testing.moods import At, Moment
 from pykka_smtp.testing.polite import Polite

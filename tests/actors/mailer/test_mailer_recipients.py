@@ -19,9 +19,9 @@ from pykka_smtp import (
     SendSuccess,
     SmtpActor,
 )
-from pykka_smtp.testing.acts import Act
 from pykka_smtp.testing.moods import At, Moment, said
 from pykka_smtp.testing.polite import Polite
+from pykka_smtp.testing.talk.acts import Act
 
 HOUR = RetryPolicy(initial_delay=3600.0)
 

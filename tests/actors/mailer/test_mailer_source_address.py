@@ -9,9 +9,9 @@ from servers.mailing import Mailing
 from servers.scripted import ScriptedServer, Start
 
 from pykka_smtp import Mailer, RetryPolicy, SendSuccess
-from pykka_smtp.actors.net import connecting_wire as connecting_module
-from pykka_smtp.actors.net.connect import connect
-from pykka_smtp.actors.net.connect_error import ConnectError
+from pykka_smtp.actors.net.connecting.connect import connect
+from pykka_smtp.actors.net.connecting.connect_error import ConnectError
+from pykka_smtp.actors.net.wire import connecting_wire as connecting_module
 
 SOON = RetryPolicy(max_attempts=5, initial_delay=0.02, multiplier=1, max_delay=0.02)
 

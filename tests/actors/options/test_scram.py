@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from servers.one_mail import all_that_is_told
 
-from pykka_smtp.actors.net.channel_binding import BINDING_TYPE, server_end_point
+from pykka_smtp.actors.net.tls.channel_binding import BINDING_TYPE, server_end_point
 from pykka_smtp.actors.options.scram import MAX_ITERATIONS, NAMES, available, scram
 from pykka_smtp.smtp.sasl.mechanisms import MAX_CHALLENGE, Mechanism, SaslError
 from pykka_smtp.smtp.sasl.saslprep import check_prepared

@@ -14,12 +14,12 @@ from pykka_smtp.smtp.mail.delivery_options import DeliveryOptions, Dsn
 from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.mail.mail_data import MailFacts, encode_whole
 from pykka_smtp.smtp.sasl.secret import Secret
-from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import Dialog
-from pykka_smtp.smtp.session.idle_dialog import IdleDialog
-from pykka_smtp.smtp.session.recipients import Recipient, split_into_transactions
-from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.session.dialog.dialog import Dialog
+from pykka_smtp.smtp.session.dialog.idle_dialog import IdleDialog
+from pykka_smtp.smtp.session.opening.session import Session
 from pykka_smtp.smtp.session.step import Action, Close, Release
+from pykka_smtp.smtp.session.transaction.delivery import Delivery
+from pykka_smtp.smtp.session.transaction.recipients import Recipient, split_into_transactions
 from pykka_smtp.smtp.words.extensions import Extensions
 from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import FailureKind

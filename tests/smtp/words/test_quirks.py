@@ -6,8 +6,8 @@ from conversations.kept_rig import SPECULATIVE, KeptRig
 from conversations.rig import MAIL, SERVER
 
 from pykka_smtp.smtp.mail.content import CompleteContent
-from pykka_smtp.smtp.session.idle_dialog import IdleDialog
-from pykka_smtp.smtp.session.session import Session, TlsPolicy
+from pykka_smtp.smtp.session.dialog.idle_dialog import IdleDialog
+from pykka_smtp.smtp.session.opening.session import Session, TlsPolicy
 from pykka_smtp.smtp.words.quirks import Quirks
 from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import FailureKind
