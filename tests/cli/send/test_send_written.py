@@ -4,9 +4,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable
 from email import message_from_bytes, policy
-from pathlib import Path
 
 import pytest
 from servers.scripted import ScriptedServer, Start
@@ -18,6 +16,7 @@ from servers.sending import (
     send,
     url_of,
 )
+from servers.sending_fixtures import Shell
 
 from pykka_smtp.testing.polite import polite
 
@@ -129,25 +128,21 @@ def test_text_and_recipients_cannot_both_come_from_stdin(
     assert "only one of mail and recipients can come from stdin" in capsys.readouterr().err
 
 
-def test_a_dry_run_says_how_long_the_written_mail_is(
-    server: ScriptedServer, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert send("--url", url_of(server), "--to=a@x.test", "--dry-run", *WRITTEN) == 0
-    assert "would send 1 mail of " in (printed := capsys.readouterr().out)
+def test_a_dry_run_says_how_long_the_written_mail_is(shell: Shell) -> None:
+    assert send("--url", url_of(shell.server), "--to=a@x.test", "--dry-run", *WRITTEN) == 0
+    assert "would send 1 mail of " in (printed := shell.read().out)
     assert " octets from me@example.com to 1 recipient" in printed
-    assert server.sessions == []
+    assert shell.server.sessions == []
 
 
 # The report.
 
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1"])
-def test_a_report_on_standard_output_is_all_that_stands_there(
-    scripted_server: Start, mail: str, to_file: Callable[..., str], name: str
-) -> None:
-    server = scripted_server(polite(replies={"u1@x.test": "550 5.1.1 who?"}))
+def test_a_report_on_standard_output_is_all_that_stands_there(shell: Shell, name: str) -> None:
+    server = shell.serve(polite(replies={"u1@x.test": "550 5.1.1 who?"}))
     process = program(
-        "--url", url_of(server), "--to-file", to_file(many(3)), "--report", name, mail
+        "--url", url_of(server), "--to-file", shell.to_file(many(3)), "--report", name, shell.mail
     )
     printed, told = process.communicate(timeout=PATIENCE)
 
@@ -158,14 +153,14 @@ def test_a_report_on_standard_output_is_all_that_stands_there(
 
 
 def test_a_report_on_standard_output_goes_into_the_file_that_it_is_redirected_to(
-    scripted_server: Start, mail: str, tmp_path: Path
+    shell: Shell,
 ) -> None:
-    file = tmp_path / "out"
+    file = shell.folder / "out"
     file.write_text("before\n")
     with file.open("a") as out:
         process = program(
-            *("--url", url_of(scripted_server()), "--to=a@x.test"),
-            *("--report", "/dev/stdout", "--report-format", "json", mail),
+            *("--url", url_of(shell.serve()), "--to=a@x.test"),
+            *("--report", "/dev/stdout", "--report-format", "json", shell.mail),
             stdout=out.fileno(),
         )
         process.communicate(timeout=PATIENCE)
@@ -175,30 +170,26 @@ def test_a_report_on_standard_output_goes_into_the_file_that_it_is_redirected_to
     assert [row["result"] for row in json.loads(rest)] == ["accepted"]
 
 
-def test_the_form_of_a_report_can_be_chosen(
-    scripted_server: Start, mail: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    common = ("--url", url_of(scripted_server()), "--to=a@x.test", mail)
-    file = tmp_path / "report.txt"
+def test_the_form_of_a_report_can_be_chosen(shell: Shell) -> None:
+    common = ("--url", url_of(shell.serve()), "--to=a@x.test", shell.mail)
+    file = shell.folder / "report.txt"
 
     assert send("--report", str(file), "--report-format", "json", *common) == 0
     assert [row["address"] for row in json.loads(file.read_text())] == ["a@x.test"]
-    capsys.readouterr()
+    shell.read()
     assert send("--report", "-", "--report-format", "json", "--quiet", *common) == 0
-    assert [row["address"] for row in json.loads(capsys.readouterr().out)] == ["a@x.test"]
+    assert [row["address"] for row in json.loads(shell.read().out)] == ["a@x.test"]
     assert send("--report", "-", "--report-format", "xml", *common) == 64
 
 
-def test_a_report_whose_reader_has_gone_ends_the_run(
-    scripted_server: Start, mail: str, to_file: Callable[..., str]
-) -> None:
+def test_a_report_whose_reader_has_gone_ends_the_run(shell: Shell) -> None:
     import os
 
     reader, writer = os.pipe()
     os.close(reader)
     process = program(
-        *("--url", url_of(scripted_server()), "--to-file", to_file(many(3))),
-        *("--report", "-", mail),
+        *("--url", url_of(shell.serve()), "--to-file", shell.to_file(many(3))),
+        *("--report", "-", shell.mail),
         stdout=writer,
     )
     os.close(writer)
