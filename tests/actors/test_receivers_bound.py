@@ -142,11 +142,10 @@ def test_what_is_under_way_is_answered_and_told_although_receivers_do_not_return
     mailing: Mailing,
     hanging: Hanging,
     door: threading.Event,
-    scripted_server: Start,
     kind: Any,
 ) -> None:
     greeting, told = Door(), threading.Event()
-    server = scripted_server(polite(), greeting)
+    server = mailing.serve(polite(), greeting)
 
     class Inbox:
         def tell(self, message: Any, /) -> None:
@@ -211,9 +210,9 @@ def test_a_receiver_that_sends_and_waits_is_not_held_up_by_itself(
 
 @pytest.mark.parametrize("reply", ["450 4.2.0 greylisted", "452 4.5.3 too many"])
 def test_a_receiver_that_waits_for_a_mail_which_is_tried_again_is_not_held_up_by_itself(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, reply: str
+    loop_kind: str, mailing: Mailing, reply: str
 ) -> None:
-    server = scripted_server(Polite(moods=[answer("RCPT", reply, to="later@d.test")]))
+    server = mailing.serve(Polite(moods=[answer("RCPT", reply, to="later@d.test")]))
     policy = RetryPolicy(max_attempts=2, initial_delay=0.5, jitter=0)
     mailer = mailing.start(server, max_connections=CONNECTIONS, retry=policy)
     done: list[Any] = []
@@ -237,10 +236,10 @@ def test_a_receiver_that_waits_for_a_mail_which_is_tried_again_is_not_held_up_by
 
 
 def test_a_mail_of_a_receiver_that_is_given_up_in_the_queue_presses_no_longer(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
+    loop_kind: str, mailing: Mailing
 ) -> None:
     policy = RetryPolicy(give_up_after=0.3)
-    mailer = mailing.start(scripted_server(), rate="1/min burst 1", retry=policy)
+    mailer = mailing.start(mailing.serve(), rate="1/min burst 1", retry=policy)
     made = mailer._actor_weakref()
     assert made is not None
 

@@ -12,6 +12,7 @@ from pykka_smtp import Outcome, set_connection_limit, smtp_send_failure, smtp_se
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from servers.mailing import Mailing
 from servers.program import Run
+from servers.scripted import ScriptedServer
 from servers.waiting import PATIENCE, wait_until
 
 
@@ -101,9 +102,15 @@ def no_thread(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 @pytest.fixture
-def mailing(outcomes: Outcomes) -> Iterator[Mailing]:
+def mailing(request: pytest.FixtureRequest, outcomes: Outcomes) -> Iterator[Mailing]:
     """Tell mails; each must have had one outcome in the end."""
-    with Mailing(outcomes) as made:
+
+    def serve(*scripts: Any, **options: Any) -> ScriptedServer:
+        # Asked for as late as this, servers end before the Mailers do: none waits for them.
+        server: ScriptedServer = request.getfixturevalue("scripted_server")(*scripts, **options)
+        return server
+
+    with Mailing(outcomes, serve) as made:
         yield made
 
 

@@ -52,9 +52,9 @@ def have_come(server: ScriptedServer, count: int) -> None:
 
 
 def test_stop_lets_what_is_under_way_finish_and_cancels_what_waits_at_once(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, door: Door
+    loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = scripted_server(door)
+    server = mailing.serve(door)
     ref = mailing.start(server, max_connections=3, grace=PATIENCE)
     mailing.tell(ref, 8)
     have_come(server, 3)
@@ -75,10 +75,8 @@ def test_stop_lets_what_is_under_way_finish_and_cancels_what_waits_at_once(
     assert server.accepted == 3
 
 
-def test_stop_waits_for_what_is_under_way(
-    mailing: Mailing, scripted_server: Start, door: Door
-) -> None:
-    server = scripted_server(door)
+def test_stop_waits_for_what_is_under_way(mailing: Mailing, door: Door) -> None:
+    server = mailing.serve(door)
     ref = mailing.start(server, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
@@ -91,10 +89,8 @@ def test_stop_waits_for_what_is_under_way(
     opener.join(PATIENCE)
 
 
-def test_mails_are_refused_from_the_stop_on(
-    mailing: Mailing, scripted_server: Start, door: Door
-) -> None:
-    server = scripted_server(door)
+def test_mails_are_refused_from_the_stop_on(mailing: Mailing, door: Door) -> None:
+    server = mailing.serve(door)
     ref = mailing.start(server, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
@@ -142,12 +138,11 @@ def test_mails_that_race_with_stop_raise_or_have_an_outcome(
 def test_what_is_not_through_when_the_grace_is_over_is_cancelled(
     loop_kind: str,
     mailing: Mailing,
-    scripted_server: Start,
     script: str,
     stage: Stage,
     maybe: bool,
 ) -> None:
-    server = scripted_server(script)
+    server = mailing.serve(script)
     ref = mailing.start(server, max_connections=3, grace=0.2)
     mailing.tell(ref, 5)
     have_come(server, 3)
@@ -165,9 +160,9 @@ def test_what_is_not_through_when_the_grace_is_over_is_cancelled(
 
 
 def test_stop_can_be_asked_for_more_than_once_and_all_are_answered(
-    mailing: Mailing, scripted_server: Start, door: Door
+    mailing: Mailing, door: Door
 ) -> None:
-    server = scripted_server(door)
+    server = mailing.serve(door)
     ref = mailing.start(server, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
@@ -179,8 +174,8 @@ def test_stop_can_be_asked_for_more_than_once_and_all_are_answered(
     assert ref.stop(timeout=PATIENCE) is False
 
 
-def test_stop_without_a_mail_ever_is_done_at_once(mailing: Mailing, scripted_server: Start) -> None:
-    ref = mailing.start(scripted_server(), grace=PATIENCE)
+def test_stop_without_a_mail_ever_is_done_at_once(mailing: Mailing) -> None:
+    ref = mailing.start(mailing.serve(), grace=PATIENCE)
 
     with Clock(AT_ONCE):
         assert ref.stop(timeout=PATIENCE) is True
@@ -213,9 +208,9 @@ def a_retry() -> Iterator[threading.Event]:
 
 
 def test_a_mail_that_waits_to_be_tried_again_is_cancelled_at_once(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, a_retry: threading.Event
+    loop_kind: str, mailing: Mailing, a_retry: threading.Event
 ) -> None:
-    server = scripted_server(polite(replies={"RCPT": "450 4.2.0 greylisted"}))
+    server = mailing.serve(polite(replies={"RCPT": "450 4.2.0 greylisted"}))
     ref = mailing.start(server, retry=RetryPolicy(initial_delay=3600.0), grace=PATIENCE)
     mailing.tell(ref)
     assert a_retry.wait(PATIENCE)
@@ -233,9 +228,9 @@ def test_a_mail_that_waits_to_be_tried_again_is_cancelled_at_once(
 
 
 def test_a_mail_that_some_have_got_is_a_success_when_it_is_stopped_before_the_rest_have(
-    mailing: Mailing, scripted_server: Start, a_retry: threading.Event
+    mailing: Mailing, a_retry: threading.Event
 ) -> None:
-    server = scripted_server(polite(replies={"later@x.test": "450 4.2.0 greylisted"}))
+    server = mailing.serve(polite(replies={"later@x.test": "450 4.2.0 greylisted"}))
     ref = mailing.start(server, retry=RetryPolicy(initial_delay=3600.0))
     mailing.tell(ref, recipients=["now@x.test", "later@x.test"])
     assert a_retry.wait(PATIENCE)
@@ -250,7 +245,7 @@ def test_a_mail_that_some_have_got_is_a_success_when_it_is_stopped_before_the_re
 
 
 def test_a_mail_that_is_refused_for_now_while_the_mailer_stops_fails_with_what_the_server_said(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing,
 ) -> None:
     may_refuse = threading.Event()
 
@@ -259,7 +254,7 @@ def test_a_mail_that_is_refused_for_now_while_the_mailer_stops_fails_with_what_t
         conn.wait(may_refuse)
         polite(replies={"MAIL": "451 4.3.0 later"})(conn)
 
-    server = scripted_server(refuses)
+    server = mailing.serve(refuses)
     ref = mailing.start(server, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
@@ -273,10 +268,8 @@ def test_a_mail_that_is_refused_for_now_while_the_mailer_stops_fails_with_what_t
     assert outcome.retryable
 
 
-def test_mails_that_wait_for_their_rate_are_cancelled_at_once(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    ref = mailing.start(scripted_server(), rate="1/h", grace=PATIENCE)
+def test_mails_that_wait_for_their_rate_are_cancelled_at_once(mailing: Mailing) -> None:
+    ref = mailing.start(mailing.serve(), rate="1/h", grace=PATIENCE)
     mailing.tell(ref, 3)
     mailing.wait_for(1)
 
@@ -287,10 +280,10 @@ def test_mails_that_wait_for_their_rate_are_cancelled_at_once(
 
 
 def test_mails_that_wait_for_a_permit_have_their_outcome_when_the_grace_is_over(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, limit: Callable[[int], None]
+    loop_kind: str, mailing: Mailing, limit: Callable[[int], None]
 ) -> None:
     limit(1)
-    server = scripted_server(SILENT)
+    server = mailing.serve(SILENT)
     hog, other = mailing.start(server, grace=0.01), mailing.start(server, grace=0.1)
     mailing.tell(hog)
     have_come(server, 1)
@@ -307,14 +300,14 @@ def test_mails_that_wait_for_a_permit_have_their_outcome_when_the_grace_is_over(
 
 
 def test_a_mail_whose_file_is_just_being_opened_has_an_outcome(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, tmp_path: Path
+    loop_kind: str, mailing: Mailing, tmp_path: Path
 ) -> None:
     """Opening a named pipe waits for its writer."""
     import os
 
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    ref = mailing.start(scripted_server(), grace=0.1)
+    ref = mailing.start(mailing.serve(), grace=0.1)
     mailing.tell(ref, message=pipe)
     assert wait_until(lambda: mailing.statistics(ref).in_flight, PATIENCE)
 
@@ -340,10 +333,8 @@ def _files_worker() -> bool:
     return any(name.startswith("pykka-smtp-files") for name in ours())
 
 
-def test_a_message_that_comes_too_late_has_an_outcome(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    ref = mailing.start(scripted_server())
+def test_a_message_that_comes_too_late_has_an_outcome(mailing: Mailing) -> None:
+    ref = mailing.start(mailing.serve())
     actor = ref._actor_weakref()
     assert actor is not None
     ref.stop(timeout=PATIENCE)
@@ -366,9 +357,9 @@ def _envelope(message: object) -> Any:
 
 
 def test_a_mail_that_slips_in_behind_a_stop_that_takes_its_time_is_cancelled_at_once(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, door: Door
+    loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = scripted_server(door)
+    server = mailing.serve(door)
     ref = mailing.start(server, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
@@ -390,9 +381,9 @@ def test_a_mail_that_slips_in_behind_a_stop_that_takes_its_time_is_cancelled_at_
 
 
 def test_drain_is_answered_once_all_mails_are_out(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, door: Door
+    loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = scripted_server(door)
+    server = mailing.serve(door)
     ref = mailing.start(server, max_connections=2)
     mailing.tell(ref, 5)
     drained: Any = ref.ask(Drain(), block=False)
@@ -408,10 +399,8 @@ def test_drain_is_answered_once_all_mails_are_out(
     assert mailing.kinds() == {"accepted": 10}
 
 
-def test_drain_of_a_mailer_that_has_nothing_to_do_is_answered_at_once(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    ref = mailing.start(scripted_server())
+def test_drain_of_a_mailer_that_has_nothing_to_do_is_answered_at_once(mailing: Mailing) -> None:
+    ref = mailing.start(mailing.serve())
 
     with Clock(AT_ONCE):
         assert ref.ask(Drain(), timeout=PATIENCE) is True
@@ -421,9 +410,9 @@ def test_drain_of_a_mailer_that_has_nothing_to_do_is_answered_at_once(
 
 
 def test_drain_that_takes_too_long_is_answered_with_false_and_the_mails_go_on(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, door: Door
+    loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = scripted_server(door)
+    server = mailing.serve(door)
     ref = mailing.start(server)
     mailing.tell(ref, 3)
 
@@ -437,9 +426,9 @@ def test_drain_that_takes_too_long_is_answered_with_false_and_the_mails_go_on(
 
 
 def test_several_can_wait_for_the_drain_each_with_a_timeout_of_its_own(
-    mailing: Mailing, scripted_server: Start, door: Door
+    mailing: Mailing, door: Door
 ) -> None:
-    ref = mailing.start(scripted_server(door))
+    ref = mailing.start(mailing.serve(door))
     mailing.tell(ref, 3)
 
     patient: list[Any] = [ref.ask(Drain(timeout=PATIENCE), block=False) for _ in range(3)]
@@ -451,10 +440,10 @@ def test_several_can_wait_for_the_drain_each_with_a_timeout_of_its_own(
 
 
 def test_drain_waits_for_mails_that_wait_to_be_tried_again(
-    mailing: Mailing, scripted_server: Start, a_retry: threading.Event
+    mailing: Mailing, a_retry: threading.Event
 ) -> None:
     ref = mailing.start(
-        scripted_server(polite(replies={"MAIL": "451 4.3.0 later"}), polite()),
+        mailing.serve(polite(replies={"MAIL": "451 4.3.0 later"}), polite()),
         retry=RetryPolicy(initial_delay=0.2, jitter=0.0),
         max_mails_per_connection=1,
     )
@@ -467,8 +456,8 @@ def test_drain_waits_for_mails_that_wait_to_be_tried_again(
     assert [outcome.attempts for outcome in mailing.outcomes()] == [2]
 
 
-def test_drain_can_be_told_which_does_nothing(mailing: Mailing, scripted_server: Start) -> None:
-    ref = mailing.start(scripted_server())
+def test_drain_can_be_told_which_does_nothing(mailing: Mailing) -> None:
+    ref = mailing.start(mailing.serve())
 
     ref.tell(Drain())
 
@@ -477,9 +466,9 @@ def test_drain_can_be_told_which_does_nothing(mailing: Mailing, scripted_server:
 
 @pytest.mark.parametrize("script", [SILENT, None], ids=["cancelled", "finished"])
 def test_whoever_waits_for_the_drain_of_a_mailer_that_is_stopped_is_answered(
-    mailing: Mailing, scripted_server: Start, door: Door, script: str | None
+    mailing: Mailing, door: Door, script: str | None
 ) -> None:
-    server = scripted_server(script or door)
+    server = mailing.serve(script or door)
     ref = mailing.start(server, max_connections=2, grace=0.1 if script else PATIENCE)
     mailing.tell(ref, 5)
     have_come(server, 2)
@@ -498,10 +487,10 @@ def test_whoever_waits_for_the_drain_of_a_mailer_that_is_stopped_is_answered(
 
 @pytest.mark.parametrize("kind", ["silent", "polite"])
 def test_stop_all_with_a_hundred_under_way_gives_each_mail_its_outcome(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, kind: str
+    loop_kind: str, mailing: Mailing, kind: str
 ) -> None:
     door = Door()
-    server = scripted_server(SILENT if kind == "silent" else door)
+    server = mailing.serve(SILENT if kind == "silent" else door)
     ref = mailing.start(server, max_connections=100, initial_connections=100, grace=0.5)
     mailing.tell(ref, 150)
     have_come(server, 100)
@@ -518,10 +507,8 @@ def test_stop_all_with_a_hundred_under_way_gives_each_mail_its_outcome(
     assert server.accepted >= kinds.get("accepted", 0)
 
 
-def test_stop_all_without_waiting_gives_each_mail_its_outcome_too(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    server = scripted_server(SILENT)
+def test_stop_all_without_waiting_gives_each_mail_its_outcome_too(mailing: Mailing) -> None:
+    server = mailing.serve(SILENT)
     refs = [mailing.start(server, max_connections=10, grace=0.1) for _ in range(3)]
     for ref in refs:
         mailing.tell(ref, 20)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from servers.mailing import Mailing
-from servers.scripted import ScriptedServer, Start
+from servers.scripted import ScriptedServer
 
 from pykka_smtp import Mailer, RetryPolicy, SendSuccess
 from pykka_smtp.actors.net.connecting.connect import connect
@@ -41,7 +41,7 @@ def test_mails_go_out_from_any_port_of_an_address(mailing: Mailing, server: Scri
 
 
 def test_a_mail_for_which_there_is_no_local_port_left_is_tried_again(
-    mailing: Mailing, scripted_server: Start, monkeypatch: pytest.MonkeyPatch
+    mailing: Mailing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = itertools.count()
 
@@ -51,7 +51,7 @@ def test_a_mail_for_which_there_is_no_local_port_left_is_tried_again(
         await connect(*args, **given)
 
     monkeypatch.setattr(connecting_module, "connect", short_of_ports)
-    ref = mailing.start(scripted_server(), source_address=("127.0.0.1", 0), retry=SOON)
+    ref = mailing.start(mailing.serve(), source_address=("127.0.0.1", 0), retry=SOON)
 
     outcome = mailing.ask(ref)
 

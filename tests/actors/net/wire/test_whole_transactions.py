@@ -235,7 +235,6 @@ class Laggard:
 
 @pytest.mark.parametrize("pipelines", [True, False])
 def test_replies_that_lie_unread_before_a_mail_in_several_steps_are_no_success(
-    scripted_server: Serve,
     certificates: Certificates,
     mailing: Mailing,
     monkeypatch: pytest.MonkeyPatch,
@@ -245,7 +244,7 @@ def test_replies_that_lie_unread_before_a_mail_in_several_steps_are_no_success(
 ) -> None:
     server = Laggard(uses_tls=is_tls, pipelines=pipelines)
     context = server_context(ServerTls(certificate=certificates.good))
-    listening = scripted_server(server, context=context)
+    listening = mailing.serve(server, context=context)
     options = {"retry": NO_RETRY, "max_connections": 1, "tls": "off"}
     if is_tls:
         options |= {"tls": "starttls", "tls_context": certificates.trusting()}
