@@ -11,23 +11,23 @@ from ..signals.outcome import Outcome, outcome_of
 from ..signals.send_mail import SendMail
 from ..smtp.mail.content import Content, StreamedContent
 from ..smtp.mail.envelope import Envelope
-from ..smtp.session.delivery import Delivery
-from ..smtp.session.dialog import Dialog
+from ..smtp.session.dialog.dialog import Dialog
+from ..smtp.session.dialog.transcript import Trace
 from ..smtp.session.express_dialog import dialog_for
-from ..smtp.session.session import Session, TlsPolicy
-from ..smtp.session.transcript import Trace
+from ..smtp.session.opening.session import Session, TlsPolicy
+from ..smtp.session.transaction.delivery import Delivery
 from ..smtp.words.peer import Peer
 from ..smtp.words.stage import Stage
 from ..smtp.words.verdict import Failed, FailureKind, Verdict
 from .loop import guard
 from .loop.asyncio_actor import Answer, AsyncioActor
 from .loop.event_loop import event_loop
-from .net.connecting_wire import name_addresses
-from .net.connection import Connection
+from .net.connecting.route import Route
 from .net.connection_limit import Permit, connection_limit
+from .net.data.mail_source import FileSource, SourceError
 from .net.ehlo_name import address_literal, complete_host_name
-from .net.mail_source import FileSource, SourceError
-from .net.route import Route
+from .net.wire.connecting_wire import name_addresses
+from .net.wire.connection import Connection
 from .options.options import Options
 
 _logger = logging.getLogger("pykka_smtp.session")
@@ -200,14 +200,10 @@ class SendingActor(AsyncioActor):
         content: Content,
         connection: Connection,
         *,
-        keeps: bool = False,
+        keep_open: bool = False,
     ) -> None:
-        redact = self._options.redactor
-        trace = self._trace()
-        self._run(
-            dialog_for(session, envelope, content, keeps=keeps, trace=trace, redact=redact),
-            connection,
-        )
+        redact, trace = self._options.redactor, self._trace()
+        self._run(dialog_for(session, envelope, content, keep_open, trace, redact), connection)
 
     def _open(self, delivery: Delivery, connection: Connection) -> None:
         self._run(Dialog(delivery, self._trace(), self._options.redactor), connection)

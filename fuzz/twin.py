@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import Dialog
+from pykka_smtp.smtp.session.dialog.dialog import Dialog
+from pykka_smtp.smtp.session.dialog.policy import SessionPolicy
+from pykka_smtp.smtp.session.dialog.transcript import Trace
 from pykka_smtp.smtp.session.express_dialog import ExpressDialog, dialog_for
-from pykka_smtp.smtp.session.policy import SessionPolicy
-from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.session.opening.session import Session
 from pykka_smtp.smtp.session.step import CommandGroup, SendMailData
-from pykka_smtp.smtp.session.transcript import Trace
+from pykka_smtp.smtp.session.transaction.delivery import Delivery
 
 from .violation import insist
 
@@ -29,7 +29,7 @@ _FACTS = (
     *("stage", "steps", "verdict", "is_over", "may_end_mail_data", "has_unread"),
     "needs_channel_binding",
 )
-_FLAGS = ("speaks_unasked", "refuses_chunks", "leaves_unsaid")
+_FLAGS = ("sends_unsolicited", "rejects_bdat", "closes_without_reply")
 _INCOMPARABLE = frozenset({"redactor", "refused"})  # each has its own
 
 lanes: Counter[str] = Counter()
@@ -44,6 +44,7 @@ class Twin(Dialog):
     """
 
     express: Dialog | None = None
+    _has_begun = False
     _is_amid = False  # what happens now happens within something that both hear
 
     def __init__(
@@ -52,12 +53,16 @@ class Twin(Dialog):
         trace: Trace | None = None,
         redact: Callable[[str], str] | None = None,
     ) -> None:
-        if type(delivery) is Delivery:
-            self.express = _express(delivery, redact)
         super().__init__(delivery, trace, redact)
+        self._hide = redact
 
     def _happens(self, name: str, *args: Any, **named: Any) -> Any:
         """Let something happen to both, and compare what comes of it."""
+        if not self._has_begun and not self._is_amid:
+            # Not before: until here, what is known of the session may change.
+            self._has_begun = True
+            if type(self.delivery) is Delivery:
+                self.express = _express(self.delivery, self._hide)
         mine, other = getattr(Dialog, name), self.express
         if other is None or self._is_amid:
             return mine(self, *args, **named)
@@ -80,7 +85,7 @@ class Twin(Dialog):
         is_express = type(other) is ExpressDialog
         if other.is_over and not was_over:
             lanes["all the way" if is_express else "handed over"] += 1
-        if not is_express or (other.is_over and self.delivery._keeps):  # type: ignore[attr-defined]
+        if not is_express or (other.is_over and self.delivery._keep_open):  # type: ignore[attr-defined]
             # Before, it has not changed; and nobody asks where no email follows.
             insist(_known(other.session) == _known(self.session), f"the session after {name}")
         return expected
@@ -109,9 +114,8 @@ def _express(delivery: Delivery, redact: Callable[[str], str] | None) -> Express
     """Return the express dialog for the same delivery, with a session of its own."""
     session = copy.copy(delivery.session)
     session.quirks = copy.copy(session.quirks)
-    made = dialog_for(
-        session, delivery._envelope, delivery._content, keeps=delivery._keeps, redact=redact
-    )
+    envelope, content, keep_open = delivery._envelope, delivery._content, delivery._keep_open
+    made = dialog_for(session, envelope, content, keep_open, None, redact)
     return made if isinstance(made, ExpressDialog) else None
 
 
