@@ -54,11 +54,9 @@ def dialog_for(
     redact: _Redact | None,
 ) -> Dialog:
     """Return the dialog of a `Delivery`: an `ExpressDialog` if it may be enough."""
-    quirks = session.quirks
     if (
         trace is None
         and envelope.options is NO_OPTIONS
-        and not (quirks.sends_unsolicited or quirks.rejects_bdat or quirks.closes_without_reply)
         and not (session.is_lmtp or session.needs_reset)
         and (
             (redact is None or not (session.redactor is None or session.warnings))
@@ -195,7 +193,7 @@ class ExpressDialog(Dialog):
     def _hand_over(self) -> Dialog:
         """Become the dialog that has had the same events."""
         # With a copy of the session: after an error in here this is called again.
-        session = replace(self._session, quirks=Quirks())  # as they were at first
+        session = replace(self._session, quirks=Quirks())  # none, up to here
         delivery = Delivery(session, self._envelope, self._content, keep_open=self._keep_open)
         real = Dialog(delivery, redact=self._hide)
         for event in self._past:
@@ -244,6 +242,9 @@ class ExpressDialog(Dialog):
 
     def _begin_transaction(self) -> list[Action] | None:
         extensions, count = self._extensions, len(self._envelope.forward_paths)
+        quirks = self._session.quirks
+        if quirks.sends_unsolicited or quirks.rejects_bdat or quirks.closes_without_reply:
+            return None
         if not (extensions.pipelining and extensions.rcpt_max is extensions.mail_max is None):
             return None
         plain = prepare_plain(extensions, self._envelope, self._content)

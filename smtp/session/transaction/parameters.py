@@ -134,7 +134,7 @@ def prepare_plain(
         return None
     body = " BODY=8BITMIME" if facts.eight_bit else ""
     size = f" SIZE={facts.size}" if extensions.offers_size else ""
-    rcpts = ">\r\nRCPT TO:<".join(paths) if len(paths) > 1 else paths[0]
+    rcpts = paths[0] if len(paths) == 1 else ">\r\nRCPT TO:<".join(paths)
     group = f"MAIL FROM:<{sender}>{body}{size}\r\nRCPT TO:<{rcpts}>\r\n"
     return rendition, group.encode(), facts.size
 
