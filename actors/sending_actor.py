@@ -130,7 +130,7 @@ class SendingActor(AsyncioActor):
             event_loop().loop.call_soon_threadsafe(guard.call, self, self._begin)
 
     def _begin(self) -> None:
-        if self.actor_stopped.is_set():
+        if self._has_stopped:
             self._give_permit_back()
             return
         mail = self._mail
@@ -161,7 +161,7 @@ class SendingActor(AsyncioActor):
         except TimeoutError:
             self._end_without_connection(FailureKind.LOCAL, "reading the mail took too long")
         else:
-            if not self.actor_stopped.is_set():
+            if not self._has_stopped:
                 self._content = StreamedContent(facts)
                 self._step_back(mail, self._content)
         finally:
@@ -275,7 +275,7 @@ class SendingActor(AsyncioActor):
         Another address of the server comes first; the fallback (such as HELO instead of EHLO) is
         kept until no address is left, and used once.
         """
-        if self.actor_stopped.is_set():
+        if self._has_stopped:
             return False
         fallback = None
         if self._may_try_again and (second := delivery.fallback(failed)) is not None:
@@ -312,7 +312,7 @@ class SendingActor(AsyncioActor):
         Called once, and again only if it raises.
         """
         second, self._second = self._second, None
-        if second is not None and self._is_undecided and not self.actor_stopped.is_set():
+        if second is not None and self._is_undecided and not self._has_stopped:
             guard.call(self, self._open_again, *second)
             return
         # Without these references the connection, and all that it holds, is freed at once: to

@@ -190,7 +190,7 @@ class VerifyActor(SmtpActor):
             self._leave()
 
     def _begin(self) -> None:
-        if self.actor_stopped.is_set():
+        if self._has_stopped:
             self._give_permit_back()
             return
         self._open(Verification(self._new_session()), Connection(self._options))

@@ -292,7 +292,7 @@ class Mailer(AsyncioActor):
         return self._ending.is_done
 
     def _stop_if_done(self) -> None:
-        if self._ending.is_done and not self.actor_stopped.is_set():
+        if self._ending.is_done and not self._has_stopped:
             self.stop_now()
 
     def on_stop(self) -> None:
@@ -333,7 +333,7 @@ class Mailer(AsyncioActor):
         taken, self._taken = self._taken, None
         if taken is not None:
             inbox.envelopes.appendleft(taken)
-        if self.actor_stopped.is_set():
+        if self._has_stopped:
             self.on_stop()
             self._discard_rest()
             return
@@ -343,7 +343,7 @@ class Mailer(AsyncioActor):
             lambda: self._destinations.repair(event_loop().loop.time()),
             lambda: self._stop_if_done() if self._ending.has_begun else None,
         )
-        if self.actor_stopped.is_set():
+        if self._has_stopped:
             return
         event_loop().add_ticking(self)
         event_loop().add_shutdown_listener(self)

@@ -11,12 +11,12 @@ from ....smtp.session.opening.session import Session
 from ....smtp.session.transaction.delivery import Delivery
 from ....smtp.words.verdict import Failed, Left, Verdict
 from ...loop import guard
-from ...loop.asyncio_actor import AsyncioActor
 from ...loop.event_loop import event_loop
+from ...loop.lazy_actor import LazyActor, LazyActorRef
 from ...net.connecting.route import ANY
 from ...net.connection_limit import connection_limit
 from ...net.wire.connection import Connection
-from ...smtp_actor import SmtpActor
+from ...smtp_actor import SmtpActor, SmtpActorRef
 from .relay import Relay
 
 
@@ -40,7 +40,11 @@ class AttemptObserver(guard.Guarded, Protocol):
         ...
 
 
-class PooledSmtpActor(SmtpActor):
+class PooledSmtpActorRef(LazyActorRef["SmtpActor"], SmtpActorRef):
+    """The ref of an attempt."""
+
+
+class PooledSmtpActor(LazyActor, SmtpActor):
     """Owns a connection for one email, then releases it to the pool or closes it.
 
     Attributes:
@@ -56,6 +60,7 @@ class PooledSmtpActor(SmtpActor):
     has_place: bool = True
     left: Left | None = None
 
+    _ref_type = PooledSmtpActorRef
     _may_reconnect = True
 
     def __init__(
@@ -73,7 +78,7 @@ class PooledSmtpActor(SmtpActor):
             mail: the email.
             envelope: the recipients of this attempt.
         """
-        AsyncioActor.__init__(self)
+        self._actor_ref = PooledSmtpActorRef(self)
         self._outcome = self._second = None  # read often: faster on the instance than on the class
         self._options = relay.options
         self.relay = relay
@@ -131,7 +136,7 @@ class PooledSmtpActor(SmtpActor):
         self._send(session, self._envelope, content, connection, keep_open=keeps)
 
     def _begin(self) -> None:
-        if self.actor_stopped.is_set():
+        if self._has_stopped:
             self._give_permit_back()
             return
         assert self._content is not None
@@ -150,7 +155,7 @@ class PooledSmtpActor(SmtpActor):
         content = self._content
         if self._may_reconnect and self._hit_stale_connection(verdict) and content is not None:
             self._may_reconnect = False  # once, even if a new connection seems stale
-            if not self.actor_stopped.is_set():
+            if not self._has_stopped:
                 self._second = self._fresh(content), ANY
                 return
         if verdict.left is not None:
