@@ -93,12 +93,12 @@ class Net:
         return outcome
 
     def insecure(
-        self, stage: Stage, *args: Any, is_passing: bool = False, **options: Any
+        self, stage: Stage, *args: Any, is_retryable: bool = False, **options: Any
     ) -> SendFailure:
         """Send, and see that it came to nothing for safety's sake."""
         outcome = self.failure(*args, **options)
         assert (outcome.kind, outcome.stage) == (FailureKind.SECURITY, stage), outcome
-        assert outcome.retryable is is_passing
+        assert outcome.retryable is is_retryable
         assert not self.said("MAIL")
         assert not self.said("AUTH")
         return outcome
@@ -482,8 +482,10 @@ def test_an_answer_that_does_not_start_tls_ends_it_where_tls_is_required(
     net.serve(starttls_answered(f"{answer}\r\n".encode()))
 
     # RFC 3207 §4: 454 is "TLS not available due to temporary reason".
-    is_passing = answer.startswith("4")
-    outcome = net.insecure(Stage.STARTTLS, is_passing=is_passing, username=USER, password=PASSWORD)
+    is_retryable = answer.startswith("4")
+    outcome = net.insecure(
+        Stage.STARTTLS, is_retryable=is_retryable, username=USER, password=PASSWORD
+    )
 
     assert answer in outcome.detail
 

@@ -10,7 +10,7 @@ from ..net.connecting.connect import SourceAddress
 MAX_BACKUPS = 100
 MAX_WEIGHT = 1_000_000
 
-_MOST = 1_000_000
+_MAX_LIMIT = 1_000_000
 """The maximum of each limit: connections, emails on one of them, and queued emails."""
 
 
@@ -21,7 +21,7 @@ def whole(name: str, value: object) -> int:
         TypeError: it is not an int.
         ValueError: it is out of range.
     """
-    return plain_int(name, value, 1, _MOST)
+    return plain_int(name, value, 1, _MAX_LIMIT)
 
 
 def check_source(source: SourceAddress | None, connections: int, relays: int) -> None:

@@ -433,10 +433,10 @@ def test_a_source_address_that_is_not_ours_is_named(scripted_server: Start, host
 
 
 def test_a_connect_error_says_what_failed_and_whether_to_try_again() -> None:
-    error = ConnectError("no luck", "connect", errno.ECONNREFUSED, passing=True)
+    error = ConnectError("no luck", "connect", errno.ECONNREFUSED, retryable=True)
 
     assert str(error) == "no luck"
-    assert (error.operation, error.errno, error.passing) == ("connect", errno.ECONNREFUSED, True)
+    assert (error.operation, error.errno, error.retryable) == ("connect", errno.ECONNREFUSED, True)
 
 
 def test_an_error_without_a_number_keeps_its_words() -> None:

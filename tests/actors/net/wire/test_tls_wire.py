@@ -282,7 +282,7 @@ def test_tls_that_breaks_while_nobody_uses_a_connection_ends_it(
             self.is_closed = True
 
     connection, keeper = cast("Any", player)._connection, Keeper()
-    connection.rest(keeper)
+    connection.set_idle(keeper)
     connection._tls.error = ssl.SSLError(1, "bad record mac")
 
     connection.data_received(b"")
