@@ -14,7 +14,7 @@ _MAX_LIMIT = 1_000_000
 """The maximum of each limit: connections, emails on one of them, and queued emails."""
 
 
-def whole(name: str, value: object) -> int:
+def check_count(name: str, value: object) -> int:
     """Check a number of connections or emails; return it.
 
     Raises:
