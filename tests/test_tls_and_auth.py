@@ -460,7 +460,7 @@ def rest(conn: Conn) -> None:
         b"\0",
     ],
 )
-def test_octets_in_clear_behind_the_220_are_an_attack(
+def test_plaintext_after_the_220_is_an_attack(
     injected: bytes, given: dict[str, Any], net: Net
 ) -> None:
     net.serve(starttls_answered(b"220 go\r\n" + injected))
@@ -631,7 +631,7 @@ def test_a_handshake_that_comes_to_nothing_is_followed_by_clear_text_where_that_
 
 
 @pytest.mark.parametrize("name", ["wrong_host", "expired", "unknown_ca"])
-def test_a_server_that_the_callers_own_context_refuses_gets_no_clear_text(
+def test_no_plaintext_is_sent_if_the_callers_context_rejects_the_server(
     name: str, net: Net, certificates: Certificates
 ) -> None:
     net.serve(submission(), certificate=getattr(certificates, name))
@@ -682,7 +682,7 @@ def test_a_verdict_counts_however_the_server_then_closes(
     assert net.success().warnings == ()
 
 
-def test_a_server_that_never_says_farewell_does_not_keep_the_actor(net: Net) -> None:
+def test_a_server_without_close_notify_does_not_delay_the_actor(net: Net) -> None:
     def script(conn: Conn) -> None:
         until_the_dot(conn)
         conn.send("250 2.0.0 taken")
@@ -699,7 +699,7 @@ def test_a_server_that_never_says_farewell_does_not_keep_the_actor(net: Net) -> 
     "part", ["250 2.0.0 ta", "250 2.0.0 taken\r", "250-2.0.0 taken\r\n", "2", ""]
 )
 @pytest.mark.parametrize("end", [cut, Conn.reset, Conn.close])
-def test_a_verdict_that_is_cut_off_is_none(
+def test_an_incomplete_final_reply_does_not_count(
     part: str, end: Callable[[Conn], None], net: Net
 ) -> None:
     def script(conn: Conn) -> None:
@@ -722,9 +722,7 @@ LARGE = SendMail(sender="me@a.test", recipients="you@b.test", message=b"x: y\n\n
 
 
 @pytest.mark.parametrize("end", [Conn.reset, Conn.close])
-def test_a_refusal_amid_the_mail_is_heard_and_leaves_no_doubt(
-    end: Callable[[Conn], None], net: Net
-) -> None:
+def test_a_rejection_during_the_mail_data_is_final(end: Callable[[Conn], None], net: Net) -> None:
     def script(conn: Conn) -> None:
         before_the_mail(conn)
         conn._read("mail data")
@@ -744,7 +742,7 @@ def test_a_refusal_amid_the_mail_is_heard_and_leaves_no_doubt(
         assert outcome.code == 550
 
 
-def test_a_verdict_amid_the_mail_is_none(net: Net) -> None:
+def test_a_positive_reply_during_the_mail_data_does_not_count(net: Net) -> None:
     def script(conn: Conn) -> None:
         before_the_mail(conn)
         conn._read("mail data")
@@ -758,7 +756,7 @@ def test_a_verdict_amid_the_mail_is_none(net: Net) -> None:
     assert (outcome.kind, outcome.stage) == (FailureKind.PROTOCOL, Stage.BODY)
 
 
-def test_octets_that_are_no_tls_break_the_connection_and_are_no_reply(net: Net) -> None:
+def test_octets_that_are_not_tls_end_the_connection_and_are_not_a_reply(net: Net) -> None:
     def script(conn: Conn) -> None:
         until_the_dot(conn)
         with socket.socket(fileno=conn._sock.detach()) as bare:
@@ -1023,7 +1021,7 @@ def test_over_a_socket_in_the_file_system_it_may(tmp_path: Path) -> None:
     assert len(server.mails) == 1
 
 
-def test_over_a_socket_in_the_file_system_a_password_does_not_go_unasked(tmp_path: Path) -> None:
+def test_over_a_unix_socket_a_password_is_sent_only_if_allowed(tmp_path: Path) -> None:
     path = tmp_path / "lmtp"
 
     def lmtp(conn: Conn) -> None:

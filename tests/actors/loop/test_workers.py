@@ -335,7 +335,7 @@ def test_threads_that_take_one_job_after_the_other_do_not_hang(
     asyncio.run(main())
 
 
-def test_no_thread_takes_the_place_of_one_that_hangs_where_nobody_waits(
+def test_a_hanging_thread_is_not_replaced_without_queued_jobs(
     workers: Workers, hung: list[Gate]
 ) -> None:
     async def main() -> None:
@@ -411,7 +411,7 @@ def test_at_the_bound_it_is_said_and_those_that_come_back_serve_on(
     )
 
 
-def test_the_queue_is_bounded_and_what_nobody_waits_for_takes_no_place(
+def test_the_queue_is_bounded_and_cancelled_jobs_take_no_place(
     workers: Workers, hung: list[Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MAX_JOBS", 4)

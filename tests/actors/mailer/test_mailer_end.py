@@ -187,7 +187,7 @@ def test_stop_without_a_mail_ever_is_done_at_once(mailing: Mailing, scripted_ser
         assert ref.stop(timeout=PATIENCE) is True
 
 
-def test_stop_with_idle_connections_takes_leave_of_the_servers(
+def test_stop_sends_quit_on_idle_connections(
     loop_kind: str, mailing: Mailing, scripted_server: Start
 ) -> None:
     server = scripted_server()

@@ -166,7 +166,7 @@ def test_each_relay_has_the_rate_for_itself(
         check_rate(moody.times, began, 20, 1)
 
 
-def test_a_rate_is_no_reason_to_turn_to_a_backup(mailing: Mailing, scripted_server: Start) -> None:
+def test_a_rate_limit_does_not_cause_a_failover(mailing: Mailing, scripted_server: Start) -> None:
     moody, backup = Moody(), scripted_server()
     ref = mailing.start(scripted_server(moody), backups=[url(backup)], rate="50/s")
 

@@ -94,7 +94,7 @@ def test_recipients_for_whom_a_session_has_no_room_have_the_next_one_at_once(
     assert mailing.statistics(ref).retries == 0
 
 
-def test_a_kept_connection_with_little_room_is_no_attempt(
+def test_a_reused_connection_with_little_room_is_not_an_attempt(
     loop_kind: str, mailing: Mailing, scripted_server: Start
 ) -> None:
     server = scripted_server(Strict("LIMITS MAILMAX=5 RCPTMAX=1", rcpts=1, mails=5))
@@ -110,7 +110,7 @@ def test_a_kept_connection_with_little_room_is_no_attempt(
 
 @pytest.mark.parametrize("offers", [(), ("PIPELINING",), ("PIPELINING", "CHUNKING")], ids=str)
 @pytest.mark.parametrize("many", ["452 4.5.3 too many", "552 too many recipients"])
-def test_recipients_who_are_too_many_have_the_next_transaction_at_once(
+def test_recipients_over_the_limit_are_in_the_next_transaction(
     loop_kind: str,
     mailing: Mailing,
     scripted_server: Start,

@@ -68,7 +68,7 @@ def test_a_mail_with_a_broken_header_and_a_bcc_is_not_sent(
     assert server.sessions == []
 
 
-def test_a_line_in_the_header_that_is_no_field_is_warned_of(
+def test_an_invalid_header_line_gives_a_warning(
     scripted_server: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "mail.eml"
@@ -147,7 +147,7 @@ def test_a_from_with_comments_is_understood(
 # Encodings.
 
 
-def test_a_byte_order_mark_is_no_part_of_the_mail(scripted_server: Start, tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_not_part_of_the_email(scripted_server: Start, tmp_path: Path) -> None:
     server = scripted_server(polite("8BITMIME"))
     file = tmp_path / "mail.eml"
     file.write_text("From: me@x.test\nSubject: x\n\nGrüße\n", encoding="utf-8-sig")

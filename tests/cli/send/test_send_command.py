@@ -129,7 +129,7 @@ def test_of_very_many_bad_lines_the_first_are_told_and_the_others_counted(
     assert lines[20] == "pykka-smtp send: 980 more lines are no addresses"
 
 
-def test_a_file_that_names_nobody_is_bad_data(
+def test_a_file_without_recipients_is_bad_data(
     mail: str, to_file: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert send("--url", dead_url(), "--to-file", to_file("# later\n\n"), mail) == 65
@@ -164,7 +164,7 @@ def test_both_from_stdin_or_a_closed_stdin_cannot_be(
     assert "cannot read stdin" in capsys.readouterr().err
 
 
-def test_nobody_to_send_to_is_wrong_usage(mail: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_recipients_is_wrong_usage(mail: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert send("--url", dead_url(), mail) == 64
     assert capsys.readouterr().err == (
         "pykka-smtp send: name the recipients with --to-file or --to\n"
@@ -230,9 +230,7 @@ def test_a_mail_without_one_address_in_from_needs_a_sender(
     assert [mail.sender for mail in server.mails] == [""]
 
 
-def test_a_sender_that_is_no_address_is_wrong_usage(
-    mail: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_invalid_sender_is_wrong_usage(mail: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert send("--url", dead_url(), "--to", "a@x.test", "--sender", "me", mail) == 64
     assert "--sender: invalid address 'me'" in capsys.readouterr().err
     assert send("--url", dead_url(), "--to", "you", mail) == 64

@@ -347,7 +347,7 @@ def test_what_cannot_be_connected_to_is_skipped_in_what_a_resolver_returns(
 
 
 @pytest.mark.parametrize("found", [None, 25, [], [None], "none", ()], ids=repr)
-def test_a_resolver_that_returns_no_address_is_no_connection(
+def test_a_resolver_without_results_is_a_connect_failure(
     monkeypatch: pytest.MonkeyPatch, found: object
 ) -> None:
     monkeypatch.setattr(addresses_module, "_getaddrinfo", lambda host, port: found)
@@ -375,7 +375,7 @@ def test_of_a_name_that_has_addresses_without_end_only_so_many_are_looked_at(
     assert len(given) == addresses_module._MAX_ADDRESSES
 
 
-def test_a_name_without_any_address_is_no_connection(resolver: Callable[..., None]) -> None:
+def test_a_name_without_any_address_is_a_connect_failure(resolver: Callable[..., None]) -> None:
     resolver()
 
     outcome = send("empty.test", 25)
@@ -562,7 +562,7 @@ def test_a_machine_without_a_local_port_to_spare_may_have_one_later(
     assert f"127.0.0.1:{port}" in outcome.detail
 
 
-def test_a_unix_socket_whose_queue_is_full_is_no_connection(tmp_path: Path) -> None:
+def test_a_unix_socket_with_a_full_queue_is_a_connect_failure(tmp_path: Path) -> None:
     path = str(tmp_path / "lmtp")
     with contextlib.ExitStack() as exits:
         listener = exits.enter_context(socket.socket(socket.AF_UNIX))
@@ -595,7 +595,7 @@ def test_a_server_that_does_not_greet_may_wait_for_tls(scripted_server: Start) -
     assert outcome.detail.endswith("tls='implicit'")
 
 
-def test_a_server_that_speaks_in_clear_where_tls_was_to_begin_is_known(
+def test_plaintext_in_place_of_a_handshake_is_recognized(
     scripted_server: Start,
 ) -> None:
     server = scripted_server("S: 220 mx.test ESMTP\nS! silence")
