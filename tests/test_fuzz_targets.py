@@ -3,7 +3,6 @@ faults when it is put in. The long runs are ``python -m fuzz``."""
 
 import re
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pykka import ActorRegistry
 from servers.effort import times
+from servers.python import python
 
 from fuzz import atheris_driver, random_driver, scene
 from fuzz.choices import Choices
@@ -43,6 +43,9 @@ from pykka_smtp.smtp.words import reply_parser
 from pykka_smtp.smtp.words.classification import ReplyClass, classify
 from pykka_smtp.smtp.words.command import QUIT
 from pykka_smtp.smtp.words.stage import Stage
+
+# They compute without a pause: on a busy machine they take several times as long.
+pytestmark = pytest.mark.timeout(240)
 
 ROOT = Path(__file__).parents[1]
 SEED = 5321
@@ -682,14 +685,7 @@ def test_a_tally_counts_by_kind_and_keeps_the_input(
 
 
 def run_fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "fuzz", *arguments],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=50,
-    )
+    return python("-m", "fuzz", *arguments, cwd=ROOT)
 
 
 def test_the_command_runs_each_target_and_prints_what_it_found() -> None:

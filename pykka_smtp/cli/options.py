@@ -49,6 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MAIL",
         help="a file with the complete email, header and all; - for stdin",
     )
+    _add_written_mail(parser)
+    _add_recipients(parser)
+    _add_relay(parser)
+    _add_output(parser)
+
+
+def _add_written_mail(parser: argparse.ArgumentParser) -> None:
     written = parser.add_argument_group("the email, if there is no file")
     written.add_argument(
         "--from",
@@ -58,6 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     written.add_argument("--subject", metavar="TEXT", help="one line")
     written.add_argument("--body", metavar="TEXT", help="the text, plain; - reads it from stdin")
+
+
+def _add_recipients(parser: argparse.ArgumentParser) -> None:
     recipients = parser.add_argument_group("recipients")
     recipients.add_argument(
         "--to-file",
@@ -78,6 +88,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="send one email to all recipients, instead of one each",
     )
+
+
+def _add_relay(parser: argparse.ArgumentParser) -> None:
     relay = parser.add_argument_group("relay")
     relay.add_argument("--url", metavar="URL", help="a relay URL; default: SMTP_URL")
     relay.add_argument(
@@ -88,6 +101,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="another relay, used while those before it are dead; can be repeated",
     )
     _add_pace(relay)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
     output.add_argument(
         "--report",

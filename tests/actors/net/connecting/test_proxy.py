@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from servers.certificates import Certificates, Tls, server_context
 from servers.require import require_module
-from servers.scripted import ScriptedServer
+from servers.scripted import ScriptedServer, Start
+from servers.waiting import PATIENCE
 
 from pykka_smtp import FailureKind, Peer, SendFailure, SendMail, SendSuccess, SmtpActor, Stage
 from pykka_smtp.actors.net.connecting import addresses as addresses_module
@@ -25,12 +26,10 @@ from pykka_smtp.testing.polite import polite
 
 require_module("python_socks")
 
-PATIENCE = 10.0  # seconds; reached only by a test that fails
 USER, PASSWORD = "me", "p@ss:w/rd%"
 ENCODED = "p%40ss%3Aw%2Frd%25"
 GRANTED = b"\x05\0\0\x01\x7f\0\0\1\0\x19"  # by IPv4 address 127.0.0.1, port 25
 
-Start = Callable[..., ScriptedServer]
 Behaviour = Callable[["ProxyServer", socket.socket], object]
 
 
@@ -293,7 +292,7 @@ def test_a_mail_goes_through_a_proxy(
 @on_both_loops
 @BOTH
 def test_the_proxy_looks_the_server_up_and_we_do_not(
-    scripted_server: Start,
+    server: ScriptedServer,
     proxies: Proxies,
     scheme: str,
     make: Callable[..., Behaviour],
@@ -304,7 +303,6 @@ def test_the_proxy_looks_the_server_up_and_we_do_not(
 
     monkeypatch.setattr(addresses_module, "_getaddrinfo", look_up)
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    server = scripted_server()
     proxy = proxies(make(), names={"mx.hidden.test": "127.0.0.1"})
     monkeypatch.setattr(socket, "create_connection", _plain_connection)
 

@@ -16,7 +16,7 @@ from servers.certificates import Certificates, server_context
 from servers.certificates import Tls as ServerTls
 from servers.one_mail import failure
 from servers.scripted import ClientGone, Conn, ScriptedServer, parse_script
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     FailureKind,
@@ -33,8 +33,6 @@ from pykka_smtp.actors.net.tls import tls as tls_module
 from pykka_smtp.actors.net.wire.connection import Connection
 from pykka_smtp.actors.options import options as options_module
 
-PATIENCE = 15.0
-"""Seconds; reached only by a test that fails."""
 LINE = b"a line of text, as there are many in a mail that no small buffer holds\r\n"
 
 pytestmark = pytest.mark.usefixtures("loop_kind")
