@@ -157,7 +157,7 @@ class SendingActor(AsyncioActor):
         except (SourceError, BlockingIOError) as error:
             self._end_without_connection(FailureKind.LOCAL, str(error))
         except TimeoutError:
-            self._end_without_connection(FailureKind.LOCAL, "reading the mail took too long")
+            self._end_without_connection(FailureKind.LOCAL, "reading the email took too long")
         else:
             if not self.actor_stopped.is_set():
                 self._content = StreamedContent(facts)

@@ -133,7 +133,7 @@ def test_if_data_fails_too_the_detail_names_bdat(scripted_server: Start) -> None
     outcome = send(server)
 
     assert str(outcome.reply) == "550 5.7.1 not you"
-    assert "refused the mail at mail: 550 5.7.1 not you" in outcome.detail
+    assert "refused the email at mail: 550 5.7.1 not you" in outcome.detail
     assert "before that: " in outcome.detail
     assert "refused BDAT: 502 what?" in outcome.detail
 

@@ -460,7 +460,7 @@ def test_a_mail_that_slips_in_behind_a_stop_has_an_outcome(loop_kind: str, outco
     [outcome] = outcomes.wait_for(1)
     assert outcome.mail is late
     assert outcome.kind is FailureKind.CANCELLED
-    assert "before it took the mail" in outcome.detail
+    assert "before it handled the email" in outcome.detail
 
 
 @pytest.mark.parametrize(

@@ -685,7 +685,7 @@ def test_a_stream_that_can_be_read_only_once_is_not_begun_where_the_server_takes
     rig = first(*PATHS[:101], offers=("LIMITS RCPTMAX=100",), content=StreamedContent(None))
 
     assert rig.failed.kind is FailureKind.LOCAL
-    assert "takes the mail for 100 recipients at a time" in rig.failed.detail
+    assert "accepts 100 recipients at a time" in rig.failed.detail
     assert rig.lines() == []
     assert rig.released
 
