@@ -178,6 +178,7 @@ class Soak:
         report.figures |= {
             "mails/s": f"{self.marks.told / seconds:.0f} told, {accepted / seconds:.0f} accepted",
             "receivers": f"raised {self._raised} times",
+            "files": f"{log.slow} times a thread took long",
             "asyncio's log": f"{len(loop.others)} lines",
             "left behind": ", ".join(
                 f"{name} {new - old:+d}"
@@ -255,12 +256,14 @@ class _Log(logging.Handler):
 
     Attributes:
         raised: how many say that a receiver raised.
+        slow: how many say that a thread that reads files got no further for a while, which on a
+            busy machine is true.
         others: some of those that say something else.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__(logging.WARNING)
-        self.raised = 0
+        self.raised = self.slow = 0
         self.others: deque[str] = deque(maxlen=5)
         self._logger = logging.getLogger(name)
 
@@ -269,6 +272,8 @@ class _Log(logging.Handler):
         line = record.getMessage()
         if "the other receivers run" in line:
             self.raised += 1
+        elif "take long, or hang" in line:
+            self.slow += 1
         elif "outcomes wait to be heard" not in line:  # that is what receivers that doze do
             error = record.exc_info[1] if record.exc_info else None
             self.others.append(f"{line} {error!r}" if error else line)

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
+from servers.python import run_to_its_end
 from servers.require import require
 
 import pykka_smtp
@@ -29,6 +30,7 @@ FIRST = (
 )
 KEPT = ("reuse", "composed_reuse", "round_trip_50ms", "tls")
 LOADED = ("latency", "attachment", "overload", "destinations")
+ALONE = ("hot",)
 HAS_MAILER = hasattr(pykka_smtp, "Mailer")
 
 
@@ -39,29 +41,27 @@ def command(*arguments: str) -> list[str]:
 
 
 def measure(*arguments: str, out: Path) -> tuple[dict[str, Any], str]:
-    done = subprocess.run(
-        command("--out", str(out), *arguments),
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=50,
-    )
+    done = run_to_its_end(*command("--out", str(out), *arguments), cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     results: dict[str, Any] = json.loads((out / "results.json").read_text(encoding="utf-8"))
     return results, done.stdout
 
 
 def test_every_benchmark_is_run_by_a_test() -> None:
-    assert sorted(BENCHMARKS) == sorted((*FIRST, *KEPT, *LOADED))
+    assert sorted(BENCHMARKS) == sorted((*FIRST, *KEPT, *LOADED, *ALONE))
 
 
-@pytest.mark.parametrize("names", [FIRST, KEPT, LOADED], ids=["first", "kept", "loaded"])
+@pytest.mark.parametrize(
+    "names", [FIRST, KEPT, LOADED, ALONE], ids=["first", "kept", "loaded", "alone"]
+)
 def test_a_quick_run_measures_everything_and_judges_every_target(
     names: tuple[str, ...], tmp_path: Path
 ) -> None:
     require("smtp-sink")
-    others = ("smtp", "aio", "asyncio", "bare interpreter", "MIME", "pykka-smtp, stdlib")
+    others = (
+        *("smtp", "aio", "asyncio", "bare interpreter", "MIME", "pykka-smtp, stdlib"),
+        *("pykka-smtp, kept, asyncio", "pykka-smtp, fresh, asyncio"),
+    )
     left_out = [word for name in others for word in ("--without", name)]
     chosen = [word for name in names for word in ("--only", name)]
 
@@ -153,12 +153,10 @@ def test_a_competitor_is_left_out_on_request(tmp_path: Path) -> None:
 
 
 def test_a_benchmark_that_does_not_exist_is_refused() -> None:
-    done = subprocess.run(
-        command("--only", "speed"), cwd=ROOT, check=False, capture_output=True, timeout=50
-    )
+    done = run_to_its_end(*command("--only", "speed"), cwd=ROOT)
 
     assert done.returncode == 2
-    assert b"invalid choice: 'speed'" in done.stderr
+    assert "invalid choice: 'speed'" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

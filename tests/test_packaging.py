@@ -1,10 +1,7 @@
 """What is installed, and what works without being installed."""
 
 import importlib.metadata
-import os
 import shutil
-import subprocess
-import sys
 import sysconfig
 import tarfile
 import tomllib
@@ -13,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.python import python
 from servers.require import missing, require_module
 
 ROOT = Path(__file__).parents[1]
@@ -45,18 +43,6 @@ def modules_of_the_package() -> set[Path]:
 def copy_of_the_tree(target: Path) -> Path:
     shutil.copytree(ROOT, target, symlinks=True, ignore=NOT_SOURCE)
     return target
-
-
-def python(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        env=os.environ | environment,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=50,
-    )
 
 
 def test_the_packages_that_are_installed_are_the_folders_on_disk() -> None:
@@ -106,7 +92,7 @@ def test_a_plain_checkout_works_whatever_its_folder_is_called(name: str, tmp_pat
     # -S, and the folder of the installed packages as a plain folder: the dependencies are there,
     # but an editable install of this package is not.
     packages = sysconfig.get_path("purelib")
-    done = python("-S", "-W", "error", "-c", code, cwd=clone, PYTHONPATH=packages)
+    done = python("-S", "-W", "error", "-c", code, cwd=clone, env={"PYTHONPATH": packages})
 
     assert done.stderr == ""
     assert Path(done.stdout.strip()) == clone / "pykka_smtp" / "smtp" / "words" / "reply.py"

@@ -23,6 +23,7 @@ from servers.accounts import USER
 from servers.certificates import Certificates, Tls, server_context
 from servers.scripted import Conn, ScriptedServer
 from servers.submission import AuthServer
+from servers.waiting import PATIENCE
 
 from pykka_smtp import Outcome, SendFailure, SendMail, SendSuccess, SmtpActor, verify
 from pykka_smtp.smtp.sasl.mechanisms import Plain, Xoauth2
@@ -33,8 +34,6 @@ from pykka_smtp.testing.polite import Polite
 from pykka_smtp.testing.talk.acts import LINE, Act, Talk
 from pykka_smtp.testing.talk.script import decode
 
-PATIENCE = 10.0
-"""Seconds; reached only by a test that fails."""
 PASSWORD = 'Zx9 corr\u00e4ct "h\u00f6rse"%+/\\~Qv7'
 TOKEN = "Zx9.corract-horse_staple~+/Qv7=="
 MAIL = SendMail(sender="me@a.test", recipients=["you@b.test", "who@b.test"], body="Hello")

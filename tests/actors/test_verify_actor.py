@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pykka
 import pytest
-from servers.scripted import ScriptedServer
+from servers.scripted import Start
 from servers.waiting import wait_until
 
 from pykka_smtp import (
@@ -26,8 +26,6 @@ from pykka_smtp.testing.stages.conn import Conn
 PATIENCE = 20.0
 """Seconds; reached only by a test that fails."""
 MAIL = SendMail(sender="me@a.test", recipients="you@b.test", body="Hello")
-
-Start = Callable[..., ScriptedServer]
 
 
 @pytest.fixture

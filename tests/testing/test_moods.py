@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from conversations.rig import Rig
+from servers.waiting import PATIENCE
 
 from pykka_smtp import SendFailure, SendMail, SmtpActor
 from pykka_smtp.smtp.words.verdict import Failed
@@ -19,8 +20,6 @@ from pykka_smtp.testing.polite import Polite, polite
 from pykka_smtp.testing.stages.pushed import Memory
 from pykka_smtp.testing.talk.acts import Deed
 
-PATIENCE = 10.0
-"""Seconds; reached only by a test that fails."""
 MAIL: dict[str, Any] = {"sender": "a@b.test", "recipients": "c@d.test", "body": "hello"}
 
 MOODS = {

@@ -1,20 +1,15 @@
 """``pykka-smtp send``: mails and lists as editors, spreadsheets and mail programs leave them."""
 
 import io
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from servers.scripted import ScriptedServer
 from servers.sending import dead_url, send, url_of
+from servers.sending_fixtures import Shell
 
 from pykka_smtp.cli.input.encoding import wide_encoding
 from pykka_smtp.cli.input.mail_file import BadMailError, read_mail
 from pykka_smtp.cli.input.mailbox import read_mailbox
 from pykka_smtp.testing.polite import polite
-
-Start = Callable[..., ScriptedServer]
-
 
 # Bcc.
 
@@ -54,28 +49,23 @@ def test_a_bcc_that_is_no_field_of_the_header_is_none(text: str, end: str) -> No
     assert read_mail(io.BytesIO(text.replace("\n", end).encode())).warnings == ()
 
 
-def test_a_mail_with_a_broken_header_and_a_bcc_is_not_sent(
-    scripted_server: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server = scripted_server()
-    file = tmp_path / "mail.eml"
+def test_a_mail_with_a_broken_header_and_a_bcc_is_not_sent(shell: Shell) -> None:
+    file = shell.folder / "mail.eml"
     file.write_bytes(
         b"From: a@x.test\nSubject: Minutes\nof Tuesday\nBcc: secret@example.net\n\nHello\n"
     )
 
-    assert send("--url", url_of(server), "--to", "b@x.test", str(file)) == 65
-    assert f"{file} has a Bcc field" in capsys.readouterr().err
-    assert server.sessions == []
+    assert send("--url", url_of(shell.server), "--to", "b@x.test", str(file)) == 65
+    assert f"{file} has a Bcc field" in shell.read().err
+    assert shell.server.sessions == []
 
 
-def test_a_line_in_the_header_that_is_no_field_is_warned_of(
-    scripted_server: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "mail.eml"
+def test_a_line_in_the_header_that_is_no_field_is_warned_of(shell: Shell) -> None:
+    file = shell.folder / "mail.eml"
     file.write_bytes(b"From: a@x.test\nSubject: Minutes\nof \x1bTuesday\n\nHello\n")
 
-    assert send("--url", url_of(scripted_server()), "--to", "b@x.test", str(file)) == 0
-    complaints = capsys.readouterr().err
+    assert send("--url", url_of(shell.serve()), "--to", "b@x.test", str(file)) == 0
+    complaints = shell.read().err
     assert r"has a line in its header that is no field: 'of \x1bTuesday'" in complaints
     assert complaints.count("\n") == 1
 
@@ -133,23 +123,20 @@ def test_no_mailbox_takes_its_time(text: str) -> None:
         ("Me\n (Sales\n of (all) things)\n <me@example.com>", "me@example.com"),
     ],
 )
-def test_a_from_with_comments_is_understood(
-    scripted_server: Start, tmp_path: Path, field: str, sender: str
-) -> None:
-    server = scripted_server()
-    file = tmp_path / "mail.eml"
+def test_a_from_with_comments_is_understood(shell: Shell, field: str, sender: str) -> None:
+    file = shell.folder / "mail.eml"
     file.write_text(f"From: {field}\nSubject: x\n\nHello\n")
 
-    assert send("--url", url_of(server), "--to", "a@x.test", str(file)) == 0
-    assert [mail.sender for mail in server.mails] == [sender]
+    assert send("--url", url_of(shell.server), "--to", "a@x.test", str(file)) == 0
+    assert [mail.sender for mail in shell.server.mails] == [sender]
 
 
 # Encodings.
 
 
-def test_a_byte_order_mark_is_no_part_of_the_mail(scripted_server: Start, tmp_path: Path) -> None:
-    server = scripted_server(polite("8BITMIME"))
-    file = tmp_path / "mail.eml"
+def test_a_byte_order_mark_is_no_part_of_the_mail(shell: Shell) -> None:
+    server = shell.serve(polite("8BITMIME"))
+    file = shell.folder / "mail.eml"
     file.write_text("From: me@x.test\nSubject: x\n\nGrüße\n", encoding="utf-8-sig")
 
     assert send("--url", url_of(server), "--to", "a@x.test", str(file)) == 0
@@ -159,27 +146,21 @@ def test_a_byte_order_mark_is_no_part_of_the_mail(scripted_server: Start, tmp_pa
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("which", ["mail", "recipients"])
 def test_a_file_in_another_encoding_is_named_for_what_it_is(
-    scripted_server: Start,
-    tmp_path: Path,
-    to_file: Callable[..., str],
-    capsys: pytest.CaptureFixture[str],
-    encoding: str,
-    which: str,
+    shell: Shell, encoding: str, which: str
 ) -> None:
-    server = scripted_server()
-    file = tmp_path / "mail.eml"
+    file = shell.folder / "mail.eml"
     text = "From: me@x.test\nSubject: x\n\nHello\n"
     file.write_bytes(text.encode(encoding if which == "mail" else "utf-8"))
-    names = to_file("a@x.test\nb@x.test\n".encode(encoding if which != "mail" else "utf-8"))
+    names = shell.to_file("a@x.test\nb@x.test\n".encode(encoding if which != "mail" else "utf-8"))
 
-    assert send("--url", url_of(server), "--to-file", names, str(file)) == 65
-    first, *others = capsys.readouterr().err.splitlines()
+    assert send("--url", url_of(shell.server), "--to-file", names, str(file)) == 65
+    first, *others = shell.read().err.splitlines()
     name = file if which == "mail" else names
     expected = encoding.upper()[:6]
     assert first.startswith(f"pykka-smtp send: {name} is {expected}")
     assert first.endswith("save it as UTF-8")
     assert others in ([], ["pykka-smtp send: nothing was sent"])
-    assert server.sessions == []
+    assert shell.server.sessions == []
 
 
 @pytest.mark.parametrize("text", [b"", b"a", b"a\n", b"a@x.test\n", b"\xef\xbb\xbfa@x.test", b"\0"])
@@ -187,14 +168,12 @@ def test_utf_8_is_no_other_encoding(text: bytes) -> None:
     assert wide_encoding(text) is None
 
 
-def test_an_mbox_file_is_named_for_what_it_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "mail.eml"
+def test_an_mbox_file_is_named_for_what_it_is(shell: Shell) -> None:
+    file = shell.folder / "mail.eml"
     file.write_bytes(b"From me@x.test Mon Nov 23 10:00:00 2026\nFrom: me@x.test\n\nHello\n")
 
     assert send("--url", dead_url(), "--to", "a@x.test", str(file)) == 65
-    assert capsys.readouterr().err == (
+    assert shell.read().err == (
         f"pykka-smtp send: {file} begins with the line of an mbox file,"
         " 'From me@x.test Mon Nov 23 10:00:00 2026'; take that line out, and send one mail of it\n"
     )
@@ -216,13 +195,12 @@ def test_an_mbox_file_is_named_for_what_it_is(
         "a@x.test (Anna)",
     ],
 )
-def test_a_cell_of_a_spreadsheet_or_an_address_with_a_name_is_read(
-    scripted_server: Start, mail: str, to_file: Callable[..., str], line: str
-) -> None:
-    server = scripted_server()
-
-    assert send("--url", url_of(server), "--to-file", to_file(f"{line}\n"), mail) == 0
-    assert [mail.recipients for mail in server.mails] == [("a@x.test",)]
+def test_a_cell_of_a_spreadsheet_or_an_address_with_a_name_is_read(shell: Shell, line: str) -> None:
+    assert (
+        send("--url", url_of(shell.server), "--to-file", shell.to_file(f"{line}\n"), shell.mail)
+        == 0
+    )
+    assert [mail.recipients for mail in shell.server.mails] == [("a@x.test",)]
 
 
 @pytest.mark.parametrize(
@@ -238,30 +216,25 @@ def test_a_cell_of_a_spreadsheet_or_an_address_with_a_name_is_read(
         ("email", 'it has no "@"'),
     ],
 )
-def test_advice_is_in_the_words_of_the_command(
-    mail: str,
-    to_file: Callable[..., str],
-    capsys: pytest.CaptureFixture[str],
-    line: str,
-    advice: str,
-) -> None:
-    assert send("--url", dead_url(), "--to-file", to_file(f"{line}\n"), mail) == 65
-    complaints = capsys.readouterr().err
+def test_advice_is_in_the_words_of_the_command(shell: Shell, line: str, advice: str) -> None:
+    assert send("--url", dead_url(), "--to-file", shell.to_file(f"{line}\n"), shell.mail) == 65
+    complaints = shell.read().err
     assert f"line 1: invalid address {line!r}: {advice}" in complaints.replace("\\\\t", "\\t")
     for argument in ("from_name", "to_name", "as a list", "recipients="):
         assert argument not in complaints
 
 
-def test_several_addresses_behind_one_option_are_told_to_repeat_it(
-    mail: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert send("--url", dead_url(), "--to", "a@x.test,b@x.test", mail) == 64
-    assert "--to: invalid address" in (complaint := capsys.readouterr().err)
+def test_several_addresses_behind_one_option_are_told_to_repeat_it(shell: Shell) -> None:
+    assert send("--url", dead_url(), "--to", "a@x.test,b@x.test", shell.mail) == 64
+    assert "--to: invalid address" in (complaint := shell.read().err)
     assert complaint.endswith("it is more than one; repeat --to for each\n")
 
 
-def test_a_sender_may_be_given_with_a_name(scripted_server: Start, mail: str) -> None:
-    server = scripted_server()
-
-    assert send("--url", url_of(server), "--to=a@x.test", "--sender", "Me <b@x.test>", mail) == 0
-    assert [mail.sender for mail in server.mails] == ["b@x.test"]
+def test_a_sender_may_be_given_with_a_name(shell: Shell) -> None:
+    assert (
+        send(
+            "--url", url_of(shell.server), "--to=a@x.test", "--sender", "Me <b@x.test>", shell.mail
+        )
+        == 0
+    )
+    assert [mail.sender for mail in shell.server.mails] == ["b@x.test"]

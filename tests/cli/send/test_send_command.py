@@ -4,11 +4,9 @@ import io
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.scripted import ScriptedServer
 from servers.sending import (
     MAIL,
     ON_THE_WIRE,
@@ -19,6 +17,7 @@ from servers.sending import (
     send,
     url_of,
 )
+from servers.sending_fixtures import Shell
 from servers.sink import AiosmtpdServer
 
 from pykka_smtp import Mailer
@@ -29,28 +28,23 @@ from pykka_smtp.testing.polite import polite
 
 PASSWORD = "hunter2-hunter2"
 
-Start = Callable[..., ScriptedServer]
-
 
 # To whom, and what.
 
 
 def test_each_recipient_gets_a_mail_of_its_own_octet_for_octet(
-    aiosmtpd_server: Callable[..., AiosmtpdServer],
-    mail: str,
-    to_file: Callable[..., str],
-    capsys: pytest.CaptureFixture[str],
+    shell: Shell, aiosmtpd_server: Callable[..., AiosmtpdServer]
 ) -> None:
     server = aiosmtpd_server()
 
-    status = send("--url", url_of(server), "--to-file", to_file(many(30)), mail)
+    status = send("--url", url_of(server), "--to-file", shell.to_file(many(30)), shell.mail)
 
     assert status == 0
     assert sorted(mail.recipients for mail in server.mails) == sorted(
         [(f"u{number}@x.test",) for number in range(30)]
     )
     assert {(mail.sender, mail.data) for mail in server.mails} == {("me@example.com", ON_THE_WIRE)}
-    printed, complaints = capsys.readouterr()
+    printed, complaints = shell.read()
     first, accepted, *others = printed.splitlines()
     assert re.fullmatch(r"recipients  30  in \d+\.\d s, \d+\.\d/s", first)
     assert accepted == "accepted    30"
@@ -59,13 +53,13 @@ def test_each_recipient_gets_a_mail_of_its_own_octet_for_octet(
 
 
 def test_together_is_one_mail_with_all_recipients(
-    aiosmtpd_server: Callable[..., AiosmtpdServer], mail: str, tmp_path: Path
+    shell: Shell, aiosmtpd_server: Callable[..., AiosmtpdServer]
 ) -> None:
     server = aiosmtpd_server(replies={"no@x.test": "550 5.1.1 who?"})
-    report = tmp_path / "report.json"
+    report = shell.folder / "report.json"
     to = [f"--to={name}@x.test" for name in ("a", "no", "b")]
 
-    status = send("--url", url_of(server), *to, "--together", "--report", str(report), mail)
+    status = send("--url", url_of(server), *to, "--together", "--report", str(report), shell.mail)
 
     assert status == 69
     [received] = server.mails
@@ -77,39 +71,30 @@ def test_together_is_one_mail_with_all_recipients(
     }
 
 
-def test_lines_are_read_as_people_and_other_systems_write_them(
-    scripted_server: Start, mail: str, to_file: Callable[..., str]
-) -> None:
-    server = scripted_server()
+def test_lines_are_read_as_people_and_other_systems_write_them(shell: Shell) -> None:
     text = b"\xef\xbb\xbfa@x.test\r\n\n  # a comment@x.test\n\t b@x.test \n#" + b"x" * 5000 + b"\n"
 
     status = send(
-        *("--url", url_of(server), "--to", "first@x.test", "--connections", "1"),
-        *("--to-file", to_file(text + b"postmaster"), mail),
+        *("--url", url_of(shell.server), "--to", "first@x.test", "--connections", "1"),
+        *("--to-file", shell.to_file(text + b"postmaster"), shell.mail),
     )
 
     assert status == 0
-    assert [mail.recipients for mail in server.mails] == [
+    assert [mail.recipients for mail in shell.server.mails] == [
         (address,) for address in ("first@x.test", "a@x.test", "b@x.test", "postmaster")
     ]
 
 
-def test_bad_lines_are_told_by_their_numbers_before_anything_is_sent(
-    scripted_server: Start,
-    mail: str,
-    to_file: Callable[..., str],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    server = scripted_server()
+def test_bad_lines_are_told_by_their_numbers_before_anything_is_sent(shell: Shell) -> None:
     lines = [b"a@x.test", b"# fine", b"nobody", b"b@x.test c@x.test", b"\xff@x.test", b"d@x.test"]
     long = b"e@x.test" + b" " * 2000 + b"f@x.test"
-    name = to_file(b"\n".join([*lines, long, b"g@x.test", b"h@@x.test"]))
+    name = shell.to_file(b"\n".join([*lines, long, b"g@x.test", b"h@@x.test"]))
 
-    status = send("--url", url_of(server), "--to-file", name, mail)
+    status = send("--url", url_of(shell.server), "--to-file", name, shell.mail)
 
     assert status == 65
-    assert server.sessions == []
-    printed, complaints = capsys.readouterr()
+    assert shell.server.sessions == []
+    printed, complaints = shell.read()
     assert printed == ""
     told = re.findall(rf"pykka-smtp send: {re.escape(name)}, line (\d+): (.*)", complaints)
     assert [int(number) for number, _ in told] == [3, 4, 5, 7, 9]
@@ -119,39 +104,34 @@ def test_bad_lines_are_told_by_their_numbers_before_anything_is_sent(
     assert complaints.endswith("pykka-smtp send: nothing was sent\n")
 
 
-def test_of_very_many_bad_lines_the_first_are_told_and_the_others_counted(
-    mail: str, to_file: Callable[..., str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert send("--url", dead_url(), "--to-file", to_file("bad\n" * 1000), mail) == 65
+def test_of_very_many_bad_lines_the_first_are_told_and_the_others_counted(shell: Shell) -> None:
+    assert send("--url", dead_url(), "--to-file", shell.to_file("bad\n" * 1000), shell.mail) == 65
 
-    lines = capsys.readouterr().err.splitlines()
+    lines = shell.read().err.splitlines()
     assert len(lines) == 22
     assert lines[20] == "pykka-smtp send: 980 more lines are no addresses"
 
 
-def test_a_file_that_names_nobody_is_bad_data(
-    mail: str, to_file: Callable[..., str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert send("--url", dead_url(), "--to-file", to_file("# later\n\n"), mail) == 65
-    assert "no recipient addresses" in capsys.readouterr().err
+def test_a_file_that_names_nobody_is_bad_data(shell: Shell) -> None:
+    assert send("--url", dead_url(), "--to-file", shell.to_file("# later\n\n"), shell.mail) == 65
+    assert "no recipient addresses" in shell.read().err
 
 
 @pytest.mark.parametrize("what", ["mail", "recipients"])
 def test_mail_or_recipients_can_come_from_stdin(
-    scripted_server: Start,
-    mail: str,
-    to_file: Callable[..., str],
-    monkeypatch: pytest.MonkeyPatch,
-    what: str,
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    server = scripted_server()
     octets = MAIL if what == "mail" else b"u0@x.test\nu1@x.test\n"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(octets)))
-    arguments = ["--to-file", to_file(many(2)), "-"] if what == "mail" else ["--to-file=-", mail]
+    arguments = (
+        ["--to-file", shell.to_file(many(2)), "-"]
+        if what == "mail"
+        else ["--to-file=-", shell.mail]
+    )
 
-    assert send("--url", url_of(server), *arguments) == 0
-    assert {mail.data for mail in server.mails} == {ON_THE_WIRE}
-    assert server.accepted == 2
+    assert send("--url", url_of(shell.server), *arguments) == 0
+    assert {mail.data for mail in shell.server.mails} == {ON_THE_WIRE}
+    assert shell.server.accepted == 2
 
 
 def test_both_from_stdin_or_a_closed_stdin_cannot_be(
@@ -164,11 +144,9 @@ def test_both_from_stdin_or_a_closed_stdin_cannot_be(
     assert "cannot read stdin" in capsys.readouterr().err
 
 
-def test_nobody_to_send_to_is_wrong_usage(mail: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert send("--url", dead_url(), mail) == 64
-    assert capsys.readouterr().err == (
-        "pykka-smtp send: name the recipients with --to-file or --to\n"
-    )
+def test_nobody_to_send_to_is_wrong_usage(shell: Shell) -> None:
+    assert send("--url", dead_url(), shell.mail) == 64
+    assert shell.read().err == ("pykka-smtp send: name the recipients with --to-file or --to\n")
 
 
 @pytest.mark.parametrize(
@@ -186,10 +164,10 @@ def test_nobody_to_send_to_is_wrong_usage(mail: str, capsys: pytest.CaptureFixtu
     ],
 )
 def test_the_sender_is_the_address_in_from_as_it_stands_there(
-    scripted_server: Start, tmp_path: Path, field: str, sender: str
+    shell: Shell, field: str, sender: str
 ) -> None:
-    server = scripted_server(polite("8BITMIME"))
-    file = tmp_path / "mail.eml"
+    server = shell.serve(polite("8BITMIME"))
+    file = shell.folder / "mail.eml"
     file.write_bytes(f"{field}\nSubject: x\n\nFrom: body@example.com\n".encode())
 
     assert send("--url", url_of(server), "--to", "a@x.test", str(file)) == 0
@@ -210,19 +188,15 @@ def test_the_sender_is_the_address_in_from_as_it_stands_there(
     ],
 )
 def test_a_mail_without_one_address_in_from_needs_a_sender(
-    scripted_server: Start,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    field: str | bytes,
-    complaint: str,
+    shell: Shell, field: str | bytes, complaint: str
 ) -> None:
-    server = scripted_server(polite("8BITMIME"), polite("8BITMIME"))
-    file = tmp_path / "mail.eml"
+    server = shell.serve(polite("8BITMIME"), polite("8BITMIME"))
+    file = shell.folder / "mail.eml"
     file.write_bytes((field if isinstance(field, bytes) else field.encode()) + b"\n\nHello\n")
     common = ("--url", url_of(server), "--to", "a@x.test", str(file))
 
     assert send(*common) == 65
-    complaints = capsys.readouterr().err
+    complaints = shell.read().err
     assert complaint in complaints
     assert complaints.endswith("name the sender with --sender\n")
     assert server.sessions == []
@@ -230,13 +204,11 @@ def test_a_mail_without_one_address_in_from_needs_a_sender(
     assert [mail.sender for mail in server.mails] == [""]
 
 
-def test_a_sender_that_is_no_address_is_wrong_usage(
-    mail: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert send("--url", dead_url(), "--to", "a@x.test", "--sender", "me", mail) == 64
-    assert "--sender: invalid address 'me'" in capsys.readouterr().err
-    assert send("--url", dead_url(), "--to", "you", mail) == 64
-    assert "--to: invalid address 'you'" in capsys.readouterr().err
+def test_a_sender_that_is_no_address_is_wrong_usage(shell: Shell) -> None:
+    assert send("--url", dead_url(), "--to", "a@x.test", "--sender", "me", shell.mail) == 64
+    assert "--sender: invalid address 'me'" in shell.read().err
+    assert send("--url", dead_url(), "--to", "you", shell.mail) == 64
+    assert "--to: invalid address 'you'" in shell.read().err
 
 
 @pytest.mark.parametrize(
@@ -251,66 +223,57 @@ def test_a_sender_that_is_no_address_is_wrong_usage(
     ],
 )
 def test_what_is_no_mail_is_bad_data(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    octets: bytes,
-    complaint: str,
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, octets: bytes, complaint: str
 ) -> None:
     monkeypatch.setattr("pykka_smtp.cli.input.mail_file.MAX_MAIL", 100)
-    file = tmp_path / "mail.eml"
+    file = shell.folder / "mail.eml"
     file.write_bytes(octets)
 
     assert send("--url", dead_url(), "--to", "a@x.test", str(file)) == 65
-    assert f"{file} {complaint}" in capsys.readouterr().err
+    assert f"{file} {complaint}" in shell.read().err
 
 
-def test_what_few_servers_take_is_warned_of(
-    scripted_server: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server = scripted_server()
-    file = tmp_path / "mail.eml"
+def test_what_few_servers_take_is_warned_of(shell: Shell) -> None:
+    file = shell.folder / "mail.eml"
     file.write_bytes(b"From: a@x.test\n\n" + b"x" * 1500)
 
-    status = send("--url", url_of(server), "--to", "a@x.test", "--dry-run", str(file))
+    status = send("--url", url_of(shell.server), "--to", "a@x.test", "--dry-run", str(file))
 
     assert status == 0
-    assert "has a line of 1500 octets; only servers with BINARYMIME" in capsys.readouterr().err
+    assert "has a line of 1500 octets; only servers with BINARYMIME" in shell.read().err
 
 
 @pytest.mark.parametrize("which", ["mail", "recipients"])
-def test_what_cannot_be_read_is_no_input(
-    mail: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], which: str
-) -> None:
-    nowhere = str(tmp_path / "nowhere")
-    to, file = ("--to=a@x.test", nowhere) if which == "mail" else (f"--to-file={nowhere}", mail)
+def test_what_cannot_be_read_is_no_input(shell: Shell, which: str) -> None:
+    nowhere = str(shell.folder / "nowhere")
+    to, file = (
+        ("--to=a@x.test", nowhere) if which == "mail" else (f"--to-file={nowhere}", shell.mail)
+    )
 
     assert send("--url", dead_url(), to, file) == 66
-    assert capsys.readouterr().err == (
+    assert shell.read().err == (
         f"pykka-smtp send: cannot read {nowhere}: No such file or directory\n"
     )
-    assert send("--url", dead_url(), "--to=a@x.test", str(tmp_path)) == 66
+    assert send("--url", dead_url(), "--to=a@x.test", str(shell.folder)) == 66
 
 
 # By which way.
 
 
 def test_the_url_of_the_environment_is_used_where_none_is_given(
-    scripted_server: Start, mail: str, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server, other = scripted_server(), scripted_server()
+    server, other = shell.serve(), shell.serve()
     monkeypatch.setenv("SMTP_URL", url_of(server))
 
-    assert send("--to", "a@x.test", mail) == 0
-    assert send("--url", url_of(other), "--to", "a@x.test", mail) == 0
+    assert send("--to", "a@x.test", shell.mail) == 0
+    assert send("--url", url_of(other), "--to", "a@x.test", shell.mail) == 0
     assert (server.accepted, other.accepted) == (1, 1)
 
 
-def test_no_url_at_all_is_wrong_usage(mail: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert send("--to", "a@x.test", mail) == 64
-    assert capsys.readouterr().err == (
-        "pykka-smtp send: needs a relay URL: in SMTP_URL, or as --url\n"
-    )
+def test_no_url_at_all_is_wrong_usage(shell: Shell) -> None:
+    assert send("--to", "a@x.test", shell.mail) == 64
+    assert shell.read().err == ("pykka-smtp send: needs a relay URL: in SMTP_URL, or as --url\n")
 
 
 @pytest.mark.parametrize(
@@ -337,74 +300,66 @@ def test_a_url_that_is_wrong_or_in_the_wrong_place_is_not_shown_with_its_passwor
 
 
 def test_a_wrong_url_in_the_environment_is_told_by_the_name_of_the_variable(
-    mail: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SMTP_URL", dead_url())
     monkeypatch.setenv("SMTP_BACKUP_URLS", f"{dead_url()} smtp://me:{PASSWORD}/x@mx.test")
 
-    assert send("--to", "a@x.test", mail) == 64
-    complaints = capsys.readouterr().err
+    assert send("--to", "a@x.test", shell.mail) == 64
+    complaints = shell.read().err
     assert complaints.startswith("pykka-smtp send: SMTP_BACKUP_URLS: relay URL 'smtp://me:***")
     assert PASSWORD not in complaints
 
 
 def test_what_is_not_installed_is_told_in_one_line(
-    mail: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing(**_options: object) -> None:
         raise ImportError("proxy: needs python-socks; pip install 'pykka-smtp[proxy]'")
 
     monkeypatch.setattr("pykka_smtp.cli.send.checks.collect_options", missing)
 
-    assert send("--url", "smtp://mx.test", "--to", "a@x.test", mail) == 69
-    assert capsys.readouterr().err.endswith("pip install 'pykka-smtp[proxy]'\n")
+    assert send("--url", "smtp://mx.test", "--to", "a@x.test", shell.mail) == 69
+    assert shell.read().err.endswith("pip install 'pykka-smtp[proxy]'\n")
 
 
 @pytest.mark.parametrize("where", ["argument", "environment"])
 def test_a_backup_takes_the_mail_when_the_first_relay_is_not_there(
-    scripted_server: Start, mail: str, monkeypatch: pytest.MonkeyPatch, where: str
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    server = scripted_server()
-    arguments = ["--to", "a@x.test", mail]
+    arguments = ["--to", "a@x.test", shell.mail]
     if where == "argument":
-        arguments = ["--url", dead_url(), "--backup", url_of(server), *arguments]
+        arguments = ["--url", dead_url(), "--backup", url_of(shell.server), *arguments]
     else:
         monkeypatch.setenv("SMTP_URL", dead_url())
-        monkeypatch.setenv("SMTP_BACKUP_URLS", f" {dead_url()}  {url_of(server)}\n")
+        monkeypatch.setenv("SMTP_BACKUP_URLS", f" {dead_url()}  {url_of(shell.server)}\n")
 
     assert send(*arguments) == 0
-    assert server.accepted == 1
+    assert shell.server.accepted == 1
 
 
 def test_backups_of_the_environment_are_not_for_another_relay(
-    mail: str, scripted_server: Start, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = scripted_server()
-    monkeypatch.setenv("SMTP_BACKUP_URLS", url_of(server))
+    monkeypatch.setenv("SMTP_BACKUP_URLS", url_of(shell.server))
 
-    assert send("--url", dead_url(), "--to", "a@x.test", mail) == 75
-    assert server.sessions == []
+    assert send("--url", dead_url(), "--to", "a@x.test", shell.mail) == 75
+    assert shell.server.sessions == []
 
 
-def test_the_rate_is_kept_to(
-    scripted_server: Start, mail: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server = scripted_server()
+def test_the_rate_is_kept_to(shell: Shell) -> None:
     to = [f"--to=u{number}@x.test" for number in range(5)]
 
-    assert send("--url", url_of(server), *to, "--rate", "20/s", mail) == 0
-    match = re.search(r" in (\d+\.\d) s", capsys.readouterr().out)
+    assert send("--url", url_of(shell.server), *to, "--rate", "20/s", shell.mail) == 0
+    match = re.search(r" in (\d+\.\d) s", shell.read().out)
     assert match is not None
     assert float(match[1]) >= 0.2
 
 
 def test_no_more_connections_are_open_than_allowed_and_the_limit_of_the_process_gives_way(
-    scripted_server: Start,
-    mail: str,
-    to_file: Callable[..., str],
-    monkeypatch: pytest.MonkeyPatch,
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, many_ = scripted_server(), scripted_server()
+    one, many_ = shell.serve(), shell.serve()
     seen: list[tuple[int, int]] = []
 
     def start(**options: Any) -> Any:
@@ -413,19 +368,21 @@ def test_no_more_connections_are_open_than_allowed_and_the_limit_of_the_process_
 
     before = connection_limit.limit
     monkeypatch.setattr(send_command, "Mailer", type("Mailer", (), {"start": staticmethod(start)}))
-    names = to_file(many(20))
+    names = shell.to_file(many(20))
 
-    assert send("--url", url_of(one), "--to-file", names, "--connections", "1", mail) == 0
-    assert send("--url", url_of(many_), "--to-file", names, "--connections", "300", mail) == 0
+    assert send("--url", url_of(one), "--to-file", names, "--connections", "1", shell.mail) == 0
+    assert send("--url", url_of(many_), "--to-file", names, "--connections", "300", shell.mail) == 0
     assert len(one.sessions) == 1
     assert seen == [(1, before), (300, 300)]
     assert connection_limit.limit == before
 
 
-def test_an_extension_that_is_not_wanted_is_not_used(scripted_server: Start, mail: str) -> None:
-    server = scripted_server(polite("SIZE", "PIPELINING"))
+def test_an_extension_that_is_not_wanted_is_not_used(shell: Shell) -> None:
+    server = shell.serve(polite("SIZE", "PIPELINING"))
 
-    sent = send("--url", url_of(server), "--to", "a@x.test", "--without", "size,PIPELINING", mail)
+    sent = send(
+        "--url", url_of(server), "--to", "a@x.test", "--without", "size,PIPELINING", shell.mail
+    )
 
     assert sent == 0
     [begun] = [line for line in server.sessions[0].lines if line.startswith("MAIL")]
@@ -447,22 +404,20 @@ def test_an_extension_that_is_not_wanted_is_not_used(scripted_server: Start, mai
     ],
 )
 def test_a_number_out_of_range_is_wrong_usage(
-    mail: str, capsys: pytest.CaptureFixture[str], option: str, value: str, complaint: str
+    shell: Shell, option: str, value: str, complaint: str
 ) -> None:
-    assert send("--url", dead_url(), "--to", "a@x.test", f"{option}={value}", mail) == 64
-    assert complaint in capsys.readouterr().err
+    assert send("--url", dead_url(), "--to", "a@x.test", f"{option}={value}", shell.mail) == 64
+    assert complaint in shell.read().err
 
 
-def test_the_timeout_counts_for_each_step_and_may_not_be_given_twice(
-    scripted_server: Start, mail: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server = scripted_server("S! silence")
-    common = ("--to", "a@x.test", "--timeout", "0.2", mail)
+def test_the_timeout_counts_for_each_step_and_may_not_be_given_twice(shell: Shell) -> None:
+    server = shell.serve("S! silence")
+    common = ("--to", "a@x.test", "--timeout", "0.2", shell.mail)
 
     assert send("--url", url_of(server), *common) == 75
-    assert "timed out after 0.2 s" in capsys.readouterr().out
+    assert "timed out after 0.2 s" in shell.read().out
     assert send("--url", url_of(server, "?timeout=3"), *common) == 64
-    assert "--url has a timeout, too; leave --timeout out" in capsys.readouterr().err
+    assert "--url has a timeout, too; leave --timeout out" in shell.read().err
 
 
 # The page.

@@ -9,14 +9,12 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from servers.require import require_module
-from servers.scripted import ScriptedServer
 from servers.sending import (
     ON_THE_WIRE,
     PATIENCE,
@@ -26,6 +24,7 @@ from servers.sending import (
     send,
     url_of,
 )
+from servers.sending_fixtures import Shell
 
 from pykka_smtp import Mailer, RetryPolicy
 from pykka_smtp.actors.net.connecting import addresses as addresses_module
@@ -39,8 +38,6 @@ from pykka_smtp.testing.stages.conn import Conn
 from pykka_smtp.testing.talk.acts import Act, Deed
 
 PASSWORD = "hunter2-hunter2"
-
-Start = Callable[..., ScriptedServer]
 
 
 # What became of it.
@@ -56,10 +53,8 @@ dropping = Polite(moods=[At(".", hang_up_on_maybe)])
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json", ".JSON"])
-def test_the_report_has_a_row_for_each_recipient(
-    scripted_server: Start, mail: str, tmp_path: Path, suffix: str
-) -> None:
-    server = scripted_server(
+def test_the_report_has_a_row_for_each_recipient(shell: Shell, suffix: str) -> None:
+    server = shell.serve(
         polite(
             replies={
                 "no@x.test": "550 5.1.1 no such mailbox",
@@ -68,11 +63,11 @@ def test_the_report_has_a_row_for_each_recipient(
             }
         )
     )
-    report = tmp_path / f"report{suffix}"
+    report = shell.folder / f"report{suffix}"
     report.write_text("an older one")
     to = [f"--to={name}@x.test" for name in ("yes", "no", "later", "ü")]
 
-    assert send("--url", url_of(server), *to, "--report", str(report), mail) == 69
+    assert send("--url", url_of(server), *to, "--report", str(report), shell.mail) == 69
 
     report = report.rename(report.with_suffix(suffix.lower()))
     rows = rows_of(report)
@@ -105,31 +100,27 @@ def test_the_report_has_a_row_for_each_recipient(
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json"])
-def test_a_server_cannot_put_a_formula_into_a_spreadsheet(
-    scripted_server: Start, mail: str, tmp_path: Path, suffix: str
-) -> None:
+def test_a_server_cannot_put_a_formula_into_a_spreadsheet(shell: Shell, suffix: str) -> None:
     words = '=HYPERLINK("http://x.test")'
-    server = scripted_server(polite(replies={"no@x.test": f"550 {words}"}))
-    report = tmp_path / f"report{suffix}"
+    server = shell.serve(polite(replies={"no@x.test": f"550 {words}"}))
+    report = shell.folder / f"report{suffix}"
 
-    send("--url", url_of(server), "--to=no@x.test", "--report", str(report), mail)
+    send("--url", url_of(server), "--to=no@x.test", "--report", str(report), shell.mail)
 
     assert rows_of(report)["no@x.test"]["text"] == ("'" + words if suffix == ".csv" else words)
 
 
-def test_a_mail_of_which_nobody_knows_is_told_apart(
-    scripted_server: Start, mail: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server = scripted_server(dropping)
-    report = tmp_path / "report.json"
+def test_a_mail_of_which_nobody_knows_is_told_apart(shell: Shell) -> None:
+    server = shell.serve(dropping)
+    report = shell.folder / "report.json"
 
     status = send(
         *("--url", url_of(server), "--to=a@x.test", "--to=maybe@x.test", "--to=b@x.test"),
-        *("--report", str(report), mail),
+        *("--report", str(report), shell.mail),
     )
 
     rows = rows_of(report)
-    printed, complaints = capsys.readouterr()
+    printed, complaints = shell.read()
     assert status == 75
     assert {address: row["result"] for address, row in rows.items()} == {
         "a@x.test": "accepted",
@@ -153,11 +144,7 @@ def test_a_mail_of_which_nobody_knows_is_told_apart(
 
 
 def test_a_mail_that_is_refused_for_now_is_tried_again_if_more_attempts_are_asked_for(
-    scripted_server: Start,
-    mail: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known: set[str] = set()
 
@@ -170,14 +157,14 @@ def test_a_mail_that_is_refused_for_now_is_tried_again_if_more_attempts_are_aske
     monkeypatch.setattr(
         send_command, "RetryPolicy", partial(RetryPolicy, initial_delay=0.01, max_delay=0.02)
     )
-    report = tmp_path / "report.json"
-    common = ("--to=a@x.test", "--to=b@x.test", "--report", str(report), mail)
+    report = shell.folder / "report.json"
+    common = ("--to=a@x.test", "--to=b@x.test", "--report", str(report), shell.mail)
 
-    assert send("--url", url_of(scripted_server(greylisting)), "--attempts", "3", *common) == 0
+    assert send("--url", url_of(shell.serve(greylisting)), "--attempts", "3", *common) == 0
     assert [row["attempts"] for row in rows_of(report).values()] == [2, 2]
-    assert "2 tried again" in capsys.readouterr().out
+    assert "2 tried again" in shell.read().out
     known.clear()
-    assert send("--url", url_of(scripted_server(greylisting)), *common) == 75
+    assert send("--url", url_of(shell.serve(greylisting)), *common) == 75
     assert [row["attempts"] for row in rows_of(report).values()] == [1, 1]
 
 
@@ -197,24 +184,28 @@ def test_a_mail_that_is_refused_for_now_is_tried_again_if_more_attempts_are_aske
     ],
 )
 def test_the_exit_status_says_what_became_of_them(
-    scripted_server: Start, mail: str, replies: dict[str, str], status: int
+    shell: Shell, replies: dict[str, str], status: int
 ) -> None:
-    server = scripted_server(polite(replies=replies))
+    server = shell.serve(polite(replies=replies))
 
-    assert send("--url", url_of(server), "--to=a@x.test", "--to=b@x.test", mail) == status
+    assert send("--url", url_of(server), "--to=a@x.test", "--to=b@x.test", shell.mail) == status
 
 
-def test_a_relay_that_is_not_there_is_tried_once_and_the_others_are_not_tried(
-    mail: str, to_file: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    report = tmp_path / "report.csv"
+def test_a_relay_that_is_not_there_is_tried_once_and_the_others_are_not_tried(shell: Shell) -> None:
+    report = shell.folder / "report.csv"
 
     status = send(
-        "--url", dead_url(), "--to-file", to_file(many(50)), "--report", str(report), mail
+        "--url",
+        dead_url(),
+        "--to-file",
+        shell.to_file(many(50)),
+        "--report",
+        str(report),
+        shell.mail,
     )
 
     rows = list(rows_of(report).values())
-    printed, complaints = capsys.readouterr()
+    printed, complaints = shell.read()
     assert status == 75
     assert re.fullmatch(
         r"pykka-smtp send: stopped: cannot connect to 127\.0\.0\.1:\d+: Connection refused\n",
@@ -240,19 +231,12 @@ def test_an_unknown_host_is_no_host(mail: str, monkeypatch: pytest.MonkeyPatch) 
     assert send("--url", "smtp://no-such-host.test", "--to=a@x.test", "--to=b@x.test", mail) == 68
 
 
-def test_a_server_that_is_not_safe_is_not_allowed(scripted_server: Start, mail: str) -> None:
-    server = scripted_server()
-
-    assert send("--url", url_of(server, "?tls=starttls"), "--to=a@x.test", mail) == 77
+def test_a_server_that_is_not_safe_is_not_allowed(shell: Shell) -> None:
+    assert send("--url", url_of(shell.server, "?tls=starttls"), "--to=a@x.test", shell.mail) == 77
 
 
 def test_a_wrong_password_is_shown_once_however_many_recipients_there_are(
-    scripted_server: Start,
-    mail: str,
-    to_file: Callable[..., str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     require_module("trustme")
     import trustme
@@ -262,18 +246,18 @@ def test_a_wrong_password_is_shown_once_however_many_recipients_there_are(
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
     trusting = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
     monkeypatch.setattr("pykka_smtp.actors.net.tls.tls._verifying_context", lambda: trusting)
-    server = scripted_server(
+    server = shell.serve(
         polite("STARTTLS", "AUTH PLAIN", replies={"AUTH": f"535 5.7.8 not {PASSWORD}"}),
         context=context,
     )
-    report = tmp_path / "report.csv"
+    report = shell.folder / "report.csv"
 
     status = send(
         *("--url", f"smtp://me:{PASSWORD}@{server.host}:{server.port}"),
-        *("--to-file", to_file(many(100)), "--report", str(report), mail),
+        *("--to-file", shell.to_file(many(100)), "--report", str(report), shell.mail),
     )
 
-    printed, complaints = capsys.readouterr()
+    printed, complaints = shell.read()
     assert status == 77
     assert len(server.sessions) == 1
     assert "refused the credentials: 535 5.7.8 not ***" in complaints
@@ -284,13 +268,7 @@ def test_a_wrong_password_is_shown_once_however_many_recipients_there_are(
     assert sorted(row["result"] for row in rows.values()) == ["failed", *["not sent"] * 99]
 
 
-def test_a_relay_that_dies_amid_many_mails_ends_the_run(
-    scripted_server: Start,
-    mail: str,
-    to_file: Callable[..., str],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_relay_that_dies_amid_many_mails_ends_the_run(shell: Shell) -> None:
     two_mails = """
         S: 220 mx.test
         C: EHLO *
@@ -304,12 +282,12 @@ def test_a_relay_that_dies_amid_many_mails_ends_the_run(
         C: <data>
         S: 250 Ok
     """
-    server = scripted_server(two_mails, "S! close")
-    report = tmp_path / "report.csv"
+    server = shell.serve(two_mails, "S! close")
+    report = shell.folder / "report.csv"
 
     status = send(
-        *("--url", url_of(server), "--to-file", to_file(many(5000))),
-        *("--report", str(report), mail),
+        *("--url", url_of(server), "--to-file", shell.to_file(many(5000))),
+        *("--report", str(report), shell.mail),
     )
 
     rows = list(rows_of(report).values())
@@ -317,32 +295,31 @@ def test_a_relay_that_dies_amid_many_mails_ends_the_run(
     assert len(rows) == 5000
     assert [row["result"] for row in rows].count("accepted") == 1
     assert any(row["text"].startswith("not tried: ") for row in rows)
-    assert "pykka-smtp send: stopped: " in capsys.readouterr().err
+    assert "pykka-smtp send: stopped: " in shell.read().err
 
 
 def test_the_queue_of_the_mailer_never_overflows(
-    scripted_server: Start,
-    mail: str,
-    to_file: Callable[..., str],
-    monkeypatch: pytest.MonkeyPatch,
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Twice as many may be queued: who told it more would get LOCAL failures.
     monkeypatch.setattr(send_run, "MAX_OUTSTANDING", 3)
     monkeypatch.setattr(send_command, "MAX_OUTSTANDING", 3)
-    server = scripted_server()
 
     status = send(
-        "--url", url_of(server), "--to-file", to_file(many(200)), "--connections", "2", mail
+        "--url",
+        url_of(shell.server),
+        "--to-file",
+        shell.to_file(many(200)),
+        "--connections",
+        "2",
+        shell.mail,
     )
 
-    assert (status, server.accepted) == (0, 200)
+    assert (status, shell.server.accepted) == (0, 200)
 
 
 def test_a_mailer_that_has_died_is_told_and_nothing_waits_for_it(
-    scripted_server: Start,
-    mail: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(**options: Any) -> Any:
         mailer = Mailer.start(**options)
@@ -351,67 +328,59 @@ def test_a_mailer_that_has_died_is_told_and_nothing_waits_for_it(
 
     monkeypatch.setattr(send_command, "Mailer", type("Mailer", (), {"start": staticmethod(start)}))
 
-    assert send("--url", url_of(scripted_server()), "--to=a@x.test", mail) == 75
-    assert "the Mailer has died" in capsys.readouterr().err
+    assert send("--url", url_of(shell.serve()), "--to=a@x.test", shell.mail) == 75
+    assert "the Mailer has died" in shell.read().err
 
 
 # The report's file.
 
 
-def test_a_report_that_cannot_be_created_is_told_before_anything_is_sent(
-    scripted_server: Start, mail: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server = scripted_server()
-    report = tmp_path / "nowhere" / "report.csv"
-    folder = tmp_path / "folder.csv"
+def test_a_report_that_cannot_be_created_is_told_before_anything_is_sent(shell: Shell) -> None:
+    report = shell.folder / "nowhere" / "report.csv"
+    folder = shell.folder / "folder.csv"
     folder.mkdir()
-    common = ("--url", url_of(server), "--to=a@x.test", mail)
+    common = ("--url", url_of(shell.server), "--to=a@x.test", shell.mail)
 
     assert send("--report", str(report), *common) == 73
-    assert f"cannot write {report}: No such file or directory" in capsys.readouterr().err
+    assert f"cannot write {report}: No such file or directory" in shell.read().err
     assert send("--report", str(folder), *common) == 73
     assert send("--report", "report.xls", *common) == 64
-    assert "needs a name that ends in .csv or .json" in capsys.readouterr().err
-    assert server.sessions == []
+    assert "needs a name that ends in .csv or .json" in shell.read().err
+    assert shell.server.sessions == []
 
 
-def test_the_report_does_not_replace_what_it_is_about(
-    tmp_path: Path, mail: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    recipients, link = tmp_path / "to.csv", tmp_path / "link.csv"
+def test_the_report_does_not_replace_what_it_is_about(shell: Shell) -> None:
+    recipients, link = shell.folder / "to.csv", shell.folder / "link.csv"
     recipients.write_text("a@x.test\n")
     link.symlink_to(recipients)
 
-    status = send("--url", dead_url(), "--to-file", str(recipients), "--report", str(link), mail)
+    status = send(
+        "--url", dead_url(), "--to-file", str(recipients), "--report", str(link), shell.mail
+    )
 
     assert status == 64
-    assert "would replace" in capsys.readouterr().err
+    assert "would replace" in shell.read().err
     assert recipients.read_text() == "a@x.test\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_report_that_cannot_be_written_on_ends_the_run_and_says_who_has_the_mail(
-    scripted_server: Start,
-    mail: str,
-    to_file: Callable[..., str],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    shell: Shell,
 ) -> None:
-    server = scripted_server()
-    full = tmp_path / "report.csv"
+    full = shell.folder / "report.csv"
     full.symlink_to("/dev/full")
 
     status = send(
-        *("--url", url_of(server), "--to-file", to_file(many(5000))),
-        *("--report", str(full), "--rate", "2000/s", mail),
+        *("--url", url_of(shell.server), "--to-file", shell.to_file(many(5000))),
+        *("--report", str(full), "--rate", "2000/s", shell.mail),
     )
 
-    complaints = capsys.readouterr().err
+    complaints = shell.read().err
     told = re.findall(r"perhaps not in the report: (\S+) (accepted|maybe)\n", complaints)
     assert status == 74
     assert "stopped: the report can't be written: No space left on device" in complaints
-    assert server.accepted < 5000
-    assert {address for address, _ in told} == {mail.recipients[0] for mail in server.mails}
+    assert shell.server.accepted < 5000
+    assert {address for address, _ in told} == {mail.recipients[0] for mail in shell.server.mails}
 
 
 def test_a_json_report_of_nobody_is_still_json(tmp_path: Path) -> None:
@@ -425,43 +394,33 @@ def test_a_json_report_of_nobody_is_still_json(tmp_path: Path) -> None:
 # What is told.
 
 
-def test_a_dry_run_checks_everything_and_connects_to_nobody(
-    scripted_server: Start,
-    mail: str,
-    to_file: Callable[..., str],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    server = scripted_server()
-    old, new = tmp_path / "old.csv", tmp_path / "new.csv"
+def test_a_dry_run_checks_everything_and_connects_to_nobody(shell: Shell) -> None:
+    old, new = shell.folder / "old.csv", shell.folder / "new.csv"
     old.write_text("older")
-    common = ("--url", url_of(server), "--dry-run", mail)
+    common = ("--url", url_of(shell.server), "--dry-run", shell.mail)
 
-    assert send(*common, "--to-file", to_file(many(3)), "--report", str(old)) == 0
+    assert send(*common, "--to-file", shell.to_file(many(3)), "--report", str(old)) == 0
     assert send(*common, "--to=a@x.test", "--together", "--report", str(new)) == 0
-    printed, complaints = capsys.readouterr()
-    octets, relay = len(ON_THE_WIRE), f"127.0.0.1:{server.port}; nothing was sent"
+    printed, complaints = shell.read()
+    octets, relay = len(ON_THE_WIRE), f"127.0.0.1:{shell.server.port}; nothing was sent"
     assert printed.splitlines() == [
         f"would send 3 mails of {octets} octets from me@example.com to 3 recipients by {relay}",
         f"would send 1 mail of {octets} octets from me@example.com to 1 recipient by {relay}",
     ]
     assert complaints == ""
-    assert (old.read_text(), new.exists(), server.sessions) == ("older", False, [])
-    assert send(*common, "--to-file", to_file("bad")) == 65
-    assert send(*common, "--to=a@x.test", "--report", str(tmp_path / "no" / "x.csv")) == 73
+    assert (old.read_text(), new.exists(), shell.server.sessions) == ("older", False, [])
+    assert send(*common, "--to-file", shell.to_file("bad")) == 65
+    assert send(*common, "--to=a@x.test", "--report", str(shell.folder / "no" / "x.csv")) == 73
 
 
-def test_quiet_prints_nothing_but_complaints(
-    scripted_server: Start, mail: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server = scripted_server()
-    common = ("--quiet", "--to=a@x.test", mail)
+def test_quiet_prints_nothing_but_complaints(shell: Shell) -> None:
+    common = ("--quiet", "--to=a@x.test", shell.mail)
 
-    assert send("--url", url_of(server), *common) == 0
-    assert send("--url", url_of(server), "--dry-run", *common) == 0
-    assert capsys.readouterr() == ("", "")
+    assert send("--url", url_of(shell.server), *common) == 0
+    assert send("--url", url_of(shell.server), "--dry-run", *common) == 0
+    assert shell.read() == ("", "")
     assert send("--url", dead_url(), *common) == 75
-    printed, complaints = capsys.readouterr()
+    printed, complaints = shell.read()
     assert printed == ""
     assert "stopped: cannot connect" in complaints
 
@@ -473,7 +432,7 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize("why", ["no rich", "a dumb terminal"])
 def test_without_a_bar_there_are_lines(
-    scripted_server: Start, mail: str, monkeypatch: pytest.MonkeyPatch, why: str
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     if why == "no rich":
         monkeypatch.setenv("TERM", "xterm")
@@ -485,29 +444,24 @@ def test_without_a_bar_there_are_lines(
     monkeypatch.setattr(send_progress, "ON_TERMINAL", 0.0)
     err = Terminal()
     monkeypatch.setattr(sys, "stderr", err)
-    server = scripted_server(polite(replies={"b@x.test": "550 5.1.1 who?"}))
+    server = shell.serve(polite(replies={"b@x.test": "550 5.1.1 who?"}))
 
-    assert send("--url", url_of(server), "--to=a@x.test", "--to=b@x.test", mail) == 69
+    assert send("--url", url_of(server), "--to=a@x.test", "--to=b@x.test", shell.mail) == 69
     lines = err.getvalue().splitlines()
     assert all(re.fullmatch(r"\d of 2: (\d \w+, )*\d+/s", line) for line in lines)
     assert lines[-1].startswith("2 of 2: 1 accepted, 1 refused, ")
 
 
-def test_in_a_log_a_line_comes_now_and_then(
-    scripted_server: Start,
-    mail: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_in_a_log_a_line_comes_now_and_then(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(send_progress, "IN_LOG", 0.0)
 
-    assert send("--url", url_of(scripted_server()), "--to=a@x.test", mail) == 0
-    assert capsys.readouterr().err.endswith("1 of 1: 1 accepted, 1/s\n")
+    assert send("--url", url_of(shell.serve()), "--to=a@x.test", shell.mail) == 0
+    assert shell.read().err.endswith("1 of 1: 1 accepted, 1/s\n")
 
 
 @pytest.mark.parametrize("is_closed", [False, True])
 def test_a_bar_shows_how_far_it_has_come_as_long_as_there_is_a_terminal(
-    scripted_server: Start, mail: str, monkeypatch: pytest.MonkeyPatch, *, is_closed: bool
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, *, is_closed: bool
 ) -> None:
     require_module("rich")
     monkeypatch.setenv("TERM", "xterm")
@@ -519,9 +473,9 @@ def test_a_bar_shows_how_far_it_has_come_as_long_as_there_is_a_terminal(
 
         monkeypatch.setattr(err, "write", refuse)
     monkeypatch.setattr(sys, "stderr", err)
-    server = scripted_server(dropping)
+    server = shell.serve(dropping)
 
-    assert send("--url", url_of(server), "--to=a@x.test", "--to=maybe@x.test", mail) == 75
+    assert send("--url", url_of(server), "--to=a@x.test", "--to=maybe@x.test", shell.mail) == 75
     if not is_closed:
         assert "2/2" in err.getvalue()
         assert "1 accepted, 1 maybe" in err.getvalue()
@@ -539,30 +493,25 @@ def test_what_is_said_while_there_is_a_bar_stands_above_it() -> None:
 
 
 def test_what_cannot_be_read_by_then_ends_it_before_anything_is_sent(
-    scripted_server: Start,
-    mail: str,
-    to_file: Callable[..., str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_arguments: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    server = scripted_server()
-    common = ("--url", url_of(server), "--to-file", to_file("a@x.test"), mail)
+    common = ("--url", url_of(shell.server), "--to-file", shell.to_file("a@x.test"), shell.mail)
     with monkeypatch.context() as patch:
         patch.setattr("pykka_smtp.cli.input.recipients.Recipients.add", full)
         assert send(*common) == 74
-    assert "no room to keep the recipients" in capsys.readouterr().err
+    assert "no room to keep the recipients" in shell.read().err
     with monkeypatch.context() as patch:
         patch.setattr("pykka_smtp.cli.send.send.Report", full)
         assert send("--report", "x.csv", *common) == 73
-    assert "cannot write x.csv: No space left on device" in capsys.readouterr().err
-    assert server.sessions == []
+    assert "cannot write x.csv: No space left on device" in shell.read().err
+    assert shell.server.sessions == []
 
 
 def test_a_report_that_cannot_be_closed_is_not_complete(
-    scripted_server: Start, mail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     close = Report.close
 
@@ -571,19 +520,18 @@ def test_a_report_that_cannot_be_closed_is_not_complete(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Report, "close", full)
-    report = str(tmp_path / "report.csv")
+    report = str(shell.folder / "report.csv")
 
-    status = send("--url", url_of(scripted_server()), "--to=a@x.test", "--report", report, mail)
+    status = send("--url", url_of(shell.serve()), "--to=a@x.test", "--report", report, shell.mail)
 
     assert status == 74
 
 
-def test_it_runs_on_any_thread(scripted_server: Start, mail: str) -> None:
-    server = scripted_server()
+def test_it_runs_on_any_thread(shell: Shell) -> None:
     statuses: list[int] = []
 
     def run() -> None:
-        statuses.append(send("--url", url_of(server), "--to=a@x.test", mail))
+        statuses.append(send("--url", url_of(shell.server), "--to=a@x.test", shell.mail))
 
     thread = threading.Thread(target=run)
     thread.start()

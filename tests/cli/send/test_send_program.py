@@ -3,12 +3,9 @@
 import os
 import re
 import signal
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from servers.require import require_module
-from servers.scripted import ScriptedServer
 from servers.sending import (
     PATIENCE,
     dead_url,
@@ -18,25 +15,21 @@ from servers.sending import (
     rows_of,
     url_of,
 )
-from servers.sending_fixtures import Holding
+from servers.sending_fixtures import Holding, Shell
 
 from pykka_smtp.cli.send import run as send_run
 from pykka_smtp.cli.send.interrupts import Interrupts
 from pykka_smtp.testing.polite import polite
 
-Start = Callable[..., ScriptedServer]
 
-
-def test_on_a_terminal_there_is_a_bar_that_fits_and_fills(
-    scripted_server: Start, mail: str, to_file: Callable[..., str]
-) -> None:
+def test_on_a_terminal_there_is_a_bar_that_fits_and_fills(shell: Shell) -> None:
     require_module("rich")
     pty = pytest.importorskip("pty")
-    server = scripted_server(polite(replies={"u7@x.test": "550 5.1.1 who?"}))
+    server = shell.serve(polite(replies={"u7@x.test": "550 5.1.1 who?"}))
     master, slave = pty.openpty()
     try:
         process = program(
-            *("--url", url_of(server), "--to-file", to_file(many(300)), mail),
+            *("--url", url_of(server), "--to-file", shell.to_file(many(300)), shell.mail),
             stderr=slave,
             env={"TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
         )
@@ -55,18 +48,15 @@ def test_on_a_terminal_there_is_a_bar_that_fits_and_fills(
     assert re.search(r"300/300 299 accepted, 1 refused, \d+/s 0:00:00$", lines[-1])
 
 
-def test_whoever_does_not_read_the_summary_has_his_mails_sent_all_the_same(
-    scripted_server: Start, mail: str
-) -> None:
-    server = scripted_server()
+def test_whoever_does_not_read_the_summary_has_his_mails_sent_all_the_same(shell: Shell) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    process = program("--url", url_of(server), "--to=a@x.test", mail, stdout=writer)
+    process = program("--url", url_of(shell.server), "--to=a@x.test", shell.mail, stdout=writer)
     os.close(writer)
     _, complaints = process.communicate(timeout=PATIENCE)
 
     assert (process.returncode, complaints) == (74, "")
-    assert server.accepted == 1
+    assert shell.server.accepted == 1
 
 
 # Ctrl-C.
@@ -74,16 +64,12 @@ def test_whoever_does_not_read_the_summary_has_his_mails_sent_all_the_same(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_lets_mails_under_way_finish_and_reports_all(
-    holding: Holding,
-    mail: str,
-    to_file: Callable[..., str],
-    tmp_path: Path,
-    number: signal.Signals,
+    shell: Shell, holding: Holding, number: signal.Signals
 ) -> None:
-    report = tmp_path / "report.json"
+    report = shell.folder / "report.json"
     process = program(
-        *("--url", url_of(holding.server), "--to-file", to_file(many(5000))),
-        *("--report", str(report), mail),
+        *("--url", url_of(holding.server), "--to-file", shell.to_file(many(5000))),
+        *("--report", str(report), shell.mail),
     )
     holding.wait_for_mails(3)
     process.send_signal(number)
@@ -111,12 +97,12 @@ def test_ctrl_c_lets_mails_under_way_finish_and_reports_all(
 
 
 def test_a_second_ctrl_c_ends_it_at_once_and_says_of_whom_nobody_knows(
-    holding: Holding, mail: str, to_file: Callable[..., str], tmp_path: Path
+    shell: Shell, holding: Holding
 ) -> None:
-    report = tmp_path / "report.json"
+    report = shell.folder / "report.json"
     process = program(
-        *("--url", url_of(holding.server), "--to-file", to_file(many(50))),
-        *("--report", str(report), mail),
+        *("--url", url_of(holding.server), "--to-file", shell.to_file(many(50))),
+        *("--report", str(report), shell.mail),
     )
     holding.wait_for_mails(3)
     process.send_signal(signal.SIGINT)
@@ -135,10 +121,10 @@ def test_a_second_ctrl_c_ends_it_at_once_and_says_of_whom_nobody_knows(
     assert f"maybe       {len(maybe):>2}" in printed
 
 
-def test_ctrl_c_while_it_still_reads_ends_it_at_once(mail: str, tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
+def test_ctrl_c_while_it_still_reads_ends_it_at_once(shell: Shell) -> None:
+    fifo = shell.folder / "fifo"
     os.mkfifo(fifo)
-    process = program("--url", dead_url(), "--to-file", str(fifo), mail)
+    process = program("--url", dead_url(), "--to-file", str(fifo), shell.mail)
     with fifo.open("wb") as pipe:
         # More than a pipe holds: it has begun to read, and waits for what never comes.
         pipe.write(b"# comment\n" * 50_000)

@@ -4,12 +4,10 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable
 from email import message_from_bytes, policy
-from pathlib import Path
 
 import pytest
-from servers.scripted import ScriptedServer
+from servers.scripted import ScriptedServer, Start
 from servers.sending import (
     PATIENCE,
     dead_url,
@@ -18,10 +16,9 @@ from servers.sending import (
     send,
     url_of,
 )
+from servers.sending_fixtures import Shell
 
 from pykka_smtp.testing.polite import polite
-
-Start = Callable[..., ScriptedServer]
 
 WRITTEN = ("--from", "Me <me@example.com>", "--subject", "Hello", "--body", "Lunch at one?")
 
@@ -29,9 +26,7 @@ WRITTEN = ("--from", "Me <me@example.com>", "--subject", "Hello", "--body", "Lun
 # The mail.
 
 
-def test_a_first_mail_needs_no_file(scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_a_first_mail_needs_no_file(server: ScriptedServer) -> None:
     assert send("--url", url_of(server), "--to", "you@example.org", *WRITTEN) == 0
 
     [sent] = server.mails
@@ -44,8 +39,7 @@ def test_a_first_mail_needs_no_file(scripted_server: Start) -> None:
     assert parsed["Message-ID"] is not None
 
 
-def test_each_recipient_stands_in_to_alone_and_all_together(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_each_recipient_stands_in_to_alone_and_all_together(server: ScriptedServer) -> None:
     to = ("--to", "a@x.test", "--to", "b@x.test", "--connections", "1")
 
     assert send("--url", url_of(server), *to, *WRITTEN) == 0
@@ -57,9 +51,7 @@ def test_each_recipient_stands_in_to_alone_and_all_together(scripted_server: Sta
 
 
 @pytest.mark.parametrize("bounces", ["<>", "bounces@example.com"])
-def test_bounces_may_go_elsewhere_than_to_the_author(scripted_server: Start, bounces: str) -> None:
-    server = scripted_server()
-
+def test_bounces_may_go_elsewhere_than_to_the_author(server: ScriptedServer, bounces: str) -> None:
     assert send("--url", url_of(server), "--to=a@x.test", "--sender", bounces, *WRITTEN) == 0
 
     assert [mail.sender for mail in server.mails] == [bounces.strip("<>")]
@@ -136,27 +128,21 @@ def test_text_and_recipients_cannot_both_come_from_stdin(
     assert "only one of mail and recipients can come from stdin" in capsys.readouterr().err
 
 
-def test_a_dry_run_says_how_long_the_written_mail_is(
-    scripted_server: Start, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server = scripted_server()
-
-    assert send("--url", url_of(server), "--to=a@x.test", "--dry-run", *WRITTEN) == 0
-    assert "would send 1 mail of " in (printed := capsys.readouterr().out)
+def test_a_dry_run_says_how_long_the_written_mail_is(shell: Shell) -> None:
+    assert send("--url", url_of(shell.server), "--to=a@x.test", "--dry-run", *WRITTEN) == 0
+    assert "would send 1 mail of " in (printed := shell.read().out)
     assert " octets from me@example.com to 1 recipient" in printed
-    assert server.sessions == []
+    assert shell.server.sessions == []
 
 
 # The report.
 
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1"])
-def test_a_report_on_standard_output_is_all_that_stands_there(
-    scripted_server: Start, mail: str, to_file: Callable[..., str], name: str
-) -> None:
-    server = scripted_server(polite(replies={"u1@x.test": "550 5.1.1 who?"}))
+def test_a_report_on_standard_output_is_all_that_stands_there(shell: Shell, name: str) -> None:
+    server = shell.serve(polite(replies={"u1@x.test": "550 5.1.1 who?"}))
     process = program(
-        "--url", url_of(server), "--to-file", to_file(many(3)), "--report", name, mail
+        "--url", url_of(server), "--to-file", shell.to_file(many(3)), "--report", name, shell.mail
     )
     printed, told = process.communicate(timeout=PATIENCE)
 
@@ -167,14 +153,14 @@ def test_a_report_on_standard_output_is_all_that_stands_there(
 
 
 def test_a_report_on_standard_output_goes_into_the_file_that_it_is_redirected_to(
-    scripted_server: Start, mail: str, tmp_path: Path
+    shell: Shell,
 ) -> None:
-    file = tmp_path / "out"
+    file = shell.folder / "out"
     file.write_text("before\n")
     with file.open("a") as out:
         process = program(
-            *("--url", url_of(scripted_server()), "--to=a@x.test"),
-            *("--report", "/dev/stdout", "--report-format", "json", mail),
+            *("--url", url_of(shell.serve()), "--to=a@x.test"),
+            *("--report", "/dev/stdout", "--report-format", "json", shell.mail),
             stdout=out.fileno(),
         )
         process.communicate(timeout=PATIENCE)
@@ -184,30 +170,26 @@ def test_a_report_on_standard_output_goes_into_the_file_that_it_is_redirected_to
     assert [row["result"] for row in json.loads(rest)] == ["accepted"]
 
 
-def test_the_form_of_a_report_can_be_chosen(
-    scripted_server: Start, mail: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    common = ("--url", url_of(scripted_server()), "--to=a@x.test", mail)
-    file = tmp_path / "report.txt"
+def test_the_form_of_a_report_can_be_chosen(shell: Shell) -> None:
+    common = ("--url", url_of(shell.serve()), "--to=a@x.test", shell.mail)
+    file = shell.folder / "report.txt"
 
     assert send("--report", str(file), "--report-format", "json", *common) == 0
     assert [row["address"] for row in json.loads(file.read_text())] == ["a@x.test"]
-    capsys.readouterr()
+    shell.read()
     assert send("--report", "-", "--report-format", "json", "--quiet", *common) == 0
-    assert [row["address"] for row in json.loads(capsys.readouterr().out)] == ["a@x.test"]
+    assert [row["address"] for row in json.loads(shell.read().out)] == ["a@x.test"]
     assert send("--report", "-", "--report-format", "xml", *common) == 64
 
 
-def test_a_report_whose_reader_has_gone_ends_the_run(
-    scripted_server: Start, mail: str, to_file: Callable[..., str]
-) -> None:
+def test_a_report_whose_reader_has_gone_ends_the_run(shell: Shell) -> None:
     import os
 
     reader, writer = os.pipe()
     os.close(reader)
     process = program(
-        *("--url", url_of(scripted_server()), "--to-file", to_file(many(3))),
-        *("--report", "-", mail),
+        *("--url", url_of(shell.serve()), "--to-file", shell.to_file(many(3))),
+        *("--report", "-", shell.mail),
         stdout=writer,
     )
     os.close(writer)

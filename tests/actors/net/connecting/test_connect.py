@@ -3,7 +3,6 @@ import contextlib
 import errno
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any
 
 import aiohappyeyeballs
 import pytest
-from servers.scripted import ScriptedServer
+from servers.python import python
+from servers.scripted import ScriptedServer, Start
+from servers.waiting import PATIENCE
 
 from pykka_smtp import FailureKind, Peer, SendFailure, SendMail, SendSuccess, SmtpActor, Stage
 from pykka_smtp.actors.loop.event_loop import event_loop
@@ -21,9 +22,6 @@ from pykka_smtp.actors.net.connecting import connect_error, sockets
 from pykka_smtp.actors.net.connecting.addresses import is_literal
 from pykka_smtp.actors.net.connecting.connect_error import ConnectError
 
-PATIENCE = 10.0  # seconds; reached only by a test that fails
-
-Start = Callable[..., ScriptedServer]
 Answers = Callable[..., list[tuple[Any, ...]]]
 
 pytestmark = pytest.mark.usefixtures("loop_kind")
@@ -125,9 +123,7 @@ def test_a_literal_address_that_refuses_is_named_once(host: str, dead_port: int)
 # Names
 
 
-def test_a_name_is_looked_up_by_the_system(scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_a_name_is_looked_up_by_the_system(server: ScriptedServer) -> None:
     outcome = send("localhost", server.port)
 
     assert isinstance(outcome, SendSuccess)
@@ -310,9 +306,8 @@ def test_a_resolver_that_breaks_is_a_name_without_an_address(
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
 def test_a_resolver_that_would_end_the_program_ends_one_send(
-    resolver: Callable[..., None], scripted_server: Start, error: BaseException
+    resolver: Callable[..., None], server: ScriptedServer, error: BaseException
 ) -> None:
-    server = scripted_server()
     resolver(error=error)
 
     assert send("bug.test", 25).kind is FailureKind.CONNECT
@@ -337,9 +332,8 @@ ODD_ENTRIES: list[Any] = [
 
 @pytest.mark.parametrize("odd", ODD_ENTRIES, ids=repr)
 def test_what_cannot_be_connected_to_is_skipped_in_what_a_resolver_returns(
-    scripted_server: Start, monkeypatch: pytest.MonkeyPatch, odd: object
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, odd: object
 ) -> None:
-    server = scripted_server()
     found = [odd, entry("127.0.0.1", server.port), odd]
     monkeypatch.setattr(addresses_module, "_getaddrinfo", lambda host, port: found)
 
@@ -359,9 +353,8 @@ def test_a_resolver_that_returns_no_address_is_no_connection(
 
 
 def test_of_a_name_that_has_addresses_without_end_only_so_many_are_looked_at(
-    scripted_server: Start, monkeypatch: pytest.MonkeyPatch
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = scripted_server()
     given: list[object] = []
 
     def without_end() -> Iterator[tuple[Any, ...]]:
@@ -372,7 +365,7 @@ def test_of_a_name_that_has_addresses_without_end_only_so_many_are_looked_at(
     monkeypatch.setattr(addresses_module, "_getaddrinfo", lambda host, port: without_end())
 
     assert isinstance(send("many.test", server.port), SendSuccess)
-    assert len(given) == addresses_module._MOST_ADDRESSES
+    assert len(given) == addresses_module._MAX_ADDRESSES
 
 
 def test_a_name_without_any_address_is_no_connection(resolver: Callable[..., None]) -> None:
@@ -387,9 +380,7 @@ def test_a_name_without_any_address_is_no_connection(resolver: Callable[..., Non
 # The local address
 
 
-def test_the_connection_comes_from_the_source_address(scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_the_connection_comes_from_the_source_address(server: ScriptedServer) -> None:
     assert isinstance(send(server.host, server.port, source_address=("127.0.0.7", 0)), SendSuccess)
     assert isinstance(send("localhost", server.port, source_address=("127.0.0.8", 0)), SendSuccess)
 
@@ -398,9 +389,8 @@ def test_the_connection_comes_from_the_source_address(scripted_server: Start) ->
 
 @needs_ipv6
 def test_an_address_of_the_other_family_is_not_tried_from_the_source_address(
-    scripted_server: Start, resolver: Callable[..., None]
+    server: ScriptedServer, resolver: Callable[..., None]
 ) -> None:
-    server = scripted_server()
     resolver(("::1", server.port), ("127.0.0.1", server.port))
 
     outcome = send("both.test", server.port, source_address=("127.0.0.9", 0))
@@ -417,9 +407,7 @@ def test_an_ipv6_source_address_is_bound(scripted_server: Start) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_source_address_that_is_not_ours_is_named(scripted_server: Start, host: str) -> None:
-    server = scripted_server()
-
+def test_a_source_address_that_is_not_ours_is_named(server: ScriptedServer, host: str) -> None:
     # TEST-NET-1 (RFC 5737), which no machine has.
     outcome = send(host, server.port, source_address=("203.0.113.1", 0))
 
@@ -458,18 +446,11 @@ print(len(names), "libuv-worker" in names)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_a_name_costs_no_threads_that_stay_for_good(scripted_server: Start) -> None:
+def test_a_name_costs_no_threads_that_stay_for_good(server: ScriptedServer) -> None:
     """They would not survive a fork: the child crashes as it exits."""
-    server = scripted_server()
 
-    done = subprocess.run(
-        [sys.executable, "-c", THREADS, str(server.port)],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=True,
-        env=os.environ | {"PYKKA_SMTP_LOOP": "uvloop"},
-    )
+    done = python("-c", THREADS, server.port, env={"PYKKA_SMTP_LOOP": "uvloop"})
+    assert done.returncode == 0, done.stderr
 
     # The main thread, the loop, the dispatcher, and a worker of each kind.
     assert done.stdout.split() == ["7", "False"]
@@ -504,9 +485,8 @@ class LoopOfAnotherKind:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_loop_that_watches_no_sockets_connects_by_itself(
-    scripted_server: Start, monkeypatch: pytest.MonkeyPatch, host: str
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
-    server = scripted_server()
     made: list[LoopOfAnotherKind] = []
     thread = event_loop
 
@@ -528,10 +508,9 @@ def test_a_loop_that_watches_no_sockets_connects_by_itself(
 @pytest.mark.parametrize("number", [errno.EWOULDBLOCK, 10035])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_connect_that_would_block_goes_on(
-    scripted_server: Start, monkeypatch: pytest.MonkeyPatch, host: str, number: int
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, host: str, number: int
 ) -> None:
     """Windows says WSAEWOULDBLOCK where others say EINPROGRESS."""
-    server = scripted_server()
 
     class Windows(socket.socket):
         def connect_ex(self, address: Any) -> int:
@@ -547,9 +526,8 @@ def test_a_connect_that_would_block_goes_on(
 
 
 def test_a_machine_without_a_local_port_to_spare_may_have_one_later(
-    scripted_server: Start,
+    server: ScriptedServer,
 ) -> None:
-    server = scripted_server()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from servers.certificates import Certificates, Tls, server_context
 from servers.ports import reserved_port
-from servers.scripted import Conn, ScriptedServer, parse_script, polite
+from servers.scripted import Conn, Start, parse_script, polite
+from servers.waiting import PATIENCE
 
 from pykka_smtp import (
     FailureKind,
@@ -27,13 +28,10 @@ from pykka_smtp.actors.net.connecting import addresses as addresses_module
 from pykka_smtp.actors.net.connecting import connect as module
 from pykka_smtp.actors.net.connecting import route as route_module
 
-PATIENCE = 10.0
-"""Seconds; reached only by a test that fails."""
 SHORT = 0.3
 MAIL = SendMail(sender="a@b.test", recipients="c@d.test", body="hello")
 HOST = "several.test"
 
-Start = Callable[..., ScriptedServer]
 
 pytestmark = pytest.mark.usefixtures("loop_kind")
 
@@ -236,7 +234,7 @@ def test_all_addresses_together_have_one_deadline(
 def test_only_so_many_addresses_are_tried(
     scripted_server: Start, at: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(route_module, "_MOST_TRIED", 2)
+    monkeypatch.setattr(route_module, "_MAX_TRIED", 2)
     servers = [scripted_server(BAD["closes"], host=f"127.0.0.{n}") for n in range(1, 5)]
     at(*servers)
 

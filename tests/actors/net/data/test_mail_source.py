@@ -8,8 +8,6 @@ import io
 import itertools
 import lzma
 import os
-import subprocess
-import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,18 +16,15 @@ from typing import IO, Any
 
 import pytest
 from servers.injection import quiet
-from servers.scripted import Conn, ScriptedServer, polite
-from servers.waiting import wait_until
+from servers.python import python
+from servers.scripted import Conn, ScriptedServer, Start, polite
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import FailureKind, SendFailure, SendMail, SendSuccess, SmtpActor, Stage
 from pykka_smtp.actors.loop import workers
 from pykka_smtp.actors.net.data import mail_source
 from pykka_smtp.actors.net.data.mail_source import PIECE, FileSource, SourceError, pieces_of
 from pykka_smtp.actors.net.data.mail_writer import MailWriter
-
-PATIENCE = 10.0  # seconds; reached only by a test that fails
-
-Start = Callable[..., ScriptedServer]
 
 HEADER = b"From: a@b.test\r\nSubject: from a file\r\n\r\n"
 MAIL = HEADER + b".\r\n..b\r\nend\r\n"
@@ -453,11 +448,10 @@ def test_an_empty_mail_is_never_sent(scripted_server: Start, path: Path, kind: s
 @pytest_on_both_loops
 @pytest.mark.parametrize("data", [MAIL, LARGE], ids=["small", "large"])
 def test_a_mail_from_a_named_pipe_arrives(
-    scripted_server: Start, tmp_path: Path, data: bytes
+    server: ScriptedServer, tmp_path: Path, data: bytes
 ) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    server = scripted_server()
 
     def write() -> None:
         with pipe.open("wb") as file:
@@ -474,10 +468,9 @@ def test_a_mail_from_a_named_pipe_arrives(
 
 @pytest_on_both_loops
 def test_named_pipes_without_a_writer_and_silent_ones_keep_no_other_mail_from_being_read(
-    scripted_server: Start, tmp_path: Path, path: Path
+    server: ScriptedServer, tmp_path: Path, path: Path
 ) -> None:
     path.write_bytes(MAIL)
-    server = scripted_server()
     pipes = [tmp_path / f"pipe-{number}" for number in range(5)]
     with contextlib.ExitStack() as exits:
         refs: list[Any] = []
@@ -524,9 +517,8 @@ def test_pipes_of_the_callers_that_say_nothing_keep_no_other_mail_from_being_rea
 
 @pytest_on_both_loops
 def test_a_mail_from_a_binary_file_is_read_from_where_it_stands(
-    scripted_server: Start, path: Path
+    server: ScriptedServer, path: Path
 ) -> None:
-    server = scripted_server()
     with path.open("rb") as file:
         file.read(6)
 
@@ -539,9 +531,7 @@ def test_a_mail_from_a_binary_file_is_read_from_where_it_stands(
 
 
 @pytest_on_both_loops
-def test_a_mail_from_memory_as_a_file_arrives(scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_a_mail_from_memory_as_a_file_arrives(server: ScriptedServer) -> None:
     assert isinstance(send(server, io.BytesIO(LARGE)), SendSuccess)
 
     assert server.mails[0].data == LARGE
@@ -597,10 +587,8 @@ def test_a_file_survives_a_first_attempt_that_came_to_nothing(
 
 @pytest_on_both_loops
 def test_a_file_that_is_not_there_needs_no_connection(
-    scripted_server: Start, tmp_path: Path
+    server: ScriptedServer, tmp_path: Path
 ) -> None:
-    server = scripted_server()
-
     outcome = send(server, tmp_path / "missing.eml")
 
     assert (outcome.kind, outcome.stage) == (FailureKind.LOCAL, Stage.CONNECT)
@@ -611,8 +599,7 @@ def test_a_file_that_is_not_there_needs_no_connection(
 
 
 @pytest_on_both_loops
-def test_a_file_that_was_closed_needs_no_connection(scripted_server: Start, path: Path) -> None:
-    server = scripted_server()
+def test_a_file_that_was_closed_needs_no_connection(server: ScriptedServer, path: Path) -> None:
     file = path.open("rb")
     file.close()
 
@@ -674,10 +661,8 @@ def test_a_file_whose_read_raises_what_no_file_should_ends_one_send_only(
 @pytest_on_both_loops
 @pytest.mark.parametrize("error", [SystemExit(3), LookupError("a bug")], ids=repr)
 def test_a_file_whose_first_reading_raises_what_no_file_should_ends_one_send_only(
-    scripted_server: Start, error: BaseException
+    server: ScriptedServer, error: BaseException
 ) -> None:
-    server = scripted_server()
-
     outcome = send(server, odd([HEADER, error], seekable=True))
 
     assert outcome.kind is FailureKind.LOCAL
@@ -736,10 +721,9 @@ def test_an_8_bit_file_goes_out_as_8_bit_where_the_server_takes_that(
 
 @pytest_on_both_loops
 def test_an_8_bit_file_is_not_sent_to_a_server_without_8bitmime(
-    scripted_server: Start, path: Path
+    server: ScriptedServer, path: Path
 ) -> None:
     path.write_bytes(EIGHT_BIT)
-    server = scripted_server()
 
     outcome = send(server, path)
 
@@ -750,9 +734,8 @@ def test_an_8_bit_file_is_not_sent_to_a_server_without_8bitmime(
 
 @pytest_on_both_loops
 def test_an_8_bit_pipe_is_not_sent_to_a_server_without_8bitmime(
-    scripted_server: Start, pipe: tuple[IO[bytes], IO[bytes]]
+    server: ScriptedServer, pipe: tuple[IO[bytes], IO[bytes]]
 ) -> None:
-    server = scripted_server()
     writer = write_all(pipe[1], EIGHT_BIT)
 
     outcome = send(server, pipe[0])
@@ -878,20 +861,12 @@ print(-send(small) + send(large))
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_a_file_of_30_mb_costs_less_than_8_mb_of_memory(
-    scripted_server: Start, path: Path, loop: str
+    server: ScriptedServer, path: Path, loop: str
 ) -> None:
-    server = scripted_server()
     large = path.with_name("large.eml")
     large.write_bytes(HEADER + (b"x" * 76 + b"\r\n") * 400_000)
 
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(server.port), str(path), str(large)],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-        env=os.environ | {"PYKKA_SMTP_LOOP": loop},
-    )
+    done = python("-c", MEASURE, server.port, path, large, env={"PYKKA_SMTP_LOOP": loop})
 
     assert (done.returncode, done.stderr) == (0, "")
     assert int(done.stdout) < 8 * 1024  # ru_maxrss is in KiB

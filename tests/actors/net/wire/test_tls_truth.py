@@ -16,7 +16,7 @@ from servers.certificates import Certificates, server_context
 from servers.certificates import Tls as ServerTls
 from servers.one_mail import failure
 from servers.scripted import ClientGone, Conn, ScriptedServer, parse_script
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     FailureKind,
@@ -33,8 +33,6 @@ from pykka_smtp.actors.net.tls import tls as tls_module
 from pykka_smtp.actors.net.wire.connection import Connection
 from pykka_smtp.actors.options import options as options_module
 
-PATIENCE = 15.0
-"""Seconds; reached only by a test that fails."""
 LINE = b"a line of text, as there are many in a mail that no small buffer holds\r\n"
 
 pytestmark = pytest.mark.usefixtures("loop_kind")
@@ -635,7 +633,7 @@ def test_octets_in_clear_that_come_a_moment_after_the_220_are_an_attack(
     assert server.sessions[0].unanswered == b""  # not even the first octet of TLS
 
 
-def test_a_server_that_speaks_under_tls_before_it_is_asked_breaks_the_protocol(
+def test_data_under_tls_before_any_command_violates_the_protocol(
     serve: Serve, certificates: Certificates
 ) -> None:
     def script(conn: Conn) -> None:
@@ -651,7 +649,7 @@ def test_a_server_that_speaks_under_tls_before_it_is_asked_breaks_the_protocol(
     outcome = failure(send(server, certificates))
 
     assert outcome.kind is FailureKind.PROTOCOL
-    assert "before it was asked to" in outcome.detail
+    assert "sent data under TLS before any command" in outcome.detail
 
 
 # Time.
@@ -668,11 +666,11 @@ def test_a_handshake_that_hangs_has_the_time_that_our_table_gives_it(
     table = dict(timeouts_module._RFC_5321)
     monkeypatch.setattr(timeouts_module, "_RFC_5321", table | {Stage.STARTTLS: 0.3})
     timeouts_module.make_timeouts.cache_clear()
-    options_module._collect_again.cache_clear()
+    options_module._collect_cached.cache_clear()
 
     outcome = failure(send(serve(script), certificates, tls=tls, timeout_profile="rfc5321"))
     timeouts_module.make_timeouts.cache_clear()
-    options_module._collect_again.cache_clear()
+    options_module._collect_cached.cache_clear()
 
     assert outcome.kind is FailureKind.TIMEOUT
     assert "timed out after 0.3 s" in outcome.detail

@@ -11,15 +11,12 @@ from servers.certificates import Certificates, server_context
 from servers.certificates import Tls as ServerTls
 from servers.mailing import Mailing
 from servers.scripted import Conn, ScriptedServer, parse_script
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import NO_RETRY, FailureKind, SendSuccess
 from pykka_smtp.actors.net.wire.connection import Connection
 from pykka_smtp.actors.net.wire.wire import ConnectionWriter
 from pykka_smtp.smtp.session.step import CommandGroup, SendMailData
-
-PATIENCE = 15.0
-"""Seconds; reached only by a test that fails."""
 
 pytestmark = pytest.mark.usefixtures("loop_kind")
 
@@ -238,7 +235,6 @@ class Laggard:
 
 @pytest.mark.parametrize("pipelines", [True, False])
 def test_replies_that_lie_unread_before_a_mail_in_several_steps_are_no_success(
-    scripted_server: Serve,
     certificates: Certificates,
     mailing: Mailing,
     monkeypatch: pytest.MonkeyPatch,
@@ -248,7 +244,7 @@ def test_replies_that_lie_unread_before_a_mail_in_several_steps_are_no_success(
 ) -> None:
     server = Laggard(uses_tls=is_tls, pipelines=pipelines)
     context = server_context(ServerTls(certificate=certificates.good))
-    listening = scripted_server(server, context=context)
+    listening = mailing.serve(server, context=context)
     options = {"retry": NO_RETRY, "max_connections": 1, "tls": "off"}
     if is_tls:
         options |= {"tls": "starttls", "tls_context": certificates.trusting()}
