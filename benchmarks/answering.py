@@ -10,9 +10,8 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pykka_smtp.actors.net.connect import Reached
-
-from pykka_smtp.actors.net import connecting_wire
+from pykka_smtp.actors.net.connecting.connect import Reached
+from pykka_smtp.actors.net.wire import connecting_wire
 
 _GREETING = b"220 mx.test ESMTP\r\n"
 _OK, _KNOWN, _GO_AHEAD = b"250 2.1.0 Ok\r\n", b"250 2.1.5 Ok\r\n", b"354 Go ahead\r\n"
@@ -49,7 +48,7 @@ class AnsweringServer:
     async def connect(
         self, factory: Callable[[Reached], Any], *_address: object, **_options: object
     ) -> None:
-        """Connect a protocol, as `pykka_smtp.actors.net.connect.connect` does."""
+        """Connect a protocol, as `pykka_smtp.actors.net.connecting.connect.connect` does."""
         protocol = factory(Reached())
         transport = AnsweringTransport(self, protocol, asyncio.get_running_loop())
         protocol.connection_made(transport)
