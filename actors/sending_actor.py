@@ -10,22 +10,22 @@ from ..signals.bus import publish
 from ..signals.outcome import Outcome, outcome_of
 from ..signals.send_mail import SendMail
 from ..smtp.mail.content import Content, StreamedContent
-from ..smtp.session.delivery import Delivery
-from ..smtp.session.dialog import Dialog
-from ..smtp.session.session import Session, TlsPolicy
-from ..smtp.session.transcript import Trace
+from ..smtp.session.dialog.dialog import Dialog
+from ..smtp.session.dialog.transcript import Trace
+from ..smtp.session.opening.session import Session, TlsPolicy
+from ..smtp.session.transaction.delivery import Delivery
 from ..smtp.words.peer import Peer
 from ..smtp.words.stage import Stage
 from ..smtp.words.verdict import Failed, FailureKind, Verdict
 from .loop import guard
 from .loop.asyncio_actor import Answer, AsyncioActor
 from .loop.event_loop import event_loop
-from .net.connecting_wire import name_addresses
-from .net.connection import Connection
+from .net.connecting.route import Route
 from .net.connection_limit import Permit, connection_limit
+from .net.data.mail_source import FileSource, SourceError
 from .net.ehlo_name import address_literal, complete_host_name
-from .net.mail_source import FileSource, SourceError
-from .net.route import Route
+from .net.wire.connecting_wire import name_addresses
+from .net.wire.connection import Connection
 from .options.options import Options
 
 _logger = logging.getLogger("pykka_smtp.session")

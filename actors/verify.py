@@ -6,17 +6,17 @@ from typing import Any, Self, Unpack, cast
 
 import pykka
 
-from ..smtp.session.delivery import Delivery
-from ..smtp.session.transcript import Trace
-from ..smtp.session.verification import Verification
+from ..smtp.session.dialog.transcript import Trace
+from ..smtp.session.transaction.delivery import Delivery
+from ..smtp.session.transaction.verification import Verification
 from ..smtp.words.peer import Peer
 from ..smtp.words.stage import Stage
 from ..smtp.words.verdict import Failed, FailureKind, Verdict
 from .loop import guard
 from .loop.asyncio_actor import AsyncioActor
 from .loop.event_loop import event_loop
-from .net.connection import Connection
 from .net.connection_limit import connection_limit
+from .net.wire.connection import Connection
 from .options.connection_options import DEFAULTS, ConnectionOptions
 from .options.hiding import harmless_of, wrap_secret_url, wrap_secrets_in
 from .options.options import Options, collect_options

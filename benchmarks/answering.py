@@ -10,8 +10,8 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pykka_smtp.actors.net import connecting_wire
-from pykka_smtp.actors.net.connect import Reached
+from pykka_smtp.actors.net.connecting.connect import Reached
+from pykka_smtp.actors.net.wire import connecting_wire
 
 _GREETING = b"220 mx.test ESMTP\r\n"
 _OK, _KNOWN, _GO_AHEAD = b"250 2.1.0 Ok\r\n", b"250 2.1.5 Ok\r\n", b"354 Go ahead\r\n"

@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from pykka_smtp.testing.process import say
+from pykka_smtp.testing.stages.process import say
 
 from .measure import arguments
 from .processes import HOST

@@ -7,7 +7,7 @@ import random
 
 from pykka_smtp.testing.faults import FAULTS
 from pykka_smtp.testing.moods import At
-from pykka_smtp.testing.process import Served
+from pykka_smtp.testing.stages.process import Served
 
 from .measure import arguments
 from .serving import serve, server_of

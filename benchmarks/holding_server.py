@@ -6,9 +6,9 @@ to answer at once before that. Command: ``release``.
 
 from collections.abc import Callable
 
-from pykka_smtp.testing.acts import Act, Hold
 from pykka_smtp.testing.moods import At, Moment
-from pykka_smtp.testing.process import Served, say
+from pykka_smtp.testing.stages.process import Served, say
+from pykka_smtp.testing.talk.acts import Act, Hold
 
 from .measure import arguments
 from .serving import serve, server_of

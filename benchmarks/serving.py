@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable, Iterable
 
-from pykka_smtp.testing import process
 from pykka_smtp.testing.moods import Mood
 from pykka_smtp.testing.polite import Polite
+from pykka_smtp.testing.stages import process
 
 from .measure import raise_descriptor_limit
 
@@ -19,6 +19,6 @@ def server_of(*offers: str, moods: Iterable[Mood] = ()) -> Polite:
 def serve(
     factory: Callable[[], asyncio.Protocol], on_command: Callable[[str], object] = str
 ) -> None:
-    """Serve until the standard input ends; see `pykka_smtp.testing.process.serve`."""
+    """Serve until the standard input ends; see `pykka_smtp.testing.stages.process.serve`."""
     raise_descriptor_limit()
     process.serve(factory, on_command)

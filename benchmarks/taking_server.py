@@ -11,9 +11,9 @@ import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
-from pykka_smtp.testing.acts import Act, Hold
 from pykka_smtp.testing.moods import Moment
-from pykka_smtp.testing.process import Served, say
+from pykka_smtp.testing.stages.process import Served, say
+from pykka_smtp.testing.talk.acts import Act, Hold
 
 from .measure import Stopwatch, arguments
 from .serving import serve, server_of

@@ -24,7 +24,7 @@ from pykka_smtp import (
     smtp_send_failure,
     smtp_send_success,
 )
-from pykka_smtp.actors.net.connection import Connection
+from pykka_smtp.actors.net.wire.connection import Connection
 from pykka_smtp.signals.dispatcher import dispatcher
 
 from .chaos_report import ChaosReport, Given, Heard, address, size_of_notes

@@ -14,11 +14,11 @@ import sys
 from collections import Counter
 from typing import Any
 
-from pykka_smtp.testing.acts import Act, Deed
 from pykka_smtp.testing.faults import FAULTS
 from pykka_smtp.testing.moods import Moment
 from pykka_smtp.testing.polite import Polite
-from pykka_smtp.testing.process import Served, say, serve
+from pykka_smtp.testing.stages.process import Served, say, serve
+from pykka_smtp.testing.talk.acts import Act, Deed
 
 from .ledger import Ledger
 from .surroundings import HOST

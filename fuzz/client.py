@@ -4,13 +4,12 @@ It checks on the way that the dialog keeps to its own rules: one verdict, then t
 nothing; and that what goes out is what may go out.
 """
 
-from pykka_smtp.actors.net.mail_source import FileSource, SourceError, pieces_of
+from pykka_smtp.actors.net.data.mail_source import FileSource, SourceError, pieces_of
 from pykka_smtp.smtp.mail.content import Rendition
 from pykka_smtp.smtp.mail.mail_data import MailDataEncoder, encode_whole
 from pykka_smtp.smtp.sasl.secret import Secret
-from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import Dialog
-from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.session.dialog.dialog import Dialog
+from pykka_smtp.smtp.session.opening.session import Session
 from pykka_smtp.smtp.session.step import (
     Action,
     Close,
@@ -20,6 +19,7 @@ from pykka_smtp.smtp.session.step import (
     SendMailData,
     StartTls,
 )
+from pykka_smtp.smtp.session.transaction.delivery import Delivery
 from pykka_smtp.smtp.words.command import wire_of
 from pykka_smtp.smtp.words.quirks import Quirks
 from pykka_smtp.smtp.words.verdict import Accepted, Failed, FailureKind, Verdict
@@ -89,10 +89,10 @@ class Client:
             is_lmtp=scene.is_lmtp,
             tls_policy=scene.tls,
             authentication=scene.authentication,
-            quirks=Quirks(speaks_unasked=scene.speaks_unasked),
+            quirks=Quirks(sends_unsolicited=scene.sends_unsolicited),
         )
         self.dialog = Dialog(
-            Delivery(self.session, mail.envelope, mail.content, keeps=mail.keeps),
+            Delivery(self.session, mail.envelope, mail.content, keep_open=mail.keeps),
             lambda who, line: self.trace.append(f"{who}: {line}"),
             scene.redactor,
         )

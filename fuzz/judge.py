@@ -1,6 +1,6 @@
 """Compares a verdict with the ledger, at the moment in which it came."""
 
-from pykka_smtp.smtp.session.session import TlsPolicy
+from pykka_smtp.smtp.session.opening.session import TlsPolicy
 from pykka_smtp.smtp.words.verdict import Accepted, RecipientResult, Verdict
 
 from .ledger import Ledger

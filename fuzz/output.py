@@ -16,7 +16,7 @@ from typing import Any
 from pykka_smtp.signals.send_mail import SendMail
 from pykka_smtp.smtp.mail.delivery_options import Dsn
 from pykka_smtp.smtp.mail.mail_data import MailDataEncoder, MailScanner, encode_whole, scan
-from pykka_smtp.smtp.session.session import TlsPolicy
+from pykka_smtp.smtp.session.opening.session import TlsPolicy
 from pykka_smtp.smtp.words.verdict import Accepted, Failed, FailureKind
 
 from .choices import Choices

@@ -1,6 +1,6 @@
 """The client's side of a session that has been left to another mail, which has not come yet."""
 
-from pykka_smtp.smtp.session.idle_dialog import IdleDialog
+from pykka_smtp.smtp.session.dialog.idle_dialog import IdleDialog
 from pykka_smtp.smtp.session.step import Action, Close
 from pykka_smtp.smtp.words.verdict import FailureKind
 

@@ -25,7 +25,7 @@ from pykka_smtp import (
     smtp_send_retry,
     smtp_send_success,
 )
-from pykka_smtp.actors.mailer.concurrency import ConcurrencyWindow
+from pykka_smtp.actors.mailer.capacity.concurrency import ConcurrencyWindow
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.signals.dispatcher import dispatcher
 
@@ -53,8 +53,8 @@ _RAISED = (ValueError, SystemExit, KeyboardInterrupt, MemoryError)
 _DOZES_EVERY = 997
 _DOZES_FOR = 0.05
 
-_GROWTH = 12e6
-"""Octets by which the memory may grow, of a run that is long enough to tell."""
+_GROWTH = 5e6
+"""Bytes by which the memory may grow, of a run that is long enough to tell; the marks left out."""
 _LONG = 30.0
 
 
@@ -147,7 +147,7 @@ class Soak:
             if passed >= news_at:
                 news_at += _NEWS
                 self._tell_news(passed)
-            self._memory.append(resident())
+            self._memory.append(resident() - self.marks.size)
             time.sleep(_LOOK)
 
     def _tell_news(self, passed: float) -> None:
@@ -178,6 +178,7 @@ class Soak:
         report.figures |= {
             "mails/s": f"{self.marks.told / seconds:.0f} told, {accepted / seconds:.0f} accepted",
             "receivers": f"raised {self._raised} times",
+            "files": f"{log.slow} times a thread took long",
             "asyncio's log": f"{len(loop.others)} lines",
             "left behind": ", ".join(
                 f"{name} {new - old:+d}"
@@ -200,7 +201,7 @@ class Soak:
         )
         return (
             f"{at_first / 1e6:.1f} MB in the second fifth, {at_last / 1e6:.1f} MB in the last:"
-            f" {grew / 1e6:+.1f} MB"
+            f" {grew / 1e6:+.1f} MB (the run's own marks left out)"
         )
 
     # Receiving: all of this runs on the dispatcher's thread, but for `tell`, which has its own.
@@ -255,12 +256,14 @@ class _Log(logging.Handler):
 
     Attributes:
         raised: how many say that a receiver raised.
+        slow: how many say that a thread that reads files got no further for a while, which on a
+            busy machine is true.
         others: some of those that say something else.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__(logging.WARNING)
-        self.raised = 0
+        self.raised = self.slow = 0
         self.others: deque[str] = deque(maxlen=5)
         self._logger = logging.getLogger(name)
 
@@ -269,6 +272,8 @@ class _Log(logging.Handler):
         line = record.getMessage()
         if "the other receivers run" in line:
             self.raised += 1
+        elif "take long, or hang" in line:
+            self.slow += 1
         elif "outcomes wait to be heard" not in line:  # that is what receivers that doze do
             error = record.exc_info[1] if record.exc_info else None
             self.others.append(f"{line} {error!r}" if error else line)

@@ -1,5 +1,6 @@
 """What was told and heard of each mail of the soak: a few octets each, for memory is measured."""
 
+import sys
 import threading
 from collections import Counter
 
@@ -59,6 +60,12 @@ class Marks:
         """Take back that a mail was told: it was refused at once, by an exception."""
         with self._lock:
             self.flags[number] &= ~TOLD
+
+    @property
+    def size(self) -> int:
+        """The bytes that the book itself takes: it grows with each email."""
+        books = (self.flags, self.recipients, self.heard, self.posted)
+        return sum(map(sys.getsizeof, (*books, self.accepted, self.maybe_accepted)))
 
     @property
     def told(self) -> int:

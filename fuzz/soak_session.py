@@ -7,11 +7,11 @@ import ssl
 import threading
 from typing import Protocol
 
-from pykka_smtp.testing.acts import Act, Deed, Drip, Pause
-from pykka_smtp.testing.ledger import Ledger
 from pykka_smtp.testing.moods import Moment
 from pykka_smtp.testing.polite import Polite
-from pykka_smtp.testing.process import Served
+from pykka_smtp.testing.stages.process import Served
+from pykka_smtp.testing.talk.acts import Act, Deed, Drip, Pause
+from pykka_smtp.testing.talk.ledger import Ledger
 
 from .soak_journal import Journal
 from .soak_mail import is_whole, recipient_of

@@ -3,10 +3,10 @@
 import functools
 from dataclasses import dataclass
 
-from pykka_smtp.actors.net.mail_source import FileSource
+from pykka_smtp.actors.net.data.mail_source import FileSource
 from pykka_smtp.smtp.mail.content import CompleteContent, Content, StreamedContent
 from pykka_smtp.smtp.mail.envelope import Envelope
-from pykka_smtp.smtp.session.session import TlsPolicy
+from pykka_smtp.smtp.session.opening.session import TlsPolicy
 
 from .choices import Choices
 from .scene import Mail, Scene, Source

@@ -111,8 +111,8 @@ class TlsServer:
         return self._going.read()
 
     def seal(self, text: bytes) -> bytes:
-        """Return a record with this text; nothing amid a handshake."""
-        with contextlib.suppress(ssl.SSLWantReadError):
+        """Return a record with this text; nothing amid a handshake, nor after a farewell."""
+        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
             self._tls.write(text)
         return self._going.read()
 

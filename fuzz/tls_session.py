@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from pykka_smtp.actors.loop import event_loop
-from pykka_smtp.actors.net import mail_source, wire
-from pykka_smtp.actors.net.connection import Connection
-from pykka_smtp.actors.net.tls import Tls, open_channel, remember_session
+from pykka_smtp.actors.net.data import mail_source
+from pykka_smtp.actors.net.tls.tls import Tls, open_channel, remember_session
+from pykka_smtp.actors.net.wire import wire
+from pykka_smtp.actors.net.wire.connection import Connection
 from pykka_smtp.actors.options.options import Options, collect_options
-from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import Dialog
-from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.session.dialog.dialog import Dialog
+from pykka_smtp.smtp.session.opening.session import Session
+from pykka_smtp.smtp.session.transaction.delivery import Delivery
 from pykka_smtp.smtp.words.verdict import Failed, FailureKind, Verdict
 
 from .choices import Choices
@@ -247,9 +248,9 @@ class TlsSession:
         self._mails += 1
         self._verdict, self._is_released = None, False
         self._first = len(self._ledger.transactions)
-        self._ledger.may_be_speculative = mail.keeps and not self._session.quirks.speaks_unasked
+        self._ledger.may_be_speculative = mail.keeps and not self._session.quirks.sends_unsolicited
         source = mail.open_source(is_seekable=True) if mail.piece else None
-        delivery = Delivery(self._session, mail.envelope, mail.content, keeps=mail.keeps)
+        delivery = Delivery(self._session, mail.envelope, mail.content, keep_open=mail.keeps)
         dialog = FuzzedDialog(delivery, self._guarded(self._note_beginning))
         self._connection.run(self, dialog, source=source)
 

@@ -40,12 +40,12 @@ from .smtp.words.stage import Stage
 from .smtp.words.verdict import FailureKind, RecipientResult
 
 if TYPE_CHECKING:
+    from .actors.mailer.capacity.pacing import Rate
     from .actors.mailer.drains import Drain
+    from .actors.mailer.jobs.retry import NO_RETRY, RetryPolicy
+    from .actors.mailer.jobs.statistics import MailerStatistics
     from .actors.mailer.mailer import Mailer, MailerRef, Statistics
     from .actors.mailer.options import MailerOptions
-    from .actors.mailer.pacing import Rate
-    from .actors.mailer.retry import NO_RETRY, RetryPolicy
-    from .actors.mailer.statistics import MailerStatistics
     from .actors.verify import ServerReport, verify
 
 __version__ = "0.1.0"
@@ -92,10 +92,10 @@ _LATE = {
     "Mailer": "mailer.mailer",
     "MailerOptions": "mailer.options",
     "MailerRef": "mailer.mailer",
-    "MailerStatistics": "mailer.statistics",
-    "NO_RETRY": "mailer.retry",
-    "Rate": "mailer.pacing",
-    "RetryPolicy": "mailer.retry",
+    "MailerStatistics": "mailer.jobs.statistics",
+    "NO_RETRY": "mailer.jobs.retry",
+    "Rate": "mailer.capacity.pacing",
+    "RetryPolicy": "mailer.jobs.retry",
     "ServerReport": "verify",
     "Statistics": "mailer.mailer",
     "verify": "verify",

@@ -167,6 +167,12 @@ dovecot_submission = started(DovecotSubmission)
 node_smtp_server = started(NodeSmtpServer)
 
 
+@pytest.fixture
+def server(scripted_server: Callable[..., ScriptedServer]) -> ScriptedServer:
+    """Give a server that takes every mail."""
+    return scripted_server()
+
+
 @pytest.fixture(scope="session")
 def demo_run() -> DemoRun:
     """Run the demo, once for all tests."""

@@ -16,24 +16,29 @@ PUBLIC = {"pykka_smtp/testing"}
 ROOMS = sorted(
     path.parent.relative_to(ROOT)
     for floor in (*FLOORS, "pykka_smtp")
-    for path in (ROOT / floor).glob("*/__init__.py")
-    if not path.parent.is_symlink()
+    for path in (ROOT / floor).rglob("*/__init__.py")
+    if not (ROOT / floor / path.relative_to(ROOT / floor).parts[0]).is_symlink()
 )
+MOST = 12
+"""Modules in one room, beside its ``__init__.py``: more are not seen at a glance."""
 
 
 def picture() -> str:
     return PAGE.read_text(encoding="utf-8").split("```")[1]
 
 
-def drawn_on(floor: str) -> set[str]:
-    """Return the rooms that the picture shows on a floor: those named on its line."""
-    [line] = [line for line in picture().splitlines() if line.startswith(f" {floor}/ ")]
-    return set(re.findall(r"(\w+)/", line)) - {floor}
+def drawn_in(folder: Path) -> set[str]:
+    """Return the rooms that the picture shows in a floor or a room: those named on its line."""
+    start = f" {folder.as_posix()}/ "
+    [line] = [line for line in picture().splitlines() if line.startswith(start)]
+    return set(re.findall(r"(\w+)/", line.removeprefix(start)))
 
 
-@pytest.mark.parametrize("floor", [*FLOORS, "pykka_smtp"])
-def test_each_room_on_disk_is_on_the_picture_and_no_other(floor: str) -> None:
-    assert drawn_on(floor) == {room.name for room in ROOMS if room.parts[0] == floor}
+@pytest.mark.parametrize(
+    "folder", sorted({*map(Path, FLOORS), *(r.parent for r in ROOMS)}), ids=str
+)
+def test_each_room_on_disk_is_on_the_picture_and_no_other(folder: Path) -> None:
+    assert drawn_in(folder) == {room.name for room in ROOMS if room.parent == folder}
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=str)
@@ -46,6 +51,11 @@ def test_a_room_says_what_is_in_it_and_imports_nothing_by_itself(room: Path) -> 
         assert all(node.level == 1 for node in tree.body if isinstance(node, ast.ImportFrom))
     else:
         assert len(tree.body) == 1
+
+
+@pytest.mark.parametrize("room", [*map(Path, (*FLOORS, "pykka_smtp")), *ROOMS], ids=str)
+def test_a_room_has_so_few_files_that_they_are_seen_at_a_glance(room: Path) -> None:
+    assert len({path.name for path in (ROOT / room).glob("*.py")} - {"__init__.py"}) <= MOST
 
 
 def test_each_file_that_the_page_names_is_there() -> None:

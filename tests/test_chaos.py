@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from servers.effort import times
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from fuzz.chaos import Chaos
 from fuzz.chaos_report import ChaosReport, Given, Heard
@@ -17,8 +17,6 @@ from pykka_smtp import smtp_send_failure, smtp_send_success
 from pykka_smtp.signals import bus
 from pykka_smtp.signals.outcome import Outcome
 
-PATIENCE = 10.0
-"""Seconds; reached only by a test that fails."""
 SENDS = times(300, thoroughly=1000)
 
 

@@ -28,7 +28,7 @@ from servers.sink import StoringSink
 from servers.waiting import wait_until
 
 from pykka_smtp import Outcome, SendMail, SendSuccess, SmtpActor
-from pykka_smtp.testing.ledger import ReceivedMail
+from pykka_smtp.testing.talk.ledger import ReceivedMail
 
 pytestmark = pytest.mark.real
 

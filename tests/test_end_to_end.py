@@ -6,10 +6,9 @@ import itertools
 import logging
 import os
 import re
-import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,10 @@ import blinker
 import pykka
 import pytest
 from servers.one_mail import ask, failure, mail, start
-from servers.scripted import Conn, ScriptedServer, parse_script, polite
+from servers.python import printed
+from servers.scripted import Conn, ScriptedServer, Start, parse_script, polite
 from servers.texts import up_to
+from servers.waiting import PATIENCE
 
 from pykka_smtp import (
     ConnectionOptions,
@@ -37,10 +38,6 @@ from pykka_smtp import (
 )
 from pykka_smtp.signals.dispatcher import dispatcher
 
-Start = Callable[..., ScriptedServer]
-
-PATIENCE = 10.0
-"""Seconds; reached only by a test that fails."""
 SHORT = 0.3
 """Seconds that a server has which is too slow."""
 DOCS = Path(__file__).parents[1] / "docs"
@@ -169,11 +166,10 @@ def test_success_and_failure_go_to_their_own_signal(scripted_server: Start) -> N
     assert [type(outcome) for _, outcome in failures.calls] == [SendFailure]
 
 
-def test_a_receiver_can_listen_to_one_alias_only(scripted_server: Start) -> None:
+def test_a_receiver_can_listen_to_one_alias_only(server: ScriptedServer) -> None:
     billing, everyone = Receiver(), Receiver()
     smtp_send_success.connect(billing, sender="billing")
     smtp_send_success.connect(everyone)
-    server = scripted_server()
 
     tell(server, alias="billing")
     tell(server, alias="news")
@@ -226,7 +222,7 @@ def test_a_receiver_is_held_weakly_unless_asked_otherwise(scripted_server: Start
 
 
 def test_a_bound_method_is_a_receiver_for_as_long_as_its_object_lives(
-    scripted_server: Start,
+    server: ScriptedServer,
 ) -> None:
     calls: list[str] = []
 
@@ -236,7 +232,6 @@ def test_a_bound_method_is_a_receiver_for_as_long_as_its_object_lives(
 
     ledger = Ledger()
     smtp_send_success.connect(ledger.note)
-    server = scripted_server()
     tell(server, alias="while it lives")
     del ledger
     gc.collect()
@@ -288,7 +283,7 @@ def test_a_coroutine_is_a_receiver(scripted_server: Start) -> None:
     assert heard == [("smtp_client", SendSuccess)]
 
 
-def test_a_slow_receiver_delays_no_send(scripted_server: Start) -> None:
+def test_a_slow_receiver_delays_no_send(server: ScriptedServer) -> None:
     release = threading.Event()
     heard: list[str] = []
 
@@ -297,7 +292,6 @@ def test_a_slow_receiver_delays_no_send(scripted_server: Start) -> None:
         heard.append(sender)
 
     smtp_send_success.connect(slow)
-    server = scripted_server()
 
     outcomes = [ask(server, alias=str(number)) for number in range(5)]
     assert heard == []
@@ -322,8 +316,7 @@ def test_a_receiver_may_send_a_mail_itself_and_wait_for_it(scripted_server: Star
     assert b"(SMTP at rcpt)" in server.mails[0].data
 
 
-def test_a_receiver_that_has_gone_hears_no_more(scripted_server: Start, receiver: Receiver) -> None:
-    server = scripted_server()
+def test_a_receiver_that_has_gone_hears_no_more(server: ScriptedServer, receiver: Receiver) -> None:
     with smtp_send_success.connected_to(receiver):
         tell(server)
     tell(server)
@@ -410,8 +403,7 @@ def test_ask_returns_the_outcome(scripted_server: Start) -> None:
     assert outcome.elapsed >= 0
 
 
-def test_ask_can_leave_a_future(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_ask_can_leave_a_future(server: ScriptedServer) -> None:
     futures = [start(server).ask(mail(context=n), block=False) for n in range(3)]
     assert [future.get(timeout=PATIENCE).context for future in futures] == [0, 1, 2]
 
@@ -527,8 +519,7 @@ def test_each_recipient_has_a_result_in_the_callers_order(scripted_server: Start
     assert server.mails[0].recipients == ("a@b.test", "c@b.test"), "nobody gets it twice"
 
 
-def test_the_peer_says_which_server_it_was(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_the_peer_says_which_server_it_was(server: ScriptedServer) -> None:
     peer = ask(server).peer
     assert peer is not None
     assert (peer.host, peer.address, peer.port) == ("127.0.0.1", "127.0.0.1", server.port)
@@ -644,17 +635,7 @@ def test_the_deadline_after_the_dot_leaves_a_doubt(scripted_server: Start) -> No
 
 def run(code: str, *arguments: str) -> str:
     """Run a program to its end, and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-        cwd=DOCS.parent,
-    )
-    assert done.stderr == ""
-    assert done.returncode == 0
-    return done.stdout
+    return printed("-W", "error", "-c", code, *arguments, cwd=DOCS.parent)
 
 
 def synopsis() -> str:
@@ -685,11 +666,10 @@ def test_the_seeds_synopsis_in_our_words_runs_and_ends(
 )
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_first_send_that_begins_after_the_main_thread_has_ended_is_delivered(
-    scripted_server: Start, monkeypatch: pytest.MonkeyPatch, loop: str
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, loop: str
 ) -> None:
     pytest.importorskip(loop)
     monkeypatch.setenv("PYKKA_SMTP_LOOP", loop)
-    server = scripted_server()
     program = f"""if True:
         import pykka, threading
         from pykka_smtp import SendMail, SmtpActor
@@ -730,10 +710,9 @@ def test_the_names_of_ours_in_the_docs_exist() -> None:
     assert {(who, option) for who, option in named if option not in options[who]} == set()
 
 
-def test_a_program_may_fork_before_it_sends(scripted_server: Start) -> None:
+def test_a_program_may_fork_before_it_sends(server: ScriptedServer) -> None:
     if not hasattr(os, "fork"):
         pytest.skip("this system cannot fork")
-    server = scripted_server()
     code = f"""if True:
         import os
         from pykka_smtp import SendMail, SmtpActor

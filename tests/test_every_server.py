@@ -27,7 +27,7 @@ from servers.postfix import PostfixSmtpd
 from servers.sink import StoringSink
 
 from pykka_smtp import FailureKind, Outcome, SendFailure, SendMail, SendSuccess, SmtpActor, Stage
-from pykka_smtp.testing.ledger import ReceivedMail
+from pykka_smtp.testing.talk.ledger import ReceivedMail
 
 pytestmark = pytest.mark.real
 

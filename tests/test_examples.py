@@ -11,6 +11,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+from servers.python import python
 from servers.sink import AiosmtpdServer, SmtpSink
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -34,13 +35,7 @@ Servers = Callable[..., AiosmtpdServer]
 
 def run(name: str, *arguments: object, status: int = 0) -> str:
     """Run an example; return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=50,
-    )
+    done = python("-W", "error", EXAMPLES / f"{name}.py", *arguments)
     assert (done.returncode, status or done.stderr) == (status, status or ""), done.stderr
     return done.stdout if status == 0 else done.stderr
 

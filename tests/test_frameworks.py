@@ -7,21 +7,22 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from servers.ports import reserved_port
+from servers.python import python
 from servers.require import require_module
-from servers.scripted import ScriptedServer
+from servers.scripted import ScriptedServer, Start
 from servers.waiting import wait_until
 
 pytestmark = pytest.mark.long
 
 PATIENCE = 30.0  # seconds; reached only by a test that fails
+QUIET = ("-W", "ignore")
 
-Start = Callable[..., ScriptedServer]
 
 PATCHES = {
     "gevent": "from gevent import monkey; monkey.patch_all()",
@@ -75,16 +76,6 @@ def application(environ, start_response):
 """
 
 
-def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-
-
 @contextlib.contextmanager
 def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
     """Ask a process to end when the test does, and see that it does."""
@@ -102,12 +93,11 @@ def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
 @pytest.mark.parametrize("library", PATCHES)
 def test_a_mail_told_just_before_a_program_of_greenlets_ends_goes_out_and_is_heard(
-    scripted_server: Start, library: str
+    server: ScriptedServer, library: str
 ) -> None:
     require_module(library)
-    server = scripted_server()
 
-    done = python("-c", PATCHES[library] + PROGRAM + "ref.tell(mail)", str(server.port))
+    done = python(*QUIET, "-c", PATCHES[library] + PROGRAM + "ref.tell(mail)", server.port)
 
     assert (done.stdout.split("\n"), done.stderr) == (["heard 250", ""], "")
     assert done.returncode == 0
@@ -143,7 +133,7 @@ ref.stop()
 print(answer.get().kind.name, flush=True)
 """
 
-    done = python("-c", PATCHES[library] + PROGRAM + script, str(server.port))
+    done = python(*QUIET, "-c", PATCHES[library] + PROGRAM + script, server.port)
 
     lines = done.stdout.splitlines()
     assert lines[0] == "steps True"
@@ -168,12 +158,11 @@ GUNICORN = ("gunicorn", "--workers", "3", "--bind")
     ],
 )
 def test_each_process_of_a_server_that_forks_sends_mails_of_its_own(
-    scripted_server: Start, tmp_path: Path, command: tuple[str, ...], before: str
+    server: ScriptedServer, tmp_path: Path, command: tuple[str, ...], before: str
 ) -> None:
     program = Path(sys.executable).with_name(command[0])
     if not program.exists():
         require_module(command[0])
-    server = scripted_server()
     (tmp_path / "app.py").write_text(APPLICATION)
     heard = tmp_path / "heard"
     exits = contextlib.ExitStack()
@@ -238,10 +227,9 @@ print(len(set(mail_id for _, mail_id, _ in answers)), {code for _, _, code in an
 
 
 def test_the_forked_workers_of_celery_send_mails_of_their_own(
-    scripted_server: Start, tmp_path: Path
+    server: ScriptedServer, tmp_path: Path
 ) -> None:
     require_module("celery")
-    server = scripted_server()
     (tmp_path / "tasks.py").write_text(CELERY)
     for name in ("queue", "results", "queue-control"):
         (tmp_path / name).mkdir()
@@ -260,15 +248,7 @@ def test_the_forked_workers_of_celery_send_mails_of_their_own(
             env=environment | {"BEFORE": "1"},
         )
     with ended(worker):
-        done = subprocess.run(
-            [sys.executable, "-c", CLIENT],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=45,
-            check=False,
-        )
+        done = python("-c", CLIENT, cwd=tmp_path, env=environment)
 
     assert done.stdout == "12 {250}\n", done.stderr + (tmp_path / "log").read_text()
     assert server.accepted == 13

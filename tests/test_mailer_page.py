@@ -4,13 +4,12 @@ import ast
 import dataclasses
 import inspect
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.python import printed
 from servers.sink import AiosmtpdServer
 
 from pykka_smtp import Mailer, MailerStatistics, RetryPolicy, SmtpActor
@@ -46,15 +45,7 @@ def defaults(of: type[Mailer | SmtpActor]) -> dict[str, Any]:
 def run(code: str, server: AiosmtpdServer, more: str = "") -> str:
     """Run a block of code as a program, with this server, and perhaps more behind it."""
     here = f'server="{server.host}", port={server.port}'
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code.replace(HERE, here) + more],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+    return printed("-W", "error", "-c", code.replace(HERE, here) + more)
 
 
 def test_the_first_example_sends_all_and_tells_what_was_refused(

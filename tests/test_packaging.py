@@ -1,10 +1,7 @@
 """What is installed, and what works without being installed."""
 
 import importlib.metadata
-import os
 import shutil
-import subprocess
-import sys
 import sysconfig
 import tarfile
 import tomllib
@@ -13,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.python import python
 from servers.require import missing, require_module
 
 ROOT = Path(__file__).parents[1]
@@ -29,29 +27,26 @@ def configuration() -> dict[str, Any]:
     return tools
 
 
+def modules_of_the_package() -> set[Path]:
+    """Return the path that each module of ours has below the folder it is installed in."""
+    floors = {
+        path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")
+    }
+    others = {path.relative_to(ROOT) for path in (ROOT / "pykka_smtp").rglob("*.py")}
+    return {"pykka_smtp" / path for path in floors} | {
+        path
+        for path in others
+        if path.parts[1] not in FOLDERS  # those are links
+    }
+
+
 def copy_of_the_tree(target: Path) -> Path:
     shutil.copytree(ROOT, target, symlinks=True, ignore=NOT_SOURCE)
     return target
 
 
-def python(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        env=os.environ | environment,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=50,
-    )
-
-
 def test_the_packages_that_are_installed_are_the_folders_on_disk() -> None:
-    on_disk = {"pykka_smtp", "pykka_smtp.cli", "pykka_smtp.testing"} | {
-        ".".join(("pykka_smtp", *module.parent.relative_to(ROOT).parts))
-        for folder in FOLDERS
-        for module in (ROOT / folder).rglob("*.py")
-    }
+    on_disk = {".".join(module.parent.parts) for module in modules_of_the_package()}
 
     assert set(configuration()["packages"]) == on_disk
 
@@ -97,7 +92,7 @@ def test_a_plain_checkout_works_whatever_its_folder_is_called(name: str, tmp_pat
     # -S, and the folder of the installed packages as a plain folder: the dependencies are there,
     # but an editable install of this package is not.
     packages = sysconfig.get_path("purelib")
-    done = python("-S", "-W", "error", "-c", code, cwd=clone, PYTHONPATH=packages)
+    done = python("-S", "-W", "error", "-c", code, cwd=clone, env={"PYTHONPATH": packages})
 
     assert done.stderr == ""
     assert Path(done.stdout.strip()) == clone / "pykka_smtp" / "smtp" / "words" / "reply.py"
@@ -121,15 +116,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
 
-    expected = {
-        f"pykka_smtp/{module.relative_to(ROOT)}"
-        for folder in FOLDERS
-        for module in (ROOT / folder).rglob("*.py")
-    } | {
-        str(path.relative_to(ROOT))
-        for folder in ("pykka_smtp", "pykka_smtp/cli", "pykka_smtp/testing")
-        for path in (ROOT / folder).glob("*.py")
-    }
+    expected = {module.as_posix() for module in modules_of_the_package()}
     assert names == expected | {"pykka_smtp/py.typed"}
 
 

@@ -11,8 +11,6 @@ import inspect
 import re
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +20,7 @@ import pykka
 import pytest
 from pykka import ActorDeadError
 from servers.demo_run import DemoRun
+from servers.python import printed
 from servers.scripted import Script, ScriptedServer
 from servers.sink import AiosmtpdServer
 from servers.texts import up_to
@@ -87,16 +86,7 @@ def run(code: str, server: ScriptedServer | AiosmtpdServer) -> str:
         f'server="{server.host}", port={server.port}',
     )
     assert localhost in code or str(server.port) in code
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code.replace(localhost, here)],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+    return printed("-W", "error", "-c", code.replace(localhost, here), cwd=ROOT)
 
 
 def first_example() -> str:
@@ -483,9 +473,8 @@ def test_a_certificate_for_another_name_reads_as_troubleshooting_says(
 
 
 def test_a_mailer_that_cannot_send_says_what_troubleshooting_says(
-    scripted_server: Servers,
+    server: ScriptedServer,
 ) -> None:
-    server = scripted_server(polite())
     mailer = Mailer.start(
         server.host, server.port, max_queued=1, rate="1/day", retry=RetryPolicy(give_up_after=0.3)
     )

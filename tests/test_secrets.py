@@ -23,18 +23,17 @@ from servers.accounts import USER
 from servers.certificates import Certificates, Tls, server_context
 from servers.scripted import Conn, ScriptedServer
 from servers.submission import AuthServer
+from servers.waiting import PATIENCE
 
 from pykka_smtp import Outcome, SendFailure, SendMail, SendSuccess, SmtpActor, verify
 from pykka_smtp.smtp.sasl.mechanisms import Plain, Xoauth2
 from pykka_smtp.smtp.sasl.secret import Secret
-from pykka_smtp.smtp.session import authentication as authentication_module
-from pykka_smtp.testing.acts import LINE, Act, Talk
+from pykka_smtp.smtp.session.opening import authentication as authentication_module
 from pykka_smtp.testing.moods import At, Moment, said
 from pykka_smtp.testing.polite import Polite
-from pykka_smtp.testing.script import decode
+from pykka_smtp.testing.talk.acts import LINE, Act, Talk
+from pykka_smtp.testing.talk.script import decode
 
-PATIENCE = 10.0
-"""Seconds; reached only by a test that fails."""
 PASSWORD = 'Zx9 corr\u00e4ct "h\u00f6rse"%+/\\~Qv7'
 TOKEN = "Zx9.corract-horse_staple~+/Qv7=="
 MAIL = SendMail(sender="me@a.test", recipients=["you@b.test", "who@b.test"], body="Hello")

@@ -12,15 +12,15 @@ import email.policy
 import itertools
 import re
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 import pykka
 import pytest
 from servers.one_mail import failure, mail, settle
-from servers.scripted import Conn, ScriptedServer, polite
+from servers.scripted import Conn, ScriptedServer, Start, polite
 from servers.texts import up_to
+from servers.waiting import PATIENCE
 
 from pykka_smtp import (
     FailureKind,
@@ -33,10 +33,6 @@ from pykka_smtp import (
 )
 from pykka_smtp.signals.dispatcher import dispatcher
 
-Start = Callable[..., ScriptedServer]
-
-PATIENCE = 10.0
-"""Seconds; reached only by a test that fails."""
 SHORT = 0.2
 """Seconds that a server has that says nothing more."""
 MUCH = 0.5
@@ -404,10 +400,8 @@ BODIES = [
 
 @pytest.mark.parametrize("text", BODIES)
 def test_a_line_that_begins_with_a_dot_neither_ends_the_mail_nor_loses_its_dot(
-    scripted_server: Start, text: bytes
+    server: ScriptedServer, text: bytes
 ) -> None:
-    server = scripted_server()
-
     settle(server, mail(body=text))
 
     [received] = server.mails
@@ -494,10 +488,9 @@ def test_the_earlier_lines_of_a_reply_are_not_lost(scripted_server: Start) -> No
     assert outcome.text == "first\nsecond\nthird"
 
 
-def test_a_list_of_recipients_is_no_single_path(scripted_server: Start) -> None:
+def test_a_list_of_recipients_is_no_single_path(server: ScriptedServer) -> None:
     with pytest.raises(ValueError, match="recipient"):
         mail(recipients="a@x.test,b@x.test")
-    server = scripted_server()
     settle(server, mail(recipients=["a@x.test", "b@x.test"]))
     assert [line for line in server.lines if line.startswith("RCPT")] == [
         "RCPT TO:<a@x.test>",
@@ -514,36 +507,31 @@ def test_an_unknown_option_is_not_ignored() -> None:
     assert pykka.ActorRegistry.get_all() == []
 
 
-def test_trailing_blank_lines_are_kept_and_none_is_added(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_trailing_blank_lines_are_kept_and_none_is_added(server: ScriptedServer) -> None:
     settle(server, mail(body="a\n\n\n"))
     assert server.mails[0].raw.endswith(b"\r\n\r\na\r\n\r\n\r\n.\r\n")
 
 
-def test_mixed_line_ends_all_become_crlf(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_mixed_line_ends_all_become_crlf(server: ScriptedServer) -> None:
     settle(server, mail(body="a\r\nb\nc\rd\n\re"))
     text = server.mails[0].raw.partition(b"\r\n\r\n")[2]
     assert text == b"a\r\nb\r\nc\r\nd\r\n\r\ne\r\n.\r\n"
 
 
-def test_the_date_is_padded_and_the_mail_has_an_id(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_the_date_is_padded_and_the_mail_has_an_id(server: ScriptedServer) -> None:
     settle(server)
     head = server.mails[0].data.partition(b"\r\n\r\n")[0].decode("ascii")
     assert re.search(r"^Date: \w{3}, \d\d? \w{3} \d{4} \d\d:\d\d:\d\d ", head, re.MULTILINE)
     assert re.search(r"^Message-ID: <[^<> ]+@a\.test>\r$", head, re.MULTILINE)
 
 
-def test_commands_are_written_as_rfc_5321_has_them(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_commands_are_written_as_rfc_5321_has_them(server: ScriptedServer) -> None:
     settle(server)
     assert server.lines[0] == "EHLO [127.0.0.1]", "a name or an address, not that of a class"
     assert server.lines[1] == "MAIL FROM:<me@a.test>", "no space after the colon"
 
 
-def test_a_name_with_a_comma_does_not_break_the_header(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_a_name_with_a_comma_does_not_break_the_header(server: ScriptedServer) -> None:
     settle(server, mail(from_name="Doe, Jane (sales)"))
     message = email.message_from_bytes(server.mails[0].data, policy=email.policy.default)
     [author] = message["From"].addresses
@@ -553,8 +541,7 @@ def test_a_name_with_a_comma_does_not_break_the_header(scripted_server: Start) -
 # What 0.22 still did, or newly did
 
 
-def test_ehlo_is_said_first(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_ehlo_is_said_first(server: ScriptedServer) -> None:
     settle(server)
     assert verbs(server)[0] == "EHLO"
 

@@ -12,14 +12,15 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import blinker
 import pytest
 from servers.one_mail import failure, mail, start
-from servers.scripted import Conn, ReceivedMail, ScriptedServer, polite
+from servers.scripted import Conn, ReceivedMail, ScriptedServer, Start, polite
+from servers.waiting import PATIENCE
 
 from pykka_smtp import (
     FailureKind,
@@ -35,10 +36,6 @@ from pykka_smtp import (
 from pykka_smtp.actors.options.connection_options import DEFAULTS
 from pykka_smtp.signals.dispatcher import dispatcher
 
-Start = Callable[..., ScriptedServer]
-
-PATIENCE = 10.0
-"""Seconds; reached only by a test that fails."""
 SHORT = 0.2
 """Seconds that a server has which never answers."""
 
@@ -100,8 +97,7 @@ def nobody_listens() -> Iterator[ScriptedServer]:
 # 0.02: who, where to
 
 
-def test_alias_is_the_sender_of_the_signals(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_alias_is_the_sender_of_the_signals(server: ScriptedServer) -> None:
     heard = Heard()
 
     outcome = send(server, options={"alias": "billing"})
@@ -162,9 +158,7 @@ def test_smtp_server_and_smtp_port_default_to_localhost_25(
     assert asked == [("localhost", 25)]
 
 
-def test_smtp_server_may_be_a_name(scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_smtp_server_may_be_a_name(server: ScriptedServer) -> None:
     outcome = SmtpActor.start("localhost", server.port).ask(mail(), timeout=PATIENCE)
 
     assert isinstance(outcome, SendSuccess)
@@ -196,9 +190,7 @@ def test_smtp_port_must_be_a_port(port: Any) -> None:
         SmtpActor.start("localhost", port)
 
 
-def test_smtp_sender_is_the_reverse_path_and_the_from_address(scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_smtp_sender_is_the_reverse_path_and_the_from_address(server: ScriptedServer) -> None:
     send(server, sender="Me+tag@a.test")
 
     assert "MAIL FROM:<Me+tag@a.test>" in server.lines
@@ -216,19 +208,15 @@ def test_smtp_sender_may_not_be_empty() -> None:
 
 
 def test_smtp_sender_may_be_the_null_reverse_path_where_it_is_meant(
-    scripted_server: Start,
+    server: ScriptedServer,
 ) -> None:
-    server = scripted_server()
-
     send(server, sender="<>", headers={"From": "Mail System <postmaster@a.test>"})
 
     assert "MAIL FROM:<>" in server.lines
     assert header(server)["From"] == "Mail System <postmaster@a.test>"
 
 
-def test_smtp_recipient_is_the_forward_path_and_the_to_address(scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_smtp_recipient_is_the_forward_path_and_the_to_address(server: ScriptedServer) -> None:
     outcome = send(server, recipients="You@b.test")
 
     assert stored(server).recipients == ("You@b.test",)
@@ -261,10 +249,8 @@ def test_smtp_recipient_may_not_be_empty(nobody: object) -> None:
     ],
 )
 def test_from_is_a_display_name_quoted_and_encoded_as_needed(
-    scripted_server: Start, name: str, on_the_wire: bytes | None
+    server: ScriptedServer, name: str, on_the_wire: bytes | None
 ) -> None:
-    server = scripted_server()
-
     send(server, from_name=name)
 
     [author] = header(server)["From"].addresses
@@ -275,9 +261,7 @@ def test_from_is_a_display_name_quoted_and_encoded_as_needed(
         assert line == b"From: " + on_the_wire
 
 
-def test_to_is_a_display_name_too_one_for_each_recipient(scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_to_is_a_display_name_too_one_for_each_recipient(server: ScriptedServer) -> None:
     send(
         server,
         recipients=["a@b.test", "c@b.test", "e@b.test"],
@@ -294,18 +278,14 @@ def test_a_display_name_cannot_add_a_header_field(option: str) -> None:
         mail(**{option: "x\r\nBcc: evil@x.test"})
 
 
-def test_cc_stands_in_the_envelope_and_in_the_header(scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_cc_stands_in_the_envelope_and_in_the_header(server: ScriptedServer) -> None:
     send(server, cc=["c1@b.test", "c2@b.test"])
 
     assert stored(server).recipients == ("you@b.test", "c1@b.test", "c2@b.test")
     assert header(server)["Cc"] == "c1@b.test, c2@b.test"
 
 
-def test_bcc_stands_in_the_envelope_and_nowhere_else(scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_bcc_stands_in_the_envelope_and_nowhere_else(server: ScriptedServer) -> None:
     outcome = send(server, cc="c@b.test", bcc=["secret@b.test"])
 
     assert stored(server).recipients == ("you@b.test", "c@b.test", "secret@b.test")
@@ -314,8 +294,7 @@ def test_bcc_stands_in_the_envelope_and_nowhere_else(scripted_server: Start) -> 
     assert b"bcc:" not in stored(server).data.lower()  # a Message-ID may well have "bcc" in it
 
 
-def test_bcc_of_a_complete_message_is_never_shown(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_bcc_of_a_complete_message_is_never_shown(server: ScriptedServer) -> None:
     message = email.message.EmailMessage()
     message["From"], message["To"], message["Bcc"] = "me@a.test", "you@b.test", "secret@b.test"
     message.set_content("hello")
@@ -327,15 +306,13 @@ def test_bcc_of_a_complete_message_is_never_shown(scripted_server: Start) -> Non
     assert message["Bcc"] == "secret@b.test", "the caller's object stays as it was"
 
 
-def test_subject_defaults_to_none_in_parentheses(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_subject_defaults_to_none_in_parentheses(server: ScriptedServer) -> None:
     send(server)
     assert header(server)["Subject"] == "(none)"
 
 
 @pytest.mark.parametrize("subject", ["", "0", "Hello", "Gr\u00fc\u00dfe aus K\u00f6ln \u2709"])
-def test_subject_is_kept_as_it_is(scripted_server: Start, subject: str) -> None:
-    server = scripted_server()
+def test_subject_is_kept_as_it_is(server: ScriptedServer, subject: str) -> None:
     send(server, subject=subject)
     assert header(server)["Subject"] == subject
 
@@ -353,15 +330,13 @@ def test_subject_is_kept_as_it_is(scripted_server: Start, subject: str) -> None:
     ],
 )
 def test_smtp_data_is_a_string_or_a_list_of_lines(
-    scripted_server: Start, data: object, expected: bytes
+    server: ScriptedServer, data: object, expected: bytes
 ) -> None:
-    server = scripted_server()
     send(server, body=data)
     assert body(server) == expected
 
 
-def test_smtp_data_may_be_left_out(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_smtp_data_may_be_left_out(server: ScriptedServer) -> None:
     SmtpActor.start(server.host, server.port).ask(
         SendMail(sender="me@a.test", recipients="you@b.test"), timeout=PATIENCE
     )
@@ -375,9 +350,7 @@ def test_smtp_data_in_a_text_beyond_ascii_arrives_as_it_was(scripted_server: Sta
         assert header(server).get_content() == text.replace("\n", "\r\n")
 
 
-def test_the_generated_header_says_what_a_mail_needs(scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_the_generated_header_says_what_a_mail_needs(server: ScriptedServer) -> None:
     send(server, headers={"X-Job": "7"}, id="mail-7")
 
     message = header(server)
@@ -473,9 +446,8 @@ def test_debug_is_off_unless_asked_for(scripted_server: Start) -> None:
 
 
 def test_debug_logging_is_readable(
-    scripted_server: Start, caplog: pytest.LogCaptureFixture
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = scripted_server()
     caplog.set_level(logging.DEBUG, logger="pykka_smtp.session")
 
     send(server, options={"alias": "news"}, id="mail-7")
@@ -562,8 +534,7 @@ def test_failure_kind_4_has_the_stage(scripted_server: Start) -> None:
 # 0.03 to 0.22
 
 
-def test_smtp_body_is_a_text_under_a_generated_header(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_smtp_body_is_a_text_under_a_generated_header(server: ScriptedServer) -> None:
     send(server, body="only the text", subject="s")
     assert header(server)["Subject"] == "s"
     assert body(server) == b"only the text\r\n"
@@ -577,8 +548,7 @@ def test_smtp_body_is_a_text_under_a_generated_header(scripted_server: Start) ->
         bytearray(b"From: x@y.test\r\nSubject: whole\r\n\r\nas it is\r\n"),
     ],
 )
-def test_a_complete_message_goes_out_as_it_is(scripted_server: Start, message: bytes) -> None:
-    server = scripted_server()
+def test_a_complete_message_goes_out_as_it_is(server: ScriptedServer, message: bytes) -> None:
     send(server, message=message)
     assert stored(server).data == b"From: x@y.test\r\nSubject: whole\r\n\r\nas it is\r\n"
 
@@ -608,17 +578,15 @@ def test_smtp_ehlo_must_be_a_name_or_an_address_literal(name: str) -> None:
 
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux has all of 127/8 at hand")
-def test_smtp_bind_address_is_where_the_connection_comes_from(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_smtp_bind_address_is_where_the_connection_comes_from(server: ScriptedServer) -> None:
     send(server, options={"source_address": ("127.0.0.2", 0)})
     assert server.sessions[0].peer == "127.0.0.2"
     assert server.lines[0] == "EHLO [127.0.0.2]"
 
 
 def test_bind_port_is_used_and_an_occupied_one_is_a_failure_to_connect(
-    scripted_server: Start,
+    server: ScriptedServer,
 ) -> None:
-    server = scripted_server()
     with socket.create_server(("127.0.0.1", 0)) as occupier:
         source = occupier.getsockname()
         outcome = failure(send(server, options={"source_address": source}))
@@ -637,10 +605,9 @@ def test_context_comes_back_unchanged(scripted_server: Start) -> None:
     assert refused.context is ticket
 
 
-def test_message_file_is_sent_without_slurping_it(scripted_server: Start, tmp_path: Path) -> None:
+def test_message_file_is_sent_without_slurping_it(server: ScriptedServer, tmp_path: Path) -> None:
     path = tmp_path / "mail.eml"
     path.write_bytes(b"Subject: file\n\n" + b".line of the file\n" * 100_000)
-    server = scripted_server()
 
     send(server, message=path)
 
@@ -648,10 +615,8 @@ def test_message_file_is_sent_without_slurping_it(scripted_server: Start, tmp_pa
 
 
 def test_a_message_file_that_cannot_be_read_costs_no_connection(
-    scripted_server: Start, tmp_path: Path
+    server: ScriptedServer, tmp_path: Path
 ) -> None:
-    server = scripted_server()
-
     outcome = failure(send(server, message=tmp_path / "missing.eml"))
 
     assert outcome.kind is FailureKind.LOCAL
@@ -672,11 +637,10 @@ class Ticking(io.BytesIO):
 
 
 def test_file_handle_is_streamed_from_where_it_stands_and_stays_open(
-    scripted_server: Start,
+    server: ScriptedServer,
 ) -> None:
     file = Ticking(b"skipped\n" + b"Subject: handle\n\n" + b"x" * 70 + b"\n" * 2_000_000)
     file.seek(len(b"skipped\n"))
-    server = scripted_server()
 
     send(server, message=file)
 
@@ -686,8 +650,7 @@ def test_file_handle_is_streamed_from_where_it_stands_and_stays_open(
     assert all(size is not None and 0 < size <= 1_000_000 for size in file.asked)
 
 
-def test_file_handle_may_be_a_pipe(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_file_handle_may_be_a_pipe(server: ScriptedServer) -> None:
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as file:
         with os.fdopen(writer, "wb") as end:
@@ -744,9 +707,7 @@ def test_the_error_is_one_line_that_names_server_stage_and_reply(scripted_server
     assert str(outcome) == f"news: mail mail-7 not sent (SMTP at dot): {outcome.detail}"
 
 
-def test_several_recipients_get_one_mail(scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_several_recipients_get_one_mail(server: ScriptedServer) -> None:
     outcome = send(server, recipients=["a@b.test", "c@b.test", "e@b.test"])
 
     assert stored(server).recipients == ("a@b.test", "c@b.test", "e@b.test")
@@ -837,8 +798,7 @@ def test_018_and_070_a_wrong_port_is_said_in_words(nobody_listens: ScriptedServe
     assert "Connection refused" in str(send(nobody_listens))
 
 
-def test_020_all_options_together(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_020_all_options_together(server: ScriptedServer) -> None:
     heard = Heard(blinker.signal("all_of_it"))
 
     outcome = SmtpActor.start(
@@ -875,8 +835,7 @@ def test_020_all_options_together(scripted_server: Start) -> None:
     assert body(server) == b"1\r\n2\r\n"
 
 
-def test_060_the_defaults_on_the_wire(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_060_the_defaults_on_the_wire(server: ScriptedServer) -> None:
     send(server)
     verbs = ("MAIL FROM:<me@a.test>", "RCPT TO:<you@b.test>", "DATA")
     assert server.lines[0].startswith("EHLO ")

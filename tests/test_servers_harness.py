@@ -20,13 +20,12 @@ from servers.scripted import (
     Conn,
     ScriptedServer,
     ScriptMismatch,
+    Start,
     Step,
     parse_script,
     polite,
 )
 from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
-
-Start = Callable[..., ScriptedServer]
 
 ROOT = Path(__file__).parents[1]
 
@@ -267,9 +266,7 @@ def test_a_refused_mail_is_kept_but_not_counted_as_accepted(scripted_server: Sta
 
 
 @pytest.mark.parametrize("data", [b"", b".", b".\r\n.", b"\r\n", b"a\r\n..\r\n", b".." * 70_000])
-def test_mail_data_comes_out_as_it_went_in(data: bytes, scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_mail_data_comes_out_as_it_went_in(data: bytes, server: ScriptedServer) -> None:
     with client(server) as connection:
         send(connection, data)
 
@@ -332,9 +329,7 @@ def test_the_polite_server_refuses_whom_it_is_told_to(scripted_server: Start) ->
     assert server.mails[0].recipients == ("c@d.test",)
 
 
-def test_the_polite_server_answers_for_each_recipient_in_lmtp(scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_the_polite_server_answers_for_each_recipient_in_lmtp(server: ScriptedServer) -> None:
     connection = smtplib.LMTP(server.host, server.port, local_hostname="c.test")
     connection.ehlo()
     connection.mail("a@b.test")
@@ -445,8 +440,7 @@ def test_a_script_may_be_a_function(scripted_server: Start) -> None:
     assert heard == ["ehlo c.test"]
 
 
-def test_many_clients_are_served_at_once(scripted_server: Start) -> None:
-    server = scripted_server()
+def test_many_clients_are_served_at_once(server: ScriptedServer) -> None:
     together = threading.Barrier(20, timeout=10)
 
     def run() -> None:

@@ -14,10 +14,9 @@ from servers.effort import times
 from servers.parsed import MAILS, POLICIES, policies
 from servers.random_mails import leaves_of, trees
 from servers.sink import AiosmtpdServer
+from servers.waiting import PATIENCE
 
 from pykka_smtp import Mailer, SendMail, SendSuccess
-
-PATIENCE = 10.0  # seconds; reached only by a test that fails
 
 Start = Callable[..., AiosmtpdServer]
 

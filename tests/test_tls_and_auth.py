@@ -18,12 +18,11 @@ from servers.accounts import PASSWORD, TOKEN, USER
 from servers.certificates import Certificate, Certificates, Tls, server_context
 from servers.scripted import Conn, ScriptedServer, parse_script
 from servers.submission import MECHANISMS, AuthServer, submission
+from servers.waiting import PATIENCE
 
 from pykka_smtp import FailureKind, Outcome, SendFailure, SendMail, SendSuccess, SmtpActor, Stage
-from pykka_smtp.actors.net import tls as tls_module
+from pykka_smtp.actors.net.tls import tls as tls_module
 
-PATIENCE = 10.0
-"""Seconds; reached only by a test that fails."""
 SHORT = 0.2
 """Seconds that a server has which never answers."""
 HOST = "mx.test"

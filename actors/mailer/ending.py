@@ -5,10 +5,10 @@ On the loop thread.
 
 from ...smtp.words.verdict import FailureKind
 from ..loop import guard
-from .destinations import Destinations
-from .job import Part
-from .jobs import Jobs
-from .retries import Retries
+from .jobs.job import Part
+from .jobs.jobs import Jobs
+from .jobs.retries import Retries
+from .queue.destinations import Destinations
 from .sending import Sending
 
 _STOPPED = "stopped before it was sent"

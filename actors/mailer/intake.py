@@ -9,9 +9,9 @@ from ...signals.send_mail import SendMail
 from ...smtp.words.verdict import Failed, FailureKind
 from ..loop.asyncio_actor import Answer
 from ..loop.event_loop import event_loop
-from .destinations import Destinations
-from .job import Job, Part
-from .jobs import Jobs
+from .jobs.job import Job, Part
+from .jobs.jobs import Jobs
+from .queue.destinations import Destinations
 from .routing import Routing
 from .sending import Sending
 

@@ -20,21 +20,21 @@ from ..options.hiding import harmless_of, wrap_secret_url, wrap_secrets_in
 from ..options.mailer_options import check_backups, check_source, whole
 from ..options.option_checks import check_seconds
 from ..options.options import Options, collect_options
-from .capacity import Limits
-from .connection_pool import IdleConnections
-from .destinations import Destinations
+from .capacity.capacity import Limits
+from .capacity.pacing import parse_rate
+from .connections.pool import IdleConnections
 from .drains import Drain, Drains
 from .ending import Ending
 from .intake import Intake
-from .job import Part
-from .jobs import Jobs
+from .jobs.job import Part
+from .jobs.jobs import Jobs
+from .jobs.retries import Retries
+from .jobs.retry import RetryPolicy
+from .jobs.statistics import MailerStatistics
 from .options import MAILER_DEFAULTS, MailerOptions
-from .pacing import parse_rate
-from .retries import Retries
-from .retry import RetryPolicy
+from .queue.destinations import Destinations
 from .routing import FindRoute, Routing
 from .sending import Sending
-from .statistics import MailerStatistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class Mailer(AsyncioActor):
         self._idle = IdleConnections(limits.idle_timeout)
         self._destinations = destinations = Destinations[Part](
             random.random,
-            patience=self._retry.policy.give_up_after,
+            give_up_after=self._retry.policy.give_up_after,
             waits_for_probes=self._retry.policy.max_attempts > 1,
         )
         self._routing = Routing(destinations, limits, self._idle, self._find_route)

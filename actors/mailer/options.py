@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 from ..options.connection_options import ConnectionOptions, Default, defaults_of
-from .concurrency import INITIAL_CONCURRENCY
-from .pacing import Rate
-from .retry import RetryPolicy
+from .capacity.concurrency import INITIAL_CONCURRENCY
+from .capacity.pacing import Rate
+from .jobs.retry import RetryPolicy
 
 
 class MailerOptions(ConnectionOptions, total=False):

@@ -11,12 +11,12 @@ from typing import TypeAlias
 from ...smtp.words.quirks import Quirks
 from ...smtp.words.verdict import Failed
 from ..options.options import Options
-from .capacity import Limits
-from .connection_pool import ConnectionPool, IdleConnections
-from .destination import Destination
-from .destinations import Destinations
-from .job import Job, Part
-from .relay import Relay
+from .capacity.capacity import Limits
+from .connections.pool import ConnectionPool, IdleConnections
+from .connections.relay import Relay
+from .jobs.job import Job, Part
+from .queue.destination import Destination
+from .queue.destinations import Destinations
 
 
 @dataclass(frozen=True, slots=True)

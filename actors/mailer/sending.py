@@ -12,15 +12,15 @@ from ...smtp.words.verdict import FailureKind
 from ..loop import guard
 from ..loop.event_loop import event_loop
 from ..net.connection_limit import connection_limit
-from .agenda import NEVER
-from .destination import Destination
-from .destinations import Destinations
+from .connections.pooled_smtp_actor import PooledSmtpActor
+from .connections.relay import Relay, describe_all, describe_dead
 from .drains import Drains
-from .job import Job, Part
-from .jobs import Jobs
-from .pooled_smtp_actor import PooledSmtpActor
-from .relay import Relay, describe_all, describe_dead
-from .retries import Retries
+from .jobs.job import Job, Part
+from .jobs.jobs import Jobs
+from .jobs.retries import Retries
+from .queue.agenda import NEVER
+from .queue.destination import Destination
+from .queue.destinations import Destinations
 from .routing import Routing, relays_of
 
 if TYPE_CHECKING:
@@ -166,10 +166,11 @@ class Sending:
 
     def _give_up_expired(self, now: float) -> None:
         """Fail the parts that have been queued for too long, once each heads its queue."""
-        patience = self._retries.policy.give_up_after
+        give_up_after = self._retries.policy.give_up_after
         for destination, expired in self._destinations.take_expired(now):
             why = describe_all(relays_of(destination), now)
-            detail = f"gave up {patience:g} s after it was told (retry.give_up_after): {why}"
+            waited = f"{give_up_after:g} s after its submission (retry.give_up_after)"
+            detail = f"gave up {waited}: {why}"
             for part in expired:
                 self._jobs.fail_without_attempt(part, FailureKind.TIMEOUT, detail, now)
             self._destinations.retire(destination)

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Protocol
 
-from .connect import SourceAddress
+from .connecting.connect import SourceAddress
 from .timeouts import Timeouts
-from .tls import Tls
+from .tls.tls import Tls
 
 if TYPE_CHECKING:
-    from .proxy import Proxy
+    from .connecting.proxy import Proxy
 
 
 class Target(Protocol):

@@ -5,7 +5,7 @@ from typing import cast
 from ...smtp.sasl.secret import Secret
 from ...smtp.words.plain import plain_int
 from ...smtp.words.shown import shown
-from ..net.connect import SourceAddress
+from ..net.connecting.connect import SourceAddress
 
 MAX_BACKUPS = 100
 MAX_WEIGHT = 1_000_000

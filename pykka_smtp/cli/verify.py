@@ -10,7 +10,7 @@ from ..actors.verify import ServerReport, verify
 from ..signals import Peer
 from ..smtp.words.stage import Stage
 from ..smtp.words.verdict import Failed, FailureKind
-from .printable import print_lines
+from .output.printable import print_lines
 from .sysexits import (
     EX_NOHOST,
     EX_NOPERM,

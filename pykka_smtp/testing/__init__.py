@@ -13,9 +13,9 @@ pytest, nor anything but the standard library, either.
 """
 
 from .auth import logins
-from .ledger import ReceivedMail
 from .moods import answer, defer, drip, drop, early, hold, refuse, reset, silence
 from .server import Server
+from .talk.ledger import ReceivedMail
 
 __all__ = [
     "ReceivedMail",

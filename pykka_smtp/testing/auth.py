@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from .acts import LINE, Act, Talk
 from .moods import Moment, said
+from .talk.acts import LINE, Act, Talk
 
 AUTH_LINE = 512
 """Octets of an AUTH command: RFC 4954 §4 leaves it at what RFC 5321 §4.5.3.1.4 allows."""

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from .acts import Act, Deed, Drip
 from .moods import Moment
+from .talk.acts import Act, Deed, Drip
 
 Fault = Callable[[Moment], list[Act]]
 """Says what to do instead of what is right."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from .acts import Act, Deed, Drip, Talk, Wait
+from .talk.acts import Act, Deed, Drip, Talk, Wait
 
 
 class Client(Protocol):

@@ -4,8 +4,8 @@ import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
-from .acts import DATA, LAST, Act, Chunk, Commands, Deed, Drip, Talk
 from .moods import Client, Moment, Mood, Replies, said
+from .talk.acts import DATA, LAST, Act, Chunk, Commands, Deed, Drip, Talk
 
 COMMANDS_MAX = 10_000_000
 """Commands of one connection."""

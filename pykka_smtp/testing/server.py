@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from .moods import Mood
 from .polite import Polite
-from .scripted import ScriptedServer
+from .stages.scripted import ScriptedServer
 
 
 class Server(ScriptedServer):

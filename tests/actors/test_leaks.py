@@ -135,11 +135,8 @@ def test_after_hundreds_of_sends_with_random_faults_nothing_is_left_and_each_had
     assert wrong == []
 
 
-def test_what_a_send_had_is_freed_with_it(
-    loop_kind: str, scripted_server: Callable[..., ScriptedServer]
-) -> None:
+def test_what_a_send_had_is_freed_with_it(loop_kind: str, server: ScriptedServer) -> None:
     """Memory stays flat: sixty sends more add nothing. A leak would show in every round."""
-    server = scripted_server()
 
     def send() -> None:
         for _ in range(60):

@@ -3,20 +3,18 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from servers.door import Door
-from servers.program import Program
+from servers.program import Program, Run
 from servers.scripted import ScriptedServer, polite
 from servers.texts import up_to
+from servers.waiting import PATIENCE
 
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 AT_ONCE = 4.0
 """Seconds for what has to happen within one, on a machine that has other things to do."""
-
-Start = Callable[..., ScriptedServer]
 
 PRELUDE = """
 import sys
@@ -43,29 +41,6 @@ PORT = int(sys.argv[1])
 """
 
 
-Run = Callable[..., Program]
-
-
-@pytest.fixture(params=["uvloop", "asyncio"])
-def run(request: pytest.FixtureRequest) -> Iterator[Run]:
-    """Run a program on one loop, and then on the other."""
-    if request.param == "uvloop":
-        pytest.importorskip("uvloop")
-    running: list[Program] = []
-
-    def start(
-        script: str, server: ScriptedServer, *options: str, prelude: str = PRELUDE
-    ) -> Program:
-        program = Program(prelude + script, server.port, loop=request.param, options=options)
-        running.append(program)
-        return program
-
-    yield start
-    for program in running:
-        with program:
-            pass
-
-
 # The end of the program
 
 FIVE_LINES = """
@@ -77,31 +52,25 @@ SmtpActor.start("localhost", int(__import__("sys").argv[1])).tell(mail)
 
 
 def test_a_script_that_ends_right_after_tell_delivers_to_a_host_name_and_exits_by_itself(
-    run: Run, scripted_server: Start
+    run: Run,
 ) -> None:
-    server = scripted_server()
+    run.prelude = ""
+    server = run.serve()
 
-    program = run(FIVE_LINES, server, prelude="")
+    program = run(FIVE_LINES)
 
-    assert program.end(within=AT_ONCE) == ["accepted: 250 2.0.0 taken"]
-    assert (program.status, program.errors) == (0, "")
+    assert program.done(within=AT_ONCE) == ["accepted: 250 2.0.0 taken"]
     assert server.accepted == 1
 
 
-def test_under_dev_mode_with_all_warnings_as_errors_nothing_is_on_stderr(
-    run: Run, scripted_server: Start
-) -> None:
-    server = scripted_server(polite(), polite(replies={"you@b.test": "550 5.1.1 who?"}))
-
-    program = run(
-        """
+def test_under_dev_mode_with_all_warnings_as_errors_nothing_is_on_stderr(run: Run) -> None:
+    run.serve(polite(), polite(replies={"you@b.test": "550 5.1.1 who?"}))
+    run.options = ("-X", "dev", "-W", "error")
+    program = run("""
 SmtpActor.start("localhost", PORT).ask(mail())
 SmtpActor.start("localhost", PORT).tell(mail())
 SmtpActor.start("127.0.0.1", 1).tell(mail())
-""",
-        server,
-        *("-X", "dev", "-W", "error"),
-    )
+""")
 
     lines = program.end(within=AT_ONCE)
     assert sorted(lines) == [
@@ -114,13 +83,10 @@ SmtpActor.start("127.0.0.1", 1).tell(mail())
     assert (program.status, complaints) == (0, [])
 
 
-def test_a_receiver_can_send_another_mail_after_the_main_thread_has_ended(
-    run: Run, scripted_server: Start
-) -> None:
-    server = scripted_server(polite(replies={".": "451 4.3.0 later"}), polite())
+def test_a_receiver_can_send_another_mail_after_the_main_thread_has_ended(run: Run) -> None:
+    server = run.serve(polite(replies={".": "451 4.3.0 later"}), polite())
 
-    program = run(
-        """
+    program = run("""
 import threading
 
 @smtp_send_failure.connect
@@ -129,78 +95,58 @@ def send_again(sender, outcome, **extra):
     SmtpActor.start("localhost", PORT).tell(outcome.mail)
 
 SmtpActor.start("localhost", PORT).tell(mail())
-""",
-        server,
-    )
+""")
 
-    lines = program.end(within=AT_ONCE)
+    lines = program.done(within=AT_ONCE)
     assert sorted(lines) == ["SMTP dot not accepted", "accepted 250"]
-    assert (program.status, program.errors) == (0, "")
     assert server.accepted == 1
 
 
-def test_a_receiver_that_takes_its_time_is_waited_for(run: Run, scripted_server: Start) -> None:
-    server = scripted_server()
+def test_a_receiver_that_takes_its_time_is_waited_for(run: Run) -> None:
+    server = run.serve()
 
-    program = run(
-        """
+    program = run("""
 @smtp_send_success.connect
 def slow(sender, outcome, **extra):
     say("heard", sys.stdin.readline().strip())
 
 SmtpActor.start("localhost", PORT).tell(mail())
-""",
-        server,
-    )
+""")
     server.wait_until_ended()
     program.wait_for("accepted 250")
     assert program.process.poll() is None
     program.tell("at last")
 
-    assert program.end() == ["heard at last"]
-    assert (program.status, program.errors) == (0, "")
+    assert program.done() == ["heard at last"]
 
 
-def test_outcomes_come_one_by_one_to_a_program_whose_main_thread_has_ended(
-    run: Run, scripted_server: Start
-) -> None:
-    server = scripted_server()
+def test_outcomes_come_one_by_one_to_a_program_whose_main_thread_has_ended(run: Run) -> None:
+    program = run("for _ in range(50): SmtpActor.start('localhost', PORT).tell(mail())")
 
-    program = run("for _ in range(50): SmtpActor.start('localhost', PORT).tell(mail())", server)
-
-    assert program.end(within=AT_ONCE) == ["accepted 250"] * 50
-    assert (program.status, program.errors) == (0, "")
+    assert program.done(within=AT_ONCE) == ["accepted 250"] * 50
 
 
-def test_sys_exit_keeps_its_status_and_the_mail_is_delivered(
-    run: Run, scripted_server: Start
-) -> None:
-    program = run("SmtpActor.start('localhost', PORT).tell(mail())\nsys.exit(3)", scripted_server())
+def test_sys_exit_keeps_its_status_and_the_mail_is_delivered(run: Run) -> None:
+    program = run("SmtpActor.start('localhost', PORT).tell(mail())\nsys.exit(3)")
 
     assert program.end(within=AT_ONCE) == ["accepted 250"]
     assert (program.status, program.errors) == (3, "")
 
 
 def test_an_uncaught_exception_in_the_main_thread_does_not_keep_the_mail_from_being_delivered(
-    run: Run, scripted_server: Start
+    run: Run,
 ) -> None:
-    program = run(
-        "SmtpActor.start('localhost', PORT).tell(mail())\nraise LookupError('a bug')",
-        scripted_server(),
-    )
+    program = run("SmtpActor.start('localhost', PORT).tell(mail())\nraise LookupError('a bug')")
 
     assert program.end(within=AT_ONCE) == ["accepted 250"]
     assert program.status == 1
     assert program.errors.splitlines()[-1] == "LookupError: a bug"
 
 
-def test_a_thread_can_send_after_the_main_thread_has_ended(
-    run: Run, scripted_server: Start
-) -> None:
-    server = scripted_server()
+def test_a_thread_can_send_after_the_main_thread_has_ended(run: Run) -> None:
+    server = run.serve()
 
-    program = run(
-        """
+    program = run("""
 import threading
 
 def later():
@@ -210,44 +156,35 @@ def later():
 
 threading.Thread(target=later).start()
 SmtpActor.start("localhost", PORT).tell(mail())
-""",
-        server,
-    )
+""")
     program.wait_for("accepted 250")
     server.wait_until_ended()
     program.tell("go on")
 
-    assert sorted(program.end()) == ["accepted 250", "asked 250"]
-    assert (program.status, program.errors) == (0, "")
+    assert sorted(program.done()) == ["accepted 250", "asked 250"]
 
 
-def test_a_send_from_an_exit_function_has_an_outcome_or_raises(
-    run: Run, scripted_server: Start
-) -> None:
+def test_a_send_from_an_exit_function_has_an_outcome_or_raises(run: Run) -> None:
     # Registered before ours, and so run after it.
-    program = run(
-        """
+    run.prelude = "import atexit\natexit.register(lambda: at_exit())\n" + PRELUDE
+    program = run("""
 def at_exit():
     try:
         SmtpActor.start("localhost", PORT).tell(mail())
     except RuntimeError as error:
         say("raised:", error)
-""",
-        scripted_server(),
-        prelude="import atexit\natexit.register(lambda: at_exit())\n" + PRELUDE,
-    )
+""")
 
-    assert program.end(within=AT_ONCE) == [
+    assert program.done(within=AT_ONCE) == [
         "raised: the program is ending: no actor can be started any more"
     ]
-    assert (program.status, program.errors) == (0, "")
 
 
 def test_a_send_from_an_exit_function_that_runs_before_ours_is_cancelled_or_raises(
-    run: Run, scripted_server: Start
+    run: Run,
 ) -> None:
-    program = run(
-        """
+    run.serve(Door())
+    program = run("""
 import atexit
 
 @atexit.register
@@ -256,14 +193,11 @@ def at_exit():
         SmtpActor.start("localhost", PORT).tell(mail())
     except RuntimeError as error:
         say("raised")
-""",
-        scripted_server(Door()),
-    )
+""")
 
     # From Python 3.12 on no thread starts at that time.
-    [line] = program.end(within=AT_ONCE)
+    [line] = program.done(within=AT_ONCE)
     assert line in {"CANCELLED connect not accepted", "CANCELLED greeting not accepted", "raised"}
-    assert (program.status, program.errors) == (0, "")
 
 
 # Ctrl-C
@@ -298,14 +232,13 @@ def wait_for_ehlo(server: ScriptedServer) -> None:
 )
 def test_ctrl_c_ends_the_program_at_once_with_one_outcome(
     run: Run,
-    scripted_server: Start,
     main: str,
     script: str,
     wait: Callable[[ScriptedServer], None],
     outcome: str,
 ) -> None:
-    server = scripted_server(script)
-    program = run(main, server)
+    server = run.serve(script)
+    program = run(main)
     wait(server)
 
     program.signal(signal.SIGINT)
@@ -338,13 +271,12 @@ SmtpActor.start("localhost", PORT).tell(mail())
 )
 def test_ctrl_c_while_the_interpreter_waits_at_its_end_ends_it_at_once_with_one_outcome(
     run: Run,
-    scripted_server: Start,
     script: str,
     wait: Callable[[ScriptedServer], None],
     outcome: str,
 ) -> None:
-    server = scripted_server(script)
-    program = run(WAITS_AT_ITS_END, server)
+    server = run.serve(script)
+    program = run(WAITS_AT_ITS_END)
     program.wait_for("the interpreter waits")
     wait(server)
 
@@ -356,11 +288,10 @@ def test_ctrl_c_while_the_interpreter_waits_at_its_end_ends_it_at_once_with_one_
 
 
 def test_a_receiver_that_sends_again_what_ctrl_c_has_cancelled_does_not_keep_the_program(
-    run: Run, scripted_server: Start
+    run: Run,
 ) -> None:
-    server = scripted_server(GREETS)
-    program = run(
-        """
+    server = run.serve(GREETS)
+    program = run("""
 @smtp_send_failure.connect
 def send_again(sender, outcome, **extra):
     try:
@@ -369,9 +300,7 @@ def send_again(sender, outcome, **extra):
         say(error)
 
 SmtpActor.start("localhost", PORT).ask(mail())
-""",
-        server,
-    )
+""")
     wait_for_ehlo(server)
 
     program.signal(signal.SIGINT)
@@ -382,12 +311,8 @@ SmtpActor.start("localhost", PORT).ask(mail())
     ]
 
 
-def test_a_receiver_that_hangs_does_not_keep_an_interrupted_program(
-    run: Run, scripted_server: Start
-) -> None:
-    server = scripted_server()
-    program = run(
-        """
+def test_a_receiver_that_hangs_does_not_keep_an_interrupted_program(run: Run) -> None:
+    program = run("""
 import threading
 
 @smtp_send_success.connect
@@ -396,9 +321,7 @@ def hang(sender, outcome, **extra):
     threading.Event().wait(60)
 
 SmtpActor.start("localhost", PORT).tell(mail())
-""",
-        server,
-    )
+""")
     program.wait_for("accepted 250")
     program.wait_for("hangs")
 
@@ -414,12 +337,9 @@ SmtpActor.start("localhost", PORT).tell(mail())
     assert program.end() == []
 
 
-def test_a_program_that_handles_ctrl_c_itself_goes_on_and_delivers(
-    run: Run, scripted_server: Start, door: Door
-) -> None:
-    server = scripted_server(door)
-    program = run(
-        """
+def test_a_program_that_handles_ctrl_c_itself_goes_on_and_delivers(run: Run, door: Door) -> None:
+    server = run.serve(door)
+    program = run("""
 import time
 
 SmtpActor.start("localhost", PORT).tell(mail())
@@ -428,9 +348,7 @@ try:
     time.sleep(60)
 except KeyboardInterrupt:
     say("handled")
-""",
-        server,
-    )
+""")
     program.wait_for("sleeping")
     server.wait_for(lambda: server.sessions)
 
@@ -438,8 +356,7 @@ except KeyboardInterrupt:
     program.wait_for("handled")
     door.open()
 
-    assert program.end() == ["accepted 250"]
-    assert (program.status, program.errors) == (0, "")
+    assert program.done() == ["accepted 250"]
 
 
 # fork
@@ -461,13 +378,18 @@ smtp_send_failure.connect(said)
 """
 
 
+@pytest.fixture
+def forks(run: Run) -> Run:
+    """Run programs that fork."""
+    run.prelude += FORKS
+    return run
+
+
 def test_after_a_fork_parent_and_child_both_send_and_the_parents_outcome_comes_once(
-    run: Run, scripted_server: Start, door: Door
+    forks: Run, door: Door
 ) -> None:
-    server = scripted_server(door, polite())
-    program = run(
-        FORKS
-        + """
+    server = forks.serve(door, polite())
+    program = forks("""
 SmtpActor.start("localhost", PORT).tell(mail(context="in flight"))
 sys.stdin.readline()
 child = os.fork()
@@ -476,9 +398,7 @@ if not child:
 else:
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     who(f"saw the child end with {status}")
-""",
-        server,
-    )
+""")
     server.wait_for(lambda: server.sessions)
     program.tell("fork")
     program.wait_for("child its own")
@@ -486,8 +406,7 @@ else:
     assert not server.sessions[0].lines
     door.open()
 
-    assert program.end() == ["parent in flight"]
-    assert (program.status, program.errors) == (0, "")
+    assert program.done() == ["parent in flight"]
     assert server.accepted == 2
     assert [line.split()[0] for line in server.sessions[0].lines] == [
         *("EHLO", "MAIL", "RCPT", "DATA", "QUIT"),
@@ -495,12 +414,10 @@ else:
 
 
 def test_a_child_does_not_wait_for_the_permits_that_its_parent_holds(
-    run: Run, scripted_server: Start, door: Door
+    forks: Run, door: Door
 ) -> None:
-    server = scripted_server(door, polite())
-    program = run(
-        FORKS
-        + """
+    server = forks.serve(door, polite())
+    program = forks("""
 set_connection_limit(1)
 SmtpActor.start("localhost", PORT).tell(mail(context="in flight"))
 SmtpActor.start("localhost", PORT).tell(mail(context="waits for its turn"))
@@ -510,26 +427,19 @@ if not child:
     SmtpActor.start("localhost", PORT).tell(mail(context="its own"))
 else:
     os.waitpid(child, 0)
-""",
-        server,
-    )
+""")
     server.wait_for(lambda: server.sessions)
     program.tell("fork")
     program.wait_for("child its own")
     door.open()
 
-    assert program.end() == ["parent in flight", "parent waits for its turn"]
-    assert (program.status, program.errors) == (0, "")
+    assert program.done() == ["parent in flight", "parent waits for its turn"]
     assert server.accepted == 3
 
 
-def test_a_child_that_lives_on_does_not_keep_the_parents_connection_open(
-    run: Run, scripted_server: Start
-) -> None:
-    server = scripted_server(GREETS)
-    program = run(
-        FORKS
-        + """
+def test_a_child_that_lives_on_does_not_keep_the_parents_connection_open(forks: Run) -> None:
+    server = forks.serve(GREETS)
+    program = forks("""
 ref = SmtpActor.start("localhost", PORT)
 ref.tell(mail(context="in flight"))
 sys.stdin.readline()
@@ -540,9 +450,7 @@ if not child:
     sys.exit()
 ref.stop()
 os.waitpid(child, 0)
-""",
-        server,
-    )
+""")
     wait_for_ehlo(server)
     program.tell("fork")
     program.wait_for("parent in flight")
@@ -550,42 +458,32 @@ os.waitpid(child, 0)
     server.wait_until_ended()
     program.tell("end")
 
-    assert program.end() == ["child ends"]
-    assert (program.status, program.errors) == (0, "")
+    assert program.done() == ["child ends"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_child_can_end_without_a_word_while_its_parent_sends(
-    run: Run, scripted_server: Start, door: Door, host: str
+    forks: Run, door: Door, host: str
 ) -> None:
-    server = scripted_server(door)
-    program = run(
-        FORKS
-        + f"""
+    server = forks.serve(door)
+    program = forks(f"""
 SmtpActor.start("{host}", PORT).tell(mail(context="in flight"))
 sys.stdin.readline()
 child = os.fork()
 if child:
     who(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-""",
-        server,
-    )
+""")
     server.wait_for(lambda: server.sessions)
     program.tell("fork")
     program.wait_for("parent 0")
     door.open()
 
-    assert program.end() == ["parent in flight"]
-    assert (program.status, program.errors) == (0, "")
+    assert program.done() == ["parent in flight"]
 
 
-def test_a_process_of_multiprocessing_that_is_forked_can_send_too(
-    run: Run, scripted_server: Start, door: Door
-) -> None:
-    server = scripted_server(door, polite())
-    program = run(
-        FORKS
-        + """
+def test_a_process_of_multiprocessing_that_is_forked_can_send_too(forks: Run, door: Door) -> None:
+    server = forks.serve(door, polite())
+    program = forks("""
 import multiprocessing
 
 def work():
@@ -598,9 +496,7 @@ process = multiprocessing.get_context("fork").Process(target=work)
 process.start()
 process.join()
 who(process.exitcode)
-""",
-        server,
-    )
+""")
     server.wait_for(lambda: server.sessions)
     program.tell("fork")
     program.wait_for("child asked")
@@ -608,18 +504,13 @@ who(process.exitcode)
     program.wait_for("parent 0")
     door.open()
 
-    assert program.end() == ["parent in flight"]
-    assert (program.status, program.errors) == (0, "")
+    assert program.done() == ["parent in flight"]
     assert server.accepted == 3
 
 
-def test_an_actor_can_start_a_process_from_the_loops_own_thread(
-    run: Run, scripted_server: Start
-) -> None:
-    server = scripted_server()
-    program = run(
-        FORKS
-        + """
+def test_an_actor_can_start_a_process_from_the_loops_own_thread(forks: Run) -> None:
+    server = forks.serve()
+    program = forks("""
 from pykka_smtp import AsyncioActor
 
 class Forker(AsyncioActor):
@@ -634,23 +525,18 @@ ref = Forker.start()
 who(ref.ask("fork"))
 SmtpActor.start("localhost", PORT).tell(mail(context="after it"))
 ref.stop()
-""",
-        server,
-    )
+""")
 
-    lines = program.end(within=AT_ONCE)
+    lines = program.done(within=AT_ONCE)
     assert lines[-2:] == ["parent 0", "parent after it"]
     # The child may have left before its receiver was called.
     assert lines[:-2] in ([], ["child its own"])
-    assert (program.status, program.errors) == (0, "")
     assert server.accepted == 2
 
 
 # fork behind Python's back, as by uWSGI's master
 
-HOOKLESS = (
-    FORKS
-    + """
+HOOKLESS = """
 import ctypes
 from pykka import ActorDeadError
 
@@ -665,15 +551,17 @@ def fork():
 def wait_for(child):
     who(f"saw the child end with {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}")
 """
-)
 
 
-def test_children_of_a_fork_without_hooks_make_ids_and_urns_of_their_own(
-    run: Run, scripted_server: Start
-) -> None:
-    program = run(
-        HOOKLESS
-        + """
+@pytest.fixture
+def hookless(forks: Run) -> Run:
+    """Run programs that fork behind Python's back."""
+    forks.prelude += HOOKLESS
+    return forks
+
+
+def test_children_of_a_fork_without_hooks_make_ids_and_urns_of_their_own(hookless: Run) -> None:
+    program = hookless("""
 from pykka_smtp import AsyncioActor
 from pykka_smtp.signals.send_mail import new_id
 
@@ -686,9 +574,7 @@ for _ in range(4):
     os.waitpid(child, 0)
 say(new_id(), AsyncioActor.start().actor_urn)
 os._exit(0)
-""",
-        scripted_server(),
-    )
+""")
 
     lines = [line.split() for line in program.end()]
     assert len(lines) == 5
@@ -702,12 +588,10 @@ interpreter's own lock at that moment, Python itself may hang in the child, what
 HUNG = f"parent saw the child end with {-signal.SIGALRM}"
 
 
-def test_a_child_of_a_fork_without_hooks_sends_and_ends_as_any_other(
-    run: Run, scripted_server: Start
-) -> None:
+def test_a_child_of_a_fork_without_hooks_sends_and_ends_as_any_other(hookless: Run) -> None:
     for _ in range(TRIES):
-        server = scripted_server()
-        lines, program = sends_in_a_child(run, server)
+        server = hookless.serve()
+        lines, program = sends_in_a_child(hookless, server)
         if HUNG not in lines:
             break
 
@@ -724,10 +608,8 @@ def test_a_child_of_a_fork_without_hooks_sends_and_ends_as_any_other(
     assert server.accepted == 4
 
 
-def sends_in_a_child(run: Run, server: ScriptedServer) -> tuple[list[str], Program]:
-    program = run(
-        HOOKLESS
-        + """
+def sends_in_a_child(hookless: Run, server: ScriptedServer) -> tuple[list[str], Program]:
+    program = hookless("""
 import signal
 from pykka_smtp import AsyncioActor
 
@@ -753,9 +635,7 @@ wait_for(child)
 who(idle.is_alive())
 idle.tell(mail(context="of the parent's actor"))
 other.stop()
-""",
-        server,
-    )
+""")
     program.wait_for("parent before")
     server.wait_until_ended()
     program.tell("fork")
@@ -764,36 +644,29 @@ other.stop()
 
 
 def test_a_child_of_a_fork_without_hooks_can_end_without_a_word_while_its_parent_sends(
-    run: Run, scripted_server: Start, door: Door
+    hookless: Run, door: Door
 ) -> None:
-    server = scripted_server(door)
-    program = run(
-        HOOKLESS
-        + """
+    server = hookless.serve(door)
+    program = hookless("""
 SmtpActor.start("localhost", PORT).tell(mail(context="in flight"))
 sys.stdin.readline()
 child = fork()
 if not child:
     sys.exit(7)
 wait_for(child)
-""",
-        server,
-    )
+""")
     server.wait_for(lambda: server.sessions)
     program.tell("fork")
     program.wait_for("parent saw the child end with 7")
     door.open()
 
-    assert program.end() == ["parent in flight"]
-    assert (program.status, program.errors) == (0, "")
+    assert program.done() == ["parent in flight"]
 
 
 def test_a_fork_amid_waits_for_actors_of_other_threads_leaves_no_child_that_hangs(
-    run: Run, scripted_server: Start
+    forks: Run,
 ) -> None:
-    program = run(
-        FORKS
-        + """
+    program = forks("""
 import threading
 from pykka_smtp import AsyncioActor
 
@@ -817,23 +690,17 @@ over.set()
 for ref in refs:
     ref.stop()
 who("is done")
-""",
-        scripted_server(),
-    )
+""")
 
-    assert program.end() == ["parent is done"]
-    assert (program.status, program.errors) == (0, "")
+    assert program.done() == ["parent is done"]
 
 
 # Signals
 
 
-def test_a_signals_handler_that_sends_every_millisecond_makes_no_second_loop(
-    run: Run, scripted_server: Start
-) -> None:
-    server = scripted_server()
-    program = run(
-        """
+def test_a_signals_handler_that_sends_every_millisecond_makes_no_second_loop(run: Run) -> None:
+    server = run.serve()
+    program = run("""
 import signal
 import threading
 
@@ -870,12 +737,9 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 
 all_heard.wait(10)
 say(heard)
-""",
-        server,
-    )
+""")
 
-    assert program.end() == ["61"]
-    assert (program.status, program.errors) == (0, "")
+    assert program.done() == ["61"]
     assert server.accepted == 61
 
 
@@ -884,11 +748,13 @@ say(heard)
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (0, 1, 2)], ids=str)
 def test_a_program_whose_standard_descriptors_are_closed_sends_and_ends(
-    run: Run, scripted_server: Start, tmp_path: Path, closed: tuple[int, ...]
+    run: Run, tmp_path: Path, closed: tuple[int, ...]
 ) -> None:
-    server = scripted_server()
-    program = run(
-        f"""
+    server = run.serve()
+    run.prelude = (
+        "import sys\nfrom pykka_smtp import SendMail, SmtpActor\nPORT = int(sys.argv[1])\n"
+    )
+    program = run(f"""
 import os
 os.closerange({closed[0]}, {closed[-1] + 1})
 outcome = SmtpActor.start("127.0.0.1", PORT).ask(SendMail(
@@ -896,10 +762,7 @@ outcome = SmtpActor.start("127.0.0.1", PORT).ask(SendMail(
 ))
 with open({str(tmp_path / "outcome")!r}, "w") as file:
     print(outcome.code, *map(os.readlink, ["/proc/self/fd/0", "/proc/self/fd/1"]), file=file)
-""",
-        server,
-        prelude="import sys\nfrom pykka_smtp import SendMail, SmtpActor\nPORT = int(sys.argv[1])\n",
-    )
+""")
 
     program.end()
 

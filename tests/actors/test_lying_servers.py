@@ -20,8 +20,8 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors.options.options import collect_options
 from pykka_smtp.smtp.sasl.secret import Secret
-from pykka_smtp.testing.acts import Act, Wait
 from pykka_smtp.testing.moods import At, Moment, said
+from pykka_smtp.testing.talk.acts import Act, Wait
 
 Start = Callable[..., Any]
 
@@ -96,11 +96,9 @@ def test_a_server_that_does_not_know_bdat_gets_the_mail_by_data_and_once(
     assert "BDAT" not in liar.verbs[2]
 
 
-def test_a_mailer_goes_on_by_data_and_uses_no_attempt(
-    scripted_server: Start, mailing: Mailing
-) -> None:
+def test_a_mailer_goes_on_by_data_and_uses_no_attempt(mailing: Mailing) -> None:
     liar = Liar(*BOTH)
-    mailer = mailing.start(scripted_server(liar), retry=NO_RETRY, max_connections=1)
+    mailer = mailing.start(mailing.serve(liar), retry=NO_RETRY, max_connections=1)
 
     mailing.tell(mailer, 5)
 
@@ -143,10 +141,8 @@ def test_if_data_fails_too_the_detail_names_bdat(scripted_server: Start) -> None
 # TLS that is not to be had for now
 
 
-def test_a_mailer_tries_again_where_tls_is_not_to_be_had_for_now(
-    scripted_server: Start, mailing: Mailing
-) -> None:
-    server = scripted_server(
+def test_a_mailer_tries_again_where_tls_is_not_to_be_had_for_now(mailing: Mailing) -> None:
+    server = mailing.serve(
         "S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS\nC: STARTTLS\n"
         "S: 454 4.7.0 TLS not available\nC: QUIT\nS: 221 bye"
     )
@@ -176,9 +172,9 @@ def test_an_extension_that_is_not_wanted_is_not_used(scripted_server: Start, nam
     assert "BDAT" not in {verb for verbs in liar.verbs for verb in verbs}
 
 
-def test_a_mailer_and_verify_take_the_option_too(scripted_server: Start, mailing: Mailing) -> None:
+def test_a_mailer_and_verify_take_the_option_too(mailing: Mailing) -> None:
     liar = Liar(*BOTH, bdat="451 4.3.0 never")
-    server = scripted_server(liar)
+    server = mailing.serve(liar)
     mailer = mailing.start(server, retry=NO_RETRY, without=("CHUNKING",))
     assert isinstance(mailing.ask(mailer), SendSuccess)
 
@@ -223,7 +219,7 @@ def test_option_and_url_are_added_together() -> None:
 
 
 def test_a_relay_that_was_found_to_speak_unasked_gets_each_mail_on_its_own_connection(
-    scripted_server: Start, mailing: Mailing
+    mailing: Mailing,
 ) -> None:
     late = threading.Event()
 
@@ -231,7 +227,7 @@ def test_a_relay_that_was_found_to_speak_unasked_gets_each_mail_on_its_own_conne
         """Answer the first mail twice, the second time when told to."""
         return [said("250 taken"), Wait(late), said("250 taken, I said")]
 
-    server = scripted_server(Polite(*BOTH, moods=[At("BDAT", twice, times=1)]))
+    server = mailing.serve(Polite(*BOTH, moods=[At("BDAT", twice, times=1)]))
     mailer = mailing.start(server, retry=NO_RETRY, max_connections=1)
     assert isinstance(mailing.ask(mailer), SendSuccess)
     late.set()
@@ -244,9 +240,7 @@ def test_a_relay_that_was_found_to_speak_unasked_gets_each_mail_on_its_own_conne
     assert "BDAT" not in {verb for session in server.sessions[1:] for verb in session.verbs}
 
 
-def test_a_relay_that_contradicts_itself_gets_no_more_mails_in_one_write(
-    scripted_server: Start, mailing: Mailing
-) -> None:
+def test_a_relay_that_contradicts_itself_gets_no_more_mails_in_one_write(mailing: Mailing) -> None:
     writes: list[bool] = []
 
     def takes(*, in_one_write: bool) -> list[Act]:
@@ -262,7 +256,7 @@ def test_a_relay_that_contradicts_itself_gets_no_more_mails_in_one_write(
             At(".", lambda _moment: takes(in_one_write=False)),
         ],
     )
-    mailer = mailing.start(scripted_server(contrary), max_connections=1)
+    mailer = mailing.start(mailing.serve(contrary), max_connections=1)
 
     first = mailing.ask(mailer)
     assert first.maybe_accepted
@@ -280,7 +274,7 @@ def test_a_relay_that_contradicts_itself_gets_no_more_mails_in_one_write(
 
 @pytest.mark.parametrize("offers", [(), ("PIPELINING",), BOTH])
 def test_a_kept_connection_that_answers_mail_with_4_4_2_is_replaced_and_no_attempt_used(
-    scripted_server: Start, mailing: Mailing, offers: tuple[str, ...]
+    mailing: Mailing, offers: tuple[str, ...]
 ) -> None:
     def is_idle(moment: Moment) -> bool:
         return bool(cast("Conn", moment.client).session.mails)
@@ -293,7 +287,7 @@ def test_a_kept_connection_that_answers_mail_with_4_4_2_is_replaced_and_no_attem
             At("RCPT", lambda moment: [no] if is_idle(moment) else None),
         ],
     )
-    server = scripted_server(ses)
+    server = mailing.serve(ses)
     mailer = mailing.start(server, retry=NO_RETRY, max_connections=1)
 
     for _ in range(3):
@@ -304,14 +298,12 @@ def test_a_kept_connection_that_answers_mail_with_4_4_2_is_replaced_and_no_attem
 
 
 @pytest.mark.parametrize("reply", ["451 later", "451 4.7.1 greylisted"])
-def test_greylisting_on_a_kept_connection_stays_a_refusal(
-    scripted_server: Start, mailing: Mailing, reply: str
-) -> None:
+def test_greylisting_on_a_kept_connection_stays_a_refusal(mailing: Mailing, reply: str) -> None:
     talk = (
         "S: 220 mx.test\nC: EHLO *\nS: 250 mx.test\nC: MAIL FROM:<*>\nS: 250 ok\nC: RCPT TO:<*>\n"
         "S: 250 ok\nC: DATA\nS: 354 go\nC: <data>\nS: 250 taken\n"
     )
-    server = scripted_server(f"{talk}C: MAIL FROM:<*>\nS: {reply}\nC: QUIT\nS: 221 bye")
+    server = mailing.serve(f"{talk}C: MAIL FROM:<*>\nS: {reply}\nC: QUIT\nS: 221 bye")
     mailer = mailing.start(server, retry=NO_RETRY, max_connections=1)
 
     assert isinstance(mailing.ask(mailer), SendSuccess)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from servers.door import Door
 from servers.mailing import Mailing
-from servers.scripted import polite
-from servers.waiting import wait_until
+from servers.scripted import ScriptedServer, polite
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     FailureKind,
@@ -30,7 +30,6 @@ from pykka_smtp.signals.dispatcher import dispatcher
 from pykka_smtp.testing import answer
 from pykka_smtp.testing.polite import Polite
 
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 LIMIT = 5
 CONNECTIONS = 2
 
@@ -97,9 +96,8 @@ def test_sends_wait_where_receivers_do_not_return_and_none_is_lost(
     mailing: Mailing,
     hanging: Hanging,
     door: threading.Event,
-    scripted_server: Start,
+    server: ScriptedServer,
 ) -> None:
-    server = scripted_server()
     for number in range(30):
         mail = mailing.mail(context=number)
         mailing.mails.append(mail)
@@ -119,9 +117,8 @@ def test_a_mailer_takes_no_more_than_may_wait_where_receivers_do_not_return(
     mailing: Mailing,
     hanging: Hanging,
     door: threading.Event,
-    scripted_server: Start,
+    server: ScriptedServer,
 ) -> None:
-    server = scripted_server()
     mailer = mailing.start(server, max_queued=10, max_connections=CONNECTIONS)
     mailing.tell(mailer, 8)
     fill(hanging)
@@ -145,11 +142,10 @@ def test_what_is_under_way_is_answered_and_told_although_receivers_do_not_return
     mailing: Mailing,
     hanging: Hanging,
     door: threading.Event,
-    scripted_server: Start,
     kind: Any,
 ) -> None:
     greeting, told = Door(), threading.Event()
-    server = scripted_server(polite(), greeting)
+    server = mailing.serve(polite(), greeting)
 
     class Inbox:
         def tell(self, message: Any, /) -> None:
@@ -172,9 +168,8 @@ def test_what_is_under_way_is_answered_and_told_although_receivers_do_not_return
 
 @pytest.mark.parametrize("how", ["actor", "mailer", "drain", "told and waited for"])
 def test_a_receiver_that_sends_and_waits_is_not_held_up_by_itself(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, how: str
+    loop_kind: str, mailing: Mailing, server: ScriptedServer, how: str
 ) -> None:
-    server = scripted_server()
     mailer = mailing.start(server, alias="mailer", max_connections=CONNECTIONS)
     done: list[Any] = []
     full = threading.Event()
@@ -215,9 +210,9 @@ def test_a_receiver_that_sends_and_waits_is_not_held_up_by_itself(
 
 @pytest.mark.parametrize("reply", ["450 4.2.0 greylisted", "452 4.5.3 too many"])
 def test_a_receiver_that_waits_for_a_mail_which_is_tried_again_is_not_held_up_by_itself(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, reply: str
+    loop_kind: str, mailing: Mailing, reply: str
 ) -> None:
-    server = scripted_server(Polite(moods=[answer("RCPT", reply, to="later@d.test")]))
+    server = mailing.serve(Polite(moods=[answer("RCPT", reply, to="later@d.test")]))
     policy = RetryPolicy(max_attempts=2, initial_delay=0.5, jitter=0)
     mailer = mailing.start(server, max_connections=CONNECTIONS, retry=policy)
     done: list[Any] = []
@@ -241,10 +236,10 @@ def test_a_receiver_that_waits_for_a_mail_which_is_tried_again_is_not_held_up_by
 
 
 def test_a_mail_of_a_receiver_that_is_given_up_in_the_queue_presses_no_longer(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
+    loop_kind: str, mailing: Mailing
 ) -> None:
     policy = RetryPolicy(give_up_after=0.3)
-    mailer = mailing.start(scripted_server(), rate="1/min burst 1", retry=policy)
+    mailer = mailing.start(mailing.serve(), rate="1/min burst 1", retry=policy)
     made = mailer._actor_weakref()
     assert made is not None
 
@@ -261,9 +256,8 @@ def test_a_mail_of_a_receiver_that_is_given_up_in_the_queue_presses_no_longer(
 
 
 def test_receivers_that_send_two_mails_for_each_outcome_come_to_their_end(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
+    loop_kind: str, mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server()
     mailer = mailing.start(server, max_queued=1000)
 
     def doubling(sender: str, **extra: Any) -> None:
@@ -285,10 +279,9 @@ def test_idle_connections_are_given_up_for_sends_that_waited_for_receivers(
     mailing: Mailing,
     hanging: Hanging,
     door: threading.Event,
-    scripted_server: Start,
+    server: ScriptedServer,
 ) -> None:
     set_connection_limit(1)
-    server = scripted_server()
     mailer = mailing.start(server, idle_timeout=1000.0)
     mailing.tell(mailer)
     fill(hanging)
@@ -309,9 +302,8 @@ def test_a_send_that_waits_for_receivers_can_be_stopped(
     mailing: Mailing,
     hanging: Hanging,
     door: threading.Event,
-    scripted_server: Start,
+    server: ScriptedServer,
 ) -> None:
-    server = scripted_server()
     mailing.ask(actor(server))
     fill(hanging)
     ref = actor(server)

@@ -2,20 +2,18 @@
 
 import io
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.scripted import Polite, ScriptedServer, polite
+from servers.scripted import Polite, ScriptedServer, Start, polite
 
 from pykka_smtp import Dsn, FailureKind, SendFailure, SendMail, SendSuccess, SmtpActor
-from pykka_smtp.actors.net import sockets as sockets_module
+from pykka_smtp.actors.net.connecting import sockets as sockets_module
 from pykka_smtp.testing.moods import At, Moment
 
 PATIENCE = 20.0  # seconds; reached only by a test that fails
 
-Start = Callable[..., ScriptedServer]
 pytest_on_both_loops = pytest.mark.usefixtures("loop_kind")
 
 HEADER = b"From: a@b.test\r\nSubject: to many\r\n\r\n"

@@ -1,21 +1,16 @@
 """A file that takes its time to open, or never does, holds up no other mail."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from servers.scripted import ScriptedServer
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import Mailer, SendFailure, SendMail, SendSuccess, SmtpActor
 from pykka_smtp.actors import sending_actor
 from pykka_smtp.actors.net.connection_limit import connection_limit
-
-PATIENCE = 10.0  # seconds; reached only by a test that fails
-
-Start = Callable[..., ScriptedServer]
 
 
 @pytest.fixture
@@ -42,9 +37,8 @@ PLAIN = b"Subject: x\r\n\r\nhello\r\n"
 
 
 def test_pipes_without_a_writer_do_not_use_up_the_connections_of_the_process(
-    pipes: list[Path], scripted_server: Start, monkeypatch: pytest.MonkeyPatch
+    pipes: list[Path], server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = scripted_server()
     monkeypatch.setattr(connection_limit, "most", 2)
 
     def ask(message: Any) -> Any:
@@ -61,9 +55,8 @@ def test_pipes_without_a_writer_do_not_use_up_the_connections_of_the_process(
 
 
 def test_pipes_without_a_writer_do_not_use_up_the_places_of_a_mailer(
-    pipes: list[Path], scripted_server: Start
+    pipes: list[Path], server: ScriptedServer
 ) -> None:
-    server = scripted_server()
     ref = Mailer.start(server.host, server.port, max_connections=1, grace=1.0)
     late = [ref.ask(mail(pipe), block=False) for pipe in pipes]
 
@@ -77,9 +70,8 @@ def test_pipes_without_a_writer_do_not_use_up_the_places_of_a_mailer(
 
 
 def test_a_mailer_with_a_pipe_without_a_writer_can_be_stopped(
-    pipes: list[Path], scripted_server: Start
+    pipes: list[Path], server: ScriptedServer
 ) -> None:
-    server = scripted_server()
     ref = Mailer.start(server.host, server.port, max_connections=1, grace=0.1)
     late = ref.ask(mail(pipes[0]), block=False)
     assert isinstance(ref.ask(mail(PLAIN), timeout=PATIENCE), SendSuccess)

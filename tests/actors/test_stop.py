@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from pykka import ActorDeadError, ActorRegistry
 from pykka._envelope import Envelope
-from servers.scripted import Conn, ScriptedServer, parse_script, polite
+from servers.scripted import Conn, ScriptedServer, Start, parse_script, polite
 from servers.texts import up_to
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     FailureKind,
@@ -29,15 +29,13 @@ from pykka_smtp import (
     set_connection_limit,
 )
 from pykka_smtp.actors import sending_actor
-from pykka_smtp.actors.net import addresses as addresses_module
+from pykka_smtp.actors.net.connecting import addresses as addresses_module
 from pykka_smtp.actors.net.connection_limit import connection_limit
-from pykka_smtp.actors.net.mail_source import FileSource
-from pykka_smtp.actors.net.wire import ConnectionWriter
+from pykka_smtp.actors.net.data.mail_source import FileSource
+from pykka_smtp.actors.net.wire.wire import ConnectionWriter
 
-PATIENCE = 10.0  # seconds; reached only by a test that fails
 AT_ONCE = 1.0
 
-Start = Callable[..., ScriptedServer]
 
 UP_TO_DATA = up_to("DATA")
 
@@ -390,9 +388,8 @@ def test_stop_all_stops_a_hundred_sends_at_once_each_with_its_outcome(
 
 
 def test_a_second_mail_told_to_the_same_actor_gets_an_outcome_of_its_own(
-    loop_kind: str, scripted_server: Start, outcomes: Any
+    loop_kind: str, server: ScriptedServer, outcomes: Any
 ) -> None:
-    server = scripted_server()
     ref = SmtpActor.start(server.host, server.port)
     first, second = mail(), mail()
 
@@ -543,9 +540,8 @@ def test_a_proxy_of_an_smtp_actor_does_what_pykkas_do(loop_kind: str) -> None:
 
 
 def test_a_mailer_says_what_it_takes_and_goes_on(
-    loop_kind: str, scripted_server: Start, caplog: pytest.LogCaptureFixture
+    loop_kind: str, server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = scripted_server()
     ref = Mailer.start(server.host, server.port)
 
     ref.tell(EmailMessage())
@@ -583,7 +579,7 @@ def limit_of_one() -> Iterator[None]:
 @pytest.mark.usefixtures("limit_of_one")
 def test_a_send_that_breaks_as_it_gets_its_turn_has_an_outcome_and_hurts_no_other(
     loop_kind: str,
-    scripted_server: Start,
+    server: ScriptedServer,
     outcomes: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -597,7 +593,6 @@ def test_a_send_that_breaks_as_it_gets_its_turn_has_an_outcome_and_hurts_no_othe
         return session(*args, **options)
 
     monkeypatch.setattr(sending_actor, "Session", break_the_second)
-    server = scripted_server()
     refs = [
         SmtpActor.start(
             server.host,
@@ -635,9 +630,8 @@ def test_an_actor_that_fails_after_the_dot_says_that_the_mail_may_have_been_acce
 
 
 def test_a_defect_at_the_last_octets_of_a_mail_ends_that_send_only(
-    loop_kind: str, scripted_server: Start, outcomes: Any, monkeypatch: pytest.MonkeyPatch
+    loop_kind: str, server: ScriptedServer, outcomes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = scripted_server()
     write_last = ConnectionWriter._write_last
     broken: list[ConnectionWriter] = []
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pykka
 import pytest
-from servers.scripted import ScriptedServer
+from servers.scripted import Start
 from servers.waiting import wait_until
 
 from pykka_smtp import (
@@ -20,14 +20,12 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.actors.verify import VerifyActor
-from pykka_smtp.testing.conn import Conn
 from pykka_smtp.testing.polite import polite
+from pykka_smtp.testing.stages.conn import Conn
 
 PATIENCE = 20.0
 """Seconds; reached only by a test that fails."""
 MAIL = SendMail(sender="me@a.test", recipients="you@b.test", body="Hello")
-
-Start = Callable[..., ScriptedServer]
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import ssl
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from servers.scripted import ScriptedServer
+from servers.python import python, run_to_its_end
+from servers.scripted import ScriptedServer, Start
 from servers.sending import (
     PATIENCE,
     ROOT,
@@ -28,24 +28,14 @@ from pykka_smtp.cli import main as command_line
 from pykka_smtp.quiet_start import is_the_command
 from pykka_smtp.testing.polite import polite
 
-Start = Callable[..., ScriptedServer]
-
 
 @pytest.fixture
 def mail(tmp_path: Path) -> str:
     return mail_in(tmp_path)
 
 
-def run(*command: str, **options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env=os.environ | options,
-    )
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run_to_its_end(*command, cwd=ROOT, env=environment)
 
 
 # Help.
@@ -333,18 +323,10 @@ def test_the_command_trusts_an_authority_that_ssl_cert_file_names(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_verify_that_cannot_print_says_so_by_its_status_and_not_by_a_traceback(
-    scripted_server: Start,
+    server: ScriptedServer,
 ) -> None:
-    server = scripted_server(polite())
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "pykka_smtp", "verify", url_of(server)],
-            cwd=ROOT,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        command = ("-m", "pykka_smtp", "verify", url_of(server))
+        done = python(*command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE)
 
     assert (done.returncode, done.stderr) == (74, "")

@@ -6,8 +6,8 @@ from servers.certificates import Certificates
 
 from pykka_smtp.smtp.sasl.mechanisms import CramMd5, Login, Plain
 from pykka_smtp.smtp.sasl.secret import Secret
-from pykka_smtp.smtp.session.authentication import Authentication
-from pykka_smtp.smtp.session.session import Session, TlsPolicy
+from pykka_smtp.smtp.session.opening.authentication import Authentication
+from pykka_smtp.smtp.session.opening.session import Session, TlsPolicy
 
 from .conversation import Conversation
 

@@ -40,7 +40,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pykka_smtp.testing.script import Step, matches, parse_script
+from pykka_smtp.testing.talk.script import Step, matches, parse_script
 
 LEVELS = ("dialog", "memory", "socket")
 

@@ -6,9 +6,9 @@ from pykka_smtp.smtp.mail.content import CompleteContent, Content
 from pykka_smtp.smtp.mail.delivery_options import NO_OPTIONS, DeliveryOptions
 from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.mail.mail_data import encode_whole
-from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import Dialog
-from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.session.dialog.dialog import Dialog
+from pykka_smtp.smtp.session.opening.session import Session
+from pykka_smtp.smtp.session.transaction.delivery import Delivery
 from pykka_smtp.smtp.words.verdict import Accepted, Failed
 
 from .rig import MAIL, SERVER, Rig

@@ -7,10 +7,10 @@ from pykka_smtp.smtp.mail.content import CompleteContent, Content
 from pykka_smtp.smtp.mail.delivery_options import NO_OPTIONS, DeliveryOptions
 from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.mail.mail_data import encode_whole
-from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import Dialog
-from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.session.dialog.dialog import Dialog
+from pykka_smtp.smtp.session.opening.session import Session
 from pykka_smtp.smtp.session.step import Action, Close, CommandGroup, Release, SendMailData
+from pykka_smtp.smtp.session.transaction.delivery import Delivery
 from pykka_smtp.smtp.words.verdict import Accepted, Failed
 
 from .esmtp_rig import EsmtpRig
@@ -51,7 +51,7 @@ class KeptRig(EsmtpRig):
             self.session,
             Envelope.of(sender, recipients or ("c@d.test",), options),
             content or CompleteContent(MAIL),
-            keeps=keeps,
+            keep_open=keeps,
         )
         self.dialog = Dialog(self.delivery, self._note)
 

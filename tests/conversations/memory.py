@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
-from pykka_smtp.actors.net.connection import Connection
 from pykka_smtp.actors.net.timeouts import Timeouts
+from pykka_smtp.actors.net.wire.connection import Connection
 from pykka_smtp.actors.options.options import collect_options
-from pykka_smtp.smtp.session.dialog import Dialog
+from pykka_smtp.smtp.session.dialog.dialog import Dialog
 from pykka_smtp.smtp.words.verdict import Verdict
-from pykka_smtp.testing.script import decode
+from pykka_smtp.testing.talk.script import decode
 
 TIMEOUT = 20.0  # below the default, each stage has the same
 DEADLINE = 300.0

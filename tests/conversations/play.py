@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from pykka_smtp.testing.script import Action, Step
+from pykka_smtp.testing.talk.script import Action, Step
 
 from .conversation import Conversation
 

@@ -3,14 +3,14 @@
 from pykka_smtp.smtp.mail.content import CompleteContent, Content
 from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.mail.mail_data import encode_whole
-from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import Dialog
-from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.session.dialog.dialog import Dialog
+from pykka_smtp.smtp.session.dialog.transcript import Trace
+from pykka_smtp.smtp.session.opening.session import Session
 from pykka_smtp.smtp.session.step import Action, Close, CommandGroup, SendMailData, StartTls
-from pykka_smtp.smtp.session.transcript import Trace
+from pykka_smtp.smtp.session.transaction.delivery import Delivery
 from pykka_smtp.smtp.words.command import Command, wire_of
 from pykka_smtp.smtp.words.verdict import Accepted, Failed, Verdict
-from pykka_smtp.testing.script import decode
+from pykka_smtp.testing.talk.script import decode
 
 SERVER = "mx.test:25"
 MAIL = b"Subject: Hello\r\n\r\n.\r\nHello\r\n"

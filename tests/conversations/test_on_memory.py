@@ -8,14 +8,14 @@ from conversations.client import session_of
 from conversations.conversation import Conversation, conversations
 from conversations.memory import TIMEOUT, FakeLoop, FakeTransport, MemoryPlayer
 from conversations.play import CUTS, play
-from pykka_smtp.actors.net import closing_wire as closing_module
-from pykka_smtp.actors.net import connection as connection_module
-from pykka_smtp.actors.net import mail_writer
-from pykka_smtp.actors.net.connection import Connection
+from pykka_smtp.actors.net.data import mail_writer
+from pykka_smtp.actors.net.wire import closing_wire as closing_module
+from pykka_smtp.actors.net.wire import connection as connection_module
+from pykka_smtp.actors.net.wire.connection import Connection
 from pykka_smtp.smtp.mail.content import CompleteContent
 from pykka_smtp.smtp.mail.envelope import Envelope
-from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import Dialog
+from pykka_smtp.smtp.session.dialog.dialog import Dialog
+from pykka_smtp.smtp.session.transaction.delivery import Delivery
 from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import Failed, FailureKind
 

@@ -12,7 +12,7 @@ from servers.scripted import Conn, ScriptedServer
 from conversations.client import options_of
 from conversations.conversation import Conversation, conversations
 from pykka_smtp import SendFailure, SendMail, SendSuccess, SmtpActor
-from pykka_smtp.testing.script import Action
+from pykka_smtp.testing.talk.script import Action
 
 ALL = conversations("socket")
 PATIENCE = 20.0

@@ -11,10 +11,9 @@ import pytest
 from pykka_smtp import Outcome, set_connection_limit, smtp_send_failure, smtp_send_success
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from servers.mailing import Mailing
-from servers.waiting import wait_until
-
-PATIENCE = 10.0
-"""Seconds; reached only by a test that fails."""
+from servers.program import Run
+from servers.scripted import ScriptedServer
+from servers.waiting import PATIENCE, wait_until
 
 
 def loop_has_ended() -> bool:
@@ -103,7 +102,30 @@ def no_thread(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 @pytest.fixture
-def mailing(outcomes: Outcomes) -> Iterator[Mailing]:
+def mailing(request: pytest.FixtureRequest, outcomes: Outcomes) -> Iterator[Mailing]:
     """Tell mails; each must have had one outcome in the end."""
-    with Mailing(outcomes) as made:
+
+    def serve(*scripts: Any, **options: Any) -> ScriptedServer:
+        # Asked for as late as this, servers end before the Mailers do: none waits for them.
+        server: ScriptedServer = request.getfixturevalue("scripted_server")(*scripts, **options)
+        return server
+
+    with Mailing(outcomes, serve) as made:
         yield made
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def program_loop(request: pytest.FixtureRequest) -> str:
+    """Run the programs on one loop, and then on the other."""
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop")
+    return str(request.param)
+
+
+@pytest.fixture
+def run(
+    request: pytest.FixtureRequest, program_loop: str, scripted_server: Callable[..., Any]
+) -> Iterator[Run]:
+    """Run programs that begin with the module's ``PRELUDE``."""
+    with Run(program_loop, request.module.PRELUDE, scripted_server) as runs:
+        yield runs

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from pykka_smtp.testing.ledger import ReceivedMail
+from pykka_smtp.testing.talk.ledger import ReceivedMail
 
 from .accounts import USERS
 from .certificates import Tls, server_context

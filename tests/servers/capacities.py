@@ -1,8 +1,8 @@
 """Relays of a Mailer, without connections: a window, a rate and limits."""
 
-from pykka_smtp.actors.mailer.capacity import Capacity, Limits
-from pykka_smtp.actors.mailer.concurrency import ConcurrencyWindow
-from pykka_smtp.actors.mailer.pacing import parse_rate
+from pykka_smtp.actors.mailer.capacity.capacity import Capacity, Limits
+from pykka_smtp.actors.mailer.capacity.concurrency import ConcurrencyWindow
+from pykka_smtp.actors.mailer.capacity.pacing import parse_rate
 
 
 class CountedCapacity(Capacity):

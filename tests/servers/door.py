@@ -2,8 +2,8 @@
 
 import threading
 
-from pykka_smtp.testing.conn import Conn
 from pykka_smtp.testing.polite import Polite
+from pykka_smtp.testing.stages.conn import Conn
 
 
 class Door:

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from pykka_smtp import smtp_send_retry
-from pykka_smtp.actors.mailer import relay as relay_module
-from pykka_smtp.actors.mailer.concurrency import ConcurrencyWindow
+from pykka_smtp.actors.mailer.capacity.concurrency import ConcurrencyWindow
+from pykka_smtp.actors.mailer.connections import relay as relay_module
 from servers.door import Door
-
-PATIENCE = 15.0  # seconds; reached only by a test that fails
+from servers.waiting import PATIENCE
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 ::
 
-    with Mailing(outcomes) as mailing:
+    with Mailing(outcomes, scripted_server) as mailing:
         ref = mailing.start(server, max_connections=2)
         mailing.tell(ref, 10)
         assert mailing.kinds() == {"accepted": 10}
@@ -11,6 +11,7 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -27,10 +28,7 @@ from pykka_smtp import (
     Statistics,
 )
 from pykka_smtp.actors.net.connection_limit import connection_limit
-from servers.waiting import wait_until
-
-PATIENCE = 15.0
-"""Seconds; reached only by a test that fails."""
+from servers.waiting import PATIENCE, wait_until
 
 SOON = RetryPolicy(
     max_attempts=50, initial_delay=0.02, multiplier=1.5, max_delay=0.2, give_up_after=60.0
@@ -60,13 +58,16 @@ class Mailing:
 
     Args:
         outcomes: what the two signals say.
+        serve: starts a server.
 
     Attributes:
         mails: all that were told or asked, in order.
         refs: the Mailers that were started.
+        serve: see above.
     """
 
-    def __init__(self, outcomes: Heard) -> None:
+    def __init__(self, outcomes: Heard, serve: Callable[..., Any]) -> None:
+        self.serve = serve
         self.mails: list[SendMail] = []
         self.refs: list[ActorRef[Mailer]] = []
         self._heard = outcomes

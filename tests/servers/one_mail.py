@@ -14,9 +14,7 @@ from pykka_smtp import (
     smtp_send_success,
 )
 from pykka_smtp.signals.dispatcher import dispatcher
-
-PATIENCE = 10.0
-"""Seconds; reached only by a test that fails."""
+from servers.waiting import PATIENCE
 
 
 class Address(Protocol):

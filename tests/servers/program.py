@@ -7,13 +7,13 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from .waiting import wait_until
-
-PATIENCE = 15.0
-"""Seconds; reached only by a test that fails."""
+from .scripted import ScriptedServer
+from .waiting import PATIENCE, wait_until
 
 
 class Program:
@@ -106,6 +106,12 @@ class Program:
         assert took < within, f"ended only after {took:.1f} s instead of {within} s: {self.errors}"
         return output.splitlines()
 
+    def done(self, within: float = PATIENCE) -> list[str]:
+        """Do as `end`, and see that its status is 0 and that it had no complaints."""
+        lines = self.end(within)
+        assert (self.status, self.complaints) == (0, [])
+        return lines
+
     def _read_errors(self) -> str:
         self._stderr.seek(0)
         return self._stderr.read()
@@ -141,3 +147,42 @@ class Program:
 
         if status.exists():  # on Linux
             assert wait_until(is_as_before, PATIENCE, interval=0.02)
+
+
+class Run:
+    """Runs programs on one loop, with a server to send to; they are ended before it is.
+
+    Args:
+        loop: ``"uvloop"`` or ``"asyncio"``.
+        prelude: what each program begins with.
+        begin: starts a server.
+
+    Attributes:
+        options: for the interpreter.
+        server: the one whose port the programs find in ``sys.argv[1]``.
+    """
+
+    def __init__(self, loop: str, prelude: str, begin: Callable[..., ScriptedServer]) -> None:
+        self.options: tuple[str, ...] = ()
+        self.prelude = prelude
+        self.server: Any = None
+        self._loop = loop
+        self._begin = begin
+        self._running = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._running.close()
+
+    def serve(self, *scripts: Any, **options: Any) -> ScriptedServer:
+        """Start a server for the programs; a polite one is there without."""
+        self.server = server = self._begin(*scripts, **options)
+        return server
+
+    def __call__(self, script: str) -> Program:
+        """Run a program."""
+        port = (self.server or self.serve()).port
+        program = Program(self.prelude + script, port, loop=self._loop, options=self.options)
+        return self._running.enter_context(program)

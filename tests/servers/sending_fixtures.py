@@ -2,18 +2,16 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import pytest
 
-from pykka_smtp.testing.acts import Act, Wait
 from pykka_smtp.testing.moods import At, Moment
 from pykka_smtp.testing.polite import Polite
-from servers.scripted import ScriptedServer
+from pykka_smtp.testing.talk.acts import Act, Wait
+from servers.scripted import ScriptedServer, Start
 from servers.sending import PATIENCE, list_in, mail_in
-
-Start = Callable[..., ScriptedServer]
 
 
 @pytest.fixture
@@ -28,6 +26,39 @@ def mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def to_file(tmp_path: Path) -> Callable[[str | bytes], str]:
     """Give what writes a file of recipients, and returns its name."""
     return partial(list_in, tmp_path)
+
+
+class Shell:
+    """What ``pykka-smtp send`` is given by who types it, and where it prints.
+
+    Attributes:
+        mail: the name of a file with a mail.
+        folder: for other files.
+        to_file: writes a file of recipients, and returns its name.
+        serve: starts a server.
+    """
+
+    def __init__(
+        self, mail: str, folder: Path, serve: Start, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.mail = mail
+        self.folder = folder
+        self.to_file: Callable[[str | bytes], str] = partial(list_in, folder)
+        self.serve = serve
+        self.read = capsys.readouterr
+
+    @cached_property
+    def server(self) -> ScriptedServer:
+        """A server that takes every mail, if one is needed."""
+        return self.serve()
+
+
+@pytest.fixture
+def shell(
+    mail: str, tmp_path: Path, scripted_server: Start, capsys: pytest.CaptureFixture[str]
+) -> Shell:
+    """Give all that the command needs."""
+    return Shell(mail, tmp_path, scripted_server, capsys)
 
 
 class Holding:

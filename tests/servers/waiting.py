@@ -4,6 +4,9 @@ import threading
 import time
 from collections.abc import Callable
 
+PATIENCE = 15.0
+"""Seconds; reached only by a test that fails."""
+
 
 def wait_until(predicate: Callable[[], object], timeout: float, interval: float = 0.005) -> bool:
     """Ask again and again until the predicate holds.

@@ -10,6 +10,7 @@ import blinker
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from servers.waiting import PATIENCE
 
 from pykka_smtp.signals.attempts import MAX_TRANSCRIPT, MAX_WARNINGS, Attempts
 from pykka_smtp.signals.bus import (
@@ -295,7 +296,6 @@ def test_the_sum_of_any_attempts_is_true(steps: list[tuple[str, str]], *, gives_
 
 # smtp_send_retry
 
-PATIENCE = 10.0  # seconds; reached only by a test that fails
 WHEN = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 
 

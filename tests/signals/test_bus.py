@@ -10,6 +10,7 @@ from typing import Any
 
 import blinker
 import pytest
+from servers.waiting import PATIENCE
 
 from pykka_smtp.signals import bus
 from pykka_smtp.signals.bus import (
@@ -25,7 +26,6 @@ from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import FailureKind
 
 TAKEN = Reply(250, ("taken",))
-PATIENCE = 10.0  # seconds; reached only by a test that fails
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from servers.mailing import SOON, Mailing
 from servers.scripted import polite
+from servers.waiting import PATIENCE
 
 import pykka_smtp.signals
 from pykka_smtp import (
@@ -28,8 +29,6 @@ from pykka_smtp import (
     smtp_send_success,
 )
 from pykka_smtp.signals.dispatcher import dispatcher
-
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 
 Start = Callable[..., Any]
 

@@ -1,5 +1,4 @@
 import logging
-import subprocess
 import sys
 import threading
 import weakref
@@ -8,12 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from servers.waiting import wait_until
+from servers.python import printed
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp.signals import dispatcher as module
 from pykka_smtp.signals.dispatcher import Dispatcher
-
-PATIENCE = 10.0  # seconds; reached only by a test that fails
 
 
 class Gate:
@@ -802,11 +800,7 @@ def test_a_reset_while_another_thread_had_the_lock_leaves_no_deadlock(worker: Wo
 
 def run_script(script: str) -> list[str]:
     """Run `script` in an interpreter of its own, and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.splitlines()
+    return printed("-c", script).splitlines()
 
 
 def test_a_program_that_ends_right_after_a_submit_still_has_the_call_run() -> None:

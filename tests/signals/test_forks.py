@@ -3,10 +3,9 @@ import os
 import threading
 
 import pytest
+from servers.waiting import PATIENCE
 
 from pykka_smtp.signals import forks
-
-PATIENCE = 10.0  # seconds; reached only by a test that fails
 
 
 @pytest.fixture(params=["page", "process id"])

@@ -10,17 +10,16 @@ from typing import Any
 
 import pytest
 from conversations.rig import Rig
+from servers.waiting import PATIENCE
 
 from pykka_smtp import SendFailure, SendMail, SmtpActor
 from pykka_smtp.smtp.words.verdict import Failed
 from pykka_smtp.testing import Server, hold, logins
-from pykka_smtp.testing.acts import Deed
 from pykka_smtp.testing.moods import Changing, Mood
 from pykka_smtp.testing.polite import Polite, polite
-from pykka_smtp.testing.pushed import Memory
+from pykka_smtp.testing.stages.pushed import Memory
+from pykka_smtp.testing.talk.acts import Deed
 
-PATIENCE = 10.0
-"""Seconds; reached only by a test that fails."""
 MAIL: dict[str, Any] = {"sender": "a@b.test", "recipients": "c@d.test", "body": "hello"}
 
 MOODS = {
@@ -80,7 +79,7 @@ def in_a_process(text: str) -> Iterator[int]:
     code = (
         "from pykka_smtp.testing import *\n"
         "from pykka_smtp.testing.polite import Polite\n"
-        "from pykka_smtp.testing.process import Served, serve\n"
+        "from pykka_smtp.testing.stages.process import Served, serve\n"
         f"moods = [] if {text!r} == 'nothing' else [eval({text!r})]\n"
         "serve(lambda: Served(Polite('PIPELINING', moods=moods)))\n"
     )

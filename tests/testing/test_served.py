@@ -11,15 +11,13 @@ from typing import Any
 
 import pytest
 from servers.certificates import Certificates, Tls, server_context
+from servers.waiting import PATIENCE
 
-from pykka_smtp.testing.acts import Act, Deed, Drip, Hold, Pause, Wait
-from pykka_smtp.testing.ledger import Ledger
 from pykka_smtp.testing.moods import At, Moment, Mood
 from pykka_smtp.testing.polite import Polite
-from pykka_smtp.testing.process import Served
-
-PATIENCE = 10.0
-"""Seconds; reached only by a test that fails."""
+from pykka_smtp.testing.stages.process import Served
+from pykka_smtp.testing.talk.acts import Act, Deed, Drip, Hold, Pause, Wait
+from pykka_smtp.testing.talk.ledger import Ledger
 
 
 @contextlib.contextmanager

@@ -14,12 +14,10 @@ import pykka
 import pytest
 from pykka import ActorDeadError, ActorRef, ActorRegistry, ThreadingActor
 from pykka._envelope import Envelope
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp.actors import AsyncioActor
 from pykka_smtp.actors.loop.event_loop import event_loop
-
-PATIENCE = 10.0  # seconds; reached only by a test that fails
 
 Message = Callable[[Any], Any]
 

@@ -2,7 +2,6 @@ import asyncio
 import gc
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +11,8 @@ from typing import Any
 
 import pytest
 from pykka import ActorRegistry
-from servers.waiting import wait_until
+from servers.python import python
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp.actors import AsyncioActor
 from pykka_smtp.actors.loop import event_loop as module
@@ -20,8 +20,6 @@ from pykka_smtp.actors.loop.event_loop import EventLoopThread, event_loop
 from pykka_smtp.actors.loop.new_loop import new_event_loop
 from pykka_smtp.actors.loop.threads import main_was_interrupted
 from pykka_smtp.signals.dispatcher import dispatcher
-
-PATIENCE = 10.0  # seconds; reached only by a test that fails
 
 
 class Echo(AsyncioActor):
@@ -57,11 +55,9 @@ def main_has_ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_importing_the_package_starts_no_thread() -> None:
     script = "import threading, pykka_smtp; print(threading.active_count())"
 
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
-    )
+    done = python("-c", script)
 
-    assert done.stdout == "1\n"
+    assert (done.returncode, done.stdout) == (0, "1\n")
 
 
 def test_the_threads_start_with_the_first_actor_and_end_by_themselves_after_the_last(

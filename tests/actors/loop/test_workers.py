@@ -7,13 +7,11 @@ from typing import Any, NoReturn
 
 import pytest
 from servers.scripted import ScriptedServer, polite
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import FailureKind, SendMail, SendSuccess, SmtpActor
 from pykka_smtp.actors.loop import workers as module
 from pykka_smtp.actors.loop.workers import Workers
-
-PATIENCE = 10.0  # seconds; reached only by a test that fails
 
 
 class Gate:
@@ -489,7 +487,7 @@ def gates() -> Iterator[list[Gate]]:
 
 def test_look_ups_that_hang_keep_no_other_name_from_being_looked_up(
     loop_kind: str,
-    scripted_server: Callable[..., ScriptedServer],
+    server: ScriptedServer,
     gates: list[Gate],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -502,7 +500,6 @@ def test_look_ups_that_hang_keep_no_other_name_from_being_looked_up(
         return look_up(host, *args, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    server = scripted_server()
     refs: list[Any] = [SmtpActor.start(f"hangs-{number}.test", 25) for number in range(4)]
     answers: list[Any] = [ref.ask(mail(), block=False) for ref in refs]
     assert gates[2].entered.wait(PATIENCE)

@@ -11,7 +11,7 @@ from servers.mailer_fixtures import Retries
 from servers.mailing import Clock, Mailing, kind_of
 from servers.moody import Moody
 from servers.scripted import Conn, ScriptedServer, polite
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     NO_RETRY,
@@ -23,12 +23,10 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors.mailer import mailer as mailer_module
 
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 PROBES = (0.05, 0.2)
 HOUR = RetryPolicy(initial_delay=3600.0)
 SOON = RetryPolicy(max_attempts=50, initial_delay=0.02, multiplier=1, max_delay=0.02)
 
-Start = Callable[..., ScriptedServer]
 Dead = Callable[[], str]
 
 
@@ -77,12 +75,11 @@ def ports(outcomes: list[Any]) -> list[int | None]:
 def test_a_mail_whose_relay_is_dead_goes_to_the_next_one_at_once(
     loop_kind: str,
     mailing: Mailing,
-    scripted_server: Start,
     dead: Dead,
     retries: Retries,
     policy: RetryPolicy,
 ) -> None:
-    backup = scripted_server()
+    backup = mailing.serve()
     ref = mailing.start(backup, url=dead(), backups=[url(backup)], retry=policy)
 
     with Clock(5.0):
@@ -98,10 +95,8 @@ def test_a_mail_whose_relay_is_dead_goes_to_the_next_one_at_once(
     assert heard["outcome"].kind is FailureKind.CONNECT
 
 
-def test_backups_are_tried_in_their_order(
-    mailing: Mailing, scripted_server: Start, dead: Dead
-) -> None:
-    first, second = scripted_server(), scripted_server()
+def test_backups_are_tried_in_their_order(mailing: Mailing, dead: Dead) -> None:
+    first, second = mailing.serve(), mailing.serve()
     backups = [dead(), url(first), url(second)]
     ref = mailing.start(first, url=dead(), backups=backups, retry=HOUR)
 
@@ -113,9 +108,9 @@ def test_backups_are_tried_in_their_order(
 
 
 def test_once_a_relay_is_dead_mails_go_to_the_backup_without_asking_it(
-    mailing: Mailing, scripted_server: Start, dead: Dead
+    mailing: Mailing, dead: Dead
 ) -> None:
-    backup, gone = scripted_server(), dead()
+    backup, gone = mailing.serve(), dead()
     ref = mailing.start(backup, url=gone, backups=[url(backup)], retry=HOUR)
     mailing.tell(ref, 10)
     mailing.outcomes()
@@ -134,9 +129,9 @@ def test_once_a_relay_is_dead_mails_go_to_the_backup_without_asking_it(
     ids=["421", "554", "closes"],
 )
 def test_a_relay_that_turns_a_mail_away_before_it_was_offered_is_as_good_as_dead(
-    mailing: Mailing, scripted_server: Start, answers: dict[str, list[str]]
+    mailing: Mailing, answers: dict[str, list[str]]
 ) -> None:
-    server, backup = scripted_server(Moody(answers=answers)), scripted_server()
+    server, backup = mailing.serve(Moody(answers=answers)), mailing.serve()
     ref = mailing.start(server, backups=[url(backup)], retry=HOUR)
 
     outcome = mailing.ask(ref)
@@ -148,10 +143,10 @@ def test_a_relay_that_turns_a_mail_away_before_it_was_offered_is_as_good_as_dead
 
 @pytest.mark.parametrize("where", ["MAIL", "RCPT", "."])
 def test_a_mail_that_a_relay_refuses_is_no_affair_of_its_backups(
-    mailing: Mailing, scripted_server: Start, where: str
+    mailing: Mailing, where: str
 ) -> None:
-    server = scripted_server(Moody(answers={where: ["451 not now", "551 never"]}))
-    backup = scripted_server()
+    server = mailing.serve(Moody(answers={where: ["451 not now", "551 never"]}))
+    backup = mailing.serve()
     ref = mailing.start(server, backups=[url(backup)], retry=SOON)
 
     outcome = mailing.ask(ref)
@@ -161,8 +156,8 @@ def test_a_mail_that_a_relay_refuses_is_no_affair_of_its_backups(
     assert backup.sessions == []
 
 
-def test_a_relay_that_is_busy_is_waited_for(mailing: Mailing, scripted_server: Start) -> None:
-    server, backup = scripted_server(), scripted_server()
+def test_a_relay_that_is_busy_is_waited_for(mailing: Mailing) -> None:
+    server, backup = mailing.serve(), mailing.serve()
     ref = mailing.start(server, backups=[url(backup)], max_connections=1)
 
     mailing.tell(ref, 50)
@@ -172,10 +167,10 @@ def test_a_relay_that_is_busy_is_waited_for(mailing: Mailing, scripted_server: S
 
 
 def test_where_all_relays_are_dead_each_is_tried_once_before_the_mail_waits(
-    mailing: Mailing, scripted_server: Start, dead: Dead, retries: Retries
+    mailing: Mailing, dead: Dead, retries: Retries
 ) -> None:
     policy = RetryPolicy(max_attempts=2, initial_delay=0.05, jitter=0)
-    ref = mailing.start(scripted_server(), url=dead(), backups=[dead(), dead()], retry=policy)
+    ref = mailing.start(mailing.serve(), url=dead(), backups=[dead(), dead()], retry=policy)
 
     outcome = mailing.ask(ref)
     mailing.outcomes()
@@ -196,10 +191,10 @@ def test_where_all_relays_are_dead_each_is_tried_once_before_the_mail_waits(
 
 
 def test_backups_with_weights_are_chosen_by_them(
-    mailing: Mailing, scripted_server: Start, dead: Dead, monkeypatch: pytest.MonkeyPatch
+    mailing: Mailing, dead: Dead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mailer_module, "random", random.Random(4))  # noqa: S311 - a test
-    heavy, light, none = scripted_server(), scripted_server(), scripted_server()
+    heavy, light, none = mailing.serve(), mailing.serve(), mailing.serve()
     backups = [(url(heavy), 3), (url(light), 1), url(none)]
     ref = mailing.start(heavy, url=dead(), backups=backups, retry=HOUR)
 
@@ -212,9 +207,9 @@ def test_backups_with_weights_are_chosen_by_them(
 
 
 def test_of_backups_with_weights_those_that_are_dead_are_not_chosen(
-    mailing: Mailing, scripted_server: Start, dead: Dead
+    mailing: Mailing, dead: Dead
 ) -> None:
-    alive, last = scripted_server(), scripted_server()
+    alive, last = mailing.serve(), mailing.serve()
     backups = [(dead(), 1000), (url(alive), 1), url(last)]
     ref = mailing.start(alive, url=dead(), backups=backups, retry=HOUR)
 
@@ -228,10 +223,10 @@ def test_of_backups_with_weights_those_that_are_dead_are_not_chosen(
 
 
 def test_mails_that_must_avoid_a_relay_hold_up_no_others_while_the_backup_is_silent(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, door: Door
+    loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
     greetings = ["220 mx.test", "220 mx.test", "421 too many"] * 100
-    server, backup = scripted_server(Moody(answers={"greeting": greetings})), scripted_server(door)
+    server, backup = mailing.serve(Moody(answers={"greeting": greetings})), mailing.serve(door)
     ref = mailing.start(
         server, backups=[url(backup)], max_mails_per_connection=1, max_connections=3
     )
@@ -249,9 +244,9 @@ def test_mails_that_must_avoid_a_relay_hold_up_no_others_while_the_backup_is_sil
 
 
 def test_mails_drawn_for_a_slow_relay_hold_up_no_others(
-    mailing: Mailing, scripted_server: Start, dead: Dead, door: Door
+    mailing: Mailing, dead: Dead, door: Door
 ) -> None:
-    quick, slow = scripted_server(), scripted_server(door)
+    quick, slow = mailing.serve(), mailing.serve(door)
     backups = [(url(quick), 1), (url(slow), 1)]
     ref = mailing.start(
         quick, url=dead(), backups=backups, max_connections=2, retry=HOUR, initial_connections=2
@@ -274,11 +269,9 @@ def test_mails_drawn_for_a_slow_relay_hold_up_no_others(
 
 
 @pytest.mark.usefixtures("quick_probes")
-def test_mails_go_back_to_the_first_relay_as_soon_as_it_is_alive(
-    mailing: Mailing, scripted_server: Start
-) -> None:
+def test_mails_go_back_to_the_first_relay_as_soon_as_it_is_alive(mailing: Mailing) -> None:
     switch = Switch()
-    server, backup = scripted_server(switch), scripted_server()
+    server, backup = mailing.serve(switch), mailing.serve()
     ref = mailing.start(server, backups=[url(backup)], retry=SOON)
     mailing.tell(ref, 10)
     assert mailing.kinds() == {"accepted": 10}
@@ -297,10 +290,10 @@ def test_mails_go_back_to_the_first_relay_as_soon_as_it_is_alive(
 
 @pytest.mark.usefixtures("quick_probes")
 def test_mails_that_wait_for_dead_relays_go_out_when_one_comes_back(
-    mailing: Mailing, scripted_server: Start, dead: Dead
+    mailing: Mailing, dead: Dead
 ) -> None:
     switch = Switch()
-    backup = scripted_server(switch)
+    backup = mailing.serve(switch)
     ref = mailing.start(backup, url=dead(), backups=[url(backup)], retry=SOON)
     mailing.tell(ref, 30)
     assert wait_until(lambda: len(mailing.statistics(ref).dead_relays) == 2, PATIENCE)
@@ -312,11 +305,11 @@ def test_mails_that_wait_for_dead_relays_go_out_when_one_comes_back(
 
 
 def test_a_mail_that_its_relay_has_failed_does_not_wait_for_a_backup_that_is_dead(
-    mailing: Mailing, scripted_server: Start, dead: Dead
+    mailing: Mailing, dead: Dead
 ) -> None:
     """Nor do those behind it, for which the first relay is as good as ever."""
     no, yes = "421 busy", "220 mx.test"
-    server = scripted_server(Moody(answers={"greeting": [no, no, yes, no, no, yes, no, yes]}))
+    server = mailing.serve(Moody(answers={"greeting": [no, no, yes, no, no, yes, no, yes]}))
     gone = dead()
     ref = mailing.start(
         server, backups=[gone], retry=SOON, initial_connections=3, max_mails_per_connection=1
@@ -337,9 +330,9 @@ def test_a_mail_that_its_relay_has_failed_does_not_wait_for_a_backup_that_is_dea
 
 
 def test_with_one_attempt_and_a_dead_relay_mails_fail_at_once(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, dead: Dead
+    loop_kind: str, mailing: Mailing, dead: Dead
 ) -> None:
-    ref = mailing.start(scripted_server(), url=dead(), retry=NO_RETRY)
+    ref = mailing.start(mailing.serve(), url=dead(), retry=NO_RETRY)
 
     with Clock(5.0):
         mailing.tell(ref, 200)
@@ -360,10 +353,8 @@ def test_with_one_attempt_and_a_dead_relay_mails_fail_at_once(
     assert len(statistics.dead_relays) == 1
 
 
-def test_with_one_attempt_and_dead_backups_mails_fail_at_once(
-    mailing: Mailing, scripted_server: Start, dead: Dead
-) -> None:
-    ref = mailing.start(scripted_server(), url=dead(), backups=[dead()], retry=NO_RETRY)
+def test_with_one_attempt_and_dead_backups_mails_fail_at_once(mailing: Mailing, dead: Dead) -> None:
+    ref = mailing.start(mailing.serve(), url=dead(), backups=[dead()], retry=NO_RETRY)
 
     with Clock(5.0):
         mailing.tell(ref, 100)
@@ -374,10 +365,10 @@ def test_with_one_attempt_and_dead_backups_mails_fail_at_once(
 
 @pytest.mark.usefixtures("quick_probes")
 def test_with_one_attempt_too_a_relay_that_comes_back_is_found_by_a_later_mail(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing,
 ) -> None:
     switch = Switch()
-    server = scripted_server(switch)
+    server = mailing.serve(switch)
     ref = mailing.start(server, retry=NO_RETRY)
     mailing.tell(ref, 20)
     assert set(mailing.kinds()) <= {"SMTP", "CONNECT"}
@@ -389,12 +380,12 @@ def test_with_one_attempt_too_a_relay_that_comes_back_is_found_by_a_later_mail(
 
 
 def test_mails_that_may_wait_do_so_for_a_dead_relay_until_their_patience_ends(
-    mailing: Mailing, scripted_server: Start, dead: Dead
+    mailing: Mailing, dead: Dead
 ) -> None:
     policy = RetryPolicy(
         max_attempts=1000, initial_delay=0.02, multiplier=1, jitter=0, give_up_after=0.5
     )
-    ref = mailing.start(scripted_server(), url=dead(), retry=policy)
+    ref = mailing.start(mailing.serve(), url=dead(), retry=policy)
 
     mailing.tell(ref, 30)
 
@@ -403,5 +394,5 @@ def test_mails_that_may_wait_do_so_for_a_dead_relay_until_their_patience_ends(
     assert set(kinds) <= {"CONNECT", "TIMEOUT"}
     assert kinds["TIMEOUT"] > 0
     late = [o for o in mailing.outcomes() if o.kind is FailureKind.TIMEOUT]
-    assert "gave up 0.5 s after it was told (retry.give_up_after): " in late[0].detail
+    assert "gave up 0.5 s after its submission (retry.give_up_after): " in late[0].detail
     assert "refused" in late[0].detail

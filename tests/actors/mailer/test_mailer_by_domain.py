@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from pykka import ActorRef
-from servers.mailing import PATIENCE, SOON, Mailing, kind_of
+from servers.mailing import SOON, Mailing, kind_of
 from servers.moody import Moody
 from servers.scripted import ScriptedServer
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     NO_RETRY,
@@ -32,7 +32,6 @@ from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import Failed, FailureKind
 from pykka_smtp.testing.polite import polite
 
-Start = Callable[..., ScriptedServer]
 HERE = "127.0.0.1"
 NOBODY = "127.0.0.2"
 """An address of this machine where no server of a test listens."""
@@ -84,9 +83,9 @@ def limit() -> Iterator[Callable[[int], None]]:
 
 
 def test_a_mail_for_several_domains_goes_in_parts_and_has_one_outcome(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
+    loop_kind: str, mailing: Mailing
 ) -> None:
-    first, second = scripted_server(polite()), scripted_server(polite())
+    first, second = mailing.serve(polite()), mailing.serve(polite())
     ref = start(mailing, to(first, second))
 
     outcome = mailing.ask(ref, recipients=["a@one.test", "b@two.test", "c@null.test", "d@ONE.test"])
@@ -102,10 +101,8 @@ def test_a_mail_for_several_domains_goes_in_parts_and_has_one_outcome(
     assert [mail.recipients for mail in second.mails] == [("b@two.test",)]
 
 
-def test_a_mail_that_no_domain_takes_is_one_failure(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    server = scripted_server(polite(replies={"b@one.test": "550 5.1.1 who?"}))
+def test_a_mail_that_no_domain_takes_is_one_failure(mailing: Mailing) -> None:
+    server = mailing.serve(polite(replies={"b@one.test": "550 5.1.1 who?"}))
     ref = start(mailing, to(server))
 
     outcome = mailing.ask(ref, recipients=["b@one.test", "c@null.test"])
@@ -117,10 +114,10 @@ def test_a_mail_that_no_domain_takes_is_one_failure(
 
 
 def test_a_part_that_is_refused_for_now_is_tried_again_alone(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
+    loop_kind: str, mailing: Mailing
 ) -> None:
     busy = Moody(answers={"RCPT": ["451 4.2.0 later", "451 4.2.0 later"]})
-    first, second = scripted_server(polite()), scripted_server(busy)
+    first, second = mailing.serve(polite()), mailing.serve(busy)
     retried: list[tuple[int, list[str]]] = []
 
     def retry(_sender: str, outcome: Outcome, attempt: int, **_extra: Any) -> None:
@@ -139,9 +136,8 @@ def test_a_part_that_is_refused_for_now_is_tried_again_alone(
 
 
 def test_a_part_goes_to_the_next_host_at_once_where_the_first_is_not_there(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server(polite())
     ref = start(mailing, to(server, hosts=(NOBODY, HERE)), retry=NO_RETRY)
 
     outcome = mailing.ask(ref, recipients=["a@one.test"])
@@ -151,9 +147,8 @@ def test_a_part_goes_to_the_next_host_at_once_where_the_first_is_not_there(
 
 
 def test_a_dead_host_is_remembered_while_its_domain_is_idle(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server(polite())
     find = to(server, hosts=(NOBODY, HERE))
     ref = start(mailing, find, retry=NO_RETRY, initial_connections=1, idle_timeout=0.1)
     for _ in range(3):
@@ -166,9 +161,8 @@ def test_a_dead_host_is_remembered_while_its_domain_is_idle(
 
 
 def test_a_domain_without_mails_and_connections_is_in_use_no_more(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
+    loop_kind: str, mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server(polite())
     ref = start(mailing, to(server), idle_timeout=0.2)
     for number in range(20):
         mailing.tell(ref, 2, recipients=[f"a@d{number}.test"])
@@ -184,10 +178,9 @@ def test_a_domain_without_mails_and_connections_is_in_use_no_more(
 
 
 def test_no_more_attempts_are_made_than_the_process_may_have_connections(
-    mailing: Mailing, scripted_server: Start, limit: Callable[[int], None]
+    mailing: Mailing, server: ScriptedServer, limit: Callable[[int], None]
 ) -> None:
     limit(3)
-    server = scripted_server(polite())
     ref = start(mailing, to(server))
     most = 0
     for number in range(60):
@@ -199,7 +192,7 @@ def test_no_more_attempts_are_made_than_the_process_may_have_connections(
 
 
 def test_cold_domains_do_not_wait_behind_a_hot_one(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, limit: Callable[[int], None]
+    loop_kind: str, mailing: Mailing, limit: Callable[[int], None]
 ) -> None:
     limit(2)
     held = threading.Event()
@@ -208,7 +201,7 @@ def test_cold_domains_do_not_wait_behind_a_hot_one(
         held.wait(PATIENCE)
         polite()(conn)
 
-    server = scripted_server(script)
+    server = mailing.serve(script)
     ref = start(mailing, to(server))
     mailing.tell(ref, 300, recipients=["a@hot.test"])
     for number in range(20):
@@ -226,10 +219,10 @@ def test_cold_domains_do_not_wait_behind_a_hot_one(
 
 
 def test_each_part_of_a_mail_that_waits_is_cancelled_and_what_was_sent_stays_sent(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing,
 ) -> None:
-    first = scripted_server(polite())
-    second = scripted_server(polite(replies={"RCPT": "451 4.2.0 later"}))
+    first = mailing.serve(polite())
+    second = mailing.serve(polite(replies={"RCPT": "451 4.2.0 later"}))
     ref = start(mailing, to(first, second), retry=RetryPolicy(initial_delay=3600.0))
     mailing.tell(ref, 1, recipients=["a@one.test", "b@two.test"])
     mailing.tell(ref, 1, recipients=["b@two.test"])
@@ -250,10 +243,8 @@ def test_each_part_of_a_mail_that_waits_is_cancelled_and_what_was_sent_stays_sen
     assert kind_of(alone) == "CANCELLED"
 
 
-def test_a_mail_too_many_is_refused_in_all_its_parts_at_once(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    server = scripted_server(polite(replies={"RCPT": "451 4.2.0 later"}))
+def test_a_mail_too_many_is_refused_in_all_its_parts_at_once(mailing: Mailing) -> None:
+    server = mailing.serve(polite(replies={"RCPT": "451 4.2.0 later"}))
     ref = start(mailing, to(server), max_queued=2, retry=RetryPolicy(initial_delay=3600.0))
     mailing.tell(ref, 1, recipients=["a@one.test", "b@two.test"])
     assert wait_until(lambda: mailing.statistics(ref).waiting_for_retry == 2, PATIENCE)
@@ -266,9 +257,8 @@ def test_a_mail_too_many_is_refused_in_all_its_parts_at_once(
 
 
 def test_parts_that_wait_for_too_long_are_given_up_each_with_its_own_words(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server(polite())
     policy = RetryPolicy(initial_delay=0.05, multiplier=1.0, max_delay=0.05, give_up_after=0.5)
     reached: Mapping[str, tuple[str, ...]] = {"one.test": (HERE,), "two.test": (NOBODY,)}
 

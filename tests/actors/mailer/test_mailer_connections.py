@@ -11,7 +11,7 @@ from servers.certificates import Certificates, Tls, server_context
 from servers.mailer_fixtures import Retries
 from servers.mailing import SOON, Clock, Mailing, kind_of
 from servers.scripted import Conn, ScriptedServer, Session, parse_script, polite
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     NO_RETRY,
@@ -25,12 +25,11 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors import AsyncioActor
 from pykka_smtp.actors.loop.event_loop import event_loop
-from pykka_smtp.actors.mailer.pooled_smtp_actor import PooledSmtpActor
-from pykka_smtp.actors.net import closing_wire as closing_module
+from pykka_smtp.actors.mailer.connections.pooled_smtp_actor import PooledSmtpActor
 from pykka_smtp.actors.net.connection_limit import connection_limit
+from pykka_smtp.actors.net.wire import closing_wire as closing_module
 from pykka_smtp.smtp.words.verdict import Failed
 
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 PROBES = (0.02, 0.1)
 AT_ONCE = 8.0
 """Seconds for what has to happen at once, on a machine that has other things to do: far fewer than
@@ -118,9 +117,9 @@ class Idles:
 
 @pytest.mark.parametrize("offers", OFFERS, ids=str)
 def test_many_mails_go_out_on_one_connection_with_one_ehlo_and_no_rset(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, offers: Sequence[str]
+    loop_kind: str, mailing: Mailing, offers: Sequence[str]
 ) -> None:
-    server = scripted_server(polite(*offers))
+    server = mailing.serve(polite(*offers))
     ref = mailing.start(server, max_connections=1)
 
     mailing.tell(ref, 20)
@@ -135,9 +134,8 @@ def test_many_mails_go_out_on_one_connection_with_one_ehlo_and_no_rset(
 
 
 def test_several_connections_serve_a_queue_and_stay_for_the_next(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server()
     ref = mailing.start(server, max_connections=3)
 
     for _ in range(5):
@@ -161,9 +159,9 @@ def test_several_connections_serve_a_queue_and_stay_for_the_next(
     ids=["MAIL", "RCPT", "DATA", "dot"],
 )
 def test_rset_is_said_only_where_a_transaction_came_to_nothing(
-    mailing: Mailing, scripted_server: Start, refused: str, reset: str, code: int
+    mailing: Mailing, refused: str, reset: str, code: int
 ) -> None:
-    server = scripted_server(takes(0, refused.format(code) + reset + TAKEN + TAKEN + BYE))
+    server = mailing.serve(takes(0, refused.format(code) + reset + TAKEN + TAKEN + BYE))
     ref = mailing.start(server, max_connections=1, retry=NO_RETRY)
 
     first, second, third = mailing.ask(ref), mailing.ask(ref), mailing.ask(ref)
@@ -176,11 +174,9 @@ def test_rset_is_said_only_where_a_transaction_came_to_nothing(
     assert [session.completed for session in server.sessions] == [True]
 
 
-def test_rset_goes_out_in_one_group_with_what_follows(
-    mailing: Mailing, scripted_server: Start
-) -> None:
+def test_rset_goes_out_in_one_group_with_what_follows(mailing: Mailing) -> None:
     """A server that answers only once it has the whole group."""
-    server = scripted_server(
+    server = mailing.serve(
         takes(
             0,
             """
@@ -213,11 +209,9 @@ def test_rset_goes_out_in_one_group_with_what_follows(
     assert [session.completed for session in server.sessions] == [True]
 
 
-def test_after_a_chunk_that_was_refused_the_connection_is_not_kept(
-    mailing: Mailing, scripted_server: Start
-) -> None:
+def test_after_a_chunk_that_was_refused_the_connection_is_not_kept(mailing: Mailing) -> None:
     refused = TAKEN_AS_CHUNK.replace("250 taken", "550 no")
-    server = scripted_server(takes(0, refused + BYE, "CHUNKING"), polite())
+    server = mailing.serve(takes(0, refused + BYE, "CHUNKING"), polite())
     ref = mailing.start(server, max_connections=1)
 
     assert [kind_of(mailing.ask(ref)) for _ in range(2)] == ["SMTP", "accepted"]
@@ -230,9 +224,8 @@ def test_after_a_chunk_that_was_refused_the_connection_is_not_kept(
 
 
 def test_after_so_many_mails_a_connection_is_left_with_quit(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
+    loop_kind: str, mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server()
     ref = mailing.start(server, max_connections=1, max_mails_per_connection=3)
 
     mailing.tell(ref, 7)
@@ -244,10 +237,8 @@ def test_after_so_many_mails_a_connection_is_left_with_quit(
     assert [verbs(session)[-1] for session in server.sessions] == ["QUIT"] * 3
 
 
-def test_with_one_mail_per_connection_none_is_ever_kept(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    server = scripted_server(polite("PIPELINING", "CHUNKING"))
+def test_with_one_mail_per_connection_none_is_ever_kept(mailing: Mailing) -> None:
+    server = mailing.serve(polite("PIPELINING", "CHUNKING"))
     ref = mailing.start(server, max_mails_per_connection=1)
 
     mailing.tell(ref, 10)
@@ -258,11 +249,9 @@ def test_with_one_mail_per_connection_none_is_ever_kept(
     assert mailing.statistics(ref).connections_idle == 0
 
 
-def test_a_server_that_limits_the_mails_of_a_session_is_obeyed(
-    mailing: Mailing, scripted_server: Start
-) -> None:
+def test_a_server_that_limits_the_mails_of_a_session_is_obeyed(mailing: Mailing) -> None:
     """RFC 9422 §4.1."""
-    server = scripted_server(polite("LIMITS MAILMAX=2"))
+    server = mailing.serve(polite("LIMITS MAILMAX=2"))
     ref = mailing.start(server, max_connections=1)
 
     mailing.tell(ref, 5)
@@ -273,9 +262,8 @@ def test_a_server_that_limits_the_mails_of_a_session_is_obeyed(
 
 
 def test_a_connection_that_nobody_uses_is_left_with_quit(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
+    loop_kind: str, mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server()
     ref = mailing.start(server, idle_timeout=0.05)
     mailing.ask(ref)
 
@@ -288,9 +276,8 @@ def test_a_connection_that_nobody_uses_is_left_with_quit(
 
 
 def test_a_connection_that_is_used_stays_however_long_its_idle_timeout_is_over(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server()
     ref = mailing.start(server, idle_timeout=PATIENCE)
     actor = ref._actor_weakref()
     assert actor is not None
@@ -323,13 +310,12 @@ IDLE = {
 def test_after_a_server_has_left_an_idle_connection_the_next_mail_is_delivered_once_on_another(
     loop_kind: str,
     mailing: Mailing,
-    scripted_server: Start,
     retries: Retries,
     what: str,
     offers: Sequence[str],
 ) -> None:
     idles = Idles(IDLE[what], *offers)
-    server = scripted_server(idles, polite(*offers))
+    server = mailing.serve(idles, polite(*offers))
     ref = mailing.start(server)
     mailing.ask(ref)
 
@@ -344,10 +330,10 @@ def test_after_a_server_has_left_an_idle_connection_the_next_mail_is_delivered_o
 
 
 def test_a_mailer_notices_by_itself_that_an_idle_connection_is_gone(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
+    loop_kind: str, mailing: Mailing
 ) -> None:
     idles = Idles("S! close")
-    server = scripted_server(idles)
+    server = mailing.serve(idles)
     ref = mailing.start(server)
     mailing.ask(ref)
     assert mailing.statistics(ref).connections_idle == 1
@@ -375,12 +361,12 @@ def _half_close(conn: Conn) -> None:
     ids=["closed", "reset", "said_421", "said_a_part_of_something"],
 )
 def test_what_a_server_did_a_moment_ago_is_seen_before_a_whole_mail_goes_out(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, did: Callable[[Conn], object]
+    loop_kind: str, mailing: Mailing, did: Callable[[Conn], object]
 ) -> None:
     """The mail would be in doubt, and that without need."""
     offers = ("PIPELINING", "CHUNKING")
     idles = Idles(did, *offers)
-    server = scripted_server(idles, polite(*offers))
+    server = mailing.serve(idles, polite(*offers))
     ref = mailing.start(server, retry=NO_RETRY)
     mailing.ask(ref)
     assert mailing.statistics(ref).connections_idle == 1
@@ -410,12 +396,11 @@ DIES_AT_MAIL = {
 def test_a_kept_connection_that_dies_at_mail_costs_nothing_but_another_connection(
     loop_kind: str,
     mailing: Mailing,
-    scripted_server: Start,
     retries: Retries,
     dies: str,
     offers: Sequence[str],
 ) -> None:
-    server = scripted_server(takes(1, DIES_AT_MAIL[dies], *offers), polite(*offers))
+    server = mailing.serve(takes(1, DIES_AT_MAIL[dies], *offers), polite(*offers))
     ref = mailing.start(server, retry=NO_RETRY)
     mailing.ask(ref)
 
@@ -428,21 +413,19 @@ def test_a_kept_connection_that_dies_at_mail_costs_nothing_but_another_connectio
     assert server.accepted == 2
 
 
-def test_it_costs_nothing_either_where_rset_comes_first(
-    mailing: Mailing, scripted_server: Start
-) -> None:
+def test_it_costs_nothing_either_where_rset_comes_first(mailing: Mailing) -> None:
     refused = "C: MAIL *\nS: 250 ok\nC: RCPT *\nS: 550 who?\nC: RSET\nS! reset"
-    server = scripted_server(takes(0, refused), polite())
+    server = mailing.serve(takes(0, refused), polite())
     ref = mailing.start(server, retry=NO_RETRY)
 
     assert [kind_of(mailing.ask(ref)) for _ in range(2)] == ["SMTP", "accepted"]
 
 
 def test_a_421_to_mail_is_no_verdict_on_a_mail_that_went_out_with_it_in_one_go(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing,
 ) -> None:
     """With PIPELINING and CHUNKING the whole mail is out when MAIL is refused."""
-    server = scripted_server(
+    server = mailing.serve(
         takes(1, "C: MAIL *\nS: 421 4.3.2 enough\nS! close", "PIPELINING", "CHUNKING"),
         polite("PIPELINING", "CHUNKING"),
     )
@@ -454,10 +437,10 @@ def test_a_421_to_mail_is_no_verdict_on_a_mail_that_went_out_with_it_in_one_go(
 
 @pytest.mark.parametrize("end", ["S! reset", "S! close"])
 def test_a_mail_that_went_out_in_one_go_is_not_sent_again_when_no_reply_comes(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, end: str
+    loop_kind: str, mailing: Mailing, end: str
 ) -> None:
     whole = f"C: MAIL *\nC: RCPT *\nC: BDAT *\nC: <chunk>\n{end}"
-    server = scripted_server(takes(1, whole, "PIPELINING", "CHUNKING"), polite())
+    server = mailing.serve(takes(1, whole, "PIPELINING", "CHUNKING"), polite())
     ref = mailing.start(server, retry=SOON)
     mailing.ask(ref)
 
@@ -471,11 +454,11 @@ def test_a_mail_that_went_out_in_one_go_is_not_sent_again_when_no_reply_comes(
 
 
 def test_a_fresh_connection_that_dies_at_mail_is_a_failure(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
+    loop_kind: str, mailing: Mailing
 ) -> None:
     """A kept connection that dies is tried again once, and not a second time."""
     dies = "C: MAIL *\nS! reset"
-    server = scripted_server(takes(1, dies), takes(0, dies), polite())
+    server = mailing.serve(takes(1, dies), takes(0, dies), polite())
     ref = mailing.start(server, retry=NO_RETRY)
     mailing.ask(ref)
 
@@ -489,9 +472,9 @@ def test_a_fresh_connection_that_dies_at_mail_is_a_failure(
 
 @pytest.mark.parametrize("dies", DIES_AT_MAIL)
 def test_a_connection_that_dies_at_its_first_mail_is_a_failure(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, dies: str
+    loop_kind: str, mailing: Mailing, dies: str
 ) -> None:
-    server = scripted_server(takes(0, DIES_AT_MAIL[dies]), polite())
+    server = mailing.serve(takes(0, DIES_AT_MAIL[dies]), polite())
     ref = mailing.start(server, retry=NO_RETRY)
 
     outcome = mailing.ask(ref)
@@ -502,9 +485,7 @@ def test_a_connection_that_dies_at_its_first_mail_is_a_failure(
     assert len(server.sessions) == 1
 
 
-def test_after_a_kept_connection_that_was_dead_the_next_is_a_fresh_one(
-    mailing: Mailing, scripted_server: Start
-) -> None:
+def test_after_a_kept_connection_that_was_dead_the_next_is_a_fresh_one(mailing: Mailing) -> None:
     """Where one kept connection is dead, the others may be, too."""
     both = threading.Barrier(2)
     dies = parse_script(takes(1, "C: MAIL *\nS! reset"))
@@ -515,7 +496,7 @@ def test_after_a_kept_connection_that_was_dead_the_next_is_a_fresh_one(
         both.wait(PATIENCE)  # so that there are two
         conn.play(dies[first:])
 
-    server = scripted_server(dies_after_one, dies_after_one, polite())
+    server = mailing.serve(dies_after_one, dies_after_one, polite())
     ref = mailing.start(server, max_connections=2, retry=NO_RETRY)
     mailing.tell(ref, 2)
     assert mailing.kinds() == {"accepted": 2}
@@ -530,12 +511,12 @@ def test_after_a_kept_connection_that_was_dead_the_next_is_a_fresh_one(
 @pytest.mark.parametrize("end", ["S! reset", "S! close", "S: 421 enough\nS! close"])
 @pytest.mark.parametrize("at", ["RCPT", "DATA"])
 def test_once_mail_was_answered_a_connection_that_dies_is_a_failure_that_may_pass(
-    mailing: Mailing, scripted_server: Start, retries: Retries, end: str, at: str
+    mailing: Mailing, retries: Retries, end: str, at: str
 ) -> None:
     before = "C: MAIL *\nS: 250 ok\nC: RCPT *\n"
     if at == "DATA":
         before += "S: 250 ok\nC: DATA\n"
-    server = scripted_server(takes(1, before + end), polite())
+    server = mailing.serve(takes(1, before + end), polite())
     ref = mailing.start(server, retry=SOON)
     mailing.ask(ref)
 
@@ -553,9 +534,9 @@ AFTER_THE_DOT = TAKEN.replace("S: 250 taken\n", "")
 
 @pytest.mark.parametrize("end", ["S! reset", "S! close", "S! silence", "S! raw 25\nS! close"])
 def test_once_the_dot_is_out_a_mail_is_never_sent_again(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, end: str
+    loop_kind: str, mailing: Mailing, end: str
 ) -> None:
-    server = scripted_server(takes(1, AFTER_THE_DOT + end), polite())
+    server = mailing.serve(takes(1, AFTER_THE_DOT + end), polite())
     ref = mailing.start(server, retry=SOON, timeout=0.3)
     mailing.ask(ref)
 
@@ -569,9 +550,9 @@ def test_once_the_dot_is_out_a_mail_is_never_sent_again(
 
 
 def test_a_refusal_of_the_mail_data_by_421_is_tried_again_on_another_connection(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing,
 ) -> None:
-    server = scripted_server(takes(1, AFTER_THE_DOT + "S: 421 4.3.2 not now\nS! close"), polite())
+    server = mailing.serve(takes(1, AFTER_THE_DOT + "S: 421 4.3.2 not now\nS! close"), polite())
     ref = mailing.start(server, retry=SOON)
     mailing.ask(ref)
 
@@ -583,9 +564,9 @@ def test_a_refusal_of_the_mail_data_by_421_is_tried_again_on_another_connection(
 
 
 def test_a_server_that_says_421_to_every_sixth_mail_gets_them_all_once(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, retries: Retries
+    loop_kind: str, mailing: Mailing, retries: Retries
 ) -> None:
-    server = scripted_server(takes(5, "C: MAIL *\nS: 421 4.7.0 too many\nS! close"))
+    server = mailing.serve(takes(5, "C: MAIL *\nS: 421 4.7.0 too many\nS! close"))
     ref = mailing.start(server, max_connections=2, retry=NO_RETRY)
 
     mailing.tell(ref, 40)
@@ -598,11 +579,11 @@ def test_a_server_that_says_421_to_every_sixth_mail_gets_them_all_once(
 
 
 def test_what_comes_right_behind_a_verdict_is_never_the_reply_to_the_next_mail(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing,
 ) -> None:
     """Another 250, which might be taken for the reply to MAIL, and so on until the verdict."""
     behind = r"S! raw 250 taken\r\n250 ok\r\n250 ok\r\n354 go ahead\r\n250 taken\r\n"
-    server = scripted_server(takes(0, AFTER_THE_DOT + behind + "\nS! silence"), polite())
+    server = mailing.serve(takes(0, AFTER_THE_DOT + behind + "\nS! silence"), polite())
     ref = mailing.start(server, max_connections=1, retry=NO_RETRY)
 
     mailing.tell(ref, 2)
@@ -614,11 +595,11 @@ def test_what_comes_right_behind_a_verdict_is_never_the_reply_to_the_next_mail(
 
 
 def test_replies_that_come_before_their_commands_never_make_a_success(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
+    loop_kind: str, mailing: Mailing
 ) -> None:
     """Behind a verdict, but each in a packet of its own: some come before MAIL, some after it."""
     behind = "S: 250 taken\nS: 250 ok\nS: 250 ok\nS: 354 go ahead\nS: 250 taken\nS! silence"
-    server = scripted_server(takes(0, AFTER_THE_DOT + behind))
+    server = mailing.serve(takes(0, AFTER_THE_DOT + behind))
     ref = mailing.start(server, max_connections=1, retry=NO_RETRY, timeout=0.5)
 
     mailing.tell(ref, 20)
@@ -667,10 +648,10 @@ class Plug:
 @pytest.mark.usefixtures("quick_probes")
 @pytest.mark.parametrize("offers", [(), ("PIPELINING", "CHUNKING")], ids=str)
 def test_a_server_that_restarts_under_load_gets_each_mail_and_none_twice_but_those_in_doubt(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, offers: Sequence[str]
+    loop_kind: str, mailing: Mailing, offers: Sequence[str]
 ) -> None:
     plug = Plug(*offers)
-    server = scripted_server(plug)
+    server = mailing.serve(plug)
     ref = mailing.start(server, retry=SOON, max_connections=8)
     mails = [mailing.tell(ref, sender=f"{n}@b.test")[0] for n in range(400)]
 
@@ -723,11 +704,11 @@ class Crowded:
 
 @pytest.mark.usefixtures("quick_probes")
 def test_two_thousand_connections_wanted_of_a_server_that_takes_ten(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, limit: Callable[[int], None]
+    loop_kind: str, mailing: Mailing, limit: Callable[[int], None]
 ) -> None:
     limit(40)
     crowded = Crowded(10)
-    server = scripted_server(crowded)
+    server = mailing.serve(crowded)
     ref = mailing.start(
         server,
         max_connections=2_000,
@@ -790,11 +771,11 @@ class Counting:
 
 
 def test_two_mailers_share_the_limit_without_starving_each_other(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, limit: Callable[[int], None]
+    loop_kind: str, mailing: Mailing, limit: Callable[[int], None]
 ) -> None:
     limit(2)
     counting = Counting("PIPELINING")
-    first, second = scripted_server(counting), scripted_server(counting)
+    first, second = mailing.serve(counting), mailing.serve(counting)
     options: dict[str, Any] = {"max_mails_per_connection": 100_000}
     busy, late = mailing.start(first, **options), mailing.start(second, **options)
     mailing.tell(busy, 1_000)
@@ -812,10 +793,10 @@ def test_two_mailers_share_the_limit_without_starving_each_other(
 
 
 def test_two_mailers_with_long_queues_get_ahead_side_by_side(
-    mailing: Mailing, scripted_server: Start, limit: Callable[[int], None]
+    mailing: Mailing, limit: Callable[[int], None]
 ) -> None:
     limit(1)
-    servers = [scripted_server(), scripted_server()]
+    servers = [mailing.serve(), mailing.serve()]
     refs = [mailing.start(server, max_mails_per_connection=100_000) for server in servers]
     for ref, name in zip(refs, "ab", strict=True):
         mailing.tell(ref, 150, context=name)
@@ -828,10 +809,9 @@ def test_two_mailers_with_long_queues_get_ahead_side_by_side(
 
 
 def test_who_waits_for_a_permit_gets_that_of_an_idle_connection_at_once(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, limit: Callable[[int], None]
+    loop_kind: str, mailing: Mailing, server: ScriptedServer, limit: Callable[[int], None]
 ) -> None:
     limit(1)
-    server = scripted_server()
     ref = mailing.start(server, idle_timeout=3600.0)
     mailing.ask(ref)
     assert mailing.statistics(ref).connections_idle == 1
@@ -847,11 +827,11 @@ def test_who_waits_for_a_permit_gets_that_of_an_idle_connection_at_once(
 
 @pytest.mark.parametrize("share", [5, 100], ids=["window", "limit"])
 def test_a_mailer_never_has_more_connections_than_it_may(
-    mailing: Mailing, scripted_server: Start, share: int, limit: Callable[[int], None]
+    mailing: Mailing, share: int, limit: Callable[[int], None]
 ) -> None:
     limit(7)
     counting = Counting()
-    server = scripted_server(counting)
+    server = mailing.serve(counting)
     ref = mailing.start(server, max_connections=share, initial_connections=share)
 
     mailing.tell(ref, 300)
@@ -870,12 +850,11 @@ CREDENTIALS = {"username": "user", "password": "pa55word"}
 def test_sessions_with_tls_and_auth_are_kept_without_a_second_of_either(
     loop_kind: str,
     mailing: Mailing,
-    scripted_server: Start,
     certificates: Certificates,
     tls: str,
 ) -> None:
     is_implicit = tls == "implicit"
-    server = scripted_server(
+    server = mailing.serve(
         polite(
             *(() if is_implicit else ("STARTTLS",)),
             *("AUTH PLAIN", "PIPELINING"),
@@ -927,7 +906,6 @@ def test_a_real_server_keeps_a_session_with_tls_and_auth(
 def test_a_kept_connection_with_tls_that_dies_costs_nothing_but_another_connection(
     loop_kind: str,
     mailing: Mailing,
-    scripted_server: Start,
     certificates: Certificates,
     before: str,
     end: str,
@@ -941,7 +919,7 @@ def test_a_kept_connection_with_tls_that_dies_costs_nothing_but_another_connecti
         conn.play(parse_script(before + end))
         gone.set()
 
-    server = scripted_server(
+    server = mailing.serve(
         dies,
         polite(implicit_tls=True),
         context=server_context(Tls(certificate=certificates.good)),
@@ -962,7 +940,6 @@ def test_a_kept_connection_with_tls_that_dies_costs_nothing_but_another_connecti
 def test_a_server_that_never_answers_the_end_of_tls_keeps_no_permit_for_long(
     loop_kind: str,
     mailing: Mailing,
-    scripted_server: Start,
     certificates: Certificates,
     limit: Callable[[int], None],
     monkeypatch: pytest.MonkeyPatch,
@@ -970,13 +947,13 @@ def test_a_server_that_never_answers_the_end_of_tls_keeps_no_permit_for_long(
     """A connection with TLS is closed by both sides; half a minute is what the loops wait."""
     limit(1)
     monkeypatch.setattr(closing_module, "_CLOSING", 0.1)
-    deaf = scripted_server(
+    deaf = mailing.serve(
         "S! tls\n" + takes(1, "S! deaf"),
         context=server_context(Tls(certificate=certificates.good)),
     )
     ref = mailing.start(deaf, tls="implicit", tls_context=certificates.trusting())
     mailing.ask(ref)
-    other = mailing.start(scripted_server())
+    other = mailing.start(mailing.serve())
 
     with Clock(AT_ONCE):
         assert isinstance(mailing.ask(other), SendSuccess)
@@ -985,7 +962,6 @@ def test_a_server_that_never_answers_the_end_of_tls_keeps_no_permit_for_long(
 def test_that_holds_where_the_mail_before_was_refused_amid_a_group_too(
     loop_kind: str,
     mailing: Mailing,
-    scripted_server: Start,
     certificates: Certificates,
     limit: Callable[[int], None],
     monkeypatch: pytest.MonkeyPatch,
@@ -1004,7 +980,7 @@ def test_that_holds_where_the_mail_before_was_refused_amid_a_group_too(
         conn.send("503 no recipient")
         conn.deaf()
 
-    deaf = scripted_server(script, context=server_context(Tls(certificate=certificates.good)))
+    deaf = mailing.serve(script, context=server_context(Tls(certificate=certificates.good)))
     ref = mailing.start(deaf, tls="implicit", tls_context=certificates.trusting())
     assert mailing.ask(ref).code == 550
     farewell_began = wait_until(
@@ -1014,7 +990,7 @@ def test_that_holds_where_the_mail_before_was_refused_amid_a_group_too(
     assert farewell_began
     may_go_on.set()
     assert wait_until(lambda: mailing.statistics(ref).connections_idle, PATIENCE)
-    other = mailing.start(scripted_server())
+    other = mailing.start(mailing.serve())
 
     with Clock(AT_ONCE):
         assert isinstance(mailing.ask(other), SendSuccess)
@@ -1042,9 +1018,9 @@ DESTINATIONS: dict[str, Callable[[Start], Any]] = {
 
 @pytest.mark.parametrize("kind", DESTINATIONS)
 def test_a_slow_or_dead_destination_does_not_slow_another_mailer(
-    mailing: Mailing, scripted_server: Start, smtp_sink: Start, kind: str
+    mailing: Mailing, smtp_sink: Start, kind: str
 ) -> None:
-    bad = mailing.start(DESTINATIONS[kind](scripted_server), max_connections=20, grace=0.01)
+    bad = mailing.start(DESTINATIONS[kind](mailing.serve), max_connections=20, grace=0.01)
     good = mailing.start(smtp_sink(), max_connections=4)
     mailing.tell(bad, 200)
 

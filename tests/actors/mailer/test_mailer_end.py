@@ -15,11 +15,11 @@ from pykka import ActorDeadError, ActorRegistry
 from servers.certificates import Certificates, Tls, server_context
 from servers.door import Door
 from servers.mailing import Clock, Mailing, kind_of, ours
-from servers.program import Program
+from servers.program import Program, Run
 from servers.require import missing, require, require_root
 from servers.scripted import Conn, ScriptedServer, polite
 from servers.texts import up_to
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     Drain,
@@ -32,7 +32,6 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors.net.connection_limit import connection_limit
 
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 AT_ONCE = 2.0
 """Seconds for what has to happen at once, on a machine that has other things to do."""
 START = 4.0
@@ -53,9 +52,9 @@ def have_come(server: ScriptedServer, count: int) -> None:
 
 
 def test_stop_lets_what_is_under_way_finish_and_cancels_what_waits_at_once(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, door: Door
+    loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = scripted_server(door)
+    server = mailing.serve(door)
     ref = mailing.start(server, max_connections=3, grace=PATIENCE)
     mailing.tell(ref, 8)
     have_come(server, 3)
@@ -76,10 +75,8 @@ def test_stop_lets_what_is_under_way_finish_and_cancels_what_waits_at_once(
     assert server.accepted == 3
 
 
-def test_stop_waits_for_what_is_under_way(
-    mailing: Mailing, scripted_server: Start, door: Door
-) -> None:
-    server = scripted_server(door)
+def test_stop_waits_for_what_is_under_way(mailing: Mailing, door: Door) -> None:
+    server = mailing.serve(door)
     ref = mailing.start(server, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
@@ -92,10 +89,8 @@ def test_stop_waits_for_what_is_under_way(
     opener.join(PATIENCE)
 
 
-def test_mails_are_refused_from_the_stop_on(
-    mailing: Mailing, scripted_server: Start, door: Door
-) -> None:
-    server = scripted_server(door)
+def test_mails_are_refused_from_the_stop_on(mailing: Mailing, door: Door) -> None:
+    server = mailing.serve(door)
     ref = mailing.start(server, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
@@ -143,12 +138,11 @@ def test_mails_that_race_with_stop_raise_or_have_an_outcome(
 def test_what_is_not_through_when_the_grace_is_over_is_cancelled(
     loop_kind: str,
     mailing: Mailing,
-    scripted_server: Start,
     script: str,
     stage: Stage,
     maybe: bool,
 ) -> None:
-    server = scripted_server(script)
+    server = mailing.serve(script)
     ref = mailing.start(server, max_connections=3, grace=0.2)
     mailing.tell(ref, 5)
     have_come(server, 3)
@@ -166,9 +160,9 @@ def test_what_is_not_through_when_the_grace_is_over_is_cancelled(
 
 
 def test_stop_can_be_asked_for_more_than_once_and_all_are_answered(
-    mailing: Mailing, scripted_server: Start, door: Door
+    mailing: Mailing, door: Door
 ) -> None:
-    server = scripted_server(door)
+    server = mailing.serve(door)
     ref = mailing.start(server, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
@@ -180,17 +174,16 @@ def test_stop_can_be_asked_for_more_than_once_and_all_are_answered(
     assert ref.stop(timeout=PATIENCE) is False
 
 
-def test_stop_without_a_mail_ever_is_done_at_once(mailing: Mailing, scripted_server: Start) -> None:
-    ref = mailing.start(scripted_server(), grace=PATIENCE)
+def test_stop_without_a_mail_ever_is_done_at_once(mailing: Mailing) -> None:
+    ref = mailing.start(mailing.serve(), grace=PATIENCE)
 
     with Clock(AT_ONCE):
         assert ref.stop(timeout=PATIENCE) is True
 
 
 def test_stop_with_idle_connections_takes_leave_of_the_servers(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
+    loop_kind: str, mailing: Mailing, server: ScriptedServer
 ) -> None:
-    server = scripted_server()
     ref = mailing.start(server, idle_timeout=3600.0, max_connections=3)
     mailing.tell(ref, 30)
     mailing.outcomes()
@@ -215,9 +208,9 @@ def a_retry() -> Iterator[threading.Event]:
 
 
 def test_a_mail_that_waits_to_be_tried_again_is_cancelled_at_once(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, a_retry: threading.Event
+    loop_kind: str, mailing: Mailing, a_retry: threading.Event
 ) -> None:
-    server = scripted_server(polite(replies={"RCPT": "450 4.2.0 greylisted"}))
+    server = mailing.serve(polite(replies={"RCPT": "450 4.2.0 greylisted"}))
     ref = mailing.start(server, retry=RetryPolicy(initial_delay=3600.0), grace=PATIENCE)
     mailing.tell(ref)
     assert a_retry.wait(PATIENCE)
@@ -235,9 +228,9 @@ def test_a_mail_that_waits_to_be_tried_again_is_cancelled_at_once(
 
 
 def test_a_mail_that_some_have_got_is_a_success_when_it_is_stopped_before_the_rest_have(
-    mailing: Mailing, scripted_server: Start, a_retry: threading.Event
+    mailing: Mailing, a_retry: threading.Event
 ) -> None:
-    server = scripted_server(polite(replies={"later@x.test": "450 4.2.0 greylisted"}))
+    server = mailing.serve(polite(replies={"later@x.test": "450 4.2.0 greylisted"}))
     ref = mailing.start(server, retry=RetryPolicy(initial_delay=3600.0))
     mailing.tell(ref, recipients=["now@x.test", "later@x.test"])
     assert a_retry.wait(PATIENCE)
@@ -252,7 +245,7 @@ def test_a_mail_that_some_have_got_is_a_success_when_it_is_stopped_before_the_re
 
 
 def test_a_mail_that_is_refused_for_now_while_the_mailer_stops_fails_with_what_the_server_said(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing,
 ) -> None:
     may_refuse = threading.Event()
 
@@ -261,7 +254,7 @@ def test_a_mail_that_is_refused_for_now_while_the_mailer_stops_fails_with_what_t
         conn.wait(may_refuse)
         polite(replies={"MAIL": "451 4.3.0 later"})(conn)
 
-    server = scripted_server(refuses)
+    server = mailing.serve(refuses)
     ref = mailing.start(server, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
@@ -275,10 +268,8 @@ def test_a_mail_that_is_refused_for_now_while_the_mailer_stops_fails_with_what_t
     assert outcome.retryable
 
 
-def test_mails_that_wait_for_their_rate_are_cancelled_at_once(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    ref = mailing.start(scripted_server(), rate="1/h", grace=PATIENCE)
+def test_mails_that_wait_for_their_rate_are_cancelled_at_once(mailing: Mailing) -> None:
+    ref = mailing.start(mailing.serve(), rate="1/h", grace=PATIENCE)
     mailing.tell(ref, 3)
     mailing.wait_for(1)
 
@@ -289,10 +280,10 @@ def test_mails_that_wait_for_their_rate_are_cancelled_at_once(
 
 
 def test_mails_that_wait_for_a_permit_have_their_outcome_when_the_grace_is_over(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, limit: Callable[[int], None]
+    loop_kind: str, mailing: Mailing, limit: Callable[[int], None]
 ) -> None:
     limit(1)
-    server = scripted_server(SILENT)
+    server = mailing.serve(SILENT)
     hog, other = mailing.start(server, grace=0.01), mailing.start(server, grace=0.1)
     mailing.tell(hog)
     have_come(server, 1)
@@ -309,14 +300,14 @@ def test_mails_that_wait_for_a_permit_have_their_outcome_when_the_grace_is_over(
 
 
 def test_a_mail_whose_file_is_just_being_opened_has_an_outcome(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, tmp_path: Path
+    loop_kind: str, mailing: Mailing, tmp_path: Path
 ) -> None:
     """Opening a named pipe waits for its writer."""
     import os
 
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    ref = mailing.start(scripted_server(), grace=0.1)
+    ref = mailing.start(mailing.serve(), grace=0.1)
     mailing.tell(ref, message=pipe)
     assert wait_until(lambda: mailing.statistics(ref).in_flight, PATIENCE)
 
@@ -342,10 +333,8 @@ def _files_worker() -> bool:
     return any(name.startswith("pykka-smtp-files") for name in ours())
 
 
-def test_a_message_that_comes_too_late_has_an_outcome(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    ref = mailing.start(scripted_server())
+def test_a_message_that_comes_too_late_has_an_outcome(mailing: Mailing) -> None:
+    ref = mailing.start(mailing.serve())
     actor = ref._actor_weakref()
     assert actor is not None
     ref.stop(timeout=PATIENCE)
@@ -368,9 +357,9 @@ def _envelope(message: object) -> Any:
 
 
 def test_a_mail_that_slips_in_behind_a_stop_that_takes_its_time_is_cancelled_at_once(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, door: Door
+    loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = scripted_server(door)
+    server = mailing.serve(door)
     ref = mailing.start(server, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
@@ -392,9 +381,9 @@ def test_a_mail_that_slips_in_behind_a_stop_that_takes_its_time_is_cancelled_at_
 
 
 def test_drain_is_answered_once_all_mails_are_out(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, door: Door
+    loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = scripted_server(door)
+    server = mailing.serve(door)
     ref = mailing.start(server, max_connections=2)
     mailing.tell(ref, 5)
     drained: Any = ref.ask(Drain(), block=False)
@@ -410,10 +399,8 @@ def test_drain_is_answered_once_all_mails_are_out(
     assert mailing.kinds() == {"accepted": 10}
 
 
-def test_drain_of_a_mailer_that_has_nothing_to_do_is_answered_at_once(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    ref = mailing.start(scripted_server())
+def test_drain_of_a_mailer_that_has_nothing_to_do_is_answered_at_once(mailing: Mailing) -> None:
+    ref = mailing.start(mailing.serve())
 
     with Clock(AT_ONCE):
         assert ref.ask(Drain(), timeout=PATIENCE) is True
@@ -423,9 +410,9 @@ def test_drain_of_a_mailer_that_has_nothing_to_do_is_answered_at_once(
 
 
 def test_drain_that_takes_too_long_is_answered_with_false_and_the_mails_go_on(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, door: Door
+    loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = scripted_server(door)
+    server = mailing.serve(door)
     ref = mailing.start(server)
     mailing.tell(ref, 3)
 
@@ -439,9 +426,9 @@ def test_drain_that_takes_too_long_is_answered_with_false_and_the_mails_go_on(
 
 
 def test_several_can_wait_for_the_drain_each_with_a_timeout_of_its_own(
-    mailing: Mailing, scripted_server: Start, door: Door
+    mailing: Mailing, door: Door
 ) -> None:
-    ref = mailing.start(scripted_server(door))
+    ref = mailing.start(mailing.serve(door))
     mailing.tell(ref, 3)
 
     patient: list[Any] = [ref.ask(Drain(timeout=PATIENCE), block=False) for _ in range(3)]
@@ -453,10 +440,10 @@ def test_several_can_wait_for_the_drain_each_with_a_timeout_of_its_own(
 
 
 def test_drain_waits_for_mails_that_wait_to_be_tried_again(
-    mailing: Mailing, scripted_server: Start, a_retry: threading.Event
+    mailing: Mailing, a_retry: threading.Event
 ) -> None:
     ref = mailing.start(
-        scripted_server(polite(replies={"MAIL": "451 4.3.0 later"}), polite()),
+        mailing.serve(polite(replies={"MAIL": "451 4.3.0 later"}), polite()),
         retry=RetryPolicy(initial_delay=0.2, jitter=0.0),
         max_mails_per_connection=1,
     )
@@ -469,8 +456,8 @@ def test_drain_waits_for_mails_that_wait_to_be_tried_again(
     assert [outcome.attempts for outcome in mailing.outcomes()] == [2]
 
 
-def test_drain_can_be_told_which_does_nothing(mailing: Mailing, scripted_server: Start) -> None:
-    ref = mailing.start(scripted_server())
+def test_drain_can_be_told_which_does_nothing(mailing: Mailing) -> None:
+    ref = mailing.start(mailing.serve())
 
     ref.tell(Drain())
 
@@ -479,9 +466,9 @@ def test_drain_can_be_told_which_does_nothing(mailing: Mailing, scripted_server:
 
 @pytest.mark.parametrize("script", [SILENT, None], ids=["cancelled", "finished"])
 def test_whoever_waits_for_the_drain_of_a_mailer_that_is_stopped_is_answered(
-    mailing: Mailing, scripted_server: Start, door: Door, script: str | None
+    mailing: Mailing, door: Door, script: str | None
 ) -> None:
-    server = scripted_server(script or door)
+    server = mailing.serve(script or door)
     ref = mailing.start(server, max_connections=2, grace=0.1 if script else PATIENCE)
     mailing.tell(ref, 5)
     have_come(server, 2)
@@ -500,10 +487,10 @@ def test_whoever_waits_for_the_drain_of_a_mailer_that_is_stopped_is_answered(
 
 @pytest.mark.parametrize("kind", ["silent", "polite"])
 def test_stop_all_with_a_hundred_under_way_gives_each_mail_its_outcome(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, kind: str
+    loop_kind: str, mailing: Mailing, kind: str
 ) -> None:
     door = Door()
-    server = scripted_server(SILENT if kind == "silent" else door)
+    server = mailing.serve(SILENT if kind == "silent" else door)
     ref = mailing.start(server, max_connections=100, initial_connections=100, grace=0.5)
     mailing.tell(ref, 150)
     have_come(server, 100)
@@ -520,10 +507,8 @@ def test_stop_all_with_a_hundred_under_way_gives_each_mail_its_outcome(
     assert server.accepted >= kinds.get("accepted", 0)
 
 
-def test_stop_all_without_waiting_gives_each_mail_its_outcome_too(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    server = scripted_server(SILENT)
+def test_stop_all_without_waiting_gives_each_mail_its_outcome_too(mailing: Mailing) -> None:
+    server = mailing.serve(SILENT)
     refs = [mailing.start(server, max_connections=10, grace=0.1) for _ in range(3)]
     for ref in refs:
         mailing.tell(ref, 20)
@@ -582,12 +567,11 @@ def test_after_hundreds_of_mails_nothing_is_left(
 def test_a_mailer_that_gets_no_thread_raises_or_works_and_leaves_nothing(
     loop_kind: str,
     mailing: Mailing,
-    scripted_server: Start,
+    server: ScriptedServer,
     no_thread: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch,
     thread: str,
 ) -> None:
-    server = scripted_server()
     no_thread(thread)
 
     if thread == "pykka-smtp-dispatcher":  # whoever has an outcome does its work
@@ -603,9 +587,8 @@ def test_a_mailer_that_gets_no_thread_raises_or_works_and_leaves_nothing(
 
 
 def test_where_one_thread_in_five_does_not_start_each_mail_that_was_taken_has_an_outcome(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, monkeypatch: pytest.MonkeyPatch
+    loop_kind: str, mailing: Mailing, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = scripted_server()
     start, refused = threading.Thread.start, 0
     chance = random.Random(5)  # noqa: S311 - no secret
 
@@ -640,7 +623,7 @@ import threading
 from pykka_smtp import *
 from pykka_smtp.actors.loop import event_loop
 from pykka_smtp.actors.mailer import relay
-from pykka_smtp.actors.mailer.concurrency import ConcurrencyWindow
+from pykka_smtp.actors.mailer.capacity.concurrency import ConcurrencyWindow
 
 event_loop.TICK = 0.01
 PORT = int(sys.argv[1])
@@ -676,33 +659,6 @@ def results(lines: Sequence[str], count: int) -> dict[str, int]:
     return dict(Counter(kind for _, kind in found))
 
 
-Run = Callable[..., Program]
-
-
-@pytest.fixture(params=["uvloop", "asyncio"])
-def program_loop(request: pytest.FixtureRequest) -> str:
-    """Run the programs on one loop, and then on the other."""
-    if request.param == "uvloop":
-        pytest.importorskip("uvloop")
-    return str(request.param)
-
-
-@pytest.fixture
-def run(program_loop: str, scripted_server: Start) -> Iterator[Run]:
-    """Run a program; it is ended before its server is."""
-    running: list[Program] = []
-
-    def start(script: str, server: Any, *options: str) -> Program:
-        program = Program(PRELUDE + script, server.port, loop=program_loop, options=options)
-        running.append(program)
-        return program
-
-    yield start
-    for program in running:
-        with program:
-            pass
-
-
 # The end of the program
 
 STRICT = ("-X", "dev", "-W", "error")
@@ -716,10 +672,11 @@ say("ends")
 
 
 def test_a_program_that_ends_with_fifty_mails_under_way_lets_them_finish(
-    run: Run, scripted_server: Start, door: Door
+    run: Run, door: Door
 ) -> None:
-    server = scripted_server(door)
-    program = run(FIFTY.format(grace=PATIENCE, count=70), server, *STRICT)
+    server = run.serve(door)
+    run.options = STRICT
+    program = run(FIFTY.format(grace=PATIENCE, count=70))
     have_come(server, 50)
     program.tell("go on")
     program.wait_for("ends")
@@ -727,91 +684,70 @@ def test_a_program_that_ends_with_fifty_mails_under_way_lets_them_finish(
     program.count_from_now()
 
     door.open()
-    lines += program.end(within=AT_ONCE)
+    lines += program.done(within=AT_ONCE)
 
     assert results(lines, 70) == {"accepted": 50, "CANCELLED": 20}
-    assert (program.status, program.complaints) == (0, [])
     assert server.accepted == 50
 
 
-def test_a_program_that_ends_while_a_server_hangs_exits_when_the_grace_is_over(
-    run: Run, scripted_server: Start
-) -> None:
-    server = scripted_server(SILENT)
-    program = run(FIFTY.format(grace=0.3, count=70), server, *STRICT)
+def test_a_program_that_ends_while_a_server_hangs_exits_when_the_grace_is_over(run: Run) -> None:
+    server = run.serve(SILENT)
+    run.options = STRICT
+    program = run(FIFTY.format(grace=0.3, count=70))
     have_come(server, 50)
     program.count_from_now()
 
     program.tell("go on")
 
-    assert results(program.end(within=0.3 + AT_ONCE), 70) == {"CANCELLED": 70}
-    assert (program.status, program.complaints) == (0, [])
+    assert results(program.done(within=0.3 + AT_ONCE), 70) == {"CANCELLED": 70}
 
 
 @pytest.mark.parametrize("mails", [0, 5])
 def test_a_program_with_a_mailer_that_has_nothing_to_do_exits_by_itself(
-    run: Run, scripted_server: Start, mails: int
+    run: Run, mails: int
 ) -> None:
-    server = scripted_server()
-    program = run(
-        f"mailer = start()\ntell(mailer, {mails})\nmailer.ask(Drain())\nsay('ends')",
-        server,
-        *STRICT,
-    )
+    server = run.serve()
+    run.options = STRICT
+    program = run(f"mailer = start()\ntell(mailer, {mails})\nmailer.ask(Drain())\nsay('ends')")
 
-    lines = program.end(within=START)
+    lines = program.done(within=START)
 
     assert results(lines, mails) == ({"accepted": mails} if mails else {})
-    assert (program.status, program.complaints) == (0, [])
     assert {session.lines[-1] for session in server.sessions} <= {"QUIT"}
 
 
 def test_a_program_exits_although_a_server_never_answers_the_end_of_tls(
-    run: Run, scripted_server: Start, certificates: Certificates
+    run: Run, certificates: Certificates
 ) -> None:
-    server = scripted_server(
+    run.serve(
         "S! tls\n" + SILENT_AFTER_THE_DATA.replace("S! silence", "S: 250 taken\nS! deaf"),
         context=server_context(Tls(certificate=certificates.good)),
     )
-    program = run(
-        f"""
+    run.options = STRICT
+    program = run(f"""
 import ssl
 context = ssl.create_default_context(cafile={str(certificates.ca)!r})
 mailer = start(tls="implicit", tls_context=context)
 mailer.ask(mail(0))
-""",
-        server,
-        *STRICT,
-    )
+""")
 
-    assert results(program.end(within=START), 1) == {"accepted": 1}
-    assert (program.status, program.complaints) == (0, [])
+    assert results(program.done(within=START), 1) == {"accepted": 1}
 
 
-def test_a_mail_that_waits_to_be_tried_again_does_not_keep_a_program(
-    run: Run, scripted_server: Start
-) -> None:
-    server = scripted_server(polite(replies={"MAIL": "451 4.3.0 later"}))
-    program = run(
-        """
+def test_a_mail_that_waits_to_be_tried_again_does_not_keep_a_program(run: Run) -> None:
+    run.serve(polite(replies={"MAIL": "451 4.3.0 later"}))
+    program = run("""
 again = threading.Event()
 smtp_send_retry.connect(lambda sender, **extra: again.set(), weak=False)
 tell(start(), 1)
 again.wait()
-""",
-        server,
-    )
+""")
 
-    assert results(program.end(within=START), 1) == {"CANCELLED": 1}
-    assert (program.status, program.complaints) == (0, [])
+    assert results(program.done(within=START), 1) == {"CANCELLED": 1}
 
 
-def test_a_thread_of_the_program_can_tell_mails_until_it_ends_itself(
-    run: Run, scripted_server: Start
-) -> None:
-    server = scripted_server()
-    program = run(
-        """
+def test_a_thread_of_the_program_can_tell_mails_until_it_ends_itself(run: Run) -> None:
+    program = run("""
 def work():
     threading.main_thread().join()
     say("alone")
@@ -821,17 +757,14 @@ def work():
 
 mailer = start()
 threading.Thread(target=work).start()
-""",
-        server,
-    )
+""")
     program.wait_for("alone")
     program.tell("go on")
 
-    lines = program.end(within=START)
+    lines = program.done(within=START)
 
     assert "drained True" in lines
     assert results(lines, 10) == {"accepted": 10}
-    assert (program.status, program.complaints) == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -839,22 +772,18 @@ threading.Thread(target=work).start()
     [("sys.exit(3)", 3, ""), ("raise LookupError('a bug')", 1, "LookupError: a bug")],
 )
 def test_the_exit_status_stays_that_of_the_program(
-    run: Run, scripted_server: Start, end: str, status: int, last: str
+    run: Run, end: str, status: int, last: str
 ) -> None:
-    server = scripted_server()
-    program = run(f"mailer = start()\nmailer.ask(mail(0))\n{end}", server)
+    program = run(f"mailer = start()\nmailer.ask(mail(0))\n{end}")
 
     assert results(program.end(within=START), 1) == {"accepted": 1}
     assert program.status == status
     assert program.errors.splitlines()[-1:] == ([last] if last else [])
 
 
-def test_a_receiver_cannot_keep_a_program_by_sending_again_what_was_cancelled(
-    run: Run, scripted_server: Start
-) -> None:
-    server = scripted_server(SILENT)
-    program = run(
-        """
+def test_a_receiver_cannot_keep_a_program_by_sending_again_what_was_cancelled(run: Run) -> None:
+    server = run.serve(SILENT)
+    program = run("""
 @smtp_send_failure.connect
 def again(sender, outcome, **extra):
     try:
@@ -866,29 +795,26 @@ def again(sender, outcome, **extra):
 mailer = start(grace=0.1)
 tell(mailer, 3)
 sys.stdin.readline()
-""",
-        server,
-    )
+""")
     have_come(server, 3)
     program.count_from_now()
 
     program.tell("go on")
-    lines = program.end(within=0.1 + AT_ONCE)
+    lines = program.done(within=0.1 + AT_ONCE)
 
     assert results(lines, 3) == {"CANCELLED": 3}
     assert Counter(lines)["ActorDeadError"] == 3
-    assert (program.status, program.complaints) == (0, [])
 
 
 # Signals
 
 
 def test_sigterm_in_a_program_that_stops_its_mailer_lets_fifty_mails_finish(
-    run: Run, scripted_server: Start, door: Door
+    run: Run, door: Door
 ) -> None:
-    server = scripted_server(door)
-    program = run(
-        """
+    server = run.serve(door)
+    run.options = STRICT
+    program = run("""
 import signal
 
 end = threading.Event()
@@ -899,10 +825,7 @@ say("ready")
 end.wait()
 mailer.stop(block=False)
 say("stopping")
-""",
-        server,
-        *STRICT,
-    )
+""")
     program.wait_for("ready")
     have_come(server, 50)
 
@@ -910,10 +833,9 @@ say("stopping")
     lines = program.lines(21)
     assert "stopping" in lines
     door.open()
-    lines += program.end(within=AT_ONCE)
+    lines += program.done(within=AT_ONCE)
 
     assert results(lines, 70) == {"accepted": 50, "CANCELLED": 20}
-    assert (program.status, program.complaints) == (0, [])
     assert server.accepted == 50
 
 
@@ -923,11 +845,10 @@ say("stopping")
     ids=["exits", "stops_and_exits"],
 )
 def test_sigterm_in_a_program_whose_handler_exits_ends_it_when_the_grace_is_over(
-    run: Run, scripted_server: Start, handler: str
+    run: Run, handler: str
 ) -> None:
-    server = scripted_server(SILENT)
-    program = run(
-        f"""
+    server = run.serve(SILENT)
+    program = run(f"""
 import signal
 import time
 
@@ -939,9 +860,7 @@ mailer = start(max_connections=50, initial_connections=50, grace=0.3)
 tell(mailer, 70)
 say("ready")
 time.sleep(60)
-""",
-        server,
-    )
+""")
     program.wait_for("ready")
     have_come(server, 50)
 
@@ -956,20 +875,15 @@ time.sleep(60)
     ["import time; time.sleep(60)", "mailer.ask(Drain())", "mailer.stop()"],
     ids=["sleeps", "waits_for_the_drain", "waits_for_the_stop"],
 )
-def test_ctrl_c_ends_a_program_at_once_without_grace(
-    run: Run, scripted_server: Start, main: str
-) -> None:
-    server = scripted_server(SILENT_AFTER_THE_DATA)
-    program = run(
-        f"""
+def test_ctrl_c_ends_a_program_at_once_without_grace(run: Run, main: str) -> None:
+    server = run.serve(SILENT_AFTER_THE_DATA)
+    program = run(f"""
 mailer = start(max_connections=50, initial_connections=50, grace=60)
 tell(mailer, 70)
 sys.stdin.readline()
 say("ready")
 {main}
-""",
-        server,
-    )
+""")
     server.wait_for(lambda: len(server.mails) == 50, PATIENCE)
     program.tell("go on")
     program.wait_for("ready")
@@ -982,12 +896,9 @@ say("ready")
     assert program.errors.splitlines()[-1] == "KeyboardInterrupt"
 
 
-def test_ctrl_c_while_a_program_waits_for_the_grace_ends_it_at_once(
-    run: Run, scripted_server: Start
-) -> None:
-    server = scripted_server(SILENT)
-    program = run(
-        """
+def test_ctrl_c_while_a_program_waits_for_the_grace_ends_it_at_once(run: Run) -> None:
+    server = run.serve(SILENT)
+    program = run("""
 def tell_main():
     threading.main_thread().join()
     say("waits")
@@ -996,9 +907,7 @@ threading.Thread(target=tell_main, daemon=True).start()
 mailer = start(grace=60)
 tell(mailer, 5)
 sys.stdin.readline()
-""",
-        server,
-    )
+""")
     have_come(server, 5)
     program.tell("go on")
     program.wait_for("waits")
@@ -1021,16 +930,21 @@ def end_child(child):
 """
 
 
+@pytest.fixture
+def forks(run: Run) -> Run:
+    """Run programs that fork."""
+    run.prelude += FORKS
+    return run
+
+
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_after_a_fork_the_child_has_nothing_of_the_pool_and_no_octet_of_its_goes_there(
-    run: Run, scripted_server: Start, certificates: Certificates, tls: bool
+    forks: Run, certificates: Certificates, tls: bool
 ) -> None:
-    server = scripted_server(
+    server = forks.serve(
         polite(implicit_tls=tls), context=server_context(Tls(certificate=certificates.good))
     )
-    program = run(
-        FORKS
-        + f"""
+    forks.prelude += f"""
 from pykka import ActorDeadError, ActorRegistry
 options = dict(max_connections=3)
 if {tls}:
@@ -1038,7 +952,7 @@ if {tls}:
     context = ssl.create_default_context(cafile={str(certificates.ca)!r})
     options |= dict(tls="implicit", tls_context=context)
 """
-        + """
+    program = forks("""
 mailer = start(**options)
 tell(mailer, 30)
 mailer.ask(Drain())
@@ -1061,9 +975,7 @@ else:
         own = start(**options)
         own.ask(mail(30))
         own.stop()
-""",
-        server,
-    )
+""")
     lines = program.lines(31)
     assert "full" in lines
     pool = len(server.sessions)
@@ -1072,9 +984,8 @@ else:
     program.tell("fork")
     program.wait_for("mail 30 accepted")
     program.wait_for("child 0")
-    lines += program.end()
+    lines += program.done()
 
-    assert (program.status, program.complaints) == (0, [])
     assert results([*lines, "mail 30 accepted"], 61) == {"accepted": 61}
     # The parent went on with its pool, on which nothing was said but its own.
     assert len(server.sessions) == pool + 1
@@ -1088,13 +999,9 @@ else:
     assert sum(len(session.mails) for session in server.sessions[:pool]) == 60
 
 
-def test_a_child_that_lives_on_does_not_keep_the_parents_pool_open(
-    run: Run, scripted_server: Start
-) -> None:
-    server = scripted_server()
-    program = run(
-        FORKS
-        + """
+def test_a_child_that_lives_on_does_not_keep_the_parents_pool_open(forks: Run) -> None:
+    server = forks.serve()
+    program = forks("""
 mailer = start(max_connections=3)
 tell(mailer, 30)
 mailer.ask(Drain())
@@ -1105,26 +1012,21 @@ if not child:
 mailer.stop()
 say("stopped")
 end_child(child)
-""",
-        server,
-    )
+""")
     lines = program.lines(31)
     assert "stopped" in lines
 
     server.wait_until_ended(1, AT_ONCE)  # which is when the client has closed
     program.tell("end")
 
-    assert results(lines + program.end(), 30) == {"accepted": 30}
-    assert (program.status, program.complaints) == (0, [])
+    assert results(lines + program.done(), 30) == {"accepted": 30}
 
 
 def test_a_fork_amid_mails_leaves_each_with_one_outcome_in_the_parent(
-    run: Run, scripted_server: Start, door: Door
+    forks: Run, door: Door
 ) -> None:
-    server = scripted_server(door)
-    program = run(
-        FORKS
-        + """
+    server = forks.serve(door)
+    program = forks("""
 set_connection_limit(4)
 mailer = start(max_connections=4)
 tell(mailer, 20)
@@ -1135,17 +1037,14 @@ if child := os.fork():
 else:
     own = start(port=int(sys.argv[1]), max_connections=4)
     os._exit(0 if own.stop() else 1)
-""",
-        server,
-    )
+""")
     have_come(server, 4)
     program.tell("fork")
     program.wait_for("child 0")
     assert all(session.lines == () for session in server.sessions)
     door.open()
 
-    assert results(program.end(), 20) == {"accepted": 20}
-    assert (program.status, program.complaints) == (0, [])
+    assert results(program.done(), 20) == {"accepted": 20}
 
 
 # Few descriptors
@@ -1155,8 +1054,8 @@ else:
 def test_with_few_descriptors_five_hundred_mails_are_all_delivered(
     run: Run, smtp_sink: Start, host: str
 ) -> None:
-    program = run(
-        f"""
+    run.server = smtp_sink()
+    program = run(f"""
 import functools
 import resource
 
@@ -1174,9 +1073,7 @@ mailer.ask(Drain())
 found = mailer.ask(Statistics())
 say("retries" if found.retries else "no retries")
 mailer.stop()
-""",
-        smtp_sink(),
-    )
+""")
 
     lines = program.end()
 
@@ -1189,8 +1086,8 @@ mailer.stop()
 def test_with_few_descriptors_and_no_retries_each_mail_has_an_outcome_that_says_so(
     run: Run, smtp_sink: Start
 ) -> None:
-    program = run(
-        """
+    run.server = smtp_sink()
+    program = run("""
 import resource
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
@@ -1201,9 +1098,7 @@ mailer = start(max_connections=200, initial_connections=200, retry=NO_RETRY)
 tell(mailer, 500)
 mailer.ask(Drain())
 mailer.stop()
-""",
-        smtp_sink(),
-    )
+""")
 
     kinds = results(program.end(), 500)
 

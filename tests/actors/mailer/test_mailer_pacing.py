@@ -11,19 +11,17 @@ from servers.mailing import Clock, Mailing
 from servers.moody import Moody
 from servers.scripted import Conn, ScriptedServer, polite
 from servers.texts import up_to
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import NO_RETRY, FailureKind, Mailer, MailerStatistics, RetryPolicy
-from pykka_smtp.actors.mailer import relay as relay_module
+from pykka_smtp.actors.mailer.connections import relay as relay_module
 from pykka_smtp.actors.mailer.sending import Sending
 from pykka_smtp.testing.moods import At, Moment
 from pykka_smtp.testing.polite import Polite
 
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 PROBES = (0.1, 0.2)
 SOON = RetryPolicy(max_attempts=100, initial_delay=0.02, multiplier=1, max_delay=0.02)
 
-Start = Callable[..., ScriptedServer]
 Dead = Callable[[], str]
 
 
@@ -100,14 +98,13 @@ def check_rate(times: list[float], began: float, per_second: float, burst: int) 
 )
 def test_a_server_gets_mails_at_the_rate_that_was_asked_for(
     mailing: Mailing,
-    scripted_server: Start,
     rate: Any,
     per_second: float,
     burst: int,
     count: int,
 ) -> None:
     moody = Moody()
-    ref = mailing.start(scripted_server(moody), rate=rate)
+    ref = mailing.start(mailing.serve(moody), rate=rate)
 
     began = time.monotonic()
     with Clock((count - burst) / per_second * 2 + 3.0):
@@ -118,11 +115,9 @@ def test_a_server_gets_mails_at_the_rate_that_was_asked_for(
     check_rate(moody.times, began, per_second, burst)
 
 
-def test_a_burst_goes_at_once_and_the_rest_at_the_rate(
-    mailing: Mailing, scripted_server: Start
-) -> None:
+def test_a_burst_goes_at_once_and_the_rest_at_the_rate(mailing: Mailing) -> None:
     moody = Moody()
-    ref = mailing.start(scripted_server(moody), rate="2/s burst 5")
+    ref = mailing.start(mailing.serve(moody), rate="2/s burst 5")
 
     began = time.monotonic()
     mailing.tell(ref, 5)
@@ -134,12 +129,10 @@ def test_a_burst_goes_at_once_and_the_rest_at_the_rate(
     check_rate(moody.times, began, 2, 5)
 
 
-def test_attempts_that_are_not_the_first_count_as_well(
-    mailing: Mailing, scripted_server: Start
-) -> None:
+def test_attempts_that_are_not_the_first_count_as_well(mailing: Mailing) -> None:
     moody = Moody(answers={"RCPT": ["450 later"] * 8})
     policy = RetryPolicy(max_attempts=10, initial_delay=0.001, max_delay=0.001)
-    ref = mailing.start(scripted_server(moody), rate="20/s", retry=policy)
+    ref = mailing.start(mailing.serve(moody), rate="20/s", retry=policy)
 
     began = time.monotonic()
     mailing.tell(ref, 4)
@@ -149,12 +142,10 @@ def test_attempts_that_are_not_the_first_count_as_well(
     check_rate(moody.times, began, 20, 1)
 
 
-def test_each_relay_has_the_rate_for_itself(
-    mailing: Mailing, scripted_server: Start, dead: Dead
-) -> None:
+def test_each_relay_has_the_rate_for_itself(mailing: Mailing, dead: Dead) -> None:
     one, other = Moody(), Moody()
-    backups = [(url(scripted_server(moody)), 1) for moody in (one, other)]
-    ref = mailing.start(scripted_server(), url=dead(), backups=backups, rate="20/s", retry=SOON)
+    backups = [(url(mailing.serve(moody)), 1) for moody in (one, other)]
+    ref = mailing.start(mailing.serve(), url=dead(), backups=backups, rate="20/s", retry=SOON)
 
     began = time.monotonic()
     mailing.tell(ref, 30)
@@ -166,9 +157,9 @@ def test_each_relay_has_the_rate_for_itself(
         check_rate(moody.times, began, 20, 1)
 
 
-def test_a_rate_is_no_reason_to_turn_to_a_backup(mailing: Mailing, scripted_server: Start) -> None:
-    moody, backup = Moody(), scripted_server()
-    ref = mailing.start(scripted_server(moody), backups=[url(backup)], rate="50/s")
+def test_a_rate_is_no_reason_to_turn_to_a_backup(mailing: Mailing) -> None:
+    moody, backup = Moody(), mailing.serve()
+    ref = mailing.start(mailing.serve(moody), backups=[url(backup)], rate="50/s")
 
     mailing.tell(ref, 20)
 
@@ -178,9 +169,9 @@ def test_a_rate_is_no_reason_to_turn_to_a_backup(mailing: Mailing, scripted_serv
 
 
 def test_mails_that_wait_for_their_turn_are_seen_in_the_statistics_and_end_with_a_stop(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing,
 ) -> None:
-    ref = mailing.start(scripted_server(), rate="1/min")
+    ref = mailing.start(mailing.serve(), rate="1/min")
     mailing.tell(ref, 10)
 
     assert seen(mailing, ref, lambda s: s.sent == 1)
@@ -192,9 +183,9 @@ def test_mails_that_wait_for_their_turn_are_seen_in_the_statistics_and_end_with_
 
 
 def test_a_mail_that_the_window_keeps_back_uses_up_no_part_of_the_rate(
-    mailing: Mailing, scripted_server: Start, gate: Gate
+    mailing: Mailing, gate: Gate
 ) -> None:
-    server = scripted_server(gate)
+    server = mailing.serve(gate)
     options = {"initial_connections": 1, "max_connections": 2}
     ref = mailing.start(server, rate="1/min burst 4", **options)
     mailing.tell(ref, 4)
@@ -209,7 +200,7 @@ def test_a_mail_that_the_window_keeps_back_uses_up_no_part_of_the_rate(
 
 
 def test_a_rate_that_is_slow_leaves_the_loop_alone(
-    mailing: Mailing, scripted_server: Start, monkeypatch: pytest.MonkeyPatch
+    mailing: Mailing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mail that waits for a token is not looked at again and again for nothing."""
     looks = 0
@@ -222,7 +213,7 @@ def test_a_rate_that_is_slow_leaves_the_loop_alone(
 
     monkeypatch.setattr(relay_module.Relay, "try_acquire", count)
     moody = Moody()
-    ref = mailing.start(scripted_server(moody), rate="20/s")
+    ref = mailing.start(mailing.serve(moody), rate="20/s")
     mailing.tell(ref, 11)
     mailing.outcomes()
 
@@ -266,10 +257,10 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
 
 
 def test_a_mailer_sleeps_while_the_first_relay_is_busy_and_a_backup_was_used_once(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, gate: Gate, looks: Looks
+    loop_kind: str, mailing: Mailing, gate: Gate, looks: Looks
 ) -> None:
     moody = Moody(answers={"greeting": ["421 not now"]})
-    server, backup = scripted_server(moody, gate), scripted_server()
+    server, backup = mailing.serve(moody, gate), mailing.serve()
     ref = mailing.start(server, backups=[url(backup)], rate="10/s burst 9", max_connections=1)
     mailing.tell(ref, 1)
     mailing.outcomes()
@@ -286,12 +277,11 @@ def test_a_mailer_sleeps_while_the_first_relay_is_busy_and_a_backup_was_used_onc
 def test_a_mailer_sleeps_while_one_of_its_weighted_backups_is_slow(
     loop_kind: str,
     mailing: Mailing,
-    scripted_server: Start,
     dead: Dead,
     gate: Gate,
     looks: Looks,
 ) -> None:
-    slow, quick = scripted_server(gate), scripted_server()
+    slow, quick = mailing.serve(gate), mailing.serve()
     ref = mailing.start(
         quick, url=dead(), backups=[(url(slow), 1), (url(quick), 1)], max_connections=2, rate="50/s"
     )
@@ -308,9 +298,9 @@ def test_a_mailer_sleeps_while_one_of_its_weighted_backups_is_slow(
 
 @pytest.mark.usefixtures("quick_probes")
 def test_a_mailer_sleeps_while_a_dead_relay_may_be_probed_but_has_no_token(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, dead: Dead, looks: Looks
+    loop_kind: str, mailing: Mailing, dead: Dead, looks: Looks
 ) -> None:
-    ref = mailing.start(scripted_server(), url=dead(), rate="1/min burst 5", retry=SOON)
+    ref = mailing.start(mailing.serve(), url=dead(), rate="1/min burst 5", retry=SOON)
     mailing.tell(ref, 9)
     assert seen(mailing, ref, lambda s: s.dead_relays)
     assert wait_until(lambda: looks.while_the_clock_ticks(50) == 0, PATIENCE)
@@ -319,10 +309,10 @@ def test_a_mailer_sleeps_while_a_dead_relay_may_be_probed_but_has_no_token(
 
 
 def test_a_rate_of_many_a_second_takes_one_look_for_each_mail_or_less(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, looks: Looks
+    loop_kind: str, mailing: Mailing, looks: Looks
 ) -> None:
     """A timer counts in milliseconds; one that is shorter would come back at once, and again."""
-    ref = mailing.start(scripted_server(), rate="700/s burst 1")
+    ref = mailing.start(mailing.serve(), rate="700/s burst 1")
 
     mailing.tell(ref, 100)
 
@@ -336,11 +326,11 @@ def test_a_rate_of_many_a_second_takes_one_look_for_each_mail_or_less(
 
 @pytest.mark.parametrize("given_first", [None, 1, 3, 50])
 def test_a_mailer_begins_with_a_few_mails_at_once(
-    mailing: Mailing, scripted_server: Start, gate: Gate, given_first: int | None
+    mailing: Mailing, gate: Gate, given_first: int | None
 ) -> None:
     options = {} if given_first is None else {"initial_connections": given_first}
     first = min(given_first or 5, 12)
-    server = scripted_server(gate)
+    server = mailing.serve(gate)
     ref = mailing.start(server, max_connections=12, **options)
 
     mailing.tell(ref, 40)
@@ -359,9 +349,9 @@ def test_a_mailer_begins_with_a_few_mails_at_once(
 
 
 def test_the_window_grows_by_one_for_as_many_successes_as_it_is_wide(
-    mailing: Mailing, scripted_server: Start, gate: Gate
+    mailing: Mailing, gate: Gate
 ) -> None:
-    ref = mailing.start(scripted_server(gate), max_connections=20, initial_connections=2)
+    ref = mailing.start(mailing.serve(gate), max_connections=20, initial_connections=2)
     mailing.tell(ref, 60)
 
     sent = 0
@@ -376,8 +366,7 @@ def test_the_window_grows_by_one_for_as_many_successes_as_it_is_wide(
     assert mailing.kinds() == {"accepted": 60}
 
 
-def test_the_window_is_never_wider_than_asked_for(mailing: Mailing, scripted_server: Start) -> None:
-    server = scripted_server()
+def test_the_window_is_never_wider_than_asked_for(mailing: Mailing, server: ScriptedServer) -> None:
     ref = mailing.start(server, max_connections=6, initial_connections=5)
 
     mailing.tell(ref, 300)
@@ -390,11 +379,11 @@ def test_the_window_is_never_wider_than_asked_for(mailing: Mailing, scripted_ser
 @pytest.mark.parametrize("offers", [(), ("PIPELINING",), ("PIPELINING", "CHUNKING")], ids=str)
 @pytest.mark.parametrize("where", ["RCPT", "."])
 def test_a_relay_that_breaks_off_amid_certain_mails_is_not_dead(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, where: str, offers: tuple[str, ...]
+    loop_kind: str, mailing: Mailing, where: str, offers: tuple[str, ...]
 ) -> None:
     """A filter that crashes on a mail says nothing of the next one."""
     moody = Moody(*offers, answers={where: ["250 ok"] * 20 + ["close"] * 8})
-    server = scripted_server(moody)
+    server = mailing.serve(moody)
     ref = mailing.start(server, max_connections=2, retry=SOON)
 
     with Clock(8.0):  # a dead relay is not probed for ten
@@ -407,10 +396,10 @@ def test_a_relay_that_breaks_off_amid_certain_mails_is_not_dead(
 
 
 def test_a_relay_that_hangs_amid_mails_has_a_narrow_window_and_is_not_dead(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing,
 ) -> None:
     hang = up_to("MAIL", "C: RCPT *\nS! silence")
-    server = scripted_server(*[hang] * 9, polite())
+    server = mailing.serve(*[hang] * 9, polite())
     ref = mailing.start(server, max_connections=3, retry=SOON, timeout=0.2)
 
     mailing.tell(ref, 9)
@@ -422,10 +411,8 @@ def test_a_relay_that_hangs_amid_mails_has_a_narrow_window_and_is_not_dead(
 
 
 @pytest.mark.parametrize("where", ["MAIL", "RCPT", "."])
-def test_the_window_shrinks_where_mails_are_refused_for_now(
-    mailing: Mailing, scripted_server: Start, where: str
-) -> None:
-    server = scripted_server(Moody(answers={where: ["451 too much"] * 40}))
+def test_the_window_shrinks_where_mails_are_refused_for_now(mailing: Mailing, where: str) -> None:
+    server = mailing.serve(Moody(answers={where: ["451 too much"] * 40}))
     ref = mailing.start(server, max_connections=5, retry=NO_RETRY)
 
     mailing.tell(ref, 1)
@@ -442,10 +429,8 @@ def test_the_window_shrinks_where_mails_are_refused_for_now(
     assert mailing.statistics(ref).window > 1
 
 
-def test_the_window_does_not_shrink_where_mails_are_refused_for_good(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    server = scripted_server(Moody(answers={"RCPT": ["550 who?"] * 40}))
+def test_the_window_does_not_shrink_where_mails_are_refused_for_good(mailing: Mailing) -> None:
+    server = mailing.serve(Moody(answers={"RCPT": ["550 who?"] * 40}))
     ref = mailing.start(server, initial_connections=5)
 
     mailing.tell(ref, 40)
@@ -454,10 +439,8 @@ def test_the_window_does_not_shrink_where_mails_are_refused_for_good(
     assert mailing.statistics(ref).window >= 5
 
 
-def test_a_mail_that_cannot_be_sent_as_asked_says_nothing_of_the_relay(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    ref = mailing.start(scripted_server(polite("SIZE 10")))
+def test_a_mail_that_cannot_be_sent_as_asked_says_nothing_of_the_relay(mailing: Mailing) -> None:
+    ref = mailing.start(mailing.serve(polite("SIZE 10")))
 
     mailing.tell(ref, 30)
 
@@ -467,10 +450,10 @@ def test_a_mail_that_cannot_be_sent_as_asked_says_nothing_of_the_relay(
 
 
 def test_a_relay_that_does_not_answer_is_dead_after_a_few_mails(
-    mailing: Mailing, scripted_server: Start, dead: Dead
+    mailing: Mailing, dead: Dead
 ) -> None:
     relay = dead()
-    ref = mailing.start(scripted_server(), url=relay, retry=NO_RETRY)
+    ref = mailing.start(mailing.serve(), url=relay, retry=NO_RETRY)
     assert mailing.statistics(ref).dead_relays == ()
 
     for _ in range(10):
@@ -487,12 +470,10 @@ def test_a_relay_that_does_not_answer_is_dead_after_a_few_mails(
 
 
 @pytest.mark.usefixtures("quick_probes")
-def test_a_dead_relay_is_probed_by_one_mail_at_a_time_until_it_is_back(
-    mailing: Mailing, scripted_server: Start
-) -> None:
+def test_a_dead_relay_is_probed_by_one_mail_at_a_time_until_it_is_back(mailing: Mailing) -> None:
     count = 8
     greetings = Moody(answers={"greeting": ["421 not now"] * count})
-    server = scripted_server(greetings)
+    server = mailing.serve(greetings)
     ref = mailing.start(server, retry=SOON, initial_connections=4, max_connections=8)
     mailing.tell(ref, 30)
 
@@ -512,7 +493,7 @@ def test_a_dead_relay_is_probed_by_one_mail_at_a_time_until_it_is_back(
 
 
 @pytest.mark.usefixtures("quick_probes")
-def test_the_pause_between_probes_grows(mailing: Mailing, scripted_server: Start) -> None:
+def test_the_pause_between_probes_grows(mailing: Mailing) -> None:
     moments: list[float] = []
     moody = Moody(answers={"greeting": ["421 not now"] * 1000})
 
@@ -521,7 +502,7 @@ def test_the_pause_between_probes_grows(mailing: Mailing, scripted_server: Start
             moments.append(time.monotonic())
         moody(conn)
 
-    server = scripted_server(note)
+    server = mailing.serve(note)
     ref = mailing.start(server, retry=SOON, initial_connections=1)  # one after the other
     mailing.tell(ref, 3)
 

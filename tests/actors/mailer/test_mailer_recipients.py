@@ -1,14 +1,14 @@
 """Mails of many recipients, to servers that take only some of them at a time."""
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from servers.mailer_fixtures import Retries
 from servers.mailing import Clock, Mailing
-from servers.scripted import Conn, ScriptedServer
+from servers.scripted import Conn, ScriptedServer, Start
+from servers.waiting import PATIENCE
 
 from pykka_smtp import (
     NO_RETRY,
@@ -19,14 +19,11 @@ from pykka_smtp import (
     SendSuccess,
     SmtpActor,
 )
-from pykka_smtp.testing.acts import Act
 from pykka_smtp.testing.moods import At, Moment, said
 from pykka_smtp.testing.polite import Polite
+from pykka_smtp.testing.talk.acts import Act
 
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 HOUR = RetryPolicy(initial_delay=3600.0)
-
-Start = Callable[..., ScriptedServer]
 
 
 class Strict(Polite):
@@ -75,11 +72,10 @@ def delivered(server: ScriptedServer) -> Counter[str]:
 def test_recipients_for_whom_a_session_has_no_room_have_the_next_one_at_once(
     loop_kind: str,
     mailing: Mailing,
-    scripted_server: Start,
     retries: Retries,
     policy: RetryPolicy,
 ) -> None:
-    server = scripted_server(Strict("LIMITS MAILMAX=5 RCPTMAX=10", rcpts=10, mails=5))
+    server = mailing.serve(Strict("LIMITS MAILMAX=5 RCPTMAX=10", rcpts=10, mails=5))
     ref = mailing.start(server, retry=policy)
 
     with Clock(10.0):
@@ -94,10 +90,8 @@ def test_recipients_for_whom_a_session_has_no_room_have_the_next_one_at_once(
     assert mailing.statistics(ref).retries == 0
 
 
-def test_a_kept_connection_with_little_room_is_no_attempt(
-    loop_kind: str, mailing: Mailing, scripted_server: Start
-) -> None:
-    server = scripted_server(Strict("LIMITS MAILMAX=5 RCPTMAX=1", rcpts=1, mails=5))
+def test_a_kept_connection_with_little_room_is_no_attempt(loop_kind: str, mailing: Mailing) -> None:
+    server = mailing.serve(Strict("LIMITS MAILMAX=5 RCPTMAX=1", rcpts=1, mails=5))
     ref = mailing.start(server, max_connections=1, retry=NO_RETRY)
 
     mailing.tell(ref, 3, recipients=people(2))
@@ -113,13 +107,12 @@ def test_a_kept_connection_with_little_room_is_no_attempt(
 def test_recipients_who_are_too_many_have_the_next_transaction_at_once(
     loop_kind: str,
     mailing: Mailing,
-    scripted_server: Start,
     retries: Retries,
     many: str,
     offers: tuple[str, ...],
 ) -> None:
     strict = Strict(*offers, rcpts=10, many=many)
-    server = scripted_server(strict)
+    server = mailing.serve(strict)
     ref = mailing.start(server, retry=NO_RETRY)
 
     with Clock(10.0):
@@ -144,11 +137,11 @@ def test_an_smtp_actor_too_goes_on_with_those_who_were_too_many(scripted_server:
 
 
 def test_those_who_were_refused_for_now_wait_and_those_not_tried_do_not(
-    mailing: Mailing, scripted_server: Start, retries: Retries
+    mailing: Mailing, retries: Retries
 ) -> None:
     first = {"u0@d.test": "450 4.2.0 greylisted", "u1@d.test": "550 5.1.1 who?"}
     strict = Strict("LIMITS MAILMAX=2 RCPTMAX=3", rcpts=3, mails=2, first=first)
-    server = scripted_server(strict)
+    server = mailing.serve(strict)
     policy = RetryPolicy(max_attempts=2, initial_delay=0.05, jitter=0)
     ref = mailing.start(server, retry=policy)
 
@@ -163,9 +156,9 @@ def test_those_who_were_refused_for_now_wait_and_those_not_tried_do_not(
 
 
 def test_a_server_that_refuses_the_first_recipient_as_one_too_many_is_given_time(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing,
 ) -> None:
-    server = scripted_server(Strict(rcpts=0))
+    server = mailing.serve(Strict(rcpts=0))
     ref = mailing.start(server, retry=RetryPolicy(max_attempts=2, initial_delay=0.05, jitter=0))
 
     outcome = mailing.ask(ref, recipients=people(3))
@@ -176,9 +169,9 @@ def test_a_server_that_refuses_the_first_recipient_as_one_too_many_is_given_time
 
 
 def test_a_file_that_can_be_read_once_has_no_second_session(
-    mailing: Mailing, scripted_server: Start, tmp_path: Path
+    mailing: Mailing, tmp_path: Path
 ) -> None:
-    server = scripted_server(Strict("LIMITS MAILMAX=1 RCPTMAX=2", rcpts=2, mails=1))
+    server = mailing.serve(Strict("LIMITS MAILMAX=1 RCPTMAX=2", rcpts=2, mails=1))
     path = tmp_path / "mail.eml"
     path.write_bytes(b"Subject: x\r\n\r\nhello\r\n")
     ref = mailing.start(server, retry=HOUR)
@@ -193,9 +186,9 @@ def test_a_file_that_can_be_read_once_has_no_second_session(
 
 
 def test_a_mail_that_is_stopped_between_two_sessions_has_one_outcome_with_both(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing,
 ) -> None:
-    server = scripted_server(Strict("LIMITS MAILMAX=1 RCPTMAX=1", rcpts=1, mails=1))
+    server = mailing.serve(Strict("LIMITS MAILMAX=1 RCPTMAX=1", rcpts=1, mails=1))
     ref = mailing.start(server, rate="1/min burst 1")
     future = mailing.ask_later(ref, recipients=people(2))
     server.wait_for(lambda: server.accepted == 1)

@@ -4,7 +4,6 @@ import datetime as dt
 import itertools
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from servers.mailer_fixtures import Retries
 from servers.mailing import Clock, Mailing, ours
 from servers.moody import Moody
 from servers.scripted import ScriptedServer, polite
-from servers.waiting import wait_until
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     NO_RETRY,
@@ -29,15 +28,12 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors.net.connection_limit import connection_limit
 
-PATIENCE = 15.0  # seconds; reached only by a test that fails
 SOON = RetryPolicy(max_attempts=5, initial_delay=0.01, multiplier=1, max_delay=0.01, jitter=0)
 HOUR = RetryPolicy(initial_delay=3600.0, jitter=0)
 LATER, NO = "450 4.2.0 not now", "550 5.1.1 who?"
 A, B, C = "a@d.test", "b@d.test", "c@d.test"
 
 OFFERS = [(), ("PIPELINING",), ("PIPELINING", "CHUNKING")]
-
-Start = Callable[..., ScriptedServer]
 
 
 def rcpts(server: ScriptedServer) -> list[list[str]]:
@@ -60,9 +56,9 @@ def accepted(outcome: Any) -> list[bool]:
 
 @pytest.mark.parametrize("offers", OFFERS, ids=str)
 def test_only_those_who_were_refused_for_now_are_tried_again(
-    mailing: Mailing, scripted_server: Start, offers: tuple[str, ...]
+    mailing: Mailing, offers: tuple[str, ...]
 ) -> None:
-    server = scripted_server(Moody(*offers, answers={B: [NO], C: [LATER, LATER]}))
+    server = mailing.serve(Moody(*offers, answers={B: [NO], C: [LATER, LATER]}))
     ref = mailing.start(server, retry=SOON, max_connections=1)
 
     outcome = mailing.ask(ref, recipients=[A, B, C])
@@ -79,9 +75,9 @@ def test_only_those_who_were_refused_for_now_are_tried_again(
     ("where", "answer"), [("MAIL", LATER), ("RCPT", LATER), (".", LATER), ("RCPT", "552 full")]
 )
 def test_a_mail_that_nobody_has_is_tried_again_for_all(
-    mailing: Mailing, scripted_server: Start, where: str, answer: str
+    mailing: Mailing, where: str, answer: str
 ) -> None:
-    server = scripted_server(Moody(answers={where: [answer] * 2}))
+    server = mailing.serve(Moody(answers={where: [answer] * 2}))
     ref = mailing.start(server, retry=SOON, max_connections=1)
 
     outcome = mailing.ask(ref, recipients=[A, B])
@@ -98,12 +94,11 @@ def test_a_mail_that_nobody_has_is_tried_again_for_all(
 )
 def test_what_was_refused_for_good_is_not_tried_again(
     mailing: Mailing,
-    scripted_server: Start,
     retries: Retries,
     answers: dict[str, list[str]],
     stage: Stage,
 ) -> None:
-    server = scripted_server(Moody(answers=answers))
+    server = mailing.serve(Moody(answers=answers))
     ref = mailing.start(server, retry=SOON)
 
     outcome = mailing.ask(ref)
@@ -114,10 +109,8 @@ def test_what_was_refused_for_good_is_not_tried_again(
     assert retries.all == []
 
 
-def test_a_mail_that_cannot_be_sent_as_asked_is_not_tried_again(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    server = scripted_server(polite("SIZE 100"))
+def test_a_mail_that_cannot_be_sent_as_asked_is_not_tried_again(mailing: Mailing) -> None:
+    server = mailing.serve(polite("SIZE 100"))
     ref = mailing.start(server, retry=SOON)
 
     outcome = mailing.ask(ref, body="x" * 1000)
@@ -127,9 +120,9 @@ def test_a_mail_that_cannot_be_sent_as_asked_is_not_tried_again(
 
 
 def test_recipients_of_all_fields_and_those_given_twice_have_their_results(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing,
 ) -> None:
-    server = scripted_server(Moody(answers={A: [LATER], C: [LATER]}))
+    server = mailing.serve(Moody(answers={A: [LATER], C: [LATER]}))
     ref = mailing.start(server, retry=SOON, max_connections=1)
 
     outcome = mailing.ask(ref, recipients=[A, B, A], cc=B, bcc=C)
@@ -140,11 +133,9 @@ def test_recipients_of_all_fields_and_those_given_twice_have_their_results(
     assert rcpts(server) == [[A, B, C], [A, C]]
 
 
-def test_recipients_who_are_tried_again_keep_what_was_asked_for_them(
-    mailing: Mailing, scripted_server: Start
-) -> None:
+def test_recipients_who_are_tried_again_keep_what_was_asked_for_them(mailing: Mailing) -> None:
     """The others' original recipients are none of theirs, and no reason to fail."""
-    server = scripted_server(Moody("DSN", answers={B: [LATER]}))
+    server = mailing.serve(Moody("DSN", answers={B: [LATER]}))
     ref = mailing.start(server, retry=SOON, max_connections=1)
     dsn = Dsn(notify="failure", orcpt={A: "first@x.test", B: "second@x.test"})
 
@@ -157,13 +148,11 @@ def test_recipients_who_are_tried_again_keep_what_was_asked_for_them(
     ] * 2
 
 
-def test_more_recipients_than_the_server_takes_at_a_time_are_told_apart(
-    mailing: Mailing, scripted_server: Start
-) -> None:
+def test_more_recipients_than_the_server_takes_at_a_time_are_told_apart(mailing: Mailing) -> None:
     """RFC 5321 §4.5.3.1.10: 452 is said to each one too many; they come five by five."""
     to = [f"u{number}@d.test" for number in range(12)]
     crowd = Moody(answers={path: ["452 too many recipients"] for path in to[5:]})
-    server = scripted_server(crowd)
+    server = mailing.serve(crowd)
     ref = mailing.start(server, retry=SOON, max_connections=1)
 
     outcome = mailing.ask(ref, recipients=to)
@@ -178,9 +167,9 @@ def test_more_recipients_than_the_server_takes_at_a_time_are_told_apart(
 
 @pytest.mark.parametrize("attempts", [1, 2, 4])
 def test_a_mail_is_given_up_after_so_many_attempts(
-    mailing: Mailing, scripted_server: Start, retries: Retries, attempts: int
+    mailing: Mailing, retries: Retries, attempts: int
 ) -> None:
-    server = scripted_server(Moody(answers={"RCPT": [LATER] * 9}))
+    server = mailing.serve(Moody(answers={"RCPT": [LATER] * 9}))
     policy = RetryPolicy(max_attempts=attempts, initial_delay=0.01, jitter=0)
     ref = mailing.start(server, retry=policy, max_connections=1)
 
@@ -195,10 +184,8 @@ def test_a_mail_is_given_up_after_so_many_attempts(
     assert mailing.statistics(ref).retries == attempts - 1
 
 
-def test_a_mail_is_given_up_when_the_next_attempt_would_come_too_late(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    server = scripted_server(Moody(answers={"RCPT": [LATER] * 1000}))
+def test_a_mail_is_given_up_when_the_next_attempt_would_come_too_late(mailing: Mailing) -> None:
+    server = mailing.serve(Moody(answers={"RCPT": [LATER] * 1000}))
     policy = RetryPolicy(
         max_attempts=1000, initial_delay=0.05, multiplier=1, jitter=0, give_up_after=0.3
     )
@@ -215,9 +202,9 @@ def test_a_mail_is_given_up_when_the_next_attempt_would_come_too_late(
 
 
 def test_a_pause_that_is_longer_than_the_patience_is_not_begun(
-    mailing: Mailing, scripted_server: Start, retries: Retries
+    mailing: Mailing, retries: Retries
 ) -> None:
-    server = scripted_server(Moody(answers={"RCPT": [LATER]}))
+    server = mailing.serve(Moody(answers={"RCPT": [LATER]}))
     ref = mailing.start(server, retry=RetryPolicy(initial_delay=60.0, give_up_after=30.0))
 
     with Clock(5.0):
@@ -228,9 +215,9 @@ def test_a_pause_that_is_longer_than_the_patience_is_not_begun(
 
 
 def test_some_have_it_and_the_others_are_given_up_is_a_success_that_says_who(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing,
 ) -> None:
-    server = scripted_server(Moody(answers={B: [LATER] * 9}))
+    server = mailing.serve(Moody(answers={B: [LATER] * 9}))
     ref = mailing.start(server, retry=SOON, max_connections=1)
 
     outcome = mailing.ask(ref, recipients=[A, B])
@@ -242,10 +229,8 @@ def test_some_have_it_and_the_others_are_given_up_is_a_success_that_says_who(
     assert rcpts(server) == [[A, B], [B], [B], [B], [B]]
 
 
-def test_the_last_refusal_of_each_recipient_is_the_one_that_is_told(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    server = scripted_server(Moody(answers={A: [LATER, NO], B: [LATER, LATER, "551 gone"]}))
+def test_the_last_refusal_of_each_recipient_is_the_one_that_is_told(mailing: Mailing) -> None:
+    server = mailing.serve(Moody(answers={A: [LATER, NO], B: [LATER, LATER, "551 gone"]}))
     ref = mailing.start(server, retry=SOON, max_connections=1)
 
     outcome = mailing.ask(ref, recipients=[A, B])
@@ -257,9 +242,9 @@ def test_the_last_refusal_of_each_recipient_is_the_one_that_is_told(
     assert rcpts(server) == [[A, B], [A, B], [B]]
 
 
-def test_the_pauses_are_those_of_the_policy(mailing: Mailing, scripted_server: Start) -> None:
+def test_the_pauses_are_those_of_the_policy(mailing: Mailing) -> None:
     moody = Moody(answers={"RCPT": [LATER] * 3})
-    server = scripted_server(moody)
+    server = mailing.serve(moody)
     policy = RetryPolicy(initial_delay=0.05, multiplier=3, jitter=0)
     ref = mailing.start(server, retry=policy, max_connections=1)
 
@@ -270,10 +255,8 @@ def test_the_pauses_are_those_of_the_policy(mailing: Mailing, scripted_server: S
         assert asked - 0.01 < pause < asked + 1.0
 
 
-def test_the_time_that_a_mail_waits_is_no_part_of_what_it_took(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    server = scripted_server(Moody(answers={"RCPT": [LATER]}))
+def test_the_time_that_a_mail_waits_is_no_part_of_what_it_took(mailing: Mailing) -> None:
+    server = mailing.serve(Moody(answers={"RCPT": [LATER]}))
     ref = mailing.start(server, retry=RetryPolicy(initial_delay=0.5, jitter=0))
 
     began = time.monotonic()
@@ -287,11 +270,9 @@ def test_the_time_that_a_mail_waits_is_no_part_of_what_it_took(
     assert waited >= 0.49  # but it is of what the program waited
 
 
-def test_connections_that_break_before_the_dot_are_tried_again(
-    mailing: Mailing, scripted_server: Start
-) -> None:
+def test_connections_that_break_before_the_dot_are_tried_again(mailing: Mailing) -> None:
     moody = Moody(answers={"greeting": ["421 busy"], "MAIL": ["close"], "RCPT": ["close"]})
-    server = scripted_server(moody)
+    server = mailing.serve(moody)
     ref = mailing.start(server, retry=SOON)
 
     outcome = mailing.ask(ref)
@@ -301,12 +282,10 @@ def test_connections_that_break_before_the_dot_are_tried_again(
     assert len(server.sessions) == 4
 
 
-def test_a_server_that_does_not_know_rset_costs_a_connection_and_no_mail(
-    mailing: Mailing, scripted_server: Start
-) -> None:
+def test_a_server_that_does_not_know_rset_costs_a_connection_and_no_mail(mailing: Mailing) -> None:
     """What it refuses is not the mail, of which it has heard nothing."""
     moody = Moody(answers={A: [NO], "RSET": ["502 5.5.1 what?"]})
-    server = scripted_server(moody)
+    server = mailing.serve(moody)
     ref = mailing.start(server, retry=NO_RETRY, max_connections=1)
 
     first, second = mailing.ask(ref, recipients=A), mailing.ask(ref, recipients=B)
@@ -320,9 +299,9 @@ def test_a_server_that_does_not_know_rset_costs_a_connection_and_no_mail(
 
 
 def test_a_mail_that_the_server_may_have_is_not_tried_again(
-    mailing: Mailing, scripted_server: Start, retries: Retries
+    mailing: Mailing, retries: Retries
 ) -> None:
-    server = scripted_server(Moody(answers={".": ["close"]}))
+    server = mailing.serve(Moody(answers={".": ["close"]}))
     ref = mailing.start(server, retry=SOON)
 
     outcome = mailing.ask(ref)
@@ -334,9 +313,9 @@ def test_a_mail_that_the_server_may_have_is_not_tried_again(
 
 
 def test_a_mail_that_the_server_may_have_is_tried_again_by_who_wants_it_at_least_once(
-    mailing: Mailing, scripted_server: Start
+    mailing: Mailing,
 ) -> None:
-    server = scripted_server(Moody(answers={".": ["close", "close"]}))
+    server = mailing.serve(Moody(answers={".": ["close", "close"]}))
     policy = RetryPolicy(initial_delay=0.01, at_least_once=True)
     ref = mailing.start(server, retry=policy)
 
@@ -348,10 +327,8 @@ def test_a_mail_that_the_server_may_have_is_tried_again_by_who_wants_it_at_least
     assert server.accepted == 1
 
 
-def test_a_mail_in_doubt_stays_in_doubt_if_it_is_refused_later(
-    mailing: Mailing, scripted_server: Start
-) -> None:
-    server = scripted_server(Moody(answers={".": ["close", "554 no"]}))
+def test_a_mail_in_doubt_stays_in_doubt_if_it_is_refused_later(mailing: Mailing) -> None:
+    server = mailing.serve(Moody(answers={".": ["close", "554 no"]}))
     ref = mailing.start(server, retry=RetryPolicy(initial_delay=0.01, at_least_once=True))
 
     outcome = mailing.ask(ref)
@@ -364,9 +341,9 @@ def test_a_mail_in_doubt_stays_in_doubt_if_it_is_refused_later(
 
 @pytest.mark.parametrize(("at_least_once", "again"), [(False, [B]), (True, [A, B, C])])
 def test_of_a_mail_that_some_may_have_only_the_others_are_tried_again(
-    mailing: Mailing, scripted_server: Start, *, at_least_once: bool, again: list[str]
+    mailing: Mailing, *, at_least_once: bool, again: list[str]
 ) -> None:
-    server = scripted_server(Moody(answers={B: [LATER], ".": ["close"]}))
+    server = mailing.serve(Moody(answers={B: [LATER], ".": ["close"]}))
     policy = RetryPolicy(initial_delay=0.01, at_least_once=at_least_once)
     ref = mailing.start(server, retry=policy, max_connections=1)
 
@@ -387,12 +364,10 @@ def test_of_a_mail_that_some_may_have_only_the_others_are_tried_again(
 MAIL = b"Subject: hello\r\n\r\n" + b"".join(b"line %d\r\n" % n for n in range(1000))
 
 
-def test_a_mail_from_a_path_is_read_again(
-    mailing: Mailing, scripted_server: Start, tmp_path: Path
-) -> None:
+def test_a_mail_from_a_path_is_read_again(mailing: Mailing, tmp_path: Path) -> None:
     path = tmp_path / "mail.eml"
     path.write_bytes(MAIL)
-    server = scripted_server(Moody(answers={".": [LATER, LATER]}))
+    server = mailing.serve(Moody(answers={".": [LATER, LATER]}))
     ref = mailing.start(server, retry=SOON, max_connections=1)
 
     outcome = mailing.ask(ref, message=path)
@@ -403,11 +378,11 @@ def test_a_mail_from_a_path_is_read_again(
 
 
 def test_a_mail_from_an_open_file_is_not_tried_again(
-    mailing: Mailing, scripted_server: Start, tmp_path: Path, retries: Retries
+    mailing: Mailing, tmp_path: Path, retries: Retries
 ) -> None:
     path = tmp_path / "mail.eml"
     path.write_bytes(MAIL)
-    server = scripted_server(Moody(answers={".": [LATER]}))
+    server = mailing.serve(Moody(answers={".": [LATER]}))
     ref = mailing.start(server, retry=SOON)
 
     with path.open("rb") as file:
@@ -422,11 +397,11 @@ def test_a_mail_from_an_open_file_is_not_tried_again(
 
 
 def test_a_path_that_is_gone_at_the_second_attempt_ends_it(
-    mailing: Mailing, scripted_server: Start, tmp_path: Path
+    mailing: Mailing, tmp_path: Path
 ) -> None:
     path = tmp_path / "mail.eml"
     path.write_bytes(MAIL)
-    server = scripted_server(Moody(answers={".": [LATER]}))
+    server = mailing.serve(Moody(answers={".": [LATER]}))
     ref = mailing.start(server, retry=RetryPolicy(initial_delay=0.2, jitter=0))
 
     asked = mailing.ask_later(ref, message=path)
@@ -442,9 +417,9 @@ def test_a_path_that_is_gone_at_the_second_attempt_ends_it(
 
 
 def test_the_retry_signal_tells_of_each_attempt_but_the_last(
-    mailing: Mailing, scripted_server: Start, retries: Retries
+    mailing: Mailing, retries: Retries
 ) -> None:
-    server = scripted_server(Moody(answers={B: [LATER, "451 still not"]}))
+    server = mailing.serve(Moody(answers={B: [LATER, "451 still not"]}))
     policy = RetryPolicy(initial_delay=0.1, multiplier=2, jitter=0)
     ref = mailing.start(server, retry=policy, max_connections=1, alias="news")
 
@@ -465,9 +440,7 @@ def test_the_retry_signal_tells_of_each_attempt_but_the_last(
         assert pause - 2.0 < ahead <= pause
 
 
-def test_the_retry_signal_comes_before_the_outcome_and_is_none(
-    mailing: Mailing, scripted_server: Start
-) -> None:
+def test_the_retry_signal_comes_before_the_outcome_and_is_none(mailing: Mailing) -> None:
     said: list[str] = []
     told: list[Any] = []
     done = threading.Event()
@@ -480,7 +453,7 @@ def test_the_retry_signal_comes_before_the_outcome_and_is_none(
     def hear(_sender: str, **given: Any) -> None:
         said.append("retry" if "attempt" in given else "outcome")
 
-    server = scripted_server(Moody(answers={"RCPT": [LATER, LATER]}))
+    server = mailing.serve(Moody(answers={"RCPT": [LATER, LATER]}))
     ref = mailing.start(server, retry=SOON)
     with (
         smtp_send_retry.connected_to(hear),
@@ -496,15 +469,13 @@ def test_the_retry_signal_comes_before_the_outcome_and_is_none(
     assert told == [outcome]
 
 
-def test_a_receiver_of_retries_that_takes_its_time_delays_no_attempt(
-    mailing: Mailing, scripted_server: Start
-) -> None:
+def test_a_receiver_of_retries_that_takes_its_time_delays_no_attempt(mailing: Mailing) -> None:
     may_go_on = threading.Event()
 
     def slow(_sender: str, **_given: Any) -> None:
         assert may_go_on.wait(PATIENCE)
 
-    server = scripted_server(Moody(answers={"RCPT": [LATER, LATER]}))
+    server = mailing.serve(Moody(answers={"RCPT": [LATER, LATER]}))
     ref = mailing.start(server, retry=SOON)
     with smtp_send_retry.connected_to(slow):
         outcome = mailing.ask(ref)
@@ -518,9 +489,9 @@ def test_a_receiver_of_retries_that_takes_its_time_delays_no_attempt(
 
 
 def test_a_mail_that_waits_holds_neither_a_connection_nor_a_thread(
-    mailing: Mailing, scripted_server: Start, retries: Retries
+    mailing: Mailing, retries: Retries
 ) -> None:
-    server = scripted_server(Moody(answers={"RCPT": [LATER] * 50}))
+    server = mailing.serve(Moody(answers={"RCPT": [LATER] * 50}))
     ref = mailing.start(server, retry=HOUR, idle_timeout=0.05)
     mailing.statistics(ref)  # it is at work by now
     before = ours()
@@ -538,9 +509,9 @@ def test_a_mail_that_waits_holds_neither_a_connection_nor_a_thread(
 
 
 def test_what_waits_is_cancelled_by_a_stop_and_is_not_tried_again(
-    mailing: Mailing, scripted_server: Start, retries: Retries
+    mailing: Mailing, retries: Retries
 ) -> None:
-    server = scripted_server(Moody(answers={"RCPT": [LATER] * 3}))
+    server = mailing.serve(Moody(answers={"RCPT": [LATER] * 3}))
     ref = mailing.start(server, retry=HOUR)
     mailing.tell(ref, 3)
     retries.wait_for(3)
@@ -558,9 +529,9 @@ def test_what_waits_is_cancelled_by_a_stop_and_is_not_tried_again(
 
 
 def test_a_mail_that_some_have_is_a_success_also_if_the_rest_is_cancelled(
-    mailing: Mailing, scripted_server: Start, retries: Retries
+    mailing: Mailing, retries: Retries
 ) -> None:
-    server = scripted_server(Moody(answers={B: [LATER]}))
+    server = mailing.serve(Moody(answers={B: [LATER]}))
     ref = mailing.start(server, retry=HOUR)
     mailing.tell(ref, recipients=[A, B])
     retries.wait_for(1)
@@ -575,10 +546,8 @@ def test_a_mail_that_some_have_is_a_success_also_if_the_rest_is_cancelled(
     assert len(server.mails) == 1
 
 
-def test_mails_that_wait_do_not_keep_others_from_going(
-    mailing: Mailing, scripted_server: Start, retries: Retries
-) -> None:
-    server = scripted_server(Moody(answers={A: [LATER] * 20}))
+def test_mails_that_wait_do_not_keep_others_from_going(mailing: Mailing, retries: Retries) -> None:
+    server = mailing.serve(Moody(answers={A: [LATER] * 20}))
     ref = mailing.start(server, retry=HOUR, max_connections=2)
     mailing.tell(ref, 20, recipients=A)
     retries.wait_for(20)
@@ -591,10 +560,10 @@ def test_mails_that_wait_do_not_keep_others_from_going(
 
 
 def test_many_mails_that_come_back_have_one_outcome_each(
-    loop_kind: str, mailing: Mailing, scripted_server: Start, retries: Retries
+    loop_kind: str, mailing: Mailing, retries: Retries
 ) -> None:
     greylist = {f"u{number}@d.test": [LATER] * (number % 4) for number in range(60)}
-    server = scripted_server(Moody("PIPELINING", answers=greylist))
+    server = mailing.serve(Moody("PIPELINING", answers=greylist))
     ref = mailing.start(server, retry=SOON)
 
     for number in range(60):

@@ -2,7 +2,6 @@
 
 import errno
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,13 +9,11 @@ from servers.mailing import Mailing
 from servers.scripted import ScriptedServer
 
 from pykka_smtp import Mailer, RetryPolicy, SendSuccess
-from pykka_smtp.actors.net import connecting_wire as connecting_module
-from pykka_smtp.actors.net.connect import connect
-from pykka_smtp.actors.net.connect_error import ConnectError
+from pykka_smtp.actors.net.connecting.connect import connect
+from pykka_smtp.actors.net.connecting.connect_error import ConnectError
+from pykka_smtp.actors.net.wire import connecting_wire as connecting_module
 
 SOON = RetryPolicy(max_attempts=5, initial_delay=0.02, multiplier=1, max_delay=0.02)
-
-Start = Callable[..., ScriptedServer]
 
 
 @pytest.mark.parametrize(
@@ -35,8 +32,7 @@ def test_one_local_port_will_do_for_one_connection() -> None:
     ref.stop()
 
 
-def test_mails_go_out_from_any_port_of_an_address(mailing: Mailing, scripted_server: Start) -> None:
-    server = scripted_server()
+def test_mails_go_out_from_any_port_of_an_address(mailing: Mailing, server: ScriptedServer) -> None:
     ref = mailing.start(server, source_address=("127.0.0.1", 0))
 
     mailing.tell(ref, 20)
@@ -45,7 +41,7 @@ def test_mails_go_out_from_any_port_of_an_address(mailing: Mailing, scripted_ser
 
 
 def test_a_mail_for_which_there_is_no_local_port_left_is_tried_again(
-    mailing: Mailing, scripted_server: Start, monkeypatch: pytest.MonkeyPatch
+    mailing: Mailing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = itertools.count()
 
@@ -55,7 +51,7 @@ def test_a_mail_for_which_there_is_no_local_port_left_is_tried_again(
         await connect(*args, **given)
 
     monkeypatch.setattr(connecting_module, "connect", short_of_ports)
-    ref = mailing.start(scripted_server(), source_address=("127.0.0.1", 0), retry=SOON)
+    ref = mailing.start(mailing.serve(), source_address=("127.0.0.1", 0), retry=SOON)
 
     outcome = mailing.ask(ref)
 

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 from servers.scripted import Conn, ScriptedServer, polite
+from servers.waiting import PATIENCE
 
 from pykka_smtp import FailureKind, SendMail, SendSuccess, SmtpActor, set_connection_limit
 from pykka_smtp.actors.net import connection_limit as module
 from pykka_smtp.actors.net.connection_limit import ConnectionLimit, Permit
-
-PATIENCE = 10.0  # seconds; reached only by a test that fails
 
 
 class Holders:

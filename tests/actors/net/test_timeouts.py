@@ -3,9 +3,7 @@ from typing import Any
 import pytest
 from conversations.memory import FakeLoop, FakeTransport, MemoryPlayer
 
-from pykka_smtp.actors.net import closing_wire as closing_module
-from pykka_smtp.actors.net import connection as connection_module
-from pykka_smtp.actors.net import mail_writer
+from pykka_smtp.actors.net.data import mail_writer
 from pykka_smtp.actors.net.timeouts import (
     DEFAULT_DEADLINE,
     DEFAULT_TIMEOUT,
@@ -13,11 +11,13 @@ from pykka_smtp.actors.net.timeouts import (
     Timeouts,
     make_timeouts,
 )
+from pykka_smtp.actors.net.wire import closing_wire as closing_module
+from pykka_smtp.actors.net.wire import connection as connection_module
 from pykka_smtp.smtp.mail.content import CompleteContent
 from pykka_smtp.smtp.mail.envelope import Envelope
-from pykka_smtp.smtp.session.delivery import Delivery
-from pykka_smtp.smtp.session.dialog import Dialog
-from pykka_smtp.smtp.session.session import Session
+from pykka_smtp.smtp.session.dialog.dialog import Dialog
+from pykka_smtp.smtp.session.opening.session import Session
+from pykka_smtp.smtp.session.transaction.delivery import Delivery
 from pykka_smtp.smtp.words.stage import Stage, activity
 from pykka_smtp.smtp.words.verdict import Accepted, Failed, FailureKind
 

@@ -13,7 +13,7 @@ from servers.submission import MECHANISMS, AuthServer
 from pykka_smtp.actors.options import scram as scram_module
 from pykka_smtp.actors.options.credentials import Token, authentication
 from pykka_smtp.smtp.sasl.secret import Secret
-from pykka_smtp.smtp.session.authentication import Authentication
+from pykka_smtp.smtp.session.opening.authentication import Authentication
 from pykka_smtp.smtp.session.refusal import ProtocolViolation, Refused, SecurityTooWeak, Unsendable
 from pykka_smtp.smtp.session.step import RunCallable, Script
 from pykka_smtp.smtp.words.command import CANCEL_AUTH, Command

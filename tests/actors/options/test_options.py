@@ -1,5 +1,4 @@
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,8 +7,6 @@ from servers.scripted import ScriptedServer
 
 from pykka_smtp import SendMail, SendSuccess, SmtpActor
 from pykka_smtp.actors.options.option_checks import check_seconds, check_server
-
-Start = Callable[..., ScriptedServer]
 
 
 @pytest.mark.parametrize(
@@ -100,9 +97,7 @@ def test_an_error_never_repeats_more_of_a_bad_name_than_a_line_holds() -> None:
 
 
 @pytest.mark.usefixtures("loop_kind")
-def test_valid_options_are_taken_and_shown_in_the_repr(scripted_server: Start) -> None:
-    server = scripted_server()
-
+def test_valid_options_are_taken_and_shown_in_the_repr(server: ScriptedServer) -> None:
     ref: Any = SmtpActor.start(
         server.host,
         server.port,

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from servers.one_mail import all_that_is_told
 
-from pykka_smtp.actors.net.channel_binding import BINDING_TYPE, server_end_point
+from pykka_smtp.actors.net.tls.channel_binding import BINDING_TYPE, server_end_point
 from pykka_smtp.actors.options.scram import MAX_ITERATIONS, NAMES, available, scram
 from pykka_smtp.smtp.sasl.mechanisms import MAX_CHALLENGE, Mechanism, SaslError
 from pykka_smtp.smtp.sasl.saslprep import check_prepared
@@ -223,8 +223,8 @@ def test_a_first_message_that_is_none_is_refused(first: bytes) -> None:
 @pytest.mark.parametrize(
     ("count", "why", "is_security"),
     [
-        ("1", "less than 4096", True),
-        ("4095", "less than 4096", True),
+        ("1", "fewer than 4096", True),
+        ("4095", "fewer than 4096", True),
         (str(MAX_ITERATIONS + 1), "more than 100000", False),
         ("9" * 5000, "more than 100000", False),
     ],

@@ -11,7 +11,7 @@ from conversations.rig import Rig
 from pykka_smtp.smtp.mail.content import CompleteContent
 from pykka_smtp.smtp.words.reply import Reply
 from pykka_smtp.smtp.words.verdict import Accepted, RecipientResult
-from pykka_smtp.testing.script import Action
+from pykka_smtp.testing.talk.script import Action
 
 ALL = conversations("dialog")
 

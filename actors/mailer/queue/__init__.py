@@ -1,0 +1,1 @@
+"""Which email goes next, to which relay, and when. Never an actor, an option or an outcome."""

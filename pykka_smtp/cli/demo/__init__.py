@@ -1,0 +1,1 @@
+"""``pykka-smtp demo``, and the servers it sends to. Never anything that ``send`` needs."""

@@ -1,0 +1,1 @@
+"""What ``send`` says: rows, report and progress. Never anything it reads or sends."""

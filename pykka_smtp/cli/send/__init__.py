@@ -1,0 +1,1 @@
+"""``pykka-smtp send``: its checks and its work. Never the form of what it reads or says."""

@@ -1,0 +1,1 @@
+"""One email to one server: MAIL, RCPT, the data, and the verdict. Never a byte received."""
