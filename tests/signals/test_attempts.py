@@ -14,13 +14,13 @@ from servers.waiting import PATIENCE
 
 from pykka_smtp.signals.attempts import MAX_TRANSCRIPT, MAX_WARNINGS, Attempts
 from pykka_smtp.signals.bus import (
-    forward_to,
     publish_retry,
     smtp_send_failure,
     smtp_send_retry,
     smtp_send_success,
 )
 from pykka_smtp.signals.dispatcher import dispatcher
+from pykka_smtp.signals.forwarding import forward_to
 from pykka_smtp.signals.outcome import Outcome, SendFailure, SendSuccess
 from pykka_smtp.signals.send_mail import SendMail
 from pykka_smtp.smtp.words.reply import Reply
