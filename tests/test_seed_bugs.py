@@ -73,8 +73,7 @@ def test_50x_to_the_final_dot_is_no_success(scripted_server: Start, code: int) -
     outcome = failure(settle(server))
 
     assert (outcome.kind, outcome.stage, outcome.code) == (FailureKind.SMTP, Stage.DOT, code)
-    assert not outcome.retryable
-    assert not outcome.maybe_accepted
+    assert (outcome.retryable, outcome.maybe_accepted) == (False, False)
     assert server.accepted == 0
 
 
@@ -85,8 +84,7 @@ def test_221_as_greeting_is_no_success(scripted_server: Start, ending: str) -> N
     outcome = failure(settle(server))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.PROTOCOL, Stage.GREETING)
-    assert outcome.code == 221
-    assert not outcome.maybe_accepted
+    assert (outcome.code, outcome.maybe_accepted) == (221, False)
 
 
 @pytest.mark.parametrize(
@@ -248,8 +246,7 @@ def test_421_followed_by_a_close_is_one_outcome(
 
     if end == "close":
         assert (outcome.kind, outcome.code) == (FailureKind.SMTP, 421)
-        assert outcome.retryable
-        assert not outcome.maybe_accepted
+        assert (outcome.retryable, outcome.maybe_accepted) == (True, False)
     else:  # the reset may have destroyed the reply on its way
         kinds = {FailureKind.SMTP, FailureKind.CONNECTION}
         # Without a greeting, the reset may come before the connection was seen to stand.
@@ -301,9 +298,7 @@ def test_421_or_a_reset_during_the_body_kills_nobody(scripted_server: Start, dee
 
     outcome = failure(settle(server, mail(body="0123456789\n" * 500_000)))
 
-    assert outcome.stage is Stage.BODY
-    assert not outcome.maybe_accepted
-    assert outcome.retryable
+    assert (outcome.stage, outcome.maybe_accepted, outcome.retryable) == (Stage.BODY, False, True)
     if deed == "say":
         assert (outcome.kind, outcome.code) == (FailureKind.SMTP, 421)
     elif deed == "reset":
@@ -355,8 +350,7 @@ def test_50x_amid_the_session_brings_no_helo(scripted_server: Start, verb: str, 
 @pytest.mark.parametrize("code", [421, 450, 451, 452])
 def test_greylisting_does_not_look_permanent(scripted_server: Start, code: int) -> None:
     outcome = failure(settle(scripted_server(polite(replies={"RCPT": f"{code} 4.2.0 later"}))))
-    assert outcome.kind is FailureKind.SMTP
-    assert outcome.retryable
+    assert (outcome.kind, outcome.retryable) == (FailureKind.SMTP, True)
     assert "try again later" in str(outcome)
 
 

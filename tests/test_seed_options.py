@@ -476,12 +476,10 @@ def test_failure_kind_1_has_the_code_and_the_text(scripted_server: Start) -> Non
     outcome = failure(send(server))
 
     assert outcome.kind == 1
-    assert outcome.kind is FailureKind.SMTP
-    assert outcome.code == 550
+    assert (outcome.kind, outcome.code) == (FailureKind.SMTP, 550)
     assert outcome.text == "5.1.1 No such user here\n5.1.1 ask postmaster@b.test"
     assert outcome.reply is not None
-    assert outcome.reply.enhanced == "5.1.1"
-    assert outcome.stage is Stage.RCPT
+    assert (outcome.reply.enhanced, outcome.stage) == ("5.1.1", Stage.RCPT)
 
 
 def test_failure_kind_2_has_the_operation_errno_and_detail(nobody_listens: ScriptedServer) -> None:
@@ -526,8 +524,7 @@ def test_failure_kind_4_has_the_stage(scripted_server: Start) -> None:
     outcome = failure(send(scripted_server("S! silence"), options={"timeout": SHORT}))
 
     assert outcome.kind == 4
-    assert outcome.kind is FailureKind.TIMEOUT
-    assert outcome.stage is Stage.GREETING
+    assert (outcome.kind, outcome.stage) == (FailureKind.TIMEOUT, Stage.GREETING)
     assert str(outcome.stage) == "greeting"
 
 
@@ -591,8 +588,7 @@ def test_bind_port_is_used_and_an_occupied_one_is_a_failure_to_connect(
         source = occupier.getsockname()
         outcome = failure(send(server, options={"source_address": source}))
 
-    assert outcome.kind is FailureKind.CONNECT
-    assert outcome.errno == errno.EADDRINUSE
+    assert (outcome.kind, outcome.errno) == (FailureKind.CONNECT, errno.EADDRINUSE)
     assert f"127.0.0.1:{source[1]}" in outcome.detail
     assert server.sessions == []
 

@@ -152,8 +152,7 @@ def test_a_mailer_tries_again_where_tls_is_not_to_be_had_for_now(mailing: Mailin
     outcome = mailing.ask(mailer)
 
     assert (outcome.kind, outcome.stage) == (FailureKind.SECURITY, Stage.STARTTLS)
-    assert outcome.retryable
-    assert outcome.attempts == 2
+    assert (outcome.retryable, outcome.attempts) == (True, 2)
 
 
 # without=
@@ -259,9 +258,7 @@ def test_a_relay_that_contradicts_itself_gets_no_more_mails_in_one_write(mailing
     mailer = mailing.start(mailing.serve(contrary), max_connections=1)
 
     first = mailing.ask(mailer)
-    assert first.maybe_accepted
-    assert not first.retryable
-    assert first.attempts == 1
+    assert (first.maybe_accepted, first.retryable, first.attempts) == (True, False, 1)
     assert "451 4.3.0 later" in first.detail
     assert "250 2.0.0 queued" in first.detail
 

@@ -58,8 +58,7 @@ def test_each_batch_of_recipients_gets_the_whole_mail(
         outcome = send(server, message)
 
     assert isinstance(outcome, SendSuccess)
-    assert outcome.refused == ()
-    assert outcome.warnings == ()
+    assert (outcome.refused, outcome.warnings) == ((), ())
     assert [mail.recipients for mail in server.mails] == [TO[:2], TO[2:4], TO[4:]]
     assert [mail.data for mail in server.mails] == [data] * 3
 

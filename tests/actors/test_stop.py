@@ -153,8 +153,7 @@ def test_stop_while_it_connects(stopped: Stopped, blackhole: int, host: str) -> 
         lambda: wait_until(lambda: is_connecting(blackhole), PATIENCE) or pytest.fail("no SYN"),
     )
 
-    assert outcome.stage is Stage.CONNECT
-    assert outcome.retryable
+    assert (outcome.stage, outcome.retryable) == (Stage.CONNECT, True)
     assert not outcome.maybe_accepted
     assert outcome.peer is None
 
@@ -225,9 +224,7 @@ def test_stop_amid_the_mail_data_of_a_server_that_reads_nothing(
         lambda: server.wait_for(lambda: "S: goes deaf" in server.transcript),
     )
 
-    assert outcome.stage is Stage.BODY
-    assert outcome.retryable
-    assert not outcome.maybe_accepted
+    assert (outcome.stage, outcome.retryable, outcome.maybe_accepted) == (Stage.BODY, True, False)
 
 
 def test_stop_amid_a_file_never_leaves_a_dot_behind(
@@ -257,8 +254,7 @@ def test_stop_amid_a_file_never_leaves_a_dot_behind(
 
     may_read.set()
     server.wait_until_ended()
-    assert outcome.stage is Stage.BODY
-    assert not outcome.maybe_accepted
+    assert (outcome.stage, outcome.maybe_accepted) == (Stage.BODY, False)
     assert not b"".join(seen).endswith(b"\r\n.\r\n")
 
 
@@ -269,9 +265,7 @@ def test_stop_after_the_dot_leaves_open_whether_the_mail_was_accepted(
 
     outcome = stopped(actor(server), mail(), lambda: server.wait_for(lambda: server.mails))
 
-    assert outcome.stage is Stage.DOT
-    assert outcome.maybe_accepted
-    assert not outcome.retryable
+    assert (outcome.stage, outcome.maybe_accepted, outcome.retryable) == (Stage.DOT, True, False)
 
 
 def test_stop_while_the_server_takes_its_leave_changes_nothing(
@@ -408,8 +402,7 @@ def test_a_second_mail_asked_is_answered_at_once(loop_kind: str, scripted_server
 
     outcome: Any = ref.ask(mail(), timeout=PATIENCE)
 
-    assert outcome.kind is FailureKind.CANCELLED
-    assert outcome.retryable
+    assert (outcome.kind, outcome.retryable) == (FailureKind.CANCELLED, True)
     assert ref.stop(timeout=PATIENCE)
 
 
@@ -620,8 +613,7 @@ def test_an_actor_that_fails_after_the_dot_says_that_the_mail_may_have_been_acce
     ref.proxy().on_receive.defer()
 
     outcome = answer.get(timeout=PATIENCE)
-    assert outcome.kind is FailureKind.INTERNAL
-    assert outcome.maybe_accepted
+    assert (outcome.kind, outcome.maybe_accepted) == (FailureKind.INTERNAL, True)
     assert outcome.stage is Stage.DOT
 
 

@@ -413,8 +413,7 @@ def test_one_mail_too_many_fails_at_once_and_all_others_are_sent(
     with Clock(AT_ONCE):
         outcome = mailing.ask(ref)
 
-    assert outcome.kind is FailureKind.LOCAL
-    assert outcome.retryable
+    assert (outcome.kind, outcome.retryable) == (FailureKind.LOCAL, True)
     assert not outcome.maybe_accepted
     assert outcome.detail == "3 mails wait already (max_queued); tell it again later"
     assert [result.retryable for result in outcome.recipients] == [True]

@@ -446,10 +446,8 @@ def test_a_mail_that_went_out_in_one_go_is_not_sent_again_when_no_reply_comes(
 
     outcome = mailing.ask(ref)
 
-    assert outcome.kind is FailureKind.CONNECTION
-    assert outcome.maybe_accepted
-    assert not outcome.retryable
-    assert outcome.attempts == 1
+    assert (outcome.kind, outcome.maybe_accepted) == (FailureKind.CONNECTION, True)
+    assert (outcome.retryable, outcome.attempts) == (False, 1)
     assert len(server.sessions) == 1
 
 
@@ -465,8 +463,7 @@ def test_a_fresh_connection_that_dies_at_mail_is_a_failure(
     outcome = mailing.ask(ref)
 
     assert (outcome.kind, outcome.stage) == (FailureKind.CONNECTION, Stage.MAIL)
-    assert outcome.retryable
-    assert not outcome.maybe_accepted
+    assert (outcome.retryable, outcome.maybe_accepted) == (True, False)
     assert mails_of(server) == [1, 0]
 
 
@@ -479,9 +476,7 @@ def test_a_connection_that_dies_at_its_first_mail_is_a_failure(
 
     outcome = mailing.ask(ref)
 
-    assert outcome.stage is Stage.MAIL
-    assert outcome.retryable
-    assert not outcome.maybe_accepted
+    assert (outcome.stage, outcome.retryable, outcome.maybe_accepted) == (Stage.MAIL, True, False)
     assert len(server.sessions) == 1
 
 
@@ -542,9 +537,7 @@ def test_once_the_dot_is_out_a_mail_is_never_sent_again(
 
     outcome = mailing.ask(ref)
 
-    assert outcome.maybe_accepted
-    assert not outcome.retryable
-    assert outcome.attempts == 1
+    assert (outcome.maybe_accepted, outcome.retryable, outcome.attempts) == (True, False, 1)
     assert mails_of(server) == [2]
     assert isinstance(mailing.ask(ref), SendSuccess)
 
@@ -1050,6 +1043,5 @@ def test_a_connection_that_is_left_open_and_is_of_no_use_to_its_mail_is_closed(
     mailer.stop()
 
     assert isinstance(outcome, SendFailure)
-    assert outcome.code == 550
-    assert outcome.attempts == 1
+    assert (outcome.code, outcome.attempts) == (550, 1)
     assert len(server.sessions) == 2

@@ -219,12 +219,9 @@ def test_a_mail_that_waits_to_be_tried_again_is_cancelled_at_once(
         ref.stop(timeout=PATIENCE)
 
     (outcome,) = mailing.outcomes()
-    assert outcome.kind is FailureKind.CANCELLED
-    assert outcome.attempts == 1
-    assert outcome.retryable
+    assert (outcome.kind, outcome.attempts, outcome.retryable) == (FailureKind.CANCELLED, 1, True)
     (result,) = outcome.recipients
-    assert result.reply.code == 450
-    assert result.retryable
+    assert (result.reply.code, result.retryable) == (450, True)
 
 
 def test_a_mail_that_some_have_got_is_a_success_when_it_is_stopped_before_the_rest_have(

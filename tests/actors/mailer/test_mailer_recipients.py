@@ -82,8 +82,7 @@ def test_recipients_for_whom_a_session_has_no_room_have_the_next_one_at_once(
         outcome = mailing.ask(ref, recipients=people(500))
 
     assert isinstance(outcome, SendSuccess)
-    assert outcome.refused == ()
-    assert outcome.warnings == ()
+    assert (outcome.refused, outcome.warnings) == ((), ())
     assert (outcome.attempts, retries.all) == (1, [])
     assert delivered(server) == Counter(people(500))
     assert len(server.sessions) == 10

@@ -335,8 +335,7 @@ def test_a_mail_in_doubt_stays_in_doubt_if_it_is_refused_later(mailing: Mailing)
 
     assert isinstance(outcome, SendFailure)
     assert (outcome.code, outcome.attempts) == (554, 2)
-    assert outcome.maybe_accepted
-    assert not outcome.retryable
+    assert (outcome.maybe_accepted, outcome.retryable) == (True, False)
 
 
 @pytest.mark.parametrize(("at_least_once", "again"), [(False, [B]), (True, [A, B, C])])
@@ -409,8 +408,7 @@ def test_a_path_that_is_gone_at_the_second_attempt_ends_it(
     path.unlink()
     outcome = asked.get(timeout=PATIENCE)
 
-    assert outcome.kind is FailureKind.LOCAL
-    assert outcome.attempts == 2
+    assert (outcome.kind, outcome.attempts) == (FailureKind.LOCAL, 2)
 
 
 # The signal
@@ -521,10 +519,8 @@ def test_what_waits_is_cancelled_by_a_stop_and_is_not_tried_again(
 
     for outcome in mailing.outcomes():
         assert isinstance(outcome, SendFailure)
-        assert outcome.kind is FailureKind.CANCELLED
-        assert outcome.attempts == 1
-        assert outcome.retryable
-        assert not outcome.maybe_accepted
+        assert (outcome.kind, outcome.attempts) == (FailureKind.CANCELLED, 1)
+        assert (outcome.retryable, outcome.maybe_accepted) == (True, False)
     assert len(rcpts(server)) == 3
 
 

@@ -239,8 +239,7 @@ def test_a_resumed_dialog_stands_at_mail_and_asks_for_no_step_before_it() -> Non
     assert resumed.dialog.stage is Stage.MAIL
     assert resumed.dialog.steps > before
     resumed.time_out()
-    assert resumed.failed.stage is Stage.MAIL
-    assert resumed.failed.kind is FailureKind.TIMEOUT
+    assert (resumed.failed.stage, resumed.failed.kind) == (Stage.MAIL, FailureKind.TIMEOUT)
     assert not resumed.failed.maybe_accepted
 
 
@@ -362,8 +361,7 @@ def test_a_server_that_refuses_rset_has_not_refused_the_mail(
     again.say(reply)
 
     assert again.told[0].startswith("later")
-    assert again.failed.retryable
-    assert again.failed.stage is Stage.MAIL
+    assert (again.failed.retryable, again.failed.stage) == (True, Stage.MAIL)
     assert not again.delivery.has_reply
     assert not again.released
     assert again.closed is not None

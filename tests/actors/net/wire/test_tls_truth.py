@@ -304,8 +304,7 @@ def test_a_verdict_of_which_a_part_came_while_the_dot_waited_to_leave_is_none(
 
     outcome = failure(send(serve(script, narrow=True), certificates, mail_of(60_000)))
 
-    assert outcome.kind is FailureKind.PROTOCOL
-    assert outcome.maybe_accepted
+    assert (outcome.kind, outcome.maybe_accepted) == (FailureKind.PROTOCOL, True)
 
 
 def test_a_record_of_which_the_rest_never_comes_ends_in_time(
@@ -387,8 +386,7 @@ def test_a_refusal_amid_the_mail_is_the_cause_however_the_server_closes(
     for _ in range(4):
         outcome = failure(send(server, certificates, mail_of(12_000_000)))
         assert (outcome.kind, outcome.code) == (FailureKind.SMTP, code)
-        assert outcome.stage is Stage.BODY
-        assert not outcome.maybe_accepted
+        assert (outcome.stage, outcome.maybe_accepted) == (Stage.BODY, False)
 
 
 @pytest.mark.parametrize("part", ["554 5.7.1 no mo", "554-5.7.1 no more\r\n", ""])

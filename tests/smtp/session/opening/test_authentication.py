@@ -646,8 +646,7 @@ def test_a_server_without_proof_is_told_so_before_it_can_hang_up() -> None:
     assert client.line() == "*"
     client.lose()
 
-    assert client.failure.kind is FailureKind.SECURITY
-    assert not client.failure.retryable
+    assert (client.failure.kind, client.failure.retryable) == (FailureKind.SECURITY, False)
 
 
 def test_who_is_refused_takes_leave() -> None:

@@ -92,8 +92,7 @@ def test_a_mail_goes_out_once_for_each_batch_and_has_one_outcome() -> None:
     assert rig.verdict is None
     transaction(rig, *FIVE[4:], dot="250 the last")
 
-    assert rig.accepted.reply.lines == ("the last",)
-    assert rig.accepted.warnings == ()
+    assert (rig.accepted.reply.lines, rig.accepted.warnings) == (("the last",), ())
     assert rig.told == ["accepted"] * 5
     assert rig.lines() == ["QUIT"]
 
