@@ -14,6 +14,7 @@ from . import (
     destinations,
     far_away,
     faults,
+    hot,
     import_time,
     in_flight,
     latency,
@@ -42,7 +43,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Result]] = {
     reuse.COMPOSED: reuse.run_composed,
     **{
         module.NAME: module.run
-        for module in (far_away, latency, tls_speed, attachment, overload, destinations)
+        for module in (far_away, latency, tls_speed, attachment, overload, destinations, hot)
     },
 }
 OTHERS = "others' work"

@@ -89,10 +89,10 @@ class Client:
             is_lmtp=scene.is_lmtp,
             tls_policy=scene.tls,
             authentication=scene.authentication,
-            quirks=Quirks(speaks_unasked=scene.speaks_unasked),
+            quirks=Quirks(sends_unsolicited=scene.sends_unsolicited),
         )
         self.dialog = Dialog(
-            Delivery(self.session, mail.envelope, mail.content, keeps=mail.keeps),
+            Delivery(self.session, mail.envelope, mail.content, keep_open=mail.keeps),
             lambda who, line: self.trace.append(f"{who}: {line}"),
             scene.redactor,
         )

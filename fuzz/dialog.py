@@ -112,7 +112,7 @@ class Play:
         self._first = len(self.ledger.transactions)
         self._is_judged = False
         self.ledger.may_be_speculative = (
-            mail.keeps and not self.client.session.quirks.speaks_unasked
+            mail.keeps and not self.client.session.quirks.sends_unsolicited
         )
 
     def _look(self) -> None:
@@ -134,7 +134,7 @@ class Play:
         if client.is_released and self._resting is None:
             insist(not self.ledger.has_more, "a session is kept in which more was said")
             insist(not self.ledger.owed, "a session is kept in which replies are owed")
-            is_odd = client.session.quirks.speaks_unasked and "CHUNKING" in self.ledger.offers
+            is_odd = client.session.quirks.sends_unsolicited and "CHUNKING" in self.ledger.offers
             insist(not is_odd, "a session is kept with a server that speaks unasked")
             self._resting = Resting(self.ledger)
 

@@ -116,8 +116,8 @@ class Ledger:
     def has_more(self) -> bool:
         """Whether octets came that answer nothing.
 
-        421 may come uncalled (RFC 5321 §3.8). It is the end: nothing behind it is looked at, or the
-        truth would depend on whether that came in time.
+        421 may be unsolicited (RFC 5321 §3.8). It ends the session: input after it is ignored, or
+        the verdict would depend on whether that arrived in time.
         """
         if self.surplus:
             return self.surplus[0] != SERVICE_CLOSING

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pykka_smtp.actors.net.data.mail_source import FileSource
-from pykka_smtp.actors.options.credentials import SessionRedactor, authentication
+from pykka_smtp.actors.options.credentials import Redact, authentication
 from pykka_smtp.smtp.mail.compose import TextEmail
 from pykka_smtp.smtp.mail.content import CompleteContent, ComposedContent, Content, StreamedContent
 from pykka_smtp.smtp.mail.delivery_options import DeliverBy, DeliveryOptions, Dsn
@@ -135,7 +135,7 @@ class Scene:
         is_secret_known: whether the client knows it yet; nobody can mask what he does not know.
         may_show: whether the secret may be shown to anybody.
         offers: what the server offers: before TLS, and under it.
-        speaks_unasked: whether the server was found to say more than it was asked for.
+        sends_unsolicited: whether the server was found to say more than it was asked for.
     """
 
     mails: tuple[Mail, ...]
@@ -144,12 +144,12 @@ class Scene:
     is_implicit: bool
     is_verified: bool
     authentication: Authentication | None
-    redactor: SessionRedactor | None
+    redactor: Redact | None
     secret: str | None
     is_secret_known: bool
     may_show: bool
     offers: tuple[tuple[str, ...], tuple[str, ...]]
-    speaks_unasked: bool = False
+    sends_unsolicited: bool = False
 
 
 def choose_scene(choices: Choices) -> Scene:
@@ -182,7 +182,7 @@ def choose_scene(choices: Choices) -> Scene:
         is_secret_known=chosen is not None and chosen.what != "callable",
         may_show=chosen is not None and chosen.may_show,
         offers=offers,
-        speaks_unasked=choices.below(12) == 11,
+        sends_unsolicited=choices.below(12) == 11,
     )
 
 
@@ -297,7 +297,7 @@ _CREDENTIALS: Sequence[_Chosen] = (
 
 
 @functools.cache
-def _authentication(chosen: _Chosen) -> tuple[Authentication, SessionRedactor] | tuple[None, None]:
+def _authentication(chosen: _Chosen) -> tuple[Authentication, Redact] | tuple[None, None]:
     return authentication(
         USER,
         Secret(PASSWORD) if chosen.what == "password" else None,

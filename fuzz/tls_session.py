@@ -248,9 +248,9 @@ class TlsSession:
         self._mails += 1
         self._verdict, self._is_released = None, False
         self._first = len(self._ledger.transactions)
-        self._ledger.may_be_speculative = mail.keeps and not self._session.quirks.speaks_unasked
+        self._ledger.may_be_speculative = mail.keeps and not self._session.quirks.sends_unsolicited
         source = mail.open_source(is_seekable=True) if mail.piece else None
-        delivery = Delivery(self._session, mail.envelope, mail.content, keeps=mail.keeps)
+        delivery = Delivery(self._session, mail.envelope, mail.content, keep_open=mail.keeps)
         dialog = FuzzedDialog(delivery, self._guarded(self._note_beginning))
         self._connection.run(self, dialog, source=source)
 

@@ -30,6 +30,7 @@ FIRST = (
 )
 KEPT = ("reuse", "composed_reuse", "round_trip_50ms", "tls")
 LOADED = ("latency", "attachment", "overload", "destinations")
+ALONE = ("hot",)
 HAS_MAILER = hasattr(pykka_smtp, "Mailer")
 
 
@@ -47,15 +48,20 @@ def measure(*arguments: str, out: Path) -> tuple[dict[str, Any], str]:
 
 
 def test_every_benchmark_is_run_by_a_test() -> None:
-    assert sorted(BENCHMARKS) == sorted((*FIRST, *KEPT, *LOADED))
+    assert sorted(BENCHMARKS) == sorted((*FIRST, *KEPT, *LOADED, *ALONE))
 
 
-@pytest.mark.parametrize("names", [FIRST, KEPT, LOADED], ids=["first", "kept", "loaded"])
+@pytest.mark.parametrize(
+    "names", [FIRST, KEPT, LOADED, ALONE], ids=["first", "kept", "loaded", "alone"]
+)
 def test_a_quick_run_measures_everything_and_judges_every_target(
     names: tuple[str, ...], tmp_path: Path
 ) -> None:
     require("smtp-sink")
-    others = ("smtp", "aio", "asyncio", "bare interpreter", "MIME", "pykka-smtp, stdlib")
+    others = (
+        *("smtp", "aio", "asyncio", "bare interpreter", "MIME", "pykka-smtp, stdlib"),
+        *("pykka-smtp, kept, asyncio", "pykka-smtp, fresh, asyncio"),
+    )
     left_out = [word for name in others for word in ("--without", name)]
     chosen = [word for name in names for word in ("--only", name)]
 

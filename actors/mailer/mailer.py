@@ -180,7 +180,7 @@ class Mailer(AsyncioActor):
         self._idle = IdleConnections(limits.idle_timeout)
         self._destinations = destinations = Destinations[Part](
             random.random,
-            patience=self._retry.policy.give_up_after,
+            give_up_after=self._retry.policy.give_up_after,
             waits_for_probes=self._retry.policy.max_attempts > 1,
         )
         self._routing = Routing(destinations, limits, self._idle, self._find_route)

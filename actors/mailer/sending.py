@@ -166,10 +166,11 @@ class Sending:
 
     def _give_up_expired(self, now: float) -> None:
         """Fail the parts that have been queued for too long, once each heads its queue."""
-        patience = self._retries.policy.give_up_after
+        give_up_after = self._retries.policy.give_up_after
         for destination, expired in self._destinations.take_expired(now):
             why = describe_all(relays_of(destination), now)
-            detail = f"gave up {patience:g} s after it was told (retry.give_up_after): {why}"
+            waited = f"{give_up_after:g} s after its submission (retry.give_up_after)"
+            detail = f"gave up {waited}: {why}"
             for part in expired:
                 self._jobs.fail_without_attempt(part, FailureKind.TIMEOUT, detail, now)
             self._destinations.retire(destination)

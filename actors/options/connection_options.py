@@ -132,7 +132,7 @@ def check_names(given: Mapping[str, object], known: Mapping[str, object], taker:
     """
     for name in given:
         if name not in known:
-            raise TypeError(f"{name} is no option of {taker}{_advice(name, known)}")
+            raise TypeError(f"{name} is not an option of {taker}{_advice(name, known)}")
 
 
 def _advice(name: str, known: Mapping[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""From a caller's credentials to the mechanisms that may be used, strongest first."""
+"""Makes the SASL mechanisms that a caller's credentials can use, strongest first."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
@@ -12,12 +12,12 @@ from . import scram
 Token = str | Secret | Callable[[], str]
 
 TOKEN_MECHANISMS = tuple(sorted(WITH_TOKEN))
-# What is not known yet is tried with these.
+# Placeholders for values that are not known yet, to check the other credentials with.
 _ANY_TOKEN = Secret("token")
 _ANY_BINDING = bytes(32)
 
-SessionRedactor = Callable[[str], str]
-"""Masks the secrets that are known from the start, in texts of the server's."""
+Redact = Callable[[str], str]
+"""Redacts the secrets that are known from the start, in texts of the server."""
 
 
 def authentication(
@@ -29,14 +29,14 @@ def authentication(
     host: str,
     port: int,
     allow_unsafe: bool,
-) -> tuple[Authentication, SessionRedactor] | None:
-    """Make the authentication for a session, or None if there is nothing to authenticate with.
+) -> tuple[Authentication, Redact] | None:
+    """Return the authentication of a session, or None if there are no credentials.
 
     Args:
-        username: the user's name.
+        username: the user name.
         password: the password.
-        token: an access token, or what gives one.
-        auth: the names of the mechanisms that may be used, or None for all.
+        token: an access token, or a function that returns one.
+        auth: the names of the enabled mechanisms, or None for all.
         host: the server's name.
         port: its port.
         allow_unsafe: whether secrets may be sent without verified TLS.
@@ -51,12 +51,12 @@ def authentication(
         username="" if username is None else username,
         password=password,
         token=Secret(token) if isinstance(token, str) else token,
-        auth=cast("tuple[str, ...] | None", auth),  # which checks and copies it
+        auth=cast("tuple[str, ...] | None", auth),  # checked and copied by `Credentials`
     )
     fixed, get = _fixed_or_fetched(credentials)
     makers = _makers(credentials, host, port)
     made = Authentication(
-        mechanisms={name: makers[name] for name in _serving(credentials, makers)},
+        mechanisms={name: makers[name] for name in _working(credentials, makers)},
         token=None if get is None else _fetcher(get),
         allow_unsafe=allow_unsafe,
     )
@@ -71,7 +71,7 @@ def _fixed_or_fetched(credentials: Credentials) -> tuple[Secret | None, Callable
 
 
 def _makers(credentials: Credentials, host: str, port: int) -> dict[str, MakeMechanism]:
-    """Return what makes each mechanism, whether or not these credentials can serve it."""
+    """Return the constructor of each mechanism, usable with these credentials or not."""
     user, password = credentials.username, credentials.password or Secret("")
     fixed, _ = _fixed_or_fetched(credentials)
 
@@ -93,16 +93,17 @@ def _scram_maker(name: str, user: str, password: Secret) -> MakeMechanism:
     return lambda _token, binding: scram.scram(name, user, password, binding)
 
 
-def _serving(credentials: Credentials, makers: Mapping[str, MakeMechanism]) -> list[str]:
-    """Return the names of the mechanisms that can serve these credentials, strongest first.
+def _working(credentials: Credentials, makers: Mapping[str, MakeMechanism]) -> list[str]:
+    """Return the names of the mechanisms that work with these credentials, strongest first.
 
-    Each is made once here, so that what can't be sent is an error in the caller. Some take less
-    than others: SCRAM no emoji in a password, say, and it needs a library; CRAM-MD5 needs MD5.
+    Each is made once here, so that the caller gets the error if none works. Some are stricter than
+    others: SCRAM allows no emoji in a password, for example, and needs a library; CRAM-MD5 needs
+    MD5.
 
     Raises:
-        ValueError: there is none; tells why the first of them can't.
+        ValueError: there is none; the message says why the strongest does not work.
     """
-    serving: list[str] = []
+    working: list[str] = []
     problem: str | None = None
     for name in credentials.candidates:
         try:
@@ -110,14 +111,14 @@ def _serving(credentials: Credentials, makers: Mapping[str, MakeMechanism]) -> l
         except (ValueError, ImportError) as error:
             problem = problem or str(error)
         else:
-            serving.append(name)
-    if not serving:
+            working.append(name)
+    if not working:
         raise ValueError(problem)
-    return serving
+    return working
 
 
 def _fetcher(token: Callable[[], str]) -> Callable[[], Secret]:
-    # Not for a moment in a local variable, which an error would show.
+    # The token is never in a local variable, which an error report would show.
     return lambda: _hidden(token())
 
 
@@ -125,7 +126,7 @@ def _hidden(token: object) -> Secret:
     if isinstance(token, Secret):
         return token
     if token is None:
-        return Secret("")  # which is refused where it is used
+        return Secret("")  # rejected when it is used
     if not isinstance(token, str):
         kind = type(token).__name__
         del token

@@ -1,4 +1,4 @@
-"""What each option must be, one by one: all of it in one plain line, before anything is sent."""
+"""The checks of single options. An error is one line, and raised before anything is sent."""
 
 import ipaddress
 import math
@@ -8,13 +8,13 @@ from collections.abc import Collection, Sequence
 from typing import cast
 
 from ...smtp.sasl.secret import Secret
-from ...smtp.words.extensions import CAN_DO_WITHOUT
+from ...smtp.words.extensions import OPTIONAL
 from ...smtp.words.plain import plain_int, plain_str
 from ...smtp.words.shown import shown
 from ..net.connecting.connect import SourceAddress
 
 MAX_SECONDS = 1e9
-"""About 32 years: more than anybody means, and less than what a timer takes."""
+"""About 32 years: more than any program needs, and less than the limit of the loop's timers."""
 _MAX_SERVER = 255
 """Characters of a host name (RFC 1035 §2.3.4)."""
 
@@ -22,11 +22,11 @@ _HOST_AND_PORT = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+)):([0-9]{1,5})")
 
 
 def one_of(name: str, value: object, choices: Sequence[str]) -> str:
-    """Return an option that is one of a few words.
+    """Check an option that is one of a few words; return it.
 
     Raises:
         ValueError: it is another word.
-        TypeError: it is no str.
+        TypeError: it is not a str.
     """
     value = plain_str(name, value)
     if value not in choices:
@@ -35,11 +35,11 @@ def one_of(name: str, value: object, choices: Sequence[str]) -> str:
 
 
 def check_tls_context(context: object) -> None:
-    """Check a context for TLS, whether or not it will be used.
+    """Check a TLS context, whether or not it will be used. None is valid.
 
     Raises:
-        TypeError: it is none.
-        ValueError: it is one for servers.
+        TypeError: it is not an `ssl.SSLContext`.
+        ValueError: it is a context for servers.
     """
     if context is None:
         return
@@ -53,7 +53,7 @@ def check_tls_context(context: object) -> None:
 
 
 def is_loopback(server: str) -> bool:
-    """Whether the server is on this machine, by its name or address alone."""
+    """Whether the server is on this machine. No name look-up is done."""
     if server.lower() == "localhost":
         return True
     try:
@@ -63,13 +63,13 @@ def is_loopback(server: str) -> bool:
 
 
 def check_server(server: object) -> str:
-    """Return a host name or address that was checked.
+    """Check a host name or address; return it.
 
     Raises:
-        ValueError: it is none; where it is a URL, the message shows no password.
-        TypeError: it is no str.
+        ValueError: it is invalid. If it is a URL, the message does not show the password.
+        TypeError: it is not a str.
     """
-    if isinstance(server, Secret):  # as `wrap_secret_url` has it
+    if isinstance(server, Secret):  # a URL, wrapped by `wrap_secret_url`
         raise ValueError(  # noqa: TRY004
             f"server: {_url_for_server(server)}; did you mean url=?"
         )
@@ -110,15 +110,15 @@ def _is_ip_address(text: str) -> bool:
 
 
 def check_seconds(name: str, value: object) -> float:
-    """Return a length of time that was checked.
+    """Check a number of seconds; return it.
 
     Raises:
         ValueError: it is out of range.
-        TypeError: it is no number.
+        TypeError: it is not a number.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name}: needs seconds, not {type(value).__name__}")
-    # As an int first: one of 400 digits is no float.
+    # An int stays an int until its range is known: one of 400 digits does not fit into a float.
     number = int.__int__(value) if isinstance(value, int) else float.__float__(value)
     if not 0 < number < math.inf:
         raise ValueError(f"{name}: needs to be more than 0 seconds, not {shown(number)}")
@@ -131,11 +131,11 @@ def check_seconds(name: str, value: object) -> float:
 
 
 def check_alias(alias: object) -> str:
-    """Return the sender of the signals.
+    """Check an alias, the sender of the signals; return it.
 
     Raises:
-        ValueError: it is empty, or can't be written anywhere.
-        TypeError: it is no str.
+        ValueError: it is empty, or has a lone surrogate.
+        TypeError: it is not a str.
     """
     name = plain_str("alias", alias)
     if not name:
@@ -143,17 +143,17 @@ def check_alias(alias: object) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        # A log or a terminal that it is written to would raise.
+        # Writing it to a log or a terminal would raise.
         raise ValueError(f"alias: has a lone surrogate: {shown(name)}") from None
     return name
 
 
 def check_source_address(value: object) -> SourceAddress:
-    """Return a pair of address and port.
+    """Check a pair of address and port; return it.
 
     Raises:
-        ValueError: one of them is none.
-        TypeError: it is no such pair.
+        ValueError: the address or the port is invalid.
+        TypeError: it is not a pair of a str and an int.
     """
     if not (isinstance(value, tuple) and len(cast("tuple[object, ...]", value)) == 2):
         raise TypeError("source_address: needs a pair of address and port, such as ('10.0.0.1', 0)")
@@ -167,11 +167,11 @@ def check_source_address(value: object) -> SourceAddress:
 
 
 def check_without(names: object) -> frozenset[str]:
-    """Check the keywords of extensions that are not to be used; return them in capitals.
+    """Check the names of the extensions not to use; return them in upper case.
 
     Raises:
-        ValueError: one is no extension that can be done without.
-        TypeError: these are no names.
+        ValueError: an extension is unknown, or cannot be switched off here.
+        TypeError: they are not names.
     """
     if isinstance(names, str):
         names = (names,)
@@ -182,7 +182,7 @@ def check_without(names: object) -> frozenset[str]:
         if not isinstance(name, str):
             raise TypeError(f"without: needs names of extensions, not {type(name).__name__}")
         keyword = name.strip().upper()
-        if keyword not in CAN_DO_WITHOUT:
+        if keyword not in OPTIONAL:
             raise ValueError(f"without: {_why_not_without(keyword)}")
         checked.add(keyword)
     return frozenset(checked)
@@ -190,10 +190,10 @@ def check_without(names: object) -> frozenset[str]:
 
 def _why_not_without(keyword: str) -> str:
     if keyword == "STARTTLS":
-        return "STARTTLS is not for it; use tls='off'"
+        return "cannot switch off STARTTLS; use tls='off'"
     if keyword == "AUTH":
-        return "AUTH is not for it; leave the credentials out"
-    import difflib  # late: few make mistakes here
+        return "cannot switch off AUTH; leave out the credentials"
+    import difflib  # imported late: needed for an error only
 
-    near = difflib.get_close_matches(keyword[:40], CAN_DO_WITHOUT, 1, cutoff=0.0)
-    return f"no extension that can be done without: {shown(keyword)}; did you mean {near[0]}?"
+    near = difflib.get_close_matches(keyword[:40], OPTIONAL, 1, cutoff=0.0)
+    return f"unknown extension {shown(keyword)}; did you mean {near[0]}?"

@@ -28,32 +28,32 @@ from .option_checks import (
 if TYPE_CHECKING:
     from ...smtp.session.opening.authentication import Authentication
     from ..net.connecting.proxy import Proxy
-    from .credentials import SessionRedactor
+    from .credentials import Redact
 
 _LMTP_PORT = 24
 
 
 @dataclass(slots=True, kw_only=True)
 class Options:
-    """What an actor needs to know to reach a server and talk to it.
+    """The checked options of a connection to one relay.
 
     Attributes:
-        name: the server as people know it, for messages.
+        name: the server's name for messages.
         server: its name or address.
         port: its port.
-        unix_path: the path of a unix socket instead, or None.
+        unix_path: the path of its unix socket, which replaces server and port, or None.
         is_lmtp: whether it speaks LMTP.
         alias: the sender of the signals.
-        timeouts: how long each step, and the whole send, may take.
+        timeouts: the time limits of the steps and of the attempt.
         debug: whether the outcome has a transcript.
-        tls: how to do TLS, or None for never.
+        tls: how to use TLS, or None for never.
         authentication: how to authenticate, or None.
-        redactor: masks secrets in texts of the server's, or None if there are none.
+        redactor: redacts secrets in texts of the server, or None if there are no secrets.
         local_hostname: the name for EHLO, or None.
-        source_address: where to connect from, or None.
-        proxy: the proxy to go through, or None.
-        without: keywords of extensions that are not to be used, though the server may offer them.
-        quirks: what the server was found to do wrong. Whoever has the same options shares it.
+        source_address: the local address and port to connect from, or None.
+        proxy: the proxy to use, or None.
+        without: keywords of extensions not to use, even if the server offers them.
+        quirks: the server's known protocol faults. All sends with the same options share them.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Options:
     debug: bool
     tls: Tls | None
     authentication: "Authentication | None"
-    redactor: "SessionRedactor | None"
+    redactor: "Redact | None"
     local_hostname: str | None
     source_address: SourceAddress | None
     proxy: "Proxy | None"
@@ -82,13 +82,13 @@ def collect_options(
     Args:
         server: the server's name or address.
         port: its port.
-        taker: what was given them, for messages.
-        given: `ConnectionOptions`; secrets in them are a `Secret`, see `wrap_secrets_in`.
+        taker: the class or function that the options were given to, for messages.
+        given: `ConnectionOptions`, whose secrets were wrapped by `wrap_secrets_in`.
 
     Raises:
-        ValueError: one is invalid.
-        TypeError: one has the wrong type, or there is no such option.
-        ImportError: one needs what is not installed.
+        ValueError: an option is invalid.
+        TypeError: an option has the wrong type, or is unknown.
+        ImportError: an option needs a library that is not installed.
     """
     options = DEFAULTS | given
     if len(options) > len(DEFAULTS):
@@ -98,12 +98,12 @@ def collect_options(
     if options["without"] != ():
         options["without"] = check_without(options["without"])
     try:
-        return _collect_again(server, port, *options.values())
+        return _collect_cached(server, port, *options.values())
     except (ValueError, ImportError):
         raise
-    except Exception:  # noqa: S110 - of a wrong type, perhaps one that can't be looked up
+    except Exception:  # noqa: S110 - a value has a wrong type, and may not even be hashable
         pass
-    return _collect(server, port, *options.values())  # which says so
+    return _collect(server, port, *options.values())  # raises a clear error for it
 
 
 def _collect(server: Any, port: Any, *values: Any) -> Options:
@@ -113,38 +113,38 @@ def _collect(server: Any, port: Any, *values: Any) -> Options:
     options["without"] = frozenset(options["without"])
     url = options["url"]
     if url is not None:
-        said = _from_url(url, options["auth"])
-        said["without"] = options["without"] | said.get("without", frozenset())
-        options |= said
+        from_url = _from_url(url, options["auth"])
+        from_url["without"] = options["without"] | from_url.get("without", frozenset())
+        options |= from_url
     return _make(options)
 
 
-# A program sends all its mail with the same few sets of options.
-_collect_again = functools.lru_cache(maxsize=64, typed=True)(_collect)
+# A program sends all its email with the same few sets of options.
+_collect_cached = functools.lru_cache(maxsize=64, typed=True)(_collect)
 
 
 def _from_url(url: Secret, auth: Sequence[str] | None) -> dict[str, Any]:
-    """Return what a relay URL says, under the names of the options."""
-    # Late, as below: who has no URL, no password and no proxy need not wait for their modules.
+    """Return the options that a relay URL gives, by name."""
+    # Imported late, as below: programs without URL, credentials or proxy start faster.
     from .credentials import TOKEN_MECHANISMS
     from .relay_url import parse_relay_url
 
     relay = parse_relay_url(url.reveal())
-    said: dict[str, Any] = dict(relay.options)
-    said["server"], said["port"] = relay.host or "localhost", relay.port or _LMTP_PORT
-    said["unix_path"] = relay.path
-    said["is_lmtp"] = relay.scheme.startswith("lmtp")
+    options: dict[str, Any] = dict(relay.options)
+    options["server"], options["port"] = relay.host or "localhost", relay.port or _LMTP_PORT
+    options["unix_path"] = relay.path
+    options["is_lmtp"] = relay.scheme.startswith("lmtp")
     if relay.username is not None:
-        said["username"] = relay.username
+        options["username"] = relay.username
     if relay.password is not None:
-        # What stands for the password is a token if only OAuth's mechanisms may be used.
-        names = said.get("auth", auth) or ()
-        if isinstance(names, str) or not isinstance(names, Iterable):  # which is refused later
+        # The URL's password is a token if only OAuth mechanisms are enabled.
+        names = options.get("auth", auth) or ()
+        if isinstance(names, str) or not isinstance(names, Iterable):  # rejected later
             names = (names,)
         chosen = {str(name).upper() for name in cast("Iterable[object]", names)}
         is_token = bool(chosen) and chosen <= set(TOKEN_MECHANISMS)
-        said["token" if is_token else "password"] = relay.password
-    return said
+        options["token" if is_token else "password"] = relay.password
+    return options
 
 
 def _make(given: dict[str, Any]) -> Options:
@@ -187,7 +187,7 @@ def _make(given: dict[str, Any]) -> Options:
 
 def _authentication(
     given: Mapping[str, Any], *, allow_plaintext_auth: bool
-) -> "tuple[Authentication, SessionRedactor] | None":
+) -> "tuple[Authentication, Redact] | None":
     if all(given[name] is None for name in ("username", "password", "token", "auth")):
         return None
     from .credentials import authentication
@@ -207,9 +207,9 @@ def _proxy(given: Mapping[str, Any], *, allow_plaintext_auth: bool) -> "Proxy | 
     if given["proxy"] is None:
         return None
     if given["unix_path"] is not None:
-        raise ValueError("proxy: is not for a unix socket")
+        raise ValueError("proxy: not available for a unix socket")
     if allow_plaintext_auth:
-        # What is "localhost" to a proxy is some other machine to us.
+        # For a proxy, "localhost" is its own machine.
         raise ValueError("allow_plaintext_auth: is for this machine only, not for a proxy")
     from ..net.connecting.proxy import check_target, parse_proxy
 
@@ -218,7 +218,7 @@ def _proxy(given: Mapping[str, Any], *, allow_plaintext_auth: bool) -> "Proxy | 
 
 
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that have a form of their own, as they are used."""
+    """Check the options that need nothing but their own value; return them."""
     checked: dict[str, Any] = {
         "server": check_server(given["server"]),
         "port": plain_int("port", given["port"], least=1, most=65535),

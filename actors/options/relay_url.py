@@ -1,11 +1,10 @@
-"""Relay URLs: where mail goes, and how, in one line that fits into the environment.
+"""Relay URLs: address, TLS, credentials and options of a relay, in one environment variable.
 
-A relay URL holds a password, and most mistakes in one are made by writing it. So nothing here
-raises out of it from a frame that holds the URL, and what is shown of one is never more than its
-scheme, user, host and port.
+A relay URL contains a password, and often a typing error. So no function here raises from a frame
+that holds the URL, and an error never shows more of it than scheme, user, host and port.
 
-`urllib.parse.urlsplit` is not used: it drops CR, LF and TAB without a word, quotes the password in
-some of its errors, and keeps the URLs it has seen in a cache.
+`urllib.parse.urlsplit` is not used: it silently drops CR, LF and TAB, quotes the password in some
+of its errors, and caches the URLs that it parsed.
 """
 
 import os
@@ -17,24 +16,24 @@ from typing import Literal, cast
 
 from ...smtp.mail.address import check_ehlo_name
 from ...smtp.sasl.secret import MASK, Secret
-from ...smtp.words.extensions import CAN_DO_WITHOUT
+from ...smtp.words.extensions import OPTIONAL
 from ...smtp.words.shown import shown
 from ..net.connecting.authority import CONTROL, Flaw, decode, is_address, split_host, split_userinfo
 
 Scheme = Literal["smtp", "smtps", "lmtp", "lmtp+unix"]
 
 _DEFAULT_PORTS: Mapping[Scheme, int] = {
-    "smtp": 25,  # RFC 5321 §4.5.4.2; with credentials, too: the scheme alone decides
+    "smtp": 25,  # RFC 5321 §4.5.4.2; also with credentials: the scheme alone decides
     "smtps": 465,  # RFC 8314 §3.3
-    "lmtp": 24,  # no port is registered; this is what LMTP servers are set up with
-    "lmtp+unix": 0,  # has none
+    "lmtp": 24,  # no port is registered; LMTP servers usually have this one
+    "lmtp+unix": 0,  # a unix socket has no port
 }
 _FORMS = "smtp://host, smtps://host, lmtp://host or lmtp+unix:///path"
 
 _MAX_URL = 8192
-"""Characters. The longest part that makes sense is an access token of some thousand."""
+"""Characters. The longest sensible part is an access token of a few thousand."""
 _MAX_SOCKET_PATH = 107
-"""Octets. Linux has 108 for it with the NUL (unix(7))."""
+"""Bytes. Linux allows 108, including the NUL (unix(7))."""
 _MAX_SHOWN = 160
 """Characters of a URL in an error."""
 _MAX_OPTION_SHOWN = 40
@@ -52,17 +51,17 @@ _SHOWN_PLACE = re.compile(r"(?:\[[0-9A-Fa-f:.]*\]|[^:/?#\[]*)(?::[0-9]{1,5}(?=[/
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relay:
-    """A server that takes mail, as a relay URL names it.
+    """A relay, as its URL describes it.
 
     Attributes:
         scheme: ``"smtp"``, ``"smtps"``, ``"lmtp"`` or ``"lmtp+unix"``.
-        host: name or address as it was given, IPv6 without brackets. Empty for a unix socket.
+        host: name or address as given, IPv6 without brackets. Empty for a unix socket.
         port: 1 to 65535; 0 for a unix socket.
         path: the path of the unix socket, or None.
-        username: who to authenticate as, or None.
+        username: the user name to authenticate with, or None.
         password: the password or token, or None. Never without a username.
-        options: the options that were given, by name and typed. ``tls`` is there with
-            ``smtps://``, too: as ``"implicit"``.
+        options: the parsed values of the options given, by name. With ``smtps://``, ``tls`` is
+            always among them, as ``"implicit"``.
     """
 
     scheme: Scheme
@@ -88,9 +87,9 @@ def parse_relay_url(url: str) -> Relay:
         The relay.
 
     Raises:
-        ValueError: it is no relay URL, or an option is unknown, repeated or invalid. The message
-            is one line and shows the URL without password and query.
-        TypeError: it is no str.
+        ValueError: it is not a relay URL, or an option is unknown, repeated or invalid. The
+            message is one line and shows the URL without password and query.
+        TypeError: it is not a str.
     """
     result = _attempt("relay URL", url)
     del url  # a traceback with locals would show it
@@ -120,16 +119,16 @@ def relay_from_environment(name: str = "SMTP_URL") -> Relay | None:
 
 
 def without_secrets(url: Secret) -> str:
-    """Return what may be shown of a URL, quoted; empty where nothing may.
+    """Return the parts of a URL that are safe to show, quoted; empty if no part is.
 
     Args:
-        url: perhaps no relay URL at all.
+        url: a text that need not be a valid relay URL.
     """
     return _without_secrets(url.reveal()).strip()
 
 
 def _attempt(what: str, url: object) -> Relay | Exception:
-    """Return the relay, or an error to raise where no frame has the URL any more."""
+    """Return the relay, or the error, which the caller raises once no frame has the URL."""
     if not isinstance(url, str):
         return TypeError(f"{what}: needs a str, not {type(url).__name__}")
     url = str.__str__(url)
@@ -140,11 +139,11 @@ def _attempt(what: str, url: object) -> Relay | Exception:
 
 
 def _without_secrets(url: str) -> str:
-    """Return what may be shown of a URL that may be wrong anywhere, quoted and printable.
+    """Return the parts of a URL that are safe to show, even of a malformed one.
 
-    What stands before the last "@" may all be a password, "/" and "?" included. What stands
-    behind a colon and is no port may be one that lacks its "@host". Where not even the scheme is
-    right, nothing can be told apart.
+    Everything before the last "@" may be a password, "/" and "?" included. Text after a colon that
+    is not a port may be a password whose "@host" is missing. Without a known scheme, no part can
+    be told from another.
     """
     scheme, rest = _split_scheme(url)
     if scheme is None:
@@ -171,22 +170,22 @@ def _parse(url: str) -> Relay:
         raise Flaw("has a space; inside a password or path, write it as %20")
     scheme, rest = _split_scheme(url)
     if scheme is None:
-        raise Flaw(f"begins with no scheme that is known; write {_FORMS}")
+        raise Flaw(f"unknown scheme; write {_FORMS}")
     if "#" in rest:
         raise Flaw('has a "#"; in a password, write it as %23')
     authority = _END_OF_AUTHORITY.split(rest, 1)[0]
     tail = rest[len(authority) :]
     if "@" in tail:
-        # Legal, but never seen except behind a password with "/" or "?" in it, which would now
-        # be taken for host and port, and be looked up in the DNS.
-        raise Flaw('has an "@" behind "/" or "?"; write "/" as %2F, "?" as %3F, "@" as %40')
+        # Legal, but in practice the password contains the "/" or "?". Its first part would be
+        # taken for host and port, and be sent to a name server.
+        raise Flaw('has an "@" after "/" or "?"; write "/" as %2F, "?" as %3F, "@" as %40')
     path, _, query = tail.partition("?")
     socket, host, port = None, "", None
     username = password = None
     if scheme == "lmtp+unix":
         socket = _socket_path(authority, path)
     elif path not in {"", "/"}:  # equivalent: RFC 3986 §6.2.3
-        raise Flaw("has a path; nothing but options can follow the host")
+        raise Flaw("has a path; only options can follow the host")
     else:
         userinfo, at, place = authority.rpartition("@")
         username, password = split_userinfo(userinfo) if at else (None, None)
@@ -206,7 +205,7 @@ def _parse(url: str) -> Relay:
 
 
 def _split_scheme(url: str) -> tuple[Scheme | None, str]:
-    """Split at the first ``"://"``. The scheme, in any case (RFC 3986 §3.1), is None if unknown."""
+    """Split at the first ``"://"``; the scheme is None if unknown (any case, RFC 3986 §3.1)."""
     scheme, _, rest = url.partition("://")
     scheme = scheme.lower()
     return (cast("Scheme", scheme), rest) if scheme in _DEFAULT_PORTS else (None, rest)
@@ -214,14 +213,11 @@ def _split_scheme(url: str) -> tuple[Scheme | None, str]:
 
 def _socket_path(authority: str, path: str) -> str:
     if authority or len(path) < 2:
-        raise Flaw("a socket is named by its absolute path alone: lmtp+unix:///run/dovecot/lmtp")
+        raise Flaw("needs only the socket's absolute path: lmtp+unix:///run/dovecot/lmtp")
     path = decode("the path", path)
     if len(path.encode()) > _MAX_SOCKET_PATH:
-        raise Flaw(f"the path is longer than the {_MAX_SOCKET_PATH} octets of a socket address")
+        raise Flaw(f"the path is longer than the {_MAX_SOCKET_PATH} bytes of a socket address")
     return path
-
-
-# Options.
 
 
 def _parse_options(scheme: Scheme, query: str) -> dict[str, object]:
@@ -241,11 +237,11 @@ def _parse_options(scheme: Scheme, query: str) -> dict[str, object]:
     if scheme == "smtps" and options.setdefault("tls", "implicit") != "implicit":
         raise Flaw(f"smtps:// means tls=implicit, not {options['tls']}; write smtp:// for that")
     if scheme == "lmtp+unix" and options.get("tls") in {"starttls", "implicit"}:
-        raise Flaw("the option tls can only be off for a unix socket, which has no TLS")
+        raise Flaw("the option tls can only be off: there is no TLS over a unix socket")
     if scheme == "lmtp+unix" and "proxy" in options:
-        raise Flaw("the option proxy is not for a unix socket, which is on this machine")
+        raise Flaw("the option proxy is not available for a unix socket")
     if scheme == "lmtp+unix" and "source_address" in options:
-        raise Flaw("the option source_address is not for a unix socket, which has no addresses")
+        raise Flaw("the option source_address is not available for a unix socket")
     return options
 
 
@@ -285,13 +281,13 @@ def _mechanisms(text: str) -> tuple[str, ...]:
 
 def _extensions(text: str) -> frozenset[str]:
     names = frozenset(text.upper().split(","))
-    if not names <= set(CAN_DO_WITHOUT):
+    if not names <= set(OPTIONAL):
         raise ValueError
     return names
 
 
 def _source_address(text: str) -> tuple[str, int]:
-    """Read ``ip`` or ``ip:port``; IPv6 needs brackets where a port follows. Port 0 is any."""
+    """Parse ``ip`` or ``ip:port``; IPv6 with a port needs brackets. Port 0 is any."""
     if is_address(text):
         return text, 0
     match = _SOURCE.fullmatch(text)
@@ -314,6 +310,6 @@ _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
     "proxy": (_hidden, "a proxy's URL, such as socks5://host:1080"),
     "alias": (_name, "a name that is not empty"),
     "debug": (_flag, "0, 1, false or true"),
-    "without": (_extensions, f"names of extensions, of {', '.join(CAN_DO_WITHOUT)}"),
+    "without": (_extensions, f"names of extensions, of {', '.join(OPTIONAL)}"),
 }
-"""Of each option: what reads its value, or raises ValueError, and the form that it needs."""
+"""For each option: its parser, which raises ValueError, and the expected form, for the error."""

@@ -1,7 +1,7 @@
-"""SCRAM (RFC 5802, RFC 7677): the scramp library as a `Mechanism`.
+"""SCRAM (RFC 5802, RFC 7677): adapts the scramp library to `Mechanism`.
 
 The library is an extra (``pip install 'pykka-smtp[scram]'``) and is imported when it is needed.
-Its frames hold the password and the keys made of it, so none of its exceptions leaves this file.
+Its frames hold the password and keys derived from it, so none of its exceptions leaves this file.
 """
 
 import enum
@@ -18,17 +18,18 @@ from ...smtp.words.shown import shown, words_of
 from ..net.tls.channel_binding import BINDING_TYPE, library
 
 NAMES = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1")
-"""The mechanisms that are made here, strongest first."""
+"""The SCRAM mechanisms, strongest first."""
 MIN_ITERATIONS = 4096
-"""Rounds of hashing at least (RFC 5802 §5.1): fewer, and the proof soon gives the password away."""
+"""The minimum of hashing rounds (RFC 5802 §5.1): with fewer, the password can be found from the
+proof by trying."""
 MAX_ITERATIONS = 100_000
-"""Rounds of hashing at most: they run on the event loop, and take some 20 ms (RFC 5802 §9)."""
+"""The maximum of hashing rounds: these take about 20 ms, on the event loop (RFC 5802 §9)."""
 
 _ITERATIONS = re.compile(r",i=([0-9]+)(?:,|$)")
 
 
 def available() -> bool:
-    """Return whether the library is installed."""
+    """Whether the library is installed."""
     return importlib.util.find_spec("scramp") is not None
 
 
@@ -42,27 +43,28 @@ def scram(
 ) -> Mechanism:
     """Return a SCRAM mechanism for one exchange.
 
-    A client that could bind the channel says so even where it does not (RFC 5802 §6), so that a
-    server notices if somebody took its ``-PLUS`` mechanisms out of the EHLO reply. So pass
-    `channel_binding` with the ``-PLUS`` names, and with the others if the server offers no
-    ``-PLUS`` at all; pass None where it does and this is the second choice.
+    A client that supports channel binding says so even if it does not use it (RFC 5802 §6), so
+    that the server notices if an attacker removed the ``-PLUS`` mechanisms from its EHLO reply. So
+    pass `channel_binding` with a ``-PLUS`` name, and with the other names if the server offers no
+    ``-PLUS`` mechanism; pass None with another name if the server does offer one.
 
     Args:
         name: one of `NAMES`, in any case.
-        user: whose password it is.
+        user: the user name.
         password: the password.
-        channel_binding: what `server_end_point` returned, or None.
-        nonce: the client's nonce; only a test knows one.
+        channel_binding: as returned by `server_end_point`, or None.
+        nonce: the client's nonce, for tests; None for a random one.
 
     Raises:
-        ValueError: a field has what SASLprep prohibits, or the name and the binding do not fit.
+        ValueError: SASLprep prohibits a character of a field, the name is unknown, or a ``-PLUS``
+            name has no channel binding.
         ImportError: the library is not installed.
     """
     name = name.upper()
     if name not in NAMES:
         raise ValueError(f"not one of {', '.join(NAMES)}: {shown(name, 40)}")
     if name.endswith("-PLUS") and channel_binding is None:
-        raise ValueError(f"{name}: needs TLS, and a certificate that the channel can be bound to")
+        raise ValueError(f"{name}: needs TLS, and a certificate that allows channel binding")
     for field, value in (("username", user), ("password", password)):
         check_text(field, value)
         check_prepared(field, value, stored=True)
@@ -70,7 +72,7 @@ def scram(
 
 
 class _Client(Protocol):
-    """scramp.ScramClient, as far as it is used here."""
+    """The methods of `scramp.ScramClient` that are used here."""
 
     def get_client_first(self) -> str: ...
     def set_server_first(self, message: str) -> None: ...
@@ -80,13 +82,13 @@ class _Client(Protocol):
 
 class _State(enum.Enum):
     BEGUN = enum.auto()
-    ANSWERED = enum.auto()
-    PROVEN = enum.auto()
-    OVER = enum.auto()  # without proof
+    PROOF_SENT = enum.auto()  # the client's
+    VERIFIED = enum.auto()  # the server's proof
+    FAILED = enum.auto()
 
 
 class _Scram:
-    """One exchange: first messages, final messages, and the server's proof in the last of them."""
+    """One exchange: a first and a final message of each side; the last proves the server."""
 
     __slots__ = ("_client", "_first", "_state", "name")
     shows_secret = False
@@ -117,19 +119,19 @@ class _Scram:
         return self._first
 
     def respond(self, challenge: bytes) -> bytes:
-        """Answer the server's first message with the proof, and its final one with nothing."""
+        """Return the client's proof for the server's first message, nothing for its final one."""
         check_challenge(self.name, challenge)
-        state, self._state = self._state, _State.OVER
-        if state in (_State.OVER, _State.PROVEN):
+        state, self._state = self._state, _State.FAILED
+        if state in (_State.FAILED, _State.VERIFIED):
             raise SaslError(f"{self.name}: unexpected challenge: the SASL exchange was complete")
         if challenge.startswith(b"e="):
-            return b""  # an error (RFC 5802 §7); the refusal comes once it is acknowledged
+            return b""  # an error (RFC 5802 §7); the server rejects AUTH after this response
         try:
             message = challenge.decode()
         except UnicodeDecodeError as error:
             raise SaslError(
                 f"{self.name}: the server's message is not UTF-8",
-                is_security=state is _State.ANSWERED,
+                is_security=state is _State.PROOF_SENT,
             ) from error
         if state is _State.BEGUN:
             return self._prove(message)
@@ -137,8 +139,8 @@ class _Scram:
         return b""
 
     def finish(self) -> None:
-        """Insist on the server's proof: without it, anybody could have said yes."""
-        if self._state is not _State.PROVEN:
+        """Require the server's proof: without it, any server could have accepted."""
+        if self._state is not _State.VERIFIED:
             raise SaslError(
                 f"{self.name}: the server accepted without proving that it knows the password",
                 is_security=True,
@@ -147,30 +149,30 @@ class _Scram:
     def _prove(self, server_first: str) -> bytes:
         self._check_iterations(server_first)
 
-        def answer() -> str:
+        def respond() -> str:
             self._client.set_server_first(server_first)
             return self._client.get_client_final()
 
-        client_final, problem = _attempt(answer)
+        client_final, problem = _attempt(respond)
         if problem is not None:
             raise SaslError(f"{self.name}: invalid first message from the server: {problem}")
-        self._state = _State.ANSWERED
+        self._state = _State.PROOF_SENT
         return str(client_final).encode()
 
     def _verify(self, server_final: str) -> None:
         _, problem = _attempt(lambda: self._client.set_server_final(server_final))
         if problem is not None:
-            # RFC 5802 §5: it does not know the password, or somebody sits between it and us.
+            # RFC 5802 §5: it does not know the password, or an attacker sits between.
             raise SaslError(
                 f"{self.name}: the server did not prove that it knows the password: {problem}",
                 is_security=True,
             )
-        self._state = _State.PROVEN
+        self._state = _State.VERIFIED
 
     def _check_iterations(self, message: str) -> None:
         match = _ITERATIONS.search(message)
         if match is None:
-            return  # the library says what is wrong with the message
+            return  # the library reports the error in the message
         digits = match[1]
         if len(digits) > len(str(MAX_ITERATIONS)) or int(digits) > MAX_ITERATIONS:
             raise SaslError(
@@ -178,22 +180,22 @@ class _Scram:
             )
         if int(digits) < MIN_ITERATIONS:
             raise SaslError(
-                f"{self.name}: the server asks for less than {MIN_ITERATIONS} iterations, "
-                "which would give the password away",
+                f"{self.name}: the server asks for fewer than {MIN_ITERATIONS} iterations, "
+                "which would expose the password",
                 is_security=True,
             )
 
 
 def _attempt(call: Callable[[], object]) -> tuple[Any, str | None]:
-    """Call the library; return the result, or what went wrong.
+    """Call the library; return the result, and the problem or None.
 
-    The exception stays here, and the caller raises its own outside any handler: with the
-    library's as its cause or context, it would take along the frames that hold the password.
+    The library's exception must not leave this function, nor become the cause or context of
+    another one: its traceback has the frames that hold the password.
     """
     try:
         return call(), None
     except Exception as error:
-        # The library's own errors tell fixed texts. Of any other, no text is safe to tell.
+        # The library's own errors have fixed texts. The text of any other could hold a secret.
         if isinstance(error, library("scramp").ScramException):
             return None, words_of(error)
         return None, type(error).__name__

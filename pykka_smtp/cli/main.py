@@ -22,7 +22,7 @@ _CREDENTIALS = re.compile(r"://.*@")
 
 _EPILOG = """\
 exit status: 0 done, 64 wrong usage, 65 wrong data, 66 no input, 68 unknown host, 69 service
-unavailable, 70 internal error, 71 the system refused, 73 cannot create a file, 74 nobody reads the
+unavailable, 70 internal error, 71 system error, 73 cannot create a file, 74 cannot write the
 output, 75 try again later, 76 protocol error, 77 not allowed or not safe, 130 interrupted.
 
 In a program:
@@ -105,18 +105,18 @@ def _build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     demo = commands.add_parser(
         "demo",
-        help="send seven mails to servers on this machine, and show what the signals say",
+        help="send seven emails to servers on this machine, and show the signals",
         description="Start an SMTP server and some that misbehave, on free loopback ports, send"
-        " a mail for each way in which a send can end, and show each signal as it comes."
+        " an email for each way in which a send can end, and show each signal as it arrives."
         " Nothing leaves this machine.",
     )
     demo.set_defaults(run=_demo)
     verify = commands.add_parser(
         "verify",
-        help="see whether a server would take mail, and what it offers; sends none",
-        description="Connect to a server, start TLS and log in as a send would, take leave, and"
-        " print what the server said. No mail is sent. A password in the URL is seen by everybody"
-        " on this machine while the command runs: put the URL into SMTP_URL instead.",
+        help="check whether a server accepts email, and what it offers, without sending any",
+        description="Connect to a server, start TLS and log in as a send would, send QUIT, and"
+        " print the server's replies. No email is sent. While the command runs, all users of this"
+        " machine can see a password in the URL: put the URL into SMTP_URL instead.",
     )
     verify.add_argument(
         "url",
@@ -126,12 +126,12 @@ def _build_parser() -> argparse.ArgumentParser:
         " by default SMTP_URL from the environment",
     )
     verify.add_argument(
-        "-v", "--verbose", action="store_true", help="print the session, secrets masked"
+        "-v", "--verbose", action="store_true", help="print the session, secrets redacted"
     )
     add_without(verify)
     verify.set_defaults(run=_verify)
     send = commands.add_parser(
-        "send", help="send a mail to many, with a report of what became of each recipient"
+        "send", help="send an email to many recipients, with a report of each recipient's result"
     )
     add_arguments(send)
     send.set_defaults(run=_send)

@@ -13,25 +13,25 @@ CONNECTIONS = 20
 MAX_CONNECTIONS = 1000
 
 _DESCRIPTION = """\
-Send an email to each recipient: one each, or with --together one for all. A file with a complete
-email goes out as it is; To and Cc in its header need not name those who get it. Without a file,
---from, --subject and --body write a text email to each recipient:
+Send a separate email to each recipient, or with --together one email to all. A file with a complete
+email is sent as it is, whatever To and Cc in its header say. Without a file, --from, --subject and
+--body write a text email to each recipient:
 
   pykka-smtp send --from me@example.com \\
       --to you@example.org --subject Hello \\
       --body "Lunch at one?"
 
-Where the mail goes is said by a relay URL, such as smtp://user:password@mail.example.org:587. A
-password in --url is seen by everybody on this machine while the command runs: put the URL into
+The email is sent through a relay, given by a URL such as smtp://user:password@mail.example.org:587.
+While the command runs, all users of this machine can see a password in --url: put the URL into
 SMTP_URL instead (and URLs of other relays into SMTP_BACKUP_URLS, with spaces between).
 """
 _EPILOG = """\
 exit status, the first that applies: 130 interrupted (143 by SIGTERM, 129 where the terminal was
-closed), 74 the report could not be written to its end, 0 all accepted, 77 the server refused the
-credentials or is not safe, 68 unknown host, 70 internal error, 69 some were refused for good, 75
-all that failed may pass later, or may have been accepted.
+closed), 74 the report could not be written completely, 0 all accepted, 77 the server rejected the
+credentials or is not safe, 68 unknown host, 70 internal error, 69 some were rejected permanently,
+75 all that failed can be retried, or may have been accepted.
 
-Before anything is sent: 64 wrong usage, 65 bad data, 66 no input, 69 something is not installed,
+Before anything is sent: 64 wrong usage, 65 bad data, 66 no input, 69 a library is not installed,
 73 the report cannot be created.
 """
 
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``send``.
 
     Args:
-        parser: the one for this command.
+        parser: the parser of this command.
     """
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     parser.add_argument(
@@ -49,6 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MAIL",
         help="a file with the complete email, header and all; - for stdin",
     )
+    _add_written_mail(parser)
+    _add_recipients(parser)
+    _add_relay(parser)
+    _add_output(parser)
+
+
+def _add_written_mail(parser: argparse.ArgumentParser) -> None:
     written = parser.add_argument_group("the email, if there is no file")
     written.add_argument(
         "--from",
@@ -58,51 +65,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     written.add_argument("--subject", metavar="TEXT", help="one line")
     written.add_argument("--body", metavar="TEXT", help="the text, plain; - reads it from stdin")
-    whom = parser.add_argument_group("recipients")
-    whom.add_argument(
+
+
+def _add_recipients(parser: argparse.ArgumentParser) -> None:
+    recipients = parser.add_argument_group("recipients")
+    recipients.add_argument(
         "--to-file",
         metavar="FILE",
-        help="one address a line; blank lines and lines that begin with # do not count; - for"
+        help="one address per line; blank lines and lines that begin with # are ignored; - for"
         " stdin",
     )
-    whom.add_argument(
+    recipients.add_argument(
         "--to", action="append", default=[], metavar="ADDRESS", help="can be repeated"
     )
-    whom.add_argument(
+    recipients.add_argument(
         "--sender",
         metavar="ADDRESS",
-        help="who gets the bounces; <> for nobody. Default: the address in the mail's From",
+        help="the address for bounces; <> for no bounces. Default: the address in From",
     )
-    whom.add_argument(
+    recipients.add_argument(
         "--together",
         action="store_true",
-        help="one mail with all recipients in its envelope, instead of one mail each",
+        help="send one email to all recipients, instead of one each",
     )
-    way = parser.add_argument_group("relay")
-    way.add_argument("--url", metavar="URL", help="a relay URL; default: SMTP_URL")
-    way.add_argument(
+
+
+def _add_relay(parser: argparse.ArgumentParser) -> None:
+    relay = parser.add_argument_group("relay")
+    relay.add_argument("--url", metavar="URL", help="a relay URL; default: SMTP_URL")
+    relay.add_argument(
         "--backup",
         action="append",
         default=[],
         metavar="URL",
-        help="another relay, for when those before it are dead; can be repeated",
+        help="another relay, used while those before it are dead; can be repeated",
     )
-    _add_pace(way)
+    _add_pace(relay)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
     output.add_argument(
         "--report",
         metavar="FILE",
-        help="what became of each recipient, as FILE.csv or FILE.json; an old one is replaced. - is"
+        help="the result of each recipient, as FILE.csv or FILE.json; an old one is replaced. - is"
         " standard output: the summary then goes to standard error",
     )
     output.add_argument(
         "--report-format",
         choices=FORMS,
-        help="the form of the report where its name does not say it (default: csv)",
+        help="the format of the report if its name does not tell (default: csv)",
     )
     output.add_argument("--quiet", action="store_true", help="no progress, no summary")
     output.add_argument(
-        "--dry-run", action="store_true", help="check all of the above, connect to nobody"
+        "--dry-run", action="store_true", help="check all of the above, but do not connect"
     )
 
 
@@ -113,8 +129,7 @@ def add_without(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> 
         type=_extensions,
         default=frozenset[str](),
         metavar="NAMES",
-        help="extensions that are not to be used, though the server offers them, such as"
-        " CHUNKING,PIPELINING",
+        help="extensions not to use even if the server offers them, such as CHUNKING,PIPELINING",
     )
 
 
@@ -125,29 +140,29 @@ def _extensions(text: str) -> frozenset[str]:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _add_pace(way: "argparse._ArgumentGroup") -> None:
-    way.add_argument(
-        "--rate", type=_rate, metavar="RATE", help="mails a time, such as 10/s or 500/min"
+def _add_pace(relay: "argparse._ArgumentGroup") -> None:
+    relay.add_argument(
+        "--rate", type=_rate, metavar="RATE", help="emails at most, such as 10/s or 500/min"
     )
-    way.add_argument(
+    relay.add_argument(
         "--connections",
         type=_whole(MAX_CONNECTIONS),
         default=CONNECTIONS,
         metavar="N",
-        help="at once at most (default: %(default)s)",
+        help="connections at once, at most (default: %(default)s)",
     )
-    way.add_argument(
+    relay.add_argument(
         "--attempts",
         type=_whole(MAX_ATTEMPTS),
         default=1,
         metavar="N",
-        help="how often a mail is tried that was refused for now, with pauses of 1, 2, 4...60"
-        " minutes (default: %(default)s)",
+        help="attempts for each email while it is deferred, with pauses of 1, 2, 4...60 minutes"
+        " (default: %(default)s)",
     )
-    way.add_argument(
+    relay.add_argument(
         "--timeout", type=_seconds, metavar="SECONDS", help="for each step (default: 30)"
     )
-    add_without(way)
+    add_without(relay)
 
 
 def _rate(text: str) -> Rate:

@@ -91,7 +91,7 @@ class Contradicted(_SessionEnded):
         self.kind = kind
 
 
-def check(stage: Stage, reply: Reply) -> None:
+def raise_unless_positive(stage: Stage, reply: Reply) -> None:
     """Raise unless the reply is positive at its stage.
 
     Raises:

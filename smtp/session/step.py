@@ -1,10 +1,10 @@
-"""What the script asks of the dialog, and the dialog of the connection.
+"""Steps, which a script yields to the dialog, and actions, which the dialog returns for I/O.
 
 A script is a generator. It yields a `Command` and is sent the `Reply` to it; the command is
-written first unless it went out with a `CommandGroup` before. The other steps are below.
+written first, unless it was written already as part of a `CommandGroup`. The other steps are below.
 
-A dialog asks for actions: octets to write, a verdict, or one of those below. What it can't do
-itself it hands on: then the step is the action.
+An action is octets to write, a verdict, or one of those below. A step that needs I/O is also the
+action: the dialog passes it on.
 """
 
 from collections.abc import Callable, Generator
@@ -22,17 +22,17 @@ from ..words.verdict import Accepted, Failed, Verdict
 class CommandGroup:
     """Write these commands at once (RFC 2920).
 
-    Mostly all replies come together, and each says to go on: then the step ends with `replies`.
-    Else it ends without, and the replies are asked for one by one.
+    Usually all replies arrive together, and all are positive: then the step ends with `replies`.
+    Otherwise it ends without, and the script yields the commands again, one for each reply.
 
-    Where it is held, the dialog hands it on. The connection writes it once no input is pending,
-    and calls `Dialog.begin_held` as it does.
+    If it is held, it is an action, too. The connection writes it once no input is pending, and
+    calls `Dialog.begin_held` when it does.
 
     Attributes:
-        commands: what is written.
-        is_held: whether it goes out only while no input is pending: that would be taken for the
-            replies to it, and shift all that follow.
-        replies: one to each command; the dialog notes them.
+        commands: the commands.
+        is_held: whether to write it only while no input is pending. That input would be taken for
+            the first of the replies, and shift all others.
+        replies: one reply to each command, set by the dialog; or None.
     """
 
     commands: tuple[Command, ...]
@@ -42,7 +42,7 @@ class CommandGroup:
 
 @dataclass(slots=True)
 class ReportVerdict:
-    """Say what became of the mail. Comes once; what follows is courtesy."""
+    """Report the verdict, exactly once. Later steps only end the session in order."""
 
     verdict: Verdict
 
@@ -54,29 +54,29 @@ class ExpectNoMoreInput:
 
 @dataclass(slots=True)
 class Abort:
-    """Drop the connection: the server waits for mail data that it must not get."""
+    """Abort the connection, because the session cannot be ended in order by QUIT."""
 
 
 @dataclass(slots=True, init=False)
 class SendMailData:
-    """Send the mail data; answered by the first reply to it.
+    """Send the mail data; the script is sent the first reply to it.
 
-    The connection writes `head` and the rendition, and calls `Dialog.mail_data_sent` when all
-    of it is out. Right before the last octets it looks whether some have come that were not given
-    to `Dialog.receive_data` yet, and whether `Dialog.may_end_mail_data` still holds. Where all goes
-    out in one go they are the first, too: then it calls `Dialog.begin_held` as they do.
+    The connection writes `head` and the rendition, and calls `Dialog.mail_data_sent` when all of it
+    is written. Right before the last octets it reads all pending input, and checks that
+    `Dialog.may_end_mail_data` is still true. A speculative transfer is a single write: the
+    connection makes the same check before it, and calls `Dialog.begin_held`.
 
     Attributes:
-        rendition: the mail.
-        chunk: the BDAT command that announces it (RFC 3030), or None: then it goes out with
-            transparency and a final dot.
-        owed: a command for each final reply to expect: in LMTP, one for each
-            recipient (RFC 2033 §4.2).
-        before: commands that go out with it, in the same write: then the step has no answer of
-            its own, and all replies are asked for one by one.
-        is_chunk: whether it goes out as a chunk of BDAT: without transparency and final dot.
-        is_speculative: whether head and mail go out in one go.
-        is_out: whether all of it has gone out; the dialog notes that.
+        rendition: the mail data.
+        chunk: the BDAT command before it (RFC 3030), or None to send it after DATA, with dot
+            stuffing and a final dot.
+        owed: a command for each final reply to expect: with LMTP, one for each recipient
+            (RFC 2033 §4.2).
+        before: the commands of a speculative transfer, sent in the same write. The step itself has
+            no reply then; the script yields the commands again, one for each reply.
+        is_chunk: whether it is sent by BDAT.
+        is_speculative: whether it is sent before MAIL and RCPT have replies.
+        is_out: whether all of it is written, set by the dialog.
     """
 
     rendition: Rendition
@@ -104,7 +104,7 @@ class SendMailData:
 
     @property
     def head(self) -> bytes:
-        """Octets to write before the mail."""
+        """Octets to write before the mail data."""
         if self.chunk is None:
             return b""
         return wire_of((*self.before, self.chunk)) if self.is_speculative else self.chunk.wire
@@ -112,18 +112,18 @@ class SendMailData:
 
 @dataclass(slots=True)
 class StartTls:
-    """Start TLS, and call `Dialog.tls_started`; the script goes on when it is up."""
+    """Start TLS. The connection calls `Dialog.tls_started` after the handshake."""
 
 
 @dataclass(slots=True)
 class RunCallable:
-    """Call a function of the program's where it may block.
+    """Call a function of the program in a worker thread, where it may block.
 
     The connection passes the result to `Dialog.callable_returned`.
 
     Attributes:
-        function: what to call.
-        result: what it returned; the dialog notes it.
+        function: the function.
+        result: its result, set by the dialog.
     """
 
     function: Callable[[], Secret]
@@ -132,15 +132,16 @@ class RunCallable:
 
 @dataclass(slots=True)
 class Release:
-    """Let the connection be: nothing more is to be said for this mail, and another may follow."""
+    """Leave the connection open, idle, for the next email."""
 
 
 @dataclass(slots=True)
 class Close:
-    """Close the connection once all is written.
+    """Close the connection once all output is written.
 
     Attributes:
-        reset: drop it hard: the server must not take what it has for a complete mail.
+        reset: abort it by RST instead, so that the server does not take what it has received for a
+            complete email.
     """
 
     reset: bool = False

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from .reply import Reply
 
-CAN_DO_WITHOUT = (
+OPTIONAL = (
     "PIPELINING",
     "CHUNKING",
     "BINARYMIME",

@@ -207,7 +207,7 @@ def test_what_is_wrong_with_an_option_is_raised_here() -> None:
     with pytest.raises(ValueError, match="port: needs 1 to 65535"):
         verify("mx.test", 0)
     options: Any = {"no_such_option": 1}
-    with pytest.raises(TypeError, match=r"^no_such_option is no option of verify$"):
+    with pytest.raises(TypeError, match=r"^no_such_option is not an option of verify$"):
         verify("mx.test", **options)
 
 

@@ -51,7 +51,7 @@ class KeptRig(EsmtpRig):
             self.session,
             Envelope.of(sender, recipients or ("c@d.test",), options),
             content or CompleteContent(MAIL),
-            keeps=keeps,
+            keep_open=keeps,
         )
         self.dialog = Dialog(self.delivery, self._note)
 

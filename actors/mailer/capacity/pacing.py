@@ -1,7 +1,7 @@
-"""How many mails a second may go out: what a program asks for, and the bucket that keeps to it.
+"""Rate limits: how many emails may be sent per second, and the token bucket that enforces it.
 
-Pure arithmetic: the time is passed in, in seconds of a clock that never goes back, and nothing
-here waits. Whoever owns a bucket asks it on one thread only.
+Pure arithmetic: the time is passed in, in seconds of a monotonic clock, and nothing here waits.
+Use a bucket on one thread only.
 """
 
 import math
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from ....smtp.words.shown import shown
 
 MAX_PER_SECOND = 1_000_000.0
-"""More is no limit: no program sends as fast."""
+"""No program sends this fast, so a higher rate would not be a limit."""
 MIN_PER_SECOND = 1 / (7 * 86_400)
-"""One a week. What waits for longer than that belongs on a disk, not in this process."""
+"""One a week. Emails that wait for longer belong on a disk, not in this process."""
 MAX_BURST = 1_000_000
 
-# A loop that is busy comes back late, and a bucket that holds one token has then lost all but one.
-# A twentieth of a second's worth makes up for that, and keeps any second within 5 % of the rate.
-# Up to 20/s it comes to one token: the mails leave evenly spaced.
+# A busy loop takes tokens late. A bucket for one token would have lost all others by then. One for
+# a twentieth of a second makes up for that, and keeps any second within 5 % of the rate. Up to 20/s
+# it holds one token, and the emails are evenly spaced.
 _BURST_SECONDS = 0.05
 
-# A timer set to the very moment of a token may wake up a rounding error before it.
+# A timer for the moment of a token may fire early, by a rounding error.
 _SLACK = 1e-6
 
 _MAX_TEXT = 64  # characters; the longest sensible rate has half of that
@@ -43,12 +43,12 @@ _SECONDS = {name: seconds for seconds, names in _UNITS.items() for name in names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """So many mails a second, and so many at once after a pause.
+    """A maximum of emails per second, with a burst after a pause.
 
     Attributes:
-        per_second: mails a second, in the long run.
-        burst: how many may go at once when none went for a while; at least 1. No second ever sees
-            more than `per_second` and `burst` together, rounded up.
+        per_second: emails per second, in the long run.
+        burst: how many may be sent at once after a pause; at least 1. At most `per_second` plus
+            `burst`, rounded up, are sent within any second.
 
     Raises:
         ValueError: one is out of range.
@@ -77,25 +77,25 @@ class Rate:
         object.__setattr__(self, "per_second", float(self.per_second))
 
     def __str__(self) -> str:
-        """Write it as `parse_rate` reads it."""
+        """Return it in a form that `parse_rate` reads."""
         return f"{repr(self.per_second).removesuffix('.0')}/s burst {self.burst}"
 
 
 def parse_rate(value: str | float | Rate | None) -> Rate | None:
-    """Read a rate as people write it.
+    """Parse a rate.
 
-    Without a burst, it is what comes in a twentieth of a second, at least 1. So ``"10/s"`` sends
-    one mail every 100 ms, at most 11 in any second however late it woke up, while ``"1000/s"`` may
-    send 50 at once after a pause.
+    The default of the burst is a twentieth of a second's emails, at least 1. So ``"10/s"`` sends
+    one email every 100 ms, at most 11 within any second however late a timer fires, while
+    ``"1000/s"`` may send 50 at once after a pause.
 
     Args:
         value: a number and a unit, such as ``"10/s"``, ``"500/min"``, ``"3600/h"`` or
-            ``"1000/day"``, and perhaps ``" burst 20"`` after it; a plain number is per second;
+            ``"1000/day"``, optionally followed by ``" burst 20"``; a plain number is per second;
             None for no limit.
 
     Raises:
-        ValueError: it cannot be read, or is out of range.
-        TypeError: it is none of these.
+        ValueError: the form is invalid, or the rate is out of range.
+        TypeError: it is not a str, number, Rate or None.
     """
     if value is None or isinstance(value, Rate):
         return value
@@ -122,7 +122,7 @@ def _parse(text: str) -> Rate:
 
 def _rate(per_second: float, burst: int | None = None) -> Rate:
     if burst is None:
-        # What is out of range is refused below, and must come as far.
+        # A rate out of range is rejected below, by `Rate`.
         within = per_second if 0 < per_second <= MAX_PER_SECOND else 0.0
         burst = max(1, math.ceil(within * _BURST_SECONDS))
     return Rate(per_second=per_second, burst=burst)
@@ -133,26 +133,26 @@ def _is_number(value: object) -> bool:
 
 
 class TokenBucket:
-    """Lets mails out at a rate: each takes a token.
+    """Enforces a rate: each email takes a token.
 
-    Tokens drop in at fixed moments, ``1 / per_second`` apart, counted from the beginning and never
-    from one another: no rounding error adds up, and who asks a little late loses nothing. A token
-    that finds `burst` in the bucket already is lost.
+    Tokens are added at fixed moments, ``1 / per_second`` apart, computed from the start and not
+    from one another: rounding errors do not add up, and a late caller loses nothing. A token that
+    would exceed `burst` is lost.
 
-    A clock that stands still or goes back brings no token, and takes none away.
+    A clock that stands still or goes back adds no token, and removes none.
 
     Args:
-        rate: how fast.
+        rate: the rate.
         now: the time, in seconds. The bucket is full at first.
     """
 
-    __slots__ = ("_began", "_burst", "_came", "_per_second", "_tokens")
+    __slots__ = ("_added", "_began", "_burst", "_per_second", "_tokens")
 
     def __init__(self, rate: Rate, now: float) -> None:
         self._per_second = rate.per_second
         self._burst = rate.burst
         self._began = now
-        self._came = 0  # how many have dropped in since
+        self._added = 0  # the number of tokens added since, those lost included
         self._tokens = rate.burst
 
     def take(self, now: float) -> bool:
@@ -162,7 +162,7 @@ class TokenBucket:
             now: the time, in seconds.
 
         Returns:
-            Whether there was one: a mail may go.
+            Whether there was one, so that an email may be sent.
         """
         self._fill(now)
         if not self._tokens:
@@ -171,7 +171,7 @@ class TokenBucket:
         return True
 
     def seconds_until_ready(self, now: float) -> float:
-        """Return in how many seconds there is a token: 0.0 if there is one now.
+        """Return the seconds until there is a token: 0.0 if there is one now.
 
         Args:
             now: the time, in seconds.
@@ -179,17 +179,17 @@ class TokenBucket:
         self._fill(now)
         if self._tokens:
             return 0.0
-        return self._began + (self._came + 1) / self._per_second - now
+        return self._began + (self._added + 1) / self._per_second - now
 
     def give_back(self) -> None:
-        """Put a token back that was taken for a mail that did not go."""
+        """Put back a token that was taken for an email that was not sent."""
         self._tokens = min(self._tokens + 1, self._burst)
 
     def _fill(self, now: float) -> None:
-        came = int((now - self._began + _SLACK) * self._per_second)
-        if came > self._came:
-            self._tokens = min(self._tokens + came - self._came, self._burst)
-            self._came = came
+        added = int((now - self._began + _SLACK) * self._per_second)
+        if added > self._added:
+            self._tokens = min(self._tokens + added - self._added, self._burst)
+            self._added = added
 
     def __repr__(self) -> str:
         return f"<TokenBucket {self._tokens} of {self._burst}, {self._per_second:g}/s>"

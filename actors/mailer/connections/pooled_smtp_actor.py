@@ -128,7 +128,7 @@ class PooledSmtpActor(SmtpActor):
         """Use a connection from the pool, and its permit."""
         self._permit = connection.permit
         keeps = self.relay.pool.may_reuse(connection.served + 1)
-        self._open(Delivery(session, self._envelope, content, keeps=keeps), connection)
+        self._open(Delivery(session, self._envelope, content, keep_open=keeps), connection)
 
     def _begin(self) -> None:
         if self.actor_stopped.is_set():
@@ -141,7 +141,7 @@ class PooledSmtpActor(SmtpActor):
 
     def _fresh(self, content: Content) -> Delivery:
         keeps = self.relay.pool.may_reuse(0)
-        return Delivery(self._new_session(), self._envelope, content, keeps=keeps)
+        return Delivery(self._new_session(), self._envelope, content, keep_open=keeps)
 
     def decided(self, verdict: Verdict) -> None:
         """Called with the verdict: publish it, or reconnect if the pool's connection was stale."""

@@ -1,8 +1,8 @@
-"""What a `Mailer` has done, and what it is doing: counts, mails a second, and how long they took.
+"""Statistics of a `Mailer`: counts, emails per second, and how long emails took.
 
-All of it has a fixed size, however long the program runs. Pure arithmetic: the time is passed in,
-in seconds of a clock that never goes back. Whoever owns a record writes to it on one thread only;
-`MailerStatistics` is frozen and goes to any thread.
+Everything has a fixed size, however long the program runs. Pure arithmetic: the time is passed in,
+in seconds of a monotonic clock. Use a `Latencies` or `Throughput` on one thread only;
+`MailerStatistics` is frozen, and for any thread.
 """
 
 import math
@@ -15,9 +15,9 @@ from typing import Any
 from ....smtp.words.verdict import FailureKind
 
 SHORTEST = 1e-4
-"""Seconds; no send is shorter, and whatever were is counted as this."""
+"""Seconds. No send is shorter; shorter durations count as this."""
 LONGEST = 3600.0
-"""Seconds; no deadline of ours is longer, and whatever were is counted as this."""
+"""Seconds. Few sends take longer; longer durations count as this."""
 
 # Each bin is 3 % wider than the one before: 589 of them from the shortest to the longest.
 _WIDER = 1.03
@@ -27,7 +27,7 @@ _OFFSET = 1 - log(SHORTEST) * _PER_E
 # The last, after these, is for what is not shorter than LONGEST.
 _LAST = int(log(LONGEST) * _PER_E + _OFFSET) + 1
 
-_SECONDS = 10  # complete ones that a rate is the mean of, beside the one that has just begun
+_SECONDS = 10  # the complete seconds of a mean, beside the current one
 _SLOTS = _SECONDS + 1
 _NEVER = -(2**62)  # seconds; before the beginning of any clock
 
@@ -35,7 +35,7 @@ _NEVER = -(2**62)  # seconds; before the beginning of any clock
 class Latencies:
     """How long emails took: a histogram of fixed size, with a resolution of 3 %.
 
-    It never forgets: its percentiles are those of all that was ever added.
+    Nothing expires: the percentiles are those of all durations ever added.
     """
 
     __slots__ = ("_bins", "_count", "_maximum")
@@ -59,7 +59,7 @@ class Latencies:
         """Add the duration of an email.
 
         Args:
-            seconds: from when it was told to its outcome.
+            seconds: from its submission to its outcome.
         """
         self._count += 1
         if seconds > self._maximum:  # noqa: PLR1730 - a call of max() costs more
@@ -72,7 +72,7 @@ class Latencies:
     def percentile(self, p: float) -> float | None:
         """Return the percentile of the durations, in seconds.
 
-        It is within 1.5 % of the truth, and never above the maximum; None if there is none yet.
+        It is within 1.5 % of the exact one, and at most the maximum; None if there is none yet.
 
         Args:
             p: per cent, 0 to 100; 50 for the median.
@@ -93,7 +93,7 @@ class Latencies:
             below += count
             if below >= rank:
                 return min(_middle(index), self._maximum)
-        return self._maximum  # pragma: no cover - each that was counted is in a bin
+        return self._maximum  # pragma: no cover - each duration is in a bin
 
     def __repr__(self) -> str:
         median = self.percentile(50)
@@ -101,7 +101,7 @@ class Latencies:
 
 
 def _middle(index: int) -> float:
-    """Return the seconds that a bin stands for, as wrong for its shortest as for its longest."""
+    """Return the geometric middle of a bin, in seconds."""
     if index == 0:
         return SHORTEST
     return min(SHORTEST * math.pow(_WIDER, index - 0.5), LONGEST)
@@ -130,8 +130,8 @@ class Throughput:
     def per_second(self, now: float) -> float:
         """Return the mean over the last ten seconds, or since the first email if that is less.
 
-        It is never the mean of less than a second: the first mail of all is not a thousand a
-        second because one millisecond has passed.
+        It is the mean of at least a second, so the first email does not count as a thousand per
+        second because a millisecond has passed.
 
         Args:
             now: the time, in seconds.
@@ -144,7 +144,7 @@ class Throughput:
         return sum(self._counts) / max(now - begin, 1.0)
 
     def _turn(self, now: float) -> None:
-        """Begin a new second, and forget those that are too long ago."""
+        """Begin a new second, and clear the slots of expired ones."""
         if self._began is None:
             self._began = now
         second = math.floor(now)
@@ -157,27 +157,27 @@ class Throughput:
 class MailerStatistics:
     """What a `Mailer` has done since it started, and what it is doing now.
 
-    Every mail that was told is in one place: `submitted` is the sum of `queued`,
-    `waiting_for_retry`, `in_flight`, `sent` and `failed`.
+    Each submitted email is counted once: `submitted` is the sum of `queued`, `waiting_for_retry`,
+    `in_flight`, `sent` and `failed`.
 
     Attributes:
-        queued: mails that wait for their first attempt, or for their turn.
-        waiting_for_retry: mails that wait until they may be tried again.
-        in_flight: mails that an attempt is being made for.
-        connections_idle: connections that are open and wait for a mail.
-        connections_busy: connections that are open, or being opened, for a mail.
-        submitted: mails that were told or asked.
-        sent: those that ended in success.
-        failed_by_kind: those that ended in failure, by kind; kinds without any are left out.
-        retries: attempts that were not the first.
-        rate: outcomes a second, of late; only of mails that were tried.
-        window: how many mails may be on their way to the relay in use at once.
-        dead_relays: the names of the relays that have failed too often.
-        latency_p50: seconds from told to outcome for half of the mails that were tried, or None if
-            there is none.
-        latency_p90: seconds for nine of ten.
-        latency_p99: seconds for 99 of 100.
-        latency_max: seconds for the slowest.
+        queued: emails that wait for their first attempt, or for their turn.
+        waiting_for_retry: emails that wait for the time of their next attempt.
+        in_flight: emails with an attempt in progress.
+        connections_idle: open connections without a send.
+        connections_busy: connections in use for a send, those being opened included.
+        submitted: all emails given to the `Mailer` by tell or ask.
+        sent: emails with a success.
+        failed_by_kind: emails with a failure, by kind, without kinds that have none.
+        retries: attempts other than first ones.
+        rate: recent outcomes per second, of emails with an attempt.
+        window: how many emails may be in flight at once to the relay in use.
+        dead_relays: the names of the relays that are dead, because they have failed too often.
+        latency_p50: the median of the seconds from submission to outcome, over all emails with an
+            attempt; None if there is none.
+        latency_p90: the same for 90 %.
+        latency_p99: the same for 99 %.
+        latency_max: the maximum.
     """
 
     queued: int = 0
@@ -253,14 +253,14 @@ def _again(values: dict[str, Any]) -> MailerStatistics:
 def _latencies(
     p50: float | None, p90: float | None, p99: float | None, longest: float | None
 ) -> str:
-    """Write down those that are known, or nothing."""
+    """Return the latencies that are known, as text; empty if none is."""
     named = (("p50", p50), ("p90", p90), ("p99", p99), ("max", longest))
     known = [f"{name} {_duration(seconds)}" for name, seconds in named if seconds is not None]
     return f"latency {', '.join(known)}" if known else ""
 
 
 def _duration(seconds: float) -> str:
-    """Write seconds with three digits, and without exponents."""
+    """Return a duration as text, with three digits and without exponent."""
     if seconds < 0.9995:
         return f"{seconds * 1000:.3g} ms"
     return f"{seconds:.3g} s" if seconds < 999.5 else f"{seconds:.0f} s"

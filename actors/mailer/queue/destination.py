@@ -20,7 +20,7 @@ class Waiting(Protocol):
     """The attributes of a part of an email that queues need.
 
     Attributes:
-        submitted_at: when the email was told.
+        submitted_at: when the email was submitted.
         is_pressing: whether it goes before others, because a signal receiver may wait for it.
         avoid: the relays that have failed it, by number.
         relay: the number of the relay that it goes to.

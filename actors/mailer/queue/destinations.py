@@ -1,20 +1,19 @@
-"""Where the parts of mails wait, and whose turn it is: the destinations of a `Mailer`.
+"""The destinations of a `Mailer`: the queued parts of emails, and which destination is next.
 
-A destination is a plan, one relay or several of which one does, and the parts that wait for them.
-It is in one of these states, and nothing here looks at all of them:
+A destination is one relay or several alternative ones, and the parts queued for them. It is in one
+of three states. No operation but `repair` iterates over all destinations.
 
-* *active*: a part may go, as far as is known. Active ones stand in a ring, and have their turns by
-  deficit round robin (Shreedhar and Varghese, 1995): a part costs by its size, and no part costs
-  more than a turn is worth, so each turn sends one at least. One that may send no more before an
-  attempt has ended goes on with its turn then: its connections are open.
-* *waiting*: nothing may go before a moment that is known, or before an attempt has ended. The
-  agenda has one entry for each, however many parts it has, for the first moment that matters: a
-  token, a probe, the next attempt at a part, or the time to give one up.
-* *idle*: it has no part. It is forgotten, but for what was learned of its hosts; and that has a
-  bound.
+* *active*: a part may be sendable now. Active destinations are in a ring, and take turns by deficit
+  round robin (Shreedhar and Varghese, 1995): a part costs by its size, and at most a turn's credit,
+  so each turn sends at least one. A destination that can send no more until an attempt has ended
+  continues its turn then, as its connections are open.
+* *waiting*: nothing can be sent before a known time, or before an attempt has ended. The agenda
+  has one entry for each, however many parts it has, for the first time that matters: a token, a
+  probe, the next attempt of a part, or the time to give up a part.
+* *idle*: it has no part. It is removed, and what was learned of its hosts is kept, up to a bound.
 
-Pure arithmetic: the time is passed in, in seconds of a clock that never goes back, and nothing
-here waits. Use an instance on one thread only.
+Pure arithmetic: the time is passed in, in seconds of a monotonic clock, and nothing here waits. Use
+an instance on one thread only.
 """
 
 import heapq
@@ -33,19 +32,19 @@ class Destinations(Generic[PartT]):
     """All destinations of a `Mailer`.
 
     Args:
-        draw: gives random numbers from 0 to less than 1.
-        patience: seconds after it was told from which on a part does not wait; None for ever.
-        waits_for_probes: whether parts wait for a destination that is dead. Else those that have
-            some are put into `hopeless`.
-        memory: what is remembered of idle ones.
+        draw: returns random numbers from 0 to less than 1.
+        give_up_after: seconds after its submission when a queued part is given up; None for never.
+        waits_for_probes: whether parts wait for the probe of a dead destination. If not, a dead
+            destination with parts is added to `hopeless`.
+        memory: what is kept of idle destinations.
 
     Attributes:
-        queued: parts that wait for their turn.
-        retries: parts that wait for the time of their next attempt.
-        pressing: those among the queued that are pressing.
-        dead: the relays that are dead, of those in use.
+        queued: the number of parts that wait for their turn.
+        retries: the number of parts that wait for the time of their next attempt.
+        pressing: how many of the queued parts are pressing.
+        dead: the dead relays of the destinations in use.
         hopeless: see `waits_for_probes`.
-        agenda: when to look again, though nothing may have happened until then.
+        agenda: when to check each destination, even if nothing happens until then.
         memory: as given.
     """
 
@@ -57,7 +56,7 @@ class Destinations(Generic[PartT]):
         self,
         draw: Callable[[], float],
         *,
-        patience: float | None = None,
+        give_up_after: float | None = None,
         waits_for_probes: bool = True,
         memory: Memory | None = None,
     ) -> None:
@@ -66,39 +65,39 @@ class Destinations(Generic[PartT]):
         self.hopeless: list[Destination[PartT]] = []
         self.memory: Memory = Memory() if memory is None else memory
         self._draw = draw
-        self._patience = NEVER if patience is None else patience
+        self._give_up_after = NEVER if give_up_after is None else give_up_after
         self._waits_for_probes = waits_for_probes
         self._in_use: dict[Hashable, Destination[PartT]] = {}
         self._ring: deque[Destination[PartT]] = deque()
-        # Those of them with parts that need not wait until receivers have caught up.
+        # The destinations in the ring whose parts need not wait until receivers have caught up.
         self._urgent: deque[Destination[PartT]] = deque()
         self.agenda: Agenda[Destination[PartT]] = Agenda()
-        self._due: list[Destination[PartT]] = []  # taken out of the agenda just now
+        self._due: list[Destination[PartT]] = []  # just taken out of the agenda
         self._order = itertools.count()
 
     def __iter__(self) -> Iterator[Destination[PartT]]:
-        """Give those that are in use. Only for what is rare: there may be many."""
+        """Iterate over those in use. Only for rare operations: there may be many."""
         return iter(self._in_use.values())
 
     @property
     def is_any_active(self) -> bool:
-        """Whether a part may go, as far as is known."""
+        """Whether a part may be sendable now."""
         return bool(self._ring)
 
     def find(self, key: Hashable) -> Destination[PartT] | None:
-        """Return a destination if it is in use.
+        """Return a destination if it is in use, else None.
 
         Args:
-            key: what it is known by.
+            key: its key.
         """
         return self._in_use.get(key)
 
     def add(self, key: Hashable, relays: Sequence[tuple[str, Capacity]]) -> Destination[PartT]:
-        """Return a destination, which is in use from now on, with what was learned of its hosts.
+        """Take a destination into use, with what was learned of its hosts; return it.
 
         Args:
-            key: what it is known by; None for the one that stays in use without a part.
-            relays: its relays, each with its name, in the order in which they are to be tried.
+            key: its key; None for the one that stays in use without a part.
+            relays: its relays, each with its name, in the order in which to try them.
         """
         destination = self._in_use[key] = Destination(key, relays, self._draw)
         if key is not None:
@@ -111,47 +110,47 @@ class Destinations(Generic[PartT]):
         return destination
 
     def note_death(self, relay: Capacity) -> None:
-        """Know whether a relay is dead."""
+        """Update `dead` for a relay."""
         if relay.is_dead:
             self.dead[relay] = None
         else:
             self.dead.pop(relay, None)
 
     def append(self, part: PartT) -> bool:
-        """Let a part wait behind the others; return whether to look what may go."""
+        """Queue a part after the others; return whether to check now what can be sent."""
         destination = part.destination
         self.queued += 1
         is_first = destination.queue.append(part)
-        if part.submitted_at + self._patience < destination.looks_at:
-            self.agenda.set(destination, part.submitted_at + self._patience)
+        if part.submitted_at + self._give_up_after < destination.looks_at:
+            self.agenda.set(destination, part.submitted_at + self._give_up_after)
         if not is_first or destination.is_active:
             return False
         self.activate(destination)
         return True
 
     def prepend(self, part: PartT) -> None:
-        """Let a part wait before all others that have the same choice of relays."""
+        """Queue a part before all others that have the same choice of relays."""
         destination = part.destination
         self.queued += 1
         if part.is_pressing:
             self.pressing += 1
             destination.pressing += 1
         destination.queue.prepend(part, part.avoid)
-        if part.submitted_at + self._patience < destination.looks_at:
-            self.agenda.set(destination, part.submitted_at + self._patience)
+        if part.submitted_at + self._give_up_after < destination.looks_at:
+            self.agenda.set(destination, part.submitted_at + self._give_up_after)
         self.activate(destination)
 
     def bind(self, part: PartT) -> None:
-        """Let a part that was let go before wait for a place at its relay, before all others."""
+        """Queue a part whose attempt has begun for a place at its relay, before all others."""
         part.destination.queue.bind(part, part.relay)
         self.activate(part.destination)
 
     def unbind(self, part: PartT) -> None:
-        """Let a part wait no more that waits for a place at its relay, if it does."""
+        """Undo `bind`, if the part still waits for a place at its relay."""
         part.destination.queue.unbind(part)
 
     def put_off(self, part: PartT, when: float) -> None:
-        """Let a part wait for the time of its next attempt.
+        """Store a part until the time of its next attempt.
 
         Args:
             part: the part.
@@ -164,11 +163,11 @@ class Destinations(Generic[PartT]):
             self.agenda.set(destination, when)
 
     def activate(self, destination: Destination[PartT]) -> None:
-        """Look what may go there: a part has come, or an attempt has ended."""
+        """Put a destination into the ring, because a part was added, or an attempt has ended."""
         if not destination.is_active:
             destination.is_active = True
             if destination.deficit > 0:
-                # It could not use up its turn. Now that it may, it has connections to go on with.
+                # It could not use up its turn. It continues now, as its connections are open.
                 self._ring.appendleft(destination)
             else:
                 destination.deficit = MAX_COST
@@ -178,11 +177,12 @@ class Destinations(Generic[PartT]):
             self._urgent.append(destination)
 
     def pick(self, now: float, *, only_urgent: bool = False) -> PartT | None:
-        """Take out the next part that may go now; it counts as on its way to ``part.relay``.
+        """Take out the next part that can be sent now; it counts as in flight to ``part.relay``.
 
         Args:
             now: the time.
-            only_urgent: take a part only where a pressing one waits, or one that was let go before.
+            only_urgent: take only from destinations with a pressing part, or with one whose attempt
+                has begun.
         """
         while ring := self._urgent or (None if only_urgent else self._ring):
             destination = ring[0]
@@ -207,7 +207,7 @@ class Destinations(Generic[PartT]):
         return None
 
     def _charge(self, ring: deque[Destination[PartT]], cost: int) -> None:
-        """Take what a part costs from its destination's turn; at its end, the next one's begins."""
+        """Subtract a part's cost from the current turn; at its end, the next turn begins."""
         destination = ring[0]
         destination.deficit -= cost
         if destination.deficit <= 0:
@@ -215,7 +215,7 @@ class Destinations(Generic[PartT]):
             ring.rotate(-1)
 
     def _block(self, ring: deque[Destination[PartT]], now: float) -> None:
-        """Take the first out of a ring: nothing may go there now."""
+        """Take the first destination out of a ring, because nothing can be sent there now."""
         destination = ring.popleft()
         if ring is self._urgent:
             destination.is_urgent = False
@@ -235,7 +235,7 @@ class Destinations(Generic[PartT]):
             self.retire(destination)
 
     def look_at_due(self, now: float) -> bool:
-        """Activate those whose time has come; `take_expired` next, when what may go has gone.
+        """Activate the destinations that are due. Call `take_expired` once parts were picked.
 
         Args:
             now: the time.
@@ -259,19 +259,19 @@ class Destinations(Generic[PartT]):
         return bool(self._due)
 
     def take_expired(self, now: float) -> list[tuple[Destination[PartT], list[PartT]]]:
-        """Take out the parts that have waited for too long, where no other stands before them.
+        """Take out the parts at the head of a queue that have waited for too long.
 
         Args:
             now: the time.
 
         Returns:
-            The parts of each destination that has some.
+            The parts, by destination.
         """
         expired: list[tuple[Destination[PartT], list[PartT]]] = []
         while self._due:
             destination = self._due.pop()
-            if self._patience < NEVER:
-                found = destination.queue.take_expired(now, self._patience)
+            if self._give_up_after < NEVER:
+                found = destination.queue.take_expired(now, self._give_up_after)
                 if found:
                     self._count_out(destination, found)
                     self.activate(destination)
@@ -280,9 +280,9 @@ class Destinations(Generic[PartT]):
         return expired
 
     def _reschedule(self, destination: Destination[PartT]) -> None:
-        """See that the agenda has an entry for whatever time brings, but for relays."""
+        """Schedule the next retry or give-up of a part. Relays are scheduled by `_block`."""
         destination.is_mixed = destination.is_mixed and len(destination.queue) > 0
-        when = destination.queue.oldest_head + self._patience
+        when = destination.queue.oldest_head + self._give_up_after
         if destination.retries:
             when = min(when, destination.retries[0][0])
         if when < destination.looks_at:
@@ -291,11 +291,11 @@ class Destinations(Generic[PartT]):
     def take_all(
         self, destination: Destination[PartT], *, with_retries: bool = True
     ) -> list[PartT]:
-        """Take out the parts that wait for a destination, in their order.
+        """Take out the parts of a destination, in order.
 
         Args:
-            destination: which.
-            with_retries: those that wait for the time of their next attempt, too.
+            destination: the destination.
+            with_retries: also take those that wait for the time of their next attempt.
         """
         found = destination.queue.take_all()
         self._count_out(destination, found)
@@ -313,14 +313,14 @@ class Destinations(Generic[PartT]):
         destination.pressing -= pressing
 
     def retire(self, destination: Destination[PartT]) -> None:
-        """Forget a destination that has no part and no connection, but for what was learned.
+        """Remove a destination without parts and connections; keep what was learned of its hosts.
 
         Args:
-            destination: any; nothing happens to one that is in use, or is permanent.
+            destination: any; nothing happens if it is still used, or is permanent.
         """
         key = destination.key
         if key is None or destination.is_active or self._in_use.get(key) is not destination:
-            return  # `_block` comes back to it
+            return  # if active, `_block` calls this again
         if not destination.is_unused:
             return
         self.agenda.discard(destination)
@@ -337,17 +337,17 @@ class Destinations(Generic[PartT]):
             self.dead.pop(relay, None)
 
     def retire_key(self, key: Hashable) -> None:
-        """Do as `retire`: the last idle connection is gone.
+        """Call `retire` for a key, because the last idle connection was closed.
 
         Args:
-            key: what the destination is known by.
+            key: the key of the destination.
         """
         destination = self._in_use.get(key)
         if destination is not None:
             self.retire(destination)
 
     def repair(self, now: float) -> None:
-        """Count anew, and look at all anew: an error may have left anything half done.
+        """Recompute all counts and schedules, because an error may have left them inconsistent.
 
         Args:
             now: the time.

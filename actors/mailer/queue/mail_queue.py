@@ -1,17 +1,17 @@
 """The queued emails of a `Mailer`: which may go to which relay now, and when to check again.
 
-Mails that have the same choice of relays stand in one line, in their order; each line is looked at
-on its own. So a mail waits only for what all those behind it in the line would wait for as well.
-There is one line for the mails that may go anywhere, and one for each set of relays that has failed
-a mail. Among relays with weights a mail is drawn for one of them as soon as any of them is free;
-from then on it stands in that relay's part of the line, and no longer before the others.
+Emails with the same choice of relays are in one line, in order, and the lines are independent. So
+an email only waits for what all emails after it in its line wait for, too. There is one line for
+the emails that may go to any relay, and one for each set of relays that has failed an email. Among
+relays with weights, one is drawn for an email as soon as any of them is free. From then on the
+email is in that relay's part of the line, and does not delay the others.
 
-When nothing may go, each line waits either for a mail that is on its way, or for a moment that the
-relays can tell: `next_time` is the first of these moments. A relay that may take a mail now has got
-one, if any line would send one there, before `next_time` is asked. So that is always to come.
+If nothing can be sent, each line waits for the end of an attempt, or for a time that the relays
+know: `next_time` is the first of these times. It is always later than now, because `pick` is called
+first, until no relay that is ready has an email to send.
 
-Pure arithmetic: the time is passed in, in seconds of a clock that never goes back, and nothing
-here waits. Whoever owns a queue uses it on one thread only.
+Pure arithmetic: the time is passed in, in seconds of a monotonic clock, and nothing here waits. Use
+a queue on one thread only.
 """
 
 import bisect
@@ -28,7 +28,7 @@ class Waiting(Protocol):
     """A queued email.
 
     Attributes:
-        submitted_at: when it was told, on the same clock.
+        submitted_at: when it was submitted, on the same clock.
     """
 
     submitted_at: float
@@ -43,13 +43,13 @@ class MailQueue(Generic[MailT]):
     """Emails queued for a relay.
 
     Args:
-        relays: where they may go, in the order in which they are to be tried. The first of those
-            that can be used gets the mail, and is waited for while it is only busy; if it has a
-            weight, one of those that have one is drawn.
-        draw: gives random numbers from 0 to less than 1.
+        relays: the relays, in the order in which to try them. The first usable one gets the email,
+            and if it is only busy, the email waits for it. If it has a weight, one of the relays
+            with weights is drawn.
+        draw: returns random numbers from 0 to less than 1.
 
     Attributes:
-        bound: by number of a relay, those that have chosen it, and had a place there before.
+        bound: by the number of a relay, the emails whose attempt there has begun.
     """
 
     __slots__ = ("_draw", "_main", "_only", "_others", "_relays", "bound")
@@ -59,8 +59,8 @@ class MailQueue(Generic[MailT]):
         self._only = relays[0] if len(relays) == 1 else None
         self._draw = draw
         self._main: _Line[MailT] = _Line(relays, NO_RELAYS)
-        self._others: dict[frozenset[int], _Line[MailT]] = {}  # none of them is empty
-        self.bound: dict[int, deque[MailT]] = {}  # none of them is empty
+        self._others: dict[frozenset[int], _Line[MailT]] = {}  # without empty ones
+        self.bound: dict[int, deque[MailT]] = {}  # without empty ones
 
     def __len__(self) -> int:
         """The number of queued emails, without those that are bound to a relay."""
@@ -73,10 +73,10 @@ class MailQueue(Generic[MailT]):
         return itertools.chain.from_iterable(self._lines())
 
     def append(self, mail: MailT) -> bool:
-        """Queue an email behind those that may go to any relay.
+        """Queue an email after the others that may go to any relay.
 
         Returns:
-            Whether to look what may go: no other mail stands before it.
+            Whether it is the first of them, so that the caller must check what can be sent.
         """
         self._main.undrawn.append(mail)
         return len(self._main.undrawn) == 1
@@ -85,9 +85,9 @@ class MailQueue(Generic[MailT]):
         """Queue an email before all others that have the same choice of relays.
 
         Args:
-            mail: the mail.
-            avoid: the relays that have failed it, by number. It goes to one of these only while
-                there is no other that can be used.
+            mail: the email.
+            avoid: the numbers of the relays that have failed it. It goes to one of these only
+                while no other is usable.
         """
         line = self._main
         if avoid and self._only is None:
@@ -99,8 +99,8 @@ class MailQueue(Generic[MailT]):
         """Queue an email for a place at one relay, before all others.
 
         Args:
-            mail: the mail.
-            number: that of the relay.
+            mail: the email.
+            number: the number of the relay.
         """
         self.bound.setdefault(number, deque()).append(mail)
 
@@ -115,13 +115,13 @@ class MailQueue(Generic[MailT]):
         return False
 
     def pick(self, now: float) -> tuple[MailT, int] | None:
-        """Remove and return the next email that may go now; it counts as in flight from now on.
+        """Remove and return the next email that can be sent now; it counts as in flight then.
 
         Args:
             now: the time.
 
         Returns:
-            The mail, and the number of the relay; None if none may go.
+            The email, and the number of its relay; or None.
         """
         if self.bound and (bound := self.pick_bound(now)) is not None:
             return bound
@@ -139,7 +139,7 @@ class MailQueue(Generic[MailT]):
             if line.avoid and not line:
                 del self._others[line.avoid]
             acquired = self._relays[found[1]].try_acquire(now)
-            assert acquired, "a relay that may take a mail must take it"
+            assert acquired, "a relay without wait must be acquirable"
             return found
         return None
 
@@ -154,14 +154,13 @@ class MailQueue(Generic[MailT]):
         return None
 
     def next_time(self, now: float) -> float | None:
-        """Return when to check again, even if nothing has happened until then.
+        """Return when to check again, even if nothing happens until then.
 
         Args:
-            now: the time. `pick` has just said that nothing may go.
+            now: the time, at which `pick` has just returned None.
 
         Returns:
-            A time later than `now`; None if only a mail that comes, or one that ends, can change
-            what may go.
+            A time later than `now`; None to wait for a new email or the end of an attempt.
         """
         if self._only is not None:
             is_any = self._main.undrawn or self.bound
@@ -175,28 +174,28 @@ class MailQueue(Generic[MailT]):
 
     @property
     def oldest_head(self) -> float:
-        """When the oldest email at the head of a line was told; `math.inf` if there is none."""
+        """When the oldest email at the head of a line was submitted; `math.inf` if none is."""
         if self._only is not None:
             mails = self._main.undrawn
             return mails[0].submitted_at if mails else math.inf
         return min((line.oldest_head for line in self._lines()), default=math.inf)
 
-    def take_expired(self, now: float, patience: float) -> list[MailT]:
+    def take_expired(self, now: float, give_up_after: float) -> list[MailT]:
         """Remove and return those at the head of a line that were queued for too long.
 
         Args:
             now: the time.
-            patience: seconds after it was told from which on a mail does not wait.
+            give_up_after: seconds after its submission when an email is given up.
         """
         found: list[MailT] = []
         for line in list(self._lines()):
-            found += line.take_expired(now - patience)
+            found += line.take_expired(now - give_up_after)
             if line.avoid and not line:
                 del self._others[line.avoid]
         return found
 
     def take_all(self) -> list[MailT]:
-        """Take out all, in their order."""
+        """Remove and return all, in order."""
         found = [mail for line in self._lines() for mail in line.take_all()]
         self._others.clear()
         return found
@@ -222,11 +221,11 @@ class _Line(Generic[MailT]):
 
     Args:
         relays: all of them.
-        avoid: the numbers of those that have failed these mails.
+        avoid: the numbers of the relays that have failed these emails.
 
     Attributes:
         avoid: as given.
-        undrawn: those that are not drawn for a relay, in their order.
+        undrawn: the emails for which no relay is drawn, in order.
     """
 
     __slots__ = ("_drawn", "_draws", "_relays", "avoid", "undrawn")
@@ -236,7 +235,7 @@ class _Line(Generic[MailT]):
         self.undrawn: deque[MailT] = deque()
         self._relays = relays
         # By relay; each email with the number of its draw, which restores the order.
-        self._drawn: dict[int, deque[tuple[int, MailT]]] = {}  # none of them is empty
+        self._drawn: dict[int, deque[tuple[int, MailT]]] = {}  # without empty ones
         self._draws = 0
 
     def __len__(self) -> int:
@@ -271,8 +270,8 @@ class _Line(Generic[MailT]):
 
         Args:
             usable: as for `_choice`.
-            waits: what each relay has to be waited for.
-            draw: gives random numbers.
+            waits: the seconds until each relay is ready.
+            draw: returns random numbers.
         """
         choice = self._choice(usable)
         if self._drawn:
@@ -295,11 +294,11 @@ class _Line(Generic[MailT]):
         return None
 
     def wait(self, usable: Sequence[int], waits: Sequence[float]) -> float:
-        """Return the seconds until an email that may not go now may go; `math.inf` for never.
+        """Return the seconds until an email can be sent, if none can now; `math.inf` for never.
 
         Args:
             usable: as for `_choice`.
-            waits: what each relay has to be waited for.
+            waits: the seconds until each relay is ready.
         """
         if not self:
             return math.inf
@@ -308,7 +307,7 @@ class _Line(Generic[MailT]):
             if waits[number] < least and (self.undrawn or number in self._drawn):
                 least = waits[number]
         for number, wait in enumerate(waits):
-            # A dead one, that a mail would go to if it were time for a probe.
+            # A dead relay that an email would go to when a probe is due.
             if wait < least and number not in usable:
                 then = [*usable]
                 bisect.insort(then, number)
@@ -318,22 +317,22 @@ class _Line(Generic[MailT]):
 
     @property
     def oldest_head(self) -> float:
-        """When the oldest email at a head was told; `math.inf` if there is none."""
+        """When the oldest email at a head was submitted; `math.inf` if there is none."""
         heads = [mails[0][1].submitted_at for mails in self._drawn.values()]
         if self.undrawn:
             heads.append(self.undrawn[0].submitted_at)
         return min(heads, default=math.inf)
 
-    def take_expired(self, told_before: float) -> Iterator[MailT]:
-        """Take out those at the head that were told then, or earlier."""
-        while self.undrawn and self.undrawn[0].submitted_at <= told_before:
+    def take_expired(self, submitted_before: float) -> Iterator[MailT]:
+        """Remove and yield those at the head that were submitted then, or earlier."""
+        while self.undrawn and self.undrawn[0].submitted_at <= submitted_before:
             yield self.undrawn.popleft()
         for number, mails in list(self._drawn.items()):
-            while mails and mails[0][1].submitted_at <= told_before:
+            while mails and mails[0][1].submitted_at <= submitted_before:
                 yield self._pop_drawn(number)
 
     def take_all(self) -> Iterator[MailT]:
-        """Take out all, in their order."""
+        """Remove and yield all, in order."""
         self._undraw(())
         mails, self.undrawn = self.undrawn, deque()
         yield from mails

@@ -1,4 +1,4 @@
-"""The addresses of a server: what its name stands for, or the address that was given for one."""
+"""The addresses of a server: looked up, or given as an address."""
 
 import functools
 import ipaddress
@@ -10,17 +10,17 @@ from typing import Any, cast
 from ...loop.event_loop import event_loop
 from .connect_error import ConnectError
 
-_MOST_ADDRESSES = 16
-"""Addresses of a name that are looked at: no honest name has more, and each costs a socket."""
+_MAX_ADDRESSES = 16
+"""Addresses of a name that are used, at most: no honest name has more, and each costs a socket."""
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 Address = tuple[int, int, int, str, Any]
-"""What getaddrinfo says of an address."""
+"""A result of getaddrinfo."""
 
 
 @functools.lru_cache(maxsize=1024)
 def is_literal(host: str) -> bool:
-    """Whether the host is an address, which needs no look-up. One with a scope does."""
+    """Whether the host is an address, which needs no look-up. An address with a zone does."""
     if "%" in host:
         return False
     try:
@@ -31,7 +31,7 @@ def is_literal(host: str) -> bool:
 
 
 def literal(host: str, port: int) -> list[Address]:
-    """Return what a look-up would say of a host that is an address."""
+    """Return an address in the form of a look-up's result."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
 
@@ -44,13 +44,13 @@ async def look_up(host: str, port: int) -> list[Address]:
         port: 1 to 65535.
 
     Raises:
-        ConnectError: there are none, or the resolver did not say.
+        ConnectError: there are none, or the resolver failed.
     """
     try:
         found: object = await event_loop().resolver_pool.run(_getaddrinfo, host, port)
         addresses = _usable(found)
     except Exception as error:
-        # Whatever it is: a program may have a resolver of its own under that name.
+        # Any exception: the program may have replaced `socket.getaddrinfo`.
         raise _not_found(host, error) from error
     if not addresses:
         raise ConnectError(f"{host} has no address", "getaddrinfo", None, passing=False)
@@ -62,8 +62,8 @@ def _getaddrinfo(host: str, port: int) -> list[Any]:
 
 
 def _usable(found: object) -> list[Address]:
-    """Return what can be connected to of what a resolver says."""
-    few = itertools.islice(cast("Iterable[object]", found), _MOST_ADDRESSES)
+    """Return the valid results of a resolver, at most `_MAX_ADDRESSES`."""
+    few = itertools.islice(cast("Iterable[object]", found), _MAX_ADDRESSES)
     return [cast("Address", entry) for entry in few if _is_usable(entry)]
 
 
@@ -87,8 +87,8 @@ def _not_found(host: str, error: Exception) -> ConnectError:
         reason = "not a host name"
     else:
         reason = f"the resolver raised {type(error).__name__}: {error}"
-    # A name that is not there is not there tomorrow; a resolver that fails may recover. What
-    # the system has to say (EAI_SYSTEM) comes as an OSError of another kind.
+    # A name that does not exist will not exist later; a resolver that fails may recover. A system
+    # error (EAI_SYSTEM) is an OSError, but not a gaierror.
     is_answer = isinstance(error, socket.gaierror | UnicodeError)
     passing = number in (socket.EAI_AGAIN, socket.EAI_MEMORY) or not is_answer
     return ConnectError(

@@ -1,8 +1,8 @@
 """From a server's name to a transport: look up, race the addresses (RFC 8305), connect.
 
-The transport is always one in clear. A socket of ours, connected and non-blocking, is given to the
-loop; only where uvloop gets an address does it connect by itself, which costs it a tenth less of a
-whole session.
+The transport is always a plaintext one. This module connects the socket, and passes it to the
+loop. Only to a host given as an address, uvloop connects by itself: that makes a whole session a
+tenth cheaper.
 """
 
 import asyncio
@@ -21,25 +21,25 @@ from .connect_error import ConnectError, reason_of
 from .sockets import UNIX, Connector, connect_one
 
 _RACE_DELAY = 0.25
-"""Seconds that an address has before the next is tried beside it (RFC 8305 §5)."""
+"""Seconds until the next address is tried in parallel (RFC 8305 §5)."""
 _SHORTAGES = frozenset(
     {
         *(errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN),
-        errno.EADDRINUSE,  # no local port is free: some are left after a minute (TIME_WAIT)
+        errno.EADDRINUSE,  # no local port is free; some will be after a minute (TIME_WAIT)
     }
 )
-"""What this machine may be out of at the moment, without any fault of the options."""
+"""The error numbers of a temporary shortage on this machine: the options are right."""
 
 SourceAddress = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """Which of a host's addresses a connection has reached.
+    """The address of a host that a connection has reached.
 
     Attributes:
-        here: the address, if a name was looked up.
-        left: the other addresses of that name which may be tried, in order.
+        here: the address, if a name was looked up; else None.
+        left: the other addresses of that name that may be tried, in order.
     """
 
     here: Address | None = None
@@ -62,16 +62,16 @@ async def connect(
     """Connect a protocol to a server. Called on the loop thread.
 
     Args:
-        factory: makes the protocol, once a connection stands.
+        factory: makes the protocol, once connected.
         host: a name or an address.
         port: 1 to 65535.
-        source: the local address and port (0: any) to connect from, or None.
-        addresses: those of the name that are to be tried, if it was looked up before.
-        unix_path: connect to this unix socket instead.
-        dial: what makes the connection instead: a proxy.
+        source: the local address and port (0 for any) to connect from, or None.
+        addresses: the addresses to try, if the name was looked up before.
+        unix_path: the path of a unix socket to connect to instead, or None.
+        dial: connects through a proxy instead, or None.
 
     Raises:
-        ConnectError: with every address that was tried, and what became of it.
+        ConnectError: it could not connect; the detail has the error of each address tried.
     """
     reached = _ONLY
     if unix_path is not None:
@@ -102,7 +102,7 @@ async def connect(
 
 
 async def _attach(factory: Callable[[], asyncio.Protocol], sock: socket.socket) -> None:
-    """Give a connection to the loop, and the loop a protocol for it."""
+    """Make a transport for a connected socket, with a protocol."""
     loop = event_loop().loop
     try:
         if sock.family == UNIX:
@@ -110,7 +110,7 @@ async def _attach(factory: Callable[[], asyncio.Protocol], sock: socket.socket) 
         else:
             await loop.create_connection(factory, sock=sock)
     except OSError as error:
-        detail = f"the connection broke at once: {reason_of(error)}"
+        detail = f"lost the connection at once: {reason_of(error)}"
         raise ConnectError(detail, "connect", error.errno, passing=True) from error
 
 
@@ -138,7 +138,7 @@ async def _race(
     except (OSError, RuntimeError) as error:
         if connector.errors:
             raise _not_connected(host, port, connector.errors, source) from error
-        # No address was tried, so the local end is the trouble.
+        # No address was tried, so the problem is local.
         number = error.errno if isinstance(error, OSError) else None
         if isinstance(error, OSError) and number in _SHORTAGES:
             operation = "bind" if number == errno.EADDRINUSE else "connect"
@@ -151,7 +151,7 @@ async def _race(
         ) from error
     here = next((address for made, address in connector.made if made is sock), None)
     over = [here, *(address for address, _ in connector.errors)]
-    # A local address is of one family: those of the other can't be reached from it.
+    # A local address has one family, so the addresses of the other can't be reached from it.
     families = FAMILIES if source is None else _local(source)[:1]
     return sock, Reached(
         here=next((entry for entry in addresses if entry[4] == here), None),

@@ -1,15 +1,16 @@
-"""Why no connection came about."""
+"""The exception for a connection that could not be established."""
 
 import os
 
 
 class ConnectError(Exception):
-    """No connection came about.
+    """No connection could be established.
 
     Attributes:
-        operation: ``"getaddrinfo"``, ``"bind"``, ``"connect"`` or ``"proxy"``.
-        errno: the error number.
-        passing: whether trying again later may help.
+        operation: the operation that failed: ``"getaddrinfo"``, ``"bind"``, ``"connect"`` or
+            ``"proxy"``.
+        errno: the error number, or None.
+        passing: whether the failure is temporary, so that a retry may succeed.
         is_timeout: whether it took too long.
     """
 
@@ -30,7 +31,7 @@ class ConnectError(Exception):
 
 
 def reason_of(error: OSError) -> str:
-    """Say in the system's words what went wrong; the loops' own texts repeat the address."""
+    """Return the system's text of an error; the loops' own texts repeat the address."""
     if error.errno is None:
         return str(error)
     return os.strerror(error.errno)

@@ -1,9 +1,8 @@
 """Proxies: a connection through SOCKS 5 (RFC 1928) or HTTP CONNECT (RFC 9110 §9.3.6).
 
-The proxy looks the server's name up; we look up the proxy's. What is said to the proxy is
-python-socks's work. The sockets are ours: its own way would look names up in threads that stay,
-and would take the server's greeting for a part of an HTTP proxy's answer, because in SMTP the
-server speaks first.
+The proxy resolves the server's name. python-socks does the protocols of the proxies, but on sockets
+of this module: its own would look up names in threads that stay, and would take the greeting for a
+part of an HTTP proxy's reply, because an SMTP server sends first.
 """
 
 import asyncio
@@ -30,23 +29,23 @@ Kind = Literal["socks5", "http"]
 
 _FORMS = "socks5://[user:password@]host:port or http://[user:password@]host:port"
 _MAX_URL = 2048
-"""Characters. A host has 255 at most, user and password 255 octets each, percent-encoded."""
+"""Characters: a host of 255, and user and password of 255 bytes each, percent-encoded."""
 _MAX_CREDENTIAL = 255
-"""Octets of a user or password (RFC 1929 §2: the length is one octet)."""
+"""Octets of a user or password: its length is sent in one octet (RFC 1929 §2)."""
 _MAX_TARGET = 255
-"""Octets of the server's name (RFC 1928 §5: the same)."""
+"""Octets of the server's name, for the same reason (RFC 1928 §5)."""
 _MAX_HEADER = 16_384
-"""Octets of an HTTP proxy's answer; more is no answer, but an attack on memory."""
+"""Bytes of an HTTP proxy's reply: an endless one must not fill the memory."""
 _MAX_ADDRESSES = 4
 """How many addresses of a proxy's name are tried."""
-_PATIENCE = 3.0
-"""Seconds that an address of a proxy has to take the connection, if there is another to try."""
-_PART = 0.9
-"""How much of a step's time the proxy has: so there is some left to say whom we waited for."""
+_CONNECT_TIMEOUT = 3.0
+"""Seconds to connect to an address of the proxy, if there is another one to try."""
+_SHARE = 0.9
+"""The proxy's share of the timeout of a step. With the rest, the error can name the proxy."""
 _NEVER = 86_400.0
-"""Seconds; python-socks takes None for a minute."""
+"""Seconds, for python-socks, which takes None for a minute. The time limits here are shorter."""
 
-# Line ends would end the request's line (RFC 9112 §2.2), and what follows would be a header.
+# A line end would end the request line (RFC 9112 §2.2), and the text after it would be a header.
 _PRINTABLE = re.compile(r"[\x21-\x7e]+(?: +[\x21-\x7e]+)*")
 _TARGET = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?")
 _END_OF_AUTHORITY = re.compile(r"[/?#]")
@@ -62,7 +61,7 @@ class Proxy:
         kind: ``"socks5"`` or ``"http"``.
         host: its name or address.
         port: 1 to 65535.
-        username: who to authenticate as, or None.
+        username: the user name to authenticate with, or None.
         password: the password; None without a username.
     """
 
@@ -73,19 +72,19 @@ class Proxy:
     password: Secret | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        """Name it for people, without user and password."""
+        """Return its URL, without user and password."""
         place = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.kind}://{place}:{self.port}"
 
 
 def parse_proxy(url: Secret) -> Proxy:
-    """Parse a proxy's URL, and see that there is what talks to it.
+    """Parse a proxy's URL, and check that python-socks is installed.
 
     Args:
         url: such as ``"socks5://user:p%40ss@proxy.example.org:1080"``.
 
     Raises:
-        ValueError: it is no proxy URL. The message shows nothing of it but what is harmless.
+        ValueError: it is not a proxy URL. The message shows no secret.
         ImportError: python-socks is not installed.
     """
     try:
@@ -96,12 +95,12 @@ def parse_proxy(url: Secret) -> Proxy:
         if importlib.util.find_spec("python_socks") is None:
             raise ImportError("proxy: needs python-socks; pip install 'pykka-smtp[proxy]'")
         return proxy
-    # Out here no frame of the traceback has the URL.
+    # Raised here, because here no frame of the traceback has the URL.
     raise ValueError(f"proxy: {problem}")
 
 
 def check_target(host: str) -> None:
-    """See that a proxy can be told this name.
+    """Check that the server's name can be sent to a proxy.
 
     Raises:
         ValueError: it cannot.
@@ -113,27 +112,27 @@ async def connect_through(
     proxy: Proxy,
     host: str,
     port: int,
-    timeout: float,  # noqa: ASYNC109 - python-socks's own, which closes the socket
+    timeout: float,  # noqa: ASYNC109 - the caller's own would lose the proxy's name
     source: SourceAddress | None = None,
 ) -> socket.socket:
     """Connect to a server through a proxy. Called on the loop thread.
 
     Args:
         proxy: the proxy.
-        host: the server's name, which the proxy looks up, or its address.
+        host: the server's name, which the proxy resolves, or its address.
         port: its port.
-        timeout: seconds until the caller gives up; a little less is used.
-        source: the local address and port (0: any) to connect to the proxy from, or None.
+        timeout: the caller's timeout, in seconds; a little less is used.
+        source: the local address and port (0 for any) to connect to the proxy from, or None.
 
     Returns:
-        A socket on which the server speaks next.
+        A socket on which the server's greeting comes next.
 
     Raises:
         ConnectError: the operation is ``"proxy"``, and the detail names the proxy.
     """
     target = _target(host)
     try:
-        async with asyncio.timeout(timeout * _PART):
+        async with asyncio.timeout(timeout * _SHARE):
             return await _connect(proxy, target, port, source)
     except TimeoutError as error:
         detail = f"proxy {proxy} could not connect to {host}:{port} in time"
@@ -155,34 +154,34 @@ async def _connect(
     addresses = addresses[:_MAX_ADDRESSES]
     for *_, place in addresses[:-1]:
         try:
-            return await _ask(proxy, place[0], target, port, source, _PATIENCE)
-        except _NoProxyThereError:
+            return await _connect_at(proxy, place[0], target, port, source, _CONNECT_TIMEOUT)
+        except _UnreachableError:
             continue
     *_, place = addresses[-1]
     try:
-        return await _ask(proxy, place[0], target, port, source, None)
-    except _NoProxyThereError as error:
+        return await _connect_at(proxy, place[0], target, port, source, None)
+    except _UnreachableError as error:
         detail = f"cannot connect to proxy {proxy}: {error}"
         raise ConnectError(detail, "proxy", error.errno, passing=True) from error
 
 
-class _NoProxyThereError(Exception):
-    """No connection to the proxy at this address."""
+class _UnreachableError(Exception):
+    """The proxy cannot be reached at this address."""
 
     def __init__(self, detail: str, errno: int | None) -> None:
         super().__init__(detail)
         self.errno = errno
 
 
-async def _ask(
+async def _connect_at(
     proxy: Proxy,
     address: str,
     target: str,
     port: int,
     source: SourceAddress | None,
-    patience: float | None,
+    connect_timeout: float | None,
 ) -> socket.socket:
-    """Connect to a proxy's address, and ask it for the server."""
+    """Connect to an address of the proxy, and through it to the server."""
     from python_socks import ProxyConnectionError, ProxyType
     from python_socks.async_.asyncio import Proxy as Asker
 
@@ -192,21 +191,21 @@ async def _ask(
         proxy.port,
         proxy.username,
         None if proxy.password is None else proxy.password.reveal(),
-        rdns=True,  # the proxy looks the server up
-        loop=cast("asyncio.AbstractEventLoop", _Sockets(proxy.kind, patience)),
+        rdns=True,  # the proxy resolves the server's name
+        loop=cast("asyncio.AbstractEventLoop", _Sockets(proxy.kind, connect_timeout)),
     )
     try:
-        # Its own time limit is the longest: ours tells the two waits apart.
+        # Its own time limit would not tell whether the proxy or the server is out of reach.
         return await asker.connect(target, port, timeout=_NEVER, local_addr=source)
     except ProxyConnectionError as error:
-        words = os.strerror(error.errno) if error.errno else "no answer"
-        failed: Exception = _NoProxyThereError(words, error.errno)
+        words = os.strerror(error.errno) if error.errno else "timed out"
+        failed: Exception = _UnreachableError(words, error.errno)
     except OSError as error:
         failed = _refused(proxy, target, port, reason_of(error), passing=True)
     except Exception as error:
-        # Whatever a hostile answer makes python-socks raise; its words may be the proxy's.
+        # A hostile reply can make python-socks raise anything, with the proxy's text in it.
         failed = _refused(proxy, target, port, *_words(proxy.kind, error))
-    # Out here, without the cause: its frames have the password in clear.
+    # Raised here, without the cause, whose frames have the password in plaintext.
     raise failed
 
 
@@ -216,13 +215,13 @@ def _refused(proxy: Proxy, target: str, port: int, words: str, passing: bool) ->
 
 
 def _words(kind: Kind, error: Exception) -> tuple[str, bool]:
-    """Say what a proxy answered, and whether trying again may help. Never in its own words."""
+    """Return the reason in a proxy's reply, never its own text, and whether a retry may help."""
     code = getattr(error, "error_code", None)
     if isinstance(error, _NoHttpError):
         return str(error), str(error) == _CLOSED
     if code is None:
         if type(error).__name__ == "ProxyError" and kind == "socks5":
-            # All of these are python-socks's own words, and a number at most.
+            # These texts are python-socks's own, with a number at most.
             words = _SOCKS_WORDS.get(str(error), str(error))
             return words, words == _CLOSED
         return "its reply is invalid", False
@@ -230,7 +229,7 @@ def _words(kind: Kind, error: Exception) -> tuple[str, bool]:
         # RFC 1928 §6: general failure, network or host unreachable, refused, TTL expired.
         return f"{error}", code in {1, 3, 4, 5, 6}
     if code == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        return "407: it wants another user and password", False
+        return "407: it requires another user and password", False
     try:
         phrase = f" {http.HTTPStatus(code).phrase}"
     except ValueError:
@@ -240,27 +239,27 @@ def _words(kind: Kind, error: Exception) -> tuple[str, bool]:
 
 _CLOSED = "it closed the connection"
 _SOCKS_WORDS = {
-    "No acceptable authentication methods were offered": "it wants another way to authenticate",
-    "Username and password authentication failure": "it refused the user and password",
+    "No acceptable authentication methods were offered": "it requires other authentication",
+    "Username and password authentication failure": "it rejected the user and password",
     "Connection closed unexpectedly": _CLOSED,
 }
 
 
 class _NoHttpError(Exception):
-    """What an HTTP proxy answered is no HTTP."""
+    """The reply of an HTTP proxy is not HTTP."""
 
 
 class _Sockets:
-    """Stands in for the loop in python-socks: three ways to use a socket, and no look-ups."""
+    """Replaces the loop in python-socks: three methods for sockets, and no look-ups."""
 
-    def __init__(self, kind: Kind, patience: float | None) -> None:
+    def __init__(self, kind: Kind, connect_timeout: float | None) -> None:
         self._loop = event_loop().loop
         self._connector = Connector(self._loop)
         self._kind = kind
-        self._patience = patience
+        self._connect_timeout = connect_timeout
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
-        async with asyncio.timeout(self._patience):
+        async with asyncio.timeout(self._connect_timeout):
             await self._connector.sock_connect(sock, address)
 
     async def sock_sendall(self, sock: socket.socket, data: bytes) -> None:
@@ -280,7 +279,7 @@ class _Sockets:
         return await self._receive(sock, size)
 
     async def _header(self, sock: socket.socket) -> bytes:
-        """Read an HTTP answer, and not an octet more: what follows is the server's greeting."""
+        """Read the header of an HTTP reply, and no byte more: the server's greeting follows."""
         header = bytearray()
         while not header.endswith(b"\r\n\r\n"):
             octet = await self._receive(sock, 1)
@@ -325,19 +324,16 @@ class _Sockets:
                     remove(sock)
 
 
-# The URL.
-
-
 def _parse(url: Secret) -> Proxy:
     text = url.reveal()
     if len(text) > _MAX_URL:
         raise Flaw(f"longer than {_MAX_URL} characters")
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise Flaw("has a character that must be percent-encoded; is a line end left over?")
+        raise Flaw("has a character that must be percent-encoded, or a line end")
     scheme, _, rest = text.partition("://")
     kind = _KINDS.get(scheme.lower())
     if kind is None:
-        raise Flaw(f"begins with no scheme that is known; write {_FORMS}")
+        raise Flaw(f"unknown scheme; write {_FORMS}")
     authority = _END_OF_AUTHORITY.split(rest, maxsplit=1)[0]
     if rest not in {authority, f"{authority}/"}:
         raise Flaw('nothing can follow the port; in a password, write "/" as %2F, "@" as %40')
@@ -345,13 +341,14 @@ def _parse(url: Secret) -> Proxy:
     username, password = split_userinfo(userinfo) if at else (None, None)
     host, port = split_host(place)
     if port is None:
-        raise Flaw(f"names no port; write {_FORMS}")
+        raise Flaw(f"has no port; write {_FORMS}")
     _check_credentials(kind, username, password)
     return Proxy(kind=kind, host=host, port=port, username=username, password=password)
 
 
 _KINDS: dict[str, Kind] = {"socks5": "socks5", "socks5h": "socks5", "http": "http"}
-"""By scheme. That the proxy looks the name up is what the "h" says to other programs."""
+"""By scheme. The "h" of other programs means that the proxy resolves the name; here it always does.
+"""
 
 
 def _check_credentials(kind: Kind, username: str | None, password: Secret | None) -> None:
@@ -368,7 +365,7 @@ def _check_credentials(kind: Kind, username: str | None, password: Secret | None
 
 
 def _target(host: str) -> str:
-    """Return the server's name as the proxy is told it."""
+    """Return the server's name in the form that is sent to the proxy."""
     if is_literal(host):
         return host
     try:

@@ -1,4 +1,4 @@
-"""Sockets that connect without blocking, on whatever loop there is."""
+"""Connects sockets without blocking, on any loop."""
 
 import asyncio
 import errno
@@ -9,19 +9,25 @@ from typing import Any
 from ...loop.event_loop import event_loop
 
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EINTR, errno.EWOULDBLOCK, 10035})
-"""What a connect that goes on says; on Windows that is WSAEWOULDBLOCK, 10035."""
+"""The error numbers of a connect in progress; on Windows that is WSAEWOULDBLOCK, 10035."""
 _NONBLOCK: int = getattr(socket, "SOCK_NONBLOCK", 0)
 UNIX = getattr(socket, "AF_UNIX", None)  # Windows has none
 
 
 async def connect_one(family: int, kind: int, protocol: int, address: Any) -> socket.socket:
-    """Connect a socket to an address, as `socket.socket` takes both. Called on the loop thread.
+    """Connect a new socket to an address. Called on the loop thread.
+
+    Args:
+        family: as for `socket.socket`.
+        kind: as for `socket.socket`.
+        protocol: as for `socket.socket`.
+        address: as for `socket.socket.connect`.
 
     Returns:
-        The socket, which does not block.
+        The socket, which is non-blocking.
 
     Raises:
-        OSError: there is no connection.
+        OSError: it could not connect.
     """
     sock = socket.socket(family, kind | _NONBLOCK, protocol)
     try:
@@ -30,7 +36,7 @@ async def connect_one(family: int, kind: int, protocol: int, address: Any) -> so
         loop = event_loop().loop
         if watches_sockets(loop, sock):
             number = sock.connect_ex(address)
-            # A server on this machine: to hear of it from the loop takes another turn.
+            # To a server on this machine it is connected at once; the loop would tell a turn later.
             if number and not (number in _IN_PROGRESS and _is_connected(sock)):
                 await _wait_connected(loop, sock, number)
         else:
@@ -44,17 +50,17 @@ async def connect_one(family: int, kind: int, protocol: int, address: Any) -> so
 async def _wait_connected(
     loop: asyncio.AbstractEventLoop, sock: socket.socket, number: int
 ) -> None:
-    """Wait until a connect that goes on has come to its end.
+    """Wait for the end of a connect.
 
     Args:
         loop: the loop.
-        sock: a socket that does not block.
-        number: what its connect said.
+        sock: a non-blocking socket.
+        number: the error number that its `connect_ex` returned.
 
     Raises:
-        OSError: there is no connection.
+        OSError: it could not connect.
     """
-    # A unix socket is connected at once, or not at all: there is nothing to wait for.
+    # A unix socket is connected at once, or not at all: EAGAIN means that the backlog is full.
     if number in _IN_PROGRESS and sock.family != UNIX:
         writable = loop.create_future()
         loop.add_writer(sock, wake, writable)
@@ -68,10 +74,10 @@ async def _wait_connected(
 
 
 class Connector:
-    """Stands in for the loop where addresses are raced.
+    """Replaces the loop in aiohappyeyeballs, which races the addresses.
 
-    It keeps each address's own error; and it connects by itself, because both loops would look
-    the address up once more, in threads that stay.
+    It keeps the error of each address. And it connects without the loop, because both loops would
+    look up the address once more, in threads that stay.
 
     Attributes:
         errors: the addresses that could not be reached, each with its error.
@@ -84,12 +90,12 @@ class Connector:
         self.made: list[tuple[socket.socket, Any]] = []
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
-        """Connect a socket that does not block, as the loop would."""
+        """Connect a non-blocking socket, as the loop's method does."""
         try:
             try:
                 await self._connect(sock, address)
             except (ValueError, TypeError, OverflowError) as error:
-                # What a program's own resolver has made up, such as port 70000.
+                # From an invalid result of a program's own resolver, such as port 70000.
                 raise OSError(errno.EINVAL, str(error)) from error
         except OSError as error:
             self.errors.append((address, error))
@@ -109,7 +115,7 @@ _watching: dict[type[asyncio.AbstractEventLoop], bool] = {}
 
 
 def watches_sockets(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bool:
-    """Whether a loop tells when a socket is ready; those for Windows' completion ports don't.
+    """Whether a loop can watch sockets; those for Windows' completion ports can't.
 
     Args:
         loop: the loop.
@@ -135,6 +141,6 @@ def _is_connected(sock: socket.socket) -> bool:
 
 
 def wake(future: "asyncio.Future[None]") -> None:
-    """Let whoever waits for a socket go on."""
+    """Complete a future, unless it is done: the socket is ready."""
     if not future.done():
         future.set_result(None)

@@ -1,8 +1,8 @@
 """TLS without a socket: octets in, octets out.
 
-asyncio's own TLS is a transport that hides what is under way. Here the connection knows at any
-moment what was decrypted, whether half a record is here, and what was encrypted and has still to
-be sent. It is the same on all loops.
+asyncio's own TLS is a transport that hides its state. Here the connection knows at any moment
+which input is decrypted, whether part of a record is pending, and which output is still to be
+sent. It works the same on all loops.
 """
 
 import contextlib
@@ -11,30 +11,29 @@ import ssl
 _HEADER = 5
 """Octets of a record's header; the last two of them are its length (RFC 8446 §5.1)."""
 _READ = 16_384
-"""Octets of text in a record, at most (RFC 8446 §5.1): none is left over by a read."""
+"""The maximum of plaintext octets in a record (RFC 8446 §5.1), so one read returns all of it."""
 _ALERT, _HANDSHAKE = 21, 22  # content types (RFC 8446 §5.1)
 _CLIENT_HELLO, _CERTIFICATE = 1, 11  # handshake types (RFC 5246 §7.4)
-_LEAST_WITH_CERTIFICATE = 200
-"""Octets of our last flight in TLS 1.3, where a certificate is in it: without, it has about 110."""
+_MIN_WITH_CERTIFICATE = 200
+"""Octets of the client's last flight in TLS 1.3 with a certificate; without, it has about 110."""
 
 
 class TlsChannel:
-    """The client's side of one TLS connection. Never does any I/O.
+    """The client's side of one TLS connection, without I/O.
 
-    Call `begin`, and send what it returns; then give `receive` all that comes, and send what `take`
-    returns after it. Once `is_up`, `encrypt` makes of text what is to be sent.
+    Call `begin` and send its result. Then pass all input to `receive`, and send the result of
+    `take` after each call. Once `is_up`, send the results of `encrypt`.
 
     Attributes:
-        is_up: whether the handshake is done, as far as we can see: in TLS 1.3 the server may still
-            refuse us.
-        has_heard: whether the server has said something under TLS.
-        is_closed: whether the server has said that it says no more (RFC 8446 §6.1).
-        error: what broke it, or None. Nothing can be read or written any more then.
-        gave_certificate: whether we have shown a certificate of ours.
-        met_clear_text: whether the server answered the handshake with what is no TLS at all.
-        has_part: whether a part of a record is here, which can't be read before the rest of it
-            comes.
-        is_holding: whether text waits to be encrypted, for the end of another handshake.
+        is_up: whether the handshake is complete on this side. In TLS 1.3, the server may still
+            reject the client's certificate.
+        has_heard: whether the server has sent data under TLS.
+        is_closed: whether the server has sent close_notify (RFC 8446 §6.1).
+        error: the error that ended TLS, or None. After it, nothing can be read or written.
+        gave_certificate: whether a client certificate was sent.
+        met_clear_text: whether the server's reply to the handshake was not TLS at all.
+        has_part: whether an incomplete record is pending.
+        is_holding: whether output waits for the end of a second handshake.
     """
 
     def __init__(
@@ -43,9 +42,9 @@ class TlsChannel:
         """Prepare a connection.
 
         Args:
-            context: how to do TLS. It is not changed.
+            context: the context. It is not changed.
             server_hostname: the name for SNI, and for the certificate if the context checks it.
-            session: one with the same context and name, to be taken up again if the server agrees.
+            session: a session of the same context and name to resume, or None.
         """
         self.is_up: bool = False
         self.has_heard: bool = False
@@ -53,29 +52,29 @@ class TlsChannel:
         self.error: ssl.SSLError | None = None
         self.gave_certificate: bool = False
         self.met_clear_text: bool = False
-        # Attributes, as all of these: they are looked at for each record.
+        # Attributes, not properties, because they are read for each record.
         self.has_part: bool = False
         self.is_holding: bool = False
-        self._came = ssl.MemoryBIO()
-        self._going = ssl.MemoryBIO()
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(
-            self._came, self._going, server_hostname=server_hostname, session=session
+            self._incoming, self._outgoing, server_hostname=server_hostname, session=session
         )
-        self._has_begun = False  # whether the server has said anything
-        self._header = b""  # of the record under way, while it is not complete
-        self._missing = 0  # octets of the record under way, once its header is complete
-        self._held = b""  # text that can't be encrypted yet
+        self._has_begun = False  # whether the server has sent anything
+        self._header = b""  # the incomplete header of the current record
+        self._missing = 0  # octets until the end of the current record, once its header is complete
+        self._held = b""  # output that can't be encrypted yet
 
     def begin(self) -> bytes:
-        """Return our first octets."""
+        """Return the first octets of the handshake."""
         self._shake_hands()
-        return self._going.read()
+        return self._outgoing.read()
 
     def receive(self, octets: bytes) -> bytes:
-        """Take octets from the server; return the text in them. Send what `take` returns next.
+        """Decrypt octets from the server; return the plaintext. Send the result of `take` next.
 
         Args:
-            octets: cut anywhere.
+            octets: the input, split anywhere.
         """
         if self.error is not None or self.is_closed:
             return b""
@@ -87,9 +86,9 @@ class TlsChannel:
             or len(octets) < _HEADER
             or len(octets) - _HEADER != octets[3] << 8 | octets[4]
         ):
-            self._follow(octets)
-        # Else it is one record, as mostly.
-        self._came.write(octets)
+            self._track_records(octets)
+        # Otherwise it is exactly one record, the usual case.
+        self._incoming.write(octets)
         if not self.is_up and not self._shake_hands():
             return b""
         text = self._read()
@@ -99,24 +98,24 @@ class TlsChannel:
         return text
 
     def take(self) -> bytes:
-        """Return what is to be sent, beside what `encrypt` returned."""
-        return self._going.read() if self._going.pending else b""
+        """Return output that `encrypt` did not return, such as handshake messages and alerts."""
+        return self._outgoing.read() if self._outgoing.pending else b""
 
     def encrypt(self, text: bytes) -> bytes:
-        """Return what is to be sent for a text; nothing, where it has to wait or TLS is broken."""
+        """Return the encrypted form of a text; empty if it has to wait, or after an error."""
         if self.is_holding:
             self._held += text
         elif self.error is None:
             self._write(text)
-        return self._going.read()
+        return self._outgoing.read()
 
     def close(self) -> bytes:
-        """Return what tells the server that we say no more (RFC 8446 §6.1)."""
+        """Return the close_notify alert (RFC 8446 §6.1)."""
         if self.error is None and self.is_up:
-            # The server's own farewell may not be here yet: what we have to say is said.
+            # Raises if the server's own close_notify has not arrived; ours is written by then.
             with contextlib.suppress(ssl.SSLError):
                 self._tls.unwrap()
-        return self._going.read()
+        return self._outgoing.read()
 
     @property
     def version(self) -> str | None:
@@ -136,17 +135,17 @@ class TlsChannel:
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """What the connection can be taken up again with, if the server has given it."""
+        """The session to resume the connection with, or None if the server has sent no ticket."""
         session = self._tls.session
         return session if session is not None and session.has_ticket else None
 
     @property
     def is_resumed(self) -> bool:
-        """Whether an earlier session was taken up again."""
+        """Whether an earlier session was resumed."""
         return bool(self._tls.session_reused)
 
-    def _follow(self, octets: bytes) -> None:
-        """Follow where records begin and end. OpenSSL knows, but doesn't tell."""
+    def _track_records(self, octets: bytes) -> None:
+        """Track where records begin and end; OpenSSL knows, but has no function for it."""
         if self._header:
             octets = self._header + octets
         at, end = self._missing, len(octets)
@@ -156,7 +155,7 @@ class TlsChannel:
         self.has_part = at != end
 
     def _shake_hands(self) -> bool:
-        """Go on with the handshake; return whether it is done."""
+        """Continue the handshake; return whether it is complete."""
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -165,23 +164,23 @@ class TlsChannel:
             self._fail_internal(error)
         else:
             self.is_up = True
-        flight = self._going.read()
+        flight = self._outgoing.read()
         self.gave_certificate = self.gave_certificate or _has_certificate(flight)
-        self._going.write(flight)
+        self._outgoing.write(flight)
         return self.is_up
 
     def _read(self) -> bytes:
         text = b""
         try:
-            # To ask for more than is here costs an exception.
-            while self._came.pending:
+            # A read without pending input would cost an exception.
+            while self._incoming.pending:
                 part = self._tls.read(_READ)
                 if not part:
                     self.is_closed = True
                     break
                 text = text + part if text else part
         except ssl.SSLWantReadError:
-            pass  # what came was nothing to be read, such as a session ticket
+            pass  # a record without text, such as a session ticket
         except ssl.SSLZeroReturnError:
             self.is_closed = True
         except ssl.SSLError as error:
@@ -204,17 +203,17 @@ class TlsChannel:
             self._fail_internal(error)
 
     def _fail_internal(self, error: ssl.SSLError) -> None:
-        # Without the traceback: its frames would keep all that they have in a circle.
+        # Without the traceback: its frames refer to this object, a reference cycle.
         self.error = error.with_traceback(None)
 
 
 def _has_certificate(flight: bytes) -> bool:
-    """Whether a certificate of ours is in our part of a handshake. The ssl module doesn't say."""
+    """Whether the client's part of a handshake has a certificate; the ssl module doesn't tell."""
     if not flight:
         return False
     if flight[0] != _HANDSHAKE:
-        # TLS 1.3: a record that says nothing (RFC 8446 §D.4), then all is encrypted.
-        return len(flight) > _LEAST_WITH_CERTIFICATE
-    # TLS 1.2: in clear. A client without one sends an empty list (RFC 5246 §7.4.6).
+        # TLS 1.3: a dummy record (RFC 8446 §D.4), then everything is encrypted.
+        return len(flight) > _MIN_WITH_CERTIFICATE
+    # TLS 1.2: in plaintext. A client without certificate sends an empty list (RFC 5246 §7.4.6).
     is_list = flight[_HEADER : _HEADER + 1] == bytes([_CERTIFICATE])
     return is_list and int.from_bytes(flight[_HEADER + 4 : _HEADER + 7]) > 0

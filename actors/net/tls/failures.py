@@ -1,4 +1,4 @@
-"""Why there is no TLS, in words that help: what failed, with whom, and what to do about it."""
+"""The texts of TLS failures: what failed, with which server, and what to do about it."""
 
 import ssl
 from pathlib import Path
@@ -17,24 +17,24 @@ _ABOUT_OURS = (
 )
 CERTIFICATE_FAILED = "certificate verification failed for"
 _NO_ISSUER = frozenset({2, 19, 20, 21})
-"""X509_V_ERR_… of OpenSSL: nobody known has signed it."""
+"""OpenSSL's X509_V_ERR_… numbers for a certificate without a known issuer."""
 _NAMES = {ssl.TLSVersion.TLSv1_2: "TLS before 1.2", ssl.TLSVersion.TLSv1_3: "TLS before 1.3"}
 
 
 def is_alert(error: ssl.SSLError) -> bool:
-    """Whether it is the server that ended TLS, and said so (RFC 8446 §6.2)."""
+    """Whether the error is an alert from the server (RFC 8446 §6.2)."""
     reason = error.reason or ""
     return "_ALERT_" in reason or reason.startswith("TLSV1_UNRECOGNIZED_NAME")
 
 
 def failure_of(error: ssl.SSLError, channel: TlsChannel, tls: Tls, server: str) -> str:
-    """Say in one line why there is no TLS with a server.
+    """Return the detail of a TLS failure, in one line.
 
     Args:
-        error: what broke the channel.
+        error: the error of the channel.
         channel: the channel.
-        tls: how TLS was to be done.
-        server: the server as people know it.
+        tls: how TLS was configured.
+        server: the server's name for messages.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         text = f"{CERTIFICATE_FAILED} {server}: {error.verify_message or error.reason}"
@@ -77,10 +77,10 @@ def _cure(reason: str, channel: TlsChannel, tls: Tls) -> str:
 
 
 def _trusts_anybody(tls: Tls) -> bool:
-    """Whether there is an authority by which a certificate could be good."""
+    """Whether any certificate authority is trusted."""
     if tls.context.cert_store_stats()["x509_ca"]:
         return True
-    # A folder of authorities is looked into only when one of them is asked for.
+    # OpenSSL reads the directory of authorities only when it looks for one of them.
     paths = ssl.get_default_verify_paths()
     try:
         return bool(paths.capath) and any(Path(paths.capath).iterdir())

@@ -1,4 +1,4 @@
-"""How to do TLS with one server: the context, and the name that its certificate must have."""
+"""How to use TLS with one server: the context, and the name that its certificate must have."""
 
 import contextlib
 import functools
@@ -21,17 +21,16 @@ _SUBMISSION_PORT = 587  # RFC 6409
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How to do TLS.
+    """How to use TLS with one server.
 
     Attributes:
-        policy: what to do about a connection that begins without it.
+        policy: the policy for a connection that begins without TLS.
         is_implicit: whether the connection begins with TLS.
         context: the context.
-        server_hostname: the reference name: the host as it was configured (RFC 9525), never one
-            that a look-up gave.
-        objection: called with the server's certificate, in DER, once the context has taken it, and
-            before anything is sent under TLS; returns what is wrong with it, in a few words, or
-            None.
+        server_hostname: the reference name: the configured host (RFC 9525), never a name from a
+            look-up.
+        objection: called with the server's certificate, in DER, after the context has accepted it
+            and before anything is sent under TLS; returns a reason to reject it, or None.
     """
 
     policy: TlsPolicy
@@ -42,31 +41,30 @@ class Tls:
 
     @property
     def is_verified(self) -> bool:
-        """Whether a connection that comes about has been verified, name included."""
+        """Whether each established connection is verified, name included."""
         return self.context.verify_mode is ssl.CERT_REQUIRED and self.context.check_hostname
 
 
-_MOST_SESSIONS = 256
-"""Servers whose TLS session is remembered, for each context."""
+_MAX_SESSIONS = 256
+"""Servers whose TLS session is kept, for each context."""
 _SESSION_LIFETIME = 3600.0
-"""Seconds: a certificate that was good is looked at again after that."""
+"""Seconds until the certificate is verified again, by a full handshake."""
 
-_LEAST_AGE = 60.0
-"""Seconds until a server is asked for another session, after one that it does not take up again, or
-that it did not give."""
+_MIN_AGE = 60.0
+"""Seconds until the session of a server is read again, if it gave none, or did not resume it."""
 
 _SessionKey = tuple[str, ssl.VerifyMode, bool]
-# The session, if there is one; since when; and when its server was last asked for one.
+# The session or None, when it was stored, and when a session of this server was last read.
 _Known = tuple[ssl.SSLSession | None, float, float]
 _UNKNOWN: _Known = (None, 0.0, -math.inf)
 
 
 class _Sessions:
-    """The last TLS session with each server, to be taken up again (RFC 8446 §2.2).
+    """The last TLS session with each server, for resumption (RFC 8446 §2.2).
 
-    That spares both sides the costly part of the handshake, in which a certificate is looked at:
-    so a session is only ever offered to the name with which it began, by the context that has
-    verified that name, and only while that context asks for no more than it did then.
+    Resumption saves both sides the expensive part of the handshake, and skips the verification of
+    the certificate. So a session is only offered to the name with which it began, by the context
+    that verified that name, and only while the context's verification settings are the same.
     """
 
     def __init__(self) -> None:
@@ -78,17 +76,17 @@ class _Sessions:
         return session if time.monotonic() < since + _SESSION_LIFETIME else None
 
     def was_just_asked(self, key: _SessionKey) -> bool:
-        """Whether a server was asked for a session so lately that to ask again is of no use."""
+        """Whether the server's session was read so recently that reading it again is useless."""
         asked = self._known.get(key, _UNKNOWN)[2]
-        return time.monotonic() < asked + _LEAST_AGE
+        return time.monotonic() < asked + _MIN_AGE
 
     def remember(self, key: _SessionKey, session: ssl.SSLSession | None) -> None:
-        """Take the place of the last session with that server, or note that it gave none."""
+        """Store the server's session in place of its last one, or note that it gave none."""
         now = time.monotonic()
         last, since, _ = self._known.get(key, _UNKNOWN)
         self._known[key] = (last, since, now) if session is None else (session, now, now)
         self._known.move_to_end(key)
-        if len(self._known) > _MOST_SESSIONS:
+        if len(self._known) > _MAX_SESSIONS:
             self._known.popitem(last=False)
 
 
@@ -96,42 +94,42 @@ _sessions: "weakref.WeakKeyDictionary[ssl.SSLContext, _Sessions]" = weakref.Weak
 
 
 def open_channel(tls: Tls) -> TlsChannel:
-    """Make a channel that takes up the last session with its server, if the server agrees.
+    """Return a channel that resumes the last session with its server, if the server agrees.
 
-    The context stays as it is: it may be the program's.
+    The context is not changed, because it may be the program's.
 
     Args:
-        tls: how to do TLS.
+        tls: how to use TLS.
     """
     try:
         known = _sessions.get(tls.context)
-    except TypeError:  # a program's own class of contexts: one that can't be looked up
+    except TypeError:  # a program's own context class, whose objects are not hashable
         known = None
     session = None if known is None else known.of(_session_key(tls))
     return TlsChannel(tls.context, tls.server_hostname, session)
 
 
 def remember_session(tls: Tls, channel: TlsChannel) -> None:
-    """Note the session of a connection, for the next one to the same server.
+    """Store the session of a connection, for the next connection to the same server.
 
-    To be called once the server has said something under TLS: only then has it given what the
-    session can be taken up with (RFC 8446 §4.6.1).
+    Call it once the server has sent data under TLS: its ticket has arrived by then (RFC 8446
+    §4.6.1).
 
-    A session that was taken up stays as it was noted: its successor would do without a look at the
-    certificate for another hour, and so on for ever. And Python copies a session by writing all of
-    it out, certificate included, which costs as much as the rest of such a handshake. That somebody
-    who watches sees the same ticket twice (RFC 8446 §C.4) tells him nothing: he sees our address.
+    The session of a resumed connection is not stored. Its certificate would not be verified for
+    another hour, and so on forever. Also, Python copies a session by serializing it, certificate
+    included, which costs as much as the rest of such a handshake. So an observer can see the same
+    ticket twice (RFC 8446 §C.4), which tells no more than the client's address does.
 
     Args:
-        tls: how TLS was done.
-        channel: the connection's.
+        tls: how TLS was used.
+        channel: the channel of the connection.
     """
     if channel.is_resumed:
         return
     with contextlib.suppress(TypeError):
         known = _sessions.setdefault(tls.context, _Sessions())
         key = _session_key(tls)
-        # Before Python 3.12.8 and 3.13.1 each look leaks some kilobytes (SSLSocket.session).
+        # Before Python 3.12.8 and 3.13.1, each read of `SSLSocket.session` leaks some kilobytes.
         if not known.was_just_asked(key):
             known.remember(key, channel.session)
 
@@ -150,7 +148,7 @@ def choose_tls(
     has_credentials: bool,
     may_do_without: bool,
 ) -> Tls | None:
-    """Decide about TLS; return None for a connection without.
+    """Return how to use TLS, or None for never.
 
     Args:
         choice: one of `TLS_CHOICES`.
@@ -158,7 +156,7 @@ def choose_tls(
         host: the server's name or address, as configured.
         port: its port.
         has_credentials: whether there are credentials to protect.
-        may_do_without: whether they may be sent without TLS.
+        may_do_without: whether credentials may be sent without TLS.
     """
     implicit = choice == "implicit" or (choice == "auto" and port == _IMPLICIT_PORT)
     required = (
@@ -174,7 +172,7 @@ def choose_tls(
     elif context is None:
         policy, context = TlsPolicy.OPPORTUNISTIC, _opportunistic_context()
     else:
-        # Whoever has a context of his own does not want clear text where it refuses a server.
+        # With its own context, a program does not want plaintext if the context rejects a server.
         policy = TlsPolicy.OFFERED
     return Tls(
         policy=policy,
@@ -191,7 +189,7 @@ def _verifying_context() -> ssl.SSLContext:
 
 @functools.cache
 def _opportunistic_context() -> ssl.SSLContext:
-    """Make a context for RFC 7435: encryption without verification rather than clear text."""
+    """Return a context for RFC 7435: encryption without verification, rather than plaintext."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -206,12 +204,12 @@ def _no_worse(context: ssl.SSLContext) -> ssl.SSLContext:
 
 
 def _reference_name(host: str) -> str:
-    """Return the name that the certificate must have, as it goes into SNI.
+    """Return the name that the certificate must have, in the form for SNI.
 
     Raises:
-        ValueError: it has no A-label.
+        ValueError: the host is not ASCII, and has no A-label.
     """
-    name = host.partition("%")[0]  # a certificate knows nothing of our interfaces (RFC 4007 §11)
+    name = host.partition("%")[0]  # the zone of an address is local (RFC 4007 §11)
     name = name.removesuffix(".")  # RFC 6066 §3
     if name.isascii():
         return name

@@ -88,9 +88,8 @@ class ConnectingWire(TimedWire):
     async def _connect(self) -> None:
         options, dial = self._options, None
         if options.proxy is not None:
-            from ..connecting.proxy import (
-                connect_through,  # imported late: few programs use a proxy
-            )
+            # Imported late: few programs use a proxy.
+            from ..connecting.proxy import connect_through
 
             dial = functools.partial(
                 connect_through,

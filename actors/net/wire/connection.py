@@ -155,7 +155,7 @@ class Connection(ClosingWire):
         if hasattr(transport, "max_size"):
             # Each read of the standard loop allocates as much, by default 256 KiB: too much for
             # malloc's own memory, so each would cost two system calls. Replies are short.
-            transport.max_size = _READ_SIZE
+            transport.max_size = _READ_SIZE  # pyright: ignore[reportAttributeAccessIssue]
         if self._dialog.is_over:  # cancelled while connecting
             self._transport.abort()
             return

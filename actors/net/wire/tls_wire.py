@@ -1,6 +1,6 @@
-"""How a connection does TLS: from its first octet on (RFC 8314 §3), or by STARTTLS (RFC 3207).
+"""TLS on a connection: from the first octet on (RFC 8314 §3), or after STARTTLS (RFC 3207).
 
-The transport below is always one in clear: what it has is what the operating system is given.
+The asyncio transport is always a plaintext one: its buffer is what the operating system gets.
 """
 
 import ssl
@@ -27,16 +27,16 @@ class TlsWire(ConnectionWriter):
     _is_session_noted = False
 
     def perform(self, actions: list[Action]) -> None:
-        """Do what the dialog asks for; a defect of ours ends it."""
+        """Perform the dialog's actions; an internal error ends it."""
         raise NotImplementedError
 
     def restart_clock(self) -> None:
-        """Give what begins now the whole time of a step."""
+        """Start the timeout of a step anew."""
         raise NotImplementedError
 
     @property
     def is_shaking_hands(self) -> bool:
-        """Whether a TLS handshake is under way."""
+        """Whether a TLS handshake is in progress."""
         return self._tls is not None and not self._tls.is_up
 
     @property
@@ -50,11 +50,11 @@ class TlsWire(ConnectionWriter):
         return Stage.CONNECT if self._how.is_implicit else Stage.STARTTLS
 
     def start_tls(self) -> None:
-        """Begin the handshake, unless the server has said more in clear."""
+        """Begin the handshake, unless the server has sent more plaintext."""
         if self._dialog.is_over or self._transport.is_closing():
-            return  # it broke before this had its turn; whoever saw that ends it
+            return  # the connection was lost, and another callback ends it
         if not self._how.is_implicit and self.has_something_to_read():
-            # It can't be TLS, where the client speaks first. The dialog judges it (RFC 3207 §6).
+            # Not TLS, in which the client sends first. The dialog judges it (RFC 3207 §6).
             self._loop.call_soon(guard.call, self, self.start_tls)
             return
         self._tls = open_channel(self._how)
@@ -62,7 +62,7 @@ class TlsWire(ConnectionWriter):
         self._transport.write(self._tls.begin())
 
     def receive_tls(self, octets: bytes) -> None:
-        """Take octets of TLS; let the dialog judge what is said in them."""
+        """Decrypt octets from the server, and pass the plaintext to the dialog."""
         tls = self._tls
         assert tls is not None
         was_up, was_holding, dialog = tls.is_up, tls.is_holding, self._dialog
@@ -83,10 +83,10 @@ class TlsWire(ConnectionWriter):
             self._go_on_writing(was_holding=was_holding and not tls.is_holding)
 
     def _take_up_tls(self, *, early: bool) -> None:
-        """Go on under TLS: nothing of ours, not even a certificate, has gone out under it yet.
+        """Called after the handshake, before the client sends anything under TLS.
 
         Args:
-            early: whether the server has spoken before it was asked to.
+            early: whether the server has sent data under TLS before any command.
         """
         tls, how, dialog, name = self._tls, self._how, self._dialog, self._options.name
         assert tls is not None
@@ -97,7 +97,7 @@ class TlsWire(ConnectionWriter):
             detail = f"{CERTIFICATE_FAILED} {name}: {objection}"
             self.perform(dialog.fail(FailureKind.SECURITY, detail, stage=self._handshake_stage))
         elif early:
-            detail = f"{name} broke the protocol: it spoke under TLS before it was asked to"
+            detail = f"{name} broke the protocol: it sent data under TLS before any command"
             self.perform(dialog.fail(FailureKind.PROTOCOL, detail))
         elif how.is_implicit:
             dialog.tls_is_up(verified=how.is_verified, binding=self._channel_binding())
@@ -116,14 +116,14 @@ class TlsWire(ConnectionWriter):
         return server_end_point(self._tls.certificate)
 
     def said_farewell(self) -> None:
-        """Take note that the server has said that it says no more."""
+        """Called when the server has sent close_notify."""
         raise NotImplementedError
 
     def tls_broke(self, error: ssl.SSLError) -> None:
-        """End on broken TLS.
+        """Called when TLS has failed.
 
-        In TLS 1.3 a server may refuse us when the handshake is over, as we see it: until it has
-        said something, its alert is one of the handshake.
+        In TLS 1.3, a server may reject the client's certificate after the handshake is complete on
+        this side. So an alert before any data counts as a failed handshake.
         """
         tls, dialog = self._tls, self._dialog
         assert tls is not None
@@ -133,13 +133,13 @@ class TlsWire(ConnectionWriter):
         if tls.is_up and (tls.has_heard or not is_alert(error)):
             # The number of an SSLError is OpenSSL's, not the system's.
             self.perform(dialog.connection_lost("read", None, str(error)))
-            self._transport.abort()  # who keeps it unused has nothing more to say, and can't
+            self._transport.abort()  # an idle connection has no dialog that would close it
             return
         detail = failure_of(error, tls, self._how, self._options.name)
         self.perform(dialog.fail(FailureKind.SECURITY, detail, stage=self._handshake_stage))
 
     def note_session(self) -> None:
-        """Remember the TLS session, for the next connection to this server."""
+        """Store the TLS session, for the next connection to this server."""
         tls = self._tls
         if tls is not None and tls.has_heard and not self._is_session_noted:
             self._is_session_noted = True

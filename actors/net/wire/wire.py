@@ -1,6 +1,6 @@
-"""What a connection writes, in clear or under TLS: and when the end of the mail may go out.
+"""The output of a connection, in plaintext or TLS, and the moment to write the end of mail data.
 
-Nothing here knows what a reply says; but whether there is one decides when the mail ends.
+That moment depends on whether input is pending, but never on what a reply says.
 """
 
 import asyncio
@@ -26,56 +26,56 @@ class ConnectionWriter(asyncio.Protocol):
 
     _loop: asyncio.AbstractEventLoop
     _dialog: Dialog
-    _transport: Any = None  # asyncio.Transport; uvloop's is none by its class
+    _transport: Any = None  # an asyncio.Transport, but uvloop's is not a subclass of it
 
-    # At first, once for all connections: many carry one mail.
+    # Initial values are on the class: many connections carry one email.
     _tls: TlsChannel | None
     _poll: Callable[[int], list[tuple[int, int]]] | None = None
     _source: FileSource | None = None
     _writer: MailWriter | None = None
-    # What goes out at the end of this turn, with what others write in it.
+    # To be written at the end of this turn of the loop, together with other connections' output.
     _unsent = b""
     _deferred_write: Callable[[], None] | None = None
-    _last: bytes | None = None  # what completes the mail, not yet written
-    _dot_written = False
+    _last: bytes | None = None  # the end of the mail data, not written yet
+    _dot_written = False  # the end of mail data is passed to the transport, but not sent yet
     _has_looked = False  # whether no input was pending, in this very turn of the loop
-    _written = 0  # octets of mail data, as they went to the transport
-    _flushed = 0  # how many of them the operating system had taken when last looked at
+    _written = 0  # octets of mail data passed to the transport
+    _flushed = 0  # how many of them the operating system had at the last check
 
     def __init__(self) -> None:
-        # To read what only the class has costs many times more: not what is read for each step.
+        # On the instance, because these are read for each step, and a class attribute is slower.
         self._tls = None
         self._writes_at_end = event_loop().is_selector_loop
 
     def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
-        """Run something that takes its time, until the connection is gone."""
+        """Run a coroutine as a task, which is cancelled when the connection is closed."""
         raise NotImplementedError
 
     def source_failed(self, detail: str) -> None:
-        """Give the mail up: its source can't be read."""
+        """Called when the source of the mail data can't be read."""
         raise NotImplementedError
 
     def crashed(self, error: BaseException) -> None:
-        """End on an error of ours. See `guard.Guarded`."""
+        """Abort after an internal error. See `guard.Guarded`."""
         raise NotImplementedError
 
     def tls_broke(self, error: ssl.SSLError) -> None:
-        """End on broken TLS."""
+        """Called when TLS has failed."""
         raise NotImplementedError
 
     @guard.guarded
     def pause_writing(self) -> None:
-        """Read no more of the mail: the server does not keep up."""
+        """Called when the transport's buffer is full: stop reading the source of the mail data."""
         if self._writer is not None:
             self._writer.is_paused = True
 
     @guard.guarded
     def resume_writing(self) -> None:
-        """Go on: the operating system has taken all that was written."""
+        """Called when the transport's buffer is empty again: continue."""
         if self._writer is not None:
             self._writer.is_paused = False
         if self._deferred_write is not None:
-            return  # what is to be written has its time
+            return  # it is called at the end of this turn
         if self._dot_written:
             if self._is_all_out:
                 self._dot_is_out()
@@ -85,7 +85,7 @@ class ConnectionWriter(asyncio.Protocol):
             self._writer.pump()
 
     def write_commands(self, octets: bytes) -> None:
-        """Write what the dialog says."""
+        """Write commands of the dialog, now or at the end of this turn."""
         if self._writes_at_end:
             self._write_soon()
             self._unsent += octets
@@ -95,7 +95,7 @@ class ConnectionWriter(asyncio.Protocol):
             self._put(octets)
 
     def _put(self, octets: bytes) -> int:
-        """Write at once; return how many octets it makes on the wire."""
+        """Write at once; return the number of octets sent, after encryption."""
         tls = self._tls
         if tls is None:
             self._transport.write(octets)
@@ -104,16 +104,17 @@ class ConnectionWriter(asyncio.Protocol):
         if sealed:
             self._transport.write(sealed)
         if tls.error is not None:
-            # Not at once: the caller is not done writing.
+            # Not at once: the caller is still writing.
             self._loop.call_soon(guard.call, self, self.tls_broke, tls.error)
         elif tls.is_holding and self._writer is not None:
             self._writer.is_paused = True
         return len(sealed)
 
     def write_own(self) -> None:
-        """Write what TLS itself has to say, such as what a server has asked it.
+        """Write TLS's own output, such as the reply to a key update.
 
-        Not behind the end of a mail that waits to go out: it could not be seen when that is out.
+        Not while the end of mail data is in the transport's buffer: with more output after it, it
+        would be unknown when that end has been sent.
         """
         tls = self._tls
         if tls is None or self._dot_written:
@@ -124,11 +125,11 @@ class ConnectionWriter(asyncio.Protocol):
 
     @property
     def _is_all_out(self) -> bool:
-        """Whether the operating system has all that was written."""
+        """Whether the operating system has all output, and the connection is not lost."""
         tls, transport = self._tls, self._transport
         if tls is not None and (tls.is_holding or tls.error is not None):
             return False
-        # Where it broke as it was written, nothing waits any more, and it is not out either.
+        # If the write failed, the buffer is empty as well.
         return not (transport.get_write_buffer_size() or transport.is_closing())
 
     def _write_soon(self) -> None:
@@ -136,20 +137,20 @@ class ConnectionWriter(asyncio.Protocol):
             event_loop().write_soon(self)
 
     def write_now(self) -> None:
-        """Write what was to be written in this turn."""
+        """Called at the end of the turn: write the pending output."""
         self.flush()
         put, self._deferred_write = self._deferred_write, None
         if put is not None:
             put()
 
     def flush(self) -> None:
-        """Write the commands that wait for the end of the turn."""
+        """Write the pending commands now."""
         unsent, self._unsent = self._unsent, b""
         if unsent and not self._transport.is_closing():
             self._put(unsent)
 
     def begin_body(self, body: SendMailData) -> None:
-        """Write the mail that the dialog asks for."""
+        """Begin to write the mail data."""
         rendition = body.rendition
         data = rendition.data
         if data is None or (len(data) > PIECE and not body.is_speculative):
@@ -161,7 +162,7 @@ class ConnectionWriter(asyncio.Protocol):
             self._writer = MailWriter(self, body, self._source)
             self._writer.pump()
             return
-        # The common case at full speed: all of it in one piece.
+        # The common case, optimized: all of it in one piece.
         is_plain = rendition.facts is not None and rendition.facts.is_plain
         if not (is_plain or rendition.is_binary):
             data = encode_whole(data, transparent=not body.is_chunk)
@@ -174,7 +175,7 @@ class ConnectionWriter(asyncio.Protocol):
         self._write_last_in_turn()
 
     def _write_last_in_turn(self) -> None:
-        """Write the last octets: behind what this turn still has to write, if anything."""
+        """Write the last octets in this turn, after its pending output."""
         if not self._writes_at_end:
             if self._has_looked:
                 self._write_end()
@@ -185,39 +186,40 @@ class ConnectionWriter(asyncio.Protocol):
         self._deferred_write = self._write_last
 
     def write_part(self, octets: bytes) -> None:
-        """Write mail data that is not the last of it."""
+        """Write a part of the mail data, not the last."""
         self._written += self._put(octets)
 
     def end_body(self, last: bytes) -> None:
-        """Write what completes the mail: the last octets, and the final dot if there is one."""
-        # It is done: whatever is written later is not this mail, and does not end again.
+        """Write the last part of the mail data, with the final dot if there is one."""
+        # The writer is done: its `pump` must not run again, or it would end the mail data twice.
         self._writer = None
         self._last = last
         self._write_last()
 
     @property
     def is_open(self) -> bool:
-        """Whether mail data can be written at all."""
-        # If it is closing, it broke: connection_lost() is on its way.
+        """Whether mail data can be written."""
+        # If the transport is closing, the connection was lost, and `connection_lost` follows.
         return not (self._dialog.is_over or self._transport.is_closing())
 
     def _write_last(self) -> None:
-        """Complete the mail, unless the server has spoken meanwhile.
+        """Write the end of mail data, unless input is pending.
 
-        A reply counts as the verdict only if it comes after the dot has gone out. So nothing may
-        be here to read when it goes out, and nothing may wait to be written before it. A whole
-        transaction in one go begins only then, too: what is here would be taken for the replies.
+        A reply counts as the final one only if it arrives after the end of mail data was sent. So
+        when that is sent, no input may be pending, and no output may be buffered before it. A
+        speculative transfer, which is one write, waits for the same: pending input would be taken
+        for the replies to it.
         """
         transport = self._transport
         if self._last is None or transport.is_closing():
-            return  # it is written; or it broke: connection_lost() is on its way
+            return  # it is written already, or the connection was lost
         if not self._dialog.may_end_mail_data:
-            return  # a part of a reply, or of a TLS record, is here; the rest of it decides
+            return  # part of a reply or of a TLS record is pending; this is called again after it
         if self.has_something_to_read():
             self._loop.call_soon(guard.call, self, self._write_last)
             return
         if not self._is_all_out:
-            transport.set_write_buffer_limits(high=0)  # resume_writing() when all is out
+            transport.set_write_buffer_limits(high=0)  # calls resume_writing() when all is sent
             return
         self._write_end()
 
@@ -248,9 +250,10 @@ class ConnectionWriter(asyncio.Protocol):
             self.write_own()
 
     def _go_on_writing(self, *, was_holding: bool) -> None:
-        """Go on with the mail, after TLS records came: they may be what its end has waited for.
+        """Continue with the mail data after TLS records were received.
 
-        Not all of them are replies. A session ticket (RFC 8446 §4.6.1) is none.
+        Its end may have waited for the rest of a record without text, such as a session ticket
+        (RFC 8446 §4.6.1).
         """
         if self._dialog.is_over:
             return
@@ -271,7 +274,7 @@ class ConnectionWriter(asyncio.Protocol):
         return bool(self._poll(0))
 
     def made_progress(self, since: float, now: float) -> bool:
-        """Whether the server takes the mail data, and fast enough.
+        """Whether the server reads the mail data, and fast enough.
 
         Args:
             since: when progress was last checked, or the step began.
@@ -279,10 +282,10 @@ class ConnectionWriter(asyncio.Protocol):
         """
         if not self._written:
             return False
-        taken = self._written - self._transport.get_write_buffer_size()
-        if taken - self._flushed < MIN_DATA_RATE * (now - since):
+        flushed = self._written - self._transport.get_write_buffer_size()
+        if flushed - self._flushed < MIN_DATA_RATE * (now - since):
             return False
-        self._flushed = taken
+        self._flushed = flushed
         return True
 
 

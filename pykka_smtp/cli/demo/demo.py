@@ -1,7 +1,7 @@
-"""The demo: seven mails to servers good and bad, and what the signals say of each.
+"""The demo: seven emails to servers good and bad, and the signal with the outcome of each.
 
-Everything happens on this machine, in this process, on the loopback interface. The mails are
-sent all at once; the rows are written in the order in which the signals come.
+Everything happens in this process, on the loopback interface. The emails are sent all at once, and
+the rows are written in the order of the signals.
 """
 
 import os
@@ -33,43 +33,43 @@ from pykka_smtp import (
 from ...signals.dispatcher import dispatcher
 from .servers import GREYLISTED, HOST, NOBODY, Ports, running
 
-SILENCE = 1.5
-"""Seconds after which the demo gives the silent server up."""
-PATIENCE = 5.0
-"""Seconds that the other servers have for each step."""
+SILENT_TIMEOUT = 1.5
+"""Seconds of the timeout for the silent server."""
+TIMEOUT = 5.0
+"""Seconds of the timeout for the other servers."""
 LIMIT = 8.0
 """Seconds after which the demo waits for no more signals."""
-FAREWELL = 1.0
-"""Seconds that the actors have for QUIT, once all is decided."""
+QUIT_TIMEOUT = 1.0
+"""Seconds that the actors have for QUIT, after all outcomes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One mail of the demo.
+    """One email of the demo.
 
     Attributes:
         title: what happens to it.
-        port: where it is sent to.
-        expected: what `verdict` should say of its outcome.
-        recipients: whom it is for.
-        timeout: the actor's, in seconds.
+        port: the port of its server.
+        expected: what `verdict` should return for its outcome.
+        recipients: its recipients.
+        timeout: the timeout of its actor, in seconds.
     """
 
     title: str
     port: int
     expected: str
     recipients: tuple[str, ...] = ("you@example.org",)
-    timeout: float = PATIENCE
+    timeout: float = TIMEOUT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """A signal that has come.
+class Received:
+    """A received signal.
 
     Attributes:
-        case: the case that the outcome is of.
-        outcome: what the signal brought.
-        seconds: how long after the start of the demo.
+        case: the email.
+        outcome: its outcome.
+        seconds: the time since the start of the demo.
     """
 
     case: Case
@@ -78,7 +78,7 @@ class Heard:
 
 
 def cases(ports: Ports) -> tuple[Case, ...]:
-    """Return the mails of the demo."""
+    """Return the emails of the demo."""
     return (
         Case(title="accepted", port=ports.good, expected="success for 1 of 1"),
         Case(
@@ -107,7 +107,7 @@ def cases(ports: Ports) -> tuple[Case, ...]:
         Case(
             title="silent server",
             port=ports.silent,
-            timeout=SILENCE,
+            timeout=SILENT_TIMEOUT,
             expected="TIMEOUT at greeting, try again later",
         ),
         Case(
@@ -119,7 +119,7 @@ def cases(ports: Ports) -> tuple[Case, ...]:
 
 
 def verdict(outcome: Outcome) -> str:
-    """Say in a few words what became of a mail, and what follows for its sender."""
+    """Return an outcome in a few words, with the advice that follows from it."""
     if isinstance(outcome, SendFailure):
         advice = "try again later" if outcome.retryable else "do not try again"
         if outcome.maybe_accepted:
@@ -130,7 +130,7 @@ def verdict(outcome: Outcome) -> str:
 
 
 def details(outcome: Outcome) -> str:
-    """Return the server's own words, or ours where it had none."""
+    """Return the server's replies, or the outcome's detail if there is none."""
     if isinstance(outcome, SendFailure):
         return outcome.detail if outcome.reply is None else str(outcome.reply)
     refused = [f"{r.address} {r.reply}" for r in outcome.recipients if not r.accepted]
@@ -138,9 +138,9 @@ def details(outcome: Outcome) -> str:
 
 
 class View(AbstractContextManager["View", None], Protocol):
-    """Shows the signals as they come."""
+    """Shows the signals as they arrive."""
 
-    def show(self, heard: Heard) -> None:
+    def show(self, received: Received) -> None:
         """Show one more signal."""
         ...
 
@@ -165,29 +165,29 @@ class PlainLines:
     ) -> None:
         pass
 
-    def show(self, heard: Heard) -> None:
+    def show(self, received: Received) -> None:
         """Write a line, at once."""
         self._write(
-            f"{heard.seconds:.2f} s",
-            heard.case.title,
-            verdict(heard.outcome),
-            details(heard.outcome),
+            f"{received.seconds:.2f} s",
+            received.case.title,
+            verdict(received.outcome),
+            details(received.outcome),
         )
 
     def _write(self, seconds: str, title: str, what: str, more: str) -> None:
         self._out.write(
             f"{seconds:>6}  {title:{self._title_width}}  {what:{self._verdict_width}}  {more}\n"
         )
-        # A pipe is buffered; live means now.
+        # A pipe is buffered, and the demo is live.
         self._out.flush()
 
 
 class LiveTable:
-    """A table that fills while one looks at it: for terminals."""
+    """A table that fills as the signals arrive: for terminals."""
 
     def __init__(self, console: Console, todo: Sequence[Case]) -> None:
         self._todo = todo
-        self._heard: dict[str, Heard] = {}
+        self._received: dict[str, Received] = {}
         self._live = Live(console=console, auto_refresh=False)
 
     def __enter__(self) -> Self:
@@ -202,16 +202,16 @@ class LiveTable:
         trace: TracebackType | None,
     ) -> None:
         self._live.stop()
-        # rich ends with an escape sequence; what comes next has a line of its own.
+        # rich ends with an escape sequence; the next output needs a line of its own.
         self._live.console.line()
 
-    def show(self, heard: Heard) -> None:
+    def show(self, received: Received) -> None:
         """Fill in a row, at once."""
-        self._heard[heard.case.title] = heard
+        self._received[received.case.title] = received
         self._live.update(self._table(), refresh=True)
 
     def _table(self) -> Table:
-        # A terminal of 80 columns and 24 lines has to hold all of it.
+        # It must fit into a terminal of 80 columns and 24 lines.
         narrow = self._live.console.width < 110
         table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
         table.add_column("time", width=6, justify="right")
@@ -219,16 +219,16 @@ class LiveTable:
         table.add_column("outcome", width=19)
         table.add_column("details")
         for case in self._todo:
-            heard = self._heard.get(case.title)
-            if heard is None:
+            received = self._received.get(case.title)
+            if received is None:
                 table.add_row("", case.title, Text("sending", style="dim"), "")
                 continue
-            # As Text, not str: rich would take an address literal for markup.
+            # As Text, because rich would take an address literal in a str for markup.
             table.add_row(
-                f"{heard.seconds:.2f} s",
+                f"{received.seconds:.2f} s",
                 case.title,
-                Text(verdict(heard.outcome).replace(", ", "\n"), style=_style(heard.outcome)),
-                Text(details(heard.outcome)),
+                Text(verdict(received.outcome).replace(", ", "\n"), style=_style(received.outcome)),
+                Text(details(received.outcome)),
             )
         return table
 
@@ -243,28 +243,28 @@ def run(out: TextIO, err: TextIO) -> bool:
     """Run the demo.
 
     Args:
-        out: where the table and the closing line go.
-        err: where it is told if something was not as it should be.
+        out: gets the table and the closing line.
+        err: gets a line for each unexpected outcome.
 
     Returns:
-        Whether each mail had exactly one outcome, and the right one.
+        Whether each email had exactly one outcome, and the expected one.
 
     Raises:
-        OSError: the servers cannot be started, or nobody reads the output any more.
+        OSError: the servers cannot be started, or the output is a closed pipe.
     """
     with running() as ports:
         todo = cases(ports)
         begun = time.monotonic()
         with _view(out, todo) as view:
-            heard = _send_and_listen(todo, view, begun)
-    success = sum(isinstance(each.outcome, SendSuccess) for each in heard)
-    failure = sum(isinstance(each.outcome, SendFailure) for each in heard)
+            received = _send_and_listen(todo, view, begun)
+    success = sum(isinstance(each.outcome, SendSuccess) for each in received)
+    failure = sum(isinstance(each.outcome, SendFailure) for each in received)
     out.write(
         f"{len(todo)} sends, {success} success, {failure} failure,"
-        f" {len(heard)} signals, {time.monotonic() - begun:.1f} s\n"
+        f" {len(received)} signals, {time.monotonic() - begun:.1f} s\n"
     )
     out.flush()
-    complaints = _complaints(todo, heard)
+    complaints = _complaints(todo, received)
     err.writelines(f"pykka-smtp demo: {complaint}\n" for complaint in complaints)
     return not complaints
 
@@ -275,38 +275,38 @@ def _view(out: TextIO, todo: Sequence[Case]) -> View:
     return PlainLines(out, todo)
 
 
-def _send_and_listen(todo: Sequence[Case], view: View, begun: float) -> list[Heard]:
-    """Send all the mails at once, and show what is heard of them."""
-    signals: queue.SimpleQueue[Heard] = queue.SimpleQueue()
-    all_heard: list[Heard] = []
+def _send_and_listen(todo: Sequence[Case], view: View, begun: float) -> list[Received]:
+    """Send all emails at once, and show their outcomes."""
+    signals: queue.SimpleQueue[Received] = queue.SimpleQueue()
+    all_received: list[Received] = []
     actors: list[pykka.ActorRef[SmtpActor]] = []
 
-    def hear(_alias: str, outcome: Outcome, **_extra: object) -> None:
-        # Runs on the thread for receivers. The view belongs to this one.
+    def receive(_alias: str, outcome: Outcome, **_extra: object) -> None:
+        # Runs on the thread for receivers; the view belongs to the main thread.
         seconds = time.monotonic() - begun
-        signals.put(Heard(case=outcome.context, outcome=outcome, seconds=seconds))
+        signals.put(Received(case=outcome.context, outcome=outcome, seconds=seconds))
 
     with ExitStack() as exits:
-        exits.enter_context(smtp_send_success.connected_to(hear, sender="demo"))
-        exits.enter_context(smtp_send_failure.connected_to(hear, sender="demo"))
-        # Also when Ctrl-C comes: who stops an actor ends its send.
+        exits.enter_context(smtp_send_success.connected_to(receive, sender="demo"))
+        exits.enter_context(smtp_send_failure.connected_to(receive, sender="demo"))
+        # Also after Ctrl-C: stopping an actor cancels its send.
         exits.callback(_stop, actors)
         for case in todo:
             actor = SmtpActor.start(HOST, case.port, alias="demo", timeout=case.timeout, tls="off")
             actors.append(actor)
             actor.tell(_mail(case))
-        while len(all_heard) < len(todo):
+        while len(all_received) < len(todo):
             try:
-                heard = signals.get(timeout=max(0.0, begun + LIMIT - time.monotonic()))
+                received = signals.get(timeout=max(0.0, begun + LIMIT - time.monotonic()))
             except queue.Empty:
                 break
-            all_heard.append(heard)
-            view.show(heard)
-        # Until all is over: a signal too many would be counted.
+            all_received.append(received)
+            view.show(received)
+        # Until all actors have stopped, so that a surplus signal would be counted.
         _wait_for(actors)
         while not signals.empty():
-            all_heard.append(signals.get())
-    return all_heard
+            all_received.append(signals.get())
+    return all_received
 
 
 def _mail(case: Case) -> SendMail:
@@ -326,19 +326,19 @@ def _stop(actors: Sequence[pykka.ActorRef[SmtpActor]]) -> None:
 
 
 def _wait_for(actors: Sequence[pykka.ActorRef[SmtpActor]]) -> None:
-    """Wait until the actors have taken their leave of the servers, but not for long."""
-    end = time.monotonic() + FAREWELL
+    """Wait until the actors have sent QUIT and stopped, but not for long."""
+    end = time.monotonic() + QUIT_TIMEOUT
     for actor in actors:
         actor.actor_stopped.wait(max(0.0, end - time.monotonic()))
-    dispatcher.wait_idle(FAREWELL)
+    dispatcher.wait_idle(QUIT_TIMEOUT)
 
 
-def _complaints(todo: Sequence[Case], heard: Sequence[Heard]) -> list[str]:
-    """Return a line for each thing that was not as it should be."""
+def _complaints(todo: Sequence[Case], received: Sequence[Received]) -> list[str]:
+    """Return a line for each email whose outcome is not the expected one."""
     lines: list[str] = []
     for case in todo:
-        verdicts = [verdict(each.outcome) for each in heard if each.case is case]
+        verdicts = [verdict(each.outcome) for each in received if each.case is case]
         if verdicts != [case.expected]:
             came = ", ".join(verdicts) or "nothing"
-            lines.append(f"{case.title}: expected {case.expected!r}, heard {came!r}")
+            lines.append(f"{case.title}: expected {case.expected!r}, received {came!r}")
     return lines

@@ -1,10 +1,10 @@
 """Mailboxes as people and mail programs write them: ``Me (Sales) <me@example.com> (home)``.
 
 RFC 5322 §3.4: a name and an address in angle brackets, or the bare address; with comments anywhere
-between, and comments in comments (§3.2.2). The address is taken as it stands, and checked.
+between, and comments in comments (§3.2.2). The address is used as it is, after a check.
 
-Not `smtp.mailbox`, which is for what a program gives us to write: here a name may be an encoded
-word, or an address, because another program has written it, and the address alone counts.
+`smtp.mail.mailbox` is for headers that this package writes. Here another program has written the
+text, so its name may be an encoded word or an address, and only the address is used.
 """
 
 import re
@@ -23,13 +23,13 @@ _SPACES = re.compile(r"\s+")
 
 
 def read_mailbox(text: str) -> tuple[str | None, str] | None:
-    """Read one mailbox: return name and address, or None if it is not exactly one.
+    """Parse one mailbox; return name and address, or None if it is not exactly one.
 
     Args:
-        text: without line ends.
+        text: the mailbox, without line ends.
 
     Returns:
-        The name, if there is one that is not a comment; and the address, not checked.
+        The name, or None without one (a comment does not count); and the address, unchecked.
     """
     plain = _without_comments(text)
     if plain is None:
@@ -41,7 +41,7 @@ def read_mailbox(text: str) -> tuple[str | None, str] | None:
 
 
 def _without_comments(text: str) -> str | None:
-    """Return the text with a space for each comment; None if one does not end, or never began."""
+    """Replace each comment by a space; return None if the parentheses or quotes do not match."""
     parts: list[str] = []
     depth, is_quoted, position = 0, False, 0
     while match := _SPECIAL.search(text, position):
@@ -75,21 +75,21 @@ def _name(text: str) -> str | None:
 
 
 def read_recipient(text: str, *, more: str) -> str:
-    """Return the address of a recipient, as it is written by hand or by a spreadsheet.
+    """Return the address of a recipient, as written by hand or by a spreadsheet.
 
     Args:
-        text: an address, perhaps with a name or a comment, perhaps all of it in quotes.
-        more: how to name several.
+        text: an address, optionally with a name or a comment, and optionally all of it in quotes.
+        more: advice how to give several recipients, for the error.
 
     Raises:
-        AddressError: there is not exactly one address in it, or it is none.
+        AddressError: it does not contain exactly one address, or the address is invalid.
     """
     try:
         return check_forward_path(text)
     except AddressError as error:
         flaw = error
     if cell := _CELL.fullmatch(text):
-        # A spreadsheet quotes like that. No address ends in a quote.
+        # A spreadsheet's quotes, because no address ends in a quote.
         return read_recipient(cell[1].replace('""', '"').strip(), more=more)
     mailbox = read_mailbox(text)
     if mailbox is not None and mailbox[1] != text:

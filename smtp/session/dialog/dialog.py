@@ -1,18 +1,18 @@
-"""The dialog: what is legal now, and what each event means for the mail.
+"""The dialog: which command may be sent now, and what each event means for the email.
 
-The dialog runs a script (`Delivery.script`: the policy) against the octets of one connection,
-and keeps the one rule that all truth depends on: **a reply counts only when a command is
-outstanding**. A command is outstanding from the moment it is written, and so is the final dot;
-bytes that come when nothing is outstanding are never taken for the reply to something
-that goes out later (RFC 5321 §4.3.1, RFC 2920 §3.1).
+The dialog runs a script (`Delivery.script`: the policy) on the octets of one connection, and
+enforces the rule that every verdict relies on: **a reply counts only when a command is
+outstanding**. A command is outstanding from when it is written until its reply is complete, and so
+is the end of mail data. Input that arrives when nothing is outstanding is never the reply to a
+command that is sent later (RFC 5321 §4.3.1, RFC 2920 §3.1).
 
 The connection, which does the I/O, calls `connected` once, then `receive_data` for all input, and
 the method for each other event. Each returns a list of actions to perform, in order: those of
 `step.Action`. A verdict comes exactly once; `Close` or `Release` is the last action. The dialog has
 no clock: the connection measures the steps (`steps` changes with each) and calls `timed_out`.
 
-What no outstanding command decides is elsewhere: `uncalled` judges unsolicited replies, `ending`
-ends the dialog for other reasons, and `sending` notes when the mail data is out.
+The rest is elsewhere: `unsolicited` judges replies without an outstanding command, `ending` ends
+the dialog for other reasons, and `sending` tracks the transfer of the mail data.
 """
 
 from collections import deque
@@ -38,28 +38,28 @@ from ..step import (
     Step,
 )
 from .policy import SessionPolicy
-from .redaction import masking_of, redacted_reply
+from .redaction import redacted_reply, redactor_of
 from .sending import Sending
 from .transcript import Trace, Transcript
-from .uncalled import Uncalled, judge_uncalled
+from .unsolicited import Unsolicited, judge_unsolicited
 
-# Replies whose text is more than a message for people: RFC 5321 §4.1.1.1, RFC 4954 §4.
+# Replies whose text the client has to parse: RFC 5321 §4.1.1.1, RFC 4954 §4.
 _UNDERSTOOD = frozenset({(Stage.EHLO, 250), (Stage.AUTH, 334)})
 
 
 class Dialog(Sending):
-    """One session's conversation, without I/O.
+    """The client's side of one session, or of one email in it, without I/O.
 
     Attributes:
-        verdict: what became of the mail, once it is decided.
-        is_over: whether the dialog has asked to close, or to release, the connection.
-        has_unread: whether bytes are here that cannot be read yet, half a TLS record; the
-            connection sets it. Like a part of a reply, they hold back what would go out next.
+        verdict: the verdict, once it is decided.
+        is_over: whether the dialog has returned `Close` or `Release`.
+        has_unread: whether input is pending that cannot be decrypted yet: a partial TLS record. The
+            connection sets it. Like a partial reply, it delays the next command.
     """
 
-    # At first, once for all dialogs: most carry one mail.
+    # Initial values are on the class: most dialogs are for one email, and change few of them.
     has_unread: bool = False
-    _reply_bytes = 0  # octets of replies
+    _reply_bytes = 0
     _stage = Stage.CONNECT
 
     def __init__(
@@ -71,47 +71,48 @@ class Dialog(Sending):
         """Prepare a dialog that follows one policy.
 
         Args:
-            delivery: what is to be done, and what is known of the session.
-            trace: called with ``"C"`` or ``"S"`` and a line for each line that the client or the
-                server says; secrets are masked. Its errors are its own affair.
-            redact: masks secrets in a text of the server's, which may repeat what it was sent.
+            delivery: the policy, with the state of the session.
+            trace: called with ``"C"`` or ``"S"`` and a line, for each line that the client or the
+                server sends. Secrets are redacted, and its exceptions suppressed.
+            redact: redacts secrets in a text of the server, which may repeat what it was sent.
         """
         self._delivery = delivery
         self._trace = None if trace is None else Transcript(trace)
-        self._redact = None if redact is None else masking_of(delivery.session, redact)
+        self._redact = None if redact is None else redactor_of(delivery.session, redact)
         self._script = delivery.script()
         self._parser = ReplyParser(self._redact)
         self._max_reply_bytes = delivery.max_replies
-        self._outstanding: deque[Command] = deque()  # written, and not answered yet
+        self._outstanding: deque[Command] = deque()  # written, without a reply so far
 
     @property
     def stage(self) -> Stage:
-        """Where the session stands."""
+        """How far the session has come."""
         due = self._next_step
-        # Due is enough: a refusal right behind the 354 is one of the mail data, however the
-        # octets were cut on their way. Where MAIL is still to go out as well, there is no 354.
+        # BODY begins at 354, even if no mail data is written yet: a rejection right after 354 is
+        # one of the mail data, however TCP has split the two. A speculative transfer, which sends
+        # MAIL along, has no 354.
         if self._sending is not None or (isinstance(due, SendMailData) and not due.is_speculative):
             return Stage.BODY
         return self._outstanding[0].stage if self._outstanding else self._stage
 
     @property
-    def _is_more_here(self) -> bool:
-        """Whether octets have come that are no complete reply yet."""
+    def _is_input_pending(self) -> bool:
+        """Whether input is pending that is not a complete reply yet."""
         return self.has_unread or self._parser.is_pending
 
     @property
     def needs_channel_binding(self) -> bool:
-        """Whether there is a use for the channel binding of TLS."""
+        """Whether authentication can use the channel binding of TLS."""
         authentication = self._delivery.session.authentication
         return authentication is not None and authentication.can_bind
 
     @property
     def quirks(self) -> Quirks:
-        """What is known of the server's bad habits."""
+        """The server's known protocol faults."""
         return self._delivery.session.quirks
 
     def connected(self) -> list[Action]:
-        """Begin: the connection stands, and the server owes its greeting."""
+        """Called once the connection is established: expect the greeting."""
         if self.is_over:
             return []
         self._outstanding.append(GREETING)
@@ -120,7 +121,7 @@ class Dialog(Sending):
         return actions
 
     def receive_data(self, data: bytes) -> list[Action]:
-        """Take octets from the server; none, where `has_unread` has changed."""
+        """Process octets from the server; empty if only `has_unread` has changed."""
         if self.is_over:
             return []
         actions: list[Action] = []
@@ -130,16 +131,17 @@ class Dialog(Sending):
             return actions
         self._reply_bytes += len(data)
         if self._reply_bytes > self._max_reply_bytes and not self._data_sent:
-            # Each reply has its bound; a group of thousands of commands gets thousands of them.
-            self._broke_protocol("too much text in its replies", actions)
+            # The parser bounds each reply, but a session with thousands of commands has thousands.
+            # The bound ends with the mail data: see `SessionPolicy.max_replies`.
+            self._fail_on_violation("too much text in its replies", actions)
             return actions
         replies = None if self.has_unread else self._parser.parse_cached(data)
         if replies is None:
             self._parser.feed(data)
             return self._go_on()
-        # The same, where it is known that nothing else is here to read.
+        # A fast path of `_go_on`: these replies are all the input there is.
         group = self._group
-        if group is not None and self._are_all_good(replies):
+        if group is not None and self._are_all_positive(replies):
             self._take_all(group, replies, actions)
         else:
             for reply in replies:
@@ -150,7 +152,7 @@ class Dialog(Sending):
         return actions
 
     def start_next(self) -> list[Action]:
-        """Begin on a connection that another dialog has released: no greeting is due."""
+        """Begin on a connection that another dialog has released: there is no greeting."""
         if self.is_over:
             return []
         self._stage = Stage.MAIL
@@ -161,11 +163,11 @@ class Dialog(Sending):
         return actions
 
     def tls_started(self, *, verified: bool, binding: bytes | None = None) -> list[Action]:
-        """Note that TLS is up, and go on.
+        """Called when the TLS handshake after `StartTls` is complete.
 
         Args:
             verified: whether the server's certificate was verified, name included.
-            binding: the channel binding of this TLS (RFC 5929), if it is known.
+            binding: the channel binding of this TLS connection (RFC 5929), or None if unknown.
         """
         if self.is_over:
             return []
@@ -173,7 +175,7 @@ class Dialog(Sending):
         return self._answer_waiting()
 
     def tls_is_up(self, *, verified: bool, binding: bytes | None = None) -> None:
-        """Note that the connection began with TLS (RFC 8314 §3); call `connected` next."""
+        """Called after the handshake of implicit TLS (RFC 8314 §3); call `connected` next."""
         session = self._delivery.session
         session.is_encrypted, session.is_verified = True, verified
         session.channel_binding = binding
@@ -181,7 +183,7 @@ class Dialog(Sending):
             self._trace.tls(verified=verified)
 
     def callable_returned(self, result: Secret) -> list[Action]:
-        """Take what a `RunCallable` returned."""
+        """Called with the result of a `RunCallable`."""
         if self.is_over:
             return []
         assert isinstance(self._waiting, RunCallable)
@@ -198,7 +200,7 @@ class Dialog(Sending):
         return actions + self._go_on()
 
     def _go_on(self) -> list[Action]:
-        """Take the replies that are here; then do what is due."""
+        """Process the pending replies, then do the next step."""
         actions: list[Action] = []
         parser = self._parser
         while not self.is_over:
@@ -209,7 +211,7 @@ class Dialog(Sending):
                     self._fail_on_injection(actions)
                 else:
                     hint = "; is this its SMTP port?" if self.stage is Stage.GREETING else ""
-                    self._broke_protocol(f"{error}{hint}", actions)
+                    self._fail_on_violation(f"{error}{hint}", actions)
                 break
             if reply is not None:
                 if parser.saw_bare_lf:
@@ -218,13 +220,13 @@ class Dialog(Sending):
                 self._take_reply(reply, actions)
             elif self._next_step is None:
                 break
-            elif not self._is_more_here:
+            elif not self._is_input_pending:
                 self._do(self._next_step, actions)
             elif isinstance(self._next_step, StartTls):
                 self._fail_on_injection(actions)
             else:
-                # With a part of an unsolicited reply here, nothing goes out: what follows
-                # must not be taken for the answer to it.
+                # Part of an unsolicited reply is pending. If a command were sent now, the rest of
+                # that reply would be taken for the reply to the command.
                 break
         return actions
 
@@ -235,7 +237,7 @@ class Dialog(Sending):
         if self._trace is not None:
             self._trace.reply(reply)
         if self._group is not None:
-            # Something is not as it mostly is.
+            # Not all replies to the group came together, or not all are positive.
             self._group = None
             self._advance(None, actions)
         if not self._outstanding:
@@ -244,12 +246,15 @@ class Dialog(Sending):
         stage = self._stage = self._outstanding.popleft().stage
         self._steps += 1
         if reply is not as_said and (stage, reply.code) in _UNDERSTOOD:
-            # To be understood, not shown: some password may be the name of an extension.
+            # To be parsed, not shown: a password may equal the name of an extension.
             reply = as_said
         self._advance(reply, actions)
 
-    def _are_all_good(self, replies: tuple[Reply, ...]) -> bool:
-        """Whether these are the replies to all outstanding commands, and each is positive."""
+    def _are_all_positive(self, replies: tuple[Reply, ...]) -> bool:
+        """Whether these are the replies to all outstanding commands, and each is positive.
+
+        With secrets to redact it is False, because only `_take_reply` redacts.
+        """
         if len(replies) != len(self._outstanding) or self._redact is not None:
             return False
         for command, reply in zip(self._outstanding, replies, strict=True):
@@ -260,7 +265,7 @@ class Dialog(Sending):
     def _take_all(
         self, group: CommandGroup, replies: tuple[Reply, ...], actions: list[Action]
     ) -> None:
-        """Take the replies to a group all at once."""
+        """Process all replies to a group at once."""
         if self._trace is not None:
             for reply in replies:
                 self._trace.reply(reply)
@@ -274,31 +279,31 @@ class Dialog(Sending):
     def _on_unsolicited_reply(self, reply: Reply, actions: list[Action]) -> None:
         """Judge an unsolicited reply."""
         quirks, due, is_decided = self.quirks, self._next_step, self.verdict is not None
-        match judge_uncalled(reply, self.stage, due, quirks, is_decided=is_decided):
-            case Uncalled.INJECTION:
+        match judge_unsolicited(reply, self.stage, due, quirks, is_decided=is_decided):
+            case Unsolicited.INJECTION:
                 self._fail_on_injection(actions)
-            case Uncalled.REFUSAL:
+            case Unsolicited.REFUSAL:
                 if isinstance(due, ExpectNoMoreInput):
                     self._do(due, actions)
                 self._close_early(reply, actions)
-            case Uncalled.END:
+            case Unsolicited.END:
                 self._end(actions)
-            case Uncalled.UNEXPECTED:
-                self._broke_protocol(f"a reply that was not asked for: {reply}", actions)
+            case Unsolicited.UNEXPECTED:
+                self._fail_on_violation(f"a reply that was not asked for: {reply}", actions)
 
     def _advance(self, reply: Reply | None, actions: list[Action]) -> None:
-        """Let the script go on to its next step, with the reply that it waits for, if it does."""
+        """Resume the script, with the reply that it waits for, up to its next step."""
         try:
             step = next(self._script) if reply is None else self._script.send(reply)
         except StopIteration:
             self._end(actions)
             return
         if self._outstanding and step is self._outstanding[0]:
-            return  # the most common case: it waits for what is on its way
+            return  # the most common case: the script waits for an outstanding reply
         self._take_step(step, actions)
 
     def _take_step(self, step: Step, actions: list[Action]) -> None:
-        """Note what is to be done next; do at once what need not wait."""
+        """Make this the next step, or do it at once if it need not wait for pending input."""
         while isinstance(step, ReportVerdict):
             self._decide(step.verdict, actions)
             following = next(self._script, None)
@@ -309,18 +314,18 @@ class Dialog(Sending):
         if self._outstanding and step is self._outstanding[0]:
             return
         if step is END_OF_DATA:
-            return  # it is outstanding as soon as it is out
+            return  # outstanding once the mail data is sent
         if isinstance(step, Abort):
-            # Outstanding replies, even if here already, are not waited for.
+            # Outstanding replies are ignored, even those that have arrived already.
             self._end(actions, reset=True)
             return
         self._next_step = step
 
     def _do(self, step: Step, actions: list[Action]) -> None:
-        """Do what is due: nothing more is here to read."""
+        """Do the next step. Called when no input is pending."""
         self._next_step = None
         self._steps += 1
-        # Those first that each mail has; a `match` asks for more of each than its class.
+        # In order of frequency, and not by `match`, which is slower.
         if isinstance(step, CommandGroup):
             if step.is_held:
                 self._held = step
@@ -346,8 +351,8 @@ class Dialog(Sending):
             self._waiting = step
             self._stage = Stage.AUTH
             actions.append(step)
-        else:  # pragma: no cover - are never due: see `_take_step`
-            raise AssertionError("a verdict, or the end, was put off")  # noqa: TRY004
+        else:  # pragma: no cover - never the next step: see `_take_step`
+            raise AssertionError("a verdict, or the end, was postponed")  # noqa: TRY004
 
     def _write(self, commands: tuple[Command, ...], actions: list[Action]) -> None:
         if commands[0].stage is Stage.MAIL:

@@ -1,7 +1,4 @@
-"""How a dialog ends: with a verdict, and then for whatever reason.
-
-A reply to an outstanding command ends it by the script; all other reasons are here.
-"""
+"""How a dialog ends, if not by the reply to an outstanding command, which the script handles."""
 
 from ...sasl.secret import SessionRedactor
 from ...words.reply import Reply
@@ -19,36 +16,36 @@ class Ending:
     _script: Script
     _redact: SessionRedactor | None
 
-    # At first, once for all dialogs: most carry one mail.
+    # Initial values are on the class: most dialogs are for one email, and change few of them.
     verdict: Verdict | None = None
     is_over: bool = False
     _held: SendMailData | CommandGroup | None = None
-    _next_step: Step | None = None  # to be done as soon as nothing more is here to read
+    _next_step: Step | None = None  # to be done once no input is pending
     _sending: SendMailData | None = None
     _waiting: StartTls | RunCallable | None = None  # for the connection
     _data_sent = False
 
     @property
     def stage(self) -> Stage:
-        """Where the session stands."""
+        """How far the session has come."""
         raise NotImplementedError
 
     @property
-    def _is_more_here(self) -> bool:
-        """Whether octets have come that are no complete reply yet."""
+    def _is_input_pending(self) -> bool:
+        """Whether input is pending that is not a complete reply yet."""
         raise NotImplementedError
 
     def receive_eof(self) -> list[Action]:
-        """End, as the server closed the connection."""
+        """Called when the server closed the connection."""
         return self.connection_lost("read", None, "the server closed the connection")
 
     def connection_lost(self, operation: str, errno: int | None, reason: str) -> list[Action]:
-        """End, as the connection is gone.
+        """Called when the connection was lost.
 
         Args:
-            operation: what failed: ``"read"`` or ``"write"``.
-            errno: its error number, or None for a clean end.
-            reason: a few words, as the system gives them.
+            operation: the operation that failed: ``"read"`` or ``"write"``.
+            errno: its error number, or None if the server closed in order.
+            reason: the text of the error.
         """
         return self.fail(
             FailureKind.CONNECTION,
@@ -58,12 +55,12 @@ class Ending:
         )
 
     def timed_out(self, seconds: float, *, whole: bool = False, hint: str = "") -> list[Action]:
-        """End, as the server was too slow.
+        """Called when a time limit has expired.
 
         Args:
-            seconds: how long it had.
-            whole: whether it is the whole send that took too long, not this step.
-            hint: what may be the reason, or may help; follows the detail.
+            seconds: the limit.
+            whole: whether it is the deadline of the attempt, not the timeout of a step.
+            hint: a likely reason or remedy, appended to the detail.
         """
         if isinstance(self._waiting, RunCallable):
             detail = f"no token for {self._server}: the token callable took over {seconds:g} s"
@@ -73,7 +70,7 @@ class Ending:
         return self.fail(FailureKind.TIMEOUT, detail)
 
     def cancel(self) -> list[Action]:
-        """End, as the email is not to be sent any more."""
+        """Called when the send is cancelled."""
         return self.fail(
             FailureKind.CANCELLED,
             f"stopped at {self.stage}, before {self._server} had decided",
@@ -89,27 +86,27 @@ class Ending:
         retryable: bool | None = None,
         stage: Stage | None = None,
     ) -> list[Action]:
-        """End the session for a reason that no reply gives.
+        """End the session for a reason other than a reply.
 
-        A mail that was decided stays decided: then this only closes the connection.
+        If there is a verdict already, it stays, and only the connection is closed.
 
         Args:
             kind: why.
             detail: one line for people.
-            operation: the system operation that failed.
-            errno: its error number.
-            retryable: overrides what follows from the kind.
-            stage: where it failed. Default: where the session stands.
+            operation: the system operation that failed, or None.
+            errno: its error number, or None.
+            retryable: overrides the default of the kind.
+            stage: the stage of the failure. Default: the present one.
         """
         if self.is_over:
             return []
         actions: list[Action] = []
         if self.verdict is None:
             in_doubt = self._data_sent
-            if self._held is not None and (kind is FailureKind.PROTOCOL or self._is_more_here):
-                # Nothing has gone out since the verdict before: so this came behind that one, and
-                # which of the two was it? See `ExpectNoMoreInput`.
-                in_doubt = self._delivery.doubt_last()
+            if self._held is not None and (kind is FailureKind.PROTOCOL or self._is_input_pending):
+                # Nothing was sent since the previous transaction's final reply, so this input
+                # follows that reply, and either may be the final one: see `ExpectNoMoreInput`.
+                in_doubt = self._delivery.discard_last_final_reply()
             failed = self._delivery.failed(
                 kind,
                 stage or self.stage,
@@ -139,21 +136,21 @@ class Ending:
         actions.append(verdict)
 
     def _close_early(self, reply: Reply, actions: list[Action]) -> None:
-        """End the session on an unsolicited reply that may end it."""
+        """End the session because of an unsolicited 421 or rejection."""
         if self.verdict is None:
             self._decide(self._delivery.rejected_unsolicited(self.stage, reply), actions)
         if not self.is_over:
             self._end(actions, reset=True)
 
-    def _broke_protocol(self, what: str, actions: list[Action]) -> None:
+    def _fail_on_violation(self, what: str, actions: list[Action]) -> None:
         actions += self.fail(
             FailureKind.PROTOCOL, f"{self._server} broke the protocol at {self.stage}: {what}"
         )
 
     def _fail_on_injection(self, actions: list[Action]) -> None:
-        """End it: octets came in clear after the server's word that TLS begins.
+        """End the session: plaintext followed the reply that accepted STARTTLS.
 
-        RFC 3207 §6: they would count as the first replies under TLS, whoever sent them.
+        An attacker may have sent it, to be taken for the first replies under TLS (RFC 3207 §6).
         """
         self._delivery.session.injection_suspected = True
         actions += self.fail(
@@ -166,5 +163,5 @@ class Ending:
         self.is_over = True
         self._next_step = None
         self._script.close()
-        # What is not out yet of a mail must not go out either.
+        # Mail data that is not written yet must not be written any more.
         actions.append(Close(reset=reset or self._sending is not None))

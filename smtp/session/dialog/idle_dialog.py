@@ -39,7 +39,7 @@ class IdleDialog:
         if not data:
             return []  # a TLS record without text, such as a session ticket
         if self._quirks is not None and data[: len(_CLOSING)] != _CLOSING[: len(data)]:
-            self._quirks.speaks_unasked = True
+            self._quirks.sends_unsolicited = True
         return self._end(Close(reset=True))
 
     def receive_eof(self) -> list[Action]:

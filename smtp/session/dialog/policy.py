@@ -31,7 +31,7 @@ class SessionPolicy(Protocol):
         """Return the verdict for an unsolicited rejection."""
         ...
 
-    def doubt_last(self) -> bool:
+    def discard_last_final_reply(self) -> bool:
         """Treat the last final reply as not received; return whether there was one."""
         ...
 

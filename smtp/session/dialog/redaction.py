@@ -9,7 +9,7 @@ from ...words.verdict import Failed, Verdict
 from ..opening.session import Session
 
 
-def masking_of(session: Session, redact: Callable[[str], str]) -> SessionRedactor:
+def redactor_of(session: Session, redact: Callable[[str], str]) -> SessionRedactor:
     """Return the redactor of a session, which knows the tokens of earlier emails in it, too.
 
     Args:

@@ -1,4 +1,4 @@
-"""The mail data of a dialog: whether it is wanted, on its way, or out."""
+"""The transfer of the mail data in a dialog: when it may begin, and when it is complete."""
 
 from collections import deque
 
@@ -11,37 +11,37 @@ from .transcript import Transcript
 
 
 class Sending(Ending):
-    """The part of a `Dialog` that sends the mail."""
+    """The part of a `Dialog` that tracks the transfer of the mail data."""
 
     _trace: Transcript | None
     _outstanding: deque[Command]
 
-    # At first, once for all dialogs.
+    # Initial values are on the class: most dialogs are for one email, and change few of them.
     _steps = 0
-    _group: CommandGroup | None = None  # written, and no reply to it has come yet
+    _group: CommandGroup | None = None  # written, without any reply so far
 
     def _advance(self, reply: Reply | None, actions: list[Action]) -> None:
-        """Let the script go on to its next step."""
+        """Resume the script, up to its next step."""
         raise NotImplementedError
 
     @property
     def steps(self) -> int:
-        """A counter that changes with each step of the conversation."""
+        """A counter that changes with each step of the session."""
         return self._steps
 
     @property
     def held(self) -> SendMailData | CommandGroup | None:
-        """What is to go out in one go, once no input is pending: a transaction, or a group.
+        """The transfer or group that the connection writes once no input is pending, or None.
 
-        It is not outstanding yet: what comes by then was sent before it, and is no reply to it.
+        It is not outstanding yet: input that arrives before it is written is not a reply to it.
         """
         return self._held
 
     @property
     def may_end_mail_data(self) -> bool:
-        """Whether what waits to go out is still wanted, and no part of a reply is here."""
+        """Whether the end of mail data, or what is held, may be written: no input is pending."""
         is_wanted = self._sending is not None or self._held is not None
-        return is_wanted and not (self.is_over or self._is_more_here)
+        return is_wanted and not (self.is_over or self._is_input_pending)
 
     def _begin_transfer(self, transfer: SendMailData, actions: list[Action]) -> None:
         if transfer.is_speculative:
@@ -54,7 +54,7 @@ class Sending(Ending):
         actions.append(transfer)
 
     def begin_held(self) -> None:
-        """Note that what was held goes out now: its commands are outstanding."""
+        """Called when `held` is being written: its commands are outstanding from now on."""
         held, self._held = self._held, None
         assert held is not None
         if isinstance(held, SendMailData):
@@ -79,15 +79,15 @@ class Sending(Ending):
             self._trace.commands(group.commands)
 
     def mail_data_sent(self) -> None:
-        """Note that all of the mail has gone out: from now on the server may have it."""
+        """Called when all mail data is written: from now on the server may accept the email."""
         transfer = self._sending
         assert transfer is not None
         self._sending = None
         transfer.is_out = self._data_sent = True
-        if self._outstanding or not self._is_more_here:
+        if self._outstanding or not self._is_input_pending:
             self._outstanding.extend(transfer.owed)
-        # Else a reply began before the mail was out, so it cannot be the final reply. Half
-        # a TLS record may be one, too.
+        # Otherwise a reply, or a TLS record that may contain one, began to arrive before the mail
+        # data was complete, so it cannot be the final reply.
         self._steps += 1
         if self._trace is not None:
             self._trace.mail_data(transfer)

@@ -18,7 +18,7 @@ from ...words.reply import Reply
 from ...words.shown import one_line
 from ...words.stage import Stage
 from ...words.verdict import FailureKind
-from ..refusal import Refused, SecurityTooWeak, check
+from ..refusal import Refused, SecurityTooWeak, raise_unless_positive
 from ..step import Script, StartTls
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Session:
         use_ehlo: whether to send EHLO; False for a server that closed the connection at it.
         injection_suspected: whether an attacker may have changed what the server sent.
         is_open: whether a transaction may begin: greeting, EHLO, TLS and AUTH are done.
-        mails: how many transactions there were (RFC 9422 §4.1).
+        transactions: how many transactions there were (RFC 9422 §4.1).
         needs_reset: whether a failed transaction still needs RSET.
         refused: a rejection after which the session went on, for example with another AUTH
             mechanism. It is the cause of the failure if the server then closes the connection.
@@ -86,7 +86,7 @@ class Session:
     use_ehlo: bool = True
     injection_suspected: bool = False
     is_open: bool = False
-    mails: int = 0
+    transactions: int = 0
     needs_reset: bool = False
     refused: Refused | None = None
     earlier: str = ""
@@ -102,13 +102,13 @@ class Session:
         BDAT, it would be taken for the reply to the next command, and all replies after it would
         be shifted by one, up to the final reply of the next email.
         """
-        return not (self.quirks.speaks_unasked and self.extensions.chunking)
+        return not (self.quirks.sends_unsolicited and self.extensions.chunking)
 
     @property
     def is_used_up(self) -> bool:
         """Whether the server allows no further transaction in it (RFC 9422 §4.1)."""
         most = self.extensions.mail_max
-        return most is not None and self.mails >= most
+        return most is not None and self.transactions >= most
 
     def warn(self, warning: str) -> None:
         """Add a warning, unless it is there already."""
@@ -133,7 +133,7 @@ class Session:
         """
         if kind is FailureKind.CONNECTION and stage is Stage.EHLO and self._may_fall_back_to_helo:
             warning = f"{self.server} hung up on EHLO; tried again with HELO"
-            return self._second(detail, warning, use_ehlo=False)
+            return self._downgraded(detail, warning, use_ehlo=False)
         if (
             kind in (FailureKind.SECURITY, FailureKind.CONNECTION)
             and stage is Stage.STARTTLS
@@ -145,7 +145,7 @@ class Session:
                 f"{self.server} offers TLS, but the handshake failed; tried again without TLS"
                 f" ({detail})"
             )
-            return self._second(detail, warning, tls_policy=TlsPolicy.OFF)
+            return self._downgraded(detail, warning, tls_policy=TlsPolicy.OFF)
         return None
 
     def elsewhere(self, address: str, detail: str) -> "Session":
@@ -173,14 +173,14 @@ class Session:
         Args:
             detail: how the server rejected BDAT, for people.
         """
-        self.quirks.refuses_chunks = True
+        self.quirks.rejects_bdat = True
         warning = f"{self.server} offers CHUNKING, but refused BDAT; tried again by DATA"
-        return self._second(detail, warning)
+        return self._downgraded(detail, warning)
 
     @property
     def unused(self) -> frozenset[str]:
         """The keywords of extensions that are not used, whatever the server offers."""
-        return self.without | _BY_CHUNKS if self.quirks.refuses_chunks else self.without
+        return self.without | _BY_CHUNKS if self.quirks.rejects_bdat else self.without
 
     @property
     def _may_fall_back_to_helo(self) -> bool:
@@ -192,7 +192,7 @@ class Session:
             or self.authentication is not None
         )
 
-    def _second(
+    def _downgraded(
         self,
         detail: str,
         warning: str,
@@ -222,7 +222,7 @@ def open_session(session: Session) -> Script:
         Refused: the server rejected a step.
         SecurityTooWeak: the session is less secure than configured.
     """
-    check(Stage.GREETING, (yield GREETING))
+    raise_unless_positive(Stage.GREETING, (yield GREETING))
     yield from _send_ehlo(session)
     if session.tls_policy is not TlsPolicy.OFF and not session.is_encrypted:
         yield from _start_tls(session)

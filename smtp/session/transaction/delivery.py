@@ -1,4 +1,4 @@
-"""The delivery of one mail: the script of a session, from the greeting to QUIT."""
+"""The delivery of one email: the script of a session, from the greeting to QUIT."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -27,57 +27,57 @@ from .recipients import (
 from .transaction import Transaction
 
 MAX_REPLIES = 1_048_576
-"""Characters in all replies of a session, and `MAX_REPLIES_EACH` more for each recipient."""
+"""Octets of all replies in a session, to which `MAX_REPLIES_EACH` is added for each recipient."""
 MAX_REPLIES_EACH = 512
-"""The length of a reply line in RFC 5321 §4.5.3.1.5."""
+"""Octets of one reply line (RFC 5321 §4.5.3.1.5)."""
 
 
 class Delivery(Judgement):
-    """One mail on its way through one session.
+    """The delivery of one email in one session.
 
     Attributes:
-        session: what is known of the session.
+        session: the state of the session.
     """
 
-    # At first, once for all deliveries.
+    # Initial values are on the class: most deliveries never change them.
     _transaction: Transaction | None = None
     _left: Left | None = None
     _is_bdat_refused = False
 
     def __init__(
-        self, session: Session, envelope: Envelope, content: Content, *, keeps: bool = False
+        self, session: Session, envelope: Envelope, content: Content, *, keep_open: bool = False
     ) -> None:
         """Prepare a delivery.
 
         Args:
-            session: what is known of the session. It may be open, with mails before this one.
-            envelope: who sends, and to whom.
-            content: the mail.
-            keeps: leave the connection to the next mail, where that can be done.
+            session: the state of the session, which may be open after earlier emails.
+            envelope: the sender, the recipients, and the requested options.
+            content: the content of the email.
+            keep_open: leave the connection open for the next email, if possible.
         """
         self.session = session
         self._envelope = envelope
         self._content = content
-        self._keeps = keeps
+        self._keep_open = keep_open
         self._recipients = [Recipient(path) for path in envelope.forward_paths]
 
     @property
     def has_reply(self) -> bool:
-        """Whether the server has answered the first command of this mail's."""
+        """Whether the first command of this email has a reply."""
         return self._transaction is not None and self._transaction.has_reply
 
     @property
     def max_replies(self) -> int:
-        """Characters that all replies of this session may have together, up to the dot."""
+        """Octets of all replies of the session. See `SessionPolicy.max_replies`."""
         return MAX_REPLIES + MAX_REPLIES_EACH * len(self._recipients)
 
     def script(self) -> Script:
-        """Converse from the greeting to QUIT, and decide on the way."""
-        is_stuck = False
+        """Return the steps from the greeting to QUIT, one of which reports the verdict."""
+        must_abort = False
         try:
             if self.session.is_open:
                 self.session.warnings = self.session.warnings[: self.session.session_warnings]
-                self.session.earlier = ""  # no cause of what becomes of another mail in it
+                self.session.earlier = ""  # does not concern later emails in the session
             else:
                 yield from open_session(self.session)
             yield from self._transact_all()
@@ -86,83 +86,85 @@ class Delivery(Judgement):
             yield ReportVerdict(self.refused(refused))
             if refused.ends_session:
                 return
-            # "Bad connection": of no use to the next mail either.
-            is_stuck = refused.stage is Stage.MAIL and _says_too_late(refused.reply)
+            # X.4.2 "bad connection": not usable for the next email either.
+            must_abort = refused.stage is Stage.MAIL and _says_too_late(refused.reply)
         except Unsendable as unsendable:
             yield ReportVerdict(self.failed(FailureKind.LOCAL, unsendable.stage, str(unsendable)))
-        except SecurityTooWeak as insecure:
+        except SecurityTooWeak as too_weak:
             yield ReportVerdict(
                 self.failed(
                     FailureKind.SECURITY,
-                    insecure.stage,
-                    str(insecure),
-                    retryable=insecure.is_passing,
+                    too_weak.stage,
+                    str(too_weak),
+                    retryable=too_weak.is_passing,
                 )
             )
-            if insecure.last_command is not None:
-                yield insecure.last_command
+            if too_weak.last_command is not None:
+                yield too_weak.last_command
         except Contradicted as contradicted:
             yield ReportVerdict(self._contradicted(contradicted))
             return
-        except ProtocolViolation as garbled:
-            yield ReportVerdict(self.failed(FailureKind.PROTOCOL, garbled.stage, str(garbled)))
-            if garbled.last_command is not None:
-                yield garbled.last_command
+        except ProtocolViolation as violation:
+            yield ReportVerdict(self.failed(FailureKind.PROTOCOL, violation.stage, str(violation)))
+            if violation.last_command is not None:
+                yield violation.last_command
             return
         transaction = self._transaction
         if transaction is not None and (
-            is_stuck or transaction.is_stuck or (yield from transaction.settle()) is not None
+            must_abort
+            or transaction.must_abort
+            or (yield from transaction.read_outstanding_replies()) is not None
         ):
             yield Abort()
-        if self._keeps and self._can_keep:
+        if self._keep_open and self._can_be_kept_open:
             yield Release()
         yield from close_session()
 
     @property
-    def _can_keep(self) -> bool:
-        """Whether another mail may follow in this session."""
+    def _can_be_kept_open(self) -> bool:
+        """Whether another email may follow in this session."""
         session, transaction = self.session, self._transaction
         return (
             session.is_open
             and session.may_be_reused
-            and not (transaction is not None and transaction.is_unclear)
+            and not (transaction is not None and transaction.may_be_desynchronized)
             and not session.is_used_up
         )
 
     def _transact_all(self) -> Script:
-        """Say how to transfer the mail: in as few transactions as the limits allow (RFC 9422)."""
+        """Return the script for as few transactions as the server's limits allow (RFC 9422)."""
         session = self.session
-        offer = prepare(session, self._envelope, self._content)
+        prepared = prepare(session, self._envelope, self._content)
         batches, left = split_into_transactions(
             self._recipients,
             session.extensions,
-            mails_before=session.mails,
-            usual_max=len(self._recipients) if offer.is_read_once else DEFAULT_RCPT_MAX,
+            transactions_before=session.transactions,
+            usual_max=len(self._recipients) if prepared.is_read_once else DEFAULT_RCPT_MAX,
         )
-        if offer.is_read_once and len(batches) > 1:
+        if prepared.is_read_once and len(batches) > 1:
             raise Unsendable(
                 f"{self.session.server} takes the mail for {len(batches[0])} recipients at a time,"
                 " and it can be read only once; give a path, or bytes"
             )
         if len(self._recipients) == 1 and not left:
             self._transaction = transaction = Transaction(session, batches[0])
-            return transaction.script(offer, may_be_speculative=self._keeps)
-        return self._transact_batches(offer, batches, left)
+            return transaction.script(prepared, may_be_speculative=self._keep_open)
+        return self._transact_batches(prepared, batches, left)
 
     def _transact_batches(
         self,
-        offer: PreparedMail,
+        prepared: PreparedMail,
         batches: Sequence[Sequence[Recipient]],
         left: Sequence[Recipient],
     ) -> Script:
-        """Transfer the mail in as many transactions as it takes.
+        """Send the email in several transactions.
 
-        After each at least one more recipient is decided, so there are never more than recipients.
+        Each decides at least one recipient, so there are at most as many as recipients.
 
         Args:
-            offer: the mail.
+            prepared: the email, prepared for this server.
             batches: the recipients of each transaction.
-            left: those for whom the session has none.
+            left: the recipients over the session's limit of transactions.
         """
         session = self.session
         reason = f"takes {session.extensions.mail_max} mails in a session (LIMITS MAILMAX)"
@@ -171,51 +173,51 @@ class Delivery(Judgement):
         while waiting and not session.is_used_up:
             batch = waiting.popleft()
             for recipient in batch:
-                recipient.ask_anew()
+                recipient.reset_if_over_limit()
             transaction = self._transaction = Transaction(session, batch, self._transaction)
             try:
-                yield from transaction.script(offer, may_be_speculative=self._keeps)
+                yield from transaction.script(prepared, may_be_speculative=self._keep_open)
             except Refused as refused:
                 if refused.ends_session:
                     raise
                 for recipient in batch:
-                    recipient.final = recipient.final or refused.reply
+                    recipient.final_reply = recipient.final_reply or refused.reply
                 refusals.append(refused)
                 waiting = deque(batches_after_refusal(waiting))
                 if not waiting or session.is_used_up:
                     break
-                stop = yield from transaction.leave(refused.reply)
+                stop = yield from transaction.reset(refused.reply)
                 if stop is not None:
                     reason = f"can't begin another transaction ({one_line(str(stop), MAX_DETAIL)})"
                     break
             else:
-                if any(r.is_one_too_many for r in batch) and not offer.is_read_once:
+                if any(r.is_over_limit for r in batch) and not prepared.is_read_once:
                     rest = (*chain(*waiting), *left)
                     waiting, left = deque(batches_after_acceptance(batch, rest)), ()
-        self._leave((*chain(*waiting), *left), reason)
+        self._set_left((*chain(*waiting), *left), reason)
         if self._acceptance is None:
             raise next((r for r in refusals if r.cause is ReplyClass.TRANSIENT), refusals[-1])
 
-    def _leave(self, left: Sequence[Recipient], reason: str) -> None:
-        """Note for whom the session had no transaction."""
+    def _set_left(self, left: Sequence[Recipient], reason: str) -> None:
+        """Store the recipients for which the session had no transaction, with a warning."""
         if not left:
             return
         for recipient in left:
-            recipient.ask_anew()
+            recipient.reset_if_over_limit()
         warning = (
             f"{self.session.server} {reason}; {len(left)} of {len(self._recipients)}"
             " recipients not tried, send to them again"
         )
         self.session.warn(warning)
-        # Where no recipient was accepted, and not for want of room, there is no hurry.
+        # Another session may continue at once, unless the server just accepts no recipient now.
         if self._acceptance is not None or self.session.is_used_up:
             self._left = Left(tuple(recipient.path for recipient in left), warning)
 
     def fallback(self, failed: Failed) -> "Delivery | None":
-        """Return another attempt that asks less of the server, or None if there is none.
+        """Return a delivery that requires less of the server, or None if there is none.
 
         Args:
-            failed: what this attempt came to. Nothing of the mail was sent in it.
+            failed: the verdict of this one, in which nothing of the email was accepted.
         """
         if self._is_bdat_refused:
             session: Session | None = self.session.by_data(failed.detail)
@@ -223,29 +225,29 @@ class Delivery(Judgement):
             session = self.session.fallback(failed.kind, failed.stage, failed.detail)
         if session is None:
             return None
-        return Delivery(session, self._envelope, self._content, keeps=self._keeps)
+        return Delivery(session, self._envelope, self._content, keep_open=self._keep_open)
 
     def elsewhere(self, failed: Failed, address: str) -> "Delivery | None":
-        """Return another attempt, for the server's next address, or None if that can't help.
+        """Return a delivery for the server's next address, or None if that can't help.
 
         Args:
-            failed: what this attempt came to.
-            address: where it was.
+            failed: the verdict of this one.
+            address: the address of this one's connection.
         """
         if not is_of_the_address(failed):
             return None
         session = self.session.elsewhere(address, failed.detail)
-        return Delivery(session, self._envelope, self._content, keeps=self._keeps)
+        return Delivery(session, self._envelope, self._content, keep_open=self._keep_open)
 
     def session_was_stale(self, failed: Failed) -> bool:
         """Whether the session was over before the server read any of this email.
 
-        A server may leave at any time between two mails, and say so by 421, or with the enhanced
-        status code X.4.2, "bad connection" (RFC 3463 §3.5), as Amazon's does. So it is where the
-        session can't be used for another mail: RSET was refused, or rubbish came.
+        A server may close the session at any time between two emails. It may say so by 421, or by
+        the enhanced status code X.4.2, "bad connection" (RFC 3463 §3.5), as Amazon's does. A
+        rejected RSET, or an invalid reply before any reply to this email, counts as the same.
 
         Args:
-            failed: what this attempt came to, in a session that had mails before.
+            failed: the verdict of this delivery, in a session that had emails before.
         """
         if failed.maybe_accepted:
             return False

@@ -61,7 +61,7 @@ class Judgement:
             left=self._left,
         )
 
-    def doubt_last(self) -> bool:
+    def discard_last_final_reply(self) -> bool:
         """Treat the final reply of the previous transaction, if there was one, as not received.
 
         Its recipients are `maybe_accepted` then.
@@ -69,7 +69,7 @@ class Judgement:
         Returns:
             Whether there was one.
         """
-        return self._transaction is not None and self._transaction.take_last_back()
+        return self._transaction is not None and self._transaction.discard_final_replies()
 
     def rejected_unsolicited(self, stage: Stage, reply: Reply) -> Verdict:
         """Return the verdict for an unsolicited rejection: amid the mail data, or 421 anywhere."""
@@ -99,8 +99,8 @@ class Judgement:
             detail = f"{self.session.server} offers CHUNKING, but refused BDAT: {reply}"
         if kind is FailureKind.SMTP:
             for recipient in self._batch:
-                recipient.final = recipient.final or reply
-            retryable = retryable or any(r.final is None for r in self._recipients)
+                recipient.final_reply = recipient.final_reply or reply
+            retryable = retryable or any(r.final_reply is None for r in self._recipients)
         return self._failed(
             kind,
             stage,
@@ -123,8 +123,8 @@ class Judgement:
             return self.refused(refused)  # the server does not have the complete email
         if contradicted.kind is FailureKind.PROTOCOL:
             # What was taken for the rejection may have been a late unsolicited reply.
-            self.session.quirks.speaks_unasked = True
-        transaction.take_refusal_back()
+            self.session.quirks.sends_unsolicited = True
+        transaction.discard_all_replies()
         detail = self._describe_doubt(refused, str(contradicted))
         return self.failed(contradicted.kind, contradicted.stage, detail, maybe_accepted=True)
 
@@ -180,12 +180,16 @@ class Judgement:
         if kind is FailureKind.CONNECTION and self.session.refused is not None:
             return self.refused(self.session.refused)  # the cause; closing is its consequence
         transaction = self._transaction
-        if kind is FailureKind.CONNECTION and transaction is not None and transaction.is_unheard:
-            self.session.quirks.leaves_unsaid = True
+        if (
+            kind is FailureKind.CONNECTION
+            and transaction is not None
+            and transaction.is_without_reply
+        ):
+            self.session.quirks.closes_without_reply = True
         if transaction is not None and (refused := transaction.refusal) is not None:
             if not maybe_accepted or refused.reply.code == SERVICE_CLOSING:
                 return self.refused(refused)
-            transaction.take_refusal_back()
+            transaction.discard_all_replies()
             detail = self._describe_doubt(refused, detail)
         is_retryable = kind in _RETRYABLE if retryable is None else retryable
         # Once all recipients have a final reply, a failure does not make the email doubtful.
@@ -251,5 +255,5 @@ class Judgement:
 
 def _means_bdat(batch: Sequence[Recipient], reply: Reply) -> bool:
     """Whether a rejection is of the command BDAT, and not of the email, for all recipients."""
-    finals = [r.final or reply for r in batch if r.answer and r.answer.is_positive]
+    finals = [r.final_reply or reply for r in batch if r.rcpt_reply and r.rcpt_reply.is_positive]
     return all(final.code in COMMAND_UNKNOWN for final in finals)

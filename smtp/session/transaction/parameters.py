@@ -100,7 +100,7 @@ def _may_be_chunked(session: Session, rendition: Rendition) -> bool:
 
     If it has sent unsolicited replies, DATA is safer: a surplus reply is noticed instead of 354.
     """
-    return rendition.is_binary or not session.quirks.speaks_unasked
+    return rendition.is_binary or not session.quirks.sends_unsolicited
 
 
 def _fits_a_chunk(rendition: Rendition) -> bool:

@@ -361,7 +361,7 @@ def test_an_option_that_is_wrong_raises_in_the_caller_and_says_what_is_needed(
 
 
 def test_a_backup_that_is_no_relay_url_raises_without_its_password() -> None:
-    with pytest.raises(ValueError, match=r"^relay URL: begins with no scheme") as raised:
+    with pytest.raises(ValueError, match=r"^relay URL: unknown scheme") as raised:
         Mailer.start("mx.test", backups=["ftp://user:secret@b.test"])
 
     assert "secret" not in str(raised.value)
@@ -370,7 +370,7 @@ def test_a_backup_that_is_no_relay_url_raises_without_its_password() -> None:
 def test_an_unknown_option_raises() -> None:
     options: Any = {"max_conections": 3}
 
-    with pytest.raises(TypeError, match=r"^max_conections is no option of Mailer; "):
+    with pytest.raises(TypeError, match=r"^max_conections is not an option of Mailer; "):
         Mailer.start("mx.test", **options)
 
 

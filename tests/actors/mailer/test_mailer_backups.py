@@ -393,5 +393,5 @@ def test_mails_that_may_wait_do_so_for_a_dead_relay_until_their_patience_ends(
     assert set(kinds) <= {"CONNECT", "TIMEOUT"}
     assert kinds["TIMEOUT"] > 0
     late = [o for o in mailing.outcomes() if o.kind is FailureKind.TIMEOUT]
-    assert "gave up 0.5 s after it was told (retry.give_up_after): " in late[0].detail
+    assert "gave up 0.5 s after its submission (retry.give_up_after): " in late[0].detail
     assert "refused" in late[0].detail

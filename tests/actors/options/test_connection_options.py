@@ -1,4 +1,4 @@
-"""The options of a connection are stated once, and what is no option is told with the nearest."""
+"""Each option is defined once, and the error for an unknown one names the most similar."""
 
 import ast
 import inspect
@@ -46,14 +46,14 @@ def test_an_unknown_option_is_a_type_error_that_names_the_nearest(
     with pytest.raises(TypeError) as raised:
         TAKERS[taker]("mx.test", **{given: "x"})
 
-    assert str(raised.value) == f"{given} is no option of {taker}; did you mean {meant}?"
+    assert str(raised.value) == f"{given} is not an option of {taker}; did you mean {meant}?"
     assert ActorRegistry.get_all() == []
 
 
 def test_an_unknown_option_that_is_near_to_none_has_no_advice() -> None:
     given: Any = {"zzz": 1}
 
-    with pytest.raises(TypeError, match=r"^zzz is no option of SmtpActor$"):
+    with pytest.raises(TypeError, match=r"^zzz is not an option of SmtpActor$"):
         SmtpActor.start(**given)
 
 
@@ -62,15 +62,15 @@ def test_an_option_of_a_mailer_is_none_of_an_smtp_actor_and_both_take_those_of_a
 ):
     given: Any = {"max_connections": 1}
 
-    with pytest.raises(TypeError, match=r"^max_connections is no option of SmtpActor"):
+    with pytest.raises(TypeError, match=r"^max_connections is not an option of SmtpActor"):
         SmtpActor.start(**given)
     assert set(MAILER_DEFAULTS) > set(DEFAULTS)
 
 
-def test_an_unknown_option_is_told_before_what_is_wrong_with_the_others() -> None:
+def test_an_unknown_option_is_reported_before_an_invalid_value() -> None:
     given: Any = {"prot": 1, "timeout": -1}
 
-    with pytest.raises(TypeError, match=r"^prot is no option"):
+    with pytest.raises(TypeError, match=r"^prot is not an option"):
         SmtpActor.start(**given)
 
 

@@ -323,7 +323,7 @@ def test_a_backups_password_is_in_no_frame_whatever_else_is_wrong(
     ("backups", "words"),
     [
         ([f"smtp://u:{PASSWORD}@h.test:x"], "relay URL 'smtp://u:***@h.test...'"),
-        ([f"http://u:{PASSWORD}@h.test"], "begins with no scheme that is known"),
+        ([f"http://u:{PASSWORD}@h.test"], "unknown scheme"),
         (f"smtp://u:{PASSWORD}@h.test", "backups: needs relay URLs"),
         ([[f"smtp://u:{PASSWORD}@h.test", 1]], "backups: needs relay URLs, not list"),
         ([5], "backups: needs relay URLs, not int"),

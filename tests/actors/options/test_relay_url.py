@@ -134,15 +134,15 @@ def test_a_socket_can_say_that_it_has_no_tls() -> None:
 @pytest.mark.parametrize(
     ("url", "flaw"),
     [
-        ("", "no scheme that is known; write smtp://host, smtps://host, lmtp://host or lmtp+unix:"),
-        ("h", "no scheme that is known"),
-        ("h:25", "no scheme that is known"),
-        ("//h", "no scheme that is known"),
-        ("smtp:h", "no scheme that is known"),
-        ("smtp:/h", "no scheme that is known"),
-        ("http://h", "no scheme that is known"),
-        ("lmtps://h", "no scheme that is known"),
-        ("\ufeffsmtp://h", "no scheme that is known"),
+        ("", "unknown scheme; write smtp://host, smtps://host, lmtp://host or lmtp+unix:"),
+        ("h", "unknown scheme"),
+        ("h:25", "unknown scheme"),
+        ("//h", "unknown scheme"),
+        ("smtp:h", "unknown scheme"),
+        ("smtp:/h", "unknown scheme"),
+        ("http://h", "unknown scheme"),
+        ("lmtps://h", "unknown scheme"),
+        ("\ufeffsmtp://h", "unknown scheme"),
         ("smtp://", "names no host"),
         ("smtp:///", "names no host"),
         ("smtp:///path", "has a path"),
@@ -155,9 +155,9 @@ def test_a_socket_can_say_that_it_has_no_tls() -> None:
         ("smtp://u:@h", "the password is empty"),
         ("smtp://u@x:p@h", 'has an "@" in user or password'),
         ("smtp://u:p@q@h", 'has an "@" in user or password'),
-        ("smtp://u:p/q@h", 'has an "@" behind "/" or "?"'),
-        ("smtp://u:p?q@h", 'has an "@" behind "/" or "?"'),
-        ("smtp://h?alias=a@b", 'has an "@" behind "/" or "?"'),
+        ("smtp://u:p/q@h", 'has an "@" after "/" or "?"'),
+        ("smtp://u:p?q@h", 'has an "@" after "/" or "?"'),
+        ("smtp://h?alias=a@b", 'has an "@" after "/" or "?"'),
         ("smtp://u:p#q@h", 'has a "#"'),
         ("smtp://h#", 'has a "#"'),
         ("smtp://h/path", "has a path"),
@@ -171,15 +171,15 @@ def test_a_socket_can_say_that_it_has_no_tls() -> None:
         ("smtp://h:65536", "the port"),
         ("smtp://h:99999999", "the port"),
         ("smtp://h:smtp", "the port"),
-        ("smtp://u:p", 'the port behind ":" needs a number, 1 to 65535; or is "@" with the host'),
+        ("smtp://u:p", 'the port after ":" needs a number, 1 to 65535; or is "@" with the host'),
         ("smtp://::1", 'more than one ":"'),
         ("smtp://h:25:25", 'more than one ":"'),
         ("smtp://[::1", "between brackets"),
         ("smtp://[]", "between brackets"),
         ("smtp://[h]", "between brackets"),
         ("smtp://[192.0.2.1]", "between brackets"),
-        ("smtp://[fe80::1%25eth0]", "between brackets belongs an IPv6 address without a zone"),
-        ("smtp://[fe80::1%eth0]", "between brackets belongs an IPv6 address without a zone"),
+        ("smtp://[fe80::1%25eth0]", "needs an IPv6 address without a zone between brackets"),
+        ("smtp://[fe80::1%eth0]", "needs an IPv6 address without a zone between brackets"),
         ("smtp://[v1.x:y]", "between brackets"),
         ("smtp://[::1]25", 'only ":" and a port'),
         ("smtp://[::1]:", "the port"),
@@ -201,11 +201,11 @@ def test_a_socket_can_say_that_it_has_no_tls() -> None:
         ("smtp://\uff11\uff12\uff17.1", "the host is a number"),
         ("smtp://127.\uff11", "the host is a number"),
         ("lmtp://h:25", "port 25 is for SMTP"),
-        ("lmtp+unix://", "absolute path alone"),
-        ("lmtp+unix:///", "absolute path alone"),
-        ("lmtp+unix://run/lmtp", "absolute path alone: lmtp+unix:///run/dovecot/lmtp"),
-        ("lmtp+unix://u:p@/run/lmtp", "absolute path alone"),
-        (f"lmtp+unix:///{'%C3%A9' * 54}", "longer than the 107 octets"),
+        ("lmtp+unix://", "only the socket's absolute path"),
+        ("lmtp+unix:///", "only the socket's absolute path"),
+        ("lmtp+unix://run/lmtp", "only the socket's absolute path: lmtp+unix:///run/dovecot/lmtp"),
+        ("lmtp+unix://u:p@/run/lmtp", "only the socket's absolute path"),
+        (f"lmtp+unix:///{'%C3%A9' * 54}", "longer than the 107 bytes"),
         ("smtp://u%:p@h", 'the user has a "%" without two hexadecimal digits'),
         ("smtp://u:p%4@h", 'the password has a "%" without two hexadecimal digits'),
         ("smtp://u:p%zz@h", 'the password has a "%" without two hexadecimal digits'),
@@ -214,7 +214,7 @@ def test_a_socket_can_say_that_it_has_no_tls() -> None:
         (f"smtp://{'a' * 8192}", "longer than 8192 characters"),
     ],
 )
-def test_what_is_no_relay_url_is_refused_with_the_reason(url: str, flaw: str) -> None:
+def test_an_invalid_relay_url_is_rejected_with_the_reason(url: str, flaw: str) -> None:
     assert flaw in error(url)
 
 
@@ -274,9 +274,18 @@ def test_what_is_wrong_with_an_option_is_said(query: str, flaw: str) -> None:
         ("smtps://h?tls=off", "smtps:// means tls=implicit, not off; write smtp:// for that"),
         ("smtps://h?tls=starttls", "smtps:// means tls=implicit, not starttls"),
         ("smtps://h?tls=auto", "smtps:// means tls=implicit, not auto"),
-        (f"{SOCKET}?tls=starttls", "the option tls can only be off for a unix socket"),
-        (f"{SOCKET}?tls=implicit", "the option tls can only be off for a unix socket"),
-        (f"{SOCKET}?source_address=::1", "the option source_address is not for a unix socket"),
+        (
+            f"{SOCKET}?tls=starttls",
+            "the option tls can only be off: there is no TLS over a unix socket",
+        ),
+        (
+            f"{SOCKET}?tls=implicit",
+            "the option tls can only be off: there is no TLS over a unix socket",
+        ),
+        (
+            f"{SOCKET}?source_address=::1",
+            "the option source_address is not available for a unix socket",
+        ),
     ],
 )
 def test_options_that_contradict_the_scheme_are_refused(url: str, flaw: str) -> None:
@@ -448,7 +457,7 @@ def test_an_error_shows_the_url_without_password_and_options(url: str, shown: st
     "url", ["http://u:hunter2@h", "u:hunter2@h", "smtp:u:hunter2@h", "hunter2"]
 )
 def test_where_the_scheme_is_wrong_nothing_of_the_url_is_shown(url: str) -> None:
-    assert error(url).startswith("relay URL: begins with no scheme that is known")
+    assert error(url).startswith("relay URL: unknown scheme")
 
 
 def test_a_long_url_is_not_shown_at_length() -> None:

@@ -223,8 +223,8 @@ def test_a_first_message_that_is_none_is_refused(first: bytes) -> None:
 @pytest.mark.parametrize(
     ("count", "why", "is_security"),
     [
-        ("1", "less than 4096", True),
-        ("4095", "less than 4096", True),
+        ("1", "fewer than 4096", True),
+        ("4095", "fewer than 4096", True),
         (str(MAX_ITERATIONS + 1), "more than 100000", False),
         ("9" * 5000, "more than 100000", False),
     ],

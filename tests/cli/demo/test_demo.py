@@ -26,7 +26,7 @@ COMMAND = [*INTERPRETER, "-m", "pykka_smtp"]
 HURRIED = """
 import sys
 from pykka_smtp.cli import demo, main
-demo.SILENCE = 0.3
+demo.SILENT_TIMEOUT = 0.3
 sys.exit(main.main(["demo"]))
 """
 """The demo, which does not wait for the silent server as long as it does for people."""
@@ -170,7 +170,7 @@ def test_the_demo_says_when_an_outcome_is_not_the_expected_one(
     assert demo.run(out, err) is False
     assert err.getvalue() == (
         "pykka-smtp demo: all well: expected 'success for 1 of 1',"
-        " heard 'CONNECT at connect, try again later'\n"
+        " received 'CONNECT at connect, try again later'\n"
     )
     assert out.getvalue().splitlines()[-1].startswith("1 sends, 0 success, 1 failure, 1 signals, ")
 
@@ -179,14 +179,14 @@ def test_the_demo_waits_for_no_signal_beyond_its_limit(monkeypatch: pytest.Monke
     from pykka_smtp.cli.demo import demo
 
     monkeypatch.setattr(demo, "LIMIT", 0.1)
-    monkeypatch.setattr(demo, "FAREWELL", 0.1)
+    monkeypatch.setattr(demo, "QUIT_TIMEOUT", 0.1)
     monkeypatch.setattr(
         demo, "cases", lambda ports: [demo.Case(title="mute", port=ports.silent, expected="x")]
     )
     out, err = io.StringIO(), io.StringIO()
 
     assert demo.run(out, err) is False
-    assert err.getvalue() == "pykka-smtp demo: mute: expected 'x', heard 'nothing'\n"
+    assert err.getvalue() == "pykka-smtp demo: mute: expected 'x', received 'nothing'\n"
     assert out.getvalue().splitlines()[-1].startswith("1 sends, 0 success, 0 failure, 0 signals, ")
 
 
@@ -201,7 +201,7 @@ def test_in_process_the_demo_draws_its_table_where_the_output_is_a_terminal(
             return True
 
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(demo, "SILENCE", 0.3)
+    monkeypatch.setattr(demo, "SILENT_TIMEOUT", 0.3)
     out, err = Terminal(), io.StringIO()
 
     assert demo.run(out, err) is True
@@ -236,7 +236,7 @@ def test_a_demo_without_a_loopback_interface_says_so(
 
 def test_the_demo_needs_no_server_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "aiosmtpd", None)
-    monkeypatch.setattr("pykka_smtp.cli.demo.demo.SILENCE", 0.2)
+    monkeypatch.setattr("pykka_smtp.cli.demo.demo.SILENT_TIMEOUT", 0.2)
 
     assert command_line.main(["demo"]) == sysexits.EX_OK
 

@@ -472,7 +472,7 @@ def test_a_session_that_has_had_as_many_mails_as_the_server_takes_is_not_kept(
 ) -> None:
     rig = deliver(first(offers=(*offers, "LIMITS MAILMAX=3")))
     rig = deliver(after(rig))
-    assert rig.session.mails == 2
+    assert rig.session.transactions == 2
     rig = deliver(after(rig))
 
     assert rig.told == ["accepted"]
@@ -484,7 +484,7 @@ def test_a_mail_that_was_refused_counts_like_the_others() -> None:
     # RFC 9422 §4.1: all MAIL commands count, whatever the server said to them.
     rig = first(offers=("LIMITS MAILMAX=2",))
     rig.say("451 later")
-    assert rig.session.mails == 1
+    assert rig.session.transactions == 1
     rig = deliver(after(rig))
 
     assert rig.told == ["accepted"]
@@ -495,7 +495,7 @@ def test_each_transaction_of_a_mail_counts() -> None:
     rig = first(*PATHS[:3], offers=("LIMITS RCPTMAX=1 MAILMAX=4",))
     for _ in range(3):
         deliver(rig)
-    assert rig.session.mails == 3
+    assert rig.session.transactions == 3
     rig = after(rig, *PATHS[:3])
     deliver(rig)
 
@@ -619,7 +619,7 @@ def test_limits_of_the_server_go_before_the_usual_one(
     recipients = [Recipient(path) for path in PATHS]
 
     taken, rest = split_into_transactions(
-        recipients, Extensions({"LIMITS": limits}), mails_before=before
+        recipients, Extensions({"LIMITS": limits}), transactions_before=before
     )
 
     assert [len(batch) for batch in taken] == batches
@@ -649,7 +649,7 @@ def test_a_mail_to_many_goes_out_a_hundred_at_a_time_over_one_session_and_has_on
     assert [rcpts(rig) for _ in batches] == batches
     assert rig.told == ["accepted"] * count
     assert [result.address for result in rig.accepted.recipients] == list(PATHS[:count])
-    assert rig.session.mails == len(batches)
+    assert rig.session.transactions == len(batches)
     assert rig.released
     assert rig.lines() == []
 

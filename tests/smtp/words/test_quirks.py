@@ -34,7 +34,7 @@ def test_a_server_that_speaks_while_nobody_asked_is_remembered(octets: bytes) ->
 
     IdleDialog(quirks).receive_data(octets)
 
-    assert quirks.speaks_unasked
+    assert quirks.sends_unsolicited
 
 
 @pytest.mark.parametrize("octets", [b"421 idle\r\n", b"4", b"42", b"421"])
@@ -45,7 +45,7 @@ def test_a_server_that_leaves_has_not_spoken_unasked(octets: bytes) -> None:
     rest.receive_data(octets)
     rest.receive_eof()
 
-    assert not quirks.speaks_unasked
+    assert not quirks.sends_unsolicited
 
 
 @pytest.mark.parametrize("surplus", [OK, "554 spam"])
@@ -56,7 +56,7 @@ def test_a_reply_behind_the_verdict_is_remembered(replies: list[str], surplus: s
 
     rig.hear("".join(f"{reply}\r\n" for reply in [*replies, surplus]).encode())
 
-    assert quirks.speaks_unasked
+    assert quirks.sends_unsolicited
 
 
 def test_a_yes_after_a_refusal_may_be_the_reply_to_something_else() -> None:
@@ -65,7 +65,7 @@ def test_a_yes_after_a_refusal_may_be_the_reply_to_something_else() -> None:
     rig.say("554 the second reply to the mail before", OK, OK)
 
     assert rig.told == ["doubt"]
-    assert quirks.speaks_unasked
+    assert quirks.sends_unsolicited
 
 
 @pytest.mark.parametrize("end", [KeptRig.eof, KeptRig.time_out])
@@ -75,7 +75,7 @@ def test_an_end_after_a_refusal_says_nothing_of_the_kind(end: object) -> None:
     rig.say("451 later")
     end(rig)  # type: ignore[operator]
 
-    assert not quirks.speaks_unasked
+    assert not quirks.sends_unsolicited
 
 
 def test_a_refusal_amid_the_mail_data_is_no_quirk() -> None:
@@ -84,14 +84,14 @@ def test_a_refusal_amid_the_mail_data_is_no_quirk() -> None:
     rig.say(OK, OK, "354 go", "552 too big")
 
     assert rig.told == ["refused 552"]
-    assert not quirks.speaks_unasked
+    assert not quirks.sends_unsolicited
 
 
 # What comes of it
 
 
-def test_nothing_goes_out_in_one_write_to_a_server_that_speaks_unasked() -> None:
-    rig = kept(Quirks(speaks_unasked=True))
+def test_nothing_goes_out_in_one_write_to_a_server_that_sends_unsolicited_replies() -> None:
+    rig = kept(Quirks(sends_unsolicited=True))
 
     assert rig.lines() == ["MAIL FROM:<a@b.test>", "RCPT TO:<c@d.test>", "DATA"]
     rig.say(OK, OK, "354 go")
@@ -104,7 +104,7 @@ def test_nothing_goes_out_in_one_write_to_a_server_that_speaks_unasked() -> None
 
 
 def test_a_reply_too_many_shows_where_354_should_be() -> None:
-    rig = kept(Quirks(speaks_unasked=True))
+    rig = kept(Quirks(sends_unsolicited=True))
     rig.say("250 the second reply to the mail before", OK, OK)
 
     assert rig.told[0].startswith("later")
@@ -112,7 +112,7 @@ def test_a_reply_too_many_shows_where_354_should_be() -> None:
 
 
 def test_a_server_without_chunking_may_be_used_again_all_the_same() -> None:
-    rig = kept(Quirks(speaks_unasked=True), offers=("PIPELINING",))
+    rig = kept(Quirks(sends_unsolicited=True), offers=("PIPELINING",))
     rig.say(OK, OK, "354 go")
     rig.said.clear()
     rig.data()
@@ -122,7 +122,7 @@ def test_a_server_without_chunking_may_be_used_again_all_the_same() -> None:
 
 
 def test_lmtp_likewise() -> None:
-    rig = kept(Quirks(speaks_unasked=True), is_lmtp=True)
+    rig = kept(Quirks(sends_unsolicited=True), is_lmtp=True)
     rig.say(OK, OK, "354 go")
     rig.said.clear()
     rig.data()
@@ -135,7 +135,7 @@ def test_lmtp_likewise() -> None:
 def test_what_only_a_chunk_can_carry_still_goes_by_bdat_but_alone() -> None:
     data = b"a\0b" + b"x" * 2000
     offers = [*SPECULATIVE, "BINARYMIME", "8BITMIME"]
-    rig = kept(Quirks(speaks_unasked=True), offers=offers, content=CompleteContent(data))
+    rig = kept(Quirks(sends_unsolicited=True), offers=offers, content=CompleteContent(data))
 
     assert len(rig.lines()) == 2
     rig.say(OK, OK)
@@ -163,7 +163,7 @@ def test_a_server_that_leaves_amid_a_whole_transaction_gets_it_step_by_step_on_k
     assert rig.speculative()[0] == "MAIL FROM:<a@b.test>"
     rig.eof()
     assert rig.told == ["doubt"]
-    assert quirks.leaves_unsaid
+    assert quirks.closes_without_reply
 
     again = after_a_mail(quirks)  # the first of a session goes in one write as before
     assert again.lines() == ["MAIL FROM:<a@b.test>", "RCPT TO:<c@d.test>"]
@@ -189,7 +189,7 @@ def test_whoever_answers_or_has_no_mail_before_or_is_slow_has_not_left_without_a
     rig.hear(b"421 idle\r\n")
     rig.eof()
 
-    assert not quirks.leaves_unsaid
+    assert not quirks.closes_without_reply
 
 
 # BDAT that a server does not know
@@ -211,7 +211,7 @@ def test_after_bdat_was_refused_there_is_an_attempt_by_data(
     assert rig.failed.detail == f"{SERVER} offers CHUNKING, but refused BDAT: {code} what?"
     second = rig.delivery.fallback(rig.failed)
     assert second is not None
-    assert quirks.refuses_chunks
+    assert quirks.rejects_bdat
     again = KeptRig(session=second.session)
     again.delivery, again.dialog = second, type(again.dialog)(second, again._note)
     again.greet()

@@ -161,7 +161,7 @@ def test_a_hopeless_destination_is_told_once_and_the_others_go_on() -> None:
 
 
 def test_the_next_attempts_of_ten_thousand_mails_are_one_entry_of_the_agenda() -> None:
-    destinations = made(patience=10_000.0)
+    destinations = made(give_up_after=10_000.0)
     destination = add(destinations, "a", 0)
     for number in range(10_000):
         destinations.put_off(Part(number, destination), 1_000.0 + number % 77)
@@ -197,7 +197,7 @@ def test_a_retry_comes_when_it_is_due_and_not_before() -> None:
 
 
 def test_a_mail_that_waited_behind_a_younger_one_is_given_up_once_that_is_gone() -> None:
-    destinations = made(patience=100.0)
+    destinations = made(give_up_after=100.0)
     destination = add(destinations, "a", 0, first=1)
     young = Part(1, destination, submitted_at=90.0)
     destinations.append(young)
@@ -221,7 +221,7 @@ def test_a_mail_that_waited_behind_a_younger_one_is_given_up_once_that_is_gone()
 
 
 def test_nothing_is_looked_at_while_ten_thousand_destinations_wait() -> None:
-    destinations = made(patience=10_000.0)
+    destinations = made(give_up_after=10_000.0)
     relays = [relay(first=1) for _ in range(10_000)]
     for number, one in enumerate(relays):
         destination = destinations.add(f"d{number}", [("host", one)])
@@ -238,7 +238,7 @@ def test_nothing_is_looked_at_while_ten_thousand_destinations_wait() -> None:
 
 
 def test_an_event_of_one_destination_is_a_look_at_that_one_however_many_wait() -> None:
-    destinations = made(patience=10_000.0)
+    destinations = made(give_up_after=10_000.0)
     relays = [relay(first=1) for _ in range(10_000)]
     waiting = []
     for number, one in enumerate(relays):
@@ -355,8 +355,10 @@ class Ocean:
         draw = self.source
         self.numbers = itertools.count()
         self.keys = [f"d{number}" for number in range(draw.randint(1, 12))]
-        self.patience = draw.choice([None, 300.0, 5_000.0])
-        self.destinations: Destinations[Part] = Destinations(draw.random, patience=self.patience)
+        self.give_up_after = draw.choice([None, 300.0, 5_000.0])
+        self.destinations: Destinations[Part] = Destinations(
+            draw.random, give_up_after=self.give_up_after
+        )
         self.moods: dict[tuple[str, int], str] = {}
         self.limit = draw.choice([1, 3, 100])
         self.wakes_at = NEVER

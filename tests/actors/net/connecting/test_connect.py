@@ -362,7 +362,7 @@ def test_of_a_name_that_has_addresses_without_end_only_so_many_are_looked_at(
     monkeypatch.setattr(addresses_module, "_getaddrinfo", lambda host, port: without_end())
 
     assert isinstance(send("many.test", server.port), SendSuccess)
-    assert len(given) == addresses_module._MOST_ADDRESSES
+    assert len(given) == addresses_module._MAX_ADDRESSES
 
 
 def test_a_name_without_any_address_is_no_connection(resolver: Callable[..., None]) -> None:

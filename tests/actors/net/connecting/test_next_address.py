@@ -234,7 +234,7 @@ def test_all_addresses_together_have_one_deadline(
 def test_only_so_many_addresses_are_tried(
     scripted_server: Start, at: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(route_module, "_MOST_TRIED", 2)
+    monkeypatch.setattr(route_module, "_MAX_TRIED", 2)
     servers = [scripted_server(BAD["closes"], host=f"127.0.0.{n}") for n in range(1, 5)]
     at(*servers)
 

@@ -445,10 +445,10 @@ def test_the_source_address_is_where_the_proxy_is_connected_from(
         ("socks5", socks5(reply=b"\x05\x02\0"), "Connection not allowed by ruleset", False),
         ("socks5", socks5(reply=b"\x05\x04\0"), "Host unreachable", True),
         ("socks5", socks5(reply=b"\x05\x05\0"), "Connection refused by destination host", True),
-        ("socks5", socks5(wants=("you", "else")), "it refused the user and password", False),
-        ("socks5", says(b"\x05\xff"), "it wants another way to authenticate", False),
+        ("socks5", socks5(wants=("you", "else")), "it rejected the user and password", False),
+        ("socks5", says(b"\x05\xff"), "it requires other authentication", False),
         ("socks5", hang_up, "it closed the connection", True),
-        ("http", http_connect(wants=("you", "else")), "407: it wants another user", False),
+        ("http", http_connect(wants=("you", "else")), "407: it requires another user", False),
         ("http", http_connect(reply=b"HTTP/1.1 403 x\r\n\r\n"), "403 Forbidden", False),
         ("http", http_connect(reply=b"HTTP/1.0 502 x\r\n\r\n"), "502 Bad Gateway", True),
         ("http", hang_up, "it closed the connection", True),
@@ -609,12 +609,12 @@ def test_a_proxys_url_is_read(url: str, proxy: Proxy) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("", "begins with no scheme"),
-        ("127.0.0.1:1080", "begins with no scheme"),
-        ("https://h.test:1", "begins with no scheme"),
-        ("socks5://h.test", "names no port"),
-        ("socks5://h.test:0", "the port behind"),
-        ("socks5://h.test:65536", "the port behind"),
+        ("", "unknown scheme"),
+        ("127.0.0.1:1080", "unknown scheme"),
+        ("https://h.test:1", "unknown scheme"),
+        ("socks5://h.test", "has no port"),
+        ("socks5://h.test:0", "the port after"),
+        ("socks5://h.test:65536", "the port after"),
         ("socks5://:1080", "names no host"),
         ("socks5://h.test:1080/x", "nothing can follow the port"),
         ("socks5://h.test:1080?x=y", "nothing can follow the port"),
@@ -632,7 +632,7 @@ def test_a_proxys_url_is_read(url: str, proxy: Proxy) -> None:
         (f"socks5://me:hunter2@{'h' * 2048}:1", "longer than 2048"),
     ],
 )
-def test_what_is_no_proxys_url_is_refused_without_showing_it(url: str, words: str) -> None:
+def test_an_invalid_proxy_url_is_rejected_without_showing_it(url: str, words: str) -> None:
     hidden = Secret(url)
     with pytest.raises(ValueError, match=words) as raised:
         collect_options("mx.test", proxy=hidden)
@@ -650,7 +650,7 @@ def test_what_is_no_proxys_url_is_refused_without_showing_it(url: str, words: st
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"url": "lmtp+unix:///run/lmtp"}, "proxy: is not for a unix socket"),
+        ({"url": "lmtp+unix:///run/lmtp"}, "proxy: not available for a unix socket"),
         (
             {"server": "localhost", "allow_plaintext_auth": True, "username": "a", "password": "b"},
             "allow_plaintext_auth: is for this machine only, not for a proxy",
@@ -665,7 +665,7 @@ def test_a_proxy_does_not_go_with_everything(options: dict[str, Any], words: str
 
 
 def test_a_unix_socket_has_no_proxy_in_its_url_either() -> None:
-    with pytest.raises(ValueError, match="the option proxy is not for a unix socket"):
+    with pytest.raises(ValueError, match="the option proxy is not available for a unix socket"):
         SmtpActor.start(url="lmtp+unix:///run/lmtp?proxy=socks5://127.0.0.1:1080")
 
 
@@ -707,7 +707,7 @@ def test_an_address_of_a_proxy_that_says_nothing_is_not_waited_for_long(
 ) -> None:
     server, proxy = scripted_server(), proxies(socks5())
     kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
-    monkeypatch.setattr(module, "_PATIENCE", 0.2)
+    monkeypatch.setattr(module, "_CONNECT_TIMEOUT", 0.2)
     connect = sockets_module.Connector._connect
 
     async def never_or(self: Any, sock: socket.socket, address: Any) -> None:

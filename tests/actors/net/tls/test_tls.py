@@ -280,7 +280,7 @@ def test_a_server_s_sessions_are_looked_at_once_and_not_at_each_connection(
         remember_session(*shake_hands(context, where, "localhost"))
 
     assert len(looks) == 1
-    monkeypatch.setattr(tls_module, "_LEAST_AGE", 0.0)
+    monkeypatch.setattr(tls_module, "_MIN_AGE", 0.0)
     remember_session(*shake_hands(context, forgetful, "localhost"))
     assert len(looks) == 2
     assert shake_hands(context, forgetful, "localhost")[1].is_resumed
@@ -306,7 +306,7 @@ def test_a_server_that_gives_no_session_is_not_asked_at_each_connection(
         remember_session(*shake_hands(context, stingy, "localhost"))
     assert len(looks) == 1
 
-    monkeypatch.setattr(tls_module, "_LEAST_AGE", 0.0)
+    monkeypatch.setattr(tls_module, "_MIN_AGE", 0.0)
     remember_session(*shake_hands(context, giving, "localhost"))
     remember_session(*shake_hands(context, stingy, "localhost"))
     assert len(looks) == 3
@@ -317,7 +317,7 @@ def test_only_so_many_sessions_are_remembered(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, context = serving(certificates), chosen("auto").context
-    monkeypatch.setattr(tls_module, "_MOST_SESSIONS", 1)
+    monkeypatch.setattr(tls_module, "_MAX_SESSIONS", 1)
     remember_session(*shake_hands(context, server, "localhost"))
     remember_session(*shake_hands(context, server, "elsewhere.test"))
 

@@ -631,7 +631,7 @@ def test_octets_in_clear_that_come_a_moment_after_the_220_are_an_attack(
     assert server.sessions[0].unanswered == b""  # not even the first octet of TLS
 
 
-def test_a_server_that_speaks_under_tls_before_it_is_asked_breaks_the_protocol(
+def test_data_under_tls_before_any_command_violates_the_protocol(
     serve: Serve, certificates: Certificates
 ) -> None:
     def script(conn: Conn) -> None:
@@ -647,7 +647,7 @@ def test_a_server_that_speaks_under_tls_before_it_is_asked_breaks_the_protocol(
     outcome = failure(send(server, certificates))
 
     assert outcome.kind is FailureKind.PROTOCOL
-    assert "before it was asked to" in outcome.detail
+    assert "sent data under TLS before any command" in outcome.detail
 
 
 # Time.
@@ -664,11 +664,11 @@ def test_a_handshake_that_hangs_has_the_time_that_our_table_gives_it(
     table = dict(timeouts_module._RFC_5321)
     monkeypatch.setattr(timeouts_module, "_RFC_5321", table | {Stage.STARTTLS: 0.3})
     timeouts_module.make_timeouts.cache_clear()
-    options_module._collect_again.cache_clear()
+    options_module._collect_cached.cache_clear()
 
     outcome = failure(send(serve(script), certificates, tls=tls, timeout_profile="rfc5321"))
     timeouts_module.make_timeouts.cache_clear()
-    options_module._collect_again.cache_clear()
+    options_module._collect_cached.cache_clear()
 
     assert outcome.kind is FailureKind.TIMEOUT
     assert "timed out after 0.3 s" in outcome.detail

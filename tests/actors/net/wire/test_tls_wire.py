@@ -139,7 +139,7 @@ def whole(loop: FakeLoop) -> MemoryPlayer:
     session = Session(server="mx.test:25", ehlo_name="c.test")
     envelope = Envelope(reverse_path="a@b.test", forward_paths=("c@d.test",))
     content = CompleteContent(b"Subject: x\r\n\r\nhello\r\n")
-    made = MemoryPlayer(loop, Dialog(Delivery(session, envelope, content, keeps=True)))
+    made = MemoryPlayer(loop, Dialog(Delivery(session, envelope, content, keep_open=True)))
     cast("Any", made)._connection._tls = Plain()
     made.hear(b"220 x\r\n")
     made.transport.said.clear()

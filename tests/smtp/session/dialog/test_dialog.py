@@ -325,10 +325,10 @@ def test_a_refusal_at_any_stage_is_told_as_it_is(
     assert failed.maybe_accepted is (meaning == "doubt")
     assert failed.detail.isprintable()
     assert SERVER in failed.detail
-    uncalled = stage is Stage.BODY and meaning == "PROTOCOL"
-    assert failed.reply == (None if uncalled else Reply(code, ("because",)))
+    unsolicited = stage is Stage.BODY and meaning == "PROTOCOL"
+    assert failed.reply == (None if unsolicited else Reply(code, ("because",)))
     assert not any(result.accepted for result in failed.recipients)
-    doubtful = uncalled or meaning == "doubt"
+    doubtful = unsolicited or meaning == "doubt"
     assert [result.reply for result in failed.recipients] == [
         None if doubtful else Reply(code, ("because",))
     ] * len(to)

@@ -3,7 +3,7 @@
 import pytest
 
 from pykka_smtp.smtp.session.opening.session import Session, close_session, open_session
-from pykka_smtp.smtp.session.refusal import Refused, check
+from pykka_smtp.smtp.session.refusal import Refused, raise_unless_positive
 from pykka_smtp.smtp.session.step import Script
 from pykka_smtp.smtp.words.classification import ReplyClass
 from pykka_smtp.smtp.words.command import Command
@@ -90,11 +90,11 @@ def test_a_refusal_ends_the_session_if_the_server_leaves_or_makes_no_sense(
     stage: Stage, code: int, cause: ReplyClass, *, ends: bool
 ) -> None:
     with pytest.raises(Refused) as caught:
-        check(stage, Reply(code))
+        raise_unless_positive(stage, Reply(code))
 
     assert caught.value.cause is cause
     assert caught.value.ends_session is ends
 
 
 def test_a_reply_that_obeys_goes_on() -> None:
-    check(Stage.MAIL, Reply(250))
+    raise_unless_positive(Stage.MAIL, Reply(250))

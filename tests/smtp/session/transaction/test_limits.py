@@ -243,7 +243,7 @@ def test_a_server_that_goes_down_between_two_transactions_took_the_first() -> No
     assert rig.closed is not None
 
 
-def test_a_server_that_goes_down_uncalled_between_two_transactions_took_the_first() -> None:
+def test_a_421_between_two_transactions_leaves_the_first_accepted() -> None:
     rig = split(*THREE, limits="RCPTMAX=1")
     transaction(rig, "u1@d.test", dot="250 taken\r\n421 going down")
 

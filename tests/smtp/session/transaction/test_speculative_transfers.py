@@ -730,7 +730,7 @@ def judge_verdict(
     codes, rest = read(heard, recipients + 2)
     if is_early and codes[recipients + 1 :] != [421]:
         codes = codes[: recipients + 1]  # what began before the mail was out is no verdict on it
-    # RFC 5321 §3.8: nothing but 421 may come uncalled.
+    # RFC 5321 §3.8: nothing but 421 may be unsolicited.
     is_clean = rest == b"" or re.match(rb"421 [^\n]*\r\n", rest) is not None
     truth = fate(codes, recipients=recipients, is_out=is_out, is_clean=is_clean)
     told = [word.partition(" ")[0] for word in rig.told]

@@ -234,6 +234,6 @@ def test_what_says_that_a_recipient_is_one_too_many(
     code: int, text: str, *, expected: bool
 ) -> None:
     recipient = Recipient("c@d.test")
-    recipient.answer = recipient.final = Reply(code, (text,))
+    recipient.rcpt_reply = recipient.final_reply = Reply(code, (text,))
 
-    assert recipient.is_one_too_many is expected
+    assert recipient.is_over_limit is expected
