@@ -619,7 +619,7 @@ import sys
 import threading
 from pykka_smtp import *
 from pykka_smtp.actors.loop import event_loop
-from pykka_smtp.actors.mailer import relay
+from pykka_smtp.actors.mailer.connections import relay
 from pykka_smtp.actors.mailer.capacity.concurrency import ConcurrencyWindow
 
 event_loop.TICK = 0.01
