@@ -21,12 +21,7 @@ _WHO = {"kept": True, "fresh": False}
 _LOOPS = ("uvloop", "asyncio")
 _WANTED = {"kept": 150, "fresh": 280}
 """Calls for each mail."""
-_PLAIN: Mapping[str, Any] = {
-    "recipients": 1,
-    "offers": [],
-    "tells": False,
-    "login": False,
-}
+_PLAIN: Mapping[str, Any] = {"recipients": 1, "offers": [], "tells": False, "login": False}
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "": _PLAIN,
     "addresses and queue ids in replies": {**_PLAIN, "tells": True},

@@ -142,9 +142,7 @@ def test_alias_must_be_a_text(alias: Any) -> None:
         SmtpActor.start(alias=alias)
 
 
-def test_smtp_server_and_smtp_port_default_to_localhost_25(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_smtp_server_and_smtp_port_default_to_localhost_25(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
     def look_up(host: str, port: int, *_args: object, **_kwargs: object) -> Any:
@@ -207,9 +205,7 @@ def test_smtp_sender_may_not_be_empty() -> None:
         mail(sender="")
 
 
-def test_smtp_sender_may_be_the_null_reverse_path_where_it_is_meant(
-    server: ScriptedServer,
-) -> None:
+def test_smtp_sender_may_be_the_null_reverse_path_where_it_is_meant(server: ScriptedServer) -> None:
     send(server, sender="<>", headers={"From": "Mail System <postmaster@a.test>"})
 
     assert "MAIL FROM:<>" in server.lines
@@ -683,9 +679,7 @@ def test_transaction_log_has_every_line_of_success_and_failure(
     server = scripted_server(polite(replies={".": verdict}))
 
     outcome = send(
-        server,
-        options={"debug": True, "local_hostname": "c.test"},
-        message=b"Subject: x\n\nhi\n",
+        server, options={"debug": True, "local_hostname": "c.test"}, message=b"Subject: x\n\nhi\n"
     )
 
     assert isinstance(outcome, SendSuccess) == verdict.startswith("2")
@@ -711,9 +705,7 @@ def test_several_recipients_get_one_mail(server: ScriptedServer) -> None:
     assert [result.accepted for result in outcome.recipients] == [True, True, True]
 
 
-def test_spawn_free_use_needs_one_actor_and_no_thread_for_each_send(
-    scripted_server: Start,
-) -> None:
+def test_spawn_free_use_needs_one_actor_and_no_thread_for_each_send(scripted_server: Start) -> None:
     together = threading.Barrier(31, timeout=PATIENCE)
 
     def meet(conn: Conn) -> None:

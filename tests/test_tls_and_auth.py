@@ -893,9 +893,7 @@ def test_a_false_server_that_hangs_up_is_known_as_false_all_the_same(net: Net) -
 # Tokens.
 
 
-def test_a_token_is_fetched_in_a_thread_of_its_own_and_once_more_if_it_is_refused(
-    net: Net,
-) -> None:
+def test_a_token_is_fetched_in_a_thread_of_its_own_and_once_more_if_it_is_refused(net: Net) -> None:
     threads: list[str] = []
     tokens = iter(["stale", TOKEN])
 

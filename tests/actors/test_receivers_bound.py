@@ -295,10 +295,7 @@ def hangs(sender, outcome, **extra):
 SmtpActor.start("127.0.0.1", 1).tell(SendMail(sender="a@b.test", recipients="c@d.test", body="x"))
 """
     with subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as program:
         killer = threading.Timer(PATIENCE, program.kill)
         killer.start()

@@ -567,10 +567,7 @@ def limit_of_one() -> Iterator[None]:
 
 @pytest.mark.usefixtures("limit_of_one")
 def test_a_send_that_breaks_as_it_gets_its_turn_has_an_outcome_and_hurts_no_other(
-    loop_kind: str,
-    server: ScriptedServer,
-    outcomes: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    loop_kind: str, server: ScriptedServer, outcomes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[object] = []
     session: Any = vars(sending_actor)["Session"]
@@ -582,13 +579,7 @@ def test_a_send_that_breaks_as_it_gets_its_turn_has_an_outcome_and_hurts_no_othe
         return session(*args, **options)
 
     monkeypatch.setattr(sending_actor, "Session", break_the_second)
-    refs = [
-        SmtpActor.start(
-            server.host,
-            server.port,
-        )
-        for _ in range(3)
-    ]
+    refs = [SmtpActor.start(server.host, server.port) for _ in range(3)]
     for ref in refs:
         ref.tell(mail())
 

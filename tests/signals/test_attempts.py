@@ -35,10 +35,7 @@ TAKEN = Reply(250, ("taken",))
 
 def result(address: str, *, accepted: bool = False, maybe: bool = False) -> RecipientResult:
     return RecipientResult(
-        address=address,
-        accepted=accepted,
-        maybe_accepted=maybe,
-        retryable=not (accepted or maybe),
+        address=address, accepted=accepted, maybe_accepted=maybe, retryable=not (accepted or maybe)
     )
 
 

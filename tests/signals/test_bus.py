@@ -13,12 +13,7 @@ import pytest
 from servers.waiting import PATIENCE
 
 from pykka_smtp.signals import bus
-from pykka_smtp.signals.bus import (
-    forward_to,
-    publish,
-    smtp_send_failure,
-    smtp_send_success,
-)
+from pykka_smtp.signals.bus import forward_to, publish, smtp_send_failure, smtp_send_success
 from pykka_smtp.signals.dispatcher import dispatcher
 from pykka_smtp.signals.outcome import Outcome, SendFailure, SendSuccess
 from pykka_smtp.smtp.words.reply import Reply

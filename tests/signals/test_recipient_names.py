@@ -30,8 +30,7 @@ def field(made: SendMail, name: str) -> str | None:
 
 
 @pytest.mark.parametrize(
-    "recipients",
-    ["Name <a@b.example>", ["Name <a@b.example>"], [("Name", "a@b.example")]],
+    "recipients", ["Name <a@b.example>", ["Name <a@b.example>"], [("Name", "a@b.example")]]
 )
 def test_a_name_goes_to_the_header_and_the_address_to_the_envelope(recipients: Any) -> None:
     made = mail(recipients=recipients)

@@ -312,11 +312,7 @@ def test_real_servers_take_a_hundred_mails_on_a_few_connections(
         ({"idle_timeout": 0}, ValueError, "idle_timeout: needs to be more than 0 seconds, not 0"),
         ({"idle_timeout": "30"}, TypeError, "idle_timeout: needs seconds, not str"),
         ({"grace": -1}, ValueError, "grace: needs to be more than 0 seconds, not -1"),
-        (
-            {"grace": float("inf")},
-            ValueError,
-            "grace: needs to be more than 0 seconds, not inf",
-        ),
+        ({"grace": float("inf")}, ValueError, "grace: needs to be more than 0 seconds, not inf"),
         (
             {"rate": "fast"},
             ValueError,
@@ -335,11 +331,7 @@ def test_real_servers_take_a_hundred_mails_on_a_few_connections(
             TypeError,
             "backups: needs a number as weight, not str",
         ),
-        (
-            {"backups": [("smtp://b.test", 0)]},
-            ValueError,
-            "backups: needs a weight above 0, not 0",
-        ),
+        ({"backups": [("smtp://b.test", 0)]}, ValueError, "backups: needs a weight above 0, not 0"),
         ({"alias": ""}, ValueError, "alias: empty; it is the sender of the signals"),
         ({"port": 0}, ValueError, "port: needs 1 to 65535, not 0"),
         ({"tls": "maybe"}, ValueError, "tls: "),
@@ -535,9 +527,7 @@ def test_a_mail_whose_connection_still_takes_its_leave_is_not_counted_twice(
 def test_at_any_time_each_mail_that_was_told_is_in_one_place(
     loop_kind: str, mailing: Mailing
 ) -> None:
-    server = mailing.serve(
-        polite("PIPELINING", replies={"later@x.test": "450 4.2.0 later"}),
-    )
+    server = mailing.serve(polite("PIPELINING", replies={"later@x.test": "450 4.2.0 later"}))
     ref = mailing.start(server, retry=SOON, max_mails_per_connection=3, max_queued=60)
     seen: list[MailerStatistics] = []
 
@@ -578,10 +568,7 @@ def test_repr_of_one_whose_options_are_wrong_does_not_raise() -> None:
 
 
 def test_an_error_of_ours_in_another_message_costs_neither_the_mailer_nor_any_mail(
-    loop_kind: str,
-    mailing: Mailing,
-    door: Door,
-    monkeypatch: pytest.MonkeyPatch,
+    loop_kind: str, mailing: Mailing, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = mailing.serve(door)
     ref = mailing.start(server, max_connections=2)

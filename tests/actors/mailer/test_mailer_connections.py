@@ -308,11 +308,7 @@ IDLE = {
 @pytest.mark.parametrize("offers", [(), ("PIPELINING", "CHUNKING")], ids=str)
 @pytest.mark.parametrize("what", IDLE)
 def test_after_a_server_has_left_an_idle_connection_the_next_mail_is_delivered_once_on_another(
-    loop_kind: str,
-    mailing: Mailing,
-    retries: Retries,
-    what: str,
-    offers: Sequence[str],
+    loop_kind: str, mailing: Mailing, retries: Retries, what: str, offers: Sequence[str]
 ) -> None:
     idles = Idles(IDLE[what], *offers)
     server = mailing.serve(idles, polite(*offers))
@@ -394,11 +390,7 @@ DIES_AT_MAIL = {
 @pytest.mark.parametrize("offers", [(), ("PIPELINING",), ("CHUNKING",)], ids=str)
 @pytest.mark.parametrize("dies", DIES_AT_MAIL)
 def test_a_kept_connection_that_dies_at_mail_costs_nothing_but_another_connection(
-    loop_kind: str,
-    mailing: Mailing,
-    retries: Retries,
-    dies: str,
-    offers: Sequence[str],
+    loop_kind: str, mailing: Mailing, retries: Retries, dies: str, offers: Sequence[str]
 ) -> None:
     server = mailing.serve(takes(1, DIES_AT_MAIL[dies], *offers), polite(*offers))
     ref = mailing.start(server, retry=NO_RETRY)
@@ -841,10 +833,7 @@ CREDENTIALS = {"username": "user", "password": "pa55word"}
 
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
 def test_sessions_with_tls_and_auth_are_kept_without_a_second_of_either(
-    loop_kind: str,
-    mailing: Mailing,
-    certificates: Certificates,
-    tls: str,
+    loop_kind: str, mailing: Mailing, certificates: Certificates, tls: str
 ) -> None:
     is_implicit = tls == "implicit"
     server = mailing.serve(
@@ -897,11 +886,7 @@ def test_a_real_server_keeps_a_session_with_tls_and_auth(
 @pytest.mark.parametrize("end", ["S! reset", "S! close"])
 @pytest.mark.parametrize("before", ["", "C: MAIL *\n"], ids=["idle", "at_mail"])
 def test_a_kept_connection_with_tls_that_dies_costs_nothing_but_another_connection(
-    loop_kind: str,
-    mailing: Mailing,
-    certificates: Certificates,
-    before: str,
-    end: str,
+    loop_kind: str, mailing: Mailing, certificates: Certificates, before: str, end: str
 ) -> None:
     opening = "S! tls\n" + takes(1, "# nothing")
     first = parse_script(opening)
@@ -913,9 +898,7 @@ def test_a_kept_connection_with_tls_that_dies_costs_nothing_but_another_connecti
         gone.set()
 
     server = mailing.serve(
-        dies,
-        polite(implicit_tls=True),
-        context=server_context(Tls(certificate=certificates.good)),
+        dies, polite(implicit_tls=True), context=server_context(Tls(certificate=certificates.good))
     )
     context = certificates.trusting()
     ref = mailing.start(server, tls="implicit", tls_context=context, retry=NO_RETRY)
@@ -941,8 +924,7 @@ def test_a_server_that_never_answers_the_end_of_tls_keeps_no_permit_for_long(
     limit(1)
     monkeypatch.setattr(closing_module, "_CLOSING", 0.1)
     deaf = mailing.serve(
-        "S! tls\n" + takes(1, "S! deaf"),
-        context=server_context(Tls(certificate=certificates.good)),
+        "S! tls\n" + takes(1, "S! deaf"), context=server_context(Tls(certificate=certificates.good))
     )
     ref = mailing.start(deaf, tls="implicit", tls_context=certificates.trusting())
     mailing.ask(ref)
@@ -977,8 +959,7 @@ def test_that_holds_where_the_mail_before_was_refused_amid_a_group_too(
     ref = mailing.start(deaf, tls="implicit", tls_context=certificates.trusting())
     assert mailing.ask(ref).code == 550
     farewell_began = wait_until(
-        lambda: any(getattr(w, "_close_at", None) for w in list(event_loop()._watched)),
-        PATIENCE,
+        lambda: any(getattr(w, "_close_at", None) for w in list(event_loop()._watched)), PATIENCE
     )
     assert farewell_began
     may_go_on.set()

@@ -21,15 +21,7 @@ from servers.scripted import Conn, ScriptedServer, polite
 from servers.texts import up_to
 from servers.waiting import PATIENCE, wait_until
 
-from pykka_smtp import (
-    Drain,
-    FailureKind,
-    Mailer,
-    RetryPolicy,
-    SendSuccess,
-    Stage,
-    smtp_send_retry,
-)
+from pykka_smtp import Drain, FailureKind, Mailer, RetryPolicy, SendSuccess, Stage, smtp_send_retry
 from pykka_smtp.actors.net.connection_limit import connection_limit
 
 AT_ONCE = 2.0
@@ -136,11 +128,7 @@ def test_mails_that_race_with_stop_raise_or_have_an_outcome(
     ids=["before_the_dot", "after_the_dot"],
 )
 def test_what_is_not_through_when_the_grace_is_over_is_cancelled(
-    loop_kind: str,
-    mailing: Mailing,
-    script: str,
-    stage: Stage,
-    maybe: bool,
+    loop_kind: str, mailing: Mailing, script: str, stage: Stage, maybe: bool
 ) -> None:
     server = mailing.serve(script)
     ref = mailing.start(server, max_connections=3, grace=0.2)

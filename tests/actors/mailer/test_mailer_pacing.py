@@ -97,11 +97,7 @@ def check_rate(times: list[float], began: float, per_second: float, burst: int) 
     ],
 )
 def test_a_server_gets_mails_at_the_rate_that_was_asked_for(
-    mailing: Mailing,
-    rate: Any,
-    per_second: float,
-    burst: int,
-    count: int,
+    mailing: Mailing, rate: Any, per_second: float, burst: int, count: int
 ) -> None:
     moody = Moody()
     ref = mailing.start(mailing.serve(moody), rate=rate)
@@ -275,11 +271,7 @@ def test_a_mailer_sleeps_while_the_first_relay_is_busy_and_a_backup_was_used_onc
 
 
 def test_a_mailer_sleeps_while_one_of_its_weighted_backups_is_slow(
-    loop_kind: str,
-    mailing: Mailing,
-    dead: Dead,
-    gate: Gate,
-    looks: Looks,
+    loop_kind: str, mailing: Mailing, dead: Dead, gate: Gate, looks: Looks
 ) -> None:
     slow, quick = mailing.serve(gate), mailing.serve()
     ref = mailing.start(

@@ -93,10 +93,7 @@ def test_a_mail_that_nobody_has_is_tried_again_for_all(
     [({"MAIL": [NO]}, Stage.MAIL), ({"RCPT": [NO]}, Stage.RCPT), ({".": ["552 big"]}, Stage.DOT)],
 )
 def test_what_was_refused_for_good_is_not_tried_again(
-    mailing: Mailing,
-    retries: Retries,
-    answers: dict[str, list[str]],
-    stage: Stage,
+    mailing: Mailing, retries: Retries, answers: dict[str, list[str]], stage: Stage
 ) -> None:
     server = mailing.serve(Moody(answers=answers))
     ref = mailing.start(server, retry=SOON)

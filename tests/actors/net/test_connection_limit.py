@@ -354,9 +354,7 @@ def test_no_more_connections_are_open_than_the_limit_says_and_all_mails_arrive(
 
 
 def test_the_clock_of_a_send_that_waits_for_its_turn_has_not_started(
-    loop_kind: str,
-    scripted_server: Callable[..., ScriptedServer],
-    limit: Callable[[int], None],
+    loop_kind: str, scripted_server: Callable[..., ScriptedServer], limit: Callable[[int], None]
 ) -> None:
     silent, polite_one = scripted_server("S! silence"), scripted_server()
     limit(1)

@@ -116,8 +116,7 @@ def test_the_release_comes_with_the_last_reply_and_not_before_the_verdict() -> N
 
 
 @pytest.mark.parametrize(
-    "behind",
-    [b"250 taken\r\n250 what?\r\n", b"250 taken\r\n25", b"250 taken\r\n421 bye\r\n"],
+    "behind", [b"250 taken\r\n250 what?\r\n", b"250 taken\r\n25", b"250 taken\r\n421 bye\r\n"]
 )
 def test_octets_behind_the_verdict_mean_that_the_session_is_not_kept(behind: bytes) -> None:
     rig = first(offers=GROUPS)

@@ -522,9 +522,7 @@ def test_a_connect_that_would_block_goes_on(
     assert isinstance(send(host, server.port), SendSuccess)
 
 
-def test_a_machine_without_a_local_port_to_spare_may_have_one_later(
-    server: ScriptedServer,
-) -> None:
+def test_a_machine_without_a_local_port_to_spare_may_have_one_later(server: ScriptedServer) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]

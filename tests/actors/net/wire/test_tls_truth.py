@@ -18,15 +18,7 @@ from servers.one_mail import failure
 from servers.scripted import ClientGone, Conn, ScriptedServer, parse_script
 from servers.waiting import PATIENCE, wait_until
 
-from pykka_smtp import (
-    FailureKind,
-    Outcome,
-    SendMail,
-    SendSuccess,
-    SmtpActor,
-    Stage,
-    verify,
-)
+from pykka_smtp import FailureKind, Outcome, SendMail, SendSuccess, SmtpActor, Stage, verify
 from pykka_smtp.actors.net import timeouts as timeouts_module
 from pykka_smtp.actors.net.connecting import sockets as sockets_module
 from pykka_smtp.actors.net.tls import tls as tls_module
@@ -448,11 +440,7 @@ def test_the_peer_has_its_address_however_the_connection_broke(
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("ours", ["none", "unknown_client"])
 def test_a_server_that_wants_another_certificate_is_told_as_that(
-    tls: str,
-    version: ssl.TLSVersion,
-    ours: str,
-    serve: Serve,
-    certificates: Certificates,
+    tls: str, version: ssl.TLSVersion, ours: str, serve: Serve, certificates: Certificates
 ) -> None:
     def script(conn: Conn) -> None:
         offer_tls(conn, tls)
@@ -488,10 +476,7 @@ def test_encryption_for_want_of_better_goes_on_in_clear_where_a_certificate_is_w
         "S: 250 ok\nC: DATA\nS: 354 go\nC: <data>\nS: 250 taken\nC: QUIT\nS: 221 bye"
     )
     server = serve(
-        script,
-        lambda conn: conn.play(in_clear),
-        client_ca=certificates.ca,
-        client_required=True,
+        script, lambda conn: conn.play(in_clear), client_ca=certificates.ca, client_required=True
     )
 
     outcome = send(server, certificates, tls="auto", tls_context=None)

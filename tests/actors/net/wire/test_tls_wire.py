@@ -75,9 +75,7 @@ def player(loop: FakeLoop) -> MemoryPlayer:
     return made
 
 
-def test_half_a_record_holds_the_end_of_a_mail_until_the_rest_is_here(
-    player: MemoryPlayer,
-) -> None:
+def test_half_a_record_holds_the_end_of_a_mail_until_the_rest_is_here(player: MemoryPlayer) -> None:
     player.hear(b"354 go\r\n" + HALF)
     assert player.transport.said == b""
 
@@ -88,9 +86,7 @@ def test_half_a_record_holds_the_end_of_a_mail_until_the_rest_is_here(
     assert isinstance(player.verdict, Accepted)
 
 
-def test_a_verdict_in_half_a_record_before_the_end_of_a_mail_is_none(
-    player: MemoryPlayer,
-) -> None:
+def test_a_verdict_in_half_a_record_before_the_end_of_a_mail_is_none(player: MemoryPlayer) -> None:
     player.hear(b"354 go\r\n" + HALF + b"250 ear")
     player.hear(REST + b"ly\r\n")
 

@@ -69,10 +69,7 @@ ENDS: dict[str, tuple[FailureKind, Callable[[Rig], object]]] = {
         FailureKind.TIMEOUT,
         lambda rig: rig.perform(rig.dialog.timed_out(300, whole=True)),
     ),
-    "the actor is stopped": (
-        FailureKind.CANCELLED,
-        lambda rig: rig.perform(rig.dialog.cancel()),
-    ),
+    "the actor is stopped": (FailureKind.CANCELLED, lambda rig: rig.perform(rig.dialog.cancel())),
     "the mail can't be read on": (
         FailureKind.LOCAL,
         lambda rig: rig.perform(rig.dialog.fail(FailureKind.LOCAL, f"no disk, {SERVER}")),

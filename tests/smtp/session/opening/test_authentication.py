@@ -83,10 +83,7 @@ def lead(script: Script, hear: Hear) -> list[str]:
 
 
 def begin(
-    chosen: Authentication,
-    *offered: str,
-    is_safe: bool = True,
-    binding: bytes | None = None,
+    chosen: Authentication, *offered: str, is_safe: bool = True, binding: bytes | None = None
 ) -> Script:
     extensions = Extensions({"AUTH": " ".join(offered)} if offered else {})
     return chosen.script(SERVER, extensions, is_safe=is_safe, binding=binding)

@@ -182,9 +182,7 @@ def test_a_mail_that_is_not_binary_is_not_sent_as_such(mail: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "offers",
-    [("CHUNKING",), ("BINARYMIME",), ("BINARYMIME", "8BITMIME", "SIZE"), ()],
-    ids=str,
+    "offers", [("CHUNKING",), ("BINARYMIME",), ("BINARYMIME", "8BITMIME", "SIZE"), ()], ids=str
 )
 @pytest.mark.parametrize(
     ("mail", "said"), [(b"a\0b", "the mail has a NUL octet"), (b"x" * 999, "a line of 999 octets")]

@@ -587,13 +587,7 @@ BAD = ["450", "550", "421", "lose"]
 )
 @example(count=3, most=1, mails=None, offers={"PIPELINING"}, is_lmtp=False, fates=[0, 8, 2, 1, 1])
 def test_the_outcome_is_what_the_server_did_whatever_it_did(
-    *,
-    count: int,
-    most: int,
-    mails: int | None,
-    offers: set[str],
-    is_lmtp: bool,
-    fates: list[int],
+    *, count: int, most: int, mails: int | None, offers: set[str], is_lmtp: bool, fates: list[int]
 ) -> None:
     to = tuple(f"u{number}@d.test" for number in range(count))
     limits = f"LIMITS RCPTMAX={most}" + (f" MAILMAX={mails}" if mails else "")
