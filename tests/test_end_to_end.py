@@ -577,8 +577,7 @@ def test_a_server_that_is_silent_or_drips_is_too_slow_at_each_stage(
 
 
 def test_silence_after_the_dot_lasts_no_longer_than_the_timeout(scripted_server: Start) -> None:
-    server = scripted_server(f"{UP_TO_DATA}C: <data>\nS! silence")
-    outcome = failure(ask(server, timeout=SHORT))
+    outcome = failure(ask(scripted_server(f"{UP_TO_DATA}C: <data>\nS! silence"), timeout=SHORT))
     assert outcome.stage is Stage.DOT
     assert outcome.elapsed < 2 * SHORT
 

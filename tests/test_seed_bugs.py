@@ -79,9 +79,7 @@ def test_50x_to_the_final_dot_is_no_success(scripted_server: Start, code: int) -
 
 @pytest.mark.parametrize("ending", ["S! close", "C: <eof>"])
 def test_221_as_greeting_is_no_success(scripted_server: Start, ending: str) -> None:
-    server = scripted_server(f"S: 221 bye\n{ending}")
-
-    outcome = failure(settle(server))
+    outcome = failure(settle(scripted_server(f"S: 221 bye\n{ending}")))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.PROTOCOL, Stage.GREETING)
     assert (outcome.code, outcome.maybe_accepted) == (221, False)
@@ -240,9 +238,7 @@ def test_a_refused_dot_by_a_server_that_then_goes_deaf_is_an_outcome(
 def test_421_followed_by_a_close_is_one_outcome(
     scripted_server: Start, before: str, end: str
 ) -> None:
-    server = scripted_server(f"{before}S: 421 4.3.2 shutting down\nS! {end}")
-
-    outcome = failure(settle(server))
+    outcome = failure(settle(scripted_server(f"{before}S: 421 4.3.2 shutting down\nS! {end}")))
 
     if end == "close":
         assert (outcome.kind, outcome.code) == (FailureKind.SMTP, 421)
@@ -434,9 +430,7 @@ def test_a_trickle_does_not_keep_the_timer_alive(scripted_server: Start) -> None
         while True:
             conn.drip(b"220-patience, please\r\n")
 
-    server = scripted_server(trickle, drip_interval=0.01)
-
-    outcome = failure(settle(server, timeout=0.4))
+    outcome = failure(settle(scripted_server(trickle, drip_interval=0.01), timeout=0.4))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.TIMEOUT, Stage.GREETING)
     assert 0.4 <= round(outcome.elapsed, 3) < 1

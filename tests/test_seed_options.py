@@ -467,9 +467,7 @@ def test_nothing_is_logged_unless_asked_for(
 
 def test_failure_kind_1_has_the_code_and_the_text(scripted_server: Start) -> None:
     refusal = "550-5.1.1 No such user here\r\n550 5.1.1 ask postmaster@b.test"
-    server = scripted_server(polite(replies={"RCPT": refusal}))
-
-    outcome = failure(send(server))
+    outcome = failure(send(scripted_server(polite(replies={"RCPT": refusal}))))
 
     assert outcome.kind == 1
     assert (outcome.kind, outcome.code) == (FailureKind.SMTP, 550)
@@ -859,9 +857,7 @@ def test_090_a_server_that_answers_250_to_every_line_gets_one_outcome(
 ) -> None:
     # The seed called this a success. A 250 to DATA is none: the mail was never asked for.
     heard = Heard()
-    server = scripted_server(polite(replies={"DATA": "250 Ok", "QUIT": "250 Ok"}))
-
-    outcome = failure(send(server))
+    outcome = failure(send(scripted_server(polite(replies={"DATA": "250 Ok", "QUIT": "250 Ok"}))))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.PROTOCOL, Stage.DATA)
     assert not outcome.maybe_accepted

@@ -173,8 +173,7 @@ def test_an_extension_that_is_not_wanted_is_not_used(scripted_server: Start, nam
 
 def test_a_mailer_and_verify_take_the_option_too(mailing: Mailing) -> None:
     liar = Liar(*BOTH, bdat="451 4.3.0 never")
-    server = mailing.serve(liar)
-    mailer = mailing.start(server, retry=NO_RETRY, without=("CHUNKING",))
+    server, mailer = mailing.begin(liar, retry=NO_RETRY, without=("CHUNKING"))
     assert isinstance(mailing.ask(mailer), SendSuccess)
 
     report = verify(server.host, server.port, without=["PIPELINING"])
@@ -284,8 +283,7 @@ def test_a_kept_connection_that_answers_mail_with_4_4_2_is_replaced_and_no_attem
             At("RCPT", lambda moment: [no] if is_idle(moment) else None),
         ],
     )
-    server = mailing.serve(ses)
-    mailer = mailing.start(server, retry=NO_RETRY, max_connections=1)
+    server, mailer = mailing.begin(ses, retry=NO_RETRY, max_connections=1)
 
     for _ in range(3):
         outcome = mailing.ask(mailer)

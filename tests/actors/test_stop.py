@@ -271,8 +271,7 @@ def test_stop_after_the_dot_leaves_open_whether_the_mail_was_accepted(
 def test_stop_while_the_server_takes_its_leave_changes_nothing(
     loop_kind: str, stop: Callable[[Any], None], scripted_server: Start, outcomes: Any
 ) -> None:
-    server = scripted_server(UP_TO_DATA + "C: <data>\nS: 250 taken\nC: QUIT\nS! silence")
-    ref = actor(server)
+    ref = actor(scripted_server(UP_TO_DATA + "C: <data>\nS: 250 taken\nC: QUIT\nS! silence"))
     outcome = ref.ask(mail(), timeout=PATIENCE)
     assert isinstance(outcome, SendSuccess)
     began = time.monotonic()
@@ -396,8 +395,7 @@ def test_a_second_mail_told_to_the_same_actor_gets_an_outcome_of_its_own(
 
 
 def test_a_second_mail_asked_is_answered_at_once(loop_kind: str, scripted_server: Start) -> None:
-    server = scripted_server("S! silence")
-    ref = actor(server)
+    ref = actor(scripted_server("S! silence"))
     ref.tell(mail())
 
     outcome: Any = ref.ask(mail(), timeout=PATIENCE)
@@ -504,8 +502,7 @@ def test_a_wrong_message_does_not_end_the_send_that_is_under_way(
         conn.wait(may_go_on)
         polite()(conn)
 
-    server = scripted_server(pauses)
-    ref = actor(server)
+    ref = actor(scripted_server(pauses))
     answer: Any = ref.ask(mail(), block=False)
     assert asked.wait(PATIENCE)
 

@@ -156,8 +156,7 @@ def test_a_file_that_cannot_be_read_fails_alone(
 def test_a_mail_that_cannot_be_sent_as_asked_leaves_the_connection_to_the_next(
     mailing: Mailing,
 ) -> None:
-    server = mailing.serve(polite("SIZE 100"))
-    ref = mailing.start(server, max_connections=1)
+    server, ref = mailing.begin(polite("SIZE 100"), max_connections=1)
     small = b"Subject: x\r\n\r\n"
 
     kinds = [kind_of(mailing.ask(ref, message=message)) for message in (small, b"x" * 200, small)]
@@ -237,8 +236,7 @@ def test_many_threads_can_tell_and_ask_at_once(
 def test_each_mail_is_an_actor_for_as_long_as_it_is_on_its_way(
     mailing: Mailing, door: Door
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, max_connections=3)
+    server, ref = mailing.begin(door, max_connections=3)
     mailing.tell(ref, 5)
     server.wait_for(lambda: len(server.sessions) == 3)
 
@@ -398,8 +396,7 @@ def test_the_password_stands_neither_in_the_repr_nor_in_the_statistics(mailing: 
 def test_one_mail_too_many_fails_at_once_and_all_others_are_sent(
     loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, max_connections=2, max_queued=3)
+    ref = mailing.begin(door, max_connections=2, max_queued=3)[1]
     mailing.tell(ref, 5)
 
     with Clock(AT_ONCE):
@@ -451,8 +448,7 @@ def test_told_faster_than_the_server_takes_the_queue_stays_bounded_and_nothing_i
 def test_the_statistics_tell_where_each_mail_is(
     loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, max_connections=2)
+    server, ref = mailing.begin(door, max_connections=2)
     mailing.tell(ref, 7)
     server.wait_for(lambda: len(server.sessions) == 2)
 
@@ -545,8 +541,7 @@ def test_at_any_time_each_mail_that_was_told_is_in_one_place(
 
 
 def test_repr_says_the_essentials(mailing: Mailing, door: Door) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, max_connections=2, alias="news")
+    server, ref = mailing.begin(door, max_connections=2, alias="news")
     actor = ref._actor_weakref()
     mailing.tell(ref, 5)
     server.wait_for(lambda: len(server.sessions) == 2)
@@ -570,8 +565,7 @@ def test_repr_of_one_whose_options_are_wrong_does_not_raise() -> None:
 def test_an_error_of_ours_in_another_message_costs_neither_the_mailer_nor_any_mail(
     loop_kind: str, mailing: Mailing, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, max_connections=2)
+    server, ref = mailing.begin(door, max_connections=2)
     mailing.tell(ref, 5)
     server.wait_for(lambda: len(server.sessions) == 2)
     drain: Any = ref.ask(Drain(), block=False)

@@ -119,8 +119,7 @@ class Idles:
 def test_many_mails_go_out_on_one_connection_with_one_ehlo_and_no_rset(
     loop_kind: str, mailing: Mailing, offers: Sequence[str]
 ) -> None:
-    server = mailing.serve(polite(*offers))
-    ref = mailing.start(server, max_connections=1)
+    server, ref = mailing.begin(polite(*offers), max_connections=1)
 
     mailing.tell(ref, 20)
     assert mailing.kinds() == {"accepted": 20}
@@ -211,8 +210,7 @@ def test_rset_goes_out_in_one_group_with_what_follows(mailing: Mailing) -> None:
 
 def test_after_a_chunk_that_was_refused_the_connection_is_not_kept(mailing: Mailing) -> None:
     refused = TAKEN_AS_CHUNK.replace("250 taken", "550 no")
-    server = mailing.serve(takes(0, refused + BYE, "CHUNKING"), polite())
-    ref = mailing.start(server, max_connections=1)
+    server, ref = mailing.begin(takes(0, refused + BYE, "CHUNKING"), polite(), max_connections=1)
 
     assert [kind_of(mailing.ask(ref)) for _ in range(2)] == ["SMTP", "accepted"]
 
@@ -238,8 +236,7 @@ def test_after_so_many_mails_a_connection_is_left_with_quit(
 
 
 def test_with_one_mail_per_connection_none_is_ever_kept(mailing: Mailing) -> None:
-    server = mailing.serve(polite("PIPELINING", "CHUNKING"))
-    ref = mailing.start(server, max_mails_per_connection=1)
+    server, ref = mailing.begin(polite("PIPELINING", "CHUNKING"), max_mails_per_connection=1)
 
     mailing.tell(ref, 10)
 
@@ -251,8 +248,7 @@ def test_with_one_mail_per_connection_none_is_ever_kept(mailing: Mailing) -> Non
 
 def test_a_server_that_limits_the_mails_of_a_session_is_obeyed(mailing: Mailing) -> None:
     """RFC 9422 §4.1."""
-    server = mailing.serve(polite("LIMITS MAILMAX=2"))
-    ref = mailing.start(server, max_connections=1)
+    server, ref = mailing.begin(polite("LIMITS MAILMAX=2"), max_connections=1)
 
     mailing.tell(ref, 5)
 
@@ -311,8 +307,7 @@ def test_after_a_server_has_left_an_idle_connection_the_next_mail_is_delivered_o
     loop_kind: str, mailing: Mailing, retries: Retries, what: str, offers: Sequence[str]
 ) -> None:
     idles = Idles(IDLE[what], *offers)
-    server = mailing.serve(idles, polite(*offers))
-    ref = mailing.start(server)
+    server, ref = mailing.begin(idles, polite(*offers))
     mailing.ask(ref)
 
     idles.go_on()
@@ -329,8 +324,7 @@ def test_a_mailer_notices_by_itself_that_an_idle_connection_is_gone(
     loop_kind: str, mailing: Mailing
 ) -> None:
     idles = Idles("S! close")
-    server = mailing.serve(idles)
-    ref = mailing.start(server)
+    ref = mailing.begin(idles)[1]
     mailing.ask(ref)
     assert mailing.statistics(ref).connections_idle == 1
 
@@ -362,8 +356,7 @@ def test_what_a_server_did_a_moment_ago_is_seen_before_a_whole_mail_goes_out(
     """The mail would be in doubt, and that without need."""
     offers = ("PIPELINING", "CHUNKING")
     idles = Idles(did, *offers)
-    server = mailing.serve(idles, polite(*offers))
-    ref = mailing.start(server, retry=NO_RETRY)
+    server, ref = mailing.begin(idles, polite(*offers), retry=NO_RETRY)
     mailing.ask(ref)
     assert mailing.statistics(ref).connections_idle == 1
     blocker = Blocker.start()
@@ -407,8 +400,7 @@ def test_a_kept_connection_that_dies_at_mail_costs_nothing_but_another_connectio
 
 def test_it_costs_nothing_either_where_rset_comes_first(mailing: Mailing) -> None:
     refused = "C: MAIL *\nS: 250 ok\nC: RCPT *\nS: 550 who?\nC: RSET\nS! reset"
-    server = mailing.serve(takes(0, refused), polite())
-    ref = mailing.start(server, retry=NO_RETRY)
+    ref = mailing.begin(takes(0, refused), polite(), retry=NO_RETRY)[1]
 
     assert [kind_of(mailing.ask(ref)) for _ in range(2)] == ["SMTP", "accepted"]
 
@@ -432,8 +424,7 @@ def test_a_mail_that_went_out_in_one_go_is_not_sent_again_when_no_reply_comes(
     loop_kind: str, mailing: Mailing, end: str
 ) -> None:
     whole = f"C: MAIL *\nC: RCPT *\nC: BDAT *\nC: <chunk>\n{end}"
-    server = mailing.serve(takes(1, whole, "PIPELINING", "CHUNKING"), polite())
-    ref = mailing.start(server, retry=SOON)
+    server, ref = mailing.begin(takes(1, whole, "PIPELINING", "CHUNKING"), polite(), retry=SOON)
     mailing.ask(ref)
 
     outcome = mailing.ask(ref)
@@ -448,8 +439,7 @@ def test_a_fresh_connection_that_dies_at_mail_is_a_failure(
 ) -> None:
     """A kept connection that dies is tried again once, and not a second time."""
     dies = "C: MAIL *\nS! reset"
-    server = mailing.serve(takes(1, dies), takes(0, dies), polite())
-    ref = mailing.start(server, retry=NO_RETRY)
+    server, ref = mailing.begin(takes(1, dies), takes(0, dies), polite(), retry=NO_RETRY)
     mailing.ask(ref)
 
     outcome = mailing.ask(ref)
@@ -463,8 +453,7 @@ def test_a_fresh_connection_that_dies_at_mail_is_a_failure(
 def test_a_connection_that_dies_at_its_first_mail_is_a_failure(
     loop_kind: str, mailing: Mailing, dies: str
 ) -> None:
-    server = mailing.serve(takes(0, DIES_AT_MAIL[dies]), polite())
-    ref = mailing.start(server, retry=NO_RETRY)
+    server, ref = mailing.begin(takes(0, DIES_AT_MAIL[dies]), polite(), retry=NO_RETRY)
 
     outcome = mailing.ask(ref)
 
@@ -503,8 +492,7 @@ def test_once_mail_was_answered_a_connection_that_dies_is_a_failure_that_may_pas
     before = "C: MAIL *\nS: 250 ok\nC: RCPT *\n"
     if at == "DATA":
         before += "S: 250 ok\nC: DATA\n"
-    server = mailing.serve(takes(1, before + end), polite())
-    ref = mailing.start(server, retry=SOON)
+    server, ref = mailing.begin(takes(1, before + end), polite(), retry=SOON)
     mailing.ask(ref)
 
     outcome = mailing.ask(ref)
@@ -523,8 +511,7 @@ AFTER_THE_DOT = TAKEN.replace("S: 250 taken\n", "")
 def test_once_the_dot_is_out_a_mail_is_never_sent_again(
     loop_kind: str, mailing: Mailing, end: str
 ) -> None:
-    server = mailing.serve(takes(1, AFTER_THE_DOT + end), polite())
-    ref = mailing.start(server, retry=SOON, timeout=0.3)
+    server, ref = mailing.begin(takes(1, AFTER_THE_DOT + end), polite(), retry=SOON, timeout=0.3)
     mailing.ask(ref)
 
     outcome = mailing.ask(ref)
@@ -636,8 +623,7 @@ def test_a_server_that_restarts_under_load_gets_each_mail_and_none_twice_but_tho
     loop_kind: str, mailing: Mailing, offers: Sequence[str]
 ) -> None:
     plug = Plug(*offers)
-    server = mailing.serve(plug)
-    ref = mailing.start(server, retry=SOON, max_connections=8)
+    server, ref = mailing.begin(plug, retry=SOON, max_connections=8)
     mails = [mailing.tell(ref, sender=f"{n}@b.test")[0] for n in range(400)]
 
     for restart in range(1, 4):
@@ -816,8 +802,7 @@ def test_a_mailer_never_has_more_connections_than_it_may(
 ) -> None:
     limit(7)
     counting = Counting()
-    server = mailing.serve(counting)
-    ref = mailing.start(server, max_connections=share, initial_connections=share)
+    ref = mailing.begin(counting, max_connections=share, initial_connections=share)[1]
 
     mailing.tell(ref, 300)
 

@@ -46,8 +46,7 @@ def have_come(server: ScriptedServer, count: int) -> None:
 def test_stop_lets_what_is_under_way_finish_and_cancels_what_waits_at_once(
     loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, max_connections=3, grace=PATIENCE)
+    server, ref = mailing.begin(door, max_connections=3, grace=PATIENCE)
     mailing.tell(ref, 8)
     have_come(server, 3)
 
@@ -68,8 +67,7 @@ def test_stop_lets_what_is_under_way_finish_and_cancels_what_waits_at_once(
 
 
 def test_stop_waits_for_what_is_under_way(mailing: Mailing, door: Door) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, grace=PATIENCE)
+    server, ref = mailing.begin(door, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
     opener = threading.Timer(0.05, door.open)
@@ -82,8 +80,7 @@ def test_stop_waits_for_what_is_under_way(mailing: Mailing, door: Door) -> None:
 
 
 def test_mails_are_refused_from_the_stop_on(mailing: Mailing, door: Door) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, grace=PATIENCE)
+    server, ref = mailing.begin(door, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
     ref.stop(block=False)
@@ -130,8 +127,7 @@ def test_mails_that_race_with_stop_raise_or_have_an_outcome(
 def test_what_is_not_through_when_the_grace_is_over_is_cancelled(
     loop_kind: str, mailing: Mailing, script: str, stage: Stage, maybe: bool
 ) -> None:
-    server = mailing.serve(script)
-    ref = mailing.start(server, max_connections=3, grace=0.2)
+    server, ref = mailing.begin(script, max_connections=3, grace=0.2)
     mailing.tell(ref, 5)
     have_come(server, 3)
     if maybe:
@@ -150,8 +146,7 @@ def test_what_is_not_through_when_the_grace_is_over_is_cancelled(
 def test_stop_can_be_asked_for_more_than_once_and_all_are_answered(
     mailing: Mailing, door: Door
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, grace=PATIENCE)
+    server, ref = mailing.begin(door, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
 
@@ -239,8 +234,7 @@ def test_a_mail_that_is_refused_for_now_while_the_mailer_stops_fails_with_what_t
         conn.wait(may_refuse)
         polite(replies={"MAIL": "451 4.3.0 later"})(conn)
 
-    server = mailing.serve(refuses)
-    ref = mailing.start(server, grace=PATIENCE)
+    server, ref = mailing.begin(refuses, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
     stopped: Any = ref.stop(block=False)
@@ -344,8 +338,7 @@ def _envelope(message: object) -> Any:
 def test_a_mail_that_slips_in_behind_a_stop_that_takes_its_time_is_cancelled_at_once(
     loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, grace=PATIENCE)
+    server, ref = mailing.begin(door, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
     ref.stop(block=False)
@@ -368,8 +361,7 @@ def test_a_mail_that_slips_in_behind_a_stop_that_takes_its_time_is_cancelled_at_
 def test_drain_is_answered_once_all_mails_are_out(
     loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, max_connections=2)
+    server, ref = mailing.begin(door, max_connections=2)
     mailing.tell(ref, 5)
     drained: Any = ref.ask(Drain(), block=False)
     have_come(server, 2)
@@ -397,8 +389,7 @@ def test_drain_of_a_mailer_that_has_nothing_to_do_is_answered_at_once(mailing: M
 def test_drain_that_takes_too_long_is_answered_with_false_and_the_mails_go_on(
     loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server)
+    ref = mailing.begin(door)[1]
     mailing.tell(ref, 3)
 
     with Clock(0.1 + 1.0):

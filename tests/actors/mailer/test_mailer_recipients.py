@@ -96,8 +96,7 @@ def test_recipients_who_are_too_many_have_the_next_transaction_at_once(
     loop_kind: str, mailing: Mailing, retries: Retries, many: str, offers: tuple[str, ...]
 ) -> None:
     strict = Strict(*offers, rcpts=10, many=many)
-    server = mailing.serve(strict)
-    ref = mailing.start(server, retry=NO_RETRY)
+    server, ref = mailing.begin(strict, retry=NO_RETRY)
 
     with Clock(10.0):
         outcome = mailing.ask(ref, recipients=people(200))
