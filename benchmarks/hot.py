@@ -21,13 +21,20 @@ _WHO = {"kept": True, "fresh": False}
 _LOOPS = ("uvloop", "asyncio")
 _WANTED = {"kept": 150, "fresh": 280}
 """Calls for each mail."""
-_PLAIN: Mapping[str, Any] = {"recipients": 1, "offers": [], "tells": False, "login": False}
+_PLAIN: Mapping[str, Any] = {
+    "recipients": 1,
+    "offers": [],
+    "tells": False,
+    "login": False,
+    "window": 0,
+}
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "": _PLAIN,
     "addresses and queue ids in replies": {**_PLAIN, "tells": True},
     "CHUNKING": {**_PLAIN, "offers": ["CHUNKING"]},
     "credentials": {**_PLAIN, "offers": ["AUTH PLAIN LOGIN"], "login": True},
     "5 recipients": {**_PLAIN, "recipients": 5},
+    "window of 80": {**_PLAIN, "window": 80},
 }
 """What is different of each, as `client_hot` is told it."""
 
