@@ -287,7 +287,7 @@ class SendingActor(AsyncioActor):
     def released(self) -> None:
         """Called when the dialog has ended: close the connection, which serves one email only."""
         if self._connection is not None:
-            self._connection.rest(self)  # `cancel` needs a dialog that has not ended
+            self._connection.set_idle(self)  # `cancel` needs a dialog that has not ended
             self._connection.cancel()
 
     def closed(self) -> None:

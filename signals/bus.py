@@ -116,18 +116,18 @@ def _submit(outcome: Outcome) -> None:
         signal = _signal(mail.success_signal, smtp_send_success)
     else:
         signal = _signal(mail.failure_signal, smtp_send_failure)
-    if signal is not None and _is_heard(signal):
-        dispatcher.submit(_Delivery(outcome, signal, _NOTHING_MORE))
+    if signal is not None and _has_receivers(signal):
+        dispatcher.submit(_Delivery(outcome, signal, _NO_EXTRAS))
 
 
 def _submit_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> None:
-    if _is_heard(smtp_send_retry):
+    if _has_receivers(smtp_send_retry):
         more = {"attempt": attempt, "next_time": next_time}
         dispatcher.submit(_Delivery(outcome, smtp_send_retry, more))
 
 
-def _is_heard(signal: blinker.Signal) -> bool:
-    """Whether a signal may have receivers. Never raises, though a program's own class may."""
+def _has_receivers(signal: blinker.Signal) -> bool:
+    """Whether a signal may have receivers. Never raises, even if a program's own class does."""
     try:
         # blinker's has_receivers_for() would write into tables that other threads use.
         return bool(signal.receivers) and not signal.is_muted
@@ -153,7 +153,7 @@ def _signal(chosen: blinker.Signal | str | None, default: blinker.Signal) -> bli
     return chosen
 
 
-_NOTHING_MORE: dict[str, Any] = {}
+_NO_EXTRAS: dict[str, Any] = {}
 
 
 class _Delivery:
@@ -187,7 +187,7 @@ class _Delivery:
         outcome, left = self._outcome, self._left
         if left is None:
             # Checked again: once a signal is muted, none of its receivers may run.
-            if not _is_heard(self._signal):
+            if not _has_receivers(self._signal):
                 return
             left = self._left = _receivers_of(self._signal, outcome.alias)
             left.reverse()

@@ -724,7 +724,7 @@ def test_spawn_free_use_needs_one_actor_and_no_thread_for_each_send(scripted_ser
 # What the seed's own tests proved
 
 
-def test_10_send_tells_of_success_and_not_of_failure(scripted_server: Start) -> None:
+def test_the_success_signal_is_sent_for_success_only(scripted_server: Start) -> None:
     successes, failures = Heard(smtp_send_success), Heard(smtp_send_failure)
 
     send(scripted_server(polite("SIZE 1000", "8BITMIME", "HELP")))

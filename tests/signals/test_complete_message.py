@@ -112,7 +112,7 @@ def test_what_another_library_wrote_is_checked(
     assert str(caught.value).isprintable()
 
 
-def test_a_bcc_in_the_text_is_no_field() -> None:
+def test_a_bcc_in_the_text_is_not_a_header_field() -> None:
     data = b"From: a@b.test\n\nBcc: x@y.test\n"
     assert octets(FlaskMailsMessage(data)) == data
 
@@ -130,7 +130,7 @@ class BadPath:
 
 
 @pytest.mark.parametrize("answer", [5, b"mail.eml", None, OSError("x"), KeyError("x")], ids=repr)
-def test_a_path_that_is_none_is_a_type_error_at_once(answer: object) -> None:
+def test_an_invalid_path_is_a_type_error_at_once(answer: object) -> None:
     assert isinstance(BadPath(answer), os.PathLike)
     with pytest.raises(TypeError, match=r"^message: (needs a path|the path cannot be had)"):
         mail(BadPath(answer))

@@ -88,7 +88,7 @@ class ConcurrencyWindow:
         self._first = min(first, most)
         self._pause = self._next_pause = pause
         self._longest_pause = longest_pause
-        self._asked = 0  # how many were busy when somebody last asked
+        self._asked = 0  # how many were busy at the last call
         self._next_probe_at: float | None = None
         self._is_probing = False
         self._state_since = float("-inf")

@@ -96,7 +96,7 @@ class Delivery(Judgement):
                     FailureKind.SECURITY,
                     too_weak.stage,
                     str(too_weak),
-                    retryable=too_weak.is_passing,
+                    retryable=too_weak.is_retryable,
                 )
             )
             if too_weak.last_command is not None:

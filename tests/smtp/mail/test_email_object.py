@@ -275,7 +275,7 @@ def test_a_header_object_may_stand_where_parameters_are_read() -> None:
     assert field(message, "Content-Disposition") == f"Content-Disposition: {value}"
 
 
-def test_a_header_object_with_an_address_beyond_ascii_is_no_encoded_word() -> None:
+def test_an_address_beyond_ascii_in_a_header_object_is_not_an_encoded_word() -> None:
     message = old(To=Header("J\u00f6rg <j\u00f6rg@example.com>", "utf-8"))
     assert field(message, "To") == "To: =?utf-8?b?SsO2cmc=?= <j\u00f6rg@example.com>"
     assert content(message).needs_smtputf8

@@ -369,7 +369,7 @@ def test_a_path_may_be_of_bytes(path: Path) -> None:
 
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/tty"])
-def test_a_device_is_no_mail(device: str) -> None:
+def test_a_device_is_not_an_email(device: str) -> None:
     if not Path(device).exists():
         pytest.skip(f"there is no {device}")
 

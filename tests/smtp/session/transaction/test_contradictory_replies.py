@@ -167,7 +167,7 @@ def test_a_refusal_that_the_reply_to_the_mail_confirms_is_a_plain_one(
     assert not rig.released
 
 
-def test_a_yes_after_a_refusal_says_both_and_that_nobody_knows() -> None:
+def test_an_acceptance_after_a_rejection_reports_both_as_doubtful() -> None:
     rig = speculative()
     rig.hear(b"451 4.3.0 not now\r\n503 no\r\n250 2.0.0 queued\r\n")
 

@@ -83,7 +83,7 @@ def test_mail_declares_smtputf8_for_a_header_that_needs_it() -> None:
 @pytest.mark.parametrize(
     ("extensions", "parameters"), [((), ""), (("8BITMIME", "SIZE 1"), " BODY=8BITMIME")]
 )
-def test_a_stream_that_nobody_has_read_declares_the_most_it_may_need(
+def test_an_unread_stream_declares_the_most_it_may_need(
     extensions: tuple[str, ...], parameters: str
 ) -> None:
     rig = greeted(*extensions, content=StreamedContent(None))
@@ -238,7 +238,7 @@ def test_a_mail_that_was_perhaps_accepted_is_not_to_be_tried_again_whoever_says_
     assert not failure(rig).retryable
 
 
-def test_the_letter_goes_out_as_it_was_composed_for_this_server() -> None:
+def test_the_content_composed_for_this_server_is_sent() -> None:
 
     letter = TextEmail(
         from_address="a@b.test",

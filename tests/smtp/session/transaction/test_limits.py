@@ -202,7 +202,7 @@ def test_the_last_batch_is_refused_and_the_first_was_taken() -> None:
         (["550 who?"], ["551 gone"], "551 gone", Stage.RCPT, False),
     ],
 )
-def test_nobody_was_taken_in_any_transaction(
+def test_no_recipient_was_accepted_in_any_transaction(
     first: list[str], second: list[str], reply: str, stage: Stage, *, again: bool
 ) -> None:
     rig = split(*THREE[:2], limits="RCPTMAX=1")
@@ -360,7 +360,7 @@ def test_a_mail_that_is_refused_early_for_some_may_be_sent_later_to_others() -> 
 # Nothing more can be said
 
 
-def test_a_server_that_wants_mail_data_for_nobody_hears_no_more_but_the_outcome_comes() -> None:
+def test_354_without_recipients_is_aborted_after_the_outcome() -> None:
     rig = split(*FIVE, pipelining=True)
     take_a_batch(rig)
     rig.say(OK, "550 who?", "550 who?", "354 go")
@@ -377,7 +377,7 @@ def test_a_server_that_wants_mail_data_for_nobody_hears_no_more_but_the_outcome_
     assert rig.closed.reset
 
 
-def test_a_server_that_wants_mail_data_for_nobody_has_failed_before_the_others_are_tried() -> None:
+def test_354_without_recipients_ends_the_session_before_the_next_transaction() -> None:
     rig = split(*THREE, pipelining=True)
     rig.say(OK, "550 who?", "550 who?", "354 go")
 
@@ -387,7 +387,7 @@ def test_a_server_that_wants_mail_data_for_nobody_has_failed_before_the_others_a
     assert rig.closed is not None
 
 
-def test_the_same_in_the_last_transaction_leaves_nobody_out() -> None:
+def test_the_same_in_the_last_transaction_leaves_no_recipient_out() -> None:
     rig = split(*THREE, pipelining=True)
     take_a_batch(rig)
     rig.say(OK, "550 who?")

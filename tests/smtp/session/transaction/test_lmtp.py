@@ -118,7 +118,7 @@ def test_a_single_recipient_has_a_single_verdict() -> None:
     assert rig.lines() == ["QUIT"]
 
 
-def test_no_mail_goes_out_for_nobody() -> None:
+def test_no_mail_data_is_sent_without_recipients() -> None:
     rig = EsmtpRig(*TO, offers=["PIPELINING"], is_lmtp=True).greet()
     rig.say(OK, "550 a", "550 b", "450 c")
     assert rig.told == ["refused 550", "refused 550", "later 450"]
@@ -159,7 +159,7 @@ def test_who_has_no_verdict_when_the_connection_ends_is_in_doubt(
     assert rig.closed is not None
 
 
-def test_a_part_of_a_verdict_is_none() -> None:
+def test_a_partial_final_reply_does_not_count() -> None:
     rig = sent()
     rig.hear(b"250 one\r\n250-two\r\n250 ")
     rig.eof()

@@ -77,7 +77,7 @@ def test_what_is_offered_is_asked_for() -> None:
     assert rig.accepted.warnings == ()
 
 
-def test_nobody_asks_for_what_was_not_wanted() -> None:
+def test_options_that_are_not_given_add_no_parameters() -> None:
     rig = offered(*ALL, options=DeliveryOptions(), tls=True)
 
     assert rig.line() == "MAIL FROM:<a@b.test>"
@@ -176,7 +176,7 @@ def test_the_priority_is_a_number_whatever_the_server_s_profile(profile: str) ->
 # DELIVERBY
 
 
-def test_a_mail_that_is_to_be_returned_in_time_is_not_sent_where_nobody_watches_it() -> None:
+def test_an_email_to_be_returned_when_late_is_not_sent_without_deliverby() -> None:
     not_sent(
         offered("DSN", options=DeliveryOptions(deliver_by=RETURN)),
         FailureKind.LOCAL,
@@ -232,7 +232,7 @@ def test_the_least_time_is_no_matter_where_the_mail_goes_on_after_it() -> None:
 @pytest.mark.parametrize(
     "options", [DeliveryOptions(hold_for=60), DeliveryOptions(hold_until=NOON)], ids=str
 )
-def test_a_mail_that_is_to_be_held_is_not_sent_where_nobody_holds_it(
+def test_an_email_to_be_held_is_not_sent_without_futurerelease(
     options: DeliveryOptions,
 ) -> None:
     not_sent(
@@ -305,7 +305,7 @@ def test_a_mail_that_requires_tls_is_not_sent_without_verified_tls(*, tls: bool 
     )
 
 
-def test_a_mail_that_requires_tls_is_not_sent_to_who_would_not_require_it() -> None:
+def test_an_email_that_requires_tls_is_not_sent_without_requiretls() -> None:
     not_sent(
         offered("DSN", options=DeliveryOptions(require_tls=True), tls=True),
         FailureKind.SECURITY,
