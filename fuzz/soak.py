@@ -158,11 +158,7 @@ class Soak:
             )
 
     def _judge(
-        self,
-        before: tuple[int, int, int],
-        after: tuple[int, int, int],
-        log: "_Log",
-        loop: "_Log",
+        self, before: tuple[int, int, int], after: tuple[int, int, int], log: "_Log", loop: "_Log"
     ) -> None:
         """Look at what is left behind, and at what was logged."""
         report = self.report

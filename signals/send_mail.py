@@ -18,6 +18,7 @@ from ..smtp.mail.domain import AddressError
 from ..smtp.mail.envelope import MAX_RECIPIENTS, Envelope
 from ..smtp.mail.header import date_field, message_id_field
 from ..smtp.mail.mailbox import check_display_name, split_name
+from ..smtp.words.quick_frozen import quick_frozen
 from .complete_message import CompleteMessage, MailSource, content_of
 from .forks import in_child, notice_fork
 from .tellable import Tellable
@@ -81,6 +82,7 @@ new_id: _Ids = _Ids()
 in_child(new_id.renew)
 
 
+@quick_frozen
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SendMail:
     """An email to send: either the parts of a text email, or a complete `message`.

@@ -26,7 +26,7 @@ from servers.scripted import ScriptedServer
 from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
 
 pytest_plugins = [
-    *("servers.actor_fixtures", "servers.mailer_fixtures", "servers.sending_fixtures"),
+    *("servers.actor_fixtures", "servers.mailer_fixtures", "servers.sending_fixtures")
 ]
 
 REAL = {
@@ -58,10 +58,7 @@ HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 
 # Busy machines are slow, not wrong; and a run in CI is to be repeated, not to be lucky.
 settings.register_profile(
-    "suite",
-    deadline=None,
-    derandomize="CI" in os.environ,
-    max_examples=times(50, thoroughly=200),
+    "suite", deadline=None, derandomize="CI" in os.environ, max_examples=times(50, thoroughly=200)
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 

@@ -466,8 +466,7 @@ def test_a_second_mail_to_the_same_actor_gets_its_own_outcome(
     release.set()
 
     assert isinstance(first.get(timeout=PATIENCE), SendSuccess)
-    assert refused.kind is FailureKind.CANCELLED
-    assert refused.retryable
+    assert (refused.kind, refused.retryable) == (FailureKind.CANCELLED, True)
     assert "one mail" in refused.detail
     assert dispatcher.wait_idle(PATIENCE)
     assert [told for _, told in receiver.calls] == [refused]
@@ -580,8 +579,7 @@ def test_a_server_that_is_silent_or_drips_is_too_slow_at_each_stage(
 
 
 def test_silence_after_the_dot_lasts_no_longer_than_the_timeout(scripted_server: Start) -> None:
-    server = scripted_server(f"{UP_TO_DATA}C: <data>\nS! silence")
-    outcome = failure(ask(server, timeout=SHORT))
+    outcome = failure(ask(scripted_server(f"{UP_TO_DATA}C: <data>\nS! silence"), timeout=SHORT))
     assert outcome.stage is Stage.DOT
     assert outcome.elapsed < 2 * SHORT
 
@@ -592,8 +590,7 @@ def test_a_server_that_stops_reading_in_the_body_is_too_slow(scripted_server: St
     outcome = failure(ask(server, mail(body="0123456789\n" * 2_000_000), timeout=SHORT))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.TIMEOUT, Stage.BODY)
-    assert not outcome.maybe_accepted
-    assert outcome.retryable
+    assert (outcome.maybe_accepted, outcome.retryable) == (False, True)
     assert server.accepted == 0
 
 
@@ -617,8 +614,7 @@ def test_the_deadline_ends_a_drip_that_keeps_within_each_timeout(scripted_server
 
     outcome = failure(ask(server, mail(recipients=recipients), timeout=5, deadline=0.8))
 
-    assert outcome.kind is FailureKind.TIMEOUT
-    assert outcome.retryable
+    assert (outcome.kind, outcome.retryable) == (FailureKind.TIMEOUT, True)
     assert 0.8 <= round(outcome.elapsed, 3) < 1.8, "deadline + 1 s at most"
     assert "exceeded the deadline of 0.8 s" in outcome.detail
 
@@ -627,8 +623,7 @@ def test_the_deadline_after_the_dot_leaves_a_doubt(scripted_server: Start) -> No
     server = scripted_server(f"{UP_TO_DATA}C: <data>\nS! drip 250-still thinking…")
     outcome = failure(ask(server, timeout=5, deadline=0.4))
     assert (outcome.kind, outcome.stage) == (FailureKind.TIMEOUT, Stage.DOT)
-    assert outcome.maybe_accepted
-    assert not outcome.retryable
+    assert (outcome.maybe_accepted, outcome.retryable) == (True, False)
     assert "find out before you send it again" in str(outcome)
 
 

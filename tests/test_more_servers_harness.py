@@ -476,10 +476,7 @@ def test_a_mechanism_that_a_server_does_not_know_is_an_error(name: str) -> None:
 
 
 def refused_without_login(connection: smtplib.SMTP) -> bool:
-    codes = [
-        connection.docmd("MAIL FROM:<a@b.test>")[0],
-        connection.docmd("RCPT TO:<c@d.test>")[0],
-    ]
+    codes = [connection.docmd("MAIL FROM:<a@b.test>")[0], connection.docmd("RCPT TO:<c@d.test>")[0]]
     return max(codes) >= 500
 
 
@@ -493,12 +490,7 @@ def test_a_token_tells_whose_it_is_and_until_when() -> None:
 
 # LMTP
 
-VERDICTS = {
-    "user@mx.test": 250,
-    "full@mx.test": 552,
-    "other@mx.test": 250,
-    "broken@mx.test": 451,
-}
+VERDICTS = {"user@mx.test": 250, "full@mx.test": 552, "other@mx.test": 250, "broken@mx.test": 451}
 
 
 def send_by_lmtp(connection: smtplib.LMTP, recipients: Sequence[str]) -> list[int]:

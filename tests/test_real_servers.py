@@ -32,14 +32,7 @@ from servers.scripted import ReceivedMail
 from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
 from servers.waiting import wait_until
 
-from pykka_smtp import (
-    FailureKind,
-    Outcome,
-    SendFailure,
-    SendSuccess,
-    SmtpActor,
-    Stage,
-)
+from pykka_smtp import FailureKind, Outcome, SendFailure, SendSuccess, SmtpActor, Stage
 
 pytestmark = pytest.mark.real
 
@@ -639,8 +632,7 @@ POLICIES: dict[str, Policy] = {
         ruled(smtpd_client_restrictions="reject"), permanent(Stage.RCPT, 554)
     ),
     "Postfix does not like our name": Policy(
-        ruled(smtpd_helo_restrictions="reject", smtpd_delay_reject="no"),
-        permanent(Stage.EHLO, 554),
+        ruled(smtpd_helo_restrictions="reject", smtpd_delay_reject="no"), permanent(Stage.EHLO, 554)
     ),
     "Postfix does not like the sender": Policy(
         ruled(smtpd_sender_restrictions="reject", smtpd_delay_reject="no"),
@@ -670,8 +662,7 @@ POLICIES: dict[str, Policy] = {
         ruled(REJECTING, body_checks=BODY_CHECKS), DELIVERED, {"body": "drop"}
     ),
     "Postfix makes all its refusals soft": Policy(
-        ruled(smtpd_end_of_data_restrictions="reject", soft_bounce="yes"),
-        transient(Stage.DOT, 454),
+        ruled(smtpd_end_of_data_restrictions="reject", soft_bounce="yes"), transient(Stage.DOT, 454)
     ),
     "Postfix has no room on its disk": Policy(
         ruled(queue_minfree="4000000000000000000"), transient(Stage.MAIL, 452)

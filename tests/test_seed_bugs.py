@@ -73,20 +73,16 @@ def test_50x_to_the_final_dot_is_not_a_success(scripted_server: Start, code: int
     outcome = failure(settle(server))
 
     assert (outcome.kind, outcome.stage, outcome.code) == (FailureKind.SMTP, Stage.DOT, code)
-    assert not outcome.retryable
-    assert not outcome.maybe_accepted
+    assert (outcome.retryable, outcome.maybe_accepted) == (False, False)
     assert server.accepted == 0
 
 
 @pytest.mark.parametrize("ending", ["S! close", "C: <eof>"])
 def test_221_as_greeting_is_not_a_success(scripted_server: Start, ending: str) -> None:
-    server = scripted_server(f"S: 221 bye\n{ending}")
-
-    outcome = failure(settle(server))
+    outcome = failure(settle(scripted_server(f"S: 221 bye\n{ending}")))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.PROTOCOL, Stage.GREETING)
-    assert outcome.code == 221
-    assert not outcome.maybe_accepted
+    assert (outcome.code, outcome.maybe_accepted) == (221, False)
 
 
 @pytest.mark.parametrize(
@@ -240,14 +236,11 @@ def test_a_refused_dot_by_a_server_that_then_goes_deaf_is_an_outcome(
 def test_421_followed_by_a_close_is_one_outcome(
     scripted_server: Start, before: str, end: str
 ) -> None:
-    server = scripted_server(f"{before}S: 421 4.3.2 shutting down\nS! {end}")
-
-    outcome = failure(settle(server))
+    outcome = failure(settle(scripted_server(f"{before}S: 421 4.3.2 shutting down\nS! {end}")))
 
     if end == "close":
         assert (outcome.kind, outcome.code) == (FailureKind.SMTP, 421)
-        assert outcome.retryable
-        assert not outcome.maybe_accepted
+        assert (outcome.retryable, outcome.maybe_accepted) == (True, False)
     else:  # the reset may have destroyed the reply on its way
         kinds = {FailureKind.SMTP, FailureKind.CONNECTION}
         # Without a greeting, the reset may come before the connection was seen to stand.
@@ -301,9 +294,7 @@ def test_421_or_a_reset_during_the_mail_data_gives_one_outcome(
 
     outcome = failure(settle(server, mail(body="0123456789\n" * 500_000)))
 
-    assert outcome.stage is Stage.BODY
-    assert not outcome.maybe_accepted
-    assert outcome.retryable
+    assert (outcome.stage, outcome.maybe_accepted, outcome.retryable) == (Stage.BODY, False, True)
     if deed == "say":
         assert (outcome.kind, outcome.code) == (FailureKind.SMTP, 421)
     elif deed == "reset":
@@ -355,8 +346,7 @@ def test_50x_amid_the_session_brings_no_helo(scripted_server: Start, verb: str, 
 @pytest.mark.parametrize("code", [421, 450, 451, 452])
 def test_greylisting_does_not_look_permanent(scripted_server: Start, code: int) -> None:
     outcome = failure(settle(scripted_server(polite(replies={"RCPT": f"{code} 4.2.0 later"}))))
-    assert outcome.kind is FailureKind.SMTP
-    assert outcome.retryable
+    assert (outcome.kind, outcome.retryable) == (FailureKind.SMTP, True)
     assert "try again later" in str(outcome)
 
 
@@ -440,9 +430,7 @@ def test_a_trickle_does_not_keep_the_timer_alive(scripted_server: Start) -> None
         while True:
             conn.drip(b"220-patience, please\r\n")
 
-    server = scripted_server(trickle, drip_interval=0.01)
-
-    outcome = failure(settle(server, timeout=0.4))
+    outcome = failure(settle(scripted_server(trickle, drip_interval=0.01), timeout=0.4))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.TIMEOUT, Stage.GREETING)
     assert 0.4 <= round(outcome.elapsed, 3) < 1

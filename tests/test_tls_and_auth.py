@@ -712,8 +712,7 @@ def test_an_incomplete_final_reply_does_not_count(
     outcome = net.failure()
 
     assert (outcome.kind, outcome.stage) == (FailureKind.CONNECTION, Stage.DOT)
-    assert outcome.maybe_accepted
-    assert not outcome.retryable
+    assert (outcome.maybe_accepted, outcome.retryable) == (True, False)
 
 
 LINE = b"a line of text, as there are many in a mail that no buffer holds as a whole\n"
@@ -735,8 +734,7 @@ def test_a_rejection_during_the_mail_data_is_final(end: Callable[[Conn], None], 
 
     outcome = net.failure(mail=LARGE)
 
-    assert outcome.stage is Stage.BODY
-    assert not outcome.maybe_accepted
+    assert (outcome.stage, outcome.maybe_accepted) == (Stage.BODY, False)
     if outcome.kind is not FailureKind.CONNECTION:  # heard before the connection broke
         assert outcome.code == 550
 
@@ -895,9 +893,7 @@ def test_a_false_server_that_hangs_up_is_known_as_false_all_the_same(net: Net) -
 # Tokens.
 
 
-def test_a_token_is_fetched_in_a_thread_of_its_own_and_once_more_if_it_is_refused(
-    net: Net,
-) -> None:
+def test_a_token_is_fetched_in_a_thread_of_its_own_and_once_more_if_it_is_refused(net: Net) -> None:
     threads: list[str] = []
     tokens = iter(["stale", TOKEN])
 

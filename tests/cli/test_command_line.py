@@ -115,9 +115,7 @@ def test_other_commands_do_without_standard_output(scripted_server: Start, comma
     server = scripted_server(polite(), polite())
     arguments = [command, url_of(server)] if command == "verify" else [command]
 
-    done = run(
-        *("sh", "-c", 'exec "$0" -m pykka_smtp "$@" >&-', sys.executable, *arguments),
-    )
+    done = run(*("sh", "-c", 'exec "$0" -m pykka_smtp "$@" >&-', sys.executable, *arguments))
 
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -283,8 +283,7 @@ def test_tls_authentication_and_the_session_are_printed_without_the_password(
     tls_module: Any = sys.modules["pykka_smtp.actors.net.tls.tls"]
     monkeypatch.setattr(tls_module, "_verifying_context", trusted)
     server = scripted_server(
-        polite("STARTTLS", "AUTH PLAIN", replies={"AUTH": "235 2.7.0 hello"}),
-        context=certified[0],
+        polite("STARTTLS", "AUTH PLAIN", replies={"AUTH": "235 2.7.0 hello"}), context=certified[0]
     )
 
     status, lines, _ = run(capsys, "-v", f"smtp://{WHO}@{server.host}:{server.port}")
@@ -302,9 +301,7 @@ def test_tls_authentication_and_the_session_are_printed_without_the_password(
 
 
 def test_without_a_url_that_of_the_environment_is_used(
-    scripted_server: Start,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    scripted_server: Start, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = scripted_server(polite(), polite())
     monkeypatch.setenv("SMTP_URL", f"smtp://{server.host}:{server.port}")
@@ -350,11 +347,7 @@ def test_a_unix_socket_has_no_address(
     ],
 )
 def test_the_exit_status_says_what_is_wrong(
-    scripted_server: Start,
-    capsys: pytest.CaptureFixture[str],
-    script: Any,
-    query: str,
-    status: int,
+    scripted_server: Start, capsys: pytest.CaptureFixture[str], script: Any, query: str, status: int
 ) -> None:
     server = scripted_server(script)
 

@@ -14,13 +14,13 @@ from servers.waiting import PATIENCE
 
 from pykka_smtp.signals.attempts import MAX_TRANSCRIPT, MAX_WARNINGS, Attempts
 from pykka_smtp.signals.bus import (
-    forward_to,
     publish_retry,
     smtp_send_failure,
     smtp_send_retry,
     smtp_send_success,
 )
 from pykka_smtp.signals.dispatcher import dispatcher
+from pykka_smtp.signals.forwarding import forward_to
 from pykka_smtp.signals.outcome import Outcome, SendFailure, SendSuccess
 from pykka_smtp.signals.send_mail import SendMail
 from pykka_smtp.smtp.words.reply import Reply
@@ -35,10 +35,7 @@ TAKEN = Reply(250, ("taken",))
 
 def result(address: str, *, accepted: bool = False, maybe: bool = False) -> RecipientResult:
     return RecipientResult(
-        address=address,
-        accepted=accepted,
-        maybe_accepted=maybe,
-        retryable=not (accepted or maybe),
+        address=address, accepted=accepted, maybe_accepted=maybe, retryable=not (accepted or maybe)
     )
 
 
@@ -90,8 +87,7 @@ def test_a_mail_that_an_earlier_attempt_may_have_brought_there_stays_in_doubt() 
     )
 
     assert isinstance(outcome, SendFailure)
-    assert outcome.maybe_accepted
-    assert not outcome.retryable
+    assert (outcome.maybe_accepted, outcome.retryable) == (True, False)
     assert outcome.detail == "refused; an earlier attempt may have been accepted"
     assert [(r.maybe_accepted, r.retryable) for r in outcome.recipients] == [(True, False)] * 2
 
@@ -117,9 +113,7 @@ def test_a_mail_in_doubt_that_is_given_up_stays_in_doubt() -> None:
     outcome = attempts.combined_outcome(MAIL.all_recipients)
 
     assert isinstance(outcome, SendFailure)
-    assert outcome.maybe_accepted
-    assert not outcome.retryable
-    assert outcome.attempts == 1
+    assert (outcome.maybe_accepted, outcome.retryable, outcome.attempts) == (True, False, 1)
 
 
 def test_a_mail_given_up_without_doubt_is_not_in_doubt() -> None:
@@ -242,8 +236,7 @@ def test_a_mail_that_some_have_and_that_is_given_up_says_why_there_was_no_other_
 
     assert isinstance(outcome, SendSuccess)
     assert [r.accepted for r in outcome.recipients] == [True, False]
-    assert outcome.warnings == ("stopped before it was sent",)
-    assert outcome.attempts == 1
+    assert (outcome.warnings, outcome.attempts) == (("stopped before it was sent",), 1)
 
 
 FATES = st.sampled_from(["accepted", "later", "doubt", "refused"])

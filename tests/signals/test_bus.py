@@ -14,12 +14,12 @@ from servers.waiting import PATIENCE
 
 from pykka_smtp.signals import bus
 from pykka_smtp.signals.bus import (
-    forward_to,
     publish,
     smtp_send_failure,
     smtp_send_success,
 )
 from pykka_smtp.signals.dispatcher import dispatcher
+from pykka_smtp.signals.forwarding import forward_to
 from pykka_smtp.signals.outcome import Outcome, SendFailure, SendSuccess
 from pykka_smtp.smtp.words.reply import Reply
 from pykka_smtp.smtp.words.stage import Stage
@@ -932,7 +932,7 @@ def test_a_stop_that_cannot_disconnect_still_posts_nothing_more() -> None:
     inbox = Inbox()
     signal = RestlessSignal(looks=0)
     forwarding = forward_to(inbox, signal)
-    signal.looks = bus._TRIES
+    signal.looks = bus.TRIES
 
     forwarding.stop()
     publish(success(success_signal=signal))

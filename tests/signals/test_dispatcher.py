@@ -111,9 +111,7 @@ def test_no_thread_exists_before_it_is_needed(worker: Worker) -> None:
     assert worker.dispatcher.is_idle
 
 
-def test_a_hold_starts_the_thread_and_keeps_it_while_there_is_nothing_to_do(
-    worker: Worker,
-) -> None:
+def test_a_hold_starts_the_thread_and_keeps_it_while_there_is_nothing_to_do(worker: Worker) -> None:
     worker.dispatcher.hold()
     started = worker.threads
     thread = worker.thread()

@@ -486,10 +486,7 @@ def gates() -> Iterator[list[Gate]]:
 
 
 def test_look_ups_that_hang_keep_no_other_name_from_being_looked_up(
-    loop_kind: str,
-    server: ScriptedServer,
-    gates: list[Gate],
-    monkeypatch: pytest.MonkeyPatch,
+    loop_kind: str, server: ScriptedServer, gates: list[Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look_up = socket.getaddrinfo
 

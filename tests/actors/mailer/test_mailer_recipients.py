@@ -10,15 +10,7 @@ from servers.mailing import Clock, Mailing
 from servers.scripted import Conn, ScriptedServer, Start
 from servers.waiting import PATIENCE
 
-from pykka_smtp import (
-    NO_RETRY,
-    Drain,
-    RetryPolicy,
-    SendFailure,
-    SendMail,
-    SendSuccess,
-    SmtpActor,
-)
+from pykka_smtp import NO_RETRY, Drain, RetryPolicy, SendFailure, SendMail, SendSuccess, SmtpActor
 from pykka_smtp.testing.moods import At, Moment, said
 from pykka_smtp.testing.polite import Polite
 from pykka_smtp.testing.talk.acts import Act
@@ -70,10 +62,7 @@ def delivered(server: ScriptedServer) -> Counter[str]:
 
 @pytest.mark.parametrize("policy", [HOUR, NO_RETRY], ids=["patient", "one attempt"])
 def test_recipients_for_whom_a_session_has_no_room_have_the_next_one_at_once(
-    loop_kind: str,
-    mailing: Mailing,
-    retries: Retries,
-    policy: RetryPolicy,
+    loop_kind: str, mailing: Mailing, retries: Retries, policy: RetryPolicy
 ) -> None:
     server = mailing.serve(Strict("LIMITS MAILMAX=5 RCPTMAX=10", rcpts=10, mails=5))
     ref = mailing.start(server, retry=policy)
@@ -82,8 +71,7 @@ def test_recipients_for_whom_a_session_has_no_room_have_the_next_one_at_once(
         outcome = mailing.ask(ref, recipients=people(500))
 
     assert isinstance(outcome, SendSuccess)
-    assert outcome.refused == ()
-    assert outcome.warnings == ()
+    assert (outcome.refused, outcome.warnings) == ((), ())
     assert (outcome.attempts, retries.all) == (1, [])
     assert delivered(server) == Counter(people(500))
     assert len(server.sessions) == 10
@@ -114,8 +102,7 @@ def test_recipients_over_the_limit_are_in_the_next_transaction(
     offers: tuple[str, ...],
 ) -> None:
     strict = Strict(*offers, rcpts=10, many=many)
-    server = mailing.serve(strict)
-    ref = mailing.start(server, retry=NO_RETRY)
+    server, ref = mailing.begin(strict, retry=NO_RETRY)
 
     with Clock(10.0):
         outcome = mailing.ask(ref, recipients=people(200))

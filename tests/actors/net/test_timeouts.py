@@ -199,9 +199,7 @@ def test_the_deadline_counts_over_all_steps(loop: FakeLoop) -> None:
     )
 
 
-def test_a_deadline_after_the_dot_leaves_it_open_whether_the_mail_was_taken(
-    loop: FakeLoop,
-) -> None:
+def test_a_deadline_after_the_dot_leaves_it_open_whether_the_mail_was_taken(loop: FakeLoop) -> None:
     player = play(loop, make_timeouts("interactive", 30.0, 70.0))
     for reply in TO_THE_BODY:
         player.hear(reply)

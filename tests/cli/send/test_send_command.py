@@ -7,16 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from servers.sending import (
-    MAIL,
-    ON_THE_WIRE,
-    ROOT,
-    dead_url,
-    many,
-    rows_of,
-    send,
-    url_of,
-)
+from servers.sending import MAIL, ON_THE_WIRE, ROOT, dead_url, many, rows_of, send, url_of
 from servers.sending_fixtures import Shell
 from servers.sink import AiosmtpdServer
 

@@ -15,15 +15,7 @@ from typing import Any, cast
 
 import pytest
 from servers.require import require_module
-from servers.sending import (
-    ON_THE_WIRE,
-    PATIENCE,
-    dead_url,
-    many,
-    rows_of,
-    send,
-    url_of,
-)
+from servers.sending import ON_THE_WIRE, PATIENCE, dead_url, many, rows_of, send, url_of
 from servers.sending_fixtures import Shell
 
 from pykka_smtp import Mailer, RetryPolicy

@@ -6,15 +6,7 @@ import signal
 
 import pytest
 from servers.require import require_module
-from servers.sending import (
-    PATIENCE,
-    dead_url,
-    many,
-    program,
-    read_until_closed,
-    rows_of,
-    url_of,
-)
+from servers.sending import PATIENCE, dead_url, many, program, read_until_closed, rows_of, url_of
 from servers.sending_fixtures import Holding, Shell
 
 from pykka_smtp.cli.send import run as send_run

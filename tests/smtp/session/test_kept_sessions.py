@@ -116,8 +116,7 @@ def test_the_release_comes_with_the_last_reply_and_not_before_the_verdict() -> N
 
 
 @pytest.mark.parametrize(
-    "behind",
-    [b"250 taken\r\n250 what?\r\n", b"250 taken\r\n25", b"250 taken\r\n421 bye\r\n"],
+    "behind", [b"250 taken\r\n250 what?\r\n", b"250 taken\r\n25", b"250 taken\r\n421 bye\r\n"]
 )
 def test_octets_behind_the_verdict_mean_that_the_session_is_not_kept(behind: bytes) -> None:
     rig = first(offers=GROUPS)
@@ -239,8 +238,7 @@ def test_a_resumed_dialog_stands_at_mail_and_asks_for_no_step_before_it() -> Non
     assert resumed.dialog.stage is Stage.MAIL
     assert resumed.dialog.steps > before
     resumed.time_out()
-    assert resumed.failed.stage is Stage.MAIL
-    assert resumed.failed.kind is FailureKind.TIMEOUT
+    assert (resumed.failed.stage, resumed.failed.kind) == (Stage.MAIL, FailureKind.TIMEOUT)
     assert not resumed.failed.maybe_accepted
 
 
@@ -362,8 +360,7 @@ def test_a_server_that_refuses_rset_has_not_refused_the_mail(
     again.say(reply)
 
     assert again.told[0].startswith("later")
-    assert again.failed.retryable
-    assert again.failed.stage is Stage.MAIL
+    assert (again.failed.retryable, again.failed.stage) == (True, Stage.MAIL)
     assert not again.delivery.has_reply
     assert not again.released
     assert again.closed is not None

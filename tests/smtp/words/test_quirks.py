@@ -108,8 +108,7 @@ def test_a_reply_too_many_shows_where_354_should_be() -> None:
     rig.say("250 the second reply to the mail before", OK, OK)
 
     assert rig.told[0].startswith("later")
-    assert rig.failed.kind is FailureKind.PROTOCOL
-    assert not rig.failed.maybe_accepted
+    assert (rig.failed.kind, rig.failed.maybe_accepted) == (FailureKind.PROTOCOL, False)
 
 
 def test_a_server_without_chunking_may_be_used_again_all_the_same() -> None:

@@ -60,10 +60,7 @@ def test_a_rate_and_no_rate_stay_what_they_are() -> None:
     assert parse_rate(None) is None
 
 
-@given(
-    per_second=st.floats(MIN_PER_SECOND, MAX_PER_SECOND),
-    burst=st.integers(1, 1_000_000),
-)
+@given(per_second=st.floats(MIN_PER_SECOND, MAX_PER_SECOND), burst=st.integers(1, 1_000_000))
 def test_a_rate_that_is_written_is_read_as_the_same(per_second: float, burst: int) -> None:
     rate = Rate(per_second=per_second, burst=burst)
 
@@ -285,9 +282,7 @@ def test_a_bucket_says_how_full_it_is() -> None:
 
 
 rates = st.builds(
-    Rate,
-    per_second=st.floats(MIN_PER_SECOND, 1e5) | st.integers(1, 1000),
-    burst=st.integers(1, 30),
+    Rate, per_second=st.floats(MIN_PER_SECOND, 1e5) | st.integers(1, 1000), burst=st.integers(1, 30)
 )
 starts = st.sampled_from([0.0, 0.1, 54_321.987, 3e6])
 

@@ -265,8 +265,7 @@ def test_the_statistics_do_not_change_while_the_mailer_goes_on_counting() -> Non
     counts[FailureKind.SMTP] = 2
     relays.append("mx2.test")
 
-    assert statistics.failed == 1
-    assert statistics.dead_relays == ("mx1.test",)
+    assert (statistics.failed, statistics.dead_relays) == (1, ("mx1.test",))
     assert isinstance(statistics.failed_by_kind, MappingProxyType)
     with pytest.raises(TypeError):
         changing.failed_by_kind[FailureKind.SMTP] = 3

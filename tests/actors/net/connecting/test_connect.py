@@ -115,8 +115,7 @@ def test_a_literal_address_that_refuses_is_named_once(host: str, dead_port: int)
     assert (outcome.kind, outcome.stage) == (FailureKind.CONNECT, Stage.CONNECT)
     assert (outcome.operation, outcome.errno) == ("connect", errno.ECONNREFUSED)
     assert outcome.detail == f"cannot connect to {host}:{dead_port}: Connection refused"
-    assert outcome.retryable
-    assert not outcome.maybe_accepted
+    assert (outcome.retryable, outcome.maybe_accepted) == (True, False)
     assert outcome.peer is None
 
 
@@ -183,10 +182,8 @@ def test_a_connection_that_is_never_made_times_out() -> None:
     with full_listener() as (host, port):
         outcome = send(host, port, timeout=0.3)
 
-    assert outcome.kind is FailureKind.TIMEOUT
-    assert outcome.stage is Stage.CONNECT
-    assert outcome.retryable
-    assert not outcome.maybe_accepted
+    assert (outcome.kind, outcome.stage) == (FailureKind.TIMEOUT, Stage.CONNECT)
+    assert (outcome.retryable, outcome.maybe_accepted) == (True, False)
 
 
 def test_when_all_addresses_fail_each_is_named_with_its_error(
@@ -525,9 +522,7 @@ def test_a_connect_that_would_block_goes_on(
     assert isinstance(send(host, server.port), SendSuccess)
 
 
-def test_a_machine_without_a_local_port_to_spare_may_have_one_later(
-    server: ScriptedServer,
-) -> None:
+def test_a_machine_without_a_local_port_to_spare_may_have_one_later(server: ScriptedServer) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -535,8 +530,7 @@ def test_a_machine_without_a_local_port_to_spare_may_have_one_later(
         outcome = send(server.host, server.port, source_address=("127.0.0.1", port))
 
     assert (outcome.kind, outcome.operation) == (FailureKind.CONNECT, "bind")
-    assert outcome.errno == errno.EADDRINUSE
-    assert outcome.retryable
+    assert (outcome.errno, outcome.retryable) == (errno.EADDRINUSE, True)
     assert f"127.0.0.1:{port}" in outcome.detail
 
 

@@ -120,10 +120,7 @@ def read(sock: socket.socket, size: int) -> bytes:
 
 
 def socks5(
-    *,
-    wants: tuple[str, str] | None = None,
-    reply: bytes = GRANTED,
-    in_pieces: bool = False,
+    *, wants: tuple[str, str] | None = None, reply: bytes = GRANTED, in_pieces: bool = False
 ) -> Behaviour:
     """Make a SOCKS 5 proxy (RFC 1928, RFC 1929)."""
 

@@ -741,8 +741,7 @@ def test_an_8_bit_pipe_is_not_sent_to_a_server_without_8bitmime(
     outcome = send(server, pipe[0])
 
     writer.join(PATIENCE)
-    assert outcome.kind is FailureKind.LOCAL
-    assert outcome.stage is Stage.BODY
+    assert (outcome.kind, outcome.stage) == (FailureKind.LOCAL, Stage.BODY)
     assert "8-bit data" in outcome.detail
     server.wait_until_ended()
     assert not server.mails

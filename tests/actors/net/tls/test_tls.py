@@ -47,12 +47,7 @@ def choose(
     without: bool = False,
 ) -> Tls | None:
     return choose_tls(
-        choice,
-        context,
-        host=host,
-        port=port,
-        has_credentials=credentials,
-        may_do_without=without,
+        choice, context, host=host, port=port, has_credentials=credentials, may_do_without=without
     )
 
 

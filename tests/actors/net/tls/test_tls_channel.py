@@ -316,12 +316,7 @@ def test_a_machine_without_authorities_is_known_for_that(
 
 def words(error: ssl.SSLError, channel: TlsChannel, context: ssl.SSLContext) -> str:
     tls = choose_tls(
-        "starttls",
-        context,
-        host="mx.test",
-        port=25,
-        has_credentials=False,
-        may_do_without=False,
+        "starttls", context, host="mx.test", port=25, has_credentials=False, may_do_without=False
     )
     assert tls is not None
     return failure_of(error, channel, tls, "mx.test:25")

@@ -18,15 +18,7 @@ from servers.one_mail import failure
 from servers.scripted import ClientGone, Conn, ScriptedServer, parse_script
 from servers.waiting import PATIENCE, wait_until
 
-from pykka_smtp import (
-    FailureKind,
-    Outcome,
-    SendMail,
-    SendSuccess,
-    SmtpActor,
-    Stage,
-    verify,
-)
+from pykka_smtp import FailureKind, Outcome, SendMail, SendSuccess, SmtpActor, Stage, verify
 from pykka_smtp.actors.net import timeouts as timeouts_module
 from pykka_smtp.actors.net.connecting import sockets as sockets_module
 from pykka_smtp.actors.net.tls import tls as tls_module
@@ -304,8 +296,7 @@ def test_a_reply_begun_while_the_dot_was_buffered_does_not_count(
 
     outcome = failure(send(serve(script, narrow=True), certificates, mail_of(60_000)))
 
-    assert outcome.kind is FailureKind.PROTOCOL
-    assert outcome.maybe_accepted
+    assert (outcome.kind, outcome.maybe_accepted) == (FailureKind.PROTOCOL, True)
 
 
 def test_a_record_of_which_the_rest_never_comes_ends_in_time(
@@ -387,8 +378,7 @@ def test_a_refusal_amid_the_mail_is_the_cause_however_the_server_closes(
     for _ in range(4):
         outcome = failure(send(server, certificates, mail_of(12_000_000)))
         assert (outcome.kind, outcome.code) == (FailureKind.SMTP, code)
-        assert outcome.stage is Stage.BODY
-        assert not outcome.maybe_accepted
+        assert (outcome.stage, outcome.maybe_accepted) == (Stage.BODY, False)
 
 
 @pytest.mark.parametrize("part", ["554 5.7.1 no mo", "554-5.7.1 no more\r\n", ""])
@@ -450,11 +440,7 @@ def test_the_peer_has_its_address_however_the_connection_broke(
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("ours", ["none", "unknown_client"])
 def test_a_server_that_wants_another_certificate_is_told_as_that(
-    tls: str,
-    version: ssl.TLSVersion,
-    ours: str,
-    serve: Serve,
-    certificates: Certificates,
+    tls: str, version: ssl.TLSVersion, ours: str, serve: Serve, certificates: Certificates
 ) -> None:
     def script(conn: Conn) -> None:
         offer_tls(conn, tls)
@@ -490,10 +476,7 @@ def test_opportunistic_tls_continues_in_plaintext_if_a_certificate_is_required(
         "S: 250 ok\nC: DATA\nS: 354 go\nC: <data>\nS: 250 taken\nC: QUIT\nS: 221 bye"
     )
     server = serve(
-        script,
-        lambda conn: conn.play(in_clear),
-        client_ca=certificates.ca,
-        client_required=True,
+        script, lambda conn: conn.play(in_clear), client_ca=certificates.ca, client_required=True
     )
 
     outcome = send(server, certificates, tls="auto", tls_context=None)

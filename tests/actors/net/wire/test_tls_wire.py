@@ -75,9 +75,7 @@ def player(loop: FakeLoop) -> MemoryPlayer:
     return made
 
 
-def test_half_a_record_holds_the_end_of_a_mail_until_the_rest_is_here(
-    player: MemoryPlayer,
-) -> None:
+def test_half_a_record_holds_the_end_of_a_mail_until_the_rest_is_here(player: MemoryPlayer) -> None:
     player.hear(b"354 go\r\n" + HALF)
     assert player.transport.said == b""
 
@@ -96,8 +94,7 @@ def test_a_reply_in_a_partial_record_before_the_end_of_mail_data_does_not_count(
 
     assert player.transport.said == b""
     assert isinstance(player.verdict, Failed)
-    assert player.verdict.kind is FailureKind.PROTOCOL
-    assert not player.verdict.maybe_accepted
+    assert (player.verdict.kind, player.verdict.maybe_accepted) == (FailureKind.PROTOCOL, False)
 
 
 def test_half_a_record_behind_a_verdict_is_waited_for(player: MemoryPlayer) -> None:
@@ -116,8 +113,7 @@ def test_half_a_record_that_never_ends_ends_in_time(player: MemoryPlayer) -> Non
     player.fall_silent()
 
     assert isinstance(player.verdict, Failed)
-    assert player.verdict.kind is FailureKind.TIMEOUT
-    assert not player.verdict.maybe_accepted
+    assert (player.verdict.kind, player.verdict.maybe_accepted) == (FailureKind.TIMEOUT, False)
 
 
 def test_text_that_cannot_be_encrypted_yet_is_not_out(player: MemoryPlayer) -> None:
@@ -220,8 +216,7 @@ def test_a_record_begun_before_the_mail_data_was_sent_does_not_count(
     player.hear(REST + b"ly\r\n")
 
     assert isinstance(player.verdict, Failed)
-    assert player.verdict.kind is FailureKind.PROTOCOL
-    assert player.verdict.maybe_accepted
+    assert (player.verdict.kind, player.verdict.maybe_accepted) == (FailureKind.PROTOCOL, True)
 
 
 def test_what_tls_itself_has_to_say_does_not_hide_when_a_mail_has_left(
@@ -253,8 +248,7 @@ def test_a_mail_that_broke_as_it_was_written_leaves_no_doubt(
     player.reset()
 
     assert isinstance(player.verdict, Failed)
-    assert player.verdict.kind is FailureKind.CONNECTION
-    assert not player.verdict.maybe_accepted
+    assert (player.verdict.kind, player.verdict.maybe_accepted) == (FailureKind.CONNECTION, False)
 
 
 def test_a_mail_that_tls_did_not_encrypt_leaves_no_doubt(player: MemoryPlayer) -> None:
@@ -268,8 +262,7 @@ def test_a_mail_that_tls_did_not_encrypt_leaves_no_doubt(player: MemoryPlayer) -
     player.hear(b"354 go\r\n")
 
     assert isinstance(player.verdict, Failed)
-    assert player.verdict.kind is FailureKind.CONNECTION
-    assert not player.verdict.maybe_accepted
+    assert (player.verdict.kind, player.verdict.maybe_accepted) == (FailureKind.CONNECTION, False)
 
 
 def test_tls_that_breaks_while_nobody_uses_a_connection_ends_it(

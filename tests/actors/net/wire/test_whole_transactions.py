@@ -184,8 +184,7 @@ def test_replies_that_lie_unread_in_a_kept_connection_are_not_read_as_those_to_t
 
     assert isinstance(outcome, SendSuccess)
     assert str(outcome.reply) == "250 taken"
-    assert server.connections == 2
-    assert server.mails == 2
+    assert (server.connections, server.mails) == (2, 2)
 
 
 def test_a_mail_in_one_write_that_nothing_unread_precedes_goes_out_at_once(

@@ -69,10 +69,7 @@ ENDS: dict[str, tuple[FailureKind, Callable[[Rig], object]]] = {
         FailureKind.TIMEOUT,
         lambda rig: rig.perform(rig.dialog.timed_out(300, whole=True)),
     ),
-    "the actor is stopped": (
-        FailureKind.CANCELLED,
-        lambda rig: rig.perform(rig.dialog.cancel()),
-    ),
+    "the actor is stopped": (FailureKind.CANCELLED, lambda rig: rig.perform(rig.dialog.cancel())),
     "the mail can't be read on": (
         FailureKind.LOCAL,
         lambda rig: rig.perform(rig.dialog.fail(FailureKind.LOCAL, f"no disk, {SERVER}")),
@@ -357,8 +354,7 @@ def test_a_server_may_say_421_behind_any_reply(route: list[Turn]) -> None:
         failed = failure(rig)
         assert failed.kind is FailureKind.SMTP
         assert failed.reply == Reply(421, ("4.3.2 bye",))
-        assert failed.retryable
-        assert not failed.maybe_accepted
+        assert (failed.retryable, failed.maybe_accepted) == (True, False)
 
 
 # The owed-reply rule

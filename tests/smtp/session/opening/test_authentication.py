@@ -83,10 +83,7 @@ def lead(script: Script, hear: Hear) -> list[str]:
 
 
 def begin(
-    chosen: Authentication,
-    *offered: str,
-    is_safe: bool = True,
-    binding: bytes | None = None,
+    chosen: Authentication, *offered: str, is_safe: bool = True, binding: bytes | None = None
 ) -> Script:
     extensions = Extensions({"AUTH": " ".join(offered)} if offered else {})
     return chosen.script(SERVER, extensions, is_safe=is_safe, binding=binding)
@@ -646,8 +643,7 @@ def test_a_server_without_proof_is_told_so_before_it_can_hang_up() -> None:
     assert client.line() == "*"
     client.lose()
 
-    assert client.failure.kind is FailureKind.SECURITY
-    assert not client.failure.retryable
+    assert (client.failure.kind, client.failure.retryable) == (FailureKind.SECURITY, False)
 
 
 def test_who_is_refused_takes_leave() -> None:

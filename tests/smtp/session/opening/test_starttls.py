@@ -173,8 +173,7 @@ def test_every_other_answer_leaves_the_session_without_tls(policy: TlsPolicy) ->
 
         assert client.handshakes == 0
         if code == 421:
-            assert client.what == "SMTP at starttls"
-            assert client.failure.retryable
+            assert (client.what, client.failure.retryable) == ("SMTP at starttls", True)
         elif policy is TlsPolicy.REQUIRED:
             assert client.what == "SECURITY at starttls"
             assert client.failure.detail == f"mx.test:25 did not start TLS: {code} what?"
@@ -231,8 +230,7 @@ def test_a_single_plaintext_octet_after_the_220_is_an_attack(
 
     assert client.what == "SECURITY at starttls"
     assert "possible response injection (RFC 3207 §6)" in client.failure.detail
-    assert not client.failure.retryable
-    assert client.handshakes == 0
+    assert (client.failure.retryable, client.handshakes) == (False, 0)
     assert client.has_left()
     assert client.closed is not None
     assert client.closed.reset
@@ -414,6 +412,5 @@ def test_an_attempt_in_plaintext_speaks_the_same_protocol() -> None:
 
     assert second is not None
     assert second.session.is_lmtp
-    assert second.session.server == client.session.server
-    assert second.session.ehlo_name == "c.test"
+    assert (second.session.server, second.session.ehlo_name) == (client.session.server, "c.test")
     assert second.fallback(client.failure) is None

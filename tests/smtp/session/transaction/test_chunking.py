@@ -182,9 +182,7 @@ def test_a_mail_that_is_not_binary_is_not_sent_as_such(mail: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "offers",
-    [("CHUNKING",), ("BINARYMIME",), ("BINARYMIME", "8BITMIME", "SIZE"), ()],
-    ids=str,
+    "offers", [("CHUNKING",), ("BINARYMIME",), ("BINARYMIME", "8BITMIME", "SIZE"), ()], ids=str
 )
 @pytest.mark.parametrize(
     ("mail", "said"), [(b"a\0b", "the email has a NUL octet"), (b"x" * 999, "a line of 999 octets")]
@@ -234,8 +232,7 @@ def test_the_reply_to_the_last_chunk_is_the_verdict(reply: str, told: str) -> No
 
     assert rig.told == [told]
     if told[:5] in ("later", "refus"):
-        assert rig.failed.stage is Stage.DOT
-        assert not rig.failed.maybe_accepted
+        assert (rig.failed.stage, rig.failed.maybe_accepted) == (Stage.DOT, False)
     # RFC 3030 §2: what a server did with a chunk that it refused is over; no DATA instead.
     assert not any("DATA" in line.split() for line in rig.lines())
 
@@ -248,8 +245,7 @@ def test_no_reply_to_the_last_chunk_is_doubt(end: str) -> None:
     getattr(rig, end)()
 
     assert rig.told == ["doubt", "doubt"]
-    assert rig.failed.stage is Stage.DOT
-    assert rig.failed.maybe_accepted
+    assert (rig.failed.stage, rig.failed.maybe_accepted) == (Stage.DOT, True)
 
 
 @pytest.mark.parametrize("end", ["lose", "eof", "time_out"])
@@ -258,8 +254,7 @@ def test_an_incomplete_chunk_is_not_an_email(end: str) -> None:
     getattr(rig, end)()
 
     assert rig.told == ["later"]
-    assert rig.failed.stage is Stage.BODY
-    assert not rig.failed.maybe_accepted
+    assert (rig.failed.stage, rig.failed.maybe_accepted) == (Stage.BODY, False)
 
 
 @pytest.mark.parametrize(

@@ -124,8 +124,7 @@ def test_a_mail_that_the_server_cannot_take_is_not_offered(
     failed = failure(rig)
     assert rig.lines() == ["QUIT"]
     assert (failed.kind, failed.stage) == (FailureKind.LOCAL, Stage.MAIL)
-    assert not failed.retryable
-    assert not failed.maybe_accepted
+    assert (failed.retryable, failed.maybe_accepted) == (False, False)
     assert failed.reply is None
     assert said in failed.detail
     assert [result.reply for result in failed.recipients] == [None]

@@ -92,8 +92,7 @@ def test_a_mail_goes_out_once_for_each_batch_and_has_one_outcome() -> None:
     assert rig.verdict is None
     transaction(rig, *FIVE[4:], dot="250 the last")
 
-    assert rig.accepted.reply.lines == ("the last",)
-    assert rig.accepted.warnings == ()
+    assert (rig.accepted.reply.lines, rig.accepted.warnings) == (("the last",), ())
     assert rig.told == ["accepted"] * 5
     assert rig.lines() == ["QUIT"]
 
@@ -588,13 +587,7 @@ BAD = ["450", "550", "421", "lose"]
 )
 @example(count=3, most=1, mails=None, offers={"PIPELINING"}, is_lmtp=False, fates=[0, 8, 2, 1, 1])
 def test_the_outcome_is_what_the_server_did_whatever_it_did(
-    *,
-    count: int,
-    most: int,
-    mails: int | None,
-    offers: set[str],
-    is_lmtp: bool,
-    fates: list[int],
+    *, count: int, most: int, mails: int | None, offers: set[str], is_lmtp: bool, fates: list[int]
 ) -> None:
     to = tuple(f"u{number}@d.test" for number in range(count))
     limits = f"LIMITS RCPTMAX={most}" + (f" MAILMAX={mails}" if mails else "")

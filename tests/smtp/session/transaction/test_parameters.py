@@ -46,9 +46,7 @@ def not_sent(rig: EsmtpRig, kind: FailureKind, detail: str) -> None:
     assert rig.lines() == ["QUIT"]
     failed = rig.failed
     assert (failed.kind, failed.stage) == (kind, Stage.MAIL)
-    assert not failed.retryable
-    assert not failed.maybe_accepted
-    assert failed.detail == detail
+    assert (failed.retryable, failed.maybe_accepted, failed.detail) == (False, False, detail)
     assert rig.told == ["refused"]
 
 

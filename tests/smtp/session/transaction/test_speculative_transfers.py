@@ -203,8 +203,7 @@ def test_where_mail_is_refused_nobody_has_it(reply: str, told: str) -> None:
     rig.say("503 nobody")
 
     assert rig.told == [told] * 2
-    assert rig.failed.stage is Stage.MAIL
-    assert not rig.failed.maybe_accepted
+    assert (rig.failed.stage, rig.failed.maybe_accepted) == (Stage.MAIL, False)
     assert not rig.released
     assert bytes(rig.said).endswith(b"QUIT\r\n")
 
@@ -217,8 +216,7 @@ def test_where_all_recipients_are_refused_nobody_has_it() -> None:
     rig.say("503 nobody")
 
     assert rig.told == ["refused 550", "later 450", "later 552"]
-    assert rig.failed.stage is Stage.RCPT
-    assert not rig.failed.maybe_accepted
+    assert (rig.failed.stage, rig.failed.maybe_accepted) == (Stage.RCPT, False)
     assert not rig.released
     assert bytes(rig.said).endswith(b"QUIT\r\n")
 
@@ -256,8 +254,7 @@ def test_where_the_chunk_is_refused_nobody_has_it(reply: str, told: str) -> None
     rig.say(OK, OK, "550 who?", reply)
 
     assert rig.told == [told, "refused 550"]
-    assert rig.failed.stage is Stage.DOT
-    assert not rig.failed.maybe_accepted
+    assert (rig.failed.stage, rig.failed.maybe_accepted) == (Stage.DOT, False)
     assert not rig.released
     assert bytes(rig.said).endswith(b"QUIT\r\n")
 
@@ -326,8 +323,7 @@ def test_a_complete_transfer_without_a_reply_is_maybe_accepted(
 
     assert rig.told == SO_FAR[so_far]
     assert rig.failed.kind is kind
-    assert rig.failed.maybe_accepted
-    assert not rig.failed.retryable
+    assert (rig.failed.maybe_accepted, rig.failed.retryable) == (True, False)
     assert "may have been accepted" in rig.failed.detail
     assert not rig.released
 
@@ -340,8 +336,7 @@ def test_an_incomplete_transfer_is_never_maybe_accepted(so_far: tuple[str, ...],
     ENDS[end][0](rig)
 
     assert rig.told == [told.replace("doubt", "later") for told in SO_FAR[so_far]]
-    assert not rig.failed.maybe_accepted
-    assert rig.failed.retryable
+    assert (rig.failed.maybe_accepted, rig.failed.retryable) == (False, True)
     assert rig.closed is not None
     assert rig.closed.reset  # what the system still has must not go out
 
@@ -367,8 +362,7 @@ def test_a_reply_that_makes_no_sense_leaves_doubt_once_the_mail_is_out(
     rig.say(*[OK] * place, reply)
 
     assert rig.told == ["doubt", "doubt"]
-    assert rig.failed.kind is FailureKind.PROTOCOL
-    assert rig.failed.maybe_accepted
+    assert (rig.failed.kind, rig.failed.maybe_accepted) == (FailureKind.PROTOCOL, True)
     assert not rig.failed.retryable
     assert not rig.released
 
@@ -392,8 +386,7 @@ def test_a_reply_that_makes_no_sense_leaves_no_doubt_before_the_mail_is_out(plac
     rig.say(*[OK] * place, "354 go")
 
     assert [told[:5] for told in rig.told] == ["later"] * 2
-    assert rig.failed.kind is FailureKind.PROTOCOL
-    assert not rig.failed.maybe_accepted
+    assert (rig.failed.kind, rig.failed.maybe_accepted) == (FailureKind.PROTOCOL, False)
 
 
 # Before the octets are out
@@ -413,8 +406,7 @@ def test_a_reply_before_the_end_of_mail_data_does_not_count() -> None:
     rig = speculative(is_slow=True)
     rig.say(OK, OK, "250 taken, already")
 
-    assert rig.failed.kind is FailureKind.PROTOCOL
-    assert not rig.failed.maybe_accepted
+    assert (rig.failed.kind, rig.failed.maybe_accepted) == (FailureKind.PROTOCOL, False)
     assert rig.told == ["later"]
     assert rig.closed is not None
     assert rig.closed.reset
@@ -432,8 +424,7 @@ def test_a_reply_begun_before_the_mail_data_was_sent_does_not_count(
     rig.hear(reply[min(place, len(reply) - 1) :])
 
     assert rig.told == ["doubt", "refused 550"]
-    assert rig.failed.kind is FailureKind.PROTOCOL
-    assert rig.failed.maybe_accepted
+    assert (rig.failed.kind, rig.failed.maybe_accepted) == (FailureKind.PROTOCOL, True)
     assert not rig.released
 
 
@@ -480,8 +471,7 @@ def test_what_comes_with_the_extensions_is_no_answer_to_the_mail(reply: str) -> 
     rig.said.clear()
     rig.hear(f"250-mx.test\r\n250-PIPELINING\r\n250 CHUNKING\r\n{reply}\r\n".encode())
 
-    assert rig.failed.kind is FailureKind.PROTOCOL
-    assert rig.failed.retryable
+    assert (rig.failed.kind, rig.failed.retryable) == (FailureKind.PROTOCOL, True)
     assert rig.lines() == []
 
 
@@ -557,8 +547,7 @@ def test_the_first_batch_in_doubt_makes_a_failure_and_the_others_may_be_tried_ag
     rig.eof()
 
     assert rig.told == ["doubt", "later", "later"]
-    assert rig.failed.maybe_accepted
-    assert not rig.failed.retryable
+    assert (rig.failed.maybe_accepted, rig.failed.retryable) == (True, False)
 
 
 def test_a_batch_that_has_not_begun_is_in_no_doubt() -> None:
