@@ -9,7 +9,7 @@ Apart from that it watches for rows of failures. A destination that fails a whol
 without one success is dead: nothing goes there, until a single mail, the probe, gets through.
 
 Pure arithmetic: the time is passed in, in seconds of a clock that never goes back, and nothing
-here waits. Whoever owns a window uses it on one thread only.
+here waits. Use a window on one thread only.
 """
 
 import math
