@@ -6,7 +6,8 @@ costs the loop thread is processor time, so that others' work disturbs it little
 Arguments: ``kept``, for a Mailer instead of a `SmtpActor` for each mail; ``turns`` and ``mails``,
 in each turn; ``limit``, the connections at a time; ``recipients``, of each mail; ``offers``, lines
 of the server's reply to EHLO; ``tells``, whether its replies repeat addresses, with new ones in
-each mail, and have queue ids; ``login``, whether the client authenticates.
+each mail, and have queue ids; ``login``, whether the client authenticates; ``window``, how many
+mails may be outstanding, and then the server does not wait, or 0 for all.
 """
 
 import sys
@@ -68,6 +69,7 @@ class Pipeline:
         self._count: int = told["mails"]
         self._recipients = range(told["recipients"])
         self._are_new = told["tells"]
+        self._window = told["window"]
         self._told = 0
         self._server = AnsweringServer(told["offers"], tells=told["tells"])
         self._server.replace_network()
@@ -106,12 +108,15 @@ class Pipeline:
         Returns:
             Processor time in µs for each mail, of the loop's thread, this one, and the others.
         """
-        tally = Tally(self._count, 0)
+        tally = Tally(self._count, self._window)
         smtp_send_success.connect(tally)
         smtp_send_failure.connect(tally)
-        self._server.hold()
+        if not self._window:
+            self._server.hold()
         before = self._clocks()
         for _ in range(self._count):
+            if tally.room is not None:
+                tally.room.acquire()
             self._tell(self._mail())
         event_loop().loop.call_soon_threadsafe(self._server.release)
         tally.done.wait()

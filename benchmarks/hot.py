@@ -26,6 +26,7 @@ _PLAIN: Mapping[str, Any] = {
     "offers": [],
     "tells": False,
     "login": False,
+    "window": 0,
 }
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "": _PLAIN,
@@ -33,6 +34,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "CHUNKING": {**_PLAIN, "offers": ["CHUNKING"]},
     "credentials": {**_PLAIN, "offers": ["AUTH PLAIN LOGIN"], "login": True},
     "5 recipients": {**_PLAIN, "recipients": 5},
+    "window of 80": {**_PLAIN, "window": 80},
 }
 """What is different of each, as `client_hot` is told it."""
 

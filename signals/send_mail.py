@@ -18,6 +18,7 @@ from ..smtp.mail.domain import AddressError
 from ..smtp.mail.envelope import MAX_RECIPIENTS, Envelope
 from ..smtp.mail.header import date_field, message_id_field
 from ..smtp.mail.mailbox import check_display_name, split_name
+from ..smtp.words.quick_frozen import quick_frozen
 from .complete_message import CompleteMessage, MailSource, content_of
 from .forks import in_child, notice_fork
 from .tellable import Tellable
@@ -81,6 +82,7 @@ new_id: _Ids = _Ids()
 in_child(new_id.renew)
 
 
+@quick_frozen
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SendMail:
     """An email to send: either the parts of a text email, or a complete `message`.
@@ -315,7 +317,7 @@ def _named(field: str, recipient: object) -> tuple[str | None, str]:
 def _no_recipients(given: object) -> Exception:
     if isinstance(given, _Unsaid):
         return TypeError("SendMail: recipients is missing; give it, or bcc alone")
-    return ValueError("recipients: empty; a mail needs at least one recipient")
+    return ValueError("recipients: empty; an email needs at least one recipient")
 
 
 def _with_advice(error: AddressError, *fields: object) -> AddressError:

@@ -188,7 +188,7 @@ class PooledSmtpActor(LazyActor, SmtpActor):
         assert dialog is not None
         if self._second is not None:
             # Stale for this email, so for all. `cancel` needs a dialog that has not ended.
-            connection.rest(self)
+            connection.set_idle(self)
             connection.cancel()
             return
         self.relay.pool.release(connection, dialog.session)
