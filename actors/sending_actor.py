@@ -202,7 +202,9 @@ class SendingActor(AsyncioActor):
         *,
         keep_open: bool = False,
     ) -> None:
-        redact, trace = self._options.redactor, self._trace()
+        options = self._options
+        trace = self._trace() if options.debug or _logger.isEnabledFor(logging.DEBUG) else None
+        redact = options.redactor
         self._run(dialog_for(session, envelope, content, keep_open, trace, redact), connection)
 
     def _open(self, delivery: Delivery, connection: Connection) -> None:
@@ -250,7 +252,7 @@ class SendingActor(AsyncioActor):
         Called once per dialog, and again only after an internal error.
         """
         connection, dialog = self._connection, self._dialog
-        if not self._is_undecided:
+        if self._mail is None or self._outcome is not None:
             if self._outcome is not None:
                 self._report(self._outcome)  # in case publishing raised the first time
             return

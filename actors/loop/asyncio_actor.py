@@ -98,6 +98,7 @@ class AsyncioActor(Actor):
     _stop_answers: tuple[Answer, ...] = ()
 
     _ref_type: type[ActorRef[Any]] = ActorRef
+    _plain_messages: frozenset[type] = frozenset()  # those that Pykka has no meaning for
 
     @staticmethod
     def _create_actor_inbox() -> Inbox:
@@ -240,10 +241,13 @@ class AsyncioActor(Actor):
     def _handle(self, envelope: Envelope[Any]) -> None:
         self._handling, self._taken = envelope, None
         try:
-            if isinstance(envelope.message, _ActorStop) and not self.begin_stop():
+            if type(envelope.message) in self._plain_messages:
+                answer = self.on_receive(envelope.message)
+            elif isinstance(envelope.message, _ActorStop) and not self.begin_stop():
                 self._stop_answers = (*self._stop_answers, Answer(envelope.reply_to, set()))
                 return
-            answer = self._handle_receive(envelope.message)
+            else:
+                answer = self._handle_receive(envelope.message)
         except BaseException as error:  # nothing may reach the shared loop
             if isinstance(envelope.message, _ActorStop):
                 self._stop_in_spite_of(error, envelope)
@@ -254,7 +258,7 @@ class AsyncioActor(Actor):
                 if not isinstance(error, Exception):
                     self._fail(envelope.message)
         else:
-            if not self._is_answered_later and envelope.reply_to is not None:
+            if self._handling is not None and envelope.reply_to is not None:
                 envelope.reply_to.set(answer)
         finally:
             self._handling = None

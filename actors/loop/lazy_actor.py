@@ -45,20 +45,6 @@ class LazyActorRef(ActorRef[A]):
                 _close(made)
         return cast("tuple[str, Inbox, StopFlag]", made)
 
-    def stopped(self) -> None:
-        """Note that the actor has stopped, on the loop thread."""
-        # In this order: a thread that makes the parts by now looks at the flag after that.
-        self._has_stopped = True
-        made = self.__dict__.get("_parts")
-        if made is not None:
-            made[2].set()
-        self._actor = None
-
-    @property
-    def is_known(self) -> bool:
-        """Whether somebody has looked."""
-        return "_parts" in self.__dict__
-
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
@@ -94,10 +80,20 @@ class LazyActor(AsyncioActor):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _note_stopped(self) -> None:
-        self._actor_ref.stopped()
+        # In this order: a thread that makes the parts by now looks at the flag after that.
+        ref = self._actor_ref
+        ref._has_stopped = True
+        if "_parts" in ref.__dict__:
+            ref.parts()[2].set()
+        ref._actor = None
 
     def _discard_rest(self) -> None:
-        if self._actor_ref.is_known or self._stop_answers or self._open_answers:
+        if self._is_known:
             super()._discard_rest()
         else:  # nobody can have put anything into an inbox
             event_loop().unregister(self)
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether somebody has looked at it."""
+        return "_parts" in self._actor_ref.__dict__

@@ -111,8 +111,10 @@ class ExpressDialog(Dialog):
         return self._stage
 
     @property
-    def _is_input_pending(self) -> bool:
-        return self.has_unread
+    def may_end_mail_data(self) -> bool:
+        """See `Dialog`."""
+        is_wanted = self._sending is not None or self._held is not None
+        return is_wanted and not (self.is_over or self.has_unread)
 
     def connected(self) -> list[Action]:
         """See `Dialog`."""
@@ -137,7 +139,9 @@ class ExpressDialog(Dialog):
         if self.is_over or not (data or self.has_unread):
             return []
         take, actions = self._take, None
-        if not (take is None or self.has_unread or len(data) >= MAX_LINE or self._is_secret(data)):
+        if not (take is None or self.has_unread or len(data) >= MAX_LINE) and (
+            self._hide is None or not self._is_secret(data)
+        ):
             actions = take(self, data)
         if actions is None:
             return self._hand_over().receive_data(data)
@@ -213,7 +217,7 @@ class ExpressDialog(Dialog):
 
     def _is_secret(self, data: bytes) -> bool:
         """Whether the replies would be redacted."""
-        if self._hide is None or not data.isascii():  # what is not ASCII is unexpected in any case
+        if not data.isascii():  # unexpected in any case
             return False
         redactor, text = self._session.redactor, data.decode()
         return redactor is None or redactor(text) != text
@@ -320,7 +324,8 @@ class ExpressDialog(Dialog):
             self._expect(Stage.QUIT, ExpressDialog._take_farewell)
             return [verdict, QUIT.wire]
         self.is_over, self._stage, self._take = True, Stage.DOT, None
-        session.warnings, session.session_warnings = warnings, len(warnings)
+        session.warnings = warnings
+        session.session_warnings = len(warnings) if warnings else 0
         session.extensions, session.is_open = self._extensions, True
         session.earlier = session.first = ""
         session.transactions += 1

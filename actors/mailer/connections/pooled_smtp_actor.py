@@ -98,8 +98,9 @@ class PooledSmtpActor(LazyActor, SmtpActor):
         self._began = self.since = now
         mail = self._mail
         assert mail is not None
-        if mail.content is not None:
-            self._connect(mail, mail.content)
+        content = mail.content
+        if content is not None:
+            self._connect(mail, content)
         else:
             self._opening = self._spawn(self._open_source, mail)
 
@@ -153,7 +154,12 @@ class PooledSmtpActor(LazyActor, SmtpActor):
     def decided(self, verdict: Verdict) -> None:
         """Called with the verdict: publish it, or reconnect if the pool's connection was stale."""
         content = self._content
-        if self._may_reconnect and self._hit_stale_connection(verdict) and content is not None:
+        if (
+            self._may_reconnect
+            and isinstance(verdict, Failed)
+            and content is not None
+            and self._hit_stale_connection(verdict)
+        ):
             self._may_reconnect = False  # once, even if a new connection seems stale
             if not self._has_stopped:
                 self._second = self._fresh(content), ANY
@@ -162,13 +168,12 @@ class PooledSmtpActor(LazyActor, SmtpActor):
             self.left = verdict.left
         super().decided(verdict)
 
-    def _hit_stale_connection(self, verdict: Verdict) -> bool:
+    def _hit_stale_connection(self, failed: Failed) -> bool:
         """Whether a connection from the pool turned out to be stale."""
         connection, dialog = self._connection, self._dialog
-        if not isinstance(verdict, Failed) or connection is None or dialog is None:
+        if connection is None or dialog is None or not connection.served:
             return False
-        delivery = cast("Delivery", dialog.delivery)
-        return connection.served > 0 and delivery.session_was_stale(verdict)
+        return cast("Delivery", dialog.delivery).session_was_stale(failed)
 
     def _addresses(self, mail: SendMail) -> Sequence[str]:
         paths = self._envelope.forward_paths
@@ -201,7 +206,18 @@ class PooledSmtpActor(LazyActor, SmtpActor):
         return self._outcome
 
     def _leave(self) -> None:
-        super()._leave()
+        if (
+            self._source is None
+            and self._permit is None
+            and self._connection is None
+            and self._outcome is not None
+            and not self._is_known
+        ):
+            # The same, where nothing is left to release, to cancel, or to refuse.
+            self._unregister()
+            event_loop().unregister(self)
+        else:
+            super()._leave()
         if not self.has_left:
             self.has_left = True
             try:

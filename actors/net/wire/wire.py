@@ -246,7 +246,8 @@ class ConnectionWriter(asyncio.Protocol):
         if not self._dialog.is_over:
             self._flushed = self._written
             self._dialog.mail_data_sent()
-            self.write_own()
+            if self._tls is not None:
+                self.write_own()
 
     def _go_on_writing(self, *, was_holding: bool) -> None:
         """Continue with the mail data after TLS records were received.
