@@ -120,7 +120,7 @@ def test_parts_that_are_made_while_the_actor_stops_say_so(monkeypatch: pytest.Mo
     class Actor:
         """Stands for one that is about to stop."""
 
-    ref: LazyActorRef[Any] = LazyActorRef(Actor())  # type: ignore[arg-type]
+    ref: LazyActorRef[Any] = LazyActorRef(Actor())
 
     def stopping(make: Callable[[], Any]) -> Callable[[], Any]:
         def make_and_stop() -> Any:
