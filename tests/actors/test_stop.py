@@ -391,7 +391,7 @@ def test_a_second_mail_told_to_the_same_actor_gets_an_outcome_of_its_own(
     assert isinstance(accepted, SendSuccess)
     assert refused.mail is second
     assert refused.kind is FailureKind.CANCELLED
-    assert "sends one mail" in refused.detail
+    assert "sends one email" in refused.detail
 
 
 def test_a_second_mail_asked_is_answered_at_once(loop_kind: str, scripted_server: Start) -> None:

@@ -382,7 +382,7 @@ def test_a_file_that_was_given_up_is_read_no_further() -> None:
 
     source.give_up()
 
-    with pytest.raises(SourceError, match="given up"):
+    with pytest.raises(SourceError, match="the send was cancelled"):
         source.open()
 
 
