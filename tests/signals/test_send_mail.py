@@ -136,7 +136,11 @@ def test_cc_is_seen_and_bcc_is_not() -> None:
         ({"recipients": ""}, ValueError, r"recipients\[0\]: invalid address '': it is empty"),
         ({"recipients": []}, ValueError, "recipients: empty; an email needs at least one"),
         ({"recipients": [], "cc": YOU}, ValueError, "recipients: empty; an email needs at least"),
-        ({"recipients": [], "cc": YOU, "bcc": HER}, ValueError, "recipients: empty; an email needs"),
+        (
+            {"recipients": [], "cc": YOU, "bcc": HER},
+            ValueError,
+            "recipients: empty; an email needs",
+        ),
         ({"recipients": None}, TypeError, "recipients: needs an address or several, not NoneType"),
         ({"recipients": 5}, TypeError, "recipients: needs an address or several, not int"),
         ({"recipients": b"you@b.test"}, TypeError, "not bytes"),
