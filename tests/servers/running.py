@@ -2,8 +2,7 @@
 
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 
 class Running(ABC):
@@ -26,14 +25,9 @@ class Running(ABC):
             self._exits = exits.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         """Stop it, and remove what it had."""
-        self._exits.__exit__(kind, error, trace)
+        self._exits.__exit__(*error)
 
     @abstractmethod
     def _begin(self, exits: ExitStack) -> None:
