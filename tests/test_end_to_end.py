@@ -130,7 +130,7 @@ def test_a_program_goes_on_while_the_mail_is_sent(
     assert server.accepted == 1
 
 
-def test_signals_are_heard_by_object_and_by_name(scripted_server: Start) -> None:
+def test_signals_can_be_given_by_object_and_by_name(scripted_server: Start) -> None:
     by_object, by_name = Receiver(), Receiver()
     smtp_send_success.connect(by_object)
     blinker.signal("smtp_send_success").connect(by_name)
@@ -197,7 +197,7 @@ def test_a_send_can_name_its_own_signals(scripted_server: Start, receiver: Recei
     assert usual.calls == []
 
 
-def test_a_signal_that_nobody_hears_hurts_nobody(scripted_server: Start) -> None:
+def test_a_signal_without_receivers_does_no_harm(scripted_server: Start) -> None:
     outcome = ask(scripted_server(), mail(success_signal="nobody_listens_to_this"))
     assert isinstance(outcome, SendSuccess)
 
@@ -316,7 +316,9 @@ def test_a_receiver_may_send_a_mail_itself_and_wait_for_it(scripted_server: Star
     assert b"(SMTP at rcpt)" in server.mails[0].data
 
 
-def test_a_receiver_that_has_gone_hears_no_more(server: ScriptedServer, receiver: Receiver) -> None:
+def test_a_deleted_receiver_is_not_called_any_more(
+    server: ScriptedServer, receiver: Receiver
+) -> None:
     with smtp_send_success.connected_to(receiver):
         tell(server)
     tell(server)
@@ -341,7 +343,7 @@ def test_outcome_to_tells_the_actor_that_asked_for_it(
     assert [told for _, told in receiver.calls] == [outcome], "the signal is sent as well"
 
 
-def test_outcome_to_a_dead_actor_hurts_nobody(scripted_server: Start) -> None:
+def test_outcome_to_a_stopped_actor_does_no_harm(scripted_server: Start) -> None:
     dead = Inbox.start()
     dead.stop()
     assert isinstance(ask(scripted_server(), mail(outcome_to=dead)), SendSuccess)
@@ -753,7 +755,7 @@ def test_a_server_that_hangs_up_twice_is_not_asked_a_third_time(scripted_server:
     assert len(server.sessions) == 2
 
 
-def test_a_server_that_offers_tls_but_cannot_do_it_gets_the_mail_in_clear(
+def test_a_failed_opportunistic_handshake_is_followed_by_plaintext(
     scripted_server: Start,
 ) -> None:
     offers = "S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS\n"

@@ -371,7 +371,7 @@ def test_a_good_certificate_is_good_for_all_its_names(
 @real
 @every_server
 @both_ways
-def test_a_server_that_demands_a_certificate_serves_only_who_has_one(
+def test_a_server_that_requires_a_certificate_rejects_clients_without(
     name: str, certificates: Certificates, *, implicit: bool
 ) -> None:
     tls = Tls(
@@ -622,7 +622,7 @@ def test_a_server_that_was_not_fetched_skips_here_and_fails_in_ci(
         make()
 
 
-def test_a_reserved_port_is_for_one_server_and_nobody_else() -> None:
+def test_a_reserved_port_is_for_one_server_only() -> None:
     with reserved_port("127.0.0.1") as port:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), timeout=5)

@@ -410,7 +410,7 @@ def test_every_server_takes(server: Any, given: dict[str, Any]) -> None:
 
 
 @every_server
-def test_every_server_hears_a_group_at_once_if_it_offers_pipelining(server: Any) -> None:
+def test_every_server_with_pipelining_gets_a_group_at_once(server: Any) -> None:
     outcome = settle(server, mail(recipients=["you@b.test", "too@b.test"]))
 
     who = [line[0] for line in outcome.transcript if not line.startswith("C: <")]
@@ -733,7 +733,7 @@ def test_a_server_with_a_rule_of_its_own(policy: Policy) -> None:
         assert commands(outcome) == ["EHLO", "QUIT"], "the server was not even asked"
 
 
-def test_a_server_that_wants_tls_first_gets_it_unasked(certificates: Certificates) -> None:
+def test_starttls_is_used_before_a_server_requires_it(certificates: Certificates) -> None:
     tls = Tls(certificate=certificates.good)
     with AiosmtpdServer(tls=tls, require_starttls=True) as server:
         outcome = settle(server, mail())

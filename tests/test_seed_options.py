@@ -690,7 +690,7 @@ def test_the_error_is_one_line_that_names_server_stage_and_reply(scripted_server
     outcome = failure(send(server, options={"alias": "news"}, id="mail-7"))
 
     assert outcome.detail == (
-        f"127.0.0.1:{server.port} refused the mail at dot: 554 5.7.1 spam 5.7.1 go away"
+        f"127.0.0.1:{server.port} refused the email at dot: 554 5.7.1 spam 5.7.1 go away"
     )
     assert str(outcome) == f"news: mail mail-7 not sent (SMTP at dot): {outcome.detail}"
 
@@ -724,7 +724,7 @@ def test_spawn_free_use_needs_one_actor_and_no_thread_for_each_send(scripted_ser
 # What the seed's own tests proved
 
 
-def test_10_send_tells_of_success_and_not_of_failure(scripted_server: Start) -> None:
+def test_the_success_signal_is_sent_for_success_only(scripted_server: Start) -> None:
     successes, failures = Heard(smtp_send_success), Heard(smtp_send_failure)
 
     send(scripted_server(polite("SIZE 1000", "8BITMIME", "HELP")))

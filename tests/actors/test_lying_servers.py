@@ -133,7 +133,7 @@ def test_if_data_fails_too_the_detail_names_bdat(scripted_server: Start) -> None
     outcome = send(server)
 
     assert str(outcome.reply) == "550 5.7.1 not you"
-    assert "refused the mail at mail: 550 5.7.1 not you" in outcome.detail
+    assert "refused the email at mail: 550 5.7.1 not you" in outcome.detail
     assert "before that: " in outcome.detail
     assert "refused BDAT: 502 what?" in outcome.detail
 
@@ -192,9 +192,7 @@ def test_a_mailer_and_verify_take_the_option_too(mailing: Mailing) -> None:
         (("",), "did you mean"),
     ],
 )
-def test_an_extension_that_nobody_knows_is_refused_with_the_nearest(
-    without: Any, said: str
-) -> None:
+def test_an_unknown_extension_is_rejected_with_the_nearest(without: Any, said: str) -> None:
     with pytest.raises(ValueError, match="without: ") as caught:
         collect_options("h", without=without)
     assert said in str(caught.value)

@@ -282,7 +282,7 @@ def test_stop_after_the_dot_leaves_open_whether_the_mail_was_accepted(
     assert (outcome.stage, outcome.maybe_accepted, outcome.retryable) == (Stage.DOT, True, False)
 
 
-def test_stop_while_the_server_takes_its_leave_changes_nothing(
+def test_stop_while_waiting_for_the_reply_to_quit_changes_nothing(
     loop_kind: str, stop: Callable[[Any], None], scripted_server: Start, outcomes: Any
 ) -> None:
     ref = actor(scripted_server(UP_TO_DATA + "C: <data>\nS: 250 taken\nC: QUIT\nS! silence"))
@@ -296,7 +296,7 @@ def test_stop_while_the_server_takes_its_leave_changes_nothing(
     assert outcomes.wait_for(1) == [outcome]
 
 
-def test_stop_while_a_file_that_nobody_writes_is_opened(
+def test_stop_while_a_fifo_without_writer_is_opened(
     stopped: Stopped,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -461,7 +461,7 @@ def test_a_mail_that_slips_in_behind_a_stop_has_an_outcome(loop_kind: str, outco
     [outcome] = outcomes.wait_for(1)
     assert outcome.mail is late
     assert outcome.kind is FailureKind.CANCELLED
-    assert "before it took the mail" in outcome.detail
+    assert "before it handled the email" in outcome.detail
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,7 @@ def test_what_is_wrong_with_an_option_is_raised_here() -> None:
         verify("mx.test", **options)
 
 
-def test_a_url_in_the_environment_is_not_used_unless_somebody_says_so(
+def test_smtp_url_is_used_only_if_passed(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"smtp://{server.host}:{server.port}"
@@ -243,7 +243,9 @@ def run(
     return status, lines, complaints
 
 
-def test_an_extension_that_nobody_knows_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_extension_is_wrong_usage(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(SystemExit) as caught:
         command_line.main(["verify", "--without", "STARTTLS", "smtp://mx.test"])
 
@@ -374,7 +376,7 @@ def test_refused_credentials_are_not_allowed_and_a_refusal_for_now_is_temporary(
     assert statuses == [77, 75]
 
 
-def test_nobody_there_is_unavailable_and_an_unknown_name_is_no_host(
+def test_no_server_exits_69_and_an_unknown_name_exits_68(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def look_up(_host: str, _port: int) -> list[Any]:

@@ -14,13 +14,13 @@ from servers.waiting import PATIENCE
 
 from pykka_smtp.signals.attempts import MAX_TRANSCRIPT, MAX_WARNINGS, Attempts
 from pykka_smtp.signals.bus import (
-    forward_to,
     publish_retry,
     smtp_send_failure,
     smtp_send_retry,
     smtp_send_success,
 )
 from pykka_smtp.signals.dispatcher import dispatcher
+from pykka_smtp.signals.forwarding import forward_to
 from pykka_smtp.signals.outcome import Outcome, SendFailure, SendSuccess
 from pykka_smtp.signals.send_mail import SendMail
 from pykka_smtp.smtp.words.reply import Reply
@@ -92,7 +92,7 @@ def test_a_mail_that_an_earlier_attempt_may_have_brought_there_stays_in_doubt() 
     assert [(r.maybe_accepted, r.retryable) for r in outcome.recipients] == [(True, False)] * 2
 
 
-def test_the_doubt_is_over_for_those_who_have_it_in_the_end() -> None:
+def test_a_later_acceptance_replaces_maybe_accepted() -> None:
     outcome = summed_up(
         failure(result(YOU, maybe=True), result(HER, maybe=True), maybe=True),
         success(result(YOU, accepted=True), result(HER)),
@@ -140,7 +140,7 @@ def test_the_success_is_the_first_there_was_and_later_ones_add_their_recipients(
     assert (outcome.attempts, outcome.warnings) == (2, ())
 
 
-def test_a_success_may_come_after_failures_and_is_none_the_worse() -> None:
+def test_a_success_after_failures_is_a_success() -> None:
     outcome = summed_up(
         failure(result(YOU), result(HER)),
         failure(result(YOU), result(HER)),
@@ -342,7 +342,7 @@ def test_the_retry_signal_can_be_had_by_its_name_and_by_its_sender() -> None:
     assert others.calls == []
 
 
-def test_a_retry_is_no_outcome() -> None:
+def test_a_retry_is_not_an_outcome() -> None:
     outcomes, told = Heard(), []
 
     class Inbox:
@@ -362,7 +362,7 @@ def test_a_retry_is_no_outcome() -> None:
     assert told == []
 
 
-def test_a_retry_that_nobody_listens_to_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_without_receivers_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     submitted: list[Any] = []
     monkeypatch.setattr(type(dispatcher), "submit", lambda _self, *args: submitted.append(args))
 
@@ -402,7 +402,7 @@ def test_a_receiver_of_retries_may_be_a_coroutine_function() -> None:
     assert attempts == [7]
 
 
-def test_retries_are_forwarded_to_an_inbox_by_who_asks_for_them() -> None:
+def test_retries_are_forwarded_to_an_inbox_on_request() -> None:
     told: list[Any] = []
 
     class Inbox:

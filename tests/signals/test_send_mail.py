@@ -53,7 +53,7 @@ def header(made: SendMail, name: str) -> str | None:
 # Envelope
 
 
-def test_a_mail_needs_no_more_than_who_and_to_whom() -> None:
+def test_a_sendmail_needs_only_sender_and_recipients() -> None:
     made = mail()
 
     assert (made.sender, made.recipients, made.cc, made.bcc) == (ME, (YOU,), (), ())

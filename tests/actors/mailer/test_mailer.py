@@ -404,7 +404,7 @@ def test_one_mail_too_many_fails_at_once_and_all_others_are_sent(
 
     assert (outcome.kind, outcome.retryable) == (FailureKind.LOCAL, True)
     assert not outcome.maybe_accepted
-    assert outcome.detail == "3 mails wait already (max_queued); tell it again later"
+    assert outcome.detail == "3 emails are queued already (max_queued); submit it again later"
     assert [result.retryable for result in outcome.recipients] == [True]
     assert mailing.wait_for(1) == [outcome]
     door.open()
@@ -491,7 +491,7 @@ def test_failures_are_counted_by_kind_and_attempts_that_were_not_the_first_as_re
     assert dict(found.failed_by_kind) == {FailureKind.SMTP: 4, FailureKind.LOCAL: 1}
 
 
-def test_a_mail_whose_connection_still_takes_its_leave_is_not_counted_twice(
+def test_an_email_whose_connection_waits_for_quit_is_not_counted_twice(
     mailing: Mailing,
 ) -> None:
     server = mailing.serve(

@@ -131,9 +131,7 @@ def test_a_relay_that_turns_a_mail_away_before_it_was_offered_is_as_good_as_dead
 
 
 @pytest.mark.parametrize("where", ["MAIL", "RCPT", "."])
-def test_a_mail_that_a_relay_refuses_is_no_affair_of_its_backups(
-    mailing: Mailing, where: str
-) -> None:
+def test_an_email_rejected_by_a_relay_does_not_fail_over(mailing: Mailing, where: str) -> None:
     server = mailing.serve(Moody(answers={where: ["451 not now", "551 never"]}))
     backup = mailing.serve()
     ref = mailing.start(server, backups=[url(backup)], retry=SOON)

@@ -257,7 +257,7 @@ def test_a_server_that_limits_the_mails_of_a_session_is_obeyed(mailing: Mailing)
     assert [verbs(session)[-1] for session in server.sessions[:2]] == ["QUIT"] * 2
 
 
-def test_a_connection_that_nobody_uses_is_left_with_quit(
+def test_an_unused_connection_is_closed_with_quit(
     loop_kind: str, mailing: Mailing, server: ScriptedServer
 ) -> None:
     ref = mailing.start(server, idle_timeout=0.05)
@@ -405,7 +405,7 @@ def test_it_costs_nothing_either_where_rset_comes_first(mailing: Mailing) -> Non
     assert [kind_of(mailing.ask(ref)) for _ in range(2)] == ["SMTP", "accepted"]
 
 
-def test_a_421_to_mail_is_no_verdict_on_a_mail_that_went_out_with_it_in_one_go(
+def test_421_to_mail_does_not_decide_a_speculative_transfer(
     mailing: Mailing,
 ) -> None:
     """With PIPELINING and CHUNKING the whole mail is out when MAIL is refused."""

@@ -164,7 +164,7 @@ def test_stop_without_a_mail_ever_is_done_at_once(mailing: Mailing) -> None:
         assert ref.stop(timeout=PATIENCE) is True
 
 
-def test_stop_with_idle_connections_takes_leave_of_the_servers(
+def test_stop_sends_quit_on_idle_connections(
     loop_kind: str, mailing: Mailing, server: ScriptedServer
 ) -> None:
     ref = mailing.start(server, idle_timeout=3600.0, max_connections=3)
@@ -326,7 +326,7 @@ def test_a_message_that_comes_too_late_has_an_outcome(mailing: Mailing) -> None:
 
     (outcome,) = mailing.outcomes()
     assert outcome.kind is FailureKind.CANCELLED
-    assert outcome.detail == "the Mailer was stopped before it took the mail"
+    assert outcome.detail == "the Mailer was stopped before it handled the email"
 
 
 def _envelope(message: object) -> Any:

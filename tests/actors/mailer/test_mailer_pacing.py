@@ -153,7 +153,7 @@ def test_each_relay_has_the_rate_for_itself(mailing: Mailing, dead: Dead) -> Non
         check_rate(moody.times, began, 20, 1)
 
 
-def test_a_rate_is_no_reason_to_turn_to_a_backup(mailing: Mailing) -> None:
+def test_a_rate_limit_does_not_cause_a_failover(mailing: Mailing) -> None:
     moody, backup = Moody(), mailing.serve()
     ref = mailing.start(mailing.serve(moody), backups=[url(backup)], rate="50/s")
 

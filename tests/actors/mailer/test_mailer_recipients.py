@@ -78,7 +78,9 @@ def test_recipients_for_whom_a_session_has_no_room_have_the_next_one_at_once(
     assert mailing.statistics(ref).retries == 0
 
 
-def test_a_kept_connection_with_little_room_is_no_attempt(loop_kind: str, mailing: Mailing) -> None:
+def test_a_reused_connection_with_little_room_is_not_an_attempt(
+    loop_kind: str, mailing: Mailing
+) -> None:
     server = mailing.serve(Strict("LIMITS MAILMAX=5 RCPTMAX=1", rcpts=1, mails=5))
     ref = mailing.start(server, max_connections=1, retry=NO_RETRY)
 
@@ -92,8 +94,12 @@ def test_a_kept_connection_with_little_room_is_no_attempt(loop_kind: str, mailin
 
 @pytest.mark.parametrize("offers", [(), ("PIPELINING",), ("PIPELINING", "CHUNKING")], ids=str)
 @pytest.mark.parametrize("many", ["452 4.5.3 too many", "552 too many recipients"])
-def test_recipients_who_are_too_many_have_the_next_transaction_at_once(
-    loop_kind: str, mailing: Mailing, retries: Retries, many: str, offers: tuple[str, ...]
+def test_recipients_over_the_limit_are_in_the_next_transaction(
+    loop_kind: str,
+    mailing: Mailing,
+    retries: Retries,
+    many: str,
+    offers: tuple[str, ...],
 ) -> None:
     strict = Strict(*offers, rcpts=10, many=many)
     server, ref = mailing.begin(strict, retry=NO_RETRY)
@@ -165,7 +171,7 @@ def test_a_file_that_can_be_read_once_has_no_second_session(
     assert isinstance(outcome, SendSuccess)
     assert len(outcome.refused) == 3
     (warning,) = outcome.warnings
-    assert "takes 1 mails in a session (LIMITS MAILMAX); 3 of 5 recipients not tried" in warning
+    assert "takes 1 emails in a session (LIMITS MAILMAX); 3 of 5 recipients not tried" in warning
 
 
 def test_a_mail_that_is_stopped_between_two_sessions_has_one_outcome_with_both(

@@ -55,9 +55,7 @@ def accepted(outcome: Any) -> list[bool]:
 
 
 @pytest.mark.parametrize("offers", OFFERS, ids=str)
-def test_only_those_who_were_refused_for_now_are_tried_again(
-    mailing: Mailing, offers: tuple[str, ...]
-) -> None:
+def test_only_deferred_recipients_are_retried(mailing: Mailing, offers: tuple[str, ...]) -> None:
     server = mailing.serve(Moody(*offers, answers={B: [NO], C: [LATER, LATER]}))
     ref = mailing.start(server, retry=SOON, max_connections=1)
 
@@ -74,7 +72,7 @@ def test_only_those_who_were_refused_for_now_are_tried_again(
 @pytest.mark.parametrize(
     ("where", "answer"), [("MAIL", LATER), ("RCPT", LATER), (".", LATER), ("RCPT", "552 full")]
 )
-def test_a_mail_that_nobody_has_is_tried_again_for_all(
+def test_an_email_that_no_recipient_has_is_retried_for_all(
     mailing: Mailing, where: str, answer: str
 ) -> None:
     server, ref = mailing.begin(Moody(answers={where: [answer] * 2}), retry=SOON, max_connections=1)
@@ -300,7 +298,7 @@ def test_a_mail_that_the_server_may_have_is_not_tried_again(
     assert len(server.mails) == 1
 
 
-def test_a_mail_that_the_server_may_have_is_tried_again_by_who_wants_it_at_least_once(
+def test_at_least_once_retries_a_maybe_accepted_email(
     mailing: Mailing,
 ) -> None:
     server = mailing.serve(Moody(answers={".": ["close", "close"]}))
@@ -424,7 +422,7 @@ def test_the_retry_signal_tells_of_each_attempt_but_the_last(
         assert pause - 2.0 < ahead <= pause
 
 
-def test_the_retry_signal_comes_before_the_outcome_and_is_none(mailing: Mailing) -> None:
+def test_the_retry_signal_comes_before_the_outcome(mailing: Mailing) -> None:
     said: list[str] = []
     told: list[Any] = []
     done = threading.Event()

@@ -31,7 +31,7 @@ LARGE = b"Subject: large\r\n\r\n" + b"x" * 70 + b"\r\n" * 10_000
 # The table.
 
 
-def test_the_default_is_for_somebody_who_waits() -> None:
+def test_the_default_profile_is_interactive() -> None:
     special = {Stage.CONNECT: 15.0, Stage.DOT: 120.0}
 
     assert INTERACTIVE.stages == {stage: special.get(stage, 30.0) for stage in Stage}
@@ -280,7 +280,7 @@ def test_one_spurt_does_not_pay_for_a_later_pause(loop: FakeLoop) -> None:
 
 
 @pytest.mark.parametrize(("timeout", "limit"), [(30.0, 5.0), (2.0, 2.0)])
-def test_the_farewell_has_five_seconds_or_less_and_changes_nothing(
+def test_quit_has_five_seconds_or_less_and_changes_nothing(
     timeout: float, limit: float, loop: FakeLoop
 ) -> None:
     player = play(loop, make_timeouts("interactive", timeout, 300.0))

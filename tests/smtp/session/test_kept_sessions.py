@@ -65,7 +65,7 @@ def deliver(rig: KeptRig, rcpt: str = OK, dot: str = TAKEN) -> KeptRig:
 
 
 @pytest.mark.parametrize("offers", [PLAIN, GROUPS, CHUNKS, SPECULATIVE])
-def test_a_session_that_is_kept_is_released_after_the_verdict_without_a_farewell(
+def test_a_kept_session_is_released_after_the_verdict_without_quit(
     offers: tuple[str, ...],
 ) -> None:
     rig = deliver(first(offers=offers))
@@ -84,7 +84,7 @@ def test_a_session_that_is_not_kept_ends_with_quit() -> None:
     assert rig.lines() == ["QUIT"]
 
 
-def test_a_dialog_that_was_released_hears_and_says_nothing_more() -> None:
+def test_a_released_dialog_ignores_all_events() -> None:
     rig = deliver(first())
     dialog, verdict = rig.dialog, rig.verdict
 
@@ -284,14 +284,14 @@ def deliver_rest(rig: KeptRig) -> None:
 # RSET: where a transaction was begun and came to nothing, and nowhere else
 
 
-def test_after_a_transaction_that_is_complete_there_is_no_rset() -> None:
+def test_no_rset_follows_a_complete_transaction() -> None:
     for dot in (TAKEN, "554 no"):
         rig = deliver(first(), dot=dot)
         assert not rig.session.needs_reset
         assert after(rig).lines() == ["MAIL FROM:<a@b.test>"]
 
 
-def test_after_mail_was_refused_there_is_no_rset() -> None:
+def test_no_rset_follows_a_rejected_mail() -> None:
     rig = first()
     rig.say("550 no")
 
@@ -506,7 +506,7 @@ def test_each_transaction_of_a_mail_counts() -> None:
 # IdleDialog: nobody uses the connection
 
 
-def test_a_server_that_speaks_while_nobody_asked_is_left_hard() -> None:
+def test_an_unsolicited_reply_while_idle_aborts_the_connection() -> None:
     # Whatever it says would be taken for the answer to the next command.
     for octets in (b"421 idle for too long\r\n", b"250 ok\r\n", b"2", b"\0"):
         rest = IdleDialog()
@@ -682,7 +682,7 @@ def test_a_stream_that_can_be_read_only_once_is_not_begun_where_the_server_takes
     rig = first(*PATHS[:101], offers=("LIMITS RCPTMAX=100",), content=StreamedContent(None))
 
     assert rig.failed.kind is FailureKind.LOCAL
-    assert "takes the mail for 100 recipients at a time" in rig.failed.detail
+    assert "accepts 100 recipients at a time" in rig.failed.detail
     assert rig.lines() == []
     assert rig.released
 
@@ -735,7 +735,7 @@ def test_the_envelope_for_some_may_have_options_that_name_others() -> None:
 
 
 @pytest.mark.parametrize("paths", [(), ("x@d.test",), ("u0@d.test", "x@d.test"), ("U0@d.test",)])
-def test_the_envelope_for_somebody_else_is_none(paths: tuple[str, ...]) -> None:
+def test_an_envelope_for_other_recipients_is_rejected(paths: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="some of the recipients"):
         Envelope.of("a@b.test", PATHS[:3]).only(paths)
 

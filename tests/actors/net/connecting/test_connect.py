@@ -338,7 +338,7 @@ def test_what_cannot_be_connected_to_is_skipped_in_what_a_resolver_returns(
 
 
 @pytest.mark.parametrize("found", [None, 25, [], [None], "none", ()], ids=repr)
-def test_a_resolver_that_returns_no_address_is_no_connection(
+def test_a_resolver_without_results_is_a_connect_failure(
     monkeypatch: pytest.MonkeyPatch, found: object
 ) -> None:
     monkeypatch.setattr(addresses_module, "_getaddrinfo", lambda host, port: found)
@@ -365,7 +365,7 @@ def test_of_a_name_that_has_addresses_without_end_only_so_many_are_looked_at(
     assert len(given) == addresses_module._MAX_ADDRESSES
 
 
-def test_a_name_without_any_address_is_no_connection(resolver: Callable[..., None]) -> None:
+def test_a_name_without_any_address_is_a_connect_failure(resolver: Callable[..., None]) -> None:
     resolver()
 
     outcome = send("empty.test", 25)
@@ -418,10 +418,10 @@ def test_a_source_address_that_is_not_ours_is_named(server: ScriptedServer, host
 
 
 def test_a_connect_error_says_what_failed_and_whether_to_try_again() -> None:
-    error = ConnectError("no luck", "connect", errno.ECONNREFUSED, passing=True)
+    error = ConnectError("no luck", "connect", errno.ECONNREFUSED, retryable=True)
 
     assert str(error) == "no luck"
-    assert (error.operation, error.errno, error.passing) == ("connect", errno.ECONNREFUSED, True)
+    assert (error.operation, error.errno, error.retryable) == ("connect", errno.ECONNREFUSED, True)
 
 
 def test_an_error_without_a_number_keeps_its_words() -> None:
@@ -534,7 +534,7 @@ def test_a_machine_without_a_local_port_to_spare_may_have_one_later(server: Scri
     assert f"127.0.0.1:{port}" in outcome.detail
 
 
-def test_a_unix_socket_whose_queue_is_full_is_no_connection(tmp_path: Path) -> None:
+def test_a_unix_socket_with_a_full_queue_is_a_connect_failure(tmp_path: Path) -> None:
     path = str(tmp_path / "lmtp")
     with contextlib.ExitStack() as exits:
         listener = exits.enter_context(socket.socket(socket.AF_UNIX))
@@ -567,7 +567,7 @@ def test_a_server_that_does_not_greet_may_wait_for_tls(scripted_server: Start) -
     assert outcome.detail.endswith("tls='implicit'")
 
 
-def test_a_server_that_speaks_in_clear_where_tls_was_to_begin_is_known(
+def test_plaintext_in_place_of_a_handshake_is_recognized(
     scripted_server: Start,
 ) -> None:
     server = scripted_server("S: 220 mx.test ESMTP\nS! silence")

@@ -86,7 +86,9 @@ def test_half_a_record_holds_the_end_of_a_mail_until_the_rest_is_here(player: Me
     assert isinstance(player.verdict, Accepted)
 
 
-def test_a_verdict_in_half_a_record_before_the_end_of_a_mail_is_none(player: MemoryPlayer) -> None:
+def test_a_reply_in_a_partial_record_before_the_end_of_mail_data_does_not_count(
+    player: MemoryPlayer,
+) -> None:
     player.hear(b"354 go\r\n" + HALF + b"250 ear")
     player.hear(REST + b"ly\r\n")
 
@@ -159,7 +161,7 @@ def test_half_a_record_holds_a_whole_transaction_until_the_rest_is_here(
     assert isinstance(whole.verdict, Accepted)
 
 
-def test_replies_that_began_in_half_a_record_before_a_whole_transaction_are_none_to_it(
+def test_replies_begun_in_a_partial_record_before_a_speculative_transfer_do_not_count(
     whole: MemoryPlayer,
 ) -> None:
     whole.hear(EHLO + HALF + b"250 early\r\n250 early\r\n250 ear")
@@ -203,7 +205,7 @@ class Slow:
         cast("Any", self.player)._connection.resume_writing()
 
 
-def test_a_verdict_of_which_half_a_record_came_before_the_mail_had_left_is_none(
+def test_a_record_begun_before_the_mail_data_was_sent_does_not_count(
     player: MemoryPlayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow(player, monkeypatch)
@@ -273,7 +275,7 @@ def test_tls_that_breaks_while_nobody_uses_a_connection_ends_it(
             self.is_closed = True
 
     connection, keeper = cast("Any", player)._connection, Keeper()
-    connection.rest(keeper)
+    connection.set_idle(keeper)
     connection._tls.error = ssl.SSLError(1, "bad record mac")
 
     connection.data_received(b"")

@@ -183,7 +183,7 @@ def test_every_other_answer_leaves_the_session_without_tls(policy: TlsPolicy) ->
         assert (b"MAIL" in client.stream) is (client.verdict is None)
 
 
-def test_a_mail_that_went_in_clear_against_the_servers_word_has_a_warning() -> None:
+def test_an_email_sent_in_plaintext_despite_starttls_has_a_warning() -> None:
     client = Client(TlsPolicy.OPPORTUNISTIC).greet()
     client.line()
 
@@ -216,7 +216,7 @@ INJECTED = [
 
 @pytest.mark.parametrize("policy", WANTS)
 @pytest.mark.parametrize("injected", INJECTED)
-def test_a_single_octet_in_clear_behind_the_220_is_an_attack(
+def test_a_single_plaintext_octet_after_the_220_is_an_attack(
     policy: TlsPolicy, injected: bytes
 ) -> None:
     client = Client(policy, password()).greet()
@@ -243,7 +243,7 @@ def test_what_comes_in_pieces_behind_the_220_is_one_attack() -> None:
 
 
 @pytest.mark.parametrize("early", [b"220 go\r\n", b"250 ok\r\n", b"2"])
-def test_an_answer_before_the_question_is_none(early: bytes) -> None:
+def test_a_reply_before_the_command_does_not_count(early: bytes) -> None:
     client = Client(TlsPolicy.REQUIRED).greet(OFFER + early)
 
     assert client.handshakes == 0
@@ -317,7 +317,7 @@ def test_credentials_wait_for_tls() -> None:
     assert client.encrypt(OFFER).line().startswith("AUTH PLAIN ")
 
 
-def test_a_password_is_not_shown_to_a_server_that_nobody_verified() -> None:
+def test_a_password_is_not_sent_to_an_unverified_server() -> None:
     client = Client(TlsPolicy.REQUIRED, password()).greet().agree()
 
     client.encrypt(OFFER, verified=False)
@@ -360,7 +360,7 @@ def test_a_server_that_refuses_ehlo_under_tls_refuses_us(said: bytes) -> None:
 # Another attempt, in clear.
 
 
-def test_only_tls_for_want_of_better_is_followed_by_an_attempt_in_clear() -> None:
+def test_only_opportunistic_tls_is_followed_by_an_attempt_in_plaintext() -> None:
     for kind, stage, policy, chosen, encrypted in itertools.product(
         FailureKind, Stage, TlsPolicy, (None, password()), (False, True)
     ):
@@ -390,7 +390,7 @@ def test_only_tls_for_want_of_better_is_followed_by_an_attempt_in_clear() -> Non
 
 
 @pytest.mark.parametrize("injected", INJECTED)
-def test_an_attack_is_not_followed_by_an_attempt_in_clear(injected: bytes) -> None:
+def test_an_attack_is_not_followed_by_an_attempt_in_plaintext(injected: bytes) -> None:
     client = Client(TlsPolicy.OPPORTUNISTIC).greet()
     client.line()
 
@@ -400,7 +400,7 @@ def test_an_attack_is_not_followed_by_an_attempt_in_clear(injected: bytes) -> No
     assert client.delivery.fallback(client.failure) is None
 
 
-def test_an_attempt_in_clear_speaks_the_same_protocol() -> None:
+def test_an_attempt_in_plaintext_speaks_the_same_protocol() -> None:
     client = Client(TlsPolicy.OPPORTUNISTIC, is_lmtp=True).greet().agree()
     client.perform(client.dialog.fail(FailureKind.SECURITY, "no TLS"))
 

@@ -167,15 +167,15 @@ def test_a_refusal_that_the_reply_to_the_mail_confirms_is_a_plain_one(
     assert not rig.released
 
 
-def test_a_yes_after_a_refusal_says_both_and_that_nobody_knows() -> None:
+def test_an_acceptance_after_a_rejection_reports_both_as_doubtful() -> None:
     rig = speculative()
     rig.hear(b"451 4.3.0 not now\r\n503 no\r\n250 2.0.0 queued\r\n")
 
     assert (rig.failed.kind, rig.failed.stage) == (FailureKind.PROTOCOL, Stage.DOT)
     assert rig.failed.reply is None
     assert rig.failed.detail == (
-        "mx.test:25 refused the mail at mail: 451 4.3.0 not now; but mx.test:25 said"
-        " 250 2.0.0 queued to the mail data; the mail may have been accepted"
+        "mx.test:25 refused the email at mail: 451 4.3.0 not now; but mx.test:25 said"
+        " 250 2.0.0 queued to the mail data; the email may have been accepted"
     )
 
 

@@ -235,7 +235,7 @@ def test_a_session_in_which_a_chunk_was_refused_is_not_kept(refused_at: str) -> 
     assert rig.told == ["refused 550"]
 
 
-def test_a_server_that_takes_the_mail_for_nobody_may_have_it_for_somebody() -> None:
+def test_a_chunk_accepted_after_all_rejections_is_maybe_accepted() -> None:
     rig = speculative()
     rig.say(OK, "550 who?", "250 taken, for nobody")
 
@@ -271,7 +271,7 @@ def test_421_ends_it_and_all_may_be_tried_again(place: int) -> None:
 
 
 @pytest.mark.parametrize("recipients", [1, 2, 3])
-def test_replies_behind_421_are_heard_up_to_the_one_to_the_mail(recipients: int) -> None:
+def test_replies_after_421_are_read_up_to_the_final_one(recipients: int) -> None:
     # A server that says that it leaves, and goes on, may have taken the mail.
     rig = speculative(*TO[:recipients])
     rig.hear(b"421 closing\r\n" + b"250 ok\r\n" * recipients)
@@ -284,7 +284,7 @@ def test_replies_behind_421_are_heard_up_to_the_one_to_the_mail(recipients: int)
     assert rig.closed is not None
 
 
-def test_421_leaves_those_refused_who_were_refused_before() -> None:
+def test_recipients_rejected_before_421_stay_rejected() -> None:
     rig = speculative(*TO)
     rig.say(OK, "550 who?", OK, "421 closing")
 
@@ -313,7 +313,7 @@ SO_FAR = {
 
 @pytest.mark.parametrize("end", list(ENDS))
 @pytest.mark.parametrize("so_far", list(SO_FAR), ids=" ".join)
-def test_once_it_is_out_an_end_without_a_word_leaves_doubt_for_whom_nobody_was_refused(
+def test_a_complete_transfer_without_a_reply_is_maybe_accepted(
     so_far: tuple[str, ...], end: str
 ) -> None:
     rig = speculative(*TO)
@@ -330,7 +330,7 @@ def test_once_it_is_out_an_end_without_a_word_leaves_doubt_for_whom_nobody_was_r
 
 @pytest.mark.parametrize("end", list(ENDS))
 @pytest.mark.parametrize("so_far", list(SO_FAR), ids=" ".join)
-def test_as_long_as_it_is_not_out_nobody_can_have_it(so_far: tuple[str, ...], end: str) -> None:
+def test_an_incomplete_transfer_is_never_maybe_accepted(so_far: tuple[str, ...], end: str) -> None:
     rig = speculative(*TO, is_slow=True)
     rig.say(*so_far)
     ENDS[end][0](rig)
@@ -402,7 +402,7 @@ def test_replies_may_come_while_the_octets_are_on_their_way() -> None:
     assert rig.released
 
 
-def test_a_verdict_that_comes_before_the_mail_is_out_is_none() -> None:
+def test_a_reply_before_the_end_of_mail_data_does_not_count() -> None:
     rig = speculative(is_slow=True)
     rig.say(OK, OK, "250 taken, already")
 
@@ -414,7 +414,9 @@ def test_a_verdict_that_comes_before_the_mail_is_out_is_none() -> None:
 
 @pytest.mark.parametrize("reply", [b"250 taken\r\n", b"554 no\r\n"])
 @pytest.mark.parametrize("place", [1, 3, 4, 10])
-def test_a_verdict_that_began_before_the_mail_was_out_is_none(reply: bytes, place: int) -> None:
+def test_a_reply_begun_before_the_mail_data_was_sent_does_not_count(
+    reply: bytes, place: int
+) -> None:
     rig = speculative(*TO[:2], is_slow=True)
     rig.say(OK, OK, "550 who?")
     rig.hear(reply[: min(place, len(reply) - 1)])
@@ -477,7 +479,7 @@ def test_what_comes_with_the_extensions_is_no_answer_to_the_mail(reply: str) -> 
 
 
 @pytest.mark.parametrize("behind", [b"250 again\r\n", b"550 no\r\n", b"2", b"\r\n", b"rubbish"])
-def test_octets_right_behind_the_verdict_leave_doubt(behind: bytes) -> None:
+def test_data_right_after_the_final_reply_is_maybe_accepted(behind: bytes) -> None:
     # One of all these replies was none of ours, and nobody knows which.
     rig = speculative(*TO[:2])
     rig.hear(b"250 ok\r\n250 ok\r\n550 no\r\n250 taken\r\n" + behind)
