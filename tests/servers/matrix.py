@@ -51,7 +51,7 @@ def normal(data: bytes) -> bytes:
 
 @pytest.fixture(scope="module", autouse=True, name="nothing_left_behind")
 def left_behind_by_none() -> Iterator[None]:
-    """Look after all tests of a module: a server that lives on may keep what it delivers by open."""
+    """Look after all tests of a module: a server may keep what it delivers by open."""
     before = Leftovers()
     yield
     assert before.complaints() == []

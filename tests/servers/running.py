@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
-from typing import Any, Self
+from typing import Self
 
 
 class Running(ABC):
@@ -25,7 +25,7 @@ class Running(ABC):
             self._exits = exits.pop_all()
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         """Stop it, and remove what it had."""
         self._exits.__exit__(*error)
 
