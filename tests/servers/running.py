@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
+from types import TracebackType
 from typing import Self
 
 
@@ -25,9 +26,14 @@ class Running(ABC):
             self._exits = exits.pop_all()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Stop it, and remove what it had."""
-        self._exits.__exit__(*error)
+        self._exits.__exit__(kind, error, trace)
 
     @abstractmethod
     def _begin(self, exits: ExitStack) -> None:
