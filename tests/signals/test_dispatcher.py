@@ -8,27 +8,10 @@ from typing import Any
 
 import pytest
 from servers.python import printed
-from servers.waiting import PATIENCE, wait_until
+from servers.waiting import PATIENCE, Gate, wait_until
 
 from pykka_smtp.signals import dispatcher as module
 from pykka_smtp.signals.dispatcher import Dispatcher
-
-
-class Gate:
-    """A call that stands still until it is opened."""
-
-    def __init__(self) -> None:
-        self.entered = threading.Event()
-        self._open = threading.Event()
-        self.thread: threading.Thread | None = None
-
-    def __call__(self) -> None:
-        self.thread = threading.current_thread()
-        self.entered.set()
-        assert self._open.wait(PATIENCE)
-
-    def open(self) -> None:
-        self._open.set()
 
 
 class Worker:

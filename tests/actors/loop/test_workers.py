@@ -7,27 +7,11 @@ from typing import Any, NoReturn
 
 import pytest
 from servers.scripted import ScriptedServer, polite
-from servers.waiting import PATIENCE, wait_until
+from servers.waiting import PATIENCE, Gate, wait_until
 
 from pykka_smtp import FailureKind, SendMail, SendSuccess, SmtpActor
 from pykka_smtp.actors.loop import workers as module
 from pykka_smtp.actors.loop.workers import Workers
-
-
-class Gate:
-    """A job that stands still until it is opened."""
-
-    def __init__(self) -> None:
-        self.entered = threading.Event()
-        self._open = threading.Event()
-
-    def __call__(self) -> str:
-        self.entered.set()
-        assert self._open.wait(PATIENCE)
-        return "through the gate"
-
-    def open(self) -> None:
-        self._open.set()
 
 
 def threads() -> list[threading.Thread]:
@@ -102,7 +86,7 @@ def test_what_would_end_the_waiting_task_or_the_loop_comes_back_as_a_runtime_err
 
 
 def test_threads_are_added_up_to_the_limit_while_the_others_are_busy(workers: Workers) -> None:
-    gates = [Gate() for _ in range(5)]
+    gates = [Gate("through the gate") for _ in range(5)]
 
     async def main() -> None:
         jobs = [workers.run(gate) for gate in gates]
@@ -126,7 +110,7 @@ def test_one_thread_serves_one_job_after_the_other(workers: Workers) -> None:
 
 
 def test_a_hung_job_whose_asker_gave_up_does_not_hold_up_the_next(workers: Workers) -> None:
-    gate = Gate()
+    gate = Gate("through the gate")
 
     async def main() -> None:
         hung = workers.run(gate)
@@ -146,7 +130,7 @@ def test_a_hung_job_whose_asker_gave_up_does_not_hold_up_the_next(workers: Worke
 def test_if_no_more_threads_can_be_had_the_ones_that_there_are_do(
     workers: Workers, no_thread: Callable[[str], None]
 ) -> None:
-    gate = Gate()
+    gate = Gate("through the gate")
 
     async def main() -> None:
         first = workers.run(gate)
@@ -162,7 +146,7 @@ def test_if_no_more_threads_can_be_had_the_ones_that_there_are_do(
 def test_jobs_that_are_queued_when_the_workers_close_still_run_and_the_threads_end(
     workers: Workers,
 ) -> None:
-    gate, ran = Gate(), threading.Event()
+    gate, ran = Gate("through the gate"), threading.Event()
 
     async def main() -> None:
         for _ in range(3):
@@ -179,7 +163,7 @@ def test_jobs_that_are_queued_when_the_workers_close_still_run_and_the_threads_e
 
 
 def test_an_answer_from_before_a_close_does_not_count_after_it(workers: Workers) -> None:
-    gates = [Gate(), Gate()]
+    gates = [Gate("through the gate"), Gate("through the gate")]
 
     async def main() -> None:
         workers.start(asyncio.get_running_loop())
@@ -232,7 +216,7 @@ def a_while(workers: Workers) -> None:
 def hung(workers: Workers) -> Iterator[list[Gate]]:
     """Gates that nobody opens before the test has ended."""
     workers.clock = 0.0  # type: ignore[attr-defined]
-    gates = [Gate() for _ in range(20)]
+    gates = [Gate("through the gate") for _ in range(20)]
     yield gates
     for gate in gates:
         gate.open()
@@ -471,7 +455,7 @@ def mail() -> SendMail:
 
 @pytest.fixture
 def gates() -> Iterator[list[Gate]]:
-    made = [Gate() for _ in range(8)]
+    made = [Gate("through the gate") for _ in range(8)]
     yield made
     for gate in made:
         gate.open()
