@@ -157,7 +157,7 @@ class SendingActor(AsyncioActor):
         except (SourceError, BlockingIOError) as error:
             self._end_without_connection(FailureKind.LOCAL, str(error))
         except TimeoutError:
-            self._end_without_connection(FailureKind.LOCAL, "reading the mail took too long")
+            self._end_without_connection(FailureKind.LOCAL, "reading the email took too long")
         else:
             if not self.actor_stopped.is_set():
                 self._content = StreamedContent(facts)
@@ -287,7 +287,7 @@ class SendingActor(AsyncioActor):
     def released(self) -> None:
         """Called when the dialog has ended: close the connection, which serves one email only."""
         if self._connection is not None:
-            self._connection.rest(self)  # `cancel` needs a dialog that has not ended
+            self._connection.set_idle(self)  # `cancel` needs a dialog that has not ended
             self._connection.cancel()
 
     def closed(self) -> None:

@@ -48,7 +48,7 @@ class AnsweringServer:
     async def connect(
         self, factory: Callable[[Reached], Any], *_address: object, **_options: object
     ) -> None:
-        """Connect a protocol, as `pykka_smtp.actors.net.connect.connect` does."""
+        """Connect a protocol, as `pykka_smtp.actors.net.connecting.connect.connect` does."""
         protocol = factory(Reached())
         transport = AnsweringTransport(self, protocol, asyncio.get_running_loop())
         protocol.connection_made(transport)

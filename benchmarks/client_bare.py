@@ -13,12 +13,7 @@ from .measure import PeakMemory, Stopwatch, arguments, report
 from .processes import HOST
 
 _TIMEOUT = 60.0
-_COMMANDS = (
-    f"EHLO {CLIENT_NAME}",
-    f"MAIL FROM:<{SENDER}>",
-    f"RCPT TO:<{RECIPIENT}>",
-    "DATA",
-)
+_COMMANDS = (f"EHLO {CLIENT_NAME}", f"MAIL FROM:<{SENDER}>", f"RCPT TO:<{RECIPIENT}>", "DATA")
 
 
 def prepare(mail: bytes) -> bytes:

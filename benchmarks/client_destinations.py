@@ -13,14 +13,7 @@ from typing import Any
 
 from pykka import ActorRef
 
-from pykka_smtp import (
-    Mailer,
-    Outcome,
-    SendMail,
-    SendSuccess,
-    smtp_send_failure,
-    smtp_send_success,
-)
+from pykka_smtp import Mailer, Outcome, SendMail, SendSuccess, smtp_send_failure, smtp_send_success
 from pykka_smtp.actors.loop.event_loop import event_loop
 from pykka_smtp.actors.mailer.routing import Route
 from pykka_smtp.actors.options.options import collect_options

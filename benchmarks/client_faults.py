@@ -20,15 +20,7 @@ from pykka_smtp import (
 )
 
 from .mail import CLIENT_NAME, RECIPIENT, SENDER, mail_of
-from .measure import (
-    Stopwatch,
-    arguments,
-    descriptors,
-    report,
-    resident,
-    threads,
-    wait_for_threads,
-)
+from .measure import Stopwatch, arguments, descriptors, report, resident, threads, wait_for_threads
 from .processes import HOST, OwnServer
 
 _WARM_UP = 100

@@ -32,8 +32,7 @@ def _install() -> tuple[str, Path] | str:
             folder().mkdir(parents=True, exist_ok=True)
             quiet = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
             run_program(
-                [npm, "install", *quiet, "--prefix", str(folder()), "nodemailer"],
-                timeout=_INSTALL,
+                [npm, "install", *quiet, "--prefix", str(folder()), "nodemailer"], timeout=_INSTALL
             )
     except (Unavailable, ChildError, OSError) as error:
         return f"cannot install nodemailer: {error}"

@@ -15,7 +15,7 @@ CPU = "cpu_ms_per_mail"
 def columns(*ratios: str) -> tuple[Column, ...]:
     """Return the columns of a table with these ratios, by their titles."""
     return (
-        Column(key=RATE, title="mails/s"),
+        Column(key=RATE, title="emails/s"),
         Column(key="lowest", title="lowest"),
         Column(key="highest", title="highest"),
         Column(key="cpu", title="CPU ms/mail", digits=3),

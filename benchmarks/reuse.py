@@ -26,13 +26,7 @@ SMTP_SOURCE = "smtp-source -d"
 _RATIO = "Mailer is x faster"
 _WANTED_CPU = 60 / 480
 """60 µs a mail, on a machine where aiosmtplib needs 480 on a fresh connection."""
-_SHARE: Mapping[str, int] = {
-    MAILER: 7,
-    SMTP_SOURCE: 14,
-    LEAST: 14,
-    AIOSMTPLIB_FRESH: 1,
-    ACTOR: 1,
-}
+_SHARE: Mapping[str, int] = {MAILER: 7, SMTP_SOURCE: 14, LEAST: 14, AIOSMTPLIB_FRESH: 1, ACTOR: 1}
 """How many times the plan's mails somebody sends: a turn is to take more than a second."""
 _SHARE_OF_OTHERS, _COMPOSED_SHARE = 2, 1
 """Of the others. With an EmailMessage a mail takes them several times as long."""

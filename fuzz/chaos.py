@@ -17,25 +17,12 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from pykka_smtp import (
-    Outcome,
-    SendMail,
-    SmtpActor,
-    smtp_send_failure,
-    smtp_send_success,
-)
+from pykka_smtp import Outcome, SendMail, SmtpActor, smtp_send_failure, smtp_send_success
 from pykka_smtp.actors.net.wire.connection import Connection
 from pykka_smtp.signals.dispatcher import dispatcher
 
 from .chaos_report import ChaosReport, Given, Heard, address, size_of_notes
-from .surroundings import (
-    HOST,
-    PATIENCE,
-    log_lines,
-    resident,
-    resources,
-    serving,
-)
+from .surroundings import HOST, PATIENCE, log_lines, resident, resources, serving
 
 TIMEOUT = 0.5
 """Seconds that the server has for a step: few, for it falls silent hundreds of times."""

@@ -111,10 +111,7 @@ class ChaosReport:
         return "\n".join(lines)
 
     def compare(
-        self,
-        given: Mapping[int, Given],
-        heard: Mapping[int, Heard],
-        book: Mapping[str, Any],
+        self, given: Mapping[int, Given], heard: Mapping[int, Heard], book: Mapping[str, Any]
     ) -> None:
         """Compare what was given, what was heard of it, and what the server's book says.
 

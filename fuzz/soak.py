@@ -158,11 +158,7 @@ class Soak:
             )
 
     def _judge(
-        self,
-        before: tuple[int, int, int],
-        after: tuple[int, int, int],
-        log: "_Log",
-        loop: "_Log",
+        self, before: tuple[int, int, int], after: tuple[int, int, int], log: "_Log", loop: "_Log"
     ) -> None:
         """Look at what is left behind, and at what was logged."""
         report = self.report
@@ -176,7 +172,7 @@ class Soak:
         names, seconds = ("descriptors", "threads", "actors"), max(1e-3, report.seconds)
         accepted = self.marks.kinds["accepted"] + self.marks.kinds["accepted, in part"]
         report.figures |= {
-            "mails/s": f"{self.marks.told / seconds:.0f} told, {accepted / seconds:.0f} accepted",
+            "emails/s": f"{self.marks.told / seconds:.0f} told, {accepted / seconds:.0f} accepted",
             "receivers": f"raised {self._raised} times",
             "files": f"{log.slow} times a thread took long",
             "asyncio's log": f"{len(loop.others)} lines",

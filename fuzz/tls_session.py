@@ -177,7 +177,7 @@ class TlsSession:
 
     def _release(self) -> None:
         self._is_released = True
-        self._connection.rest(self)
+        self._connection.set_idle(self)
         insist(not self._ledger.has_more, "a session is kept in which more was said")
         insist(not self._ledger.owed, "a session is kept in which replies are owed")
 

@@ -4,14 +4,8 @@ if __name__ == "signals":
     raise ImportError("import pykka_smtp.signals, not the bare folder name")
 
 from ..smtp.words.peer import Peer
-from .bus import (
-    Subscription,
-    forward_to,
-    publish,
-    smtp_send_failure,
-    smtp_send_retry,
-    smtp_send_success,
-)
+from .bus import publish, smtp_send_failure, smtp_send_retry, smtp_send_success
+from .forwarding import Subscription, forward_to
 from .outcome import Outcome, SendError, SendFailure, SendSuccess
 from .send_mail import SendMail
 

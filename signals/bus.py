@@ -20,9 +20,10 @@ from typing import Any
 
 import blinker
 
+from .described import Described
 from .dispatcher import dispatcher, log_safely
 from .outcome import Outcome, SendSuccess
-from .tellable import Tellable
+from .tellable import is_dead_actor_error
 
 smtp_send_success: blinker.NamedSignal = blinker.signal(
     "smtp_send_success", doc="Sent with a SendSuccess; the sender is the actor's alias."
@@ -36,107 +37,12 @@ smtp_send_retry: blinker.NamedSignal = blinker.signal(
     " `next_time`; the sender is the Mailer's alias. The outcome of the send comes later.",
 )
 
-# How often the bus tries to read (or change) blinker's tables while other threads change them. A
-# try takes microseconds and loses only to a change within it, so 20 losses in a row mean threads
-# that connect and disconnect without pause; without a bound, they could stop all deliveries.
-_TRIES = 20
+TRIES = 20
+"""How often blinker's tables are read (or changed) while other threads change them.
 
-
-class Subscription:
-    """An active subscription that forwards outcomes to an actor, as returned by `forward_to`.
-
-    It lasts until `stop`, or until the actor is found to have stopped. The caller need not keep a
-    reference: the signals hold one.
-    """
-
-    __slots__ = ("_ref", "_sender", "_signals", "_stopped")
-
-    def __init__(
-        self, ref: Tellable, signals: tuple[blinker.Signal, ...], sender: str | None
-    ) -> None:
-        self._ref = ref
-        self._signals = signals
-        self._sender: Any = blinker.ANY if sender is None else sender
-        self._stopped = False
-        for signal in signals:
-            signal.connect(self._post, sender=self._sender, weak=False)
-
-    def __repr__(self) -> str:
-        state = "stopped" if self._stopped else "active"
-        names = ", ".join(map(_name_of_signal, self._signals))
-        return f"<Subscription of {names} to {self._ref}, {state}>"
-
-    @property
-    def is_active(self) -> bool:
-        """Whether outcomes are still forwarded."""
-        return not self._stopped
-
-    def stop(self) -> None:
-        """Stop forwarding. Can be called more than once, from any thread."""
-        self._stopped = True
-        for signal in self._signals:
-            self._disconnect(signal)
-
-    def _disconnect(self, signal: blinker.Signal) -> None:
-        for _ in range(_TRIES):
-            try:
-                signal.disconnect(self._post)
-            except RuntimeError:
-                # Another thread connected to a new sender meanwhile, and blinker stopped halfway
-                # through. It disconnects completely only what is connected, so connect first.
-                signal.connect(self._post, sender=self._sender, weak=False)
-            else:
-                return
-        # Still connected after all tries, which is harmless: `_post` does nothing once `_stopped`.
-
-    def _post(self, _sender: str, *, outcome: object, **_extra: object) -> None:
-        if self._stopped:
-            return
-        if _is_dead(self._ref):
-            self._unsubscribe()
-            return
-        try:
-            self._ref.tell(outcome)
-        except Exception as exc:
-            if not _is_dead_actor_error(exc, self._ref):
-                raise
-            self._unsubscribe()
-
-    def _unsubscribe(self) -> None:
-        self.stop()
-        log_safely(
-            logging.DEBUG,
-            "%s has stopped: no more outcomes are forwarded to it",
-            _Described(self._ref),
-        )
-
-
-def forward_to(
-    ref: Tellable, *signals: blinker.Signal | str, sender: str | None = None
-) -> Subscription:
-    """Forward outcomes to an actor's inbox, by ``ref.tell(outcome)``, from now on.
-
-    The actor's ``on_receive`` gets each outcome as an actor message. Use it if an outcome changes
-    an actor's state: receivers run on the dispatcher's thread, ``on_receive`` on the actor's own.
-
-    Args:
-        ref: an actor's ref, or anything with ``tell()``.
-        signals: the signals to subscribe to, each as an object or by its name; by default
-            `smtp_send_success` and `smtp_send_failure`.
-        sender: the alias of the actors whose outcomes to forward; None for all.
-
-    Returns:
-        A handle to `Subscription.stop` it. Once the actor has stopped, that happens by itself.
-
-    Raises:
-        TypeError: if `ref` has no ``tell()``.
-    """
-    if not callable(getattr(ref, "tell", None)):
-        raise TypeError(
-            f"ref must have a tell() method, as an actor's ref has, not be a {type(ref).__name__}"
-        )
-    chosen = tuple(blinker.signal(s) if isinstance(s, str) else s for s in signals)
-    return Subscription(ref, chosen or (smtp_send_success, smtp_send_failure), sender)
+A try takes microseconds and loses only to a change within it, so 20 losses in a row mean threads
+that connect and disconnect without pause; without a bound, they could stop all deliveries.
+"""
 
 
 def publish(outcome: Outcome) -> None:
@@ -197,7 +103,7 @@ def _once_more(raised: BaseException, step: Callable[..., None], *args: Any) -> 
 
 
 def _log_broken(step: Callable[..., None], exc: BaseException) -> None:
-    log_safely(logging.ERROR, "internal error in pykka-smtp, in %s", _Described(step), exc=exc)
+    log_safely(logging.ERROR, "internal error in pykka-smtp, in %s", Described(step), exc=exc)
 
 
 def _post(outcome: Outcome) -> None:
@@ -210,18 +116,18 @@ def _submit(outcome: Outcome) -> None:
         signal = _signal(mail.success_signal, smtp_send_success)
     else:
         signal = _signal(mail.failure_signal, smtp_send_failure)
-    if signal is not None and _is_heard(signal):
-        dispatcher.submit(_Delivery(outcome, signal, _NOTHING_MORE))
+    if signal is not None and _has_receivers(signal):
+        dispatcher.submit(_Delivery(outcome, signal, _NO_EXTRAS))
 
 
 def _submit_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> None:
-    if _is_heard(smtp_send_retry):
+    if _has_receivers(smtp_send_retry):
         more = {"attempt": attempt, "next_time": next_time}
         dispatcher.submit(_Delivery(outcome, smtp_send_retry, more))
 
 
-def _is_heard(signal: blinker.Signal) -> bool:
-    """Whether a signal may have receivers. Never raises, though a program's own class may."""
+def _has_receivers(signal: blinker.Signal) -> bool:
+    """Whether a signal may have receivers. Never raises, even if a program's own class does."""
     try:
         # blinker's has_receivers_for() would write into tables that other threads use.
         return bool(signal.receivers) and not signal.is_muted
@@ -229,7 +135,7 @@ def _is_heard(signal: blinker.Signal) -> bool:
         log_safely(
             logging.ERROR,
             "signal %s raised; outcome not delivered to its receivers",
-            _Described(signal),
+            Described(signal),
             exc=exc,
         )
         return False
@@ -247,7 +153,7 @@ def _signal(chosen: blinker.Signal | str | None, default: blinker.Signal) -> bli
     return chosen
 
 
-_NOTHING_MORE: dict[str, Any] = {}
+_NO_EXTRAS: dict[str, Any] = {}
 
 
 class _Delivery:
@@ -267,7 +173,7 @@ class _Delivery:
         self._now: Callable[..., object] | None = None  # the receiver that runs
 
     def __str__(self) -> str:
-        return str(_Described(self._now))
+        return str(Described(self._now))
 
     def __call__(self) -> None:
         """Run the receivers."""
@@ -281,7 +187,7 @@ class _Delivery:
         outcome, left = self._outcome, self._left
         if left is None:
             # Checked again: once a signal is muted, none of its receivers may run.
-            if not _is_heard(self._signal):
+            if not _has_receivers(self._signal):
                 return
             left = self._left = _receivers_of(self._signal, outcome.alias)
             left.reverse()
@@ -299,8 +205,8 @@ class _Delivery:
                 log_safely(
                     logging.ERROR,
                     "receiver %s of signal %s raised; the other receivers run",
-                    _Described(receiver),
-                    _Described(self._signal),
+                    Described(receiver),
+                    Described(self._signal),
                     exc=exc,
                 )
 
@@ -312,18 +218,18 @@ def _tell(outcome: Outcome) -> None:
     try:
         ref.tell(outcome)
     except BaseException as exc:
-        if isinstance(exc, Exception) and _is_dead_actor_error(exc, ref):
+        if isinstance(exc, Exception) and is_dead_actor_error(exc, ref):
             log_safely(
                 logging.INFO,
                 "outcome_to %s has stopped; outcome not delivered: %s",
-                _Described(ref),
+                Described(ref),
                 outcome,
             )
             return
         log_safely(
             logging.WARNING,
             "tell() of outcome_to %s raised; outcome possibly lost: %s",
-            _Described(ref),
+            Described(ref),
             outcome,
             exc=exc,
         )
@@ -335,7 +241,7 @@ def _receivers_of(signal: blinker.Signal, sender: str) -> list[Callable[..., obj
     blinker yields them from tables that other threads may change meanwhile. Then they are listed
     anew, which would call some of them twice if calls had begun.
     """
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         try:
             return list(signal.receivers_for(sender))
         except RuntimeError:
@@ -344,8 +250,8 @@ def _receivers_of(signal: blinker.Signal, sender: str) -> list[Callable[..., obj
         logging.ERROR,
         "signal %s: could not list its receivers in %d tries (they connect and disconnect all the"
         " time); an outcome of %s was NOT delivered to them",
-        _Described(signal),
-        _TRIES,
+        Described(signal),
+        TRIES,
         sender,
     )
     return []
@@ -362,44 +268,3 @@ def _run_coroutine(coroutine: Coroutine[Any, Any, object]) -> None:
     finally:
         # Otherwise Python would report it as never awaited if asyncio refused to start it.
         coroutine.close()
-
-
-def _is_dead_actor_error(exc: BaseException, ref: Tellable) -> bool:
-    """Whether `exc`, raised by ``ref.tell``, means that the actor has stopped.
-
-    Pykka's ``ActorDeadError`` is recognized by name: the bus does not depend on Pykka.
-    """
-    return any(cls.__name__ == "ActorDeadError" for cls in type(exc).__mro__) or _is_dead(ref)
-
-
-def _is_dead(ref: Tellable) -> bool:
-    try:
-        is_alive = getattr(ref, "is_alive", None)
-        return callable(is_alive) and not is_alive()
-    except Exception:
-        # Unknown: then try ``tell``, which shows it.
-        return False
-
-
-def _name_of_signal(signal: blinker.Signal) -> str:
-    return signal.name if isinstance(signal, blinker.NamedSignal) else repr(signal)
-
-
-class _Described:
-    """Describes an object in a log line; formatted only if the line is written."""
-
-    __slots__ = ("_what",)
-
-    def __init__(self, what: object) -> None:
-        self._what = what
-
-    def __str__(self) -> str:
-        what = self._what
-        try:
-            if isinstance(what, blinker.Signal):
-                return _name_of_signal(what)
-            name = getattr(what, "__qualname__", None)
-            return f"{what.__module__}.{name}" if isinstance(name, str) else str(what)
-        except Exception:
-            # An object whose `str` raises must not cost the whole log line.
-            return object.__repr__(what)

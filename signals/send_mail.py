@@ -318,7 +318,7 @@ def _named(field: str, recipient: object) -> tuple[str | None, str]:
 def _no_recipients(given: object) -> Exception:
     if isinstance(given, _Unsaid):
         return TypeError("SendMail: recipients is missing; give it, or bcc alone")
-    return ValueError("recipients: empty; a mail needs at least one recipient")
+    return ValueError("recipients: empty; an email needs at least one recipient")
 
 
 def _with_advice(error: AddressError, *fields: object) -> AddressError:

@@ -1,4 +1,4 @@
-"""The floors and rooms: what docs/architecture.md says of them is what is on disk."""
+"""Layers and packages: docs/architecture.md shows those on disk."""
 
 import ast
 import graphlib
@@ -10,17 +10,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
-FLOORS = ("actors", "signals", "smtp")
+LAYERS = ("actors", "signals", "smtp")
 PUBLIC = {"pykka_smtp/testing"}
-"""Rooms that a program imports by their name."""
-ROOMS = sorted(
+"""Packages that a program imports by their name."""
+PACKAGES = sorted(
     path.parent.relative_to(ROOT)
-    for floor in (*FLOORS, "pykka_smtp")
-    for path in (ROOT / floor).rglob("*/__init__.py")
-    if not (ROOT / floor / path.relative_to(ROOT / floor).parts[0]).is_symlink()
+    for layer in (*LAYERS, "pykka_smtp")
+    for path in (ROOT / layer).rglob("*/__init__.py")
+    if not (ROOT / layer / path.relative_to(ROOT / layer).parts[0]).is_symlink()
 )
 MOST = 12
-"""Modules in one room, beside its ``__init__.py``: more are not seen at a glance."""
+"""Modules in one package, beside its ``__init__.py``: more are not seen at a glance."""
 
 
 def picture() -> str:
@@ -28,55 +28,55 @@ def picture() -> str:
 
 
 def drawn_in(folder: Path) -> set[str]:
-    """Return the rooms that the picture shows in a floor or a room: those named on its line."""
+    """Return the packages that the picture shows in a folder: those named on its line."""
     start = f" {folder.as_posix()}/ "
     [line] = [line for line in picture().splitlines() if line.startswith(start)]
     return set(re.findall(r"(\w+)/", line.removeprefix(start)))
 
 
 @pytest.mark.parametrize(
-    "folder", sorted({*map(Path, FLOORS), *(r.parent for r in ROOMS)}), ids=str
+    "folder", sorted({*map(Path, LAYERS), *(r.parent for r in PACKAGES)}), ids=str
 )
-def test_each_room_on_disk_is_on_the_picture_and_no_other(folder: Path) -> None:
-    assert drawn_in(folder) == {room.name for room in ROOMS if room.parent == folder}
+def test_each_package_on_disk_is_on_the_picture_and_no_other(folder: Path) -> None:
+    assert drawn_in(folder) == {package.name for package in PACKAGES if package.parent == folder}
 
 
-@pytest.mark.parametrize("room", ROOMS, ids=str)
-def test_a_room_says_what_is_in_it_and_imports_nothing_by_itself(room: Path) -> None:
-    tree = ast.parse((ROOT / room / "__init__.py").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("package", PACKAGES, ids=str)
+def test_a_package_says_what_is_in_it_and_imports_nothing_by_itself(package: Path) -> None:
+    tree = ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))
 
     assert "Never" in (ast.get_docstring(tree) or "")
-    if str(room) in PUBLIC:  # it gives names, and those are its own modules'
+    if str(package) in PUBLIC:  # it gives names, and those are its own modules'
         assert all(isinstance(node, ast.Expr | ast.ImportFrom | ast.Assign) for node in tree.body)
         assert all(node.level == 1 for node in tree.body if isinstance(node, ast.ImportFrom))
     else:
         assert len(tree.body) == 1
 
 
-@pytest.mark.parametrize("room", [*map(Path, (*FLOORS, "pykka_smtp")), *ROOMS], ids=str)
-def test_a_room_has_so_few_files_that_they_are_seen_at_a_glance(room: Path) -> None:
-    assert len({path.name for path in (ROOT / room).glob("*.py")} - {"__init__.py"}) <= MOST
+@pytest.mark.parametrize("package", [*map(Path, (*LAYERS, "pykka_smtp")), *PACKAGES], ids=str)
+def test_a_package_has_so_few_files_that_they_are_seen_at_a_glance(package: Path) -> None:
+    assert len({path.name for path in (ROOT / package).glob("*.py")} - {"__init__.py"}) <= MOST
 
 
 def test_each_file_that_the_page_names_is_there() -> None:
-    named = re.findall(rf"(?:{'|'.join(FLOORS)}|pykka_smtp)/[\w/]+\.py", PAGE.read_text("utf-8"))
+    named = re.findall(rf"(?:{'|'.join(LAYERS)}|pykka_smtp)/[\w/]+\.py", PAGE.read_text("utf-8"))
 
     assert len(named) > 20
     assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
-# Circles
+# Import cycles
 
 
 def modules() -> dict[str, Path]:
     """Return the file of each module, by the name it is imported by."""
     found = {}
-    for folder in (*FLOORS, "pykka_smtp", "fuzz", "benchmarks"):
+    for folder in (*LAYERS, "pykka_smtp", "fuzz", "benchmarks"):
         for path in (ROOT / folder).rglob("*.py"):
             parts = path.relative_to(ROOT).with_suffix("").parts
-            if folder == "pykka_smtp" and parts[1] in FLOORS:  # one of the links
+            if folder == "pykka_smtp" and parts[1] in LAYERS:  # one of the links
                 continue
-            if folder in FLOORS:
+            if folder in LAYERS:
                 parts = ("pykka_smtp", *parts)
             found[".".join(parts).removesuffix(".__init__")] = path
     return found

@@ -734,7 +734,7 @@ def test_lmtp_has_a_verdict_for_each_recipient(started: Started) -> None:
         ([NOBODY, FULL], refused(Stage.DOT, 552)),
     ],
 )
-def test_lmtp_that_takes_the_mail_for_nobody_has_not_taken_it(
+def test_lmtp_without_any_accepted_recipient_is_a_failure(
     started: Started, whom: list[str], expected: Class
 ) -> None:
     outcome = started.settle(mail(b"x\r\n", *whom))

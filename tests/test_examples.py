@@ -75,7 +75,7 @@ def test_send_one_prints_why_a_mail_was_not_sent(aiosmtpd_server: Servers) -> No
     assert "550 5.1.1 who?" in printed
 
 
-def test_subscribe_by_sender_hears_of_one_alias_only(aiosmtpd_server: Servers) -> None:
+def test_subscribe_by_sender_gets_one_alias_only(aiosmtpd_server: Servers) -> None:
     server = aiosmtpd_server()
 
     printed = run("subscribe_by_sender", server.host, server.port).splitlines()
@@ -123,7 +123,7 @@ def test_ask_and_wait_tells_of_each_recipient(aiosmtpd_server: Servers) -> None:
     ]
 
 
-def test_ask_and_wait_ends_with_a_status_when_nobody_takes_the_mail(
+def test_ask_and_wait_exits_with_a_status_if_no_recipient_accepts(
     aiosmtpd_server: Servers,
 ) -> None:
     server = aiosmtpd_server(replies={".": "554 5.6.0 no"})

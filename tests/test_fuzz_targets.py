@@ -263,9 +263,7 @@ def does_not_look_into_the_socket_before_a_speculative_mail(patch: pytest.Monkey
     )
 
 
-def does_not_look_into_the_socket_before_a_mail_in_several_steps(
-    patch: pytest.MonkeyPatch,
-) -> None:
+def does_not_look_into_the_socket_before_a_mail_in_several_steps(patch: pytest.MonkeyPatch) -> None:
     look = ConnectionWriter.has_something_to_read
     patch.setattr(
         ConnectionWriter,

@@ -48,9 +48,7 @@ def run(code: str, server: AiosmtpdServer, more: str = "") -> str:
     return printed("-W", "error", "-c", code.replace(HERE, here) + more)
 
 
-def test_the_first_example_sends_all_and_tells_what_was_refused(
-    aiosmtpd_server: Servers,
-) -> None:
+def test_the_first_example_sends_all_and_tells_what_was_refused(aiosmtpd_server: Servers) -> None:
     server = aiosmtpd_server(replies={"reader7@example.org": "550 5.1.1 who?"})
 
     printed = run(blocks()[0], server)

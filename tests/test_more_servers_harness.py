@@ -380,7 +380,7 @@ def test_a_good_certificate_is_good_for_all_its_names(
 @real
 @every_server
 @both_ways
-def test_a_server_that_demands_a_certificate_serves_only_who_has_one(
+def test_a_server_that_requires_a_certificate_rejects_clients_without(
     name: str, certificates: Certificates, *, implicit: bool
 ) -> None:
     tls = Tls(
@@ -476,10 +476,7 @@ def test_a_mechanism_that_a_server_does_not_know_is_an_error(name: str) -> None:
 
 
 def refused_without_login(connection: smtplib.SMTP) -> bool:
-    codes = [
-        connection.docmd("MAIL FROM:<a@b.test>")[0],
-        connection.docmd("RCPT TO:<c@d.test>")[0],
-    ]
+    codes = [connection.docmd("MAIL FROM:<a@b.test>")[0], connection.docmd("RCPT TO:<c@d.test>")[0]]
     return max(codes) >= 500
 
 
@@ -493,12 +490,7 @@ def test_a_token_tells_whose_it_is_and_until_when() -> None:
 
 # LMTP
 
-VERDICTS = {
-    "user@mx.test": 250,
-    "full@mx.test": 552,
-    "other@mx.test": 250,
-    "broken@mx.test": 451,
-}
+VERDICTS = {"user@mx.test": 250, "full@mx.test": 552, "other@mx.test": 250, "broken@mx.test": 451}
 
 
 def send_by_lmtp(connection: smtplib.LMTP, recipients: Sequence[str]) -> list[int]:
@@ -639,7 +631,7 @@ def test_a_server_that_was_not_fetched_skips_here_and_fails_in_ci(
         make()
 
 
-def test_a_reserved_port_is_for_one_server_and_nobody_else() -> None:
+def test_a_reserved_port_is_for_one_server_only() -> None:
     with reserved_port("127.0.0.1") as port:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), timeout=5)

@@ -29,11 +29,11 @@ def configuration() -> dict[str, Any]:
 
 def modules_of_the_package() -> set[Path]:
     """Return the path that each module of ours has below the folder it is installed in."""
-    floors = {
+    layers = {
         path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")
     }
     others = {path.relative_to(ROOT) for path in (ROOT / "pykka_smtp").rglob("*.py")}
-    return {"pykka_smtp" / path for path in floors} | {
+    return {"pykka_smtp" / path for path in layers} | {
         path
         for path in others
         if path.parts[1] not in FOLDERS  # those are links
@@ -52,7 +52,7 @@ def test_the_packages_that_are_installed_are_the_folders_on_disk() -> None:
 
 
 def test_each_package_is_built_from_the_folder_that_its_name_says() -> None:
-    # A room is found in the folder of its floor.
+    # A nested package is found in the folder of its layer.
     assert configuration()["package-dir"] == {
         name: name.removeprefix("pykka_smtp.")
         for name in ("pykka_smtp", *(f"pykka_smtp.{folder}" for folder in FOLDERS))

@@ -81,10 +81,7 @@ def table(text: str) -> list[list[str]]:
 
 def run(code: str, server: ScriptedServer | AiosmtpdServer) -> str:
     """Run a block of code as a program, with this server; return what it printed."""
-    localhost, here = (
-        'server="localhost", port=25',
-        f'server="{server.host}", port={server.port}',
-    )
+    localhost, here = ('server="localhost", port=25', f'server="{server.host}", port={server.port}')
     assert localhost in code or str(server.port) in code
     return printed("-W", "error", "-c", code.replace(localhost, here), cwd=ROOT)
 
@@ -195,9 +192,7 @@ def test_the_example_with_a_mailer_sends_all_on_connections_that_it_keeps(
     assert [mail.recipients for mail in server.mails] == [("you@example.org",)]
 
 
-def test_the_first_code_for_an_outcome_tells_its_four_cases_apart(
-    scripted_server: Servers,
-) -> None:
+def test_the_first_code_for_an_outcome_tells_its_four_cases_apart(scripted_server: Servers) -> None:
     code = blocks(OUTCOMES, "python")[0]
     lines = {
         polite(): "accepted, except for []\n",
@@ -305,10 +300,7 @@ def defaults_of_the_mail() -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("heading", "defaults"),
-    [
-        ("## `SmtpActor.start`", defaults_of_the_actor()),
-        ("## `SendMail`", defaults_of_the_mail()),
-    ],
+    [("## `SmtpActor.start`", defaults_of_the_actor()), ("## `SendMail`", defaults_of_the_mail())],
 )
 def test_a_table_of_options_names_what_exists_in_order_with_its_default(
     heading: str, defaults: dict[str, Any]
@@ -472,9 +464,7 @@ def test_a_certificate_for_another_name_reads_as_troubleshooting_says(
     assert f"**`SECURITY ... {start}...{end}`**" in TROUBLE
 
 
-def test_a_mailer_that_cannot_send_says_what_troubleshooting_says(
-    server: ScriptedServer,
-) -> None:
+def test_a_mailer_that_cannot_send_says_what_troubleshooting_says(server: ScriptedServer) -> None:
     mailer = Mailer.start(
         server.host, server.port, max_queued=1, rate="1/day", retry=RetryPolicy(give_up_after=0.3)
     )

@@ -53,8 +53,7 @@ def test_a_server_with_dsn_takes_what_is_asked_for(dsn: Dsn, server_with_dsn: An
     outcome = send(server_with_dsn, dsn=dsn)
 
     assert isinstance(outcome, SendSuccess), outcome
-    assert outcome.refused == ()
-    assert outcome.warnings == ()
+    assert (outcome.refused, outcome.warnings) == ((), ())
     commands = [line for line in outcome.transcript if line.startswith(("C: MAIL", "C: RCPT"))]
     wanted = [*dsn.for_mail, *(word for path in TO for word in dsn.for_rcpt(path))]
     assert wanted
@@ -94,7 +93,7 @@ def test_a_server_without_dsn_takes_the_mail_and_the_outcome_says_so(
 
     assert isinstance(outcome, SendSuccess), outcome
     assert [warning.split(" ", 1)[1] for warning in outcome.warnings] == [
-        "offers no MT-PRIORITY (RFC 6710): the mail went without its priority",
+        "offers no MT-PRIORITY (RFC 6710): the email went without its priority",
         "offers no DSN (RFC 3461): it may send notifications all the same",
     ]
 

@@ -32,14 +32,7 @@ from servers.scripted import ReceivedMail
 from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
 from servers.waiting import wait_until
 
-from pykka_smtp import (
-    FailureKind,
-    Outcome,
-    SendFailure,
-    SendSuccess,
-    SmtpActor,
-    Stage,
-)
+from pykka_smtp import FailureKind, Outcome, SendFailure, SendSuccess, SmtpActor, Stage
 
 pytestmark = pytest.mark.real
 
@@ -417,7 +410,7 @@ def test_every_server_takes(server: Any, given: dict[str, Any]) -> None:
 
 
 @every_server
-def test_every_server_hears_a_group_at_once_if_it_offers_pipelining(server: Any) -> None:
+def test_every_server_with_pipelining_gets_a_group_at_once(server: Any) -> None:
     outcome = settle(server, mail(recipients=["you@b.test", "too@b.test"]))
 
     who = [line[0] for line in outcome.transcript if not line.startswith("C: <")]
@@ -639,8 +632,7 @@ POLICIES: dict[str, Policy] = {
         ruled(smtpd_client_restrictions="reject"), permanent(Stage.RCPT, 554)
     ),
     "Postfix does not like our name": Policy(
-        ruled(smtpd_helo_restrictions="reject", smtpd_delay_reject="no"),
-        permanent(Stage.EHLO, 554),
+        ruled(smtpd_helo_restrictions="reject", smtpd_delay_reject="no"), permanent(Stage.EHLO, 554)
     ),
     "Postfix does not like the sender": Policy(
         ruled(smtpd_sender_restrictions="reject", smtpd_delay_reject="no"),
@@ -670,8 +662,7 @@ POLICIES: dict[str, Policy] = {
         ruled(REJECTING, body_checks=BODY_CHECKS), DELIVERED, {"body": "drop"}
     ),
     "Postfix makes all its refusals soft": Policy(
-        ruled(smtpd_end_of_data_restrictions="reject", soft_bounce="yes"),
-        transient(Stage.DOT, 454),
+        ruled(smtpd_end_of_data_restrictions="reject", soft_bounce="yes"), transient(Stage.DOT, 454)
     ),
     "Postfix has no room on its disk": Policy(
         ruled(queue_minfree="4000000000000000000"), transient(Stage.MAIL, 452)
@@ -748,7 +739,7 @@ def test_a_server_with_a_rule_of_its_own(policy: Policy) -> None:
         assert commands(outcome) == ["EHLO", "QUIT"], "the server was not even asked"
 
 
-def test_a_server_that_wants_tls_first_gets_it_unasked(certificates: Certificates) -> None:
+def test_starttls_is_used_before_a_server_requires_it(certificates: Certificates) -> None:
     tls = Tls(certificate=certificates.good)
     with AiosmtpdServer(tls=tls, require_starttls=True) as server:
         outcome = settle(server, mail())

@@ -427,7 +427,7 @@ def test_it_may_be_offered_as_an_extension_or_a_mechanism(send: Send) -> None:
         "250 {} " + "y" * 5000,
     ],
 )
-def test_lines_that_are_no_reply_may_have_it_in_them(malformed: str, send: Send) -> None:
+def test_invalid_reply_lines_are_redacted(malformed: str, send: Send) -> None:
     for form in (PASSWORD, *list(forms(PASSWORD).values())[3:8:2]):
         echo = Echo(PASSWORD)
         line = malformed.replace("{}", form)
@@ -668,7 +668,7 @@ def test_sends_at_the_same_time_do_not_share_what_they_know(
         assert not [token for token in tokens if hits(shown, token)]
 
 
-def test_contexts_and_certificates_are_no_secrets_but_keys_are(certificates: Certificates) -> None:
+def test_keys_are_secrets_but_contexts_and_certificates_are_not(certificates: Certificates) -> None:
     context = certificates.trusting(certificates.client)
     actor = SmtpActor(tls_context=context)
 

@@ -142,9 +142,7 @@ def test_alias_must_be_a_text(alias: Any) -> None:
         SmtpActor.start(alias=alias)
 
 
-def test_smtp_server_and_smtp_port_default_to_localhost_25(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_smtp_server_and_smtp_port_default_to_localhost_25(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
     def look_up(host: str, port: int, *_args: object, **_kwargs: object) -> Any:
@@ -207,9 +205,7 @@ def test_smtp_sender_may_not_be_empty() -> None:
         mail(sender="")
 
 
-def test_smtp_sender_may_be_the_null_reverse_path_where_it_is_meant(
-    server: ScriptedServer,
-) -> None:
+def test_smtp_sender_may_be_the_null_reverse_path_where_it_is_meant(server: ScriptedServer) -> None:
     send(server, sender="<>", headers={"From": "Mail System <postmaster@a.test>"})
 
     assert "MAIL FROM:<>" in server.lines
@@ -471,17 +467,13 @@ def test_nothing_is_logged_unless_asked_for(
 
 def test_failure_kind_1_has_the_code_and_the_text(scripted_server: Start) -> None:
     refusal = "550-5.1.1 No such user here\r\n550 5.1.1 ask postmaster@b.test"
-    server = scripted_server(polite(replies={"RCPT": refusal}))
-
-    outcome = failure(send(server))
+    outcome = failure(send(scripted_server(polite(replies={"RCPT": refusal}))))
 
     assert outcome.kind == 1
-    assert outcome.kind is FailureKind.SMTP
-    assert outcome.code == 550
+    assert (outcome.kind, outcome.code) == (FailureKind.SMTP, 550)
     assert outcome.text == "5.1.1 No such user here\n5.1.1 ask postmaster@b.test"
     assert outcome.reply is not None
-    assert outcome.reply.enhanced == "5.1.1"
-    assert outcome.stage is Stage.RCPT
+    assert (outcome.reply.enhanced, outcome.stage) == ("5.1.1", Stage.RCPT)
 
 
 def test_failure_kind_2_has_the_operation_errno_and_detail(nobody_listens: ScriptedServer) -> None:
@@ -526,8 +518,7 @@ def test_failure_kind_4_has_the_stage(scripted_server: Start) -> None:
     outcome = failure(send(scripted_server("S! silence"), options={"timeout": SHORT}))
 
     assert outcome.kind == 4
-    assert outcome.kind is FailureKind.TIMEOUT
-    assert outcome.stage is Stage.GREETING
+    assert (outcome.kind, outcome.stage) == (FailureKind.TIMEOUT, Stage.GREETING)
     assert str(outcome.stage) == "greeting"
 
 
@@ -591,8 +582,7 @@ def test_bind_port_is_used_and_an_occupied_one_is_a_failure_to_connect(
         source = occupier.getsockname()
         outcome = failure(send(server, options={"source_address": source}))
 
-    assert outcome.kind is FailureKind.CONNECT
-    assert outcome.errno == errno.EADDRINUSE
+    assert (outcome.kind, outcome.errno) == (FailureKind.CONNECT, errno.EADDRINUSE)
     assert f"127.0.0.1:{source[1]}" in outcome.detail
     assert server.sessions == []
 
@@ -687,9 +677,7 @@ def test_transaction_log_has_every_line_of_success_and_failure(
     server = scripted_server(polite(replies={".": verdict}))
 
     outcome = send(
-        server,
-        options={"debug": True, "local_hostname": "c.test"},
-        message=b"Subject: x\n\nhi\n",
+        server, options={"debug": True, "local_hostname": "c.test"}, message=b"Subject: x\n\nhi\n"
     )
 
     assert isinstance(outcome, SendSuccess) == verdict.startswith("2")
@@ -702,7 +690,7 @@ def test_the_error_is_one_line_that_names_server_stage_and_reply(scripted_server
     outcome = failure(send(server, options={"alias": "news"}, id="mail-7"))
 
     assert outcome.detail == (
-        f"127.0.0.1:{server.port} refused the mail at dot: 554 5.7.1 spam 5.7.1 go away"
+        f"127.0.0.1:{server.port} refused the email at dot: 554 5.7.1 spam 5.7.1 go away"
     )
     assert str(outcome) == f"news: mail mail-7 not sent (SMTP at dot): {outcome.detail}"
 
@@ -715,9 +703,7 @@ def test_several_recipients_get_one_mail(server: ScriptedServer) -> None:
     assert [result.accepted for result in outcome.recipients] == [True, True, True]
 
 
-def test_spawn_free_use_needs_one_actor_and_no_thread_for_each_send(
-    scripted_server: Start,
-) -> None:
+def test_spawn_free_use_needs_one_actor_and_no_thread_for_each_send(scripted_server: Start) -> None:
     together = threading.Barrier(31, timeout=PATIENCE)
 
     def meet(conn: Conn) -> None:
@@ -738,7 +724,7 @@ def test_spawn_free_use_needs_one_actor_and_no_thread_for_each_send(
 # What the seed's own tests proved
 
 
-def test_10_send_tells_of_success_and_not_of_failure(scripted_server: Start) -> None:
+def test_the_success_signal_is_sent_for_success_only(scripted_server: Start) -> None:
     successes, failures = Heard(smtp_send_success), Heard(smtp_send_failure)
 
     send(scripted_server(polite("SIZE 1000", "8BITMIME", "HELP")))
@@ -871,9 +857,7 @@ def test_090_a_server_that_answers_250_to_every_line_gets_one_outcome(
 ) -> None:
     # The seed called this a success. A 250 to DATA is none: the mail was never asked for.
     heard = Heard()
-    server = scripted_server(polite(replies={"DATA": "250 Ok", "QUIT": "250 Ok"}))
-
-    outcome = failure(send(server))
+    outcome = failure(send(scripted_server(polite(replies={"DATA": "250 Ok", "QUIT": "250 Ok"}))))
 
     assert (outcome.kind, outcome.stage) == (FailureKind.PROTOCOL, Stage.DATA)
     assert not outcome.maybe_accepted

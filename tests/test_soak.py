@@ -74,7 +74,7 @@ def test_a_soak_finds_outcomes_that_are_published_twice_or_not_at_all(
         for _ in range(how_often.get(int(outcome.mail.id), 1)):
             publish(outcome)
 
-    for module in ("mailer.jobs", "sending_actor"):
+    for module in ("mailer.jobs.jobs", "sending_actor"):
         monkeypatch.setattr(f"pykka_smtp.actors.{module}.publish", falsely)
 
     report = Soak(0.3).run()

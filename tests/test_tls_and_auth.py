@@ -92,12 +92,12 @@ class Net:
         return outcome
 
     def insecure(
-        self, stage: Stage, *args: Any, is_passing: bool = False, **options: Any
+        self, stage: Stage, *args: Any, is_retryable: bool = False, **options: Any
     ) -> SendFailure:
         """Send, and see that it came to nothing for safety's sake."""
         outcome = self.failure(*args, **options)
         assert (outcome.kind, outcome.stage) == (FailureKind.SECURITY, stage), outcome
-        assert outcome.retryable is is_passing
+        assert outcome.retryable is is_retryable
         assert not self.said("MAIL")
         assert not self.said("AUTH")
         return outcome
@@ -459,7 +459,7 @@ def rest(conn: Conn) -> None:
         b"\0",
     ],
 )
-def test_octets_in_clear_behind_the_220_are_an_attack(
+def test_plaintext_after_the_220_is_an_attack(
     injected: bytes, given: dict[str, Any], net: Net
 ) -> None:
     net.serve(starttls_answered(b"220 go\r\n" + injected))
@@ -481,8 +481,10 @@ def test_an_answer_that_does_not_start_tls_ends_it_where_tls_is_required(
     net.serve(starttls_answered(f"{answer}\r\n".encode()))
 
     # RFC 3207 §4: 454 is "TLS not available due to temporary reason".
-    is_passing = answer.startswith("4")
-    outcome = net.insecure(Stage.STARTTLS, is_passing=is_passing, username=USER, password=PASSWORD)
+    is_retryable = answer.startswith("4")
+    outcome = net.insecure(
+        Stage.STARTTLS, is_retryable=is_retryable, username=USER, password=PASSWORD
+    )
 
     assert answer in outcome.detail
 
@@ -628,7 +630,7 @@ def test_a_handshake_that_comes_to_nothing_is_followed_by_clear_text_where_that_
 
 
 @pytest.mark.parametrize("name", ["wrong_host", "expired", "unknown_ca"])
-def test_a_server_that_the_callers_own_context_refuses_gets_no_clear_text(
+def test_no_plaintext_is_sent_if_the_callers_context_rejects_the_server(
     name: str, net: Net, certificates: Certificates
 ) -> None:
     net.serve(submission(), certificate=getattr(certificates, name))
@@ -679,7 +681,7 @@ def test_a_verdict_counts_however_the_server_then_closes(
     assert net.success().warnings == ()
 
 
-def test_a_server_that_never_says_farewell_does_not_keep_the_actor(net: Net) -> None:
+def test_a_server_without_close_notify_does_not_delay_the_actor(net: Net) -> None:
     def script(conn: Conn) -> None:
         until_the_dot(conn)
         conn.send("250 2.0.0 taken")
@@ -696,7 +698,7 @@ def test_a_server_that_never_says_farewell_does_not_keep_the_actor(net: Net) -> 
     "part", ["250 2.0.0 ta", "250 2.0.0 taken\r", "250-2.0.0 taken\r\n", "2", ""]
 )
 @pytest.mark.parametrize("end", [cut, Conn.reset, Conn.close])
-def test_a_verdict_that_is_cut_off_is_none(
+def test_an_incomplete_final_reply_does_not_count(
     part: str, end: Callable[[Conn], None], net: Net
 ) -> None:
     def script(conn: Conn) -> None:
@@ -710,8 +712,7 @@ def test_a_verdict_that_is_cut_off_is_none(
     outcome = net.failure()
 
     assert (outcome.kind, outcome.stage) == (FailureKind.CONNECTION, Stage.DOT)
-    assert outcome.maybe_accepted
-    assert not outcome.retryable
+    assert (outcome.maybe_accepted, outcome.retryable) == (True, False)
 
 
 LINE = b"a line of text, as there are many in a mail that no buffer holds as a whole\n"
@@ -719,9 +720,7 @@ LARGE = SendMail(sender="me@a.test", recipients="you@b.test", message=b"x: y\n\n
 
 
 @pytest.mark.parametrize("end", [Conn.reset, Conn.close])
-def test_a_refusal_amid_the_mail_is_heard_and_leaves_no_doubt(
-    end: Callable[[Conn], None], net: Net
-) -> None:
+def test_a_rejection_during_the_mail_data_is_final(end: Callable[[Conn], None], net: Net) -> None:
     def script(conn: Conn) -> None:
         before_the_mail(conn)
         conn._read("mail data")
@@ -735,13 +734,12 @@ def test_a_refusal_amid_the_mail_is_heard_and_leaves_no_doubt(
 
     outcome = net.failure(mail=LARGE)
 
-    assert outcome.stage is Stage.BODY
-    assert not outcome.maybe_accepted
+    assert (outcome.stage, outcome.maybe_accepted) == (Stage.BODY, False)
     if outcome.kind is not FailureKind.CONNECTION:  # heard before the connection broke
         assert outcome.code == 550
 
 
-def test_a_verdict_amid_the_mail_is_none(net: Net) -> None:
+def test_a_positive_reply_during_the_mail_data_does_not_count(net: Net) -> None:
     def script(conn: Conn) -> None:
         before_the_mail(conn)
         conn._read("mail data")
@@ -755,7 +753,7 @@ def test_a_verdict_amid_the_mail_is_none(net: Net) -> None:
     assert (outcome.kind, outcome.stage) == (FailureKind.PROTOCOL, Stage.BODY)
 
 
-def test_octets_that_are_no_tls_break_the_connection_and_are_no_reply(net: Net) -> None:
+def test_octets_that_are_not_tls_end_the_connection_and_are_not_a_reply(net: Net) -> None:
     def script(conn: Conn) -> None:
         until_the_dot(conn)
         with socket.socket(fileno=conn._sock.detach()) as bare:
@@ -895,9 +893,7 @@ def test_a_false_server_that_hangs_up_is_known_as_false_all_the_same(net: Net) -
 # Tokens.
 
 
-def test_a_token_is_fetched_in_a_thread_of_its_own_and_once_more_if_it_is_refused(
-    net: Net,
-) -> None:
+def test_a_token_is_fetched_in_a_thread_of_its_own_and_once_more_if_it_is_refused(net: Net) -> None:
     threads: list[str] = []
     tokens = iter(["stale", TOKEN])
 
@@ -1020,7 +1016,7 @@ def test_over_a_socket_in_the_file_system_it_may(tmp_path: Path) -> None:
     assert len(server.mails) == 1
 
 
-def test_over_a_socket_in_the_file_system_a_password_does_not_go_unasked(tmp_path: Path) -> None:
+def test_over_a_unix_socket_a_password_is_sent_only_if_allowed(tmp_path: Path) -> None:
     path = tmp_path / "lmtp"
 
     def lmtp(conn: Conn) -> None:

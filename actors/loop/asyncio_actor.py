@@ -38,7 +38,7 @@ _pykka_logger = logging.getLogger("pykka")
 
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
-_MOST_PER_TURN = 100
+_MAX_PER_TURN = 100
 """Messages that one actor handles before the next one gets a turn."""
 
 
@@ -68,7 +68,7 @@ class Answer:
             future.set_exception(exc_info)
 
 
-_NOBODY_ASKS = Answer(None, set())
+_NOT_ASKED = Answer(None, set())
 
 
 class _LoopFuture(ThreadingFuture[Any]):
@@ -165,7 +165,7 @@ class AsyncioActor(Actor):
             raise RuntimeError("answer_later() is for use while a message is being handled")
         self._handling = None
         if envelope.reply_to is None:
-            return _NOBODY_ASKS
+            return _NOT_ASKED
         if self._open_answers is None:
             self._open_answers = set()
         return Answer(envelope.reply_to, self._open_answers)
@@ -224,7 +224,7 @@ class AsyncioActor(Actor):
         if not self._is_started:
             self._is_started = True
             self._guard(self.on_start)
-        for _ in range(_MOST_PER_TURN):
+        for _ in range(_MAX_PER_TURN):
             if self.actor_stopped.is_set() or not inbox.envelopes:
                 break
             envelope = self._taken = inbox.envelopes.popleft()

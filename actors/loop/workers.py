@@ -22,9 +22,9 @@ from ...signals.dispatcher import log_safely
 from . import guard
 
 T = TypeVar("T")
-_MOST_THREADS = 64
+_MAX_THREADS = 64
 """Threads of one pool, those that hang included: 64 dead name servers or mounts at once."""
-_MOST_JOBS = 10_000
+_MAX_JOBS = 10_000
 """Queued jobs of one pool."""
 _STANDSTILL = 0.25
 """Seconds after which the threads of a pool are considered to hang, if they take no queued job."""
@@ -114,7 +114,7 @@ class Workers:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the first thread."""
         self._loop = loop
-        if len(self._threads) < _MOST_THREADS:
+        if len(self._threads) < _MAX_THREADS:
             self._add_thread()
 
     def close(self) -> None:
@@ -140,14 +140,14 @@ class Workers:
             raise RuntimeError("the workers were not started")
         job = _Job(self, self._loop, self._jobs, function, args)
         future: asyncio.Future[T] = job.future
-        if self._jobs.qsize() >= _MOST_JOBS and not self._forget_cancelled():
+        if self._jobs.qsize() >= _MAX_JOBS and not self._forget_cancelled():
             future.set_exception(
                 BlockingIOError(errno.EAGAIN, f"too many jobs wait for {self._name} threads")
             )
             return future
         self._unfinished += 1
         self._jobs.put(job)
-        if self._unfinished > self._count < self._most and len(self._threads) < _MOST_THREADS:
+        if self._unfinished > self._count < self._most and len(self._threads) < _MAX_THREADS:
             # If no thread can be started, those that exist must do.
             with contextlib.suppress(RuntimeError):
                 self._add_thread()
@@ -199,10 +199,10 @@ class Workers:
                     self._unfinished -= 1
         for job in wanted:
             self._jobs.put(job)
-        return len(wanted) < _MOST_JOBS
+        return len(wanted) < _MAX_JOBS
 
     def _replace(self) -> None:
-        room = _MOST_THREADS - len(self._threads)
+        room = _MAX_THREADS - len(self._threads)
         # Twice as many each time, so that the hundredth does not wait for the other 99.
         for _ in range(min(room, self._jobs.qsize(), max(1, self._count))):
             try:
@@ -216,7 +216,7 @@ class Workers:
                 "threads for %s take long, or hang; there are %d now%s",
                 self._name,
                 len(self._threads),
-                "" if len(self._threads) < _MOST_THREADS else ", and will be no more",
+                "" if len(self._threads) < _MAX_THREADS else ", and will be no more",
             )
 
     def crashed(self, error: BaseException) -> None:

@@ -17,7 +17,7 @@ from ..loop.event_loop import event_loop
 from ..net.connection_limit import connection_limit
 from ..options.connection_options import DEFAULTS, check_names
 from ..options.hiding import harmless_of, wrap_secret_url, wrap_secrets_in
-from ..options.mailer_options import check_backups, check_source, whole
+from ..options.mailer_options import check_backups, check_count, check_source
 from ..options.option_checks import check_seconds
 from ..options.options import Options, collect_options
 from .capacity.capacity import Limits
@@ -156,15 +156,15 @@ class Mailer(AsyncioActor):
         given = MAILER_DEFAULTS | cast("dict[str, Any]", options)
         first = collect_options(server, port, **{name: given[name] for name in DEFAULTS})
         limits = Limits(
-            max_connections=whole("max_connections", given["max_connections"]),
-            initial_connections=whole("initial_connections", given["initial_connections"]),
-            max_mails_per_connection=whole(
+            max_connections=check_count("max_connections", given["max_connections"]),
+            initial_connections=check_count("initial_connections", given["initial_connections"]),
+            max_mails_per_connection=check_count(
                 "max_mails_per_connection", given["max_mails_per_connection"]
             ),
             idle_timeout=check_seconds("idle_timeout", given["idle_timeout"]),
             rate=parse_rate(given["rate"]),
         )
-        most_queued = whole("max_queued", given["max_queued"])
+        most_queued = check_count("max_queued", given["max_queued"])
         retry = given["retry"]
         if not isinstance(retry, RetryPolicy | None):
             raise TypeError(f"retry: needs a RetryPolicy, not {type(retry).__name__}")

@@ -16,7 +16,7 @@ from ...signals.forks import in_child, notice_fork
 from ..loop import guard
 
 DEFAULT_LIMIT = 100
-_MOST = 1_000_000
+_MAX_LIMIT = 1_000_000
 
 
 class Permit:
@@ -208,8 +208,8 @@ def set_connection_limit(limit: int) -> None:
     """
     if isinstance(limit, bool) or not isinstance(limit, int):
         raise TypeError(f"the connection limit needs an int, not {type(limit).__name__}")
-    if not 1 <= limit <= _MOST:
+    if not 1 <= limit <= _MAX_LIMIT:
         # Without the number: Python refuses to format one with thousands of digits.
-        raise ValueError(f"the connection limit needs to be at least 1, and at most {_MOST}")
+        raise ValueError(f"the connection limit needs to be at least 1, and at most {_MAX_LIMIT}")
     notice_fork()
     connection_limit.limit = limit

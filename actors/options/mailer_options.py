@@ -10,18 +10,18 @@ from ..net.connecting.connect import SourceAddress
 MAX_BACKUPS = 100
 MAX_WEIGHT = 1_000_000
 
-_MOST = 1_000_000
+_MAX_LIMIT = 1_000_000
 """The maximum of each limit: connections, emails on one of them, and queued emails."""
 
 
-def whole(name: str, value: object) -> int:
+def check_count(name: str, value: object) -> int:
     """Check a number of connections or emails; return it.
 
     Raises:
         TypeError: it is not an int.
         ValueError: it is out of range.
     """
-    return plain_int(name, value, 1, _MOST)
+    return plain_int(name, value, 1, _MAX_LIMIT)
 
 
 def check_source(source: SourceAddress | None, connections: int, relays: int) -> None:

@@ -1,4 +1,4 @@
-"""An SMTP server for the tests of a program: it takes mails, and misbehaves on demand.
+"""An SMTP server for the tests of a program: it accepts emails, and misbehaves on demand.
 
 ::
 
@@ -8,8 +8,8 @@
         ...  # the program sends to server.host, server.port
         server.wait_for(lambda: server.mails)
 
-Never anything of the client here: a server that shared its code would share its mistakes. Never
-pytest, nor anything but the standard library, either.
+Never code of the client: a server that shared it would share its mistakes. Never pytest, or
+anything else but the standard library.
 """
 
 from .auth import logins

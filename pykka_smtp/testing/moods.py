@@ -1,8 +1,7 @@
-"""Moods: what a server does instead of what is right, at one stage of a session.
+"""Moods: what a server does instead of the right thing, at one stage of a session.
 
-A mood is asked at each stage, and says what to do there, or None: it does not mind. Of several
-moods, the first that minds decides. Those here are made for one stage, which is named as in
-`Moment.stage`.
+A mood is called at each stage, and returns what to do, or None if it does not apply. Of several
+moods, the first that applies decides. Those here are for one stage, named as in `Moment.stage`.
 """
 
 import threading
@@ -15,33 +14,34 @@ from .talk.acts import Act, Deed, Drip, Talk, Wait
 
 
 class Client(Protocol):
-    """A client, as far as a talk knows it.
+    """The client of a session.
 
     Attributes:
-        user: who has logged in, or None.
+        user: the user name that it has logged in with, or None.
     """
 
     user: str | None
 
     @property
     def tls(self) -> str | None:
-        """The version of TLS, or None where it has not begun."""
+        """The version of TLS, or None without TLS."""
         ...
 
 
 @dataclass(slots=True)
 class Moment:
-    """Where a session stands.
+    """The state of a session when a mood is called.
 
     Attributes:
-        stage: ``"greeting"``; or what the client has said, such as ``"EHLO"``, ``"MAIL"``,
-            ``"RCPT"``, ``"DATA"``, ``"BDAT"``; or ``"."``, its mail has come; or ``"body"``, its
-            mail comes now; or ``"TLS"``, which begins now.
-        reply: what is right to say; empty where nothing is.
-        client: who says it.
+        stage: ``"greeting"``; the verb of the client's command, such as ``"EHLO"``, ``"MAIL"``,
+            ``"RCPT"``, ``"DATA"``, ``"BDAT"``; ``"body"`` when the mail data begins; ``"."`` at its
+            end; or ``"TLS"`` when TLS begins.
+        reply: the right reply, with CRLF; empty if there is none.
+        client: the client.
         line: its command line.
-        path: the mailbox of MAIL or RCPT; in LMTP also of ``"."``, of which there is one for each.
-        data: the mail at ``"."``, transparency undone; empty where the stage keeps none.
+        path: the mailbox of MAIL or RCPT; with LMTP also of ``"."``, which comes once for each
+            recipient.
+        data: the mail data at ``"."``, dot stuffing undone; empty if the server does not keep it.
     """
 
     stage: str
@@ -53,17 +53,17 @@ class Moment:
 
 
 Mood = Callable[[Moment], Iterable[Act] | Talk | None]
-"""Says what to do, or None. A talk may read what the client says next."""
+"""Returns what to do, or None. A talk may read the client's next commands."""
 
 
 class At:
     """A mood for one stage.
 
     Args:
-        stage: which.
-        do: says what to do.
+        stage: the stage.
+        do: returns what to do.
         to: only for this recipient; at MAIL, for this sender.
-        times: only so many times, over all sessions.
+        times: only this many times, over all sessions.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class At:
         self._lock = threading.Lock()
 
     def __call__(self, moment: Moment) -> Iterable[Act] | Talk | None:
-        """Say what to do at this moment, or None."""
+        """Return what to do at this moment, or None."""
         if moment.stage not in self.stages or self._to not in (None, moment.path):
             return None
         if self._left is not None:
@@ -93,7 +93,7 @@ class At:
 
 
 def said(text: str | bytes) -> bytes:
-    """Give the octets of a reply: its text, and CRLF."""
+    """Return a reply's text as bytes, with CRLF."""
     return (text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text) + b"\r\n"
 
 
@@ -104,13 +104,14 @@ def refuse(
     to: str | None = None,
     times: int | None = None,
 ) -> Mood:
-    """Say no, for good.
+    """Reject.
 
     Args:
-        stage: ``"greeting"``, a verb such as ``"MAIL"`` or ``"RCPT"``, or ``"."`` for the mail.
-        reply: what to say; any reply will do.
+        stage: ``"greeting"``, a verb such as ``"MAIL"`` or ``"RCPT"``, or ``"."`` for the end of an
+            email.
+        reply: the reply; any reply is possible.
         to: only for this recipient; at MAIL, for this sender.
-        times: only so many times, over all sessions.
+        times: only this many times, over all sessions.
     """
     return At(stage, lambda _moment: [said(reply)], to=to, times=times)
 
@@ -122,16 +123,16 @@ def defer(
     to: str | None = None,
     times: int | None = None,
 ) -> Mood:
-    """Say no for now: trying again later is sensible. The arguments are those of `refuse`."""
+    """Defer: a retry is sensible. The arguments are those of `refuse`."""
     return refuse(stage, reply, to=to, times=times)
 
 
 def answer(stage: str, *replies: str, to: str | None = None) -> Mood:
-    """Say these replies, one after the other, and from then on what is right.
+    """Send these replies, one each time, and then the right one.
 
     Args:
         stage: see `refuse`.
-        replies: what to say.
+        replies: the replies.
         to: only for this recipient; at MAIL, for this sender.
     """
     left = deque(replies)
@@ -139,17 +140,17 @@ def answer(stage: str, *replies: str, to: str | None = None) -> Mood:
 
 
 def silence(stage: str, *, to: str | None = None, times: int | None = None) -> Mood:
-    """Say nothing more, and keep the connection. The arguments are those of `refuse`."""
+    """Send nothing more, and keep the connection open. The arguments are those of `refuse`."""
     return At(stage, lambda _moment: [Deed.SILENCE], to=to, times=times)
 
 
 def drop(stage: str, *, to: str | None = None, times: int | None = None) -> Mood:
-    """Hang up instead of answering. The arguments are those of `refuse`."""
+    """Close the connection instead of replying. The arguments are those of `refuse`."""
     return At(stage, lambda _moment: [Deed.CLOSE], to=to, times=times)
 
 
 def reset(stage: str, *, to: str | None = None, times: int | None = None) -> Mood:
-    """Break the connection instead of answering (RST). The arguments are those of `refuse`."""
+    """Abort the connection by RST instead of replying. The arguments are those of `refuse`."""
     return At(stage, lambda _moment: [Deed.RESET], to=to, times=times)
 
 
@@ -159,39 +160,39 @@ def deaf(stage: str, *, times: int | None = None) -> Mood:
 
 
 def drip(stage: str, *, interval: float = 0.02, times: int | None = None) -> Mood:
-    """Say what is right octet by octet.
+    """Send the right reply byte by byte.
 
     Args:
         stage: see `refuse`.
-        interval: seconds between two octets.
-        times: only so many times, over all sessions.
+        interval: seconds between two bytes.
+        times: only this many times, over all sessions.
     """
     return At(stage, lambda moment: [Drip(moment.reply, interval=interval)], times=times)
 
 
 def early(stage: str, *, times: int | None = None) -> Mood:
-    """Answer the next command, too, before it comes. The arguments are those of `refuse`."""
+    """Also reply to the next command, before it arrives. The arguments are those of `refuse`."""
     return At(stage, lambda moment: [moment.reply + b"250 2.0.0 ok\r\n"], times=times)
 
 
 def hold(stage: str, event: threading.Event, *, times: int | None = None) -> Mood:
-    """Say what is right, but not before the event is set.
+    """Send the right reply, once an event is set.
 
     Args:
         stage: see `refuse`.
-        event: what to wait for. The server's end ends the waiting, too.
-        times: only so many times, over all sessions.
+        event: the event to wait for. Stopping the server ends the wait, too.
+        times: only this many times, over all sessions.
     """
     return At(stage, lambda moment: [Wait(event), moment.reply], times=times)
 
 
 class Replies:
-    """A mood that always says the same instead of what is right.
+    """A mood with a fixed reply for each stage or recipient.
 
     Args:
-        said: by recipient or stage, such as ``{"MAIL": "451 4.3.0 later", "no@x.test": "550 5.1.1
-            who?", ".": "554 5.6.0 no"}``; in LMTP ``". c@d.test"`` is for the mail of one
-            recipient. What is for a recipient goes first.
+        said: the replies by recipient or stage, such as ``{"MAIL": "451 4.3.0 later", "no@x.test":
+            "550 5.1.1 unknown", ".": "554 5.6.0 no"}``; with LMTP, ``". c@d.test"`` is for the end
+            of the email to one recipient. A recipient's reply has precedence.
     """
 
     def __init__(self, said: Mapping[str, str]) -> None:
@@ -199,7 +200,7 @@ class Replies:
         self.stages: frozenset[str] = _stages_of(said)
 
     def __call__(self, moment: Moment) -> list[Act] | None:
-        """Say what is to be said, if anything is."""
+        """Return the reply, if there is one."""
         stage, path = moment.stage, moment.path
         keys = {"RCPT": (path, stage), ".": (f". {path}", stage)}.get(stage, (stage,))
         reply = next((self._said[key] for key in keys if key in self._said), None)
@@ -207,11 +208,11 @@ class Replies:
 
 
 class Changing:
-    """A mood whose answers come from lists, one after the other; then it says what is right.
+    """A mood that takes its replies from lists, one each time, and then sends the right one.
 
     Args:
-        answers: by recipient or stage, as for `Replies`. ``"close"`` hangs up instead, and after
-            a 421 it does so, too.
+        answers: lists of replies by recipient or stage, as for `Replies`. ``"close"`` closes the
+            connection instead; a reply of 421 closes it afterwards.
     """
 
     def __init__(self, answers: Mapping[str, Iterable[str]]) -> None:
@@ -220,7 +221,7 @@ class Changing:
         self._lock = threading.Lock()
 
     def __call__(self, moment: Moment) -> list[Act] | None:
-        """Say what is next, if anything is."""
+        """Return the next reply, if there is one."""
         keys = (moment.path, moment.stage) if moment.stage == "RCPT" else (moment.stage,)
         with self._lock:
             text = next((self._answers[k].popleft() for k in keys if self._answers.get(k)), None)
@@ -232,7 +233,7 @@ class Changing:
 
 
 def _stages_of(keys: Iterable[str]) -> frozenset[str]:
-    """Give the stages that stages and recipients are about."""
+    """Return the stages of such keys."""
     return frozenset(
         word if (word := key.split(" ")[0]).isupper() or word in {"greeting", "."} else "RCPT"
         for key in keys

@@ -1,4 +1,4 @@
-"""The server for the tests of a program."""
+"""`Server`: the server for the tests of a program."""
 
 import ssl
 from collections.abc import Sequence
@@ -9,29 +9,29 @@ from .stages.scripted import ScriptedServer
 
 
 class Server(ScriptedServer):
-    """An SMTP server on a free port of the loopback interface; it takes every mail.
+    """An SMTP server on a free port of the loopback interface; it accepts every email.
 
-    It runs in threads of this process, from the beginning of a ``with`` block to its end::
+    It runs in threads of this process, within a ``with`` block::
 
         with Server(refuse("RCPT", to="no@example.org")) as server:
             ...  # the program sends to server.host, server.port
             server.wait_for(lambda: server.mails)
 
     Args:
-        moods: what it does instead; the first that minds decides. See `moods`.
+        moods: what it does differently; the first that applies decides. See `moods`.
         offers: the lines of its EHLO reply, such as ``"SIZE 1000"``.
-        tls: for STARTTLS, which it offers then; it has the certificate and the key.
+        tls: a context with certificate and key; the server then offers STARTTLS.
         implicit_tls: begin TLS before the greeting, instead of offering STARTTLS.
-        name: what it calls itself.
+        name: its name in the greeting.
         host: ``"127.0.0.1"`` or ``"::1"``.
-        patience: seconds that it waits for a client at most.
+        patience: seconds that it waits for a client, at most.
 
     Attributes:
-        host: where it listens.
+        host: the address on which it listens.
         port: a free port, chosen by the system.
 
     Raises:
-        ValueError: implicit TLS without a context.
+        ValueError: `implicit_tls` is set without `tls`.
     """
 
     def __init__(

@@ -122,7 +122,7 @@ class TextEmail:
         if encoding != b"7bit" and _COMPOSITE.match(content_type):
             raise ValueError(
                 "header Content-Type: a multipart body must be ASCII, in lines of at most "
-                f"{_MAX_LINE} octets; give the complete mail instead, as message="
+                f"{_MAX_LINE} octets; give the complete email instead, as message="
             )
         return [*filter(None, fields), *others, "MIME-Version: 1.0", content_type]
 
@@ -133,7 +133,7 @@ class TextEmail:
             if "from" in given:
                 return ""
             raise ValueError(
-                "from_address: where the reverse-path is null, the mail needs a From in headers="
+                "from_address: where the reverse-path is null, the email needs a From in headers="
             )
         address = check_address("from_address", self.from_address)
         return mailbox_field("From", ((name, address),))
@@ -210,7 +210,7 @@ def _octets(body: str | bytes | Sequence[str | bytes]) -> bytes:
         octets = b"\r\n".join(_utf8(line).removesuffix(b"\n").removesuffix(b"\r") for line in body)
     if b"\0" in octets:
         raise ValueError(
-            f"body: NUL at octet {octets.index(0)}; a mail cannot carry it as text (RFC 2045 §2.8)"
+            f"body: NUL at octet {octets.index(0)}; not allowed in text (RFC 2045 §2.8)"
         )
     return octets
 

@@ -142,7 +142,7 @@ class Dsn:
             ValueError: they are not.
         """
         for path in sorted(self._originals.keys() - set(paths)):
-            raise ValueError(f"orcpt: {shown(path)} is no recipient of this mail")
+            raise ValueError(f"orcpt: {shown(path)} is not a recipient of this email")
         if self.orcpt is True:
             for path in paths:
                 _check_length(path, original_recipient(path))
@@ -248,7 +248,7 @@ def _checked_notify(value: object) -> object:
         raise TypeError(f"notify: needs a str or a set of them, not {type(value).__name__}")
     names = cast("Collection[object]", value)
     if not names:
-        raise ValueError("notify: empty; write 'never' if nobody is to be told")
+        raise ValueError("notify: empty; write 'never' for no notification")
     for name in names:
         if name == _NEVER:
             raise ValueError("notify: 'never' goes with nothing else (RFC 3461 §4.1)")

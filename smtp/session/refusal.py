@@ -60,7 +60,7 @@ class SecurityTooWeak(_SessionEnded):
     """The session is less secure than configured. Nothing of the email was sent.
 
     Attributes:
-        is_passing: whether the server's reply was transient, so that a retry may succeed.
+        is_retryable: whether the server's reply was transient, so that a retry may succeed.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class SecurityTooWeak(_SessionEnded):
         detail: str,
         last_command: Command | None = None,
         *,
-        is_passing: bool = False,
+        is_retryable: bool = False,
     ) -> None:
         super().__init__(stage, detail, last_command)
-        self.is_passing = is_passing
+        self.is_retryable = is_retryable
 
 
 class ProtocolViolation(_SessionEnded):

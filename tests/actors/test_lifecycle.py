@@ -231,11 +231,7 @@ def wait_for_ehlo(server: ScriptedServer) -> None:
     ids=["while_main_sleeps", "while_main_asks"],
 )
 def test_ctrl_c_ends_the_program_at_once_with_one_outcome(
-    run: Run,
-    main: str,
-    script: str,
-    wait: Callable[[ScriptedServer], None],
-    outcome: str,
+    run: Run, main: str, script: str, wait: Callable[[ScriptedServer], None], outcome: str
 ) -> None:
     server = run.serve(script)
     program = run(main)
@@ -270,10 +266,7 @@ SmtpActor.start("localhost", PORT).tell(mail())
     ids=["before_the_dot", "after_the_dot"],
 )
 def test_ctrl_c_while_the_interpreter_waits_at_its_end_ends_it_at_once_with_one_outcome(
-    run: Run,
-    script: str,
-    wait: Callable[[ScriptedServer], None],
-    outcome: str,
+    run: Run, script: str, wait: Callable[[ScriptedServer], None], outcome: str
 ) -> None:
     server = run.serve(script)
     program = run(WAITS_AT_ITS_END)
@@ -409,7 +402,7 @@ else:
     assert program.done() == ["parent in flight"]
     assert server.accepted == 2
     assert [line.split()[0] for line in server.sessions[0].lines] == [
-        *("EHLO", "MAIL", "RCPT", "DATA", "QUIT"),
+        *("EHLO", "MAIL", "RCPT", "DATA", "QUIT")
     ]
 
 

@@ -59,11 +59,11 @@ class Hanging:
 
     def __init__(self, door: threading.Event) -> None:
         self.entered = threading.Event()
-        self._door = door
+        self.door = door
 
     def __call__(self, sender: str, **extra: Any) -> None:
         self.entered.set()
-        assert self._door.wait(PATIENCE)
+        assert self.door.wait(PATIENCE)
 
 
 @pytest.fixture
@@ -92,32 +92,22 @@ def actor(server: Any, **options: Any) -> Any:
 
 
 def test_sends_wait_where_receivers_do_not_return_and_none_is_lost(
-    loop_kind: str,
-    mailing: Mailing,
-    hanging: Hanging,
-    door: threading.Event,
-    server: ScriptedServer,
+    loop_kind: str, mailing: Mailing, hanging: Hanging, server: ScriptedServer
 ) -> None:
     for number in range(30):
-        mail = mailing.mail(context=number)
-        mailing.mails.append(mail)
-        actor(server).tell(mail)
+        mailing.tell(actor(server), context=number)
 
     assert wait_until(stands_still, PATIENCE)
 
     # The one that is being heard, those that wait to be, and those that were under way then.
     assert server.accepted <= 1 + LIMIT + CONNECTIONS
     assert len(connection_limit._waiting) == 30 - server.accepted
-    door.set()
+    hanging.door.set()
     assert mailing.kinds() == {"accepted": 30}
 
 
 def test_a_mailer_takes_no_more_than_may_wait_where_receivers_do_not_return(
-    loop_kind: str,
-    mailing: Mailing,
-    hanging: Hanging,
-    door: threading.Event,
-    server: ScriptedServer,
+    loop_kind: str, mailing: Mailing, hanging: Hanging, server: ScriptedServer
 ) -> None:
     mailer = mailing.start(server, max_queued=10, max_connections=CONNECTIONS)
     mailing.tell(mailer, 8)
@@ -132,17 +122,13 @@ def test_a_mailer_takes_no_more_than_may_wait_where_receivers_do_not_return(
     assert isinstance(refused, SendFailure)
     assert (refused.kind, refused.retryable) == (FailureKind.LOCAL, True)
     assert mailing.statistics(mailer).queued == 10
-    door.set()
+    hanging.door.set()
     assert mailing.kinds() == {"accepted": 18 - waiting, "LOCAL": 1}
 
 
 @pytest.mark.parametrize("kind", [SmtpActor, Mailer])
 def test_what_is_under_way_is_answered_and_told_although_receivers_do_not_return(
-    loop_kind: str,
-    mailing: Mailing,
-    hanging: Hanging,
-    door: threading.Event,
-    kind: Any,
+    loop_kind: str, mailing: Mailing, hanging: Hanging, kind: Any
 ) -> None:
     greeting, told = Door(), threading.Event()
     server = mailing.serve(polite(), greeting)
@@ -152,10 +138,8 @@ def test_what_is_under_way_is_answered_and_told_although_receivers_do_not_return
             told.set()
 
     mailing.ask(actor(server))
-    mail = mailing.mail(outcome_to=Inbox())
-    mailing.mails.append(mail)
     ref = actor(server) if kind is SmtpActor else mailing.start(server)
-    answer = ref.ask(mail, block=False)
+    answer = mailing.ask_later(ref, outcome_to=Inbox())
     server.wait_for(lambda: len(server.sessions) == 2)
     fill(hanging)
 
@@ -181,10 +165,8 @@ def test_a_receiver_that_sends_and_waits_is_not_held_up_by_itself(
             return mailing.ask(mailer)
         if how == "drain":
             return mailing.drain(mailer, timeout=PATIENCE)
-        mail = mailing.mail()
-        mailing.mails.append(mail)
         ref = actor(server, alias="inner")
-        ref.tell(mail)
+        mailing.tell(ref)
         return ref.actor_stopped.wait(PATIENCE)
 
     def receiver(sender: str, **extra: Any) -> None:
@@ -195,9 +177,7 @@ def test_a_receiver_that_sends_and_waits_is_not_held_up_by_itself(
 
     smtp_send_success.connect(receiver)
     for _ in range(12):
-        mail = mailing.mail()
-        mailing.mails.append(mail)
-        actor(server).tell(mail)
+        mailing.tell(actor(server))
     if how in ("mailer", "drain"):
         assert full.wait(PATIENCE)
         mailing.tell(mailer, 3)
@@ -263,9 +243,7 @@ def test_receivers_that_send_two_mails_for_each_outcome_come_to_their_end(
     def doubling(sender: str, **extra: Any) -> None:
         for kind in (SmtpActor, Mailer):
             if len(mailing.mails) < 60:
-                mail = mailing.mail()
-                mailing.mails.append(mail)
-                (actor(server) if kind is SmtpActor else mailer).tell(mail)
+                mailing.tell(actor(server) if kind is SmtpActor else mailer)
 
     smtp_send_success.connect(doubling)
     mailing.tell(mailer)
@@ -275,11 +253,7 @@ def test_receivers_that_send_two_mails_for_each_outcome_come_to_their_end(
 
 
 def test_idle_connections_are_given_up_for_sends_that_waited_for_receivers(
-    loop_kind: str,
-    mailing: Mailing,
-    hanging: Hanging,
-    door: threading.Event,
-    server: ScriptedServer,
+    loop_kind: str, mailing: Mailing, hanging: Hanging, server: ScriptedServer
 ) -> None:
     set_connection_limit(1)
     mailer = mailing.start(server, idle_timeout=1000.0)
@@ -287,29 +261,21 @@ def test_idle_connections_are_given_up_for_sends_that_waited_for_receivers(
     fill(hanging)
     assert wait_until(lambda: mailing.statistics(mailer).connections_idle == 1, PATIENCE)
 
-    mail = mailing.mail()
-    mailing.mails.append(mail)
-    actor(server).tell(mail)
+    mailing.tell(actor(server))
     assert wait_until(lambda: connection_limit._waiting, PATIENCE)
     assert mailing.statistics(mailer).connections_idle == 1
 
-    door.set()
+    hanging.door.set()
     assert mailing.kinds() == {"accepted": 2}
 
 
 def test_a_send_that_waits_for_receivers_can_be_stopped(
-    loop_kind: str,
-    mailing: Mailing,
-    hanging: Hanging,
-    door: threading.Event,
-    server: ScriptedServer,
+    loop_kind: str, mailing: Mailing, hanging: Hanging, server: ScriptedServer
 ) -> None:
     mailing.ask(actor(server))
     fill(hanging)
     ref = actor(server)
-    mail = mailing.mail()
-    mailing.mails.append(mail)
-    answer: Any = ref.ask(mail, block=False)
+    answer = mailing.ask_later(ref)
     assert wait_until(lambda: connection_limit._waiting, PATIENCE)
 
     assert ref.stop(timeout=PATIENCE)
@@ -329,10 +295,7 @@ def hangs(sender, outcome, **extra):
 SmtpActor.start("127.0.0.1", 1).tell(SendMail(sender="a@b.test", recipients="c@d.test", body="x"))
 """
     with subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as program:
         killer = threading.Timer(PATIENCE, program.kill)
         killer.start()

@@ -58,8 +58,7 @@ def test_each_batch_of_recipients_gets_the_whole_mail(
         outcome = send(server, message)
 
     assert isinstance(outcome, SendSuccess)
-    assert outcome.refused == ()
-    assert outcome.warnings == ()
+    assert (outcome.refused, outcome.warnings) == ((), ())
     assert [mail.recipients for mail in server.mails] == [TO[:2], TO[2:4], TO[4:]]
     assert [mail.data for mail in server.mails] == [data] * 3
 
@@ -112,9 +111,7 @@ def test_a_mail_that_is_refused_for_one_batch_is_whole_for_the_next(
 
 
 def test_who_was_not_tried_is_told_with_a_warning(scripted_server: Start) -> None:
-    server = scripted_server(polite("LIMITS MAILMAX=1 RCPTMAX=2"))
-
-    outcome = send(server, SMALL)
+    outcome = send(scripted_server(polite("LIMITS MAILMAX=1 RCPTMAX=2")), SMALL)
 
     assert isinstance(outcome, SendSuccess)
     assert [(r.address, r.retryable, r.reply) for r in outcome.refused] == [
@@ -155,7 +152,7 @@ def test_a_file_that_changes_between_two_transactions_is_not_sent_again(
     assert [r.accepted for r in outcome.recipients] == [True, True, False, False, False]
     assert not any(r.maybe_accepted for r in outcome.recipients)
     (warning,) = outcome.warnings
-    assert "the mail changed while it was sent" in warning
+    assert "the email changed while it was sent" in warning
     assert server.accepted == 1
 
 

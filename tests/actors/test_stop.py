@@ -55,6 +55,10 @@ def mail(**options: Any) -> SendMail:
     return SendMail(sender="a@b.test", recipients="c@d.test", **options)
 
 
+def actor(server: ScriptedServer) -> Any:
+    return SmtpActor.start(server.host, server.port)
+
+
 def stop_one(ref: Any) -> None:
     assert ref.stop(timeout=PATIENCE) is True
 
@@ -149,8 +153,7 @@ def test_stop_while_it_connects(stopped: Stopped, blackhole: int, host: str) -> 
         lambda: wait_until(lambda: is_connecting(blackhole), PATIENCE) or pytest.fail("no SYN"),
     )
 
-    assert outcome.stage is Stage.CONNECT
-    assert outcome.retryable
+    assert (outcome.stage, outcome.retryable) == (Stage.CONNECT, True)
     assert not outcome.maybe_accepted
     assert outcome.peer is None
 
@@ -176,11 +179,7 @@ def test_stop_while_the_name_is_looked_up(
 def test_stop_before_the_greeting(stopped: Stopped, scripted_server: Start) -> None:
     server = scripted_server("S! silence")
 
-    outcome = stopped(
-        SmtpActor.start(server.host, server.port),
-        mail(),
-        lambda: server.wait_for(lambda: server.transcript),
-    )
+    outcome = stopped(actor(server), mail(), lambda: server.wait_for(lambda: server.transcript))
 
     assert outcome.stage in {Stage.CONNECT, Stage.GREETING}
     assert not outcome.maybe_accepted
@@ -203,7 +202,7 @@ def test_stop_amid_the_commands(
     verb = stage.value.upper()
 
     outcome = stopped(
-        SmtpActor.start(server.host, server.port),
+        actor(server),
         mail(),
         lambda: server.wait_for(lambda: any(line.startswith(verb) for line in server.lines)),
     )
@@ -220,14 +219,12 @@ def test_stop_amid_the_mail_data_of_a_server_that_reads_nothing(
     server = scripted_server(begins_and_goes_deaf)
 
     outcome = stopped(
-        SmtpActor.start(server.host, server.port),
+        actor(server),
         mail(message=(b"x" * 70 + b"\r\n") * 300_000),
         lambda: server.wait_for(lambda: "S: goes deaf" in server.transcript),
     )
 
-    assert outcome.stage is Stage.BODY
-    assert outcome.retryable
-    assert not outcome.maybe_accepted
+    assert (outcome.stage, outcome.retryable, outcome.maybe_accepted) == (Stage.BODY, True, False)
 
 
 def test_stop_amid_a_file_never_leaves_a_dot_behind(
@@ -250,15 +247,14 @@ def test_stop_amid_a_file_never_leaves_a_dot_behind(
     server = scripted_server(script)
 
     outcome = stopped(
-        SmtpActor.start(server.host, server.port),
+        actor(server),
         mail(message=path),
         lambda: server.wait_for(lambda: "the mail begins" in server.transcript),
     )
 
     may_read.set()
     server.wait_until_ended()
-    assert outcome.stage is Stage.BODY
-    assert not outcome.maybe_accepted
+    assert (outcome.stage, outcome.maybe_accepted) == (Stage.BODY, False)
     assert not b"".join(seen).endswith(b"\r\n.\r\n")
 
 
@@ -267,22 +263,15 @@ def test_stop_after_the_dot_leaves_open_whether_the_mail_was_accepted(
 ) -> None:
     server = scripted_server(UP_TO_DATA + "C: <data>\nS! silence")
 
-    outcome = stopped(
-        SmtpActor.start(server.host, server.port),
-        mail(),
-        lambda: server.wait_for(lambda: server.mails),
-    )
+    outcome = stopped(actor(server), mail(), lambda: server.wait_for(lambda: server.mails))
 
-    assert outcome.stage is Stage.DOT
-    assert outcome.maybe_accepted
-    assert not outcome.retryable
+    assert (outcome.stage, outcome.maybe_accepted, outcome.retryable) == (Stage.DOT, True, False)
 
 
-def test_stop_while_the_server_takes_its_leave_changes_nothing(
+def test_stop_while_waiting_for_the_reply_to_quit_changes_nothing(
     loop_kind: str, stop: Callable[[Any], None], scripted_server: Start, outcomes: Any
 ) -> None:
-    server = scripted_server(UP_TO_DATA + "C: <data>\nS: 250 taken\nC: QUIT\nS! silence")
-    ref = SmtpActor.start(server.host, server.port)
+    ref = actor(scripted_server(UP_TO_DATA + "C: <data>\nS: 250 taken\nC: QUIT\nS! silence"))
     outcome = ref.ask(mail(), timeout=PATIENCE)
     assert isinstance(outcome, SendSuccess)
     began = time.monotonic()
@@ -293,7 +282,7 @@ def test_stop_while_the_server_takes_its_leave_changes_nothing(
     assert outcomes.wait_for(1) == [outcome]
 
 
-def test_stop_while_a_file_that_nobody_writes_is_opened(
+def test_stop_while_a_fifo_without_writer_is_opened(
     stopped: Stopped,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -370,7 +359,7 @@ def test_stop_all_stops_a_hundred_sends_at_once_each_with_its_outcome(
     loop_kind: str, scripted_server: Start, outcomes: Any
 ) -> None:
     server = scripted_server("S! silence")
-    refs = [SmtpActor.start(server.host, server.port) for _ in range(100)]
+    refs = [actor(server) for _ in range(100)]
     for ref in refs:
         ref.tell(mail())
     server.wait_for(lambda: len(server.sessions) >= 50)
@@ -390,7 +379,7 @@ def test_stop_all_stops_a_hundred_sends_at_once_each_with_its_outcome(
 def test_a_second_mail_told_to_the_same_actor_gets_an_outcome_of_its_own(
     loop_kind: str, server: ScriptedServer, outcomes: Any
 ) -> None:
-    ref = SmtpActor.start(server.host, server.port)
+    ref = actor(server)
     first, second = mail(), mail()
 
     ref.tell(first)
@@ -406,14 +395,12 @@ def test_a_second_mail_told_to_the_same_actor_gets_an_outcome_of_its_own(
 
 
 def test_a_second_mail_asked_is_answered_at_once(loop_kind: str, scripted_server: Start) -> None:
-    server = scripted_server("S! silence")
-    ref = SmtpActor.start(server.host, server.port)
+    ref = actor(scripted_server("S! silence"))
     ref.tell(mail())
 
     outcome: Any = ref.ask(mail(), timeout=PATIENCE)
 
-    assert outcome.kind is FailureKind.CANCELLED
-    assert outcome.retryable
+    assert (outcome.kind, outcome.retryable) == (FailureKind.CANCELLED, True)
     assert ref.stop(timeout=PATIENCE)
 
 
@@ -460,7 +447,7 @@ def test_a_mail_that_slips_in_behind_a_stop_has_an_outcome(loop_kind: str, outco
     [outcome] = outcomes.wait_for(1)
     assert outcome.mail is late
     assert outcome.kind is FailureKind.CANCELLED
-    assert "before it took the mail" in outcome.detail
+    assert "before it handled the email" in outcome.detail
 
 
 @pytest.mark.parametrize(
@@ -515,8 +502,7 @@ def test_a_wrong_message_does_not_end_the_send_that_is_under_way(
         conn.wait(may_go_on)
         polite()(conn)
 
-    server = scripted_server(pauses)
-    ref = SmtpActor.start(server.host, server.port)
+    ref = actor(scripted_server(pauses))
     answer: Any = ref.ask(mail(), block=False)
     assert asked.wait(PATIENCE)
 
@@ -578,10 +564,7 @@ def limit_of_one() -> Iterator[None]:
 
 @pytest.mark.usefixtures("limit_of_one")
 def test_a_send_that_breaks_as_it_gets_its_turn_has_an_outcome_and_hurts_no_other(
-    loop_kind: str,
-    server: ScriptedServer,
-    outcomes: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    loop_kind: str, server: ScriptedServer, outcomes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[object] = []
     session: Any = vars(sending_actor)["Session"]
@@ -593,13 +576,7 @@ def test_a_send_that_breaks_as_it_gets_its_turn_has_an_outcome_and_hurts_no_othe
         return session(*args, **options)
 
     monkeypatch.setattr(sending_actor, "Session", break_the_second)
-    refs = [
-        SmtpActor.start(
-            server.host,
-            server.port,
-        )
-        for _ in range(3)
-    ]
+    refs = [SmtpActor.start(server.host, server.port) for _ in range(3)]
     for ref in refs:
         ref.tell(mail())
 
@@ -617,15 +594,14 @@ def test_an_actor_that_fails_after_the_dot_says_that_the_mail_may_have_been_acce
     loop_kind: str, scripted_server: Start
 ) -> None:
     server = scripted_server(UP_TO_DATA + "C: <data>\nS! silence")
-    ref = SmtpActor.start(server.host, server.port)
+    ref = actor(server)
     answer: Any = ref.ask(mail(), block=False)
     server.wait_for(lambda: server.mails)
 
     ref.proxy().on_receive.defer()
 
     outcome = answer.get(timeout=PATIENCE)
-    assert outcome.kind is FailureKind.INTERNAL
-    assert outcome.maybe_accepted
+    assert (outcome.kind, outcome.maybe_accepted) == (FailureKind.INTERNAL, True)
     assert outcome.stage is Stage.DOT
 
 
@@ -643,7 +619,7 @@ def test_a_defect_at_the_last_octets_of_a_mail_ends_that_send_only(
 
     monkeypatch.setattr(ConnectionWriter, "_write_last", break_once)
     for _ in range(3):
-        SmtpActor.start(server.host, server.port).tell(mail())
+        actor(server).tell(mail())
 
     found = outcomes.wait_for(3, PATIENCE)
 
@@ -681,7 +657,7 @@ def test_a_stop_between_two_attempts_has_an_outcome(
         closed(self)
 
     monkeypatch.setattr(SmtpActor, "closed", stop_right_before)
-    SmtpActor.start(server.host, server.port).tell(mail())
+    actor(server).tell(mail())
 
     [outcome] = outcomes.wait_for(1, 1.0)
 
@@ -709,7 +685,7 @@ def test_a_second_attempt_that_breaks_as_it_begins_has_an_outcome(
         return connection(*args, **options)
 
     monkeypatch.setattr(sending_actor, "Connection", break_the_second)
-    ref = SmtpActor.start(server.host, server.port)
+    ref = actor(server)
     ref.tell(mail())
 
     try:

@@ -115,14 +115,12 @@ def test_other_commands_do_without_standard_output(scripted_server: Start, comma
     server = scripted_server(polite(), polite())
     arguments = [command, url_of(server)] if command == "verify" else [command]
 
-    done = run(
-        *("sh", "-c", 'exec "$0" -m pykka_smtp "$@" >&-', sys.executable, *arguments),
-    )
+    done = run(*("sh", "-c", 'exec "$0" -m pykka_smtp "$@" >&-', sys.executable, *arguments))
 
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_standard_streams_that_are_none_are_as_before_in_the_end(
+def test_missing_standard_streams_are_restored_at_the_end(
     scripted_server: Start, mail: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdout", None)
@@ -146,7 +144,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 @pytest.mark.parametrize("is_told", [True, False], ids=["told by SIGHUP", "not told"])
 @pytest.mark.parametrize("has_bar", [True, False], ids=["bar", "no bar"])
-def test_a_terminal_that_goes_away_is_no_report_that_could_not_be_written(
+def test_a_closed_terminal_is_not_a_report_error(
     holding: Holding, mail: str, tmp_path: Path, *, is_told: bool, has_bar: bool
 ) -> None:
     pty = pytest.importorskip("pty")

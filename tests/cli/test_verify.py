@@ -211,7 +211,7 @@ def test_what_is_wrong_with_an_option_is_raised_here() -> None:
         verify("mx.test", **options)
 
 
-def test_a_url_in_the_environment_is_not_used_unless_somebody_says_so(
+def test_smtp_url_is_used_only_if_passed(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"smtp://{server.host}:{server.port}"
@@ -243,7 +243,7 @@ def run(
     return status, lines, complaints
 
 
-def test_an_extension_that_nobody_knows_is_wrong_usage(
+def test_an_unknown_extension_is_wrong_usage(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -283,8 +283,7 @@ def test_tls_authentication_and_the_session_are_printed_without_the_password(
     tls_module: Any = sys.modules["pykka_smtp.actors.net.tls.tls"]
     monkeypatch.setattr(tls_module, "_verifying_context", trusted)
     server = scripted_server(
-        polite("STARTTLS", "AUTH PLAIN", replies={"AUTH": "235 2.7.0 hello"}),
-        context=certified[0],
+        polite("STARTTLS", "AUTH PLAIN", replies={"AUTH": "235 2.7.0 hello"}), context=certified[0]
     )
 
     status, lines, _ = run(capsys, "-v", f"smtp://{WHO}@{server.host}:{server.port}")
@@ -302,9 +301,7 @@ def test_tls_authentication_and_the_session_are_printed_without_the_password(
 
 
 def test_without_a_url_that_of_the_environment_is_used(
-    scripted_server: Start,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    scripted_server: Start, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = scripted_server(polite(), polite())
     monkeypatch.setenv("SMTP_URL", f"smtp://{server.host}:{server.port}")
@@ -350,11 +347,7 @@ def test_a_unix_socket_has_no_address(
     ],
 )
 def test_the_exit_status_says_what_is_wrong(
-    scripted_server: Start,
-    capsys: pytest.CaptureFixture[str],
-    script: Any,
-    query: str,
-    status: int,
+    scripted_server: Start, capsys: pytest.CaptureFixture[str], script: Any, query: str, status: int
 ) -> None:
     server = scripted_server(script)
 
@@ -383,7 +376,7 @@ def test_refused_credentials_are_not_allowed_and_a_refusal_for_now_is_temporary(
     assert statuses == [77, 75]
 
 
-def test_nobody_there_is_unavailable_and_an_unknown_name_is_no_host(
+def test_no_server_exits_69_and_an_unknown_name_exits_68(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def look_up(_host: str, _port: int) -> list[Any]:

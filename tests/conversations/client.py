@@ -11,11 +11,7 @@ from pykka_smtp.smtp.session.opening.session import Session, TlsPolicy
 
 from .conversation import Conversation
 
-_POLICIES = {
-    "off": TlsPolicy.OFF,
-    "auto": TlsPolicy.OPPORTUNISTIC,
-    "starttls": TlsPolicy.REQUIRED,
-}
+_POLICIES = {"off": TlsPolicy.OFF, "auto": TlsPolicy.OPPORTUNISTIC, "starttls": TlsPolicy.REQUIRED}
 _MECHANISMS = ("CRAM-MD5", "PLAIN", "LOGIN")
 
 

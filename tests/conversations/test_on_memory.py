@@ -122,7 +122,7 @@ def test_nothing_more_of_the_mail_is_written_while_there_is_something_to_read(
     assert not player.verdict.maybe_accepted
 
 
-def test_a_dot_that_can_not_leave_any_more_leaves_no_doubt(loop: FakeLoop) -> None:
+def test_an_unsent_final_dot_is_not_maybe_accepted(loop: FakeLoop) -> None:
     class Broken(FakeTransport):
         """Breaks as the mail is written; the connection is told so a little later, as in TLS."""
 

@@ -114,6 +114,11 @@ class Mailing:
         self.refs.append(ref)
         return ref
 
+    def begin(self, *scripts: Any, **options: Any) -> tuple[Any, ActorRef[Any]]:
+        """Start a server, and a Mailer for it."""
+        server = self.serve(*scripts)
+        return server, self.start(server, **options)
+
     def mail(self, **options: Any) -> SendMail:
         """Make a mail."""
         fields = {"sender": "a@b.test", "recipients": "c@d.test", "body": "hello"} | options

@@ -109,7 +109,7 @@ class Program:
     def done(self, within: float = PATIENCE) -> list[str]:
         """Do as `end`, and see that its status is 0 and that it had no complaints."""
         lines = self.end(within)
-        assert (self.status, self.complaints) == (0, [])
+        assert (self.status, self.complaints) == (0, []), self.errors
         return lines
 
     def _read_errors(self) -> str:

@@ -54,10 +54,7 @@ class AuthServer(server_auth.AuthServer):
         assert (yield server.get_server_final().encode()) == b""
         return users[-1]
 
-    exchanges: ClassVar[Any] = {
-        **server_auth.AuthServer.exchanges,
-        **dict.fromkeys(SCRAM, _scram),
-    }
+    exchanges: ClassVar[Any] = {**server_auth.AuthServer.exchanges, **dict.fromkeys(SCRAM, _scram)}
 
 
 MECHANISMS = tuple(AuthServer.exchanges)

@@ -14,13 +14,13 @@ from servers.waiting import PATIENCE
 
 from pykka_smtp.signals.attempts import MAX_TRANSCRIPT, MAX_WARNINGS, Attempts
 from pykka_smtp.signals.bus import (
-    forward_to,
     publish_retry,
     smtp_send_failure,
     smtp_send_retry,
     smtp_send_success,
 )
 from pykka_smtp.signals.dispatcher import dispatcher
+from pykka_smtp.signals.forwarding import forward_to
 from pykka_smtp.signals.outcome import Outcome, SendFailure, SendSuccess
 from pykka_smtp.signals.send_mail import SendMail
 from pykka_smtp.smtp.words.reply import Reply
@@ -35,10 +35,7 @@ TAKEN = Reply(250, ("taken",))
 
 def result(address: str, *, accepted: bool = False, maybe: bool = False) -> RecipientResult:
     return RecipientResult(
-        address=address,
-        accepted=accepted,
-        maybe_accepted=maybe,
-        retryable=not (accepted or maybe),
+        address=address, accepted=accepted, maybe_accepted=maybe, retryable=not (accepted or maybe)
     )
 
 
@@ -90,13 +87,12 @@ def test_a_mail_that_an_earlier_attempt_may_have_brought_there_stays_in_doubt() 
     )
 
     assert isinstance(outcome, SendFailure)
-    assert outcome.maybe_accepted
-    assert not outcome.retryable
+    assert (outcome.maybe_accepted, outcome.retryable) == (True, False)
     assert outcome.detail == "refused; an earlier attempt may have been accepted"
     assert [(r.maybe_accepted, r.retryable) for r in outcome.recipients] == [(True, False)] * 2
 
 
-def test_the_doubt_is_over_for_those_who_have_it_in_the_end() -> None:
+def test_a_later_acceptance_replaces_maybe_accepted() -> None:
     outcome = summed_up(
         failure(result(YOU, maybe=True), result(HER, maybe=True), maybe=True),
         success(result(YOU, accepted=True), result(HER)),
@@ -117,9 +113,7 @@ def test_a_mail_in_doubt_that_is_given_up_stays_in_doubt() -> None:
     outcome = attempts.combined_outcome(MAIL.all_recipients)
 
     assert isinstance(outcome, SendFailure)
-    assert outcome.maybe_accepted
-    assert not outcome.retryable
-    assert outcome.attempts == 1
+    assert (outcome.maybe_accepted, outcome.retryable, outcome.attempts) == (True, False, 1)
 
 
 def test_a_mail_given_up_without_doubt_is_not_in_doubt() -> None:
@@ -146,7 +140,7 @@ def test_the_success_is_the_first_there_was_and_later_ones_add_their_recipients(
     assert (outcome.attempts, outcome.warnings) == (2, ())
 
 
-def test_a_success_may_come_after_failures_and_is_none_the_worse() -> None:
+def test_a_success_after_failures_is_a_success() -> None:
     outcome = summed_up(
         failure(result(YOU), result(HER)),
         failure(result(YOU), result(HER)),
@@ -242,8 +236,7 @@ def test_a_mail_that_some_have_and_that_is_given_up_says_why_there_was_no_other_
 
     assert isinstance(outcome, SendSuccess)
     assert [r.accepted for r in outcome.recipients] == [True, False]
-    assert outcome.warnings == ("stopped before it was sent",)
-    assert outcome.attempts == 1
+    assert (outcome.warnings, outcome.attempts) == (("stopped before it was sent",), 1)
 
 
 FATES = st.sampled_from(["accepted", "later", "doubt", "refused"])
@@ -349,7 +342,7 @@ def test_the_retry_signal_can_be_had_by_its_name_and_by_its_sender() -> None:
     assert others.calls == []
 
 
-def test_a_retry_is_no_outcome() -> None:
+def test_a_retry_is_not_an_outcome() -> None:
     outcomes, told = Heard(), []
 
     class Inbox:
@@ -369,7 +362,7 @@ def test_a_retry_is_no_outcome() -> None:
     assert told == []
 
 
-def test_a_retry_that_nobody_listens_to_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_without_receivers_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     submitted: list[Any] = []
     monkeypatch.setattr(type(dispatcher), "submit", lambda _self, *args: submitted.append(args))
 
@@ -409,7 +402,7 @@ def test_a_receiver_of_retries_may_be_a_coroutine_function() -> None:
     assert attempts == [7]
 
 
-def test_retries_are_forwarded_to_an_inbox_by_who_asks_for_them() -> None:
+def test_retries_are_forwarded_to_an_inbox_on_request() -> None:
     told: list[Any] = []
 
     class Inbox:

@@ -14,12 +14,12 @@ from servers.waiting import PATIENCE
 
 from pykka_smtp.signals import bus
 from pykka_smtp.signals.bus import (
-    forward_to,
     publish,
     smtp_send_failure,
     smtp_send_success,
 )
 from pykka_smtp.signals.dispatcher import dispatcher
+from pykka_smtp.signals.forwarding import forward_to
 from pykka_smtp.signals.outcome import Outcome, SendFailure, SendSuccess
 from pykka_smtp.smtp.words.reply import Reply
 from pykka_smtp.smtp.words.stage import Stage
@@ -167,7 +167,7 @@ def test_the_signals_are_those_of_their_names_in_blinkers_default_namespace() ->
     assert blinker.signal("smtp_send_failure") is smtp_send_failure
 
 
-def test_a_success_is_heard_on_the_success_signal_with_the_alias_as_sender() -> None:
+def test_a_success_is_sent_by_the_success_signal_with_the_alias_as_sender() -> None:
     sent, not_sent = connected(smtp_send_success), connected(smtp_send_failure)
     outcome = success("news")
 
@@ -178,7 +178,7 @@ def test_a_success_is_heard_on_the_success_signal_with_the_alias_as_sender() -> 
     assert not_sent.heard == []
 
 
-def test_a_failure_is_heard_on_the_failure_signal_with_the_alias_as_sender() -> None:
+def test_a_failure_is_sent_by_the_failure_signal_with_the_alias_as_sender() -> None:
     sent, not_sent = connected(smtp_send_success), connected(smtp_send_failure)
     outcome = failure("news")
 
@@ -198,7 +198,7 @@ def test_receivers_run_on_the_dispatchers_thread_and_not_on_the_publishers() -> 
     assert recorder.threads == ["pykka-smtp-dispatcher"]
 
 
-def test_a_receiver_for_one_alias_does_not_hear_the_others() -> None:
+def test_a_receiver_for_one_alias_does_not_get_the_others() -> None:
     recorder = connected(smtp_send_success, sender="news")
     mine = success("NEWS".lower())  # equal, not identical
 
@@ -209,7 +209,7 @@ def test_a_receiver_for_one_alias_does_not_hear_the_others() -> None:
     assert recorder.outcomes == [mine]
 
 
-def test_outcomes_are_heard_in_the_order_in_which_they_were_published() -> None:
+def test_outcomes_are_delivered_in_the_order_of_publication() -> None:
     heard: list[str] = []
     for signal in (smtp_send_success, smtp_send_failure):
         signal.connect(lambda _, outcome: heard.append(outcome.mail.id), weak=False)
@@ -240,7 +240,7 @@ def test_two_threads_can_publish_at_once_and_every_outcome_is_heard_once() -> No
         assert ids == [str(number) for number in range(500)]
 
 
-def test_no_thread_is_started_when_nobody_would_hear() -> None:
+def test_no_thread_is_started_without_receivers() -> None:
     elsewhere = connected(smtp_send_success)
 
     publish(failure())
@@ -509,7 +509,7 @@ def test_a_receiver_that_was_collected_after_the_publish_does_not_hinder_the_oth
 
 
 @pytest.mark.parametrize("muted_when", ["published", "delivered"])
-def test_a_signal_that_is_muted_when_an_outcome_is_published_or_delivered_is_not_heard(
+def test_a_signal_muted_at_publication_or_delivery_is_not_sent(
     muted_when: str,
 ) -> None:
     entered, let_go = threading.Event(), threading.Event()
@@ -532,7 +532,7 @@ def test_a_signal_that_is_muted_when_an_outcome_is_published_or_delivered_is_not
     assert recorder.heard == []
 
 
-def test_each_receiver_hears_an_outcome_once_although_blinkers_tables_change() -> None:
+def test_each_receiver_gets_an_outcome_once_although_blinkers_tables_change() -> None:
     signal = RestlessSignal(looks=3)
     recorders = [connected(signal) for _ in range(5)]
 
@@ -591,7 +591,7 @@ def test_connecting_and_disconnecting_meanwhile_neither_loses_nor_doubles_an_out
 # A send's own signals
 
 
-def test_a_send_that_names_its_own_signals_is_heard_there_and_not_on_the_default_ones() -> None:
+def test_a_send_with_its_own_signals_does_not_use_the_default_ones() -> None:
     defaults = [connected(smtp_send_success), connected(smtp_send_failure)]
     mine = connected(blinker.signal("test-sent"))
     mine_failed = connected(blinker.signal("test-failed"))
@@ -625,7 +625,7 @@ def test_a_send_can_give_its_signal_as_an_object() -> None:
     assert len(recorder.heard) == 1
 
 
-def test_publishing_on_a_name_that_nobody_knows_makes_no_signal() -> None:
+def test_publishing_on_an_unknown_name_makes_no_signal() -> None:
     publish(success(success_signal="test-never-heard-of"))
     settle()
 
@@ -742,7 +742,7 @@ def test_outcome_to_is_told_even_if_the_sends_own_signal_does_not_exist() -> Non
 
 
 @pytest.mark.parametrize("end", [ActorDeadError("gone"), OSError("closed")], ids=["named", "asked"])
-def test_a_dead_outcome_to_is_logged_and_the_receivers_still_hear(
+def test_a_stopped_outcome_to_is_logged_and_receivers_still_run(
     caplog: pytest.LogCaptureFixture, end: Exception
 ) -> None:
     class Dead(SilentlyDeadInbox):
@@ -763,7 +763,7 @@ def test_a_dead_outcome_to_is_logged_and_the_receivers_still_hear(
 
 
 @pytest.mark.parametrize("exc", [ValueError("a bug"), SystemExit(3)], ids=["Exception", "Exit"])
-def test_an_outcome_to_that_raises_is_logged_and_the_receivers_still_hear(
+def test_an_outcome_to_that_raises_is_logged_and_receivers_still_run(
     caplog: pytest.LogCaptureFixture, exc: BaseException
 ) -> None:
     class Broken(Inbox):
@@ -932,7 +932,7 @@ def test_a_stop_that_cannot_disconnect_still_posts_nothing_more() -> None:
     inbox = Inbox()
     signal = RestlessSignal(looks=0)
     forwarding = forward_to(inbox, signal)
-    signal.looks = bus._TRIES
+    signal.looks = bus.TRIES
 
     forwarding.stop()
     publish(success(success_signal=signal))

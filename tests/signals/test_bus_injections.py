@@ -21,13 +21,7 @@ from servers.scripted import polite
 from servers.waiting import PATIENCE
 
 import pykka_smtp.signals
-from pykka_smtp import (
-    SendSuccess,
-    SmtpActor,
-    forward_to,
-    smtp_send_retry,
-    smtp_send_success,
-)
+from pykka_smtp import SendSuccess, SmtpActor, forward_to, smtp_send_retry, smtp_send_success
 from pykka_smtp.signals.dispatcher import dispatcher
 
 Start = Callable[..., Any]

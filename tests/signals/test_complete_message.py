@@ -95,7 +95,7 @@ def test_flask_mail_s_octets_go_out_as_they_are(kind: Any) -> None:
     [
         ("From: a@b.test\n\nx\n", TypeError, r"as_bytes\(\) of .*\.FlaskMailsMessage must return"),
         (None, TypeError, "must return bytes, not NoneType"),
-        (b"", ValueError, "the mail is empty; was the file read to its end"),
+        (b"", ValueError, "the email is empty; was the file read to its end"),
         (b"From: a@b.test\nBcc: x@y.test\n\nx\n", ValueError, "Bcc would show who gets a blind"),
         (b"resent-bcc : x@y.test\r\n\r\nx\r\n", ValueError, "resent-bcc would show who"),
         (b"A: b\rBcc: x@y.test\r\rx\r", ValueError, "Bcc would show who"),
@@ -112,7 +112,7 @@ def test_what_another_library_wrote_is_checked(
     assert str(caught.value).isprintable()
 
 
-def test_a_bcc_in_the_text_is_no_field() -> None:
+def test_a_bcc_in_the_text_is_not_a_header_field() -> None:
     data = b"From: a@b.test\n\nBcc: x@y.test\n"
     assert octets(FlaskMailsMessage(data)) == data
 
@@ -130,7 +130,7 @@ class BadPath:
 
 
 @pytest.mark.parametrize("answer", [5, b"mail.eml", None, OSError("x"), KeyError("x")], ids=repr)
-def test_a_path_that_is_none_is_a_type_error_at_once(answer: object) -> None:
+def test_an_invalid_path_is_a_type_error_at_once(answer: object) -> None:
     assert isinstance(BadPath(answer), os.PathLike)
     with pytest.raises(TypeError, match=r"^message: (needs a path|the path cannot be had)"):
         mail(BadPath(answer))
@@ -138,7 +138,7 @@ def test_a_path_that_is_none_is_a_type_error_at_once(answer: object) -> None:
 
 @pytest.mark.parametrize("empty", [b"", bytearray(), memoryview(b""), EmailMessage(), Message()])
 def test_an_empty_mail_is_refused(empty: object) -> None:
-    with pytest.raises(ValueError, match=r"^message: the mail is empty; was the "):
+    with pytest.raises(ValueError, match=r"^message: the email is empty; was the "):
         mail(empty)
 
 

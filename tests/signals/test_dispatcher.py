@@ -94,7 +94,7 @@ def test_calls_run_in_the_order_in_which_they_were_submitted(worker: Worker) -> 
     assert ran == list(range(1000))
 
 
-def test_calls_run_on_one_thread_that_is_no_daemon_and_bears_the_name(worker: Worker) -> None:
+def test_calls_run_on_one_named_non_daemon_thread(worker: Worker) -> None:
     worker.dispatcher.hold()
     first, second = worker.thread(), worker.thread()
     worker.dispatcher.release()
@@ -111,9 +111,7 @@ def test_no_thread_exists_before_it_is_needed(worker: Worker) -> None:
     assert worker.dispatcher.is_idle
 
 
-def test_a_hold_starts_the_thread_and_keeps_it_while_there_is_nothing_to_do(
-    worker: Worker,
-) -> None:
+def test_a_hold_starts_the_thread_and_keeps_it_while_there_is_nothing_to_do(worker: Worker) -> None:
     worker.dispatcher.hold()
     started = worker.threads
     thread = worker.thread()
@@ -610,7 +608,7 @@ def test_a_listener_that_raises_keeps_neither_the_others_nor_the_calls_from_it(
     assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.ERROR]
 
 
-def test_a_reset_leaves_nobody_waiting_for_the_parents_receivers(
+def test_after_a_reset_nothing_waits_for_the_parents_receivers(
     small: Dispatcher, gate: Gate
 ) -> None:
     small.submit(gate)

@@ -6,13 +6,7 @@ from typing import Any, cast, get_args
 
 import pytest
 
-from pykka_smtp.signals.outcome import (
-    Outcome,
-    SendError,
-    SendFailure,
-    SendSuccess,
-    outcome_of,
-)
+from pykka_smtp.signals.outcome import Outcome, SendError, SendFailure, SendSuccess, outcome_of
 from pykka_smtp.smtp.words.peer import Peer
 from pykka_smtp.smtp.words.reply import Reply
 from pykka_smtp.smtp.words.stage import Stage
@@ -273,10 +267,7 @@ def test_a_success_without_peer_reads_well_too() -> None:
     [
         ({}, ""),
         ({"retryable": True}, " (try again later)"),
-        (
-            {"maybe_accepted": True},
-            " (find out before you send it again)",
-        ),
+        ({"maybe_accepted": True}, " (find out before you send it again)"),
     ],
 )
 def test_a_failure_reads_as_one_line_with_what_to_do(given: dict[str, Any], advice: str) -> None:

@@ -84,8 +84,7 @@ def test_each_recipient_has_the_server_of_his_part_and_says_why_he_did_not_get_i
 
 def test_a_failure_in_doubt_decides_over_one_that_may_be_tried_again() -> None:
     outcome = combined(
-        [failed(A), failed(B, retryable=True), failed(C, maybe_accepted=True)],
-        MAIL.all_recipients,
+        [failed(A), failed(B, retryable=True), failed(C, maybe_accepted=True)], MAIL.all_recipients
     )
 
     assert isinstance(outcome, SendFailure)

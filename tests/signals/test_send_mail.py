@@ -53,12 +53,11 @@ def header(made: SendMail, name: str) -> str | None:
 # Envelope
 
 
-def test_a_mail_needs_no_more_than_who_and_to_whom() -> None:
+def test_a_sendmail_needs_only_sender_and_recipients() -> None:
     made = mail()
 
     assert (made.sender, made.recipients, made.cc, made.bcc) == (ME, (YOU,), (), ())
-    assert made.envelope.reverse_path == ME
-    assert made.envelope.forward_paths == (YOU,)
+    assert (made.envelope.reverse_path, made.envelope.forward_paths) == (ME, (YOU,))
     assert made.all_recipients == (YOU,)
     assert made.source is None
     assert made.envelope.options == NO_OPTIONS
@@ -664,9 +663,7 @@ def test_a_mail_can_be_made_again_with_one_thing_changed() -> None:
 
     again = dataclasses.replace(made, context=5)
 
-    assert again.context == 5
-    assert again.id == made.id
-    assert again.envelope == made.envelope
+    assert (again.context, again.id, again.envelope) == (5, made.id, made.envelope)
     without_date = [re.sub(rb"\r\nDate:[^\r]*", b"", octets(each)) for each in (made, again)]
     assert without_date[0] == without_date[1]
 
@@ -676,8 +673,7 @@ def test_a_mail_can_be_copied_and_pickled(given: dict[str, Any]) -> None:
     made = mail(context={"a": 1}, **given)
 
     for other in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):  # noqa: S301 - our own
-        assert other.id == made.id
-        assert other.envelope == made.envelope
+        assert (other.id, other.envelope) == (made.id, made.envelope)
         assert octets(other) == octets(made)
         assert repr(other) == repr(made)
 

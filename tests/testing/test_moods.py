@@ -131,7 +131,7 @@ def test_a_server_holds_its_answer_until_the_test_lets_it_go() -> None:
     ("password", "what"),
     [("secret", "accepted"), ("wrong", "SMTP at auth"), (None, "SMTP at mail")],
 )
-def test_only_who_logs_in_may_send(password: str | None, what: str) -> None:
+def test_only_authenticated_clients_may_send(password: str | None, what: str) -> None:
     options: dict[str, Any] = {"allow_plaintext_auth": True}
     login = {} if password is None else options | {"username": "me", "password": password}
     with Server(logins({"me": "secret"})) as server:
@@ -169,7 +169,7 @@ def test_a_mail_is_kept_as_it_was_sent() -> None:
     assert mail.accepted
 
 
-def test_a_mail_for_nobody_is_not_asked_for() -> None:
+def test_no_mail_data_is_requested_without_recipients() -> None:
     server = polite(replies={"RCPT": "550 5.1.1 who?"})
 
     assert codes(session(*TO_ONE, b"DATA", server=server)[0]) == [250, 550, 503]

@@ -9,7 +9,7 @@ Apart from that it watches for rows of failures. A destination that fails a whol
 without one success is dead: nothing goes there, until a single mail, the probe, gets through.
 
 Pure arithmetic: the time is passed in, in seconds of a clock that never goes back, and nothing
-here waits. Whoever owns a window uses it on one thread only.
+here waits. Use a window on one thread only.
 """
 
 import math
@@ -88,7 +88,7 @@ class ConcurrencyWindow:
         self._first = min(first, most)
         self._pause = self._next_pause = pause
         self._longest_pause = longest_pause
-        self._asked = 0  # how many were busy when somebody last asked
+        self._asked = 0  # how many were busy at the last call
         self._next_probe_at: float | None = None
         self._is_probing = False
         self._state_since = float("-inf")

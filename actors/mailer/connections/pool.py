@@ -31,7 +31,7 @@ class IdleConnection:
         self.connection: Connection = connection
         self.session: Session = session
         self.since: float = event_loop().loop.time()
-        connection.rest(self)
+        connection.set_idle(self)
         connection_limit.offer_idle(self, self._give_up)
 
     def _give_up(self) -> None:
@@ -41,10 +41,10 @@ class IdleConnection:
     def close(self) -> None:
         """Send QUIT and close, unless the connection is in use again."""
         if self._pool.discard(self):
-            self.leave()
+            self.send_quit()
             self._pool.notice_if_empty()
 
-    def leave(self) -> None:
+    def send_quit(self) -> None:
         """Send QUIT and close."""
         self.connection.cancel()
 
@@ -171,14 +171,14 @@ class ConnectionPool:
     def release(self, connection: Connection, session: Session) -> None:
         """Take a connection back, with its permit. Call `park_released` afterwards."""
         if connection_limit.has_waiters and connection.served + 1 >= _FAIR_SHARE:
-            IdleConnection(self, connection, session).leave()
+            IdleConnection(self, connection, session).send_quit()
         else:
             self._just_released = connection, session
 
     def park_released(self) -> None:
         """Make the released connection idle, if no email has acquired it at once."""
         if self._just_released is not None:
-            if not self._just_released[0].is_gone:
+            if not self._just_released[0].is_closed:
                 idle = IdleConnection(self, *self._just_released)
                 self._idle[idle] = None
                 self._all_idle.add(idle)
@@ -187,8 +187,8 @@ class ConnectionPool:
     def leave_released(self) -> None:
         """Close the released connection, if no email has acquired it: others need its permit."""
         if self._just_released is not None:
-            if not self._just_released[0].is_gone:
-                IdleConnection(self, *self._just_released).leave()
+            if not self._just_released[0].is_closed:
+                IdleConnection(self, *self._just_released).send_quit()
             self._just_released = None
 
     def repair(self) -> None:

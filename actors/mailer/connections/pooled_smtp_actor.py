@@ -180,7 +180,7 @@ class PooledSmtpActor(SmtpActor):
         assert delivery is not None
         if self._second is not None:
             # Stale for this email, so for all. `cancel` needs a dialog that has not ended.
-            connection.rest(self)
+            connection.set_idle(self)
             connection.cancel()
             return
         self.relay.pool.release(connection, delivery.session)

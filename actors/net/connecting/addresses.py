@@ -53,7 +53,7 @@ async def look_up(host: str, port: int) -> list[Address]:
         # Any exception: the program may have replaced `socket.getaddrinfo`.
         raise _not_found(host, error) from error
     if not addresses:
-        raise ConnectError(f"{host} has no address", "getaddrinfo", None, passing=False)
+        raise ConnectError(f"{host} has no address", "getaddrinfo", None, retryable=False)
     return addresses
 
 
@@ -90,7 +90,7 @@ def _not_found(host: str, error: Exception) -> ConnectError:
     # A name that does not exist will not exist later; a resolver that fails may recover. A system
     # error (EAI_SYSTEM) is an OSError, but not a gaierror.
     is_answer = isinstance(error, socket.gaierror | UnicodeError)
-    passing = number in (socket.EAI_AGAIN, socket.EAI_MEMORY) or not is_answer
+    retryable = number in (socket.EAI_AGAIN, socket.EAI_MEMORY) or not is_answer
     return ConnectError(
-        f"cannot find the address of {host}: {reason}", "getaddrinfo", number, passing=passing
+        f"cannot find the address of {host}: {reason}", "getaddrinfo", number, retryable=retryable
     )

@@ -111,7 +111,7 @@ async def _attach(factory: Callable[[], asyncio.Protocol], sock: socket.socket) 
             await loop.create_connection(factory, sock=sock)
     except OSError as error:
         detail = f"lost the connection at once: {reason_of(error)}"
-        raise ConnectError(detail, "connect", error.errno, passing=True) from error
+        raise ConnectError(detail, "connect", error.errno, retryable=True) from error
 
 
 async def _connect_unix(path: str) -> socket.socket:
@@ -120,7 +120,7 @@ async def _connect_unix(path: str) -> socket.socket:
     except OSError as error:
         reason = reason_of(error)
         raise ConnectError(
-            f"cannot connect to {path}: {reason}", "connect", error.errno, passing=True
+            f"cannot connect to {path}: {reason}", "connect", error.errno, retryable=True
         ) from error
 
 
@@ -147,7 +147,7 @@ async def _race(
         reason = os.strerror(number) if number else str(error)
         place = "" if source is None else f" from {_bracketed(source[0])}:{source[1]}"
         raise ConnectError(
-            f"cannot connect to {host}:{port}{place}: {reason}", "bind", number, passing=False
+            f"cannot connect to {host}:{port}{place}: {reason}", "bind", number, retryable=False
         ) from error
     here = next((address for made, address in connector.made if made is sock), None)
     over = [here, *(address for address, _ in connector.errors)]
@@ -182,7 +182,7 @@ def _not_connected(
         f"cannot connect to {host}:{port}: {detail}",
         operation,
         errors[0][1].errno,
-        passing=True,
+        retryable=True,
     )
 
 

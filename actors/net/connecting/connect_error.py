@@ -10,7 +10,7 @@ class ConnectError(Exception):
         operation: the operation that failed: ``"getaddrinfo"``, ``"bind"``, ``"connect"`` or
             ``"proxy"``.
         errno: the error number, or None.
-        passing: whether the failure is temporary, so that a retry may succeed.
+        retryable: whether the failure is temporary, so that a retry may succeed.
         is_timeout: whether it took too long.
     """
 
@@ -20,13 +20,13 @@ class ConnectError(Exception):
         operation: str,
         errno: int | None,
         *,
-        passing: bool,
+        retryable: bool,
         is_timeout: bool = False,
     ) -> None:
         super().__init__(detail)
         self.operation = operation
         self.errno = errno
-        self.passing = passing
+        self.retryable = retryable
         self.is_timeout = is_timeout
 
 

@@ -136,7 +136,7 @@ async def connect_through(
             return await _connect(proxy, target, port, source)
     except TimeoutError as error:
         detail = f"proxy {proxy} could not connect to {host}:{port} in time"
-        raise ConnectError(detail, "proxy", None, passing=True, is_timeout=True) from error
+        raise ConnectError(detail, "proxy", None, retryable=True, is_timeout=True) from error
 
 
 async def _connect(
@@ -150,7 +150,7 @@ async def _connect(
         )
     except ConnectError as error:
         detail = f"cannot connect to proxy {proxy}: {error}"
-        raise ConnectError(detail, "proxy", error.errno, passing=error.passing) from error
+        raise ConnectError(detail, "proxy", error.errno, retryable=error.retryable) from error
     addresses = addresses[:_MAX_ADDRESSES]
     for *_, place in addresses[:-1]:
         try:
@@ -162,7 +162,7 @@ async def _connect(
         return await _connect_at(proxy, place[0], target, port, source, None)
     except _UnreachableError as error:
         detail = f"cannot connect to proxy {proxy}: {error}"
-        raise ConnectError(detail, "proxy", error.errno, passing=True) from error
+        raise ConnectError(detail, "proxy", error.errno, retryable=True) from error
 
 
 class _UnreachableError(Exception):
@@ -201,7 +201,7 @@ async def _connect_at(
         words = os.strerror(error.errno) if error.errno else "timed out"
         failed: Exception = _UnreachableError(words, error.errno)
     except OSError as error:
-        failed = _refused(proxy, target, port, reason_of(error), passing=True)
+        failed = _refused(proxy, target, port, reason_of(error), retryable=True)
     except Exception as error:
         # A hostile reply can make python-socks raise anything, with the proxy's text in it.
         failed = _refused(proxy, target, port, *_words(proxy.kind, error))
@@ -209,9 +209,9 @@ async def _connect_at(
     raise failed
 
 
-def _refused(proxy: Proxy, target: str, port: int, words: str, passing: bool) -> ConnectError:
+def _refused(proxy: Proxy, target: str, port: int, words: str, retryable: bool) -> ConnectError:
     detail = f"proxy {proxy} could not connect to {target}:{port}: {words}"
-    return ConnectError(detail, "proxy", None, passing=passing)
+    return ConnectError(detail, "proxy", None, retryable=retryable)
 
 
 def _words(kind: Kind, error: Exception) -> tuple[str, bool]:

@@ -38,7 +38,7 @@ def failure_of(error: ssl.SSLError, channel: TlsChannel, tls: Tls, server: str) 
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         text = f"{CERTIFICATE_FAILED} {server}: {error.verify_message or error.reason}"
-        if error.verify_code in _NO_ISSUER and not _trusts_anybody(tls):
+        if error.verify_code in _NO_ISSUER and not _trusts_any_authority(tls):
             text += f"; {_WHOM_TO_TRUST}"
         return text
     reason = error.reason or str(error)
@@ -76,7 +76,7 @@ def _cure(reason: str, channel: TlsChannel, tls: Tls) -> str:
     return ""
 
 
-def _trusts_anybody(tls: Tls) -> bool:
+def _trusts_any_authority(tls: Tls) -> bool:
     """Whether any certificate authority is trusted."""
     if tls.context.cert_store_stats()["x509_ca"]:
         return True

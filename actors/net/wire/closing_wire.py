@@ -32,11 +32,11 @@ class ClosingWire(ConnectingWire):
     _is_leaving = False  # TLS close_notify was sent, the server's is outstanding
 
     @property
-    def is_gone(self) -> bool:
+    def is_closed(self) -> bool:
         """Whether the connection is closed."""
         return self._is_closed
 
-    def said_farewell(self) -> None:
+    def end_of_input(self) -> None:
         """Called at the end of the server's input, TLS's or TCP's: pass it to the dialog."""
         if self._is_leaving:
             self._transport.close()

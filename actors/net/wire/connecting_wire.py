@@ -117,7 +117,7 @@ class ConnectingWire(TimedWire):
                     str(error),
                     operation=error.operation,
                     errno=error.errno,
-                    retryable=error.passing,
+                    retryable=error.retryable,
                 )
             )
         else:

@@ -50,8 +50,8 @@ class Connection(ClosingWire):
     """Connects to a server and runs dialogs. For use on the loop thread only.
 
     Call `run`. The connection then calls its `Owner`, last `Owner.closed` or `Owner.released`.
-    After `released` the connection is idle: `run` gives it to another owner with a dialog, `rest`
-    to one that keeps it idle.
+    After `released` the connection is idle: `run` gives it to another owner with a dialog,
+    `set_idle` to one without.
 
     Attributes:
         served: how many dialogs it has run before this one.
@@ -109,13 +109,13 @@ class Connection(ClosingWire):
         self.perform(dialog.start_next())
         self._has_looked = False
 
-    def rest(self, keeper: Owner) -> None:
+    def set_idle(self, owner: Owner) -> None:
         """Make the connection idle, until `run` is called again.
 
         Args:
-            keeper: its owner meanwhile, which is called if it closes.
+            owner: its owner meanwhile, which is called if it closes.
         """
-        self._owner = keeper
+        self._owner = owner
         self._dialog = cast("Dialog", IdleDialog(self._dialog.quirks))
 
     @property
@@ -186,7 +186,7 @@ class Connection(ClosingWire):
         if self.is_shaking_hands:
             self.perform(self._dialog.connection_lost("read", None, _IN_HANDSHAKE + _CLOSED))
         else:
-            self.said_farewell()
+            self.end_of_input()
 
     @guard.guarded
     def connection_lost(self, exc: Exception | None) -> None:

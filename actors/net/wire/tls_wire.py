@@ -78,7 +78,7 @@ class TlsWire(ConnectionWriter):
         if tls.error is not None:
             self.tls_broke(tls.error)
         elif tls.is_closed:
-            self.said_farewell()
+            self.end_of_input()
         elif was_holding or self._dot_written or self._last is not None:
             self._go_on_writing(was_holding=was_holding and not tls.is_holding)
 
@@ -115,7 +115,7 @@ class TlsWire(ConnectionWriter):
         assert self._tls is not None
         return server_end_point(self._tls.certificate)
 
-    def said_farewell(self) -> None:
+    def end_of_input(self) -> None:
         """Called when the server has sent close_notify."""
         raise NotImplementedError
 

@@ -337,7 +337,7 @@ def _start_tls(session: Session) -> Script:
     if required:
         # RFC 3207 §4: 454 is "TLS not available due to temporary reason".
         detail = f"{session.server} did not start TLS: {reply}"
-        raise SecurityTooWeak(Stage.STARTTLS, detail, is_passing=reply.is_transient)
+        raise SecurityTooWeak(Stage.STARTTLS, detail, is_retryable=reply.is_transient)
     if not (reply.is_transient or reply.is_permanent):
         raise Refused(Stage.STARTTLS, reply, ReplyClass.UNEXPECTED)
     session.warnings += (f"sent without TLS: the server offered it, then said {reply}",)

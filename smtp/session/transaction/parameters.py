@@ -118,16 +118,18 @@ def _check_rendition(session: Session, rendition: Rendition) -> None:
     if facts is None or rendition.is_binary:
         return
     if facts.nul:
-        raise Unsendable("the mail has a NUL octet, which this server cannot take; encode the part")
+        raise Unsendable(
+            "the email has a NUL octet, which this server cannot take; encode the part"
+        )
     if facts.longest_line > MAX_TEXT_LINE:
         raise Unsendable(
-            f"the mail has a line of {facts.longest_line} octets, over {MAX_TEXT_LINE};"
+            f"the email has a line of {facts.longest_line} octets, over {MAX_TEXT_LINE};"
             " encode the part as quoted-printable or base64"
         )
     if facts.eight_bit and not session.extensions.eight_bit_mime:
         # Re-encoding breaks a signature, and a relay may re-encode 8-bit parts (RFC 1847 §2.1).
         advice = (
-            "the mail is signed; encode it to 7 bits before it is signed"
+            "the email is signed; encode it to 7 bits before it is signed"
             if rendition.is_signed
             else "encode the parts as quoted-printable or base64"
         )
@@ -140,7 +142,7 @@ def _no_smtputf8(session: Session, envelope: Envelope, rendition: Rendition) -> 
         what, advice = "addresses beyond ASCII", "use ASCII addresses"
     else:
         what = "UTF-8 in the header"
-        advice = "the mail is signed; write its header in ASCII before it is signed"
+        advice = "the email is signed; write its header in ASCII before it is signed"
     return f"{session.server} takes no {what} (no SMTPUTF8); {advice}"
 
 
@@ -164,7 +166,7 @@ def _mail_parameters(session: Session, rendition: Rendition, *, is_utf8: bool) -
         limit = extensions.size_limit
         if limit is not None and facts.size > limit:
             raise Unsendable(
-                f"{session.server} takes mails of up to {limit} octets; this one has {facts.size}"
+                f"{session.server} takes emails of up to {limit} octets; this one has {facts.size}"
             )
         parameters.append(f"SIZE={facts.size}")  # RFC 1870 §5
     return parameters
@@ -185,7 +187,7 @@ def _option_parameters(session: Session, options: DeliveryOptions) -> Iterator[s
         if "MT-PRIORITY" in session.extensions:
             yield f"MT-PRIORITY={options.priority}"  # RFC 6710 §3
         else:
-            _warn(session, "offers no MT-PRIORITY (RFC 6710): the mail went without its priority")
+            _warn(session, "offers no MT-PRIORITY (RFC 6710): the email went without its priority")
     if options.dsn is not None:
         yield from _dsn(session, options.dsn)
 
@@ -195,13 +197,13 @@ def _check_require_tls(session: Session) -> None:
     if not session.is_verified:
         raise SecurityTooWeak(
             Stage.MAIL,
-            f"the mail requires verified TLS, and the session with {session.server} has none;"
+            f"the email requires verified TLS, and the session with {session.server} has none;"
             " connect with tls='starttls' or tls='implicit'",
         )
     if "REQUIRETLS" not in session.extensions:
         raise SecurityTooWeak(
             Stage.MAIL,
-            f"{session.server} offers no REQUIRETLS: it would not promise to pass the mail on"
+            f"{session.server} offers no REQUIRETLS: it would not promise to pass the email on"
             " under TLS only",
         )
 
@@ -217,15 +219,15 @@ def _hold(session: Session, options: DeliveryOptions) -> Iterator[str]:
     server, extensions = session.server, session.extensions
     if "FUTURERELEASE" not in extensions:
         raise Unsendable(
-            f"{server} offers no FUTURERELEASE: it would deliver the mail at once;"
+            f"{server} offers no FUTURERELEASE: it would deliver the email at once;"
             " send it when its time has come"
         )
     seconds, until = _limits_of_hold(extensions)
     hold_for, hold_until = options.hold_for, options.hold_until
     if hold_for is not None and seconds is not None and hold_for > seconds:
-        raise Unsendable(f"{server} holds mails for up to {seconds} s; hold_for is {hold_for}")
+        raise Unsendable(f"{server} holds emails for up to {seconds} s; hold_for is {hold_for}")
     if hold_until is not None and until is not None and hold_until > until:
-        raise Unsendable(f"{server} holds mails until {until}; hold_until is {hold_until}")
+        raise Unsendable(f"{server} holds emails until {until}; hold_until is {hold_until}")
     yield parameter
 
 
@@ -253,15 +255,15 @@ def _deliver_by(session: Session, options: DeliveryOptions) -> Iterator[str]:
     if "DELIVERBY" not in extensions:
         if must_return:
             raise Unsendable(
-                f"{server} offers no DELIVERBY: it would deliver the mail after its time;"
+                f"{server} offers no DELIVERBY: it would deliver the email after its time;"
                 " use on_expiry='notify' if that will do"
             )
-        _warn(session, "offers no DELIVERBY (RFC 2852): it will not tell if the mail is late")
+        _warn(session, "offers no DELIVERBY (RFC 2852): it will not tell if the email is late")
         return
     least = _number(extensions.parameter("DELIVERBY"))
     if must_return and least is not None and wish.seconds < least:
         raise Unsendable(
-            f"{server} takes at least {least} s to deliver a mail; deliver_by is {wish.seconds}"
+            f"{server} takes at least {least} s to deliver an email; deliver_by is {wish.seconds}"
         )
     yield wish.parameter
 

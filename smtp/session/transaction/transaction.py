@@ -387,7 +387,7 @@ class Transaction:
         self.acceptance = reply
         if reply.contradicts_itself:
             self._session.warn(
-                f"{self._session.server} took the mail with a reply whose text says otherwise"
+                f"{self._session.server} accepted the email with a reply whose text says otherwise"
                 f" (the code counts, RFC 2034 §4): {one_line(str(reply), MAX_DETAIL)}"
             )
 

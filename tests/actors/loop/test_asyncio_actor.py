@@ -588,7 +588,7 @@ def test_an_actor_with_a_thread_can_ask_any_actor(
 # The differences that asyncio_actor.py names
 
 
-def test_all_actors_of_our_type_share_one_thread_that_is_no_daemon(start_ours: Start) -> None:
+def test_all_asyncio_actors_share_one_non_daemon_thread(start_ours: Start) -> None:
     one, two = start_ours(), start_ours()
 
     threads: list[Any] = [ref.ask(thread_of, timeout=PATIENCE) for ref in (one, two)]
@@ -680,7 +680,7 @@ def test_a_message_that_meets_the_stop_in_the_inbox_goes_to_on_discard_even_afte
     journal.wait_for(("discarded", "late"))
 
 
-def test_a_message_that_meets_nobody_at_all_raises(start_ours: Start) -> None:
+def test_a_message_to_a_lost_actor_raises(start_ours: Start) -> None:
     ref = start_ours()
     inbox: Any = ref.actor_inbox
     ref.stop(timeout=PATIENCE)
@@ -696,7 +696,7 @@ def test_a_message_that_meets_nobody_at_all_raises(start_ours: Start) -> None:
         future.get(timeout=PATIENCE)
 
 
-def test_a_stop_that_nobody_waits_for_may_come_too_late(start_ours: Start) -> None:
+def test_a_non_blocking_stop_may_come_too_late(start_ours: Start) -> None:
     gate, ref = Gate(), start_ours()
     ref.tell(gate)
     ref.tell(lambda actor: (actor.stop(), actor.stop()))
@@ -934,7 +934,7 @@ def test_an_actor_that_cannot_be_started_does_not_stay_registered_and_the_next_c
     assert start_ours().ask(lambda _: "alive", timeout=PATIENCE) == "alive"
 
 
-def test_an_actor_whose_name_cannot_be_told_hurts_nobody_when_it_fails(
+def test_an_actor_whose_repr_raises_does_no_harm_when_it_fails(
     start_ours: Start, journal: Journal
 ) -> None:
     class Nameless(OfLoop):
@@ -962,7 +962,7 @@ def test_an_actor_whose_name_cannot_be_told_hurts_nobody_when_it_fails(
     assert ActorRegistry.get_all() == [other]
 
 
-def test_a_logging_filter_that_raises_hurts_nobody_when_an_actor_fails(
+def test_a_logging_filter_that_raises_does_no_harm_when_an_actor_fails(
     start_ours: Start, journal: Journal
 ) -> None:
     def broken(record: logging.LogRecord) -> bool:

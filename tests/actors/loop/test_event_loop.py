@@ -336,8 +336,7 @@ def test_a_task_that_an_actor_left_behind_is_cancelled_and_ends_before_the_loop_
 
 
 @pytest.mark.parametrize(
-    "thread",
-    [f"pykka-smtp-{name}" for name in ("loop", "names", "files", "new-files", "tokens")],
+    "thread", [f"pykka-smtp-{name}" for name in ("loop", "names", "files", "new-files", "tokens")]
 )
 def test_a_start_that_fails_leaves_no_thread_and_no_loop(
     loop_kind: str, no_thread: Callable[[str], None], thread: str

@@ -333,7 +333,7 @@ def test_threads_that_take_one_job_after_the_other_do_not_hang(
     asyncio.run(main())
 
 
-def test_no_thread_takes_the_place_of_one_that_hangs_where_nobody_waits(
+def test_a_hanging_thread_is_not_replaced_without_queued_jobs(
     workers: Workers, hung: list[Gate]
 ) -> None:
     async def main() -> None:
@@ -358,7 +358,7 @@ def test_threads_that_hang_are_bounded_over_all_loops(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_THREADS", 7)
+    monkeypatch.setattr(module, "_MAX_THREADS", 7)
 
     async def main(number: int) -> None:
         workers.start(asyncio.get_running_loop())
@@ -386,7 +386,7 @@ def test_at_the_bound_it_is_said_and_those_that_come_back_serve_on(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_THREADS", 5)
+    monkeypatch.setattr(module, "_MAX_THREADS", 5)
 
     async def main() -> None:
         workers.start(asyncio.get_running_loop())
@@ -409,10 +409,10 @@ def test_at_the_bound_it_is_said_and_those_that_come_back_serve_on(
     )
 
 
-def test_the_queue_is_bounded_and_what_nobody_waits_for_takes_no_place(
+def test_the_queue_is_bounded_and_cancelled_jobs_take_no_place(
     workers: Workers, hung: list[Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_JOBS", 4)
+    monkeypatch.setattr(module, "_MAX_JOBS", 4)
 
     async def main() -> None:
         workers.start(asyncio.get_running_loop())
@@ -486,10 +486,7 @@ def gates() -> Iterator[list[Gate]]:
 
 
 def test_look_ups_that_hang_keep_no_other_name_from_being_looked_up(
-    loop_kind: str,
-    server: ScriptedServer,
-    gates: list[Gate],
-    monkeypatch: pytest.MonkeyPatch,
+    loop_kind: str, server: ScriptedServer, gates: list[Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look_up = socket.getaddrinfo
 

@@ -156,8 +156,7 @@ def test_a_file_that_cannot_be_read_fails_alone(
 def test_a_mail_that_cannot_be_sent_as_asked_leaves_the_connection_to_the_next(
     mailing: Mailing,
 ) -> None:
-    server = mailing.serve(polite("SIZE 100"))
-    ref = mailing.start(server, max_connections=1)
+    server, ref = mailing.begin(polite("SIZE 100"), max_connections=1)
     small = b"Subject: x\r\n\r\n"
 
     kinds = [kind_of(mailing.ask(ref, message=message)) for message in (small, b"x" * 200, small)]
@@ -237,8 +236,7 @@ def test_many_threads_can_tell_and_ask_at_once(
 def test_each_mail_is_an_actor_for_as_long_as_it_is_on_its_way(
     mailing: Mailing, door: Door
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, max_connections=3)
+    server, ref = mailing.begin(door, max_connections=3)
     mailing.tell(ref, 5)
     server.wait_for(lambda: len(server.sessions) == 3)
 
@@ -312,11 +310,7 @@ def test_real_servers_take_a_hundred_mails_on_a_few_connections(
         ({"idle_timeout": 0}, ValueError, "idle_timeout: needs to be more than 0 seconds, not 0"),
         ({"idle_timeout": "30"}, TypeError, "idle_timeout: needs seconds, not str"),
         ({"grace": -1}, ValueError, "grace: needs to be more than 0 seconds, not -1"),
-        (
-            {"grace": float("inf")},
-            ValueError,
-            "grace: needs to be more than 0 seconds, not inf",
-        ),
+        ({"grace": float("inf")}, ValueError, "grace: needs to be more than 0 seconds, not inf"),
         (
             {"rate": "fast"},
             ValueError,
@@ -335,11 +329,7 @@ def test_real_servers_take_a_hundred_mails_on_a_few_connections(
             TypeError,
             "backups: needs a number as weight, not str",
         ),
-        (
-            {"backups": [("smtp://b.test", 0)]},
-            ValueError,
-            "backups: needs a weight above 0, not 0",
-        ),
+        ({"backups": [("smtp://b.test", 0)]}, ValueError, "backups: needs a weight above 0, not 0"),
         ({"alias": ""}, ValueError, "alias: empty; it is the sender of the signals"),
         ({"port": 0}, ValueError, "port: needs 1 to 65535, not 0"),
         ({"tls": "maybe"}, ValueError, "tls: "),
@@ -406,17 +396,15 @@ def test_the_password_stands_neither_in_the_repr_nor_in_the_statistics(mailing: 
 def test_one_mail_too_many_fails_at_once_and_all_others_are_sent(
     loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, max_connections=2, max_queued=3)
+    ref = mailing.begin(door, max_connections=2, max_queued=3)[1]
     mailing.tell(ref, 5)
 
     with Clock(AT_ONCE):
         outcome = mailing.ask(ref)
 
-    assert outcome.kind is FailureKind.LOCAL
-    assert outcome.retryable
+    assert (outcome.kind, outcome.retryable) == (FailureKind.LOCAL, True)
     assert not outcome.maybe_accepted
-    assert outcome.detail == "3 mails wait already (max_queued); tell it again later"
+    assert outcome.detail == "3 emails are queued already (max_queued); submit it again later"
     assert [result.retryable for result in outcome.recipients] == [True]
     assert mailing.wait_for(1) == [outcome]
     door.open()
@@ -460,8 +448,7 @@ def test_told_faster_than_the_server_takes_the_queue_stays_bounded_and_nothing_i
 def test_the_statistics_tell_where_each_mail_is(
     loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, max_connections=2)
+    server, ref = mailing.begin(door, max_connections=2)
     mailing.tell(ref, 7)
     server.wait_for(lambda: len(server.sessions) == 2)
 
@@ -504,7 +491,7 @@ def test_failures_are_counted_by_kind_and_attempts_that_were_not_the_first_as_re
     assert dict(found.failed_by_kind) == {FailureKind.SMTP: 4, FailureKind.LOCAL: 1}
 
 
-def test_a_mail_whose_connection_still_takes_its_leave_is_not_counted_twice(
+def test_an_email_whose_connection_waits_for_quit_is_not_counted_twice(
     mailing: Mailing,
 ) -> None:
     server = mailing.serve(
@@ -536,9 +523,7 @@ def test_a_mail_whose_connection_still_takes_its_leave_is_not_counted_twice(
 def test_at_any_time_each_mail_that_was_told_is_in_one_place(
     loop_kind: str, mailing: Mailing
 ) -> None:
-    server = mailing.serve(
-        polite("PIPELINING", replies={"later@x.test": "450 4.2.0 later"}),
-    )
+    server = mailing.serve(polite("PIPELINING", replies={"later@x.test": "450 4.2.0 later"}))
     ref = mailing.start(server, retry=SOON, max_mails_per_connection=3, max_queued=60)
     seen: list[MailerStatistics] = []
 
@@ -556,8 +541,7 @@ def test_at_any_time_each_mail_that_was_told_is_in_one_place(
 
 
 def test_repr_says_the_essentials(mailing: Mailing, door: Door) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, max_connections=2, alias="news")
+    server, ref = mailing.begin(door, max_connections=2, alias="news")
     actor = ref._actor_weakref()
     mailing.tell(ref, 5)
     server.wait_for(lambda: len(server.sessions) == 2)
@@ -579,13 +563,9 @@ def test_repr_of_one_whose_options_are_wrong_does_not_raise() -> None:
 
 
 def test_an_error_of_ours_in_another_message_costs_neither_the_mailer_nor_any_mail(
-    loop_kind: str,
-    mailing: Mailing,
-    door: Door,
-    monkeypatch: pytest.MonkeyPatch,
+    loop_kind: str, mailing: Mailing, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, max_connections=2)
+    server, ref = mailing.begin(door, max_connections=2)
     mailing.tell(ref, 5)
     server.wait_for(lambda: len(server.sessions) == 2)
     drain: Any = ref.ask(Drain(), block=False)

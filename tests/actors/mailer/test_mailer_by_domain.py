@@ -102,8 +102,7 @@ def test_a_mail_for_several_domains_goes_in_parts_and_has_one_outcome(
 
 
 def test_a_mail_that_no_domain_takes_is_one_failure(mailing: Mailing) -> None:
-    server = mailing.serve(polite(replies={"b@one.test": "550 5.1.1 who?"}))
-    ref = start(mailing, to(server))
+    ref = start(mailing, to(mailing.serve(polite(replies={"b@one.test": "550 5.1.1 who?"}))))
 
     outcome = mailing.ask(ref, recipients=["b@one.test", "c@null.test"])
 
@@ -201,8 +200,7 @@ def test_cold_domains_do_not_wait_behind_a_hot_one(
         held.wait(PATIENCE)
         polite()(conn)
 
-    server = mailing.serve(script)
-    ref = start(mailing, to(server))
+    ref = start(mailing, to(mailing.serve(script)))
     mailing.tell(ref, 300, recipients=["a@hot.test"])
     for number in range(20):
         mailing.tell(ref, 1, recipients=[f"a@cold{number}.test"])

@@ -21,15 +21,7 @@ from servers.scripted import Conn, ScriptedServer, polite
 from servers.texts import up_to
 from servers.waiting import PATIENCE, wait_until
 
-from pykka_smtp import (
-    Drain,
-    FailureKind,
-    Mailer,
-    RetryPolicy,
-    SendSuccess,
-    Stage,
-    smtp_send_retry,
-)
+from pykka_smtp import Drain, FailureKind, Mailer, RetryPolicy, SendSuccess, Stage, smtp_send_retry
 from pykka_smtp.actors.net.connection_limit import connection_limit
 
 AT_ONCE = 2.0
@@ -54,8 +46,7 @@ def have_come(server: ScriptedServer, count: int) -> None:
 def test_stop_lets_what_is_under_way_finish_and_cancels_what_waits_at_once(
     loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, max_connections=3, grace=PATIENCE)
+    server, ref = mailing.begin(door, max_connections=3, grace=PATIENCE)
     mailing.tell(ref, 8)
     have_come(server, 3)
 
@@ -76,8 +67,7 @@ def test_stop_lets_what_is_under_way_finish_and_cancels_what_waits_at_once(
 
 
 def test_stop_waits_for_what_is_under_way(mailing: Mailing, door: Door) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, grace=PATIENCE)
+    server, ref = mailing.begin(door, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
     opener = threading.Timer(0.05, door.open)
@@ -90,8 +80,7 @@ def test_stop_waits_for_what_is_under_way(mailing: Mailing, door: Door) -> None:
 
 
 def test_mails_are_refused_from_the_stop_on(mailing: Mailing, door: Door) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, grace=PATIENCE)
+    server, ref = mailing.begin(door, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
     ref.stop(block=False)
@@ -136,14 +125,9 @@ def test_mails_that_race_with_stop_raise_or_have_an_outcome(
     ids=["before_the_dot", "after_the_dot"],
 )
 def test_what_is_not_through_when_the_grace_is_over_is_cancelled(
-    loop_kind: str,
-    mailing: Mailing,
-    script: str,
-    stage: Stage,
-    maybe: bool,
+    loop_kind: str, mailing: Mailing, script: str, stage: Stage, maybe: bool
 ) -> None:
-    server = mailing.serve(script)
-    ref = mailing.start(server, max_connections=3, grace=0.2)
+    server, ref = mailing.begin(script, max_connections=3, grace=0.2)
     mailing.tell(ref, 5)
     have_come(server, 3)
     if maybe:
@@ -162,8 +146,7 @@ def test_what_is_not_through_when_the_grace_is_over_is_cancelled(
 def test_stop_can_be_asked_for_more_than_once_and_all_are_answered(
     mailing: Mailing, door: Door
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, grace=PATIENCE)
+    server, ref = mailing.begin(door, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
 
@@ -181,7 +164,7 @@ def test_stop_without_a_mail_ever_is_done_at_once(mailing: Mailing) -> None:
         assert ref.stop(timeout=PATIENCE) is True
 
 
-def test_stop_with_idle_connections_takes_leave_of_the_servers(
+def test_stop_sends_quit_on_idle_connections(
     loop_kind: str, mailing: Mailing, server: ScriptedServer
 ) -> None:
     ref = mailing.start(server, idle_timeout=3600.0, max_connections=3)
@@ -219,12 +202,9 @@ def test_a_mail_that_waits_to_be_tried_again_is_cancelled_at_once(
         ref.stop(timeout=PATIENCE)
 
     (outcome,) = mailing.outcomes()
-    assert outcome.kind is FailureKind.CANCELLED
-    assert outcome.attempts == 1
-    assert outcome.retryable
+    assert (outcome.kind, outcome.attempts, outcome.retryable) == (FailureKind.CANCELLED, 1, True)
     (result,) = outcome.recipients
-    assert result.reply.code == 450
-    assert result.retryable
+    assert (result.reply.code, result.retryable) == (450, True)
 
 
 def test_a_mail_that_some_have_got_is_a_success_when_it_is_stopped_before_the_rest_have(
@@ -254,8 +234,7 @@ def test_a_mail_that_is_refused_for_now_while_the_mailer_stops_fails_with_what_t
         conn.wait(may_refuse)
         polite(replies={"MAIL": "451 4.3.0 later"})(conn)
 
-    server = mailing.serve(refuses)
-    ref = mailing.start(server, grace=PATIENCE)
+    server, ref = mailing.begin(refuses, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
     stopped: Any = ref.stop(block=False)
@@ -347,7 +326,7 @@ def test_a_message_that_comes_too_late_has_an_outcome(mailing: Mailing) -> None:
 
     (outcome,) = mailing.outcomes()
     assert outcome.kind is FailureKind.CANCELLED
-    assert outcome.detail == "the Mailer was stopped before it took the mail"
+    assert outcome.detail == "the Mailer was stopped before it handled the email"
 
 
 def _envelope(message: object) -> Any:
@@ -359,8 +338,7 @@ def _envelope(message: object) -> Any:
 def test_a_mail_that_slips_in_behind_a_stop_that_takes_its_time_is_cancelled_at_once(
     loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, grace=PATIENCE)
+    server, ref = mailing.begin(door, grace=PATIENCE)
     mailing.tell(ref)
     have_come(server, 1)
     ref.stop(block=False)
@@ -383,8 +361,7 @@ def test_a_mail_that_slips_in_behind_a_stop_that_takes_its_time_is_cancelled_at_
 def test_drain_is_answered_once_all_mails_are_out(
     loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server, max_connections=2)
+    server, ref = mailing.begin(door, max_connections=2)
     mailing.tell(ref, 5)
     drained: Any = ref.ask(Drain(), block=False)
     have_come(server, 2)
@@ -412,8 +389,7 @@ def test_drain_of_a_mailer_that_has_nothing_to_do_is_answered_at_once(mailing: M
 def test_drain_that_takes_too_long_is_answered_with_false_and_the_mails_go_on(
     loop_kind: str, mailing: Mailing, door: Door
 ) -> None:
-    server = mailing.serve(door)
-    ref = mailing.start(server)
+    ref = mailing.begin(door)[1]
     mailing.tell(ref, 3)
 
     with Clock(0.1 + 1.0):
@@ -622,7 +598,7 @@ import sys
 import threading
 from pykka_smtp import *
 from pykka_smtp.actors.loop import event_loop
-from pykka_smtp.actors.mailer import relay
+from pykka_smtp.actors.mailer.connections import relay
 from pykka_smtp.actors.mailer.capacity.concurrency import ConcurrencyWindow
 
 event_loop.TICK = 0.01

@@ -97,11 +97,7 @@ def check_rate(times: list[float], began: float, per_second: float, burst: int) 
     ],
 )
 def test_a_server_gets_mails_at_the_rate_that_was_asked_for(
-    mailing: Mailing,
-    rate: Any,
-    per_second: float,
-    burst: int,
-    count: int,
+    mailing: Mailing, rate: Any, per_second: float, burst: int, count: int
 ) -> None:
     moody = Moody()
     ref = mailing.start(mailing.serve(moody), rate=rate)
@@ -157,7 +153,7 @@ def test_each_relay_has_the_rate_for_itself(mailing: Mailing, dead: Dead) -> Non
         check_rate(moody.times, began, 20, 1)
 
 
-def test_a_rate_is_no_reason_to_turn_to_a_backup(mailing: Mailing) -> None:
+def test_a_rate_limit_does_not_cause_a_failover(mailing: Mailing) -> None:
     moody, backup = Moody(), mailing.serve()
     ref = mailing.start(mailing.serve(moody), backups=[url(backup)], rate="50/s")
 
@@ -275,11 +271,7 @@ def test_a_mailer_sleeps_while_the_first_relay_is_busy_and_a_backup_was_used_onc
 
 
 def test_a_mailer_sleeps_while_one_of_its_weighted_backups_is_slow(
-    loop_kind: str,
-    mailing: Mailing,
-    dead: Dead,
-    gate: Gate,
-    looks: Looks,
+    loop_kind: str, mailing: Mailing, dead: Dead, gate: Gate, looks: Looks
 ) -> None:
     slow, quick = mailing.serve(gate), mailing.serve()
     ref = mailing.start(
@@ -330,8 +322,7 @@ def test_a_mailer_begins_with_a_few_mails_at_once(
 ) -> None:
     options = {} if given_first is None else {"initial_connections": given_first}
     first = min(given_first or 5, 12)
-    server = mailing.serve(gate)
-    ref = mailing.start(server, max_connections=12, **options)
+    server, ref = mailing.begin(gate, max_connections=12, **options)
 
     mailing.tell(ref, 40)
 
@@ -383,8 +374,7 @@ def test_a_relay_that_breaks_off_amid_certain_mails_is_not_dead(
 ) -> None:
     """A filter that crashes on a mail says nothing of the next one."""
     moody = Moody(*offers, answers={where: ["250 ok"] * 20 + ["close"] * 8})
-    server = mailing.serve(moody)
-    ref = mailing.start(server, max_connections=2, retry=SOON)
+    ref = mailing.begin(moody, max_connections=2, retry=SOON)[1]
 
     with Clock(8.0):  # a dead relay is not probed for ten
         mailing.tell(ref, 60)
@@ -399,8 +389,7 @@ def test_a_relay_that_hangs_amid_mails_has_a_narrow_window_and_is_not_dead(
     mailing: Mailing,
 ) -> None:
     hang = up_to("MAIL", "C: RCPT *\nS! silence")
-    server = mailing.serve(*[hang] * 9, polite())
-    ref = mailing.start(server, max_connections=3, retry=SOON, timeout=0.2)
+    server, ref = mailing.begin(*[hang] * 9, polite(), max_connections=3, retry=SOON, timeout=0.2)
 
     mailing.tell(ref, 9)
     assert wait_until(lambda: len(server.sessions) >= 9, PATIENCE)
@@ -430,8 +419,7 @@ def test_the_window_shrinks_where_mails_are_refused_for_now(mailing: Mailing, wh
 
 
 def test_the_window_does_not_shrink_where_mails_are_refused_for_good(mailing: Mailing) -> None:
-    server = mailing.serve(Moody(answers={"RCPT": ["550 who?"] * 40}))
-    ref = mailing.start(server, initial_connections=5)
+    ref = mailing.begin(Moody(answers={"RCPT": ["550 who?"] * 40}), initial_connections=5)[1]
 
     mailing.tell(ref, 40)
 
@@ -473,8 +461,7 @@ def test_a_relay_that_does_not_answer_is_dead_after_a_few_mails(
 def test_a_dead_relay_is_probed_by_one_mail_at_a_time_until_it_is_back(mailing: Mailing) -> None:
     count = 8
     greetings = Moody(answers={"greeting": ["421 not now"] * count})
-    server = mailing.serve(greetings)
-    ref = mailing.start(server, retry=SOON, initial_connections=4, max_connections=8)
+    server, ref = mailing.begin(greetings, retry=SOON, initial_connections=4, max_connections=8)
     mailing.tell(ref, 30)
 
     assert seen(mailing, ref, lambda s: s.dead_relays)

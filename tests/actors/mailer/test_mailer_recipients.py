@@ -10,15 +10,7 @@ from servers.mailing import Clock, Mailing
 from servers.scripted import Conn, ScriptedServer, Start
 from servers.waiting import PATIENCE
 
-from pykka_smtp import (
-    NO_RETRY,
-    Drain,
-    RetryPolicy,
-    SendFailure,
-    SendMail,
-    SendSuccess,
-    SmtpActor,
-)
+from pykka_smtp import NO_RETRY, Drain, RetryPolicy, SendFailure, SendMail, SendSuccess, SmtpActor
 from pykka_smtp.testing.moods import At, Moment, said
 from pykka_smtp.testing.polite import Polite
 from pykka_smtp.testing.talk.acts import Act
@@ -70,10 +62,7 @@ def delivered(server: ScriptedServer) -> Counter[str]:
 
 @pytest.mark.parametrize("policy", [HOUR, NO_RETRY], ids=["patient", "one attempt"])
 def test_recipients_for_whom_a_session_has_no_room_have_the_next_one_at_once(
-    loop_kind: str,
-    mailing: Mailing,
-    retries: Retries,
-    policy: RetryPolicy,
+    loop_kind: str, mailing: Mailing, retries: Retries, policy: RetryPolicy
 ) -> None:
     server = mailing.serve(Strict("LIMITS MAILMAX=5 RCPTMAX=10", rcpts=10, mails=5))
     ref = mailing.start(server, retry=policy)
@@ -82,15 +71,16 @@ def test_recipients_for_whom_a_session_has_no_room_have_the_next_one_at_once(
         outcome = mailing.ask(ref, recipients=people(500))
 
     assert isinstance(outcome, SendSuccess)
-    assert outcome.refused == ()
-    assert outcome.warnings == ()
+    assert (outcome.refused, outcome.warnings) == ((), ())
     assert (outcome.attempts, retries.all) == (1, [])
     assert delivered(server) == Counter(people(500))
     assert len(server.sessions) == 10
     assert mailing.statistics(ref).retries == 0
 
 
-def test_a_kept_connection_with_little_room_is_no_attempt(loop_kind: str, mailing: Mailing) -> None:
+def test_a_reused_connection_with_little_room_is_not_an_attempt(
+    loop_kind: str, mailing: Mailing
+) -> None:
     server = mailing.serve(Strict("LIMITS MAILMAX=5 RCPTMAX=1", rcpts=1, mails=5))
     ref = mailing.start(server, max_connections=1, retry=NO_RETRY)
 
@@ -104,7 +94,7 @@ def test_a_kept_connection_with_little_room_is_no_attempt(loop_kind: str, mailin
 
 @pytest.mark.parametrize("offers", [(), ("PIPELINING",), ("PIPELINING", "CHUNKING")], ids=str)
 @pytest.mark.parametrize("many", ["452 4.5.3 too many", "552 too many recipients"])
-def test_recipients_who_are_too_many_have_the_next_transaction_at_once(
+def test_recipients_over_the_limit_are_in_the_next_transaction(
     loop_kind: str,
     mailing: Mailing,
     retries: Retries,
@@ -112,8 +102,7 @@ def test_recipients_who_are_too_many_have_the_next_transaction_at_once(
     offers: tuple[str, ...],
 ) -> None:
     strict = Strict(*offers, rcpts=10, many=many)
-    server = mailing.serve(strict)
-    ref = mailing.start(server, retry=NO_RETRY)
+    server, ref = mailing.begin(strict, retry=NO_RETRY)
 
     with Clock(10.0):
         outcome = mailing.ask(ref, recipients=people(200))
@@ -182,7 +171,7 @@ def test_a_file_that_can_be_read_once_has_no_second_session(
     assert isinstance(outcome, SendSuccess)
     assert len(outcome.refused) == 3
     (warning,) = outcome.warnings
-    assert "takes 1 mails in a session (LIMITS MAILMAX); 3 of 5 recipients not tried" in warning
+    assert "takes 1 emails in a session (LIMITS MAILMAX); 3 of 5 recipients not tried" in warning
 
 
 def test_a_mail_that_is_stopped_between_two_sessions_has_one_outcome_with_both(

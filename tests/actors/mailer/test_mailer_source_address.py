@@ -47,7 +47,7 @@ def test_a_mail_for_which_there_is_no_local_port_left_is_tried_again(
 
     async def short_of_ports(*args: Any, **given: Any) -> None:
         if next(calls) < 2:
-            raise ConnectError("no port left", "bind", errno.EADDRINUSE, passing=True)
+            raise ConnectError("no port left", "bind", errno.EADDRINUSE, retryable=True)
         await connect(*args, **given)
 
     monkeypatch.setattr(connecting_module, "connect", short_of_ports)

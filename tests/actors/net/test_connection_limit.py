@@ -41,7 +41,7 @@ def test_permits_are_granted_at_once_up_to_the_limit() -> None:
     assert holders.granted == ["a", "b"]
 
 
-def test_a_permit_given_back_goes_to_who_has_waited_longest() -> None:
+def test_a_released_permit_goes_to_the_longest_waiter() -> None:
     holders = Holders(1)
     for name in "abc":
         holders.ask(name)
@@ -123,7 +123,7 @@ def test_what_a_receiver_may_wait_for_waits_for_nobody_who_waits_for_receivers(
     assert holders.limit.cancel_wait("b") is False
 
 
-def test_a_spare_connection_is_closed_for_who_waits_for_it_and_not_for_who_waits_for_receivers(
+def test_an_idle_connection_is_closed_only_for_a_send_that_waits_for_a_permit(
     receivers: Receivers,
 ) -> None:
     holders = Holders(1)
@@ -155,7 +155,7 @@ def test_who_withdraws_gets_none_and_who_has_one_was_not_waiting() -> None:
     assert holders.granted == ["a", "c"]
 
 
-def test_nobody_overtakes_one_who_waits() -> None:
+def test_permits_are_granted_in_order() -> None:
     holders = Holders(1)
     holders.ask("a")
     holders.ask("b")
@@ -184,7 +184,7 @@ def test_a_permit_that_is_given_back_twice_counts_once() -> None:
     assert holders.granted == ["a", "b"]
 
 
-def test_an_error_of_who_gets_a_permit_is_not_that_of_who_gives_it_back() -> None:
+def test_an_error_of_a_permits_receiver_does_not_reach_its_releaser() -> None:
     holders = Holders(1)
     holders.ask("a")
     broken: list[BaseException] = []
@@ -258,7 +258,7 @@ def test_many_threads_never_hold_more_permits_than_there_are() -> None:
     assert 1 <= most <= 3
 
 
-def test_a_forked_child_has_all_permits_whoever_held_the_lock() -> None:
+def test_a_forked_child_has_all_permits_even_if_the_lock_was_held() -> None:
     holders = Holders(1)
     holders.ask("the parent's")
     holders.ask("waits in the parent")
@@ -286,7 +286,7 @@ def test_a_limit_of_thousands_of_digits_is_refused_in_one_line() -> None:
 
 
 @pytest.mark.parametrize("limit", [float("nan"), float("inf"), 2.5, True, "5", None], ids=repr)
-def test_a_limit_that_is_no_int_is_refused(limit: Any) -> None:
+def test_a_limit_that_is_not_an_int_is_rejected(limit: Any) -> None:
     with pytest.raises(
         TypeError, match=f"the connection limit needs an int, not {type(limit).__name__}"
     ):
@@ -354,9 +354,7 @@ def test_no_more_connections_are_open_than_the_limit_says_and_all_mails_arrive(
 
 
 def test_the_clock_of_a_send_that_waits_for_its_turn_has_not_started(
-    loop_kind: str,
-    scripted_server: Callable[..., ScriptedServer],
-    limit: Callable[[int], None],
+    loop_kind: str, scripted_server: Callable[..., ScriptedServer], limit: Callable[[int], None]
 ) -> None:
     silent, polite_one = scripted_server("S! silence"), scripted_server()
     limit(1)
@@ -414,10 +412,8 @@ def test_a_send_that_is_stopped_while_it_waits_for_its_turn_is_cancelled_and_tak
     assert waiting.stop(timeout=PATIENCE)
 
     outcome = answer.get(timeout=0)
-    assert outcome.kind is FailureKind.CANCELLED
-    assert outcome.retryable
-    assert not outcome.maybe_accepted
-    assert outcome.elapsed == 0
+    assert (outcome.kind, outcome.retryable) == (FailureKind.CANCELLED, True)
+    assert (outcome.maybe_accepted, outcome.elapsed) == (False, 0)
     assert outcome.peer is None
     door.open()
     last: Any = SmtpActor.start(server.host, server.port).ask(mail(), timeout=PATIENCE)

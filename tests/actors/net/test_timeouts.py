@@ -31,7 +31,7 @@ LARGE = b"Subject: large\r\n\r\n" + b"x" * 70 + b"\r\n" * 10_000
 # The table.
 
 
-def test_the_default_is_for_somebody_who_waits() -> None:
+def test_the_default_profile_is_interactive() -> None:
     special = {Stage.CONNECT: 15.0, Stage.DOT: 120.0}
 
     assert INTERACTIVE.stages == {stage: special.get(stage, 30.0) for stage in Stage}
@@ -199,9 +199,7 @@ def test_the_deadline_counts_over_all_steps(loop: FakeLoop) -> None:
     )
 
 
-def test_a_deadline_after_the_dot_leaves_it_open_whether_the_mail_was_taken(
-    loop: FakeLoop,
-) -> None:
+def test_a_deadline_after_the_dot_leaves_it_open_whether_the_mail_was_taken(loop: FakeLoop) -> None:
     player = play(loop, make_timeouts("interactive", 30.0, 70.0))
     for reply in TO_THE_BODY:
         player.hear(reply)
@@ -282,7 +280,7 @@ def test_one_spurt_does_not_pay_for_a_later_pause(loop: FakeLoop) -> None:
 
 
 @pytest.mark.parametrize(("timeout", "limit"), [(30.0, 5.0), (2.0, 2.0)])
-def test_the_farewell_has_five_seconds_or_less_and_changes_nothing(
+def test_quit_has_five_seconds_or_less_and_changes_nothing(
     timeout: float, limit: float, loop: FakeLoop
 ) -> None:
     player = play(loop, make_timeouts("interactive", timeout, 300.0))

@@ -120,7 +120,7 @@ def test_scram_that_is_bound_to_another_connection_does_not_convince() -> None:
 
 
 @needs_scramp
-def test_a_server_that_could_bind_notices_that_somebody_took_it_out_of_its_offer() -> None:
+def test_a_server_notices_that_an_attacker_removed_channel_binding() -> None:
     server = AuthServer(binding=BINDING)  # RFC 5802 §6: the client says that it could have, too
 
     with pytest.raises(Refused):
@@ -144,7 +144,7 @@ def test_a_password_is_used_by_the_strongest_mechanism_that_is_offered() -> None
 
 @needs_scramp
 @pytest.mark.parametrize("name", [name for name in SCRAM if not name.endswith("-PLUS")])
-def test_a_wrong_signature_of_the_server_is_no_mans_word(name: str) -> None:
+def test_a_wrong_server_signature_is_a_security_failure(name: str) -> None:
     server = AuthServer()
 
     def hear(line: str) -> str:
@@ -161,7 +161,7 @@ def test_a_wrong_signature_of_the_server_is_no_mans_word(name: str) -> None:
 
 @needs_scramp
 @pytest.mark.parametrize("after", [1, 2])
-def test_success_before_the_server_has_proven_itself_is_none(after: int) -> None:
+def test_success_before_the_servers_proof_does_not_count(after: int) -> None:
     server = AuthServer()
 
     def hear(line: str) -> str:

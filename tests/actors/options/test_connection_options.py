@@ -75,9 +75,7 @@ def test_an_unknown_option_is_reported_before_an_invalid_value() -> None:
 
 
 @pytest.mark.parametrize("options", SOURCES, ids=lambda kind: kind.__name__)
-def test_each_option_has_a_default_and_says_what_it_means(
-    options: type[ConnectionOptions],
-) -> None:
+def test_each_option_has_a_default_and_says_what_it_means(options: type[ConnectionOptions]) -> None:
     [described] = [
         node
         for node in ast.parse(SOURCES[options].read_text()).body

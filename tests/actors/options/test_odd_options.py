@@ -9,15 +9,7 @@ from typing import Any
 import pytest
 from servers.scripted import ScriptedServer
 
-from pykka_smtp import (
-    Drain,
-    Mailer,
-    RetryPolicy,
-    SendMail,
-    SendSuccess,
-    SmtpActor,
-    verify,
-)
+from pykka_smtp import Drain, Mailer, RetryPolicy, SendMail, SendSuccess, SmtpActor, verify
 
 PASSWORD = "hunter2-hunter2"
 
@@ -139,10 +131,7 @@ def test_an_odd_option_of_a_mailer_is_told_at_once_in_one_plain_line(
         (lambda: RetryPolicy(give_up_after=10**5000), "retry.give_up_after"),
         (lambda: RetryPolicy().delay(-(10**5000), 0.5), "attempt"),
         (lambda: RetryPolicy().delay(1, 10**5000), "random"),
-        (
-            lambda: SendMail(sender="a@b.test", recipients="c@d.test", hold_for=10**5000),
-            "hold_for",
-        ),
+        (lambda: SendMail(sender="a@b.test", recipients="c@d.test", hold_for=10**5000), "hold_for"),
     ],
 )
 def test_a_number_of_thousands_of_digits_is_not_repeated(

@@ -402,7 +402,7 @@ def test_an_error_names_the_variable_and_not_the_password(monkeypatch: pytest.Mo
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the environment is no octets there")
-def test_octets_in_the_environment_that_are_no_text_are_refused(
+def test_bytes_in_the_environment_that_are_not_utf8_are_rejected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(os.environb, b"SMTP_URL", b"smtp://u:\xff@h")

@@ -207,7 +207,7 @@ def test_a_server_that_has_proven_itself_may_not_ask_on() -> None:
         b"\0",
     ],
 )
-def test_a_first_message_that_is_none_is_refused(first: bytes) -> None:
+def test_an_invalid_first_message_is_rejected(first: bytes) -> None:
     client = pencil()
 
     with pytest.raises(
@@ -314,7 +314,7 @@ def test_what_the_library_raises_is_told_without_its_frames(
     assert caught.value.__context__ is None
 
 
-def test_a_nonce_that_is_none_is_refused() -> None:
+def test_an_invalid_nonce_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"^SCRAM-SHA-256: .*once") as caught:
         scram("SCRAM-SHA-256", "me", Secret(HELD), None, nonce="a,b")
     assert HELD not in all_that_is_told(caught.value, __file__)

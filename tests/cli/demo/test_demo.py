@@ -155,9 +155,7 @@ def test_the_demo_says_when_an_outcome_is_not_the_expected_one(
 ) -> None:
     from pykka_smtp.cli.demo import demo
 
-    wrong = [
-        demo.Case(title="all well", port=1, expected="success for 1 of 1"),
-    ]
+    wrong = [demo.Case(title="all well", port=1, expected="success for 1 of 1")]
     monkeypatch.setattr(
         demo,
         "cases",

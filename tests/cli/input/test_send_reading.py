@@ -60,7 +60,7 @@ def test_a_mail_with_a_broken_header_and_a_bcc_is_not_sent(shell: Shell) -> None
     assert shell.server.sessions == []
 
 
-def test_a_line_in_the_header_that_is_no_field_is_warned_of(shell: Shell) -> None:
+def test_an_invalid_header_line_gives_a_warning(shell: Shell) -> None:
     file = shell.folder / "mail.eml"
     file.write_bytes(b"From: a@x.test\nSubject: Minutes\nof \x1bTuesday\n\nHello\n")
 
@@ -134,7 +134,7 @@ def test_a_from_with_comments_is_understood(shell: Shell, field: str, sender: st
 # Encodings.
 
 
-def test_a_byte_order_mark_is_no_part_of_the_mail(shell: Shell) -> None:
+def test_a_byte_order_mark_is_not_part_of_the_email(shell: Shell) -> None:
     server = shell.serve(polite("8BITMIME"))
     file = shell.folder / "mail.eml"
     file.write_text("From: me@x.test\nSubject: x\n\nGrüße\n", encoding="utf-8-sig")

@@ -7,16 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from servers.sending import (
-    MAIL,
-    ON_THE_WIRE,
-    ROOT,
-    dead_url,
-    many,
-    rows_of,
-    send,
-    url_of,
-)
+from servers.sending import MAIL, ON_THE_WIRE, ROOT, dead_url, many, rows_of, send, url_of
 from servers.sending_fixtures import Shell
 from servers.sink import AiosmtpdServer
 
@@ -112,7 +103,7 @@ def test_of_very_many_bad_lines_the_first_are_told_and_the_others_counted(shell:
     assert lines[20] == "pykka-smtp send: 980 more lines are no addresses"
 
 
-def test_a_file_that_names_nobody_is_bad_data(shell: Shell) -> None:
+def test_a_file_without_recipients_is_bad_data(shell: Shell) -> None:
     assert send("--url", dead_url(), "--to-file", shell.to_file("# later\n\n"), shell.mail) == 65
     assert "no recipient addresses" in shell.read().err
 
@@ -144,7 +135,7 @@ def test_both_from_stdin_or_a_closed_stdin_cannot_be(
     assert "cannot read stdin" in capsys.readouterr().err
 
 
-def test_nobody_to_send_to_is_wrong_usage(shell: Shell) -> None:
+def test_no_recipients_is_wrong_usage(shell: Shell) -> None:
     assert send("--url", dead_url(), shell.mail) == 64
     assert shell.read().err == ("pykka-smtp send: name the recipients with --to-file or --to\n")
 
@@ -204,7 +195,7 @@ def test_a_mail_without_one_address_in_from_needs_a_sender(
     assert [mail.sender for mail in server.mails] == [""]
 
 
-def test_a_sender_that_is_no_address_is_wrong_usage(shell: Shell) -> None:
+def test_an_invalid_sender_is_wrong_usage(shell: Shell) -> None:
     assert send("--url", dead_url(), "--to", "a@x.test", "--sender", "me", shell.mail) == 64
     assert "--sender: invalid address 'me'" in shell.read().err
     assert send("--url", dead_url(), "--to", "you", shell.mail) == 64

@@ -6,15 +6,7 @@ import signal
 
 import pytest
 from servers.require import require_module
-from servers.sending import (
-    PATIENCE,
-    dead_url,
-    many,
-    program,
-    read_until_closed,
-    rows_of,
-    url_of,
-)
+from servers.sending import PATIENCE, dead_url, many, program, read_until_closed, rows_of, url_of
 from servers.sending_fixtures import Holding, Shell
 
 from pykka_smtp.cli.send import run as send_run
@@ -82,7 +74,7 @@ def test_ctrl_c_lets_mails_under_way_finish_and_reports_all(
     accepted = {address for address, row in rows.items() if row["result"] == "accepted"}
     assert process.returncode == 128 + number
     assert notice == (
-        "pykka-smtp send: interrupted; mails under way have 10 s, interrupt again to end at once\n"
+        "pykka-smtp send: interrupted; emails in flight have 10 s, interrupt again to end at once\n"
     )
     assert complaints == ""
     assert len(rows) == 5000
@@ -96,7 +88,7 @@ def test_ctrl_c_lets_mails_under_way_finish_and_reports_all(
     assert f"accepted    {len(accepted):>4}\n" in printed
 
 
-def test_a_second_ctrl_c_ends_it_at_once_and_says_of_whom_nobody_knows(
+def test_a_second_ctrl_c_ends_it_at_once_and_lists_unknown_results(
     shell: Shell, holding: Holding
 ) -> None:
     report = shell.folder / "report.json"

@@ -8,14 +8,7 @@ from email import message_from_bytes, policy
 
 import pytest
 from servers.scripted import ScriptedServer, Start
-from servers.sending import (
-    PATIENCE,
-    dead_url,
-    many,
-    program,
-    send,
-    url_of,
-)
+from servers.sending import PATIENCE, dead_url, many, program, send, url_of
 from servers.sending_fixtures import Shell
 
 from pykka_smtp.testing.polite import polite

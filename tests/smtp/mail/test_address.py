@@ -440,7 +440,7 @@ def test_a_domain_or_address_literal_is_an_ehlo_name(name: str) -> None:
         ("-host", "hyphen"),
     ],
 )
-def test_anything_else_is_no_ehlo_name(name: str, message: str) -> None:
+def test_anything_else_is_an_invalid_ehlo_name(name: str, message: str) -> None:
     with pytest.raises(AddressError, match=message) as caught:
         check_ehlo_name(name)
     assert str(caught.value).startswith("invalid EHLO name ")

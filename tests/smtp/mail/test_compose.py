@@ -388,7 +388,7 @@ def test_a_multipart_body_is_taken_only_if_it_needs_no_encoding(kind: str) -> No
         letter(headers=headers, body="--x\n\n--x--").render(eight_bit=False).endswith(b"--x--\r\n")
     )
     for body in ("é", "x" * 999):
-        with pytest.raises(ValueError, match="give the complete mail instead"):
+        with pytest.raises(ValueError, match="give the complete email instead"):
             letter(headers=headers, body=body)
 
 
@@ -446,7 +446,7 @@ def test_a_part_of_the_wrong_type_is_a_type_error_that_names_it(parts: Any, mess
         letter(**parts)
 
 
-def test_a_letter_does_not_change_with_the_lists_that_it_was_made_of() -> None:
+def test_a_composed_content_copies_its_lists() -> None:
     lines, to, headers = ["a"], [["n", "a@b"]], [["X-A", "1"]]
     made = letter(body=lines, to=to, headers=headers)
     lines.append("b")
@@ -458,7 +458,7 @@ def test_a_letter_does_not_change_with_the_lists_that_it_was_made_of() -> None:
         made.subject = "other"  # type: ignore[misc]
 
 
-def test_letters_of_the_same_parts_are_equal_and_survive_pickling() -> None:
+def test_composed_contents_of_the_same_parts_are_equal_and_can_be_pickled() -> None:
     made = letter(body=["a"])
     assert made == letter(body=("a",))
     assert hash(made) == hash(letter(body=("a",)))

@@ -38,14 +38,14 @@ def text_of(mail: bytes) -> str:
 
 
 @pytest.mark.parametrize("eight_bit", [True, False])
-def test_a_letter_in_ascii_is_the_same_for_every_server(*, eight_bit: bool) -> None:
+def test_a_composed_ascii_content_is_the_same_for_every_server(*, eight_bit: bool) -> None:
     content = ComposedContent(letter("Hello"))
 
     assert octets_of(content.render(eight_bit=eight_bit)).endswith(b"\r\n\r\nHello\r\n")
     assert not content.needs_smtputf8
 
 
-def test_a_letter_is_composed_for_what_the_server_takes() -> None:
+def test_a_content_is_composed_for_the_servers_extensions() -> None:
     content = ComposedContent(letter("gr\u00fc\u00dfe"))
 
     as_it_is = content.render(eight_bit=True)
@@ -56,7 +56,7 @@ def test_a_letter_is_composed_for_what_the_server_takes() -> None:
     assert text_of(octets_of(encoded)) == text_of(octets_of(as_it_is)) == "gr\u00fc\u00dfe\r\n"
 
 
-def test_a_letter_to_an_address_beyond_ascii_needs_smtputf8() -> None:
+def test_a_composed_content_with_an_address_beyond_ascii_needs_smtputf8() -> None:
     assert ComposedContent(letter("Hello", to="jos\u00e9@d.test")).needs_smtputf8
 
 

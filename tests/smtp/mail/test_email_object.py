@@ -190,7 +190,7 @@ def with_a_bad_preamble() -> object:
         (with_a_raising_header, r"header X: 'utf-8' codec can't encode"),
         (with_parts_and_no_multipart, r"has parts, and its Content-Type is text/plain; build it"),
         (with_a_bad_preamble, r"cannot be written \(TypeError: .*look what its as_bytes"),
-        (Message, "the mail is empty; was the object filled"),
+        (Message, "the email is empty; was the object filled"),
         (EmailMessage, "the mail is empty"),
     ],
 )
@@ -275,7 +275,7 @@ def test_a_header_object_may_stand_where_parameters_are_read() -> None:
     assert field(message, "Content-Disposition") == f"Content-Disposition: {value}"
 
 
-def test_a_header_object_with_an_address_beyond_ascii_is_no_encoded_word() -> None:
+def test_an_address_beyond_ascii_in_a_header_object_is_not_an_encoded_word() -> None:
     message = old(To=Header("J\u00f6rg <j\u00f6rg@example.com>", "utf-8"))
     assert field(message, "To") == "To: =?utf-8?b?SsO2cmc=?= <j\u00f6rg@example.com>"
     assert content(message).needs_smtputf8

@@ -85,14 +85,14 @@ def test_recipients_of_another_type_are_refused(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [None, b"you@y.example", 5, ["you@y.example"]], ids=repr)
-def test_an_element_that_is_no_str_is_refused_with_its_position(value: Any) -> None:
+def test_an_element_that_is_not_a_str_is_rejected_with_its_position(value: Any) -> None:
     name = type(value).__name__
     with pytest.raises(TypeError, match=rf"^recipients\[2\]: .* must be a str, not {name}$"):
         Envelope.of("me@x.example", ["a@y", "b@y", value])
 
 
 @pytest.mark.parametrize("value", [None, b"me@x.example", ["me@x.example"]], ids=repr)
-def test_a_sender_that_is_no_str_is_refused(value: Any) -> None:
+def test_a_sender_that_is_not_a_str_is_rejected(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^sender: .* must be a str, not"):
         Envelope.of(value, "you@y.example")
 
@@ -113,7 +113,7 @@ def test_a_list_in_one_string_is_refused_with_a_hint(text: str) -> None:
         Envelope.of("me@x.example", text)
 
 
-def test_the_null_reverse_path_is_no_recipient() -> None:
+def test_the_null_reverse_path_is_not_a_recipient() -> None:
     with pytest.raises(AddressError, match=r"recipients\[0\]"):
         Envelope.of("me@x.example", "<>")
 

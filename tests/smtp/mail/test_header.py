@@ -295,7 +295,7 @@ def test_what_is_no_text_is_a_type_error(check: Callable[[Any], str], value: obj
 
 
 @pytest.mark.parametrize("name", ["", "A B", "A:", "Bcc ", "Ä", "A\r\nB", "A\0", "\x7f", "A\n"])
-def test_a_name_that_is_no_ftext_is_refused(name: str) -> None:
+def test_a_field_name_that_is_not_ftext_is_rejected(name: str) -> None:
     with pytest.raises(ValueError, match="is not a header name"):
         header.check_name(name)
 

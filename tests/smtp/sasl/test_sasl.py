@@ -211,7 +211,7 @@ def test_what_is_wrong_with_a_token_is_known_if_the_server_says_it_in_known_word
     assert mechanism.error_status == status
 
 
-def test_external_names_whom_to_act_for_or_nobody() -> None:
+def test_external_sends_the_authzid_or_nothing() -> None:
     assert External().start() == b""
     assert External("mé").start() == "mé".encode()
     External().finish()

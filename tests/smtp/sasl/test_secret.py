@@ -33,7 +33,7 @@ def test_a_secret_shows_nowhere_that_prints_it() -> None:
     assert repr({"password": secret}) == "{'password': ***}"
 
 
-def test_a_secret_is_revealed_to_who_asks() -> None:
+def test_reveal_returns_the_secret() -> None:
     assert Secret("hunter2").reveal() == "hunter2"
 
 
@@ -68,7 +68,7 @@ def test_the_copy_of_a_secret_is_the_secret() -> None:
     assert copy.deepcopy([secret])[0] is secret
 
 
-def test_a_secret_that_is_no_text_is_refused_and_not_shown() -> None:
+def test_a_secret_that_is_not_a_str_is_rejected_and_not_shown() -> None:
     with pytest.raises(TypeError, match="needs a str, not bytes") as caught:
         Secret(b"hunter2")  # type: ignore[arg-type]
 
@@ -169,7 +169,7 @@ def test_a_text_without_secrets_stays_as_it_is(text: str) -> None:
     assert redact(text) == text
 
 
-def test_a_scrubber_takes_text_that_is_none() -> None:
+def test_a_redactor_accepts_lone_surrogates() -> None:
     assert redact("a lone \ud800 and hunter2", "hunter2") == "a lone \ud800 and ***"
 
 

@@ -70,7 +70,7 @@ def test_what_is_no_conversation_is_refused(text: str) -> None:
         read(text)
 
 
-def test_an_expectation_that_is_none_is_refused() -> None:
+def test_an_invalid_expectation_is_rejected() -> None:
     (conversation,) = read("A title.\n    S: 220 mx.test\n    => accpeted: 250 ok")
 
     with pytest.raises(AssertionError, match="no expectation"):

@@ -43,8 +43,7 @@ def test_a_command_has_one_wire_form(command: Command, stage: Stage, wire: bytes
 
 
 def test_the_greeting_is_owed_before_anything_was_said() -> None:
-    assert GREETING.stage is Stage.GREETING
-    assert GREETING.line == ""
+    assert (GREETING.stage, GREETING.line) == (Stage.GREETING, "")
 
 
 CONTROLS = [*range(0x20), *range(0x7F, 0xA0)]

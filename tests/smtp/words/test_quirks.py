@@ -29,7 +29,7 @@ def kept(quirks: Quirks, *, is_lmtp: bool = False, **given: object) -> KeptRig:
 
 
 @pytest.mark.parametrize("octets", [b"250 taken, I said\r\n", b"554 spam\r\n", b"2", b"\r\n"])
-def test_a_server_that_speaks_while_nobody_asked_is_remembered(octets: bytes) -> None:
+def test_an_unsolicited_reply_while_idle_is_remembered(octets: bytes) -> None:
     quirks = Quirks()
 
     IdleDialog(quirks).receive_data(octets)
@@ -38,7 +38,7 @@ def test_a_server_that_speaks_while_nobody_asked_is_remembered(octets: bytes) ->
 
 
 @pytest.mark.parametrize("octets", [b"421 idle\r\n", b"4", b"42", b"421"])
-def test_a_server_that_leaves_has_not_spoken_unasked(octets: bytes) -> None:
+def test_421_and_closing_is_not_an_unsolicited_reply_quirk(octets: bytes) -> None:
     quirks = Quirks()
     rest = IdleDialog(quirks)
 
@@ -78,7 +78,7 @@ def test_an_end_after_a_refusal_says_nothing_of_the_kind(end: object) -> None:
     assert not quirks.sends_unsolicited
 
 
-def test_a_refusal_amid_the_mail_data_is_no_quirk() -> None:
+def test_a_rejection_during_the_mail_data_is_not_a_quirk() -> None:
     quirks = Quirks()
     rig = kept(quirks, offers=())
     rig.say(OK, OK, "354 go", "552 too big")
@@ -108,8 +108,7 @@ def test_a_reply_too_many_shows_where_354_should_be() -> None:
     rig.say("250 the second reply to the mail before", OK, OK)
 
     assert rig.told[0].startswith("later")
-    assert rig.failed.kind is FailureKind.PROTOCOL
-    assert not rig.failed.maybe_accepted
+    assert (rig.failed.kind, rig.failed.maybe_accepted) == (FailureKind.PROTOCOL, False)
 
 
 def test_a_server_without_chunking_may_be_used_again_all_the_same() -> None:
@@ -230,7 +229,7 @@ def test_bdat_that_is_refused_before_the_mail_is_out_is_the_same() -> None:
 
 
 @pytest.mark.parametrize("replies", [["550 no", "503 no", "503 no"], [OK, "550 who?", "503 no"]])
-def test_503_to_a_chunk_for_nobody_is_no_refusal_of_bdat(replies: list[str]) -> None:
+def test_503_to_a_chunk_without_recipients_does_not_switch_off_bdat(replies: list[str]) -> None:
     rig = kept(Quirks())
     rig.say(*replies)
 
@@ -245,7 +244,7 @@ def test_what_speaks_of_the_mail_is_no_refusal_of_bdat(reply: str) -> None:
     assert rig.delivery.fallback(rig.failed) is None
 
 
-def test_a_mail_that_was_taken_for_somebody_is_not_sent_by_data_as_well() -> None:
+def test_an_email_accepted_for_a_recipient_is_not_sent_again_by_data() -> None:
     quirks = Quirks()
     rig = KeptRig(
         "u0@d.test", "u1@d.test", session=session(quirks), offers=[*SPECULATIVE, "LIMITS RCPTMAX=1"]

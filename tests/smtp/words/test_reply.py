@@ -39,7 +39,7 @@ def test_a_reply_without_text_prints_as_its_code() -> None:
     assert Reply(250).text == ""
 
 
-def test_a_reply_is_a_value_that_nobody_can_change() -> None:
+def test_a_reply_is_immutable() -> None:
     reply = Reply(250, ("ok",))
 
     assert reply == Reply(250, ("ok",))

@@ -127,11 +127,11 @@ def test_a_bare_cr_ends_no_line() -> None:
 
 
 @pytest.mark.parametrize("octets", [b"2", b"25", b"250", b"250 ok", b"250 ok\r", b"250-ok\r\n"])
-def test_a_part_of_a_reply_is_none_yet(octets: bytes) -> None:
+def test_a_partial_reply_is_not_returned(octets: bytes) -> None:
     assert read(octets) == Heard(is_pending=True)
 
 
-def test_no_octets_are_no_reply() -> None:
+def test_empty_input_is_not_a_reply() -> None:
     assert read(b"") == Heard()
 
 
@@ -245,7 +245,7 @@ def test_a_line_may_have_the_longest_length() -> None:
     assert reply_of(octets) == Reply(250, ("x" * (MAX_LINE - 6),))
 
 
-def test_a_line_that_is_one_octet_too_long_is_no_reply() -> None:
+def test_a_reply_line_one_octet_too_long_is_invalid() -> None:
     octets = b"250 " + b"x" * (MAX_LINE - 5) + b"\r\n"
 
     assert error_of(octets) == "reply line over 4096 octets"
@@ -264,7 +264,7 @@ def test_a_reply_may_have_the_most_lines() -> None:
     assert reply_of(octets) == Reply(250, ("x",) * MAX_LINES)
 
 
-def test_a_reply_with_one_line_too_many_is_none() -> None:
+def test_a_reply_with_one_line_too_many_is_invalid() -> None:
     assert error_of(b"250-x\r\n" * MAX_LINES + b"250 x\r\n") == "reply over 256 lines"
     assert read(b"250-x\r\n" * MAX_LINES) == Heard(is_pending=True)
 
@@ -283,7 +283,7 @@ def test_a_reply_may_have_the_most_octets() -> None:
     assert sum(map(len, reply_of(octets).lines)) == MAX_REPLY - 6 * 128
 
 
-def test_a_reply_with_one_octet_too_many_is_none() -> None:
+def test_a_reply_with_one_octet_too_many_is_invalid() -> None:
     assert error_of(lines_of(MAX_REPLY + 1)) == "reply over 65536 octets"
 
 

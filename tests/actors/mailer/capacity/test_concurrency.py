@@ -98,7 +98,7 @@ def test_successes_before_a_failure_do_not_help_to_grow_after_it() -> None:
     assert limits(window, "succeeded", 4) == [4, 4, 4, 5]
 
 
-def test_a_window_that_nobody_fills_does_not_grow_much_wider_than_what_is_used() -> None:
+def test_an_unfilled_window_grows_little_beyond_its_use() -> None:
     window = ConcurrencyWindow(100)
     for _ in range(1000):
         assert window.try_acquire(2, 0.0)

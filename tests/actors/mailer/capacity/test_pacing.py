@@ -60,10 +60,7 @@ def test_a_rate_and_no_rate_stay_what_they_are() -> None:
     assert parse_rate(None) is None
 
 
-@given(
-    per_second=st.floats(MIN_PER_SECOND, MAX_PER_SECOND),
-    burst=st.integers(1, 1_000_000),
-)
+@given(per_second=st.floats(MIN_PER_SECOND, MAX_PER_SECOND), burst=st.integers(1, 1_000_000))
 def test_a_rate_that_is_written_is_read_as_the_same(per_second: float, burst: int) -> None:
     rate = Rate(per_second=per_second, burst=burst)
 
@@ -98,8 +95,8 @@ def test_what_is_no_rate_is_refused_with_an_example_of_one(text: str) -> None:
         ("10/fortnight", "rate: needs /s, /min, /h or /day, not '/fortnight'"),
         ("10/s burst 0", "rate: the burst needs 1 to 1000000, not 0"),
         ("10/s burst 1000001", "rate: the burst needs 1 to 1000000, not 1000001"),
-        ("0.1/day", "rate: needs at least one mail a week"),
-        ("1e-300", "rate: needs at least one mail a week"),
+        ("0.1/day", "rate: needs at least one email a week"),
+        ("1e-300", "rate: needs at least one email a week"),
     ],
 )
 def test_a_rate_out_of_range_is_refused(value: Any, said: str) -> None:
@@ -285,9 +282,7 @@ def test_a_bucket_says_how_full_it_is() -> None:
 
 
 rates = st.builds(
-    Rate,
-    per_second=st.floats(MIN_PER_SECOND, 1e5) | st.integers(1, 1000),
-    burst=st.integers(1, 30),
+    Rate, per_second=st.floats(MIN_PER_SECOND, 1e5) | st.integers(1, 1000), burst=st.integers(1, 30)
 )
 starts = st.sampled_from([0.0, 0.1, 54_321.987, 3e6])
 

@@ -115,8 +115,7 @@ def test_a_literal_address_that_refuses_is_named_once(host: str, dead_port: int)
     assert (outcome.kind, outcome.stage) == (FailureKind.CONNECT, Stage.CONNECT)
     assert (outcome.operation, outcome.errno) == ("connect", errno.ECONNREFUSED)
     assert outcome.detail == f"cannot connect to {host}:{dead_port}: Connection refused"
-    assert outcome.retryable
-    assert not outcome.maybe_accepted
+    assert (outcome.retryable, outcome.maybe_accepted) == (True, False)
     assert outcome.peer is None
 
 
@@ -183,10 +182,8 @@ def test_a_connection_that_is_never_made_times_out() -> None:
     with full_listener() as (host, port):
         outcome = send(host, port, timeout=0.3)
 
-    assert outcome.kind is FailureKind.TIMEOUT
-    assert outcome.stage is Stage.CONNECT
-    assert outcome.retryable
-    assert not outcome.maybe_accepted
+    assert (outcome.kind, outcome.stage) == (FailureKind.TIMEOUT, Stage.CONNECT)
+    assert (outcome.retryable, outcome.maybe_accepted) == (True, False)
 
 
 def test_when_all_addresses_fail_each_is_named_with_its_error(
@@ -341,7 +338,7 @@ def test_what_cannot_be_connected_to_is_skipped_in_what_a_resolver_returns(
 
 
 @pytest.mark.parametrize("found", [None, 25, [], [None], "none", ()], ids=repr)
-def test_a_resolver_that_returns_no_address_is_no_connection(
+def test_a_resolver_without_results_is_a_connect_failure(
     monkeypatch: pytest.MonkeyPatch, found: object
 ) -> None:
     monkeypatch.setattr(addresses_module, "_getaddrinfo", lambda host, port: found)
@@ -368,7 +365,7 @@ def test_of_a_name_that_has_addresses_without_end_only_so_many_are_looked_at(
     assert len(given) == addresses_module._MAX_ADDRESSES
 
 
-def test_a_name_without_any_address_is_no_connection(resolver: Callable[..., None]) -> None:
+def test_a_name_without_any_address_is_a_connect_failure(resolver: Callable[..., None]) -> None:
     resolver()
 
     outcome = send("empty.test", 25)
@@ -421,10 +418,10 @@ def test_a_source_address_that_is_not_ours_is_named(server: ScriptedServer, host
 
 
 def test_a_connect_error_says_what_failed_and_whether_to_try_again() -> None:
-    error = ConnectError("no luck", "connect", errno.ECONNREFUSED, passing=True)
+    error = ConnectError("no luck", "connect", errno.ECONNREFUSED, retryable=True)
 
     assert str(error) == "no luck"
-    assert (error.operation, error.errno, error.passing) == ("connect", errno.ECONNREFUSED, True)
+    assert (error.operation, error.errno, error.retryable) == ("connect", errno.ECONNREFUSED, True)
 
 
 def test_an_error_without_a_number_keeps_its_words() -> None:
@@ -525,9 +522,7 @@ def test_a_connect_that_would_block_goes_on(
     assert isinstance(send(host, server.port), SendSuccess)
 
 
-def test_a_machine_without_a_local_port_to_spare_may_have_one_later(
-    server: ScriptedServer,
-) -> None:
+def test_a_machine_without_a_local_port_to_spare_may_have_one_later(server: ScriptedServer) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -535,12 +530,11 @@ def test_a_machine_without_a_local_port_to_spare_may_have_one_later(
         outcome = send(server.host, server.port, source_address=("127.0.0.1", port))
 
     assert (outcome.kind, outcome.operation) == (FailureKind.CONNECT, "bind")
-    assert outcome.errno == errno.EADDRINUSE
-    assert outcome.retryable
+    assert (outcome.errno, outcome.retryable) == (errno.EADDRINUSE, True)
     assert f"127.0.0.1:{port}" in outcome.detail
 
 
-def test_a_unix_socket_whose_queue_is_full_is_no_connection(tmp_path: Path) -> None:
+def test_a_unix_socket_with_a_full_queue_is_a_connect_failure(tmp_path: Path) -> None:
     path = str(tmp_path / "lmtp")
     with contextlib.ExitStack() as exits:
         listener = exits.enter_context(socket.socket(socket.AF_UNIX))
@@ -573,7 +567,7 @@ def test_a_server_that_does_not_greet_may_wait_for_tls(scripted_server: Start) -
     assert outcome.detail.endswith("tls='implicit'")
 
 
-def test_a_server_that_speaks_in_clear_where_tls_was_to_begin_is_known(
+def test_plaintext_in_place_of_a_handshake_is_recognized(
     scripted_server: Start,
 ) -> None:
     server = scripted_server("S: 220 mx.test ESMTP\nS! silence")

@@ -117,8 +117,7 @@ def test_an_address_without_tls_for_now_does_not_keep_a_mail_from_the_next(
 ) -> None:
     context = server_context(Tls(certificate=certificates.good))
     bad = scripted_server(BAD["454 to STARTTLS"])
-    good = scripted_server(polite("STARTTLS"), host="127.0.0.2", context=context)
-    at(bad, good)
+    at(bad, scripted_server(polite("STARTTLS"), host="127.0.0.2", context=context))
     trusting = certificates.trusting()
     trusting.check_hostname = False
     ref: Any = (SmtpActor if kind == "actor" else Mailer).start(
@@ -207,8 +206,7 @@ def test_when_all_addresses_fail_the_failure_names_those_that_were_tried(
 ) -> None:
     first = scripted_server(BAD["closes"])
     second = scripted_server(BAD["421 greeting"], host="127.0.0.2")
-    third = scripted_server(BAD["554 greeting"], host="127.0.0.3")
-    at(first, second, third)
+    at(first, second, scripted_server(BAD["554 greeting"], host="127.0.0.3"))
 
     outcome = send()
 
@@ -274,8 +272,7 @@ def test_a_server_that_knows_only_helo_gets_it_if_no_other_address_does_better(
         conn.play(parse_script("S: 250 ok\nC: DATA\nS: 354 go\nC: <data>\nS: 250 taken\nC: QUIT"))
 
     first = scripted_server(BAD["closes at EHLO"], old)
-    second = scripted_server(BAD["554 greeting"], host="127.0.0.2")
-    at(first, second)
+    at(first, scripted_server(BAD["554 greeting"], host="127.0.0.2"))
 
     outcome = send()
 

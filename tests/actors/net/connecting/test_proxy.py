@@ -120,10 +120,7 @@ def read(sock: socket.socket, size: int) -> bytes:
 
 
 def socks5(
-    *,
-    wants: tuple[str, str] | None = None,
-    reply: bytes = GRANTED,
-    in_pieces: bool = False,
+    *, wants: tuple[str, str] | None = None, reply: bytes = GRANTED, in_pieces: bool = False
 ) -> Behaviour:
     """Make a SOCKS 5 proxy (RFC 1928, RFC 1929)."""
 
@@ -358,7 +355,7 @@ def test_a_user_and_a_password_are_shown_to_the_proxy(
 
 
 @on_both_loops
-def test_a_greeting_that_comes_with_the_proxys_answer_is_heard(
+def test_a_greeting_received_together_with_the_proxys_reply_is_not_lost(
     scripted_server: Start, proxies: Proxies
 ) -> None:
     """In SMTP the server speaks first, and a proxy may send both at once."""

@@ -369,7 +369,7 @@ def test_a_path_may_be_of_bytes(path: Path) -> None:
 
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/tty"])
-def test_a_device_is_no_mail(device: str) -> None:
+def test_a_device_is_not_an_email(device: str) -> None:
     if not Path(device).exists():
         pytest.skip(f"there is no {device}")
 
@@ -440,7 +440,7 @@ def test_an_empty_mail_is_never_sent(scripted_server: Start, path: Path, kind: s
         outcome = send(server, message)
 
     assert outcome.kind is FailureKind.LOCAL
-    assert outcome.detail.endswith("the mail is empty; was the file read to its end?")
+    assert outcome.detail.endswith("the email is empty; was the file read to its end?")
     assert not outcome.maybe_accepted
     assert not server.mails
 
@@ -653,7 +653,7 @@ def test_a_file_whose_read_raises_what_no_file_should_ends_one_send_only(
     outcome = send(server, odd([HEADER, error]))
 
     assert outcome.kind is FailureKind.LOCAL
-    assert f"cannot read on in the mail: {type(error).__name__}" in outcome.detail
+    assert f"cannot read the rest of the email: {type(error).__name__}" in outcome.detail
     assert not outcome.maybe_accepted
     assert isinstance(send(server, MAIL), SendSuccess)
 
@@ -666,7 +666,7 @@ def test_a_file_whose_first_reading_raises_what_no_file_should_ends_one_send_onl
     outcome = send(server, odd([HEADER, error], seekable=True))
 
     assert outcome.kind is FailureKind.LOCAL
-    assert f"cannot read the mail: {type(error).__name__}" in outcome.detail
+    assert f"cannot read the email: {type(error).__name__}" in outcome.detail
     assert isinstance(send(server, MAIL), SendSuccess)
     assert len(server.sessions) == 1
 
@@ -741,8 +741,7 @@ def test_an_8_bit_pipe_is_not_sent_to_a_server_without_8bitmime(
     outcome = send(server, pipe[0])
 
     writer.join(PATIENCE)
-    assert outcome.kind is FailureKind.LOCAL
-    assert outcome.stage is Stage.BODY
+    assert (outcome.kind, outcome.stage) == (FailureKind.LOCAL, Stage.BODY)
     assert "8-bit data" in outcome.detail
     server.wait_until_ended()
     assert not server.mails

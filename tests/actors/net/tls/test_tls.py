@@ -47,12 +47,7 @@ def choose(
     without: bool = False,
 ) -> Tls | None:
     return choose_tls(
-        choice,
-        context,
-        host=host,
-        port=port,
-        has_credentials=credentials,
-        may_do_without=without,
+        choice, context, host=host, port=port, has_credentials=credentials, may_do_without=without
     )
 
 
@@ -325,7 +320,7 @@ def test_only_so_many_sessions_are_remembered(
     assert shake_hands(context, server, "elsewhere.test")[1].is_resumed
 
 
-def test_a_session_that_nobody_verified_is_not_taken_up_by_a_context_that_verifies_now(
+def test_an_unverified_tls_session_is_not_resumed_by_a_verifying_context(
     certificates: Certificates,
 ) -> None:
     context, server = certificates.trusting(), serving(certificates)

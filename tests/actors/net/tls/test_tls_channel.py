@@ -94,7 +94,7 @@ def standing(pair: Pair) -> Pair:
     return pair
 
 
-def test_a_session_ticket_is_no_text_and_leaves_nothing_to_wait_for(standing: Pair) -> None:
+def test_a_session_ticket_is_not_text_and_delays_nothing(standing: Pair) -> None:
     channel = standing.channel
 
     assert (channel.has_heard, channel.has_part, channel.is_closed) == (False, False, False)
@@ -126,7 +126,7 @@ def test_records_may_be_cut_anywhere(certificates: Certificates, data: st.DataOb
     assert not pair.channel.has_part
 
 
-def test_half_a_record_is_no_text_and_is_known(standing: Pair) -> None:
+def test_a_partial_record_is_not_text_and_is_noticed(standing: Pair) -> None:
     record, channel = standing.sealed(REPLY), standing.channel
 
     for at in range(len(record) - 1):
@@ -159,7 +159,7 @@ def test_what_is_encrypted_is_what_the_server_reads(standing: Pair, size: int) -
     assert not standing.channel.is_holding
 
 
-def test_a_farewell_is_said_without_waiting_for_the_servers(standing: Pair) -> None:
+def test_close_notify_is_sent_without_waiting_for_the_servers(standing: Pair) -> None:
     standing.give(standing.channel.close())
 
     with contextlib.suppress(ssl.SSLZeroReturnError):
@@ -170,7 +170,7 @@ def test_a_farewell_is_said_without_waiting_for_the_servers(standing: Pair) -> N
     assert standing.channel.is_closed
 
 
-def test_a_farewell_of_the_servers_ends_what_it_says(standing: Pair) -> None:
+def test_the_servers_close_notify_ends_its_input(standing: Pair) -> None:
     octets = standing.sealed(REPLY)
     with contextlib.suppress(ssl.SSLWantReadError):
         standing.server.unwrap()
@@ -189,7 +189,7 @@ def test_text_that_came_before_tls_broke_counts(standing: Pair) -> None:
     assert standing.channel.close() == b""
 
 
-def test_octets_in_clear_in_place_of_a_handshake_are_known_for_what_they_are(pair: Pair) -> None:
+def test_plaintext_in_place_of_a_handshake_is_reported_as_such(pair: Pair) -> None:
     pair.channel.begin()
 
     assert pair.channel.receive(b"2") == b""
@@ -271,7 +271,7 @@ def test_a_certificate_of_ours_that_is_not_accepted_is_named_as_ours(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_certificate_of_ours_that_nobody_asked_for_is_not_shown(
+def test_a_client_certificate_is_only_sent_on_request(
     version: ssl.TLSVersion, certificates: Certificates
 ) -> None:
     server, client = contexts(certificates, version)
@@ -316,12 +316,7 @@ def test_a_machine_without_authorities_is_known_for_that(
 
 def words(error: ssl.SSLError, channel: TlsChannel, context: ssl.SSLContext) -> str:
     tls = choose_tls(
-        "starttls",
-        context,
-        host="mx.test",
-        port=25,
-        has_credentials=False,
-        may_do_without=False,
+        "starttls", context, host="mx.test", port=25, has_credentials=False, may_do_without=False
     )
     assert tls is not None
     return failure_of(error, channel, tls, "mx.test:25")

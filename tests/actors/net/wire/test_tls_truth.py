@@ -18,15 +18,7 @@ from servers.one_mail import failure
 from servers.scripted import ClientGone, Conn, ScriptedServer, parse_script
 from servers.waiting import PATIENCE, wait_until
 
-from pykka_smtp import (
-    FailureKind,
-    Outcome,
-    SendMail,
-    SendSuccess,
-    SmtpActor,
-    Stage,
-    verify,
-)
+from pykka_smtp import FailureKind, Outcome, SendMail, SendSuccess, SmtpActor, Stage, verify
 from pykka_smtp.actors.net import timeouts as timeouts_module
 from pykka_smtp.actors.net.connecting import sockets as sockets_module
 from pykka_smtp.actors.net.tls import tls as tls_module
@@ -127,7 +119,7 @@ def waiting(conn: Conn) -> int:
 
 @pytest.mark.usefixtures("_narrow")
 @pytest.mark.parametrize("size", [60_000, 120_000])
-def test_a_verdict_that_comes_before_the_mail_has_left_is_none(
+def test_a_reply_before_the_mail_data_was_sent_does_not_count(
     size: int, serve: Serve, certificates: Certificates
 ) -> None:
     def script(conn: Conn) -> None:
@@ -265,7 +257,7 @@ def halves(conn: Conn) -> Halves:
 
 
 @pytest.mark.parametrize("cut", [1, 4, 12])
-def test_a_verdict_of_which_a_part_came_before_the_dot_is_none(
+def test_a_reply_begun_before_the_dot_does_not_count(
     cut: int, serve: Serve, certificates: Certificates
 ) -> None:
     """The one half of the record with the 354, the other when the server likes."""
@@ -286,7 +278,7 @@ def test_a_verdict_of_which_a_part_came_before_the_dot_is_none(
 
 
 @pytest.mark.usefixtures("_narrow")
-def test_a_verdict_of_which_a_part_came_while_the_dot_waited_to_leave_is_none(
+def test_a_reply_begun_while_the_dot_was_buffered_does_not_count(
     serve: Serve, certificates: Certificates
 ) -> None:
     """The mail and the dot are written at once, and most of them have not left yet."""
@@ -304,8 +296,7 @@ def test_a_verdict_of_which_a_part_came_while_the_dot_waited_to_leave_is_none(
 
     outcome = failure(send(serve(script, narrow=True), certificates, mail_of(60_000)))
 
-    assert outcome.kind is FailureKind.PROTOCOL
-    assert outcome.maybe_accepted
+    assert (outcome.kind, outcome.maybe_accepted) == (FailureKind.PROTOCOL, True)
 
 
 def test_a_record_of_which_the_rest_never_comes_ends_in_time(
@@ -387,12 +378,11 @@ def test_a_refusal_amid_the_mail_is_the_cause_however_the_server_closes(
     for _ in range(4):
         outcome = failure(send(server, certificates, mail_of(12_000_000)))
         assert (outcome.kind, outcome.code) == (FailureKind.SMTP, code)
-        assert outcome.stage is Stage.BODY
-        assert not outcome.maybe_accepted
+        assert (outcome.stage, outcome.maybe_accepted) == (Stage.BODY, False)
 
 
 @pytest.mark.parametrize("part", ["554 5.7.1 no mo", "554-5.7.1 no more\r\n", ""])
-def test_a_refusal_that_is_cut_off_is_no_cause(
+def test_an_incomplete_rejection_is_not_the_cause(
     part: str, serve: Serve, certificates: Certificates
 ) -> None:
     def script(conn: Conn) -> None:
@@ -450,11 +440,7 @@ def test_the_peer_has_its_address_however_the_connection_broke(
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("ours", ["none", "unknown_client"])
 def test_a_server_that_wants_another_certificate_is_told_as_that(
-    tls: str,
-    version: ssl.TLSVersion,
-    ours: str,
-    serve: Serve,
-    certificates: Certificates,
+    tls: str, version: ssl.TLSVersion, ours: str, serve: Serve, certificates: Certificates
 ) -> None:
     def script(conn: Conn) -> None:
         offer_tls(conn, tls)
@@ -478,7 +464,7 @@ def test_a_server_that_wants_another_certificate_is_told_as_that(
     assert str(report.peer) == f"localhost[127.0.0.1]:{server.port}"
 
 
-def test_encryption_for_want_of_better_goes_on_in_clear_where_a_certificate_is_wanted(
+def test_opportunistic_tls_continues_in_plaintext_if_a_certificate_is_required(
     serve: Serve, certificates: Certificates, scripted_server: Serve
 ) -> None:
     def script(conn: Conn) -> None:
@@ -490,10 +476,7 @@ def test_encryption_for_want_of_better_goes_on_in_clear_where_a_certificate_is_w
         "S: 250 ok\nC: DATA\nS: 354 go\nC: <data>\nS: 250 taken\nC: QUIT\nS: 221 bye"
     )
     server = serve(
-        script,
-        lambda conn: conn.play(in_clear),
-        client_ca=certificates.ca,
-        client_required=True,
+        script, lambda conn: conn.play(in_clear), client_ca=certificates.ca, client_required=True
     )
 
     outcome = send(server, certificates, tls="auto", tls_context=None)
@@ -521,7 +504,7 @@ def test_an_alert_after_the_first_reply_is_a_broken_connection(
 # A certificate can be looked at before anything of ours goes out.
 
 
-def test_a_certificate_that_somebody_objects_to_is_shown_nothing_of_ours(
+def test_nothing_is_sent_after_an_objection_to_the_certificate(
     serve: Serve, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[bytes] = []
@@ -579,7 +562,7 @@ def test_a_session_is_taken_up_again_with_a_context_of_the_programs_own(
 
 
 @pytest.mark.parametrize("end", ["waits", "closes", "never"])
-def test_a_clean_end_says_farewell_and_waits_for_no_server(
+def test_a_clean_end_sends_close_notify_without_waiting(
     end: str, serve: Serve, certificates: Certificates
 ) -> None:
     """RFC 8446 §6.1: each side says that it says no more."""
@@ -603,7 +586,7 @@ def test_a_clean_end_says_farewell_and_waits_for_no_server(
     assert heard == ([] if end == "closes" else [b""])
 
 
-def test_octets_in_clear_that_come_a_moment_after_the_220_are_an_attack(
+def test_plaintext_a_moment_after_the_220_is_an_attack(
     serve: Serve, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a packet of their own, but before our first octet of TLS."""

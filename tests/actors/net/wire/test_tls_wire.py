@@ -75,9 +75,7 @@ def player(loop: FakeLoop) -> MemoryPlayer:
     return made
 
 
-def test_half_a_record_holds_the_end_of_a_mail_until_the_rest_is_here(
-    player: MemoryPlayer,
-) -> None:
+def test_half_a_record_holds_the_end_of_a_mail_until_the_rest_is_here(player: MemoryPlayer) -> None:
     player.hear(b"354 go\r\n" + HALF)
     assert player.transport.said == b""
 
@@ -88,7 +86,7 @@ def test_half_a_record_holds_the_end_of_a_mail_until_the_rest_is_here(
     assert isinstance(player.verdict, Accepted)
 
 
-def test_a_verdict_in_half_a_record_before_the_end_of_a_mail_is_none(
+def test_a_reply_in_a_partial_record_before_the_end_of_mail_data_does_not_count(
     player: MemoryPlayer,
 ) -> None:
     player.hear(b"354 go\r\n" + HALF + b"250 ear")
@@ -96,8 +94,7 @@ def test_a_verdict_in_half_a_record_before_the_end_of_a_mail_is_none(
 
     assert player.transport.said == b""
     assert isinstance(player.verdict, Failed)
-    assert player.verdict.kind is FailureKind.PROTOCOL
-    assert not player.verdict.maybe_accepted
+    assert (player.verdict.kind, player.verdict.maybe_accepted) == (FailureKind.PROTOCOL, False)
 
 
 def test_half_a_record_behind_a_verdict_is_waited_for(player: MemoryPlayer) -> None:
@@ -116,8 +113,7 @@ def test_half_a_record_that_never_ends_ends_in_time(player: MemoryPlayer) -> Non
     player.fall_silent()
 
     assert isinstance(player.verdict, Failed)
-    assert player.verdict.kind is FailureKind.TIMEOUT
-    assert not player.verdict.maybe_accepted
+    assert (player.verdict.kind, player.verdict.maybe_accepted) == (FailureKind.TIMEOUT, False)
 
 
 def test_text_that_cannot_be_encrypted_yet_is_not_out(player: MemoryPlayer) -> None:
@@ -165,7 +161,7 @@ def test_half_a_record_holds_a_whole_transaction_until_the_rest_is_here(
     assert isinstance(whole.verdict, Accepted)
 
 
-def test_replies_that_began_in_half_a_record_before_a_whole_transaction_are_none_to_it(
+def test_replies_begun_in_a_partial_record_before_a_speculative_transfer_do_not_count(
     whole: MemoryPlayer,
 ) -> None:
     whole.hear(EHLO + HALF + b"250 early\r\n250 early\r\n250 ear")
@@ -209,7 +205,7 @@ class Slow:
         cast("Any", self.player)._connection.resume_writing()
 
 
-def test_a_verdict_of_which_half_a_record_came_before_the_mail_had_left_is_none(
+def test_a_record_begun_before_the_mail_data_was_sent_does_not_count(
     player: MemoryPlayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow(player, monkeypatch)
@@ -220,8 +216,7 @@ def test_a_verdict_of_which_half_a_record_came_before_the_mail_had_left_is_none(
     player.hear(REST + b"ly\r\n")
 
     assert isinstance(player.verdict, Failed)
-    assert player.verdict.kind is FailureKind.PROTOCOL
-    assert player.verdict.maybe_accepted
+    assert (player.verdict.kind, player.verdict.maybe_accepted) == (FailureKind.PROTOCOL, True)
 
 
 def test_what_tls_itself_has_to_say_does_not_hide_when_a_mail_has_left(
@@ -253,8 +248,7 @@ def test_a_mail_that_broke_as_it_was_written_leaves_no_doubt(
     player.reset()
 
     assert isinstance(player.verdict, Failed)
-    assert player.verdict.kind is FailureKind.CONNECTION
-    assert not player.verdict.maybe_accepted
+    assert (player.verdict.kind, player.verdict.maybe_accepted) == (FailureKind.CONNECTION, False)
 
 
 def test_a_mail_that_tls_did_not_encrypt_leaves_no_doubt(player: MemoryPlayer) -> None:
@@ -268,8 +262,7 @@ def test_a_mail_that_tls_did_not_encrypt_leaves_no_doubt(player: MemoryPlayer) -
     player.hear(b"354 go\r\n")
 
     assert isinstance(player.verdict, Failed)
-    assert player.verdict.kind is FailureKind.CONNECTION
-    assert not player.verdict.maybe_accepted
+    assert (player.verdict.kind, player.verdict.maybe_accepted) == (FailureKind.CONNECTION, False)
 
 
 def test_tls_that_breaks_while_nobody_uses_a_connection_ends_it(
@@ -282,7 +275,7 @@ def test_tls_that_breaks_while_nobody_uses_a_connection_ends_it(
             self.is_closed = True
 
     connection, keeper = cast("Any", player)._connection, Keeper()
-    connection.rest(keeper)
+    connection.set_idle(keeper)
     connection._tls.error = ssl.SSLError(1, "bad record mac")
 
     connection.data_received(b"")

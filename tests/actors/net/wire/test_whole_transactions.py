@@ -135,7 +135,7 @@ def foretell_before(number: int, server: Foreteller, patch: pytest.MonkeyPatch) 
     patch.setattr(ConnectionWriter, "begin_body", begin_late)
 
 
-def test_replies_that_lie_unread_before_a_session_s_first_mail_are_no_success(
+def test_pending_replies_before_the_first_email_of_a_session_are_not_a_success(
     start: Any, mailing: Mailing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, mailer = start(0)
@@ -149,7 +149,7 @@ def test_replies_that_lie_unread_before_a_session_s_first_mail_are_no_success(
     assert server.mails == 0
 
 
-def test_replies_that_lie_unread_before_a_session_s_second_transaction_are_no_success(
+def test_pending_replies_before_the_second_transaction_are_not_a_success(
     start: Any, mailing: Mailing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They came behind the first one's verdict, too: which of them was that, nobody knows."""
@@ -184,8 +184,7 @@ def test_replies_that_lie_unread_in_a_kept_connection_are_not_read_as_those_to_t
 
     assert isinstance(outcome, SendSuccess)
     assert str(outcome.reply) == "250 taken"
-    assert server.connections == 2
-    assert server.mails == 2
+    assert (server.connections, server.mails) == (2, 2)
 
 
 def test_a_mail_in_one_write_that_nothing_unread_precedes_goes_out_at_once(
@@ -234,7 +233,7 @@ class Laggard:
 
 
 @pytest.mark.parametrize("pipelines", [True, False])
-def test_replies_that_lie_unread_before_a_mail_in_several_steps_are_no_success(
+def test_pending_replies_before_an_email_in_several_steps_are_not_a_success(
     certificates: Certificates,
     mailing: Mailing,
     monkeypatch: pytest.MonkeyPatch,

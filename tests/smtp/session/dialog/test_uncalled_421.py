@@ -79,8 +79,7 @@ def test_an_end_that_began_before_the_mail_was_out_is_a_refusal_for_all(
 
     assert rig.told == ["later 421"] * recipients
     assert rig.failed.reply is not None
-    assert not rig.failed.maybe_accepted
-    assert rig.failed.retryable
+    assert (rig.failed.maybe_accepted, rig.failed.retryable) == (False, True)
 
 
 @pytest.mark.parametrize("early", [b"2", b"250 ok\r"])

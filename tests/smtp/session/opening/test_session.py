@@ -71,7 +71,7 @@ def test_a_server_that_refuses_helo_is_not_asked_again(code: int) -> None:
         converse(open_session(session()), Reply(220), Reply(500), Reply(code))
 
 
-def test_taking_leave_is_one_word_whatever_the_answer() -> None:
+def test_closing_a_session_is_quit_whatever_the_reply() -> None:
     assert converse(close_session(), Reply(500)) == ["QUIT"]
 
 

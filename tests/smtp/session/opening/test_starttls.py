@@ -41,10 +41,6 @@ class Client(Rig):
         session.tls_policy, session.authentication, session.is_lmtp = policy, chosen, is_lmtp
 
     @property
-    def session(self) -> Session:
-        return self.delivery.session
-
-    @property
     def failure(self) -> Failed:
         assert isinstance(self.verdict, Failed)
         return self.verdict
@@ -173,8 +169,7 @@ def test_every_other_answer_leaves_the_session_without_tls(policy: TlsPolicy) ->
 
         assert client.handshakes == 0
         if code == 421:
-            assert client.what == "SMTP at starttls"
-            assert client.failure.retryable
+            assert (client.what, client.failure.retryable) == ("SMTP at starttls", True)
         elif policy is TlsPolicy.REQUIRED:
             assert client.what == "SECURITY at starttls"
             assert client.failure.detail == f"mx.test:25 did not start TLS: {code} what?"
@@ -188,7 +183,7 @@ def test_every_other_answer_leaves_the_session_without_tls(policy: TlsPolicy) ->
         assert (b"MAIL" in client.stream) is (client.verdict is None)
 
 
-def test_a_mail_that_went_in_clear_against_the_servers_word_has_a_warning() -> None:
+def test_an_email_sent_in_plaintext_despite_starttls_has_a_warning() -> None:
     client = Client(TlsPolicy.OPPORTUNISTIC).greet()
     client.line()
 
@@ -221,7 +216,7 @@ INJECTED = [
 
 @pytest.mark.parametrize("policy", WANTS)
 @pytest.mark.parametrize("injected", INJECTED)
-def test_a_single_octet_in_clear_behind_the_220_is_an_attack(
+def test_a_single_plaintext_octet_after_the_220_is_an_attack(
     policy: TlsPolicy, injected: bytes
 ) -> None:
     client = Client(policy, password()).greet()
@@ -231,8 +226,7 @@ def test_a_single_octet_in_clear_behind_the_220_is_an_attack(
 
     assert client.what == "SECURITY at starttls"
     assert "possible response injection (RFC 3207 §6)" in client.failure.detail
-    assert not client.failure.retryable
-    assert client.handshakes == 0
+    assert (client.failure.retryable, client.handshakes) == (False, 0)
     assert client.has_left()
     assert client.closed is not None
     assert client.closed.reset
@@ -249,7 +243,7 @@ def test_what_comes_in_pieces_behind_the_220_is_one_attack() -> None:
 
 
 @pytest.mark.parametrize("early", [b"220 go\r\n", b"250 ok\r\n", b"2"])
-def test_an_answer_before_the_question_is_none(early: bytes) -> None:
+def test_a_reply_before_the_command_does_not_count(early: bytes) -> None:
     client = Client(TlsPolicy.REQUIRED).greet(OFFER + early)
 
     assert client.handshakes == 0
@@ -323,7 +317,7 @@ def test_credentials_wait_for_tls() -> None:
     assert client.encrypt(OFFER).line().startswith("AUTH PLAIN ")
 
 
-def test_a_password_is_not_shown_to_a_server_that_nobody_verified() -> None:
+def test_a_password_is_not_sent_to_an_unverified_server() -> None:
     client = Client(TlsPolicy.REQUIRED, password()).greet().agree()
 
     client.encrypt(OFFER, verified=False)
@@ -366,7 +360,7 @@ def test_a_server_that_refuses_ehlo_under_tls_refuses_us(said: bytes) -> None:
 # Another attempt, in clear.
 
 
-def test_only_tls_for_want_of_better_is_followed_by_an_attempt_in_clear() -> None:
+def test_only_opportunistic_tls_is_followed_by_an_attempt_in_plaintext() -> None:
     for kind, stage, policy, chosen, encrypted in itertools.product(
         FailureKind, Stage, TlsPolicy, (None, password()), (False, True)
     ):
@@ -396,7 +390,7 @@ def test_only_tls_for_want_of_better_is_followed_by_an_attempt_in_clear() -> Non
 
 
 @pytest.mark.parametrize("injected", INJECTED)
-def test_an_attack_is_not_followed_by_an_attempt_in_clear(injected: bytes) -> None:
+def test_an_attack_is_not_followed_by_an_attempt_in_plaintext(injected: bytes) -> None:
     client = Client(TlsPolicy.OPPORTUNISTIC).greet()
     client.line()
 
@@ -406,7 +400,7 @@ def test_an_attack_is_not_followed_by_an_attempt_in_clear(injected: bytes) -> No
     assert client.delivery.fallback(client.failure) is None
 
 
-def test_an_attempt_in_clear_speaks_the_same_protocol() -> None:
+def test_an_attempt_in_plaintext_speaks_the_same_protocol() -> None:
     client = Client(TlsPolicy.OPPORTUNISTIC, is_lmtp=True).greet().agree()
     client.perform(client.dialog.fail(FailureKind.SECURITY, "no TLS"))
 
@@ -414,6 +408,5 @@ def test_an_attempt_in_clear_speaks_the_same_protocol() -> None:
 
     assert second is not None
     assert second.session.is_lmtp
-    assert second.session.server == client.session.server
-    assert second.session.ehlo_name == "c.test"
+    assert (second.session.server, second.session.ehlo_name) == (client.session.server, "c.test")
     assert second.fallback(client.failure) is None

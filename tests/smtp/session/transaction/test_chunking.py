@@ -131,7 +131,7 @@ def test_the_size_is_exact_whatever_the_mail_is(*, mail: bytes, big: bool, binar
     assert chunk == mail or b"\n" not in chunk.replace(b"\r\n", b"")
 
 
-def test_a_letter_is_a_chunk_like_any_other() -> None:
+def test_a_composed_content_can_be_sent_by_bdat() -> None:
     letter = TextEmail(
         from_address="a@b.test",
         to=((None, "c@d.test"),),
@@ -182,12 +182,10 @@ def test_a_mail_that_is_not_binary_is_not_sent_as_such(mail: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "offers",
-    [("CHUNKING",), ("BINARYMIME",), ("BINARYMIME", "8BITMIME", "SIZE"), ()],
-    ids=str,
+    "offers", [("CHUNKING",), ("BINARYMIME",), ("BINARYMIME", "8BITMIME", "SIZE"), ()], ids=str
 )
 @pytest.mark.parametrize(
-    ("mail", "said"), [(b"a\0b", "the mail has a NUL octet"), (b"x" * 999, "a line of 999 octets")]
+    ("mail", "said"), [(b"a\0b", "the email has a NUL octet"), (b"x" * 999, "a line of 999 octets")]
 )
 def test_a_binary_mail_is_not_sent_without_both_extensions(
     mail: bytes, said: str, offers: tuple[str, ...]
@@ -234,8 +232,7 @@ def test_the_reply_to_the_last_chunk_is_the_verdict(reply: str, told: str) -> No
 
     assert rig.told == [told]
     if told[:5] in ("later", "refus"):
-        assert rig.failed.stage is Stage.DOT
-        assert not rig.failed.maybe_accepted
+        assert (rig.failed.stage, rig.failed.maybe_accepted) == (Stage.DOT, False)
     # RFC 3030 §2: what a server did with a chunk that it refused is over; no DATA instead.
     assert not any("DATA" in line.split() for line in rig.lines())
 
@@ -248,18 +245,16 @@ def test_no_reply_to_the_last_chunk_is_doubt(end: str) -> None:
     getattr(rig, end)()
 
     assert rig.told == ["doubt", "doubt"]
-    assert rig.failed.stage is Stage.DOT
-    assert rig.failed.maybe_accepted
+    assert (rig.failed.stage, rig.failed.maybe_accepted) == (Stage.DOT, True)
 
 
 @pytest.mark.parametrize("end", ["lose", "eof", "time_out"])
-def test_a_chunk_that_did_not_go_out_whole_is_no_mail(end: str) -> None:
+def test_an_incomplete_chunk_is_not_an_email(end: str) -> None:
     rig = ready()
     getattr(rig, end)()
 
     assert rig.told == ["later"]
-    assert rig.failed.stage is Stage.BODY
-    assert not rig.failed.maybe_accepted
+    assert (rig.failed.stage, rig.failed.maybe_accepted) == (Stage.BODY, False)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +274,7 @@ def test_a_refusal_that_comes_before_the_chunk_is_out_ends_it(reply: str, told: 
     assert rig.closed.reset
 
 
-def test_a_yes_that_comes_before_the_chunk_is_out_is_none() -> None:
+def test_a_positive_reply_before_the_chunk_was_sent_does_not_count() -> None:
     rig = ready()
     rig.say("250 taken")
 
@@ -308,7 +303,7 @@ def test_two_replies_to_one_chunk_are_no_verdict() -> None:
     assert rig.failed.kind is FailureKind.PROTOCOL
 
 
-def test_nobody_gets_a_chunk_when_all_were_refused() -> None:
+def test_no_chunk_is_sent_when_all_recipients_were_rejected() -> None:
     rig = EsmtpRig(*TO, offers=CHUNKING).greet()
     rig.say("250 ok", "550 who?", "450 full")
 
@@ -348,7 +343,7 @@ def test_a_refusal_of_a_chunk_names_the_server_and_bdat(reply: str) -> None:
     rig.chunk()
     rig.say(reply)
 
-    assert rig.failed.detail == f"{SERVER} refused the mail at BDAT: {reply}"
+    assert rig.failed.detail == f"{SERVER} refused the email at BDAT: {reply}"
 
 
 def test_a_refusal_of_a_chunk_that_came_too_early_names_bdat_as_well() -> None:
@@ -356,7 +351,7 @@ def test_a_refusal_of_a_chunk_that_came_too_early_names_bdat_as_well() -> None:
     rig.said.clear()
     rig.say("552 5.3.4 too big")
 
-    assert rig.failed.detail == f"{SERVER} refused the mail at BDAT: 552 5.3.4 too big"
+    assert rig.failed.detail == f"{SERVER} refused the email at BDAT: 552 5.3.4 too big"
 
 
 def test_a_binary_mail_whose_chunk_is_not_known_has_no_second_attempt_by_data() -> None:
@@ -365,5 +360,5 @@ def test_a_binary_mail_whose_chunk_is_not_known_has_no_second_attempt_by_data() 
     rig.chunk()
     rig.say("502 5.5.1 what?")
 
-    assert rig.failed.detail == f"{SERVER} refused the mail at BDAT: 502 5.5.1 what?"
+    assert rig.failed.detail == f"{SERVER} refused the email at BDAT: 502 5.5.1 what?"
     assert rig.dialog._delivery.fallback(rig.failed) is None  # type: ignore[attr-defined]

@@ -83,7 +83,7 @@ def test_mail_declares_smtputf8_for_a_header_that_needs_it() -> None:
 @pytest.mark.parametrize(
     ("extensions", "parameters"), [((), ""), (("8BITMIME", "SIZE 1"), " BODY=8BITMIME")]
 )
-def test_a_stream_that_nobody_has_read_declares_the_most_it_may_need(
+def test_an_unread_stream_declares_the_most_it_may_need(
     extensions: tuple[str, ...], parameters: str
 ) -> None:
     rig = greeted(*extensions, content=StreamedContent(None))
@@ -103,7 +103,7 @@ def test_a_mail_that_can_be_encoded_is_encoded_where_the_server_takes_no_8_bit_d
 @pytest.mark.parametrize(
     ("extensions", "content", "to", "said"),
     [
-        (("SIZE 4",), CompleteContent(b"abc"), "c@d.test", f"{SERVER} takes mails of up to 4 "),
+        (("SIZE 4",), CompleteContent(b"abc"), "c@d.test", f"{SERVER} takes emails of up to 4 "),
         (("SMTPUTF8",), CompleteContent(b"\xff"), "c@d.test", "8BITMIME"),
         ((), CompleteContent(b"\xff"), "c@d.test", f"{SERVER} takes no 8-bit mail"),
         (("8BITMIME",), CompleteContent(b"a"), UTF8, f"{SERVER} takes no addresses beyond ASCII"),
@@ -124,8 +124,7 @@ def test_a_mail_that_the_server_cannot_take_is_not_offered(
     failed = failure(rig)
     assert rig.lines() == ["QUIT"]
     assert (failed.kind, failed.stage) == (FailureKind.LOCAL, Stage.MAIL)
-    assert not failed.retryable
-    assert not failed.maybe_accepted
+    assert (failed.retryable, failed.maybe_accepted) == (False, False)
     assert failed.reply is None
     assert said in failed.detail
     assert [result.reply for result in failed.recipients] == [None]
@@ -165,7 +164,7 @@ def test_a_detail_that_is_cut_still_says_that_the_mail_may_have_been_accepted() 
 
     rig.hear(b"354 " + b"x" * 1000 + b"\r\n")
 
-    assert failure(rig).detail.endswith("xxx...; the mail may have been accepted")
+    assert failure(rig).detail.endswith("xxx...; the email may have been accepted")
 
 
 def test_a_warning_comes_once() -> None:
@@ -239,7 +238,7 @@ def test_a_mail_that_was_perhaps_accepted_is_not_to_be_tried_again_whoever_says_
     assert not failure(rig).retryable
 
 
-def test_the_letter_goes_out_as_it_was_composed_for_this_server() -> None:
+def test_the_content_composed_for_this_server_is_sent() -> None:
 
     letter = TextEmail(
         from_address="a@b.test",

@@ -80,8 +80,7 @@ def test_a_first_transaction_that_has_not_begun_leaves_no_doubt() -> None:
     rig.greet()
     rig.hear(b"250 early\r\n250 early\r\n")
 
-    assert rig.failed.kind is FailureKind.PROTOCOL
-    assert not rig.failed.maybe_accepted
+    assert (rig.failed.kind, rig.failed.maybe_accepted) == (FailureKind.PROTOCOL, False)
     assert rig.delivery.session_was_stale(rig.failed)
 
 

@@ -92,8 +92,7 @@ def test_a_mail_goes_out_once_for_each_batch_and_has_one_outcome() -> None:
     assert rig.verdict is None
     transaction(rig, *FIVE[4:], dot="250 the last")
 
-    assert rig.accepted.reply.lines == ("the last",)
-    assert rig.accepted.warnings == ()
+    assert (rig.accepted.reply.lines, rig.accepted.warnings) == (("the last",), ())
     assert rig.told == ["accepted"] * 5
     assert rig.lines() == ["QUIT"]
 
@@ -203,7 +202,7 @@ def test_the_last_batch_is_refused_and_the_first_was_taken() -> None:
         (["550 who?"], ["551 gone"], "551 gone", Stage.RCPT, False),
     ],
 )
-def test_nobody_was_taken_in_any_transaction(
+def test_no_recipient_was_accepted_in_any_transaction(
     first: list[str], second: list[str], reply: str, stage: Stage, *, again: bool
 ) -> None:
     rig = split(*THREE[:2], limits="RCPTMAX=1")
@@ -240,7 +239,7 @@ def test_a_server_that_goes_down_between_two_transactions_took_the_first() -> No
     rig.say("421 going down")
 
     assert rig.told == ["accepted", "accepted", "later 421"]
-    assert rig.accepted.warnings == (f"{SERVER} refused the mail at mail: 421 going down",)
+    assert rig.accepted.warnings == (f"{SERVER} refused the email at mail: 421 going down",)
     assert rig.closed is not None
 
 
@@ -284,7 +283,7 @@ def test_doubt_in_the_second_transaction_is_doubt_for_its_recipients_alone(end: 
     assert rig.told == ["accepted", "accepted", "refused 550", "doubt", "later"]
     (warning,) = rig.accepted.warnings
     assert warning.startswith(("lost the connection", "timed out after"))
-    assert warning.endswith("; the mail may have been accepted")
+    assert warning.endswith("; the email may have been accepted")
 
 
 def test_doubt_in_the_first_transaction_leaves_the_others_for_later() -> None:
@@ -361,7 +360,7 @@ def test_a_mail_that_is_refused_early_for_some_may_be_sent_later_to_others() -> 
 # Nothing more can be said
 
 
-def test_a_server_that_wants_mail_data_for_nobody_hears_no_more_but_the_outcome_comes() -> None:
+def test_354_without_recipients_is_aborted_after_the_outcome() -> None:
     rig = split(*FIVE, pipelining=True)
     take_a_batch(rig)
     rig.say(OK, "550 who?", "550 who?", "354 go")
@@ -378,7 +377,7 @@ def test_a_server_that_wants_mail_data_for_nobody_hears_no_more_but_the_outcome_
     assert rig.closed.reset
 
 
-def test_a_server_that_wants_mail_data_for_nobody_has_failed_before_the_others_are_tried() -> None:
+def test_354_without_recipients_ends_the_session_before_the_next_transaction() -> None:
     rig = split(*THREE, pipelining=True)
     rig.say(OK, "550 who?", "550 who?", "354 go")
 
@@ -388,7 +387,7 @@ def test_a_server_that_wants_mail_data_for_nobody_has_failed_before_the_others_a
     assert rig.closed is not None
 
 
-def test_the_same_in_the_last_transaction_leaves_nobody_out() -> None:
+def test_the_same_in_the_last_transaction_leaves_no_recipient_out() -> None:
     rig = split(*THREE, pipelining=True)
     take_a_batch(rig)
     rig.say(OK, "550 who?")
@@ -421,7 +420,7 @@ def test_those_for_whom_no_transaction_is_left_are_not_lost() -> None:
     assert rig.told == [*["accepted"] * 4, "later"]
     (warning,) = rig.accepted.warnings
     assert warning == (
-        f"{SERVER} takes 2 mails in a session (LIMITS MAILMAX);"
+        f"{SERVER} takes 2 emails in a session (LIMITS MAILMAX);"
         " 1 of 5 recipients not tried, send to them again"
     )
     assert rig.lines() == ["QUIT"]
@@ -450,7 +449,7 @@ def test_a_stream_that_can_be_read_only_once_is_not_begun_where_it_takes_two_tra
     assert rig.lines() == ["QUIT"]
     assert rig.failed.kind is FailureKind.LOCAL
     assert rig.failed.detail == (
-        f"{SERVER} takes the mail for 2 recipients at a time, and it can be read only once;"
+        f"{SERVER} accepts 2 recipients at a time, and the email can be read only once;"
         " give a path, or bytes"
     )
 
@@ -588,13 +587,7 @@ BAD = ["450", "550", "421", "lose"]
 )
 @example(count=3, most=1, mails=None, offers={"PIPELINING"}, is_lmtp=False, fates=[0, 8, 2, 1, 1])
 def test_the_outcome_is_what_the_server_did_whatever_it_did(
-    *,
-    count: int,
-    most: int,
-    mails: int | None,
-    offers: set[str],
-    is_lmtp: bool,
-    fates: list[int],
+    *, count: int, most: int, mails: int | None, offers: set[str], is_lmtp: bool, fates: list[int]
 ) -> None:
     to = tuple(f"u{number}@d.test" for number in range(count))
     limits = f"LIMITS RCPTMAX={most}" + (f" MAILMAX={mails}" if mails else "")

@@ -45,14 +45,14 @@ def test_a_server_that_refuses_lhlo_is_asked_nothing_else(reply: str, *, again: 
     assert rig.lines() == ["LHLO c.test", "QUIT"]
     assert (rig.failed.kind, rig.failed.stage) == (FailureKind.SMTP, Stage.EHLO)
     assert rig.failed.retryable is again
-    assert rig.failed.detail == f"{SERVER} refused the mail at ehlo: {reply}"
+    assert rig.failed.detail == f"{SERVER} refused the email at ehlo: {reply}"
 
 
 def test_what_lhlo_offers_counts_like_what_ehlo_offers() -> None:
     rig = EsmtpRig(*TO, offers=["PIPELINING", "SIZE 5"], is_lmtp=True).greet()
 
     assert rig.failed.kind is FailureKind.LOCAL
-    assert "takes mails of up to 5 octets" in rig.failed.detail
+    assert "takes emails of up to 5 octets" in rig.failed.detail
 
 
 # One verdict for each
@@ -118,7 +118,7 @@ def test_a_single_recipient_has_a_single_verdict() -> None:
     assert rig.lines() == ["QUIT"]
 
 
-def test_no_mail_goes_out_for_nobody() -> None:
+def test_no_mail_data_is_sent_without_recipients() -> None:
     rig = EsmtpRig(*TO, offers=["PIPELINING"], is_lmtp=True).greet()
     rig.say(OK, "550 a", "550 b", "450 c")
     assert rig.told == ["refused 550", "refused 550", "later 450"]
@@ -153,14 +153,13 @@ def test_who_has_no_verdict_when_the_connection_ends_is_in_doubt(
     assert rig.told == told
     if "accepted" in told:
         (warning,) = rig.accepted.warnings
-        assert warning.endswith("; the mail may have been accepted")
+        assert warning.endswith("; the email may have been accepted")
     else:
-        assert rig.failed.maybe_accepted
-        assert not rig.failed.retryable
+        assert (rig.failed.maybe_accepted, rig.failed.retryable) == (True, False)
     assert rig.closed is not None
 
 
-def test_a_part_of_a_verdict_is_none() -> None:
+def test_a_partial_final_reply_does_not_count() -> None:
     rig = sent()
     rig.hear(b"250 one\r\n250-two\r\n250 ")
     rig.eof()

@@ -46,9 +46,7 @@ def not_sent(rig: EsmtpRig, kind: FailureKind, detail: str) -> None:
     assert rig.lines() == ["QUIT"]
     failed = rig.failed
     assert (failed.kind, failed.stage) == (kind, Stage.MAIL)
-    assert not failed.retryable
-    assert not failed.maybe_accepted
-    assert failed.detail == detail
+    assert (failed.retryable, failed.maybe_accepted, failed.detail) == (False, False, detail)
     assert rig.told == ["refused"]
 
 
@@ -79,7 +77,7 @@ def test_what_is_offered_is_asked_for() -> None:
     assert rig.accepted.warnings == ()
 
 
-def test_nobody_asks_for_what_was_not_wanted() -> None:
+def test_options_that_are_not_given_add_no_parameters() -> None:
     rig = offered(*ALL, options=DeliveryOptions(), tls=True)
 
     assert rig.line() == "MAIL FROM:<a@b.test>"
@@ -164,7 +162,7 @@ def test_a_server_without_mt_priority_gets_the_mail_all_the_same() -> None:
     rig = offered("MT-PRIORITY-X", options=DeliveryOptions(priority=0))
 
     assert warnings_of(rig) == [
-        f"{SERVER} offers no MT-PRIORITY (RFC 6710): the mail went without its priority"
+        f"{SERVER} offers no MT-PRIORITY (RFC 6710): the email went without its priority"
     ]
 
 
@@ -178,11 +176,11 @@ def test_the_priority_is_a_number_whatever_the_server_s_profile(profile: str) ->
 # DELIVERBY
 
 
-def test_a_mail_that_is_to_be_returned_in_time_is_not_sent_where_nobody_watches_it() -> None:
+def test_an_email_to_be_returned_when_late_is_not_sent_without_deliverby() -> None:
     not_sent(
         offered("DSN", options=DeliveryOptions(deliver_by=RETURN)),
         FailureKind.LOCAL,
-        f"{SERVER} offers no DELIVERBY: it would deliver the mail after its time;"
+        f"{SERVER} offers no DELIVERBY: it would deliver the email after its time;"
         " use on_expiry='notify' if that will do",
     )
 
@@ -191,7 +189,7 @@ def test_a_mail_of_whose_delay_the_sender_wants_to_hear_is_sent_all_the_same() -
     rig = offered(options=DeliveryOptions(deliver_by=NOTIFY))
 
     assert warnings_of(rig) == [
-        f"{SERVER} offers no DELIVERBY (RFC 2852): it will not tell if the mail is late"
+        f"{SERVER} offers no DELIVERBY (RFC 2852): it will not tell if the email is late"
     ]
 
 
@@ -218,7 +216,7 @@ def test_a_time_that_the_server_can_t_keep_is_not() -> None:
     not_sent(
         offered("DELIVERBY 61", options=DeliveryOptions(deliver_by=RETURN)),
         FailureKind.LOCAL,
-        f"{SERVER} takes at least 61 s to deliver a mail; deliver_by is 60",
+        f"{SERVER} takes at least 61 s to deliver an email; deliver_by is 60",
     )
 
 
@@ -234,13 +232,13 @@ def test_the_least_time_is_no_matter_where_the_mail_goes_on_after_it() -> None:
 @pytest.mark.parametrize(
     "options", [DeliveryOptions(hold_for=60), DeliveryOptions(hold_until=NOON)], ids=str
 )
-def test_a_mail_that_is_to_be_held_is_not_sent_where_nobody_holds_it(
+def test_an_email_to_be_held_is_not_sent_without_futurerelease(
     options: DeliveryOptions,
 ) -> None:
     not_sent(
         offered("DELIVERBY", options=options),
         FailureKind.LOCAL,
-        f"{SERVER} offers no FUTURERELEASE: it would deliver the mail at once;"
+        f"{SERVER} offers no FUTURERELEASE: it would deliver the email at once;"
         " send it when its time has come",
     )
 
@@ -276,10 +274,10 @@ def test_a_time_that_is_within_the_server_s_limits_is_asked_for(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (DeliveryOptions(hold_for=3601), "holds mails for up to 3600 s; hold_for is 3601"),
+        (DeliveryOptions(hold_for=3601), "holds emails for up to 3600 s; hold_for is 3601"),
         (
             DeliveryOptions(hold_until=NOON),
-            "holds mails until 2026-11-23 11:59:59+00:00; hold_until is 2026-11-23 12:00:00+00:00",
+            "holds emails until 2026-11-23 11:59:59+00:00; hold_until is 2026-11-23 12:00:00+00:00",
         ),
     ],
     ids=str,
@@ -302,16 +300,16 @@ def test_a_mail_that_requires_tls_is_not_sent_without_verified_tls(*, tls: bool 
     not_sent(
         offered("REQUIRETLS", options=DeliveryOptions(require_tls=True), tls=tls),
         FailureKind.SECURITY,
-        f"the mail requires verified TLS, and the session with {SERVER} has none;"
+        f"the email requires verified TLS, and the session with {SERVER} has none;"
         " connect with tls='starttls' or tls='implicit'",
     )
 
 
-def test_a_mail_that_requires_tls_is_not_sent_to_who_would_not_require_it() -> None:
+def test_an_email_that_requires_tls_is_not_sent_without_requiretls() -> None:
     not_sent(
         offered("DSN", options=DeliveryOptions(require_tls=True), tls=True),
         FailureKind.SECURITY,
-        f"{SERVER} offers no REQUIRETLS: it would not promise to pass the mail on under TLS only",
+        f"{SERVER} offers no REQUIRETLS: it would not promise to pass the email on under TLS only",
     )
 
 

@@ -203,8 +203,7 @@ def test_where_mail_is_refused_nobody_has_it(reply: str, told: str) -> None:
     rig.say("503 nobody")
 
     assert rig.told == [told] * 2
-    assert rig.failed.stage is Stage.MAIL
-    assert not rig.failed.maybe_accepted
+    assert (rig.failed.stage, rig.failed.maybe_accepted) == (Stage.MAIL, False)
     assert not rig.released
     assert bytes(rig.said).endswith(b"QUIT\r\n")
 
@@ -217,8 +216,7 @@ def test_where_all_recipients_are_refused_nobody_has_it() -> None:
     rig.say("503 nobody")
 
     assert rig.told == ["refused 550", "later 450", "later 552"]
-    assert rig.failed.stage is Stage.RCPT
-    assert not rig.failed.maybe_accepted
+    assert (rig.failed.stage, rig.failed.maybe_accepted) == (Stage.RCPT, False)
     assert not rig.released
     assert bytes(rig.said).endswith(b"QUIT\r\n")
 
@@ -237,7 +235,7 @@ def test_a_session_in_which_a_chunk_was_refused_is_not_kept(refused_at: str) -> 
     assert rig.told == ["refused 550"]
 
 
-def test_a_server_that_takes_the_mail_for_nobody_may_have_it_for_somebody() -> None:
+def test_a_chunk_accepted_after_all_rejections_is_maybe_accepted() -> None:
     rig = speculative()
     rig.say(OK, "550 who?", "250 taken, for nobody")
 
@@ -256,8 +254,7 @@ def test_where_the_chunk_is_refused_nobody_has_it(reply: str, told: str) -> None
     rig.say(OK, OK, "550 who?", reply)
 
     assert rig.told == [told, "refused 550"]
-    assert rig.failed.stage is Stage.DOT
-    assert not rig.failed.maybe_accepted
+    assert (rig.failed.stage, rig.failed.maybe_accepted) == (Stage.DOT, False)
     assert not rig.released
     assert bytes(rig.said).endswith(b"QUIT\r\n")
 
@@ -274,7 +271,7 @@ def test_421_ends_it_and_all_may_be_tried_again(place: int) -> None:
 
 
 @pytest.mark.parametrize("recipients", [1, 2, 3])
-def test_replies_behind_421_are_heard_up_to_the_one_to_the_mail(recipients: int) -> None:
+def test_replies_after_421_are_read_up_to_the_final_one(recipients: int) -> None:
     # A server that says that it leaves, and goes on, may have taken the mail.
     rig = speculative(*TO[:recipients])
     rig.hear(b"421 closing\r\n" + b"250 ok\r\n" * recipients)
@@ -287,7 +284,7 @@ def test_replies_behind_421_are_heard_up_to_the_one_to_the_mail(recipients: int)
     assert rig.closed is not None
 
 
-def test_421_leaves_those_refused_who_were_refused_before() -> None:
+def test_recipients_rejected_before_421_stay_rejected() -> None:
     rig = speculative(*TO)
     rig.say(OK, "550 who?", OK, "421 closing")
 
@@ -316,7 +313,7 @@ SO_FAR = {
 
 @pytest.mark.parametrize("end", list(ENDS))
 @pytest.mark.parametrize("so_far", list(SO_FAR), ids=" ".join)
-def test_once_it_is_out_an_end_without_a_word_leaves_doubt_for_whom_nobody_was_refused(
+def test_a_complete_transfer_without_a_reply_is_maybe_accepted(
     so_far: tuple[str, ...], end: str
 ) -> None:
     rig = speculative(*TO)
@@ -326,22 +323,20 @@ def test_once_it_is_out_an_end_without_a_word_leaves_doubt_for_whom_nobody_was_r
 
     assert rig.told == SO_FAR[so_far]
     assert rig.failed.kind is kind
-    assert rig.failed.maybe_accepted
-    assert not rig.failed.retryable
+    assert (rig.failed.maybe_accepted, rig.failed.retryable) == (True, False)
     assert "may have been accepted" in rig.failed.detail
     assert not rig.released
 
 
 @pytest.mark.parametrize("end", list(ENDS))
 @pytest.mark.parametrize("so_far", list(SO_FAR), ids=" ".join)
-def test_as_long_as_it_is_not_out_nobody_can_have_it(so_far: tuple[str, ...], end: str) -> None:
+def test_an_incomplete_transfer_is_never_maybe_accepted(so_far: tuple[str, ...], end: str) -> None:
     rig = speculative(*TO, is_slow=True)
     rig.say(*so_far)
     ENDS[end][0](rig)
 
     assert rig.told == [told.replace("doubt", "later") for told in SO_FAR[so_far]]
-    assert not rig.failed.maybe_accepted
-    assert rig.failed.retryable
+    assert (rig.failed.maybe_accepted, rig.failed.retryable) == (False, True)
     assert rig.closed is not None
     assert rig.closed.reset  # what the system still has must not go out
 
@@ -367,8 +362,7 @@ def test_a_reply_that_makes_no_sense_leaves_doubt_once_the_mail_is_out(
     rig.say(*[OK] * place, reply)
 
     assert rig.told == ["doubt", "doubt"]
-    assert rig.failed.kind is FailureKind.PROTOCOL
-    assert rig.failed.maybe_accepted
+    assert (rig.failed.kind, rig.failed.maybe_accepted) == (FailureKind.PROTOCOL, True)
     assert not rig.failed.retryable
     assert not rig.released
 
@@ -392,8 +386,7 @@ def test_a_reply_that_makes_no_sense_leaves_no_doubt_before_the_mail_is_out(plac
     rig.say(*[OK] * place, "354 go")
 
     assert [told[:5] for told in rig.told] == ["later"] * 2
-    assert rig.failed.kind is FailureKind.PROTOCOL
-    assert not rig.failed.maybe_accepted
+    assert (rig.failed.kind, rig.failed.maybe_accepted) == (FailureKind.PROTOCOL, False)
 
 
 # Before the octets are out
@@ -409,12 +402,11 @@ def test_replies_may_come_while_the_octets_are_on_their_way() -> None:
     assert rig.released
 
 
-def test_a_verdict_that_comes_before_the_mail_is_out_is_none() -> None:
+def test_a_reply_before_the_end_of_mail_data_does_not_count() -> None:
     rig = speculative(is_slow=True)
     rig.say(OK, OK, "250 taken, already")
 
-    assert rig.failed.kind is FailureKind.PROTOCOL
-    assert not rig.failed.maybe_accepted
+    assert (rig.failed.kind, rig.failed.maybe_accepted) == (FailureKind.PROTOCOL, False)
     assert rig.told == ["later"]
     assert rig.closed is not None
     assert rig.closed.reset
@@ -422,7 +414,9 @@ def test_a_verdict_that_comes_before_the_mail_is_out_is_none() -> None:
 
 @pytest.mark.parametrize("reply", [b"250 taken\r\n", b"554 no\r\n"])
 @pytest.mark.parametrize("place", [1, 3, 4, 10])
-def test_a_verdict_that_began_before_the_mail_was_out_is_none(reply: bytes, place: int) -> None:
+def test_a_reply_begun_before_the_mail_data_was_sent_does_not_count(
+    reply: bytes, place: int
+) -> None:
     rig = speculative(*TO[:2], is_slow=True)
     rig.say(OK, OK, "550 who?")
     rig.hear(reply[: min(place, len(reply) - 1)])
@@ -430,8 +424,7 @@ def test_a_verdict_that_began_before_the_mail_was_out_is_none(reply: bytes, plac
     rig.hear(reply[min(place, len(reply) - 1) :])
 
     assert rig.told == ["doubt", "refused 550"]
-    assert rig.failed.kind is FailureKind.PROTOCOL
-    assert rig.failed.maybe_accepted
+    assert (rig.failed.kind, rig.failed.maybe_accepted) == (FailureKind.PROTOCOL, True)
     assert not rig.released
 
 
@@ -478,8 +471,7 @@ def test_what_comes_with_the_extensions_is_no_answer_to_the_mail(reply: str) -> 
     rig.said.clear()
     rig.hear(f"250-mx.test\r\n250-PIPELINING\r\n250 CHUNKING\r\n{reply}\r\n".encode())
 
-    assert rig.failed.kind is FailureKind.PROTOCOL
-    assert rig.failed.retryable
+    assert (rig.failed.kind, rig.failed.retryable) == (FailureKind.PROTOCOL, True)
     assert rig.lines() == []
 
 
@@ -487,7 +479,7 @@ def test_what_comes_with_the_extensions_is_no_answer_to_the_mail(reply: str) -> 
 
 
 @pytest.mark.parametrize("behind", [b"250 again\r\n", b"550 no\r\n", b"2", b"\r\n", b"rubbish"])
-def test_octets_right_behind_the_verdict_leave_doubt(behind: bytes) -> None:
+def test_data_right_after_the_final_reply_is_maybe_accepted(behind: bytes) -> None:
     # One of all these replies was none of ours, and nobody knows which.
     rig = speculative(*TO[:2])
     rig.hear(b"250 ok\r\n250 ok\r\n550 no\r\n250 taken\r\n" + behind)
@@ -555,8 +547,7 @@ def test_the_first_batch_in_doubt_makes_a_failure_and_the_others_may_be_tried_ag
     rig.eof()
 
     assert rig.told == ["doubt", "later", "later"]
-    assert rig.failed.maybe_accepted
-    assert not rig.failed.retryable
+    assert (rig.failed.maybe_accepted, rig.failed.retryable) == (True, False)
 
 
 def test_a_batch_that_has_not_begun_is_in_no_doubt() -> None:

@@ -100,7 +100,7 @@ def test_a_recipient_who_was_refused_for_something_else_is_not_asked_about_again
     assert rig.told == ["accepted", "accepted", f"{word} {reply[:3]}"]
 
 
-def test_a_server_that_takes_nobody_at_first_is_not_asked_again() -> None:
+def test_a_first_transaction_without_recipients_is_not_repeated() -> None:
     rig = EsmtpRig(*people(3)).greet()
 
     assert converse(rig, 0) == []
@@ -109,7 +109,7 @@ def test_a_server_that_takes_nobody_at_first_is_not_asked_again() -> None:
     assert (rig.failed.stage, rig.failed.retryable) == (Stage.RCPT, True)
 
 
-def test_a_server_that_takes_nobody_more_is_asked_once_more() -> None:
+def test_a_server_that_accepts_no_further_recipient_is_asked_once_more() -> None:
     rig = EsmtpRig(*people(6)).greet()
     rcpts = 0
     lines = rig.lines
@@ -130,7 +130,7 @@ def test_a_server_that_takes_nobody_more_is_asked_once_more() -> None:
     assert rcpts == 6 + 2
 
 
-def test_a_mail_that_is_refused_is_no_reason_to_go_on() -> None:
+def test_a_rejected_email_is_not_tried_at_the_next_address() -> None:
     rig = EsmtpRig(*people(2)).greet()
     rig.say(OK, OK, MANY, "354 go")
     rig.lines()
@@ -163,7 +163,7 @@ def test_a_connection_that_breaks_before_the_next_transaction_leaves_them_for_la
     assert rig.accepted.recipients[1].retryable
 
 
-def test_in_lmtp_too_those_who_were_too_many_have_the_next_transaction() -> None:
+def test_recipients_over_the_limit_are_in_the_next_transaction_with_lmtp_too() -> None:
     rig = EsmtpRig(*people(3), is_lmtp=True).greet()
     rig.say(OK, OK, OK, MANY, "354 go")
     rig.lines()
@@ -189,7 +189,7 @@ def test_the_last_transaction_that_is_allowed_leaves_the_others_to_another_sessi
     assert left.paths == ("u5@d.test",)
     assert rig.accepted.warnings == (left.warning,)
     assert left.warning == (
-        f"{SERVER} takes 2 mails in a session (LIMITS MAILMAX);"
+        f"{SERVER} takes 2 emails in a session (LIMITS MAILMAX);"
         " 1 of 5 recipients not tried, send to them again"
     )
 
