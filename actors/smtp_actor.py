@@ -57,6 +57,7 @@ class SmtpActor(SendingActor):
     """
 
     _ref_type = SmtpActorRef
+    _plain_messages = frozenset((SendMail,))
 
     if TYPE_CHECKING:
 

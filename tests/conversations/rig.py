@@ -1,10 +1,10 @@
 """A dialog, and somebody who does what it asks for: in memory, at once, and checking each rule."""
 
+from fuzz.twin import Twin
 from pykka_smtp.smtp.mail.content import CompleteContent, Content
 from pykka_smtp.smtp.mail.delivery_options import NO_OPTIONS, DeliveryOptions
 from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.mail.mail_data import encode_whole
-from pykka_smtp.smtp.session.dialog.dialog import Dialog
 from pykka_smtp.smtp.session.dialog.transcript import Trace
 from pykka_smtp.smtp.session.opening.session import Session
 from pykka_smtp.smtp.session.step import Action, Close, CommandGroup, SendMailData, StartTls
@@ -62,7 +62,7 @@ class Rig:
             content or CompleteContent(MAIL),
             keep_open=keeps,
         )
-        self.dialog = Dialog(self.delivery, trace or self._note)
+        self.dialog = Twin(self.delivery, trace or self._note)
 
     def _note(self, who: str, line: str) -> None:
         self.trace.append(f"{who}: {line}")

@@ -12,7 +12,6 @@ from typing import Any
 from ....smtp.mail.mail_data import encode_whole
 from ....smtp.session.dialog.dialog import Dialog
 from ....smtp.session.step import CommandGroup, SendMailData
-from ....smtp.words.command import wire_of
 from ...loop import guard
 from ...loop.event_loop import event_loop
 from ..data.mail_source import PIECE, FileSource
@@ -171,7 +170,7 @@ class ConnectionWriter(asyncio.Protocol):
 
     def write_held(self, group: CommandGroup) -> None:
         """Write commands once no input is pending."""
-        self._last = wire_of(group.commands)
+        self._last = group.octets
         self._write_last_in_turn()
 
     def _write_last_in_turn(self) -> None:
@@ -247,7 +246,8 @@ class ConnectionWriter(asyncio.Protocol):
         if not self._dialog.is_over:
             self._flushed = self._written
             self._dialog.mail_data_sent()
-            self.write_own()
+            if self._tls is not None:
+                self.write_own()
 
     def _go_on_writing(self, *, was_holding: bool) -> None:
         """Continue with the mail data after TLS records were received.

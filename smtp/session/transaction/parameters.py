@@ -95,6 +95,50 @@ def prepare(session: Session, envelope: Envelope, content: Content) -> PreparedM
     )
 
 
+def prepare_plain(
+    extensions: Extensions, envelope: Envelope, content: Content
+) -> tuple[Rendition, bytes, int] | None:
+    """Return the mail data, the octets of MAIL and RCPT, and the size, or None.
+
+    They are those of `prepare`. None means that `prepare` must decide: the email has addresses
+    beyond ASCII, options, or mail data for which the server's limits matter.
+
+    Args:
+        extensions: what the server offers.
+        envelope: the sender, the recipients, and the requested options.
+        content: the content of the email.
+    """
+    sender, paths = envelope.reverse_path, envelope.forward_paths
+    addresses = f"{sender}{paths[0]}" if len(paths) == 1 else f"{sender}{''.join(paths)}"
+    if (
+        envelope.options is not NO_OPTIONS
+        or not (addresses.isascii() and addresses.isprintable())  # the last guard, as `Command`'s
+        or content.needs_smtputf8
+    ):
+        return None
+    rendition = content.render(
+        eight_bit=extensions.eight_bit_mime,
+        binary=extensions.chunking and "BINARYMIME" in extensions,
+    )
+    facts, limit = rendition.facts, extensions.size_limit
+    if (
+        facts is None
+        or rendition.data is None
+        or rendition.is_binary
+        or facts.nul
+        or facts.longest_line > MAX_TEXT_LINE
+        or (facts.eight_bit and not extensions.eight_bit_mime)
+        or not facts.size
+        or (limit is not None and facts.size > limit)
+    ):
+        return None
+    body = " BODY=8BITMIME" if facts.eight_bit else ""
+    size = f" SIZE={facts.size}" if extensions.offers_size else ""
+    rcpts = paths[0] if len(paths) == 1 else ">\r\nRCPT TO:<".join(paths)
+    group = f"MAIL FROM:<{sender}>{body}{size}\r\nRCPT TO:<{rcpts}>\r\n"
+    return rendition, group.encode(), facts.size
+
+
 def _may_be_chunked(session: Session, rendition: Rendition) -> bool:
     """Whether BDAT is safe with this server.
 
