@@ -252,7 +252,7 @@ class SendingActor(AsyncioActor):
         Called once per dialog, and again only after an internal error.
         """
         connection, dialog = self._connection, self._dialog
-        if self._mail is None or self._outcome is not None:
+        if self._outcome is not None or (self._mail is None and not self._is_undecided):
             if self._outcome is not None:
                 self._report(self._outcome)  # in case publishing raised the first time
             return
