@@ -28,7 +28,7 @@ from .step import Action, Close, CommandGroup, Release, SendMailData
 from .transaction.delivery import Delivery
 from .transaction.parameters import prepare_plain
 from .transaction.recipients import DEFAULT_RCPT_MAX
-from .transaction.transaction import MAX_SPECULATIVE_SIZE
+from .transaction.speculation import MAX_SPECULATIVE_SIZE
 
 _Redact: TypeAlias = Callable[[str], str]
 

@@ -188,7 +188,7 @@ def test_a_mailer_and_verify_take_the_option_too(mailing: Mailing) -> None:
         ("pipelinig", "did you mean PIPELINING?"),
         (("X" * 99,), "did you mean"),
         (("STARTTLS",), "tls='off'"),
-        (("AUTH",), "leave the credentials out"),
+        (("AUTH",), "leave out the credentials"),
         (("",), "did you mean"),
     ],
 )

@@ -223,7 +223,7 @@ def test_a_path_that_cannot_be_read_is_closed_though_closing_breaks_once(
     monkeypatch.setattr(FileSource, "close", close_the_second_time)
     source = FileSource(path)
 
-    with quiet("pykka_smtp"), pytest.raises(SourceError, match="the mail is empty"):
+    with quiet("pykka_smtp"), pytest.raises(SourceError, match="the email is empty"):
         source.open()
 
     assert not source.is_open
@@ -382,7 +382,7 @@ def test_a_file_that_was_given_up_is_read_no_further() -> None:
 
     source.give_up()
 
-    with pytest.raises(SourceError, match="given up"):
+    with pytest.raises(SourceError, match="the send was cancelled"):
         source.open()
 
 
