@@ -62,6 +62,7 @@ class SendingActor(AsyncioActor):
     _is_published = False
     _began: float | None = None
     _transcript: list[str] | None = None
+    _time: Callable[[], float] | None = None  # the loop's, where it is at hand
 
     def on_stop(self) -> None:
         """Cancel the send; publish its outcome if there is none yet."""
@@ -252,7 +253,7 @@ class SendingActor(AsyncioActor):
         Called once per dialog, and again only after an internal error.
         """
         connection, dialog = self._connection, self._dialog
-        if self._mail is None or self._outcome is not None:
+        if not self._is_undecided:
             if self._outcome is not None:
                 self._report(self._outcome)  # in case publishing raised the first time
             return
@@ -347,7 +348,7 @@ class SendingActor(AsyncioActor):
             alias=self._options.alias,
             recipients_in_order=self._addresses(mail),
             peer=peer,
-            elapsed=0.0 if began is None else event_loop().loop.time() - began,
+            elapsed=0.0 if began is None else (self._time or event_loop().loop.time)() - began,
             transcript=tuple(self._transcript or ()),
         )
 

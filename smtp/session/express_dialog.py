@@ -119,7 +119,7 @@ class ExpressDialog(Dialog):
     def connected(self) -> list[Action]:
         """See `Dialog`."""
         if not self.is_over:
-            self._expect(Stage.GREETING, ExpressDialog._take_greeting)
+            self._stage, self._take = Stage.GREETING, ExpressDialog._take_greeting
             self._past = (Dialog.connected,)
         return []
 
@@ -155,7 +155,7 @@ class ExpressDialog(Dialog):
         if isinstance(held, SendMailData):
             self._sending, self._stage = held, Stage.BODY
         else:
-            self._expect(Stage.MAIL, ExpressDialog._take_group)
+            self._stage, self._take = Stage.MAIL, ExpressDialog._take_group
 
     def mail_data_sent(self) -> None:
         """See `Dialog`."""
@@ -169,9 +169,9 @@ class ExpressDialog(Dialog):
         self._past += (Dialog.mail_data_sent,)
         if transfer.is_speculative:
             self._steps_before = self._steps
-            self._expect(Stage.MAIL, ExpressDialog._take_group)
+            self._stage, self._take = Stage.MAIL, ExpressDialog._take_group
         else:
-            self._expect(Stage.DOT, ExpressDialog._take_final_reply)
+            self._stage, self._take = Stage.DOT, ExpressDialog._take_final_reply
 
     def tls_is_up(self, *, verified: bool, binding: bytes | None = None) -> None:
         """See `Dialog`."""
@@ -210,11 +210,6 @@ class ExpressDialog(Dialog):
         self.__class__ = Dialog  # type: ignore[assignment]
         return self
 
-    def _expect(
-        self, stage: Stage, take: "Callable[[ExpressDialog, bytes], list[Action] | None]"
-    ) -> None:
-        self._stage, self._take = stage, take
-
     def _is_secret(self, data: bytes) -> bool:
         """Whether the replies would be redacted."""
         if not data.isascii():  # unexpected in any case
@@ -228,7 +223,7 @@ class ExpressDialog(Dialog):
         if not _GREETING.fullmatch(data):
             return None
         self._steps += 2
-        self._expect(Stage.EHLO, ExpressDialog._take_extensions)
+        self._stage, self._take = Stage.EHLO, ExpressDialog._take_extensions
         return [ehlo(self._session.ehlo_name).wire]
 
     def _take_extensions(self, data: bytes) -> list[Action] | None:
@@ -259,14 +254,14 @@ class ExpressDialog(Dialog):
         self._steps_before, self._count = self._steps, count
         if not extensions.chunking:
             self._owed, self._pattern = count + 2, _replies(count, _READY)
-            self._expect(Stage.MAIL, ExpressDialog._take_group)
+            self._stage, self._take = Stage.MAIL, ExpressDialog._take_group
             return [b"%bDATA\r\n" % group]
         self._take = None
         self._chunk = b"BDAT %d LAST\r\n" % size
         if self._keep_open and size <= MAX_SPECULATIVE_SIZE:
             self._owed, self._pattern = count + 2, _replies(count, _FINAL)
-            self._held = SendMailData.plain(
-                self._rendition, group + self._chunk, is_speculative=True
+            self._held = SendMailData(
+                self._rendition, wire=group + self._chunk, is_speculative=True
             )
         else:
             self._owed, self._pattern = count + 1, _replies(count, b"")
@@ -283,7 +278,7 @@ class ExpressDialog(Dialog):
         if len(self._texts) > self._count:
             return self._accept(self._texts[-1])
         chunk = self._chunk if self._extensions.chunking else b""
-        self._sending = SendMailData.plain(self._rendition, chunk, is_speculative=False)
+        self._sending = SendMailData(self._rendition, wire=chunk)
         self._steps += 1
         self._stage, self._take = Stage.BODY, None
         return [self._sending]
@@ -321,7 +316,7 @@ class ExpressDialog(Dialog):
         )
         self._steps += 2
         if not keep_open:
-            self._expect(Stage.QUIT, ExpressDialog._take_farewell)
+            self._stage, self._take = Stage.QUIT, ExpressDialog._take_farewell
             return [verdict, QUIT.wire]
         self.is_over, self._stage, self._take = True, Stage.DOT, None
         session.warnings = warnings

@@ -102,30 +102,28 @@ class SendMailData:
         chunk: Command | None = None,
         owed: tuple[Command, ...] = (END_OF_DATA,),
         before: tuple[Command, ...] = (),
+        *,
+        wire: bytes | None = None,
+        is_speculative: bool = False,
     ) -> None:
+        """Make the step.
+
+        Args:
+            rendition: see the class, as for all others.
+            chunk: None, if the octets are given.
+            owed: as above.
+            before: empty, if the octets are given.
+            wire: the octets of `head`, instead of the commands; empty to send it after DATA.
+            is_speculative: whether it is, if the octets are given.
+        """
         self.rendition = rendition
         self.chunk = chunk
         self.owed = owed
         self.before = before
-        self.is_chunk = chunk is not None
-        self.is_speculative = before != ()
+        self.is_chunk = chunk is not None or bool(wire)
+        self.is_speculative = is_speculative or before != ()
         self.is_out = False
-        self.wire = None
-
-    @staticmethod
-    def plain(rendition: Rendition, wire: bytes, *, is_speculative: bool) -> "SendMailData":
-        """Return the step with one final reply, and with octets instead of commands.
-
-        Args:
-            rendition: the mail data.
-            wire: the octets of `head`; empty to send it after DATA.
-            is_speculative: whether it is sent before MAIL and RCPT have replies.
-        """
-        step = SendMailData(rendition)
-        step.wire = wire
-        step.is_chunk = wire != b""
-        step.is_speculative = is_speculative
-        return step
+        self.wire = wire
 
     @property
     def head(self) -> bytes:

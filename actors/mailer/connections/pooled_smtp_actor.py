@@ -1,6 +1,6 @@
 """The `SmtpActor` of a `Mailer`: it makes one attempt, on a connection from the pool."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 from ....signals.outcome import Outcome
@@ -21,7 +21,13 @@ from .relay import Relay
 
 
 class AttemptObserver(guard.Guarded, Protocol):
-    """Observes attempts: the `Sending` of a `Mailer`. All methods are called on the loop thread."""
+    """Observes attempts: the `Sending` of a `Mailer`. All methods are called on the loop thread.
+
+    Attributes:
+        time: returns the time on the loop's clock.
+    """
+
+    time: Callable[[], float]
 
     def attempt_ended(self, actor: "PooledSmtpActor", outcome: Outcome) -> None:
         """Called exactly once, with the outcome of this attempt."""
@@ -83,6 +89,7 @@ class PooledSmtpActor(LazyActor, SmtpActor):
         self._options = relay.options
         self.relay = relay
         self._observer = observer
+        self._time = observer.time
         self._mail = mail
         self._envelope = envelope
 

@@ -107,7 +107,10 @@ class Connection(ClosingWire):
         self.served += 1
         self._writer = self._last = None
         self._written = self._flushed = 0
-        self.perform(dialog.start_next())
+        try:
+            self._carry_out(dialog.start_next())
+        except BaseException as error:
+            guard.end(self, error)
         self._has_looked = False
 
     def set_idle(self, owner: Owner) -> None:
