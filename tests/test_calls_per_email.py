@@ -33,4 +33,4 @@ def test_an_email_takes_no_more_calls_than_it_did(who: str, loop: str) -> None:
     ceiling = CEILINGS[who, loop]
     assert calls <= ceiling, ADVICE.format(who=who, loop=loop, calls=calls, ceiling=ceiling)
     # A ceiling that is far off holds nothing.
-    assert calls > 0.9 * ceiling, f"it takes {calls:.0f} now: lower the ceiling of {ceiling}"
+    assert calls > 0.8 * ceiling, f"it takes {calls:.0f} now: lower the ceiling of {ceiling}"
