@@ -50,7 +50,7 @@ class PooledSmtpActorRef(LazyActorRef["SmtpActor"], SmtpActorRef):
     """The ref of an attempt."""
 
 
-class PooledSmtpActor(LazyActor, SmtpActor):
+class PooledSmtpActor(LazyActor, SmtpActor):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Owns a connection for one email, then releases it to the pool or closes it.
 
     Attributes:

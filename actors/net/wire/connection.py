@@ -217,7 +217,7 @@ class Connection(ClosingWire):
     def _carry_out(self, actions: list[Action]) -> None:
         action: Any  # its type is known by `kind`: none has subclasses
         for action in actions:
-            kind = type(action)
+            kind = type(action)  # pyright: ignore[reportUnknownVariableType]
             if kind is bytes:
                 self.write_commands(action)
             elif kind is SendMailData:
