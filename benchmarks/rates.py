@@ -67,6 +67,17 @@ def at_least(samples: Samples, over: str, under: str, bound: float) -> Target:
     )
 
 
+def cpu_at_most(samples: Samples, one: str, other: str, bound: float) -> Target:
+    """Return the target that one takes at most so many times the CPU of another."""
+    return Target(
+        text=f"{one} / {other}, CPU for each mail",
+        value=ratio(samples, one, other, CPU),
+        bound=bound,
+        at_least=False,
+        unit="x",
+    )
+
+
 def in_words(samples: Samples, over: str, unders: Sequence[str]) -> str:
     """Return how many times as fast one is as each of the others, as far as they took part."""
     found = ((under, ratio(samples, over, under)) for under in unders)
