@@ -137,7 +137,8 @@ class PooledSmtpActor(SmtpActor):
         assert self._content is not None
         # The wait for the permit does not count against the deadline.
         self._began = event_loop().loop.time()
-        self._open(self._fresh(self._content), Connection(self._options))
+        delivery = self._fresh(self._content)
+        self._open(delivery, self._options.new_connection())
 
     def _fresh(self, content: Content) -> Delivery:
         keeps = self.relay.pool.may_reuse(0)
