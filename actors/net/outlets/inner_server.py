@@ -47,10 +47,12 @@ class InnerServer:
 
         The end of the mail data has no reply here: `next_transaction` follows it.
         """
+        if self.is_silent:
+            return b""
         octets = self._rest + octets
         self._rest = b""
         replies = bytearray()
-        while octets:
+        while octets and not self.is_silent:
             if self.is_in_data:
                 octets = self._receive_data(octets)
                 break
@@ -60,7 +62,7 @@ class InnerServer:
                 break
             octets = rest
             replies += self._reply_to(line)
-        return b"" if self.is_silent else bytes(replies)
+        return bytes(replies)
 
     def next_transaction(self) -> None:
         """Forget the present transaction, after its end or its rejection."""

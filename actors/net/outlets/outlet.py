@@ -61,12 +61,16 @@ class Taken:
         recipients: the forward-paths that were accepted.
         parameters: those of MAIL, such as ``"BODY=8BITMIME"``.
         rcpt_parameters: those of each RCPT, in the order of `recipients`.
+        plan: what a test has chosen for the email, whatever recipients; or None.
+        is_planned: whether that was looked up.
     """
 
     sender: str
     recipients: list[str] = field(default_factory=list[str])
     parameters: str = ""
     rcpt_parameters: list[str] = field(default_factory=list[str])
+    plan: "Plan | None" = None
+    is_planned: bool = False
 
 
 class Sink(Protocol):
