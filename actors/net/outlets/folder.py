@@ -102,7 +102,8 @@ class _FileSink(Sink):
         Raises:
             Rejected: the disk is full, or the folder cannot be written.
         """
-        with self._lock, self._theirs():
+        with self._lock, _as_reply(self._folder):
+            self._go_on()
             if self._file is None:
                 self._file = self._create("eml")
             _write_all(self._file, octets)
@@ -113,7 +114,8 @@ class _FileSink(Sink):
         Raises:
             Rejected: the disk is full, or the folder cannot be written.
         """
-        with self._lock, self._theirs():
+        with self._lock, _as_reply(self._folder):
+            self._go_on()
             if self._file is None:  # an email without a line
                 self._file = self._create("eml")
             os.fsync(self._file)
@@ -146,18 +148,9 @@ class _FileSink(Sink):
                     os.unlink(path)  # noqa: PTH108
             self._made.clear()
 
-    @contextlib.contextmanager
-    def _theirs(self) -> Generator[None, None, None]:
-        """Turn an error of the system into a reply."""
+    def _go_on(self) -> None:
         if self._is_stopped:
             raise Rejected("451 4.3.2 stopped")
-        try:
-            yield
-        except OSError as error:
-            number = error.errno or errno.EIO
-            code = "452 4.3.1" if number in _FULL else "451 4.3.0"
-            why = f"cannot write to {self._folder}: {os.strerror(number)}"
-            raise Rejected(f"{code} {why}") from error
 
     def _path(self, mark: str, ending: str) -> str:
         return f"{self._folder}/{mark}{self._name}.{ending}"
@@ -191,6 +184,17 @@ class _FileSink(Sink):
             "recipient_parameters": taken.rcpt_parameters,
         }
         return json.dumps(facts, indent=1).encode() + b"\n"
+
+
+@contextlib.contextmanager
+def _as_reply(folder: str) -> Generator[None, None, None]:
+    """Turn an error of the system into a reply."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or errno.EIO
+        code = "452 4.3.1" if number in _FULL else "451 4.3.0"
+        raise Rejected(f"{code} cannot write to {folder}: {os.strerror(number)}") from error
 
 
 def _write_all(file: int, octets: bytes) -> None:
