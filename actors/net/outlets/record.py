@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ....signals.forks import in_child
 from ....smtp.words.peer import Peer
 from ...loop.workers import Workers
 from .outlet import OFFERS_OF_A_KEEPER, Outlet, Plan, Sink, Taken
@@ -48,9 +49,13 @@ class Kept:
     """
 
     def __init__(self, most_mails: int = MOST_MAILS, most_bytes: int = MOST_BYTES) -> None:
-        self.forgotten: int = 0
         self._most_mails = most_mails
         self._most_bytes = most_bytes
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """Begin anew in a forked child: another thread may have held the lock."""
+        self.forgotten: int = 0
         self._mails: deque[KeptMail] = deque()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -80,6 +85,7 @@ class Kept:
 
 recorded: Kept = Kept()
 """What ``record:`` has taken in this process."""
+in_child(recorded.reset_after_fork)
 
 
 class RecordOutlet(Outlet):
