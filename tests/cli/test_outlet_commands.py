@@ -26,7 +26,7 @@ def test_send_writes_emails_into_a_folder(
 
     assert status == 0
     assert "accepted    2" in capsys.readouterr().out
-    written = [path.read_text(newline="") for path in folder.glob("*.eml")]
+    written = [path.read_bytes().decode() for path in folder.glob("*.eml")]
     assert written == [MAIL.replace("\n", "\r\n")] * 2
 
 

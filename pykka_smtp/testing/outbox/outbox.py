@@ -1,7 +1,7 @@
 """`record_mails`: a test sees the emails that its program sends, and chooses their outcomes."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import overload
 
 from ...actors.net.outlets.diversion import diversion
@@ -14,7 +14,7 @@ _PATIENCE = 5.0
 
 
 @contextlib.contextmanager
-def record_mails(*, patience: float = _PATIENCE) -> Iterator["Outbox"]:
+def record_mails(*, patience: float = _PATIENCE) -> Generator["Outbox", None, None]:
     """Record the emails of all actors of this process instead of sending them.
 
     ::
