@@ -76,7 +76,7 @@ def content_of(message: object, missing: Callable[[], tuple[str, str]]) -> Conte
 
 def _octets(data: bytes) -> Content:
     if not data:
-        raise ValueError("message: the mail is empty; was the file read to its end?")
+        raise ValueError("message: the email is empty; was the file read to its end?")
     return CompleteContent(data)
 
 

@@ -27,7 +27,8 @@ _NULL_REVERSE_PATH = "<>"
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _NO_SUBJECT = "(none)"  # the default of POE::Component::Client::SMTP
 _NOBODY: tuple[str, ...] = ()
-_NO_PARTS = ("", None, None, (), ())
+_NO_HEADERS: tuple[tuple[str, str], ...] = ()
+_NO_PARTS = ("", None, None, _NOBODY, _NO_HEADERS)
 _NOTHING_ASKED = (None,) * 5
 _MAX_HEADERS = 1000
 
@@ -137,7 +138,7 @@ class SendMail:
     to_name: str | Sequence[str | None] | None = None
     cc: _Recipients = _NO_COPY
     bcc: _Recipients = field(default=_NO_COPY, repr=False)
-    headers: Mapping[str, str] | Iterable[tuple[str, str]] = field(default=(), repr=False)
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] = field(default=_NO_HEADERS, repr=False)
     message: "CompleteMessage | None" = field(default=None, repr=False)
     dsn: Dsn | None = field(default=None, repr=False)
     deliver_by: DeliverBy | None = field(default=None, repr=False)
@@ -317,7 +318,7 @@ def _named(field: str, recipient: object) -> tuple[str | None, str]:
 def _no_recipients(given: object) -> Exception:
     if isinstance(given, _Unsaid):
         return TypeError("SendMail: recipients is missing; give it, or bcc alone")
-    return ValueError("recipients: empty; a mail needs at least one recipient")
+    return ValueError("recipients: empty; an email needs at least one recipient")
 
 
 def _with_advice(error: AddressError, *fields: object) -> AddressError:
@@ -355,6 +356,8 @@ def _names(value: object, count: int) -> tuple[str | None, ...]:
 
 
 def _pairs(value: object) -> tuple[tuple[str, str], ...]:
+    if value is _NO_HEADERS:
+        return _NO_HEADERS  # to ask for abstract types costs more than all of this
     if isinstance(value, Mapping):
         return tuple(cast("Mapping[str, str]", value).items())
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):

@@ -15,7 +15,7 @@ from .queue.destinations import Destinations
 from .routing import Routing
 from .sending import Sending
 
-_TOO_LATE = "the Mailer was stopped before it took the mail"
+_TOO_LATE = "the Mailer was stopped before it handled the email"
 _NO_FAILURE: Sequence[Failed | None] = (None,)
 
 
@@ -70,7 +70,7 @@ class Intake:
             self._refuse(job, FailureKind.CANCELLED, _TOO_LATE)
             return
         if waiting >= self._max_queued:
-            detail = f"{waiting} mails wait already (max_queued); tell it again later"
+            detail = f"{waiting} emails are queued already (max_queued); submit it again later"
             self._refuse(job, FailureKind.LOCAL, detail)
             return
         is_any_new = False
