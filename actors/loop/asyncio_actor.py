@@ -258,7 +258,7 @@ class AsyncioActor(Actor):
                 if not isinstance(error, Exception):
                     self._fail(envelope.message)
         else:
-            if not self._is_answered_later and envelope.reply_to is not None:
+            if envelope.reply_to is not None and not self._is_answered_later:
                 envelope.reply_to.set(answer)
         finally:
             self._handling = None

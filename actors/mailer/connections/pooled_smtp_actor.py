@@ -50,7 +50,9 @@ class PooledSmtpActorRef(LazyActorRef["SmtpActor"], SmtpActorRef):
     """The ref of an attempt."""
 
 
-class PooledSmtpActor(LazyActor, SmtpActor):  # pyright: ignore[reportIncompatibleVariableOverride]
+class PooledSmtpActor(  # pyright: ignore[reportIncompatibleVariableOverride] - refs are invariant
+    LazyActor, SmtpActor
+):
     """Owns a connection for one email, then releases it to the pool or closes it.
 
     Attributes:

@@ -216,8 +216,8 @@ class Connection(ClosingWire):
 
     def _carry_out(self, actions: list[Action]) -> None:
         action: Any  # its type is known by `kind`: none has subclasses
-        for action in actions:
-            kind = type(action)  # pyright: ignore[reportUnknownVariableType]
+        for one in actions:
+            kind, action = type(one), one
             if kind is bytes:
                 self.write_commands(action)
             elif kind is SendMailData:
