@@ -195,8 +195,7 @@ class ProgramSink(Sink):
         poll = select.poll()
         poll.register(stdout, select.POLLIN)
         while True:
-            with self._reaping:
-                status = process.poll()
+            status = self._poll(process)
             # Not up to its end: what the program has left running may hold it open.
             if is_open and poll.poll(0 if status is not None else pause * 1000):
                 is_open = self._hear(stdout)
@@ -207,6 +206,28 @@ class ProgramSink(Sink):
             if not is_open:
                 self._stopped.wait(pause)
             pause = min(2 * pause, _LOOK)
+
+    def _poll(self, process: "subprocess.Popen[bytes]") -> int | None:
+        """Return the exit status, or None while the program runs.
+
+        Not by Popen's own method: it says 0 if the status is lost, which would be a false success.
+        """
+        with self._reaping:
+            try:
+                number, status = os.waitpid(process.pid, os.WNOHANG)
+            except ChildProcessError:
+                process.returncode = 0
+                raise Broken(
+                    FailureKind.CONNECTION,
+                    f"the exit status of {self._command[0]} is lost: this process ignores SIGCHLD,"
+                    " or waits for all its children elsewhere",
+                    retryable=False,
+                    maybe_taken=True,
+                ) from None
+            if not number:
+                return None
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return process.returncode
 
     def _judge(self, status: int) -> None:
         """Raise what an exit status means, unless it is 0."""

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -428,6 +429,19 @@ def test_a_program_that_dies_may_have_the_email_only_if_it_could_have_read_all_o
 
     assert outcome.maybe_accepted is may_have_it
     assert outcome.retryable is not may_have_it
+
+
+def test_an_exit_status_that_is_lost_is_no_success(program: Callable[[str], Path]) -> None:
+    path = program("cat >/dev/null; exit 75")
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        outcome = failure(send(f"sendmail://{path}"))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+    assert outcome.kind is FailureKind.CONNECTION
+    assert outcome.maybe_accepted
+    assert "the exit status of" in outcome.detail
 
 
 def test_a_program_that_talks_without_end_is_heard_and_the_reply_stays_short(
