@@ -28,6 +28,7 @@ from .net.data.mail_source import FileSource, SourceError
 from .net.ehlo_name import address_literal, complete_host_name
 from .net.wire.connecting_wire import name_addresses
 from .net.wire.connection import Connection
+from .options.in_force import in_force
 from .options.options import Options
 
 _logger = logging.getLogger("pykka_smtp.session")
@@ -180,10 +181,11 @@ class SendingActor(AsyncioActor):
             connection_limit.acquire(self, self._permitted, is_pressing=True)
 
     def _connect(self, mail: SendMail, content: Content) -> None:
-        self._send(self._new_session(), mail.envelope, content, Connection(self._options))
+        session, connection = self._new_session(), self._options.new_connection()
+        self._send(session, mail.envelope, content, connection)
 
     def _new_session(self) -> Session:
-        options = self._options
+        options = self._options = in_force(self._options)
         return Session(
             server=options.name,
             ehlo_name=options.local_hostname or complete_host_name() or "",
@@ -327,7 +329,7 @@ class SendingActor(AsyncioActor):
         if self._connection is not None:
             self._connection.permit = None  # the next connection gets it
             self._connection = None
-        self._open(delivery, Connection(self._options, route))
+        self._open(delivery, self._options.new_connection(route))
 
     def _leave(self) -> None:
         """Release the file and the permit, and stop. May be called again if a step raised."""

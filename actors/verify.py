@@ -193,7 +193,8 @@ class VerifyActor(SmtpActor):
         if self._has_stopped:
             self._give_permit_back()
             return
-        self._open(Verification(self._new_session()), Connection(self._options))
+        session = self._new_session()
+        self._open(Verification(session), self._options.new_connection())
 
     def _open(self, delivery: Delivery, connection: Connection) -> None:
         # Replaced here for each delivery, so that none sends an email.

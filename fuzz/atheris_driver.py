@@ -21,6 +21,7 @@ from .target import NAMES, Target, load
 _INSTRUMENTED = (
     "pykka_smtp.smtp",
     "pykka_smtp.actors.net.connecting.authority",
+    "pykka_smtp.actors.options.outlet_url",
     "pykka_smtp.actors.options.relay_url",
     "pykka_smtp.signals.send_mail",
 )

@@ -160,7 +160,10 @@ _URL_PIECES = (
         "\ud800",
     ),
 )
-_SCHEMES = ("smtp://", "smtps://", "lmtp://", "SMTP://", "lmtp+unix://", "smtp:/", "")
+_SCHEMES = (
+    *("smtp://", "smtps://", "lmtp://", "SMTP://", "lmtp+unix://", "smtp:/", ""),
+    *("record:", "NULL:", "file://", "sendmail://"),
+)
 _DOMAIN = r"[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*"
 _MAILBOX = re.compile(
     r"(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+|\"(?:[ !#-\[\]-~]|\\[ -~])*\")"
@@ -284,6 +287,9 @@ def _url(choices: Choices) -> None:
 
 def _check_relay(relay: Relay, text: str) -> None:
     """See that the relay is what the URL says, taken apart in the plainest way."""
+    if relay.outlet is not None:
+        _check_outlet(relay, text)
+        return
     scheme, _, rest = text.partition("://")
     insist(relay.scheme == scheme.lower(), "another scheme")
     rest, _, _ = rest.partition("?")
@@ -305,6 +311,18 @@ def _check_relay(relay: Relay, text: str) -> None:
     same = parse_relay_url(f"{relay.scheme}://{again}{host}:{relay.port}")
     insist((same.host, same.port) == (relay.host, relay.port), "another relay the second time")
     insist(same.password == relay.password, "another password the second time")
+
+
+def _check_outlet(relay: Relay, text: str) -> None:
+    scheme, _, rest = text.partition(":")
+    place = rest.partition("?")[0]
+    insist(relay.scheme == scheme.lower(), "another scheme")
+    insist(not (relay.host or relay.port or relay.username or relay.password), "a server, too")
+    if relay.path is None:
+        insist(place in {"", "//"}, "a place that is lost")
+    else:
+        insist(relay.path == unquote(place.removeprefix("//")), "another path")
+        insist(relay.path.startswith("/") and "\0" not in relay.path, "a path that is none")
 
 
 _KINDS: Sequence[tuple[str, Callable[[Choices], None]]] = (

@@ -117,7 +117,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
 
     expected = {module.as_posix() for module in modules_of_the_package()}
-    assert names == expected | {"pykka_smtp/py.typed"}
+    plugin = {f"{module}.py" for module in configuration()["py-modules"]}
+    assert names == expected | plugin | {"pykka_smtp/py.typed"}
 
 
 def test_the_sdist_holds_what_a_distributor_needs(built: Path) -> None:

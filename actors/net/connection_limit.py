@@ -137,6 +137,14 @@ class ConnectionLimit:
         with self._lock:
             self._reclaimable.pop(key, None)
 
+    def reclaim_all(self) -> None:
+        """Have all idle connections of the process closed."""
+        with self._lock:
+            give_ups = list(self._reclaimable.values())
+            self._reclaimable.clear()
+        for give_up in give_ups:
+            give_up()
+
     def cancel_wait(self, holder: object) -> bool:
         """Withdraw the request of a holder; return whether it was waiting."""
         with self._lock:

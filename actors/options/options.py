@@ -1,8 +1,9 @@
 """The options of a connection: checked at once, with a clear error, before anything is sent."""
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from ...smtp.mail.address import check_ehlo_name
@@ -10,8 +11,10 @@ from ...smtp.sasl.secret import Secret
 from ...smtp.words.plain import plain_bool, plain_int, plain_str
 from ...smtp.words.quirks import Quirks
 from ..net.connecting.connect import SourceAddress
+from ..net.connecting.route import ANY, Route
 from ..net.timeouts import PROFILES, Timeouts, make_timeouts
 from ..net.tls.tls import TLS_CHOICES, Tls, choose_tls
+from ..net.wire.connection import Connection
 from .connection_options import DEFAULTS, check_names
 from .hiding import check_secrets
 from .option_checks import (
@@ -28,9 +31,17 @@ from .option_checks import (
 if TYPE_CHECKING:
     from ...smtp.session.opening.authentication import Authentication
     from ..net.connecting.proxy import Proxy
+    from ..net.outlets.outlet import Outlet
     from .credentials import Redact
 
 _LMTP_PORT = 24
+URL_FOR_ALL = "PYKKA_SMTP_URL_ALL"
+"""The environment variable with a URL that every actor of the process uses instead of its own."""
+_OF_A_RELAY = (
+    *("url", "tls", "tls_context", "username", "password", "token", "auth"),
+    *("allow_plaintext_auth", "source_address", "proxy", "without"),
+)
+"""The options that belong to one relay, so not to the one of `URL_FOR_ALL`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +65,7 @@ class Options:
         proxy: the proxy to use, or None.
         without: keywords of extensions not to use, even if the server offers them.
         quirks: the server's known protocol faults. All sends with the same options share them.
+        make_connection: makes a connection; if not to a server, then to an outlet.
     """
 
     name: str
@@ -72,6 +84,36 @@ class Options:
     proxy: "Proxy | None"
     without: frozenset[str] = frozenset()
     quirks: Quirks = field(default_factory=Quirks)
+    make_connection: "Callable[[Options, Route], Connection]" = Connection
+
+    def new_connection(self, route: Route = ANY) -> Connection:
+        """Return a new connection: to the server, or to the outlet that takes its place.
+
+        Args:
+            route: which of the server's addresses to try. Default: all.
+        """
+        return self.make_connection(self, route)
+
+    def for_outlet(self, outlet: "Outlet") -> "Options":
+        """Return the same options, for an outlet instead of a server.
+
+        Args:
+            outlet: what takes the emails.
+        """
+        from ..net.outlets.outlet_connection import OutletConnection
+
+        return replace(
+            self,
+            name=outlet.name,
+            is_lmtp=False,
+            tls=None,
+            authentication=None,
+            redactor=None,
+            proxy=None,
+            without=frozenset(),
+            quirks=Quirks(),
+            make_connection=functools.partial(OutletConnection, outlet),
+        )
 
 
 def collect_options(
@@ -97,23 +139,36 @@ def collect_options(
         options["auth"] = tuple(cast("list[object]", options["auth"]))
     if options["without"] != ():
         options["without"] = check_without(options["without"])
+    # Read each time: it may have been set after the import, as by a file of settings.
+    for_all = Secret(os.environ[URL_FOR_ALL]) if URL_FOR_ALL in os.environ else None
     try:
-        return _collect_cached(server, port, *options.values())
+        return _collect_cached(for_all, server, port, *options.values())
     except (ValueError, ImportError):
         raise
     except Exception:  # noqa: S110 - a value has a wrong type, and may not even be hashable
         pass
-    return _collect(server, port, *options.values())  # raises a clear error for it
+    return _collect(for_all, server, port, *options.values())  # raises a clear error for it
 
 
-def _collect(server: Any, port: Any, *values: Any) -> Options:
+def _collect(for_all: Secret | None, server: Any, port: Any, *values: Any) -> Options:
     options: dict[str, Any] = dict(zip(DEFAULTS, values, strict=True))
+    made = _collect_one(server, port, dict(options))
+    if not for_all:
+        return made
+    # The program's own options were checked all the same.
+    options |= {name: DEFAULTS[name] for name in _OF_A_RELAY}
+    return _collect_one("localhost", 25, options | {"url": for_all}, URL_FOR_ALL)
+
+
+def _collect_one(
+    server: Any, port: Any, options: dict[str, Any], what: str = "relay URL"
+) -> Options:
     check_secrets(options)
     options |= {"server": server, "port": port, "unix_path": None, "is_lmtp": False}
     options["without"] = frozenset(options["without"])
     url = options["url"]
     if url is not None:
-        from_url = _from_url(url, options["auth"])
+        from_url = _from_url(url, options["auth"], what)
         from_url["without"] = options["without"] | from_url.get("without", frozenset())
         options |= from_url
     return _make(options)
@@ -123,15 +178,18 @@ def _collect(server: Any, port: Any, *values: Any) -> Options:
 _collect_cached = functools.lru_cache(maxsize=64, typed=True)(_collect)
 
 
-def _from_url(url: Secret, auth: Sequence[str] | None) -> dict[str, Any]:
+def _from_url(url: Secret, auth: Sequence[str] | None, what: str) -> dict[str, Any]:
     """Return the options that a relay URL gives, by name."""
     # Imported late, as below: programs without URL, credentials or proxy start faster.
     from .credentials import TOKEN_MECHANISMS
     from .relay_url import parse_relay_url
 
-    relay = parse_relay_url(url.reveal())
+    relay = parse_relay_url(url.reveal(), what)
     options: dict[str, Any] = dict(relay.options)
     options["server"], options["port"] = relay.host or "localhost", relay.port or _LMTP_PORT
+    if relay.outlet is not None:
+        options["outlet"] = relay.outlet, relay.path, options.pop("args", ())
+        return options
     options["unix_path"] = relay.path
     options["is_lmtp"] = relay.scheme.startswith("lmtp")
     if relay.username is not None:
@@ -166,7 +224,7 @@ def _make(given: dict[str, Any]) -> Options:
             has_credentials=made is not None,
             may_do_without=allow_plaintext_auth,
         )
-    return Options(
+    made_options = Options(
         name=unix_path or f"{server}:{port}",
         server=server,
         port=port,
@@ -183,6 +241,11 @@ def _make(given: dict[str, Any]) -> Options:
         proxy=_proxy(given, allow_plaintext_auth=allow_plaintext_auth),
         without=given["without"],
     )
+    if given.get("outlet") is None:
+        return made_options
+    from .outlet_url import make_outlet
+
+    return made_options.for_outlet(make_outlet(*given["outlet"]))
 
 
 def _authentication(

@@ -19,16 +19,19 @@ from ...smtp.sasl.secret import MASK, Secret
 from ...smtp.words.extensions import OPTIONAL
 from ...smtp.words.shown import shown
 from ..net.connecting.authority import CONTROL, Flaw, decode, is_address, split_host, split_userinfo
+from . import outlet_url
+from .outlet_url import OutletScheme
 
-Scheme = Literal["smtp", "smtps", "lmtp", "lmtp+unix"]
+ServerScheme = Literal["smtp", "smtps", "lmtp", "lmtp+unix"]
+Scheme = ServerScheme | OutletScheme
 
-_DEFAULT_PORTS: Mapping[Scheme, int] = {
+_DEFAULT_PORTS: Mapping[ServerScheme, int] = {
     "smtp": 25,  # RFC 5321 §4.5.4.2; also with credentials: the scheme alone decides
     "smtps": 465,  # RFC 8314 §3.3
     "lmtp": 24,  # no port is registered; LMTP servers usually have this one
     "lmtp+unix": 0,  # a unix socket has no port
 }
-_FORMS = "smtp://host, smtps://host, lmtp://host or lmtp+unix:///path"
+_FORMS = f"smtp://host, smtps://host, lmtp://host or lmtp+unix:///path; or {outlet_url.FORMS}"
 
 _MAX_URL = 8192
 """Characters. The longest sensible part is an access token of a few thousand."""
@@ -54,10 +57,10 @@ class Relay:
     """A relay, as its URL describes it.
 
     Attributes:
-        scheme: ``"smtp"``, ``"smtps"``, ``"lmtp"`` or ``"lmtp+unix"``.
-        host: name or address as given, IPv6 without brackets. Empty for a unix socket.
-        port: 1 to 65535; 0 for a unix socket.
-        path: the path of the unix socket, or None.
+        scheme: ``"smtp"``, ``"smtps"``, ``"lmtp"``, ``"lmtp+unix"``, or that of an outlet.
+        host: name or address as given, IPv6 without brackets. Empty if it is not a server by TCP.
+        port: 1 to 65535; 0 if it is not a server by TCP.
+        path: the path of the unix socket, folder or program, or None.
         username: the user name to authenticate with, or None.
         password: the password or token, or None. Never without a username.
         options: the parsed values of the options given, by name. With ``smtps://``, ``tls`` is
@@ -75,13 +78,19 @@ class Relay:
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
 
+    @property
+    def outlet(self) -> OutletScheme | None:
+        """The scheme, if it is that of an outlet instead of a server; else None."""
+        return None if self.scheme in _DEFAULT_PORTS else cast("OutletScheme", self.scheme)
 
-def parse_relay_url(url: str) -> Relay:
+
+def parse_relay_url(url: str, what: str = "relay URL") -> Relay:
     """Parse a relay URL (RFC 3986 §3).
 
     Args:
         url: such as ``"smtp://user:p%40ss@mail.example.org:587?timeout=10"``. User, password,
             socket path and option values may be percent-encoded; ``"+"`` is a plus sign.
+        what: what errors call it.
 
     Returns:
         The relay.
@@ -91,7 +100,7 @@ def parse_relay_url(url: str) -> Relay:
             message is one line and shows the URL without password and query.
         TypeError: it is not a str.
     """
-    result = _attempt("relay URL", url)
+    result = _attempt(what, url)
     del url  # a traceback with locals would show it
     if isinstance(result, Relay):
         return result
@@ -147,7 +156,8 @@ def _without_secrets(url: str) -> str:
     """
     scheme, rest = _split_scheme(url)
     if scheme is None:
-        return ""
+        outlet = outlet_url.split_outlet_scheme(url)
+        return "" if outlet is None else f" {shown(outlet_url.shown_outlet(*outlet), _MAX_SHOWN)}"
     credentials, at, place = rest.rpartition("@")
     user = _END_OF_SHOWN_USER.split(credentials, 1)[0]
     place_shown = _SHOWN_PLACE.match(place)
@@ -170,7 +180,13 @@ def _parse(url: str) -> Relay:
         raise Flaw("has a space; inside a password or path, write it as %20")
     scheme, rest = _split_scheme(url)
     if scheme is None:
-        raise Flaw(f"unknown scheme; write {_FORMS}")
+        outlet = outlet_url.split_outlet_scheme(url)
+        if outlet is None:
+            raise Flaw(f"unknown scheme; write {_FORMS}")
+        path, query = outlet_url.split_outlet(*outlet)
+        return Relay(
+            scheme=outlet[0], host="", port=0, path=path, options=_parse_options(outlet[0], query)
+        )
     if "#" in rest:
         raise Flaw('has a "#"; in a password, write it as %23')
     authority = _END_OF_AUTHORITY.split(rest, 1)[0]
@@ -204,11 +220,11 @@ def _parse(url: str) -> Relay:
     )
 
 
-def _split_scheme(url: str) -> tuple[Scheme | None, str]:
+def _split_scheme(url: str) -> tuple[ServerScheme | None, str]:
     """Split at the first ``"://"``; the scheme is None if unknown (any case, RFC 3986 §3.1)."""
     scheme, _, rest = url.partition("://")
     scheme = scheme.lower()
-    return (cast("Scheme", scheme), rest) if scheme in _DEFAULT_PORTS else (None, rest)
+    return (cast("ServerScheme", scheme), rest) if scheme in _DEFAULT_PORTS else (None, rest)
 
 
 def _socket_path(authority: str, path: str) -> str:
@@ -222,14 +238,15 @@ def _socket_path(authority: str, path: str) -> str:
 
 def _parse_options(scheme: Scheme, query: str) -> dict[str, object]:
     options: dict[str, object] = {}
+    allowed = _options_of(scheme)
     for piece in query.split("&") if query else ():
         name, _, value = piece.partition("=")
-        if name not in _OPTIONS:
-            known = ", ".join(_OPTIONS)
+        if name not in allowed:
+            known = ", ".join(allowed)
             raise Flaw(f"unknown option {shown(name, _MAX_OPTION_SHOWN)}; known are {known}")
         if name in options:
             raise Flaw(f"the option {name} is given twice")
-        read, form = _OPTIONS[name]
+        read, form = allowed[name]
         try:
             options[name] = read(decode(f"the option {name}", value))
         except ValueError:
@@ -313,3 +330,12 @@ _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
     "without": (_extensions, f"names of extensions, of {', '.join(OPTIONAL)}"),
 }
 """For each option: its parser, which raises ValueError, and the expected form, for the error."""
+
+
+def _options_of(scheme: Scheme) -> Mapping[str, tuple[Callable[[str], object], str]]:
+    if scheme in _DEFAULT_PORTS:
+        return _OPTIONS
+    common = {name: _OPTIONS[name] for name in _OPTIONS if name in outlet_url.OPTIONS}
+    if scheme != "sendmail":
+        return common
+    return common | {"args": (outlet_url.arguments_of, "words, such as -oi%20-t")}

@@ -92,7 +92,7 @@ def _lines(report: ServerReport) -> list[tuple[str, str]]:
 def _address(peer: Peer | None) -> str:
     if peer is None:
         return "not connected"
-    return peer.address or "a unix socket"
+    return peer.address or ("a unix socket" if peer.port else "a program")
 
 
 def _tls(peer: Peer | None) -> str:

@@ -1,6 +1,14 @@
-"""An SMTP server for the tests of a program: it accepts emails, and misbehaves on demand.
+"""For the tests of a program: recorded emails, and an SMTP server that misbehaves on demand.
 
 ::
+
+    from pykka_smtp.testing import record_mails
+
+    with record_mails() as outbox:
+        ...  # the program sends
+        assert outbox[0].subject == "Party"
+
+Or, with a server on the loopback interface::
 
     from pykka_smtp.testing import Server, refuse
 
@@ -8,17 +16,22 @@
         ...  # the program sends to server.host, server.port
         server.wait_for(lambda: server.mails)
 
-Never code of the client: a server that shared it would share its mistakes. Never pytest, or
-anything else but the standard library.
+Never code of the client in the server: it would share its mistakes. Never pytest, or anything else
+but the standard library, in either.
 """
 
 from .auth import logins
 from .moods import answer, defer, drip, drop, early, hold, refuse, reset, silence
+from .outbox.outbox import Outbox, record_mails
+from .outbox.recorded_mail import Attachment, RecordedMail
 from .server import Server
 from .talk.ledger import ReceivedMail
 
 __all__ = [
+    "Attachment",
+    "Outbox",
     "ReceivedMail",
+    "RecordedMail",
     "Server",
     "answer",
     "defer",
@@ -27,6 +40,7 @@ __all__ = [
     "early",
     "hold",
     "logins",
+    "record_mails",
     "refuse",
     "reset",
     "silence",

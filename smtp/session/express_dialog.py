@@ -186,12 +186,19 @@ class ExpressDialog(Dialog):
         errno: int | None = None,
         retryable: bool | None = None,
         stage: Stage | None = None,
+        in_doubt: bool | None = None,
     ) -> list[Action]:
         """See `Dialog`. All other events come here."""
         if self.is_over:
             return []
         return self._hand_over().fail(
-            kind, detail, operation=operation, errno=errno, retryable=retryable, stage=stage
+            kind,
+            detail,
+            operation=operation,
+            errno=errno,
+            retryable=retryable,
+            stage=stage,
+            in_doubt=in_doubt,
         )
 
     def _hand_over(self) -> Dialog:

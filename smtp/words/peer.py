@@ -24,6 +24,8 @@ class Peer:
     tls_verified: bool = False
 
     def __str__(self) -> str:
+        if not self.address:  # a unix socket, or a program
+            return self.host
         if self.host == self.address:
             return f"[{self.address}]:{self.port}"
         return f"{self.host}[{self.address}]:{self.port}"

@@ -33,6 +33,7 @@ from pykka_smtp.actors.net.connecting import addresses as addresses_module
 from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.actors.net.data.mail_source import FileSource
 from pykka_smtp.actors.net.wire.wire import ConnectionWriter
+from pykka_smtp.actors.options.options import Options
 
 AT_ONCE = 1.0
 
@@ -59,10 +60,10 @@ def actor(server: ScriptedServer) -> Any:
     return SmtpActor.start(server.host, server.port)
 
 
-def break_the_second(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Have the sending actor fail to make another of these."""
+def break_the_second(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+    """Have a module's, or a class's, function fail to make another one."""
     made: list[object] = []
-    make: Any = vars(sending_actor)[name]
+    make: Any = vars(owner)[name]
 
     def break_it(*args: Any, **options: Any) -> Any:
         made.append(None)
@@ -70,7 +71,7 @@ def break_the_second(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
             raise LookupError("a bug")
         return make(*args, **options)
 
-    monkeypatch.setattr(sending_actor, name, break_it)
+    monkeypatch.setattr(owner, name, break_it)
 
 
 def stop_one(ref: Any) -> None:
@@ -580,7 +581,7 @@ def limit_of_one() -> Iterator[None]:
 def test_a_send_that_breaks_as_it_gets_its_turn_has_an_outcome_and_hurts_no_other(
     loop_kind: str, server: ScriptedServer, outcomes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    break_the_second(monkeypatch, "Session")
+    break_the_second(monkeypatch, sending_actor, "Session")
     refs = [actor(server) for _ in range(3)]
     for ref in refs:
         ref.tell(mail())
@@ -680,7 +681,7 @@ def test_a_second_attempt_that_breaks_as_it_begins_has_an_outcome(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server = scripted_server(HANGS_UP_ON_EHLO)
-    break_the_second(monkeypatch, "Connection")
+    break_the_second(monkeypatch, Options, "new_connection")
     ref = actor(server)
     ref.tell(mail())
 

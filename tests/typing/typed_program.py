@@ -1,6 +1,7 @@
 """A program that type checkers check: what they know of the public names. It is never run."""
 
 from collections.abc import Callable
+from email.message import EmailMessage
 from typing import Any, Unpack, assert_never, assert_type
 
 from pykka import ActorRef, Future
@@ -25,6 +26,7 @@ from pykka_smtp import (
     smtp_send_success,
     verify,
 )
+from pykka_smtp.testing import Attachment, RecordedMail, record_mails
 
 mail = SendMail(sender="me@a.test", recipients=[("You", "you@b.test")], cc="he@b.test")
 
@@ -118,3 +120,14 @@ def what_is_wrong_is_told() -> None:
     Mailer.start(max_conections=3)  # type: ignore[call-arg]
     verify(max_connections=3)  # type: ignore[call-arg]
     SendMail(sender="me@a.test", recipients=5)  # type: ignore[arg-type]
+
+
+def recorded_mails() -> None:
+    with record_mails(patience=1.5) as outbox:
+        outbox.refuse("550 5.1.1 no", to="you@b.test", times=2)
+        assert_type(outbox[0], RecordedMail)
+        assert_type(outbox[0].recipients, tuple[str, ...])
+        assert_type(outbox[0].message, EmailMessage)
+        assert_type(outbox[0].attachments, tuple[Attachment, ...])
+        assert_type(list(outbox), list[RecordedMail])
+        assert_type(len(outbox), int)

@@ -7,6 +7,7 @@ from ....smtp.words.verdict import Verdict
 from ...loop import guard
 from ...loop.event_loop import event_loop
 from ...net.connection_limit import connection_limit
+from ...net.outlets.diversion import diversion
 from ...net.wire.connection import Connection
 
 _FAIR_SHARE = 10
@@ -128,7 +129,7 @@ class ConnectionPool:
         emptied: called when the last idle connection was closed; or None.
     """
 
-    __slots__ = ("_all_idle", "_emptied", "_idle", "_just_released", "_max_mails")
+    __slots__ = ("_all_idle", "_emptied", "_epoch", "_idle", "_just_released", "_max_mails")
 
     def __init__(
         self,
@@ -139,6 +140,7 @@ class ConnectionPool:
         self._all_idle = all_idle
         self._max_mails = max_mails
         self._emptied = emptied
+        self._epoch = diversion.epoch
         self._idle: dict[IdleConnection, None] = {}  # the oldest first
         # Not idle yet, because usually the next email is queued already.
         self._just_released: tuple[Connection, Session] | None = None
@@ -149,6 +151,8 @@ class ConnectionPool:
 
     def acquire(self) -> tuple[Connection, Session] | None:
         """Return a usable connection with its permit, or None."""
+        if self._epoch != diversion.epoch:
+            self._start_anew()
         # Whatever raises in here, no connection is lost: it is still in the pool, or returned.
         released = self._just_released
         if released is not None:
@@ -167,6 +171,13 @@ class ConnectionPool:
                 return idle.connection, idle.session
             idle.connection.discard()
         return None
+
+    def _start_anew(self) -> None:
+        """Close what leads elsewhere than new connections do: a test began, or ended."""
+        self._epoch = diversion.epoch
+        self.leave_released()
+        for idle in list(self._idle):
+            idle.close()
 
     def release(self, connection: Connection, session: Session) -> None:
         """Take a connection back, with its permit. Call `park_released` afterwards."""

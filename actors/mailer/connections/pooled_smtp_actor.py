@@ -153,7 +153,7 @@ class PooledSmtpActor(  # pyright: ignore[reportIncompatibleVariableOverride] - 
         # The wait for the permit does not count against the deadline.
         self._began = event_loop().loop.time()
         keeps = self.relay.pool.may_reuse(0)
-        session, connection = self._new_session(), Connection(self._options)
+        session, connection = self._new_session(), self._options.new_connection()
         self._send(session, self._envelope, self._content, connection, keep_open=keeps)
 
     def _fresh(self, content: Content) -> Delivery:

@@ -86,6 +86,7 @@ class Ending:
         errno: int | None = None,
         retryable: bool | None = None,
         stage: Stage | None = None,
+        in_doubt: bool | None = None,
     ) -> list[Action]:
         """End the session for a reason other than a reply.
 
@@ -98,12 +99,14 @@ class Ending:
             errno: its error number, or None.
             retryable: overrides the default of the kind.
             stage: the stage of the failure. Default: the present one.
+            in_doubt: whether the email may have been accepted. Default: if all of it was sent.
         """
         if self.is_over:
             return []
         actions: list[Action] = []
         if self.verdict is None:
-            in_doubt = self._data_sent
+            if in_doubt is None:
+                in_doubt = self._data_sent
             if self._held is not None and (kind is FailureKind.PROTOCOL or self._is_input_pending):
                 # Nothing was sent since the previous transaction's final reply, so this input
                 # follows that reply, and either may be the final one: see `ExpectNoMoreInput`.
