@@ -5,11 +5,13 @@ if __name__ == "signals":
 
 from ..smtp.words.peer import Peer
 from .bus import publish, smtp_send_failure, smtp_send_retry, smtp_send_success
-from .forwarding import Subscription, forward_to
+from .forwarding import Subscription, connect_async, forward_to
+from .loops import OnLoop, on_loop
 from .outcome import Outcome, SendError, SendFailure, SendSuccess
 from .send_mail import SendMail
 
 __all__ = [
+    "OnLoop",
     "Outcome",
     "Peer",
     "SendError",
@@ -17,7 +19,9 @@ __all__ = [
     "SendMail",
     "SendSuccess",
     "Subscription",
+    "connect_async",
     "forward_to",
+    "on_loop",
     "publish",
     "smtp_send_failure",
     "smtp_send_retry",

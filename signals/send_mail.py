@@ -1,5 +1,6 @@
 """`SendMail`: one email to send; the actor message that a program gives to an actor."""
 
+import asyncio
 import datetime as dt
 import itertools
 import os
@@ -21,6 +22,7 @@ from ..smtp.mail.mailbox import check_display_name, split_name
 from ..smtp.words.quick_frozen import quick_frozen
 from .complete_message import CompleteMessage, MailSource, content_of
 from .forks import in_child, notice_fork
+from .loops import on_loop
 from .tellable import Tellable
 
 _NULL_REVERSE_PATH = "<>"
@@ -44,6 +46,7 @@ class _Unsaid(tuple[str, ...]):
 # The defaults of these fields, as `Any`: a type checker would refuse a tuple for `_Recipients`.
 _NOT_GIVEN: Any = _Unsaid()
 _NO_COPY: Any = _NOBODY
+_NOBODY_ELSE: Any = None
 
 
 class _Recipients:
@@ -60,6 +63,19 @@ class _Recipients:
         def __get__(self, mail: object, kind: object = None) -> tuple[str, ...]: ...
         def __get__(self, mail: object, kind: object = None) -> Any: ...
         def __set__(self, mail: object, recipients: str | Iterable[Recipient]) -> None: ...
+
+
+class _OutcomeTo:
+    """The type of a field that is given an actor's ref or a queue, and then has ``tell``."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, mail: None, kind: object = None) -> Any: ...
+        @overload
+        def __get__(self, mail: object, kind: object = None) -> Tellable | None: ...
+        def __get__(self, mail: object, kind: object = None) -> Any: ...
+        def __set__(self, mail: object, to: Tellable | asyncio.Queue[Any] | None) -> None: ...
 
 
 class _Ids:
@@ -120,7 +136,8 @@ class SendMail:
         context: any object; the outcome has it unchanged.
         success_signal: a signal, or its name, to publish instead of `smtp_send_success`.
         failure_signal: the same for `smtp_send_failure`.
-        outcome_to: an actor ref (or anything with ``tell``) that gets the outcome.
+        outcome_to: an actor ref (or anything with ``tell``, such as what `on_loop` returns) that
+            gets the outcome; or an `asyncio.Queue`, if its event loop runs in this thread.
         id: names this email in logs, and in the Message-ID if it is valid there. Generated if
             left out.
 
@@ -148,7 +165,7 @@ class SendMail:
     context: Any = field(default=None, repr=False)
     success_signal: str | Signal | None = field(default=None, repr=False)
     failure_signal: str | Signal | None = field(default=None, repr=False)
-    outcome_to: Tellable | None = field(default=None, repr=False)
+    outcome_to: _OutcomeTo = field(default=_NOBODY_ELSE, repr=False)
     id: str = field(default_factory=new_id)
     envelope: Envelope = field(init=False, repr=False)
     _content: Content | None = field(init=False, repr=False)
@@ -182,7 +199,7 @@ class SendMail:
             _check_signal("success_signal", self.success_signal)
             _check_signal("failure_signal", self.failure_signal)
         if self.outcome_to is not None and not callable(getattr(self.outcome_to, "tell", None)):
-            raise TypeError("outcome_to: needs an actor ref, or anything else with tell()")
+            _set(self, "outcome_to", _on_loop(self.outcome_to))
         if self.message is None:
             if names is not None:
                 _set(self, "to_name", _only_names(self.to_name, names))
@@ -270,6 +287,16 @@ class SendMail:
 
 
 _set = object.__setattr__
+
+
+def _on_loop(target: object) -> Tellable:
+    if isinstance(target, asyncio.Queue):
+        try:
+            return on_loop(cast("Any", target))
+        except TypeError as error:
+            raise TypeError(f"outcome_to: {error}") from None
+    hint = "; for a function, write on_loop(function)" if callable(target) else ""
+    raise TypeError(f"outcome_to: needs an actor ref, or anything else with tell(){hint}")
 
 
 def _addresses(name: str, value: object) -> tuple[str, ...]:

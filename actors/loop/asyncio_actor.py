@@ -12,7 +12,8 @@ Intended differences from `pykka.ThreadingActor`:
 * A message told after the actor was asked to stop raises `ActorDeadError` instead of vanishing;
   one that slipped in before goes to `on_discard`.
 * `answer_later` allows an `ask` to be answered later.
-* A future's `get` on the loop thread raises `RuntimeError` instead of blocking forever.
+* A future's `get` on the loop thread raises `RuntimeError` instead of blocking forever; to await
+  one, on any event loop, does not block that loop.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ import weakref
 from types import TracebackType
 from typing import Any, Self
 
-from pykka import Actor, ActorDeadError, ActorRef, ActorRegistry, Future, ThreadingFuture
+from pykka import Actor, ActorDeadError, ActorRef, ActorRegistry, Future
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
@@ -31,6 +32,7 @@ from ...signals.forks import notice_fork
 from . import guard
 from .actor_parts import StopFlag, new_urn
 from .event_loop import event_loop
+from .future import LoopFuture
 from .inbox import FromReceiver, Inbox
 
 _logger = logging.getLogger("pykka_smtp.actors")
@@ -71,18 +73,6 @@ class Answer:
 _NOT_ASKED = Answer(None, set())
 
 
-class _LoopFuture(ThreadingFuture[Any]):
-    """A future that refuses to block the loop thread."""
-
-    def get(self, *, timeout: float | None = None) -> Any:
-        if self._result is None and self._get_hook is None and event_loop().is_current():
-            raise RuntimeError(
-                "an AsyncioActor must not wait for a future: it would stop every actor that"
-                " shares its thread, and so the one it waits for"
-            )
-        return super().get(timeout=timeout)
-
-
 class AsyncioActor(Actor):
     """Base class for actors that share the event-loop thread."""
 
@@ -104,7 +94,7 @@ class AsyncioActor(Actor):
 
     @staticmethod
     def _create_future() -> Future[Any]:
-        return _LoopFuture()
+        return LoopFuture()
 
     @classmethod
     def start(  # pyright: ignore[reportIncompatibleMethodOverride] - ActorRef is invariant
