@@ -114,6 +114,11 @@ class SendingActor(AsyncioActor):
             self._connection.abandon()
 
     @property
+    def is_busy(self) -> bool:
+        """Whether it has an email without an outcome."""
+        return self._is_undecided or bool(self.actor_inbox.envelopes)
+
+    @property
     def _is_undecided(self) -> bool:
         """Whether there is an email without an outcome."""
         return self._mail is not None and self._outcome is None

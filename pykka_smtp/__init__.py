@@ -42,6 +42,7 @@ from .smtp.words.stage import Stage
 from .smtp.words.verdict import FailureKind, RecipientResult
 
 if TYPE_CHECKING:
+    from .actors.loop.done import wait_until_done, wait_until_done_async
     from .actors.mailer.capacity.pacing import Rate
     from .actors.mailer.drains import Drain
     from .actors.mailer.jobs.retry import NO_RETRY, RetryPolicy
@@ -88,6 +89,8 @@ __all__ = [
     "smtp_send_retry",
     "smtp_send_success",
     "verify",
+    "wait_until_done",
+    "wait_until_done_async",
 ]
 
 # Who sends single mails need not wait for the modules of these.
@@ -103,6 +106,8 @@ _LATE = {
     "ServerReport": "verify",
     "Statistics": "mailer.mailer",
     "verify": "verify",
+    "wait_until_done": "loop.done",
+    "wait_until_done_async": "loop.done",
 }
 
 

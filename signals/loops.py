@@ -238,6 +238,11 @@ def are_all_idle() -> bool:
     return not any(one.waiting for one in tuple(_busy.values()))
 
 
+def is_hearing(task: "asyncio.Task[Any] | None") -> bool:
+    """Whether a task is one in which an outcome is heard. On its loop."""
+    return task is not None and any(one._task is task for one in tuple(_busy.values()))
+
+
 def progress() -> dict[OnLoop, int]:
     """Return how many outcomes each has taken that has not heard all: for `have_passed`."""
     return {one: one._taken for one in tuple(_busy.values()) if one.waiting}

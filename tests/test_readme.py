@@ -175,7 +175,7 @@ def plain(user: str, password: str) -> str:
 
 def test_all_the_code_of_the_readme_is_run_here() -> None:
     assert len(blocks(README, "python")) == 3
-    assert len(blocks(OUTCOMES, "python")) == 4
+    assert len(blocks(OUTCOMES, "python")) == 5
 
 
 def test_the_example_with_a_mailer_sends_all_on_connections_that_it_keeps(
@@ -233,6 +233,13 @@ def test_the_code_for_trying_again_gives_up_in_the_end(scripted_server: Servers)
     assert run(code, later).startswith("given up: patient: mail ")
     assert run(code, never).startswith("given up: patient: mail ")
     assert (len(later.sessions), len(never.sessions)) == (4, 1)
+
+
+def test_the_code_that_waits_until_all_is_heard_says_so_last(server: ScriptedServer) -> None:
+    lines = run(blocks(OUTCOMES, "python")[4], server).splitlines()
+
+    assert sorted(lines[:3]) == [f"heard: mail-{number}" for number in range(3)]
+    assert lines[3:] == ["all heard: True"]
 
 
 UP_TO_THE_DOT = up_to("body")

@@ -69,6 +69,10 @@ class Answer:
             self._open.discard(self)
             future.set_exception(exc_info)
 
+    def outlive_actor(self) -> None:
+        """Leave the question open when the actor stops; it is answered nevertheless, and soon."""
+        self._open.discard(self)
+
 
 _NOT_ASKED = Answer(None, set())
 
@@ -174,6 +178,14 @@ class AsyncioActor(Actor):
         if self._handling is not None and self._handling.reply_to is not None:
             raise TypeError(error)
         log_safely(logging.ERROR, "%s", error)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether `wait_until_done` waits for this actor; read on the loop thread.
+
+        By default while it has messages. An actor that sends an email does so until the outcome.
+        """
+        return bool(self.actor_inbox.envelopes)
 
     def begin_stop(self) -> bool:
         """Begin to stop, on request; return whether the actor can stop now.

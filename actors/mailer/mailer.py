@@ -186,7 +186,7 @@ class Mailer(AsyncioActor):
         self._routing = Routing(destinations, limits, self._idle, self._find_route)
         self._routing.fix(relays)
         self._jobs = jobs = Jobs(self._alias)
-        self._drains = Drains()
+        self._drains = Drains(self._answer_drains_soon)
         self._sending = sending = Sending(
             self, destinations, jobs, self._retry, self._drains, self._routing
         )
@@ -254,9 +254,23 @@ class Mailer(AsyncioActor):
         self._answer_drains(now)
 
     def _answer_drains(self, now: float) -> None:
+        jobs = self._jobs
+        is_empty = self._is_empty and not self.actor_inbox.envelopes
+        self._drains.answer(now, is_empty=is_empty, ended=jobs.submitted - len(jobs.outstanding))
+
+    @property
+    def _is_empty(self) -> bool:
         destinations = self._destinations
-        is_empty = not (destinations.queued or destinations.retries or self._sending.in_flight)
-        self._drains.answer(now, is_empty=is_empty)
+        return not (destinations.queued or destinations.retries or self._sending.in_flight)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has an email without an outcome."""
+        return bool(self._jobs.outstanding or self.actor_inbox.envelopes)
+
+    def _answer_drains_soon(self) -> None:
+        loop = event_loop().loop
+        loop.call_soon_threadsafe(guard.call, self, lambda: self._answer_drains(loop.time()))
 
     def on_tick(self, now: float) -> None:
         """Called every `TICK` seconds, on the loop thread: expire, retry, answer what is due."""
@@ -308,7 +322,8 @@ class Mailer(AsyncioActor):
         event_loop().remove_ticking(self)
         event_loop().remove_shutdown_listener(self)
         self._idle.close()
-        self._answer_drains(event_loop().loop.time())
+        if self._is_empty:
+            self._drains.close()
 
     def on_failure(
         self,
