@@ -283,7 +283,8 @@ class SendingActor(AsyncioActor):
         """Publish the outcome, and answer the `ask` if there was one."""
         try:
             if not self._is_published:
-                publish(outcome)
+                answer = self._answer
+                publish(outcome, is_asked=answer is not None and answer.is_asked)
                 self._is_published = True
         finally:
             if self._answer is not None:

@@ -6,8 +6,8 @@ if __name__ == "signals":
 from ..smtp.words.peer import Peer
 from .bus import publish, smtp_send_failure, smtp_send_retry, smtp_send_success
 from .forwarding import Subscription, connect_async, forward_to
-from .loops import OnLoop, on_loop
 from .outcome import Outcome, SendError, SendFailure, SendSuccess
+from .outlets.loops import OnLoop, on_loop
 from .send_mail import SendMail
 
 __all__ = [

@@ -10,7 +10,7 @@ import blinker
 from .bus import TRIES, smtp_send_failure, smtp_send_success
 from .described import Described, name_of_signal
 from .dispatcher import log_safely
-from .loops import OnLoop, on_loop
+from .outlets.loops import OnLoop, on_loop
 from .tellable import Tellable, is_dead, is_dead_actor_error
 
 

@@ -45,13 +45,18 @@ _MAX_PER_TURN = 100
 
 
 class Answer:
-    """The answer to one `ask`, given later. Only the first call of a setter counts."""
+    """The answer to one `ask`, given later. Only the first call of a setter counts.
 
-    __slots__ = ("_future", "_open")
+    Attributes:
+        is_asked: whether anybody waits for it, or the message was told.
+    """
+
+    __slots__ = ("_future", "_open", "is_asked")
 
     def __init__(self, future: "Future[Any] | None", open_answers: "set[Answer]") -> None:
         self._future = future
         self._open = open_answers
+        self.is_asked: bool = future is not None
         if future is not None:
             open_answers.add(self)
 

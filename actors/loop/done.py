@@ -7,9 +7,9 @@ from time import monotonic
 
 import pykka
 
-from ...signals import loops
 from ...signals.dispatcher import dispatcher
 from ...signals.forks import notice_fork
+from ...signals.outlets import loops
 from .event_loop import event_loop
 from .future import LoopFuture
 

@@ -5,8 +5,8 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...signals import loops
 from ...signals.dispatcher import dispatcher
+from ...signals.outlets import loops
 from ..loop.asyncio_actor import Answer
 from ..options.option_checks import check_seconds
 

@@ -3,8 +3,10 @@
 On the loop thread.
 """
 
+import logging
 from collections.abc import Sequence
 
+from ...signals.outlets.journal import log_mailer
 from ...signals.send_mail import SendMail
 from ...smtp.words.verdict import Failed, FailureKind
 from ..loop.asyncio_actor import Answer
@@ -47,6 +49,7 @@ class Intake:
         self._destinations = destinations
         self._sending = sending
         self._max_queued = max_queued
+        self._refused = 0  # since there was room
 
     def take(self, mail: SendMail, answer: Answer, *, is_pressing: bool) -> None:
         """Take an email; start its attempts at once if that is possible.
@@ -70,9 +73,12 @@ class Intake:
             self._refuse(job, FailureKind.CANCELLED, _TOO_LATE)
             return
         if waiting >= self._max_queued:
+            self._log_refusal()
             detail = f"{waiting} mails wait already (max_queued); tell it again later"
             self._refuse(job, FailureKind.LOCAL, detail)
             return
+        if self._refused and waiting <= self._max_queued - self._max_queued // 10:
+            self.log_room()
         is_any_new = False
         for part, failed in zip(job.parts, failures, strict=True):
             if failed is not None:
@@ -85,6 +91,21 @@ class Intake:
                 is_any_new = True
         if is_any_new:
             self._sending.dispatch()
+
+    def _log_refusal(self) -> None:
+        self._refused += 1
+        if self._refused == 1:
+            alias, most = self._jobs.alias, self._max_queued
+            text = "%s: %d mails wait (max_queued), and more are refused"
+            log_mailer(logging.WARNING, text, alias, most, alias=alias)
+
+    def log_room(self) -> None:
+        """Log how many emails were refused until there was room again, or until the end."""
+        refused, self._refused = self._refused, 0
+        if refused:
+            alias = self._jobs.alias
+            text = "%s: %d mails were refused while the queue was full"
+            log_mailer(logging.WARNING, text, alias, refused, alias=alias, refused=refused)
 
     def take_lost(self, mail: SendMail) -> Job:
         """Take an email that is not queued, but needs an outcome.

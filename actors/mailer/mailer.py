@@ -322,6 +322,7 @@ class Mailer(AsyncioActor):
         event_loop().remove_ticking(self)
         event_loop().remove_shutdown_listener(self)
         self._idle.close()
+        self._intake.log_room()
         if self._is_empty:
             self._drains.close()
 

@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, TypeGuard, cast
 
-from .described import Described
-from .dispatcher import log_safely
-from .forks import in_child, notice_fork
+from ..described import Described
+from ..dispatcher import log_safely
+from ..forks import in_child, notice_fork
 
 MOST_WAITING = 10_000
 """Outcomes that may wait for one function or queue; from then on the bus waits, and so do sends."""

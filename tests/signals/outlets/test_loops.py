@@ -22,10 +22,10 @@ from pykka_smtp import (
     smtp_send_failure,
     smtp_send_success,
 )
-from pykka_smtp.signals import loops as module
 from pykka_smtp.signals.bus import publish
 from pykka_smtp.signals.dispatcher import dispatcher
-from pykka_smtp.signals.loops import OnLoop
+from pykka_smtp.signals.outlets import loops as module
+from pykka_smtp.signals.outlets.loops import OnLoop
 from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import FailureKind
 
