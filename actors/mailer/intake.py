@@ -107,24 +107,26 @@ class Intake:
             text = "%s: %d mails were refused while the queue was full"
             log_mailer(logging.WARNING, text, alias, refused, alias=alias, refused=refused)
 
-    def take_lost(self, mail: SendMail) -> Job:
+    def take_lost(self, mail: SendMail, answer: Answer | None = None) -> Job:
         """Take an email that is not queued, but needs an outcome.
 
         Args:
             mail: the email.
+            answer: what the outcome answers.
         """
-        job = Job(mail, Answer(None, set()), event_loop().loop.time())
+        job = Job(mail, answer or Answer(None, set()), event_loop().loop.time())
         job.parts = (Part(job, mail.envelope, self._routing.fixed),)
         self._jobs.add(job)
         return job
 
-    def refuse_late(self, mail: SendMail) -> None:
+    def refuse_late(self, mail: SendMail, answer: Answer | None = None) -> None:
         """Refuse an email that came after the Mailer had stopped, with an outcome.
 
         Args:
             mail: the email.
+            answer: what the outcome answers.
         """
-        self._refuse(self.take_lost(mail), FailureKind.CANCELLED, _TOO_LATE)
+        self._refuse(self.take_lost(mail, answer), FailureKind.CANCELLED, _TOO_LATE)
 
     def _refuse(self, job: Job, kind: FailureKind, detail: str) -> None:
         now = event_loop().loop.time()
