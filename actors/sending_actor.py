@@ -4,14 +4,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from ..signals.bus import publish
 from ..signals.outcome import Outcome, outcome_of
 from ..signals.send_mail import SendMail
 from ..smtp.mail.content import Content, StreamedContent
+from ..smtp.mail.envelope import Envelope
 from ..smtp.session.dialog.dialog import Dialog
 from ..smtp.session.dialog.transcript import Trace
+from ..smtp.session.express_dialog import dialog_for
 from ..smtp.session.opening.session import Session, TlsPolicy
 from ..smtp.session.transaction.delivery import Delivery
 from ..smtp.words.peer import Peer
@@ -49,7 +51,7 @@ class SendingActor(AsyncioActor):
     _answer: Answer | None = None
     _outcome: Outcome | None = None
     _connection: Connection | None = None
-    _delivery: Delivery | None = None
+    _dialog: Dialog | None = None
     _source: FileSource | None = None
     _content: Content | None = None  # of an email in a file, once that is open
     _second: tuple[Delivery, Route] | None = None  # next, once this connection is closed
@@ -60,6 +62,7 @@ class SendingActor(AsyncioActor):
     _is_published = False
     _began: float | None = None
     _transcript: list[str] | None = None
+    _time: Callable[[], float] | None = None  # the loop's, where it is at hand
 
     def on_stop(self) -> None:
         """Cancel the send; publish its outcome if there is none yet."""
@@ -133,7 +136,7 @@ class SendingActor(AsyncioActor):
             event_loop().loop.call_soon_threadsafe(guard.call, self, self._begin)
 
     def _begin(self) -> None:
-        if self.actor_stopped.is_set():
+        if self._has_stopped:
             self._give_permit_back()
             return
         mail = self._mail
@@ -162,9 +165,9 @@ class SendingActor(AsyncioActor):
         except (SourceError, BlockingIOError) as error:
             self._end_without_connection(FailureKind.LOCAL, str(error))
         except TimeoutError:
-            self._end_without_connection(FailureKind.LOCAL, "reading the mail took too long")
+            self._end_without_connection(FailureKind.LOCAL, "reading the email took too long")
         else:
-            if not self.actor_stopped.is_set():
+            if not self._has_stopped:
                 self._content = StreamedContent(facts)
                 self._step_back(mail, self._content)
         finally:
@@ -182,7 +185,7 @@ class SendingActor(AsyncioActor):
             connection_limit.acquire(self, self._permitted, is_pressing=True)
 
     def _connect(self, mail: SendMail, content: Content) -> None:
-        self._open(Delivery(self._new_session(), mail.envelope, content), Connection(self._options))
+        self._send(self._new_session(), mail.envelope, content, Connection(self._options))
 
     def _new_session(self) -> Session:
         options = self._options
@@ -196,11 +199,27 @@ class SendingActor(AsyncioActor):
             quirks=options.quirks,
         )
 
+    def _send(
+        self,
+        session: Session,
+        envelope: Envelope,
+        content: Content,
+        connection: Connection,
+        *,
+        keep_open: bool = False,
+    ) -> None:
+        options = self._options
+        trace = self._trace() if options.debug or _logger.isEnabledFor(logging.DEBUG) else None
+        redact = options.redactor
+        self._run(dialog_for(session, envelope, content, keep_open, trace, redact), connection)
+
     def _open(self, delivery: Delivery, connection: Connection) -> None:
-        self._delivery = delivery
+        self._run(Dialog(delivery, self._trace(), self._options.redactor), connection)
+
+    def _run(self, dialog: Dialog, connection: Connection) -> None:
+        self._dialog = dialog
         self._connection = connection
         connection.permit = self._permit
-        dialog = Dialog(delivery, self._trace(), self._options.redactor)
         connection.run(self, dialog, source=self._source, began=self._began)
 
     def _trace(self) -> Trace | None:
@@ -226,9 +245,9 @@ class SendingActor(AsyncioActor):
 
         Set the EHLO argument to an address literal if this host has no name (RFC 5321 §4.1.4).
         """
-        assert self._delivery is not None
+        assert self._dialog is not None
         assert self._connection is not None
-        session = self._delivery.session
+        session = self._dialog.session
         if not (self._options.local_hostname or complete_host_name()):
             # For each connection: the previous one may have used the other IP version.
             session.ehlo_name = address_literal(self._connection.local_address)
@@ -238,13 +257,13 @@ class SendingActor(AsyncioActor):
 
         Called once per dialog, and again only after an internal error.
         """
-        connection, delivery = self._connection, self._delivery
+        connection, dialog = self._connection, self._dialog
         if not self._is_undecided:
             if self._outcome is not None:
                 self._report(self._outcome)  # in case publishing raised the first time
             return
-        if isinstance(verdict, Failed) and connection is not None and delivery is not None:
-            if self._finds_another_way(verdict, delivery, connection):
+        if isinstance(verdict, Failed) and connection is not None and dialog is not None:
+            if self._finds_another_way(verdict, cast("Delivery", dialog.delivery), connection):
                 return
             verdict = name_addresses(verdict, connection)
         self._conclude(verdict, connection.peer if connection else None)
@@ -264,7 +283,7 @@ class SendingActor(AsyncioActor):
         Another address of the server comes first; the fallback (such as HELO instead of EHLO) is
         kept until no address is left, and used once.
         """
-        if self.actor_stopped.is_set():
+        if self._has_stopped:
             return False
         fallback = None
         if self._may_try_again and (second := delivery.fallback(failed)) is not None:
@@ -302,12 +321,12 @@ class SendingActor(AsyncioActor):
         Called once, and again only if it raises.
         """
         second, self._second = self._second, None
-        if second is not None and self._is_undecided and not self.actor_stopped.is_set():
+        if second is not None and self._is_undecided and not self._has_stopped:
             guard.call(self, self._open_again, *second)
             return
         # Without these references the connection, and all that it holds, is freed at once: to
         # leave the cycle to the garbage collector costs more than the session itself.
-        self._connection = self._delivery = self._answer = None
+        self._connection = self._dialog = self._answer = None
         self._leave()
 
     def _open_again(self, delivery: Delivery, route: Route) -> None:
@@ -335,7 +354,7 @@ class SendingActor(AsyncioActor):
             alias=self._options.alias,
             recipients_in_order=self._addresses(mail),
             peer=peer,
-            elapsed=0.0 if began is None else event_loop().loop.time() - began,
+            elapsed=0.0 if began is None else (self._time or event_loop().loop.time)() - began,
             transcript=tuple(self._transcript or ()),
         )
 

@@ -57,6 +57,7 @@ class SmtpActor(SendingActor):
     """
 
     _ref_type = SmtpActorRef
+    _plain_messages = frozenset((SendMail,))
 
     if TYPE_CHECKING:
 
@@ -119,7 +120,7 @@ class SmtpActor(SendingActor):
                     # No email will come, and the process would wait for this actor at exit.
                     self._stop()
         if self._mail is not None:
-            return self._refuse(message, "an SmtpActor sends one mail; start another for this one")
+            return self._refuse(message, "an SmtpActor sends one email; start another for this one")
         self._mail = message
         is_pressing = self.is_told_by_receiver
         self._answer = self.answer_later()
@@ -137,7 +138,7 @@ class SmtpActor(SendingActor):
     def on_discard(self, message: Any) -> None:
         """Publish an outcome for an email that arrived after the actor had stopped."""
         if isinstance(message, SendMail):
-            self._refuse(message, "the actor was stopped before it took the mail")
+            self._refuse(message, "the actor was stopped before it handled the email")
         else:
             super().on_discard(message)
 

@@ -190,7 +190,7 @@ class VerifyActor(SmtpActor):
             self._leave()
 
     def _begin(self) -> None:
-        if self.actor_stopped.is_set():
+        if self._has_stopped:
             self._give_permit_back()
             return
         self._open(Verification(self._new_session()), Connection(self._options))
@@ -204,7 +204,7 @@ class VerifyActor(SmtpActor):
         return lambda who, line: transcript.append(f"{who}: {line}")
 
     def _conclude(self, verdict: Verdict, peer: Peer | None) -> None:
-        verification = self._delivery
+        verification = None if self._dialog is None else self._dialog.delivery
         assert verification is None or isinstance(verification, Verification)
         transcript = tuple(self._transcript or ())
         self._made = _report(self._options, verdict, verification, peer, transcript)

@@ -10,6 +10,7 @@ from pathlib import Path
 from . import (
     attachment,
     big_file,
+    comparison,
     compose,
     destinations,
     far_away,
@@ -29,7 +30,7 @@ from .others import OthersWork
 from .pictures import draw
 from .plan import Plan
 from .processes import ROOT, ChildError
-from .report import summary_of, text_of, write_json
+from .report import summary_of, text_of, write_json, write_markdown
 from .result import Result, Unavailable
 
 BENCHMARKS: dict[str, Callable[[Plan], Result]] = {
@@ -43,8 +44,19 @@ BENCHMARKS: dict[str, Callable[[Plan], Result]] = {
     reuse.COMPOSED: reuse.run_composed,
     **{
         module.NAME: module.run
-        for module in (far_away, latency, tls_speed, attachment, overload, destinations, hot)
+        for module in (
+            far_away,
+            latency,
+            tls_speed,
+            attachment,
+            overload,
+            destinations,
+            hot,
+            comparison,
+        )
     },
+    hot.NAME: hot.run,
+    comparison.NAME: comparison.run,
 }
 OTHERS = "others' work"
 _FAILED = 1
@@ -142,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=ROOT / "benchmarks" / "results",
         metavar="FOLDER",
-        help="where JSON and pictures go (benchmarks/results)",
+        help="where JSON, Markdown and pictures go (benchmarks/results)",
     )
     return parser
 
@@ -179,12 +191,15 @@ def _keep(folder: Path, facts: dict[str, str], results: Sequence[Result], plan: 
     """Write everything into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "results.json", facts, results)
+    write_markdown(folder / "results.md", facts, results)
     try:
         pictures = draw(results, folder)
     except ImportError:
         pictures = []
         plan.progress("no pictures: matplotlib is not installed; pip install -e '.[bench]'")
-    names = ", ".join(path.name for path in (folder / "results.json", *pictures))
+    names = ", ".join(
+        path.name for path in (folder / "results.json", folder / "results.md", *pictures)
+    )
     plan.progress(f"written to {folder}: {names}")
 
 

@@ -7,7 +7,8 @@ Arguments: ``kept``, for a Mailer instead of a `SmtpActor` for each mail; ``turn
 in each turn; ``limit``, the connections at a time; ``recipients``, of each mail; ``offers``, lines
 of the server's reply to EHLO; ``tells``, whether its replies repeat addresses, with new ones in
 each mail, and have queue ids; ``login``, whether the client authenticates; ``window``, how many
-mails may be outstanding, and then the server does not wait, or 0 for all.
+mails may be outstanding, and then the server does not wait, or 0 for all; ``composed``, whether
+each mail is made of its parts.
 """
 
 import sys
@@ -30,6 +31,7 @@ from pykka_smtp.actors.loop.event_loop import event_loop
 
 from . import answering
 from .answering import AnsweringServer
+from .client_compose import make
 from .client_pykka import Tally
 from .mail import CLIENT_NAME, SENDER, mail_of
 from .measure import arguments, report
@@ -70,6 +72,7 @@ class Pipeline:
         self._recipients = range(told["recipients"])
         self._are_new = told["tells"]
         self._window = told["window"]
+        self._is_composed = told["composed"]
         self._told = 0
         self._server = AnsweringServer(told["offers"], tells=told["tells"])
         self._server.replace_network()
@@ -94,6 +97,8 @@ class Pipeline:
         self._thread = next(one for one in threading.enumerate() if one.name == _LOOP)
 
     def _mail(self) -> SendMail:
+        if self._is_composed:
+            return make()
         self._told += 1
         who = self._told if self._are_new else ""
         return SendMail(

@@ -1,8 +1,11 @@
 """pykka-smtp's `Mailer` as a client: one for all mails.
 
 Arguments: ``port``, ``count``, ``warm_up``; ``limit``, its connections; ``per_connection``, the
-mails that it sends on each; ``window``, ``composed`` and ``ca`` as for `client_pykka`.
+mails that it sends on each; ``window``, ``composed`` and ``ca`` as for `client_pykka`; ``begins``,
+when the clock starts at the earliest, on the system's monotonic clock.
 """
+
+import time
 
 from pykka_smtp import Mailer, set_connection_limit
 
@@ -27,6 +30,7 @@ def main() -> None:
     )
     mail = make if told["composed"] else ready
     send_many(mailer.tell, told["warm_up"], told["window"], mail)
+    time.sleep(max(0.0, told.get("begins", 0.0) - time.monotonic()))
     figures = send_many(mailer.tell, told["count"], told["window"], mail)
     mailer.stop()
     report(**figures)

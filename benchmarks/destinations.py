@@ -67,7 +67,7 @@ def run(plan: Plan) -> Result:
         title=f"{destinations} destinations, {_MAILS} mails of 1 kB each, to smtp-sink"
         f" ({plan.rounds} rounds, medians)",
         columns=(
-            Column(key=_RATE, title="mails/s"),
+            Column(key=_RATE, title="emails/s"),
             Column(key="cpu_us_per_mail", title="CPU us/mail"),
             Column(key="mib", title="MiB besides the mails", digits=1),
             Column(key="ratio", title="many are x faster", digits=2),

@@ -27,6 +27,7 @@ _PLAIN: Mapping[str, Any] = {
     "tells": False,
     "login": False,
     "window": 0,
+    "composed": False,
 }
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "": _PLAIN,
@@ -34,6 +35,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "CHUNKING": {**_PLAIN, "offers": ["CHUNKING"]},
     "credentials": {**_PLAIN, "offers": ["AUTH PLAIN LOGIN"], "login": True},
     "5 recipients": {**_PLAIN, "recipients": 5},
+    "made of parts": {**_PLAIN, "composed": True},
     "window of 80": {**_PLAIN, "window": 80},
 }
 """What is different of each, as `client_hot` is told it."""

@@ -57,7 +57,7 @@ def run(plan: Plan) -> Result:
         f" ({rounds} rounds, medians)",
         columns=(
             Column(key="most_held", title="most in flight"),
-            Column(key="mails_per_second", title="mails/s"),
+            Column(key="mails_per_second", title="emails/s"),
             Column(key="allowed", title="of what the latency allows", digits=2),
             Column(key="cpu_ms_per_mail", title="CPU ms/mail", digits=3),
             Column(key="cores", title="CPU while telling, cores", digits=2),

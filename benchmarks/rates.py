@@ -15,7 +15,7 @@ CPU = "cpu_ms_per_mail"
 def columns(*ratios: str) -> tuple[Column, ...]:
     """Return the columns of a table with these ratios, by their titles."""
     return (
-        Column(key=RATE, title="mails/s"),
+        Column(key=RATE, title="emails/s"),
         Column(key="lowest", title="lowest"),
         Column(key="highest", title="highest"),
         Column(key="cpu", title="CPU ms/mail", digits=3),
@@ -63,6 +63,17 @@ def at_least(samples: Samples, over: str, under: str, bound: float) -> Target:
         value=ratio(samples, over, under),
         bound=bound,
         at_least=True,
+        unit="x",
+    )
+
+
+def cpu_at_most(samples: Samples, one: str, other: str, bound: float) -> Target:
+    """Return the target that one takes at most so many times the CPU of another."""
+    return Target(
+        text=f"{one} / {other}, CPU for each mail",
+        value=ratio(samples, one, other, CPU),
+        bound=bound,
+        at_least=False,
         unit="x",
     )
 

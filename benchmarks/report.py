@@ -59,3 +59,36 @@ def write_json(path: Path, machine: dict[str, Any], results: Sequence[Result]) -
     """Write everything, each round's figures included."""
     whole = {"machine": machine, "results": [result.as_dict() for result in results]}
     path.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_markdown(path: Path, machine: dict[str, str], results: Sequence[Result]) -> None:
+    """Write the tables as the documentation has them."""
+    facts = "; ".join(f"{name} {fact}" for name, fact in machine.items())
+    text = "\n".join([facts, "", *[line for result in results for line in _markdown(result)]])
+    path.write_text(text, encoding="utf-8")
+
+
+def _markdown(result: Result) -> list[str]:
+    """Return a result as Markdown: its table, and one of its targets."""
+    columns = result.columns
+    lines = [
+        f"### {result.title}",
+        "",
+        f"| | {' | '.join(column.title for column in columns)} |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    lines += [f"| {' | '.join(_cells(result, row))} |" for row in result.rows]
+    if result.targets:
+        lines += ["", "| what | measured | wanted |", "|---|---|---|"]
+        lines += [_target_in_markdown(target) for target in result.targets]
+    notes = [f"* {note}" for note in result.notes]
+    return [*lines, "", *notes, ""] if notes else [*lines, ""]
+
+
+def _target_in_markdown(target: Target) -> str:
+    value = "-" if target.value is None else f"{target.value:.4g} {target.unit}".rstrip()
+    mark = {True: "", False: " (missed)", None: ""}[target.met]
+    wanted = "at least" if target.at_least else "at most"
+    return (
+        f"| {target.text} | {value}{mark} | {wanted} {target.bound:g} {target.unit}".rstrip() + " |"
+    )

@@ -2,7 +2,8 @@
 
 Arguments, all optional: ``chunking``: whether it offers CHUNKING; ``latency``: seconds until its
 verdict on a mail; ``rate``: mails a second that it takes at most; ``free``: how many mails it
-takes at once before these two hold; ``certificate``: a file with a key and a chain, for STARTTLS.
+takes at once before these two hold; ``certificate``: a file with a key and a chain, for STARTTLS;
+``tells``: whether its replies have addresses and queue ids, as those of real servers.
 Command: ``report``: says what it has counted.
 """
 
@@ -51,6 +52,7 @@ class TakingServer:
         rate: float = 0.0,
         free: int = 0,
         certificate: str = "",
+        tells: bool = False,
     ) -> None:
         self._counts = Counts()
         self._context: ssl.SSLContext | None = None
@@ -60,8 +62,11 @@ class TakingServer:
             self._context.load_cert_chain(certificate)
             offers.append("STARTTLS")
         # Where nothing is held, sessions count for themselves: that costs next to nothing.
-        is_quick = not (latency or rate)
-        self.stages = ("greeting", "EHLO") if is_quick else ("greeting", "EHLO", ".")
+        is_quick = not (latency or rate or tells)
+        self.stages: tuple[str, ...] = ("greeting", "EHLO")
+        self.stages += () if is_quick else (".",)
+        self.stages += ("MAIL", "RCPT") if tells else ()
+        self._tells = tells
         self._sessions: list[Served] = []
         self._server = server_of(*offers, moods=[self])
         self._latency = latency
@@ -74,6 +79,8 @@ class TakingServer:
         """Count; hold the verdict on a mail, if it is to be held."""
         if moment.stage == ".":
             return self._verdict(moment)
+        if moment.stage in ("MAIL", "RCPT"):
+            return [f"250 2.1.0 <{moment.path}>... Ok\r\n".encode()]
         if moment.stage == "greeting":
             self._connected()
         elif moment.client.tls is not None:
@@ -109,6 +116,8 @@ class TakingServer:
         elif self._latency or self._interval:
             return [Hold(self._hold), moment.reply]
         self._counts.mails += 1
+        if self._tells:
+            return [f"250 2.0.0 Ok: queued as 4bX{self._counts.mails:08X}zQ\r\n".encode()]
         return None
 
     def _hold(self, go_on: Callable[[], None]) -> None:

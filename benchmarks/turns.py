@@ -5,7 +5,10 @@ turn before is nobody's burden.
 """
 
 import re
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from .mail import CLIENT_NAME, RECIPIENT, SENDER
 from .nodemailer import run_nodemailer
@@ -28,6 +31,8 @@ TIMEOUT = 120.0
 """Seconds that a client has."""
 REPORT = 10.0
 """Seconds that a server of ours has to report."""
+_IMPORTS = 3.0
+"""Seconds after which several clients are ready to begin together."""
 _COUNTED = re.compile(r"\d+")
 
 
@@ -51,6 +56,31 @@ def client(module: str, *, timeout: float = TIMEOUT, loop: str = "", **told: obj
             need_package("uvloop")
         environment = {"PYKKA_SMTP_LOOP": loop}
         return run_client(module, timeout=timeout, environment=environment, port=port, **arguments)
+
+    return send
+
+
+def together(count: int, number: int, module: str, **told: Any) -> Send:
+    """Return what runs several clients of ours at a time, and sees them as one.
+
+    Args:
+        count: mails of all together.
+        number: how many clients; each sends its share, on its share of the connections.
+        module: as for `client`, of one that knows ``begins``.
+        told: as for `client`, with the ``limit`` and the ``warm_up`` of all together.
+    """
+    shares: dict[str, Any] = {"count": count // number}
+    shares |= {name: told.pop(name) // number for name in ("limit", "warm_up")}
+
+    def send(port: int) -> Sample:
+        one = client(module, **told, **shares, begins=time.monotonic() + _IMPORTS)
+        with ThreadPoolExecutor(number) as pool:
+            samples = list(pool.map(one, [port] * number))
+        return {
+            "seconds": max(sample["seconds"] for sample in samples),
+            "cpu": sum(sample["cpu"] for sample in samples),
+            "sent": sum(sample["sent"] for sample in samples),
+        }
 
     return send
 

@@ -8,7 +8,6 @@ from pykka_smtp.actors.net.data.mail_source import FileSource, SourceError, piec
 from pykka_smtp.smtp.mail.content import Rendition
 from pykka_smtp.smtp.mail.mail_data import MailDataEncoder, encode_whole
 from pykka_smtp.smtp.sasl.secret import Secret
-from pykka_smtp.smtp.session.dialog.dialog import Dialog
 from pykka_smtp.smtp.session.opening.session import Session
 from pykka_smtp.smtp.session.step import (
     Action,
@@ -27,6 +26,7 @@ from pykka_smtp.smtp.words.verdict import Accepted, Failed, FailureKind, Verdict
 from .choices import Choices
 from .ledger import Ledger
 from .scene import Mail, Scene, leaks
+from .twin import Twin
 from .violation import Hang, UndefinedOutcome, Violation, insist
 
 _MOST_ACTIONS = 64
@@ -91,7 +91,7 @@ class Client:
             authentication=scene.authentication,
             quirks=Quirks(sends_unsolicited=scene.sends_unsolicited),
         )
-        self.dialog = Dialog(
+        self.dialog = Twin(
             Delivery(self.session, mail.envelope, mail.content, keep_open=mail.keeps),
             lambda who, line: self.trace.append(f"{who}: {line}"),
             scene.redactor,

@@ -12,7 +12,7 @@ from pykka_smtp.actors.net.data.mail_source import FileSource
 from pykka_smtp.actors.options.credentials import Redact, authentication
 from pykka_smtp.smtp.mail.compose import TextEmail
 from pykka_smtp.smtp.mail.content import CompleteContent, ComposedContent, Content, StreamedContent
-from pykka_smtp.smtp.mail.delivery_options import DeliverBy, DeliveryOptions, Dsn
+from pykka_smtp.smtp.mail.delivery_options import NO_OPTIONS, DeliverBy, DeliveryOptions, Dsn
 from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.sasl.secret import Secret
 from pykka_smtp.smtp.session.opening.authentication import Authentication
@@ -64,7 +64,7 @@ _MAILS = (
     b"Subject: x\r\n\r\n" + (b"z" * 798 + b"\r\n") * 82,  # over 64 KiB
 )
 _OPTIONS = (
-    *[DeliveryOptions()] * 20,
+    *[NO_OPTIONS] * 20,
     DeliveryOptions(dsn=Dsn(notify=("failure", "delay"), ret="hdrs", envid="a+b=c", orcpt=True)),
     DeliveryOptions(dsn=Dsn(notify="never"), priority=-3),
     DeliveryOptions(deliver_by=DeliverBy(seconds=120, on_expiry="notify", trace=True)),

@@ -172,7 +172,7 @@ class Soak:
         names, seconds = ("descriptors", "threads", "actors"), max(1e-3, report.seconds)
         accepted = self.marks.kinds["accepted"] + self.marks.kinds["accepted, in part"]
         report.figures |= {
-            "mails/s": f"{self.marks.told / seconds:.0f} told, {accepted / seconds:.0f} accepted",
+            "emails/s": f"{self.marks.told / seconds:.0f} told, {accepted / seconds:.0f} accepted",
             "receivers": f"raised {self._raised} times",
             "files": f"{log.slow} times a thread took long",
             "asyncio's log": f"{len(loop.others)} lines",

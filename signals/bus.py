@@ -134,7 +134,7 @@ def _log(outcome: Outcome, is_heard: bool) -> None:
 def _submit_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> None:
     log_mailer(
         logging.INFO,
-        "attempt %d of those of a mail has ended, the next is at %s: %s",
+        "attempt %d at an email has ended, the next is at %s: %s",
         *(attempt, next_time, outcome),
         alias=outcome.alias,
         mail=outcome.mail.id,

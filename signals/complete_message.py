@@ -103,7 +103,7 @@ def with_crlf(data: bytes) -> bytes:
 
 def _octets(data: bytes) -> Content:
     if not data:
-        raise ValueError("message: the mail is empty; was the file read to its end?")
+        raise ValueError("message: the email is empty; was the file read to its end?")
     return CompleteContent(data)
 
 

@@ -145,7 +145,7 @@ class Dispatcher:
             with contextlib.suppress(Exception):  # as above
                 log_safely(
                     logging.WARNING,
-                    "%d outcomes wait to be heard, and new mails wait until receivers have caught"
+                    "%d outcomes wait for receivers, and new sends wait until receivers have caught"
                     " up: they are slower than sends, or one does not return; running now: %s",
                     backlog,
                     self.running,

@@ -11,6 +11,8 @@ from ..smtp.mail.mailbox import check_display_name, split_name
 _MAX_HEADERS = 1000
 NOBODY: tuple[str, ...] = ()
 """The recipients of a field that was not given."""
+NO_HEADERS: tuple[tuple[str, str], ...] = ()
+"""The header fields of an email that was given none."""
 
 Recipient: TypeAlias = str | tuple[str | None, str]
 """An address, ``"Name <address>"``, or a pair of display name (or None) and address."""
@@ -70,7 +72,7 @@ def no_recipients(given: object) -> Exception:
     """Return the exception for an email without recipients."""
     if isinstance(given, Unsaid):
         return TypeError("SendMail: recipients is missing; give it, or bcc alone")
-    return ValueError("recipients: empty; a mail needs at least one recipient")
+    return ValueError("recipients: empty; an email needs at least one recipient")
 
 
 def with_advice(error: AddressError, *fields: object) -> AddressError:
@@ -110,6 +112,8 @@ def names_of(value: object, count: int) -> tuple[str | None, ...]:
 
 def pairs_of(value: object) -> tuple[tuple[str, str], ...]:
     """Return header fields as pairs."""
+    if value is NO_HEADERS:
+        return NO_HEADERS  # to ask for abstract types costs more than all of this
     if isinstance(value, Mapping):
         return tuple(cast("Mapping[str, str]", value).items())
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):

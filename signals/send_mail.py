@@ -29,6 +29,7 @@ from .complete_message import (
 from .forks import in_child, notice_fork
 from .outlets.loops import on_loop
 from .recipients import (
+    NO_HEADERS,
     NOBODY,
     Names,
     Recipient,
@@ -46,7 +47,7 @@ from .tellable import Tellable
 _NULL_REVERSE_PATH = "<>"
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _NO_SUBJECT = "(none)"  # the default of POE::Component::Client::SMTP
-_NO_PARTS = ("", None, None, (), ())
+_NO_PARTS = ("", None, None, NOBODY, NO_HEADERS)
 _NOTHING_ASKED = (None,) * 5
 _SHOWN = ("sender", "recipients", "subject", "from_name", "to_name", "cc", "id")
 
@@ -164,7 +165,7 @@ class SendMail:
     to_name: str | Sequence[str | None] | None = None
     cc: _Recipients = _NO_COPY
     bcc: _Recipients = field(default=_NO_COPY, repr=False)
-    headers: Mapping[str, str] | Iterable[tuple[str, str]] = field(default=(), repr=False)
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] = field(default=NO_HEADERS, repr=False)
     message: "CompleteMessage | None" = field(default=None, repr=False)
     dsn: Dsn | None = field(default=None, repr=False)
     deliver_by: DeliverBy | None = field(default=None, repr=False)

@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,6 +62,12 @@ settings.register_profile(
     "suite", deadline=None, derandomize="CI" in os.environ, max_examples=times(50, thoroughly=200)
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+# Most of the time before the first test is spent on compiling the tests, unless that is kept.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "pycache")
 
 
 # What a process opens once and keeps is not what the first test to need it leaves behind.
@@ -117,14 +124,12 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def programs_need_not_be_compiled_each_time(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[None]:
-    """Where the environment forbids ``__pycache__``, let the programs of the tests share one."""
+def programs_need_not_be_compiled_each_time() -> Iterator[None]:
+    """Where the environment forbids ``__pycache__``, let the programs of the tests share ours."""
     with pytest.MonkeyPatch.context() as patch:
         if os.environ.get("PYTHONDONTWRITEBYTECODE"):
             patch.delenv("PYTHONDONTWRITEBYTECODE")
-            patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("pycache")))
+            patch.setenv("PYTHONPYCACHEPREFIX", str(sys.pycache_prefix))
         yield
 
 

@@ -31,6 +31,7 @@ FIRST = (
 KEPT = ("reuse", "composed_reuse", "round_trip_50ms", "tls")
 LOADED = ("latency", "attachment", "overload", "destinations")
 ALONE = ("hot",)
+BESIDE = ("comparison",)
 HAS_MAILER = hasattr(pykka_smtp, "Mailer")
 
 
@@ -48,11 +49,13 @@ def measure(*arguments: str, out: Path) -> tuple[dict[str, Any], str]:
 
 
 def test_every_benchmark_is_run_by_a_test() -> None:
-    assert sorted(BENCHMARKS) == sorted((*FIRST, *KEPT, *LOADED, *ALONE))
+    assert sorted(BENCHMARKS) == sorted((*FIRST, *KEPT, *LOADED, *ALONE, *BESIDE))
 
 
 @pytest.mark.parametrize(
-    "names", [FIRST, KEPT, LOADED, ALONE], ids=["first", "kept", "loaded", "alone"]
+    "names",
+    [FIRST, KEPT, LOADED, ALONE, BESIDE],
+    ids=["first", "kept", "loaded", "alone", "beside"],
 )
 def test_a_quick_run_measures_everything_and_judges_every_target(
     names: tuple[str, ...], tmp_path: Path
@@ -61,6 +64,11 @@ def test_a_quick_run_measures_everything_and_judges_every_target(
     others = (
         *("smtp", "aio", "asyncio", "bare interpreter", "MIME", "pykka-smtp, stdlib"),
         *("pykka-smtp, kept, asyncio", "pykka-smtp, fresh, asyncio"),
+        *(
+            f"kept: {name}"
+            for name in ("aio", "nodemailer", "smtplib", "pykka-smtp Mailer, stdlib")
+        ),
+        *("made of parts: aio", "queue ids, CHUNKING: aio", "fresh: aio"),
     )
     left_out = [word for name in others for word in ("--without", name)]
     chosen = [word for name in names for word in ("--only", name)]
@@ -74,6 +82,10 @@ def test_a_quick_run_measures_everything_and_judges_every_target(
         assert result["title"] in printed
         assert result["targets"] or result["name"] == "composed"
         assert all(target["text"] in printed for target in result["targets"])
+    tables = (tmp_path / "results.md").read_text(encoding="utf-8")
+    assert all(
+        f"| {row['name']} | " in tables for found in results.values() for row in found["rows"]
+    )
     # The figures that no busy machine can excuse.
     for name in {"in_flight", "faults", "overload"} & set(results):
         lost = "sends with no outcome, or two"

@@ -6,10 +6,10 @@ from benchmarks.hot import told_of
 from benchmarks.processes import run_client
 
 CEILINGS = {
-    ("kept", "uvloop"): 360,
-    ("kept", "asyncio"): 415,
-    ("fresh", "uvloop"): 420,
-    ("fresh", "asyncio"): 555,
+    ("kept", "uvloop"): 188,
+    ("kept", "asyncio"): 250,
+    ("fresh", "uvloop"): 222,
+    ("fresh", "asyncio"): 362,
 }
 """What it was when last lowered, and some 3 % for what differs between runs, and Pythons."""
 ADVICE = (
@@ -33,4 +33,4 @@ def test_an_email_takes_no_more_calls_than_it_did(who: str, loop: str) -> None:
     ceiling = CEILINGS[who, loop]
     assert calls <= ceiling, ADVICE.format(who=who, loop=loop, calls=calls, ceiling=ceiling)
     # A ceiling that is far off holds nothing.
-    assert calls > 0.9 * ceiling, f"it takes {calls:.0f} now: lower the ceiling of {ceiling}"
+    assert calls > 0.8 * ceiling, f"it takes {calls:.0f} now: lower the ceiling of {ceiling}"

@@ -20,8 +20,7 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 from servers.aiosmtpd_server import AiosmtpdServer
 from servers.exim import EximSmtpd
-from servers.leftovers import Leftovers
-from servers.matrix import PLAIN, each
+from servers.matrix import PLAIN, each, left_behind_by_none, normal
 from servers.opensmtpd import OpenSmtpd
 from servers.postfix import PostfixSmtpd
 from servers.sink import StoringSink
@@ -31,6 +30,7 @@ from pykka_smtp import Outcome, SendMail, SendSuccess, SmtpActor
 from pykka_smtp.testing.talk.ledger import ReceivedMail
 
 pytestmark = pytest.mark.real
+nothing_left_behind = left_behind_by_none
 
 PATIENCE = 30.0
 """Seconds; reached only by a test that fails."""
@@ -123,14 +123,6 @@ class Started:
         return list(zip(mails, outcomes, strict=True))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def nothing_left_behind() -> Iterator[None]:
-    """Look after all tests: a server that lives on may keep what it delivers by open."""
-    before = Leftovers()
-    yield
-    assert before.complaints() == []
-
-
 @pytest.fixture(scope="module")
 def started(request: pytest.FixtureRequest) -> Iterator[Started]:
     """Start a server once for all the tests that use it."""
@@ -179,12 +171,6 @@ def smuggling(*line_ends: bytes) -> list[bytes]:
 
 def whole(body: bytes) -> bytes:
     return b"X-Note: y\r\n\r\n" + body
-
-
-def normal(data: bytes) -> bytes:
-    """The mail with CRLF at the end of each line, the last one included."""
-    text = re.sub(rb"\r\n|\r|\n", b"\r\n", data)
-    return text if text.endswith(b"\r\n") else text + b"\r\n"
 
 
 def fits(body: bytes) -> bool:

@@ -467,7 +467,7 @@ def test_a_second_mail_to_the_same_actor_gets_its_own_outcome(
 
     assert isinstance(first.get(timeout=PATIENCE), SendSuccess)
     assert (refused.kind, refused.retryable) == (FailureKind.CANCELLED, True)
-    assert "one mail" in refused.detail
+    assert "one email" in refused.detail
     assert dispatcher.wait_idle(PATIENCE)
     assert [told for _, told in receiver.calls] == [refused]
     assert server.accepted == 1

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from servers.accounts import EXPIRED_TOKEN, PASSWORD, TOKEN, USER
@@ -19,8 +19,7 @@ from servers.delivered import MARKER
 from servers.dovecot_lmtp import DovecotLmtp
 from servers.dovecot_submission import DovecotSubmission
 from servers.exim import EximSmtpd
-from servers.leftovers import Leftovers
-from servers.matrix import PLAIN, each
+from servers.matrix import PLAIN, each, left_behind_by_none, normal
 from servers.node_smtp_server import NodeSmtpServer
 from servers.opensmtpd import OpenSmtpd
 from servers.postfix import PostfixSmtpd
@@ -30,6 +29,7 @@ from pykka_smtp import FailureKind, Outcome, SendFailure, SendMail, SendSuccess,
 from pykka_smtp.testing.talk.ledger import ReceivedMail
 
 pytestmark = pytest.mark.real
+nothing_left_behind = left_behind_by_none
 
 PATIENCE = 30.0
 """Seconds; reached only by a test that fails."""
@@ -49,15 +49,6 @@ NOT_NOW = {".": "451 4.6.0 not now"}
 PASSWORDS = ("PLAIN", "LOGIN", "CRAM-MD5")
 SCRAM = ("SCRAM-SHA-1", "SCRAM-SHA-256")
 TOKENS = ("XOAUTH2", "OAUTHBEARER")
-
-
-class Server(Protocol):
-    host: str
-    port: int
-
-    @property
-    def mails(self) -> tuple[ReceivedMail, ...]: ...
-    def wait_for(self, predicate: Callable[[], object], timeout: float = ...) -> None: ...
 
 
 # The servers
@@ -227,14 +218,6 @@ class Started:
         return mails
 
 
-@pytest.fixture(scope="module", autouse=True)
-def nothing_left_behind() -> Iterator[None]:
-    """Look after all tests: a server that lives on may keep what it delivers by open."""
-    before = Leftovers()
-    yield
-    assert before.complaints() == []
-
-
 @pytest.fixture(scope="module")
 def started(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[Started]:
     """Start a server once for all the tests that use it this way."""
@@ -313,12 +296,6 @@ def mail(body: bytes = b"text\r\n", *recipients: str, **given: Any) -> SendMail:
     """A mail whose reverse-path no other mail has."""
     given = {"sender": f"s{next(_numbers)}@a.test", "message": HEADER + body} | given
     return SendMail(recipients=recipients or (YOU,), **given)
-
-
-def normal(data: bytes) -> bytes:
-    """The data with CRLF at the end of each line, the last one included."""
-    text = re.sub(rb"\r\n|\r|\n", b"\r\n", data)
-    return text if text.endswith(b"\r\n") else text + b"\r\n"
 
 
 def verbs(outcome: Outcome) -> list[str]:

@@ -389,7 +389,7 @@ def test_a_target_finds_a_client_that(
     name, kind = FAULTS[fault]
     target = load(name)
     scene._authentication.cache_clear()
-    reply_parser._read_whole.cache_clear()
+    reply_parser.read_whole.cache_clear()
     fault(monkeypatch)
     try:
         for seed in (SOON.get(fault, 0), *range(MOST_TURNS)):
@@ -398,7 +398,7 @@ def test_a_target_finds_a_client_that(
                 break
     finally:
         scene._authentication.cache_clear()
-        reply_parser._read_whole.cache_clear()
+        reply_parser.read_whole.cache_clear()
 
     assert tally.counts[kind] > 0, tally.line()
     assert any(finding.kind == kind and finding.data for finding in tally.findings)

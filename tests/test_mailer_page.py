@@ -97,8 +97,20 @@ def test_the_example_of_more_mails_than_may_wait_sends_them_all(aiosmtpd_server:
     assert server.accepted == 300
 
 
+def test_the_example_of_several_processes_sends_each_email_once(
+    aiosmtpd_server: Servers, tmp_path: Path
+) -> None:
+    server = aiosmtpd_server()
+    code = blocks()[5].replace(HERE, f'server="{server.host}", port={server.port}')
+    program = tmp_path / "several.py"  # a file: its processes import it
+    program.write_text(code.replace("5_000", "50"))
+
+    assert printed("-W", "error", program) == "50 sent\n"
+    assert server.accepted == 50
+
+
 def test_all_the_code_of_the_page_is_run_here() -> None:
-    assert len(blocks()) == 5
+    assert len(blocks()) == 6
 
 
 def options(heading: str) -> list[tuple[str, object]]:

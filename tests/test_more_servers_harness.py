@@ -14,7 +14,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from servers import listening
@@ -26,7 +26,7 @@ from servers.dovecot_lmtp import DovecotLmtp
 from servers.dovecot_submission import DovecotSubmission
 from servers.exim import EximSmtpd
 from servers.listening import listening_port
-from servers.matrix import each
+from servers.matrix import Server, each
 from servers.node_smtp_server import NodeSmtpServer
 from servers.opensmtpd import OpenSmtpd
 from servers.ports import reserved_port
@@ -35,15 +35,6 @@ from servers.scripted import ReceivedMail, ScriptedServer, polite
 
 BODY = b"Subject: dots\r\n\r\n.\r\n..b\r\n\xff\r\n.end"
 REPLIES = {"no@d.test": "550 5.1.1 who?", "later@d.test": "451 4.2.0 greylisted"}
-
-
-class Server(Protocol):
-    host: str
-    port: int
-
-    @property
-    def mails(self) -> tuple[ReceivedMail, ...]: ...
-    def wait_for(self, predicate: Callable[[], object], timeout: float = ...) -> None: ...
 
 
 Start = Callable[..., contextlib.AbstractContextManager[Any]]

@@ -491,7 +491,7 @@ def test_a_mailer_that_cannot_send_says_what_troubleshooting_says(server: Script
     mailer.stop()
 
     expected = (
-        ("LOCAL", " mails wait already (max_queued)"),
+        ("LOCAL", " emails are queued already (max_queued)"),
         ("TIMEOUT", " (retry.give_up_after)"),
     )
     for outcome, (kind, said) in zip(outcomes, expected, strict=True):

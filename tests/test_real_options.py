@@ -93,7 +93,7 @@ def test_a_server_without_dsn_takes_the_mail_and_the_outcome_says_so(
 
     assert isinstance(outcome, SendSuccess), outcome
     assert [warning.split(" ", 1)[1] for warning in outcome.warnings] == [
-        "offers no MT-PRIORITY (RFC 6710): the mail went without its priority",
+        "offers no MT-PRIORITY (RFC 6710): the email went without its priority",
         "offers no DSN (RFC 3461): it may send notifications all the same",
     ]
 

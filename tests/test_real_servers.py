@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers import one_mail
 from servers.certificates import Certificates, Tls
-from servers.matrix import PLAIN, each
+from servers.matrix import PLAIN, each, normal
 from servers.one_mail import mail
 from servers.scripted import ReceivedMail
 from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
@@ -575,12 +575,6 @@ def stored(server: Storing, outcome: Outcome) -> ReceivedMail:
         assert on_top is not None
         return dataclasses.replace(received, data=received.data[on_top.end() :])
     return received
-
-
-def normal(data: bytes) -> bytes:
-    """The mail with CRLF at the end of each line, the last one included."""
-    text = re.sub(rb"\r\n|\r|\n", b"\r\n", data)
-    return text if text.endswith(b"\r\n") else text + b"\r\n"
 
 
 @contextlib.contextmanager

@@ -690,7 +690,7 @@ def test_the_error_is_one_line_that_names_server_stage_and_reply(scripted_server
     outcome = failure(send(server, options={"alias": "news"}, id="mail-7"))
 
     assert outcome.detail == (
-        f"127.0.0.1:{server.port} refused the mail at dot: 554 5.7.1 spam 5.7.1 go away"
+        f"127.0.0.1:{server.port} refused the email at dot: 554 5.7.1 spam 5.7.1 go away"
     )
     assert str(outcome) == f"news: mail mail-7 not sent (SMTP at dot): {outcome.detail}"
 

@@ -422,6 +422,12 @@ def test_a_client_without_the_certificate_that_is_asked_for_sends_nothing(
 # STARTTLS.
 
 
+def offer_tls(conn: Conn) -> None:
+    """Come as far as the handshake."""
+    lines = "S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go"
+    conn.play(parse_script(lines))
+
+
 def starttls_answered(*answer: bytes) -> Callable[[Conn], None]:
     """A server that offers STARTTLS and answers with these octets, in one piece each."""
 
@@ -579,9 +585,7 @@ def silence(conn: Conn) -> None:
 def broken_handshake(tls: str, deed: Callable[[Conn], None]) -> Callable[[Conn], None]:
     def script(conn: Conn) -> None:
         if tls == "starttls":
-            conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
-            conn.line("STARTTLS")
-            conn.send("220 go")
+            offer_tls(conn)
         deed(conn)
 
     return script
@@ -649,9 +653,7 @@ def cut(conn: Conn) -> None:
 
 
 def before_the_mail(conn: Conn) -> None:
-    conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
-    conn.line("STARTTLS")
-    conn.send("220 go")
+    offer_tls(conn)
     conn.starttls()
     conn.play(
         parse_script(
@@ -871,9 +873,7 @@ def test_a_false_server_that_hangs_up_is_known_as_false_all_the_same(net: Net) -
     auth = AuthServer()
 
     def script(conn: Conn) -> None:
-        conn.play(parse_script("S: 220 mx.test\nC: EHLO *\nS: 250-mx.test\nS: 250 STARTTLS"))
-        conn.line("STARTTLS")
-        conn.send("220 go")
+        offer_tls(conn)
         conn.starttls()
         conn.line("EHLO *")
         conn.send("250-mx.test", "250 AUTH SCRAM-SHA-256")

@@ -90,12 +90,14 @@ class AsyncioActor(Actor):
 
     # Initial values are on the class: most actors send one email, and change few of them.
     _is_started = False
+    _has_stopped = False
     _taken: Envelope[Any] | None = None  # taken out of the inbox, not handled yet
     _handling: Envelope[Any] | None = None
     _open_answers: set[Answer] | None = None
     _stop_answers: tuple[Answer, ...] = ()
 
     _ref_type: type[ActorRef[Any]] = ActorRef
+    _plain_messages: frozenset[type] = frozenset()  # those that Pykka has no meaning for
 
     @staticmethod
     def _create_actor_inbox() -> Inbox:
@@ -222,6 +224,7 @@ class AsyncioActor(Actor):
         # Without logging: a handler's lock may be held by a thread that the child does not have.
         with contextlib.suppress(ValueError):
             ActorRegistry._actor_refs.remove(self._actor_ref)
+        self._has_stopped = True
         self.actor_stopped.set_in_child()
 
     def run_turn(self) -> None:
@@ -232,11 +235,11 @@ class AsyncioActor(Actor):
             self._is_started = True
             self._guard(self.on_start)
         for _ in range(_MAX_PER_TURN):
-            if self.actor_stopped.is_set() or not inbox.envelopes:
+            if self._has_stopped or not inbox.envelopes:
                 break
             envelope = self._taken = inbox.envelopes.popleft()
             self._handle(envelope)
-        if self.actor_stopped.is_set():
+        if self._has_stopped:
             self._discard_rest()
         elif inbox.envelopes and not inbox.scheduled:
             inbox.scheduled = True
@@ -245,10 +248,13 @@ class AsyncioActor(Actor):
     def _handle(self, envelope: Envelope[Any]) -> None:
         self._handling, self._taken = envelope, None
         try:
-            if isinstance(envelope.message, _ActorStop) and not self.begin_stop():
+            if type(envelope.message) in self._plain_messages:
+                answer = self.on_receive(envelope.message)
+            elif isinstance(envelope.message, _ActorStop) and not self.begin_stop():
                 self._stop_answers = (*self._stop_answers, Answer(envelope.reply_to, set()))
                 return
-            answer = self._handle_receive(envelope.message)
+            else:
+                answer = self._handle_receive(envelope.message)
         except BaseException as error:  # nothing may reach the shared loop
             if isinstance(envelope.message, _ActorStop):
                 self._stop_in_spite_of(error, envelope)
@@ -259,7 +265,7 @@ class AsyncioActor(Actor):
                 if not isinstance(error, Exception):
                     self._fail(envelope.message)
         else:
-            if not self._is_answered_later and envelope.reply_to is not None:
+            if envelope.reply_to is not None and not self._is_answered_later:
                 envelope.reply_to.set(answer)
         finally:
             self._handling = None
@@ -324,7 +330,7 @@ class AsyncioActor(Actor):
 
     def _unregister(self) -> None:
         """Mark the actor as stopped, and remove it from the `ActorRegistry`."""
-        if self.actor_stopped.is_set():
+        if self._has_stopped:
             return
         if _pykka_logger.isEnabledFor(logging.DEBUG):
             with contextlib.suppress(BaseException):  # it logs, see `_handle_failure`
@@ -335,11 +341,16 @@ class AsyncioActor(Actor):
                     ActorRegistry._actor_refs.remove(self._actor_ref)
                 except ValueError:
                     pass
+        self._note_stopped()
+        self._has_stopped = True
+
+    def _note_stopped(self) -> None:
+        """Set the flag that other threads see."""
         self.actor_stopped.set()
 
     def stop_now(self) -> None:
         """Stop at once, from the loop thread, outside of any message."""
-        if not self.actor_stopped.is_set():
+        if not self._has_stopped:
             self._stop()
         self._discard_rest()
 

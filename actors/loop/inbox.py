@@ -23,8 +23,8 @@ class Inbox:
     """Takes messages from any thread; the loop thread empties it.
 
     Attributes:
-        actor: whose it is. Weakly, as in Pykka: a ref has the inbox, and whoever keeps the ref of
-            an actor that has stopped must not keep the actor, and its mail.
+        actor: its actor, by a weak reference, as in Pykka: a ref has the inbox, and a program that
+            keeps the ref of a stopped actor must not keep the actor and its email in memory.
         envelopes: the messages.
         scheduled: whether the actor will have a turn.
         closed: whether the actor was asked to stop.
@@ -43,9 +43,9 @@ class Inbox:
         """Add a message, and schedule its actor. From any thread.
 
         Raises:
-            ActorDeadError: the actor was asked to stop, and nobody waits for an answer.
+            ActorDeadError: the actor was asked to stop, and the message was told, not asked.
         """
-        is_parents = notice_fork()  # or is nobody's, from then on
+        is_parents = notice_fork()  # then the actor belongs to the parent
         is_stop = isinstance(envelope.message, _ActorStop)
         actor = self.actor()
         if is_parents or actor is None or (self.closed and not is_stop):

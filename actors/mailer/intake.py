@@ -17,7 +17,7 @@ from .queue.destinations import Destinations
 from .routing import Routing
 from .sending import Sending
 
-_TOO_LATE = "the Mailer was stopped before it took the mail"
+_TOO_LATE = "the Mailer was stopped before it handled the email"
 _NO_FAILURE: Sequence[Failed | None] = (None,)
 
 
@@ -74,7 +74,7 @@ class Intake:
             return
         if waiting >= self._max_queued:
             self._log_refusal()
-            detail = f"{waiting} mails wait already (max_queued); tell it again later"
+            detail = f"{waiting} emails are queued already (max_queued); submit it again later"
             self._refuse(job, FailureKind.LOCAL, detail)
             return
         if self._refused and waiting <= self._max_queued - self._max_queued // 10:
@@ -96,7 +96,7 @@ class Intake:
         self._refused += 1
         if self._refused == 1:
             alias, most = self._jobs.alias, self._max_queued
-            text = "%s: %d mails wait (max_queued), and more are refused"
+            text = "%s: %d emails are queued (max_queued), and more are refused"
             log_mailer(logging.WARNING, text, alias, most, alias=alias)
 
     def log_room(self) -> None:
@@ -104,7 +104,7 @@ class Intake:
         refused, self._refused = self._refused, 0
         if refused:
             alias = self._jobs.alias
-            text = "%s: %d mails were refused while the queue was full"
+            text = "%s: %d emails were refused while the queue was full"
             log_mailer(logging.WARNING, text, alias, refused, alias=alias, refused=refused)
 
     def take_lost(self, mail: SendMail, answer: Answer | None = None) -> Job:

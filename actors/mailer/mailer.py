@@ -134,6 +134,7 @@ class Mailer(AsyncioActor):
     """
 
     _ref_type = MailerRef
+    _plain_messages = frozenset((SendMail,))
 
     # Routes emails by the domains of their recipients. Not public yet.
     _find_route: FindRoute | None = None
@@ -331,7 +332,7 @@ class Mailer(AsyncioActor):
         return self._ending.is_done
 
     def _stop_if_done(self) -> None:
-        if self._ending.is_done and not self.actor_stopped.is_set():
+        if self._ending.is_done and not self._has_stopped:
             self.stop_now()
 
     def on_stop(self) -> None:
@@ -375,7 +376,7 @@ class Mailer(AsyncioActor):
         taken, self._taken = self._taken, None
         if taken is not None:
             inbox.envelopes.appendleft(taken)
-        if self.actor_stopped.is_set():
+        if self._has_stopped:
             self.on_stop()
             self._discard_rest()
             return
@@ -385,7 +386,7 @@ class Mailer(AsyncioActor):
             lambda: self._destinations.repair(event_loop().loop.time()),
             lambda: self._stop_if_done() if self._ending.has_begun else None,
         )
-        if self.actor_stopped.is_set():
+        if self._has_stopped:
             return
         event_loop().add_ticking(self)
         event_loop().add_shutdown_listener(self)

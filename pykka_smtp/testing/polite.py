@@ -1,4 +1,4 @@
-"""The talk of a server that keeps to the rules, and takes what none of its moods refuses."""
+"""The talk of a server that does everything right, except for its moods."""
 
 import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -23,23 +23,23 @@ _BDAT = re.compile(rb"BDAT ([0-9]{1,12})( LAST)?", re.IGNORECASE)
 
 
 class Stage(Client, Protocol):
-    """Where a talk is performed."""
+    """Performs talks."""
 
     def run(self, talk: Talk) -> None:
-        """Perform it, to its end."""
+        """Perform a talk to its end."""
         ...
 
 
 class Polite:
-    """Makes the talk of each session, for SMTP and for LMTP alike.
+    """Makes the talk of each session, for SMTP and for LMTP.
 
     Args:
         offers: the lines of the EHLO reply, such as ``"PIPELINING"`` and ``"SIZE 1000"``. With
-            ``"STARTTLS"`` it begins TLS, and does not offer that again.
-        moods: what it does instead of what is right; the first that minds decides.
-        name: what the server calls itself.
+            ``"STARTTLS"``, it supports TLS, and does not offer it again under TLS.
+        moods: what it does differently; the first that applies decides.
+        name: the server's name in its replies.
         implicit_tls: begin TLS before the greeting.
-        inside: the lines of the EHLO reply under TLS, where they differ.
+        inside: the lines of the EHLO reply under TLS, or None for the same ones.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Polite:
         stage.run(self.talk(stage))
 
     def talk(self, client: Client) -> Talk:
-        """Give the steps of one session."""
+        """Return the steps of one session."""
         if self._implicit_tls and not (yield Deed.TLS):
             return
         yield from self._answer("greeting", self._greeting, client)
@@ -139,14 +139,14 @@ class Polite:
                     yield from self._answer(name, _UNKNOWN, client, line)
 
     def _plain_replies(self) -> dict[bytes, bytes]:
-        """Give the replies to what no mood minds, and that needs no more than a yes."""
+        """Return the positive replies to simple commands to which no mood applies."""
         replies = {b"MAIL": _OK, b"RCPT": _KNOWN, b"RSET": _OK}
         return {verb: said for verb, said in replies.items() if not self._moods_at(verb.decode())}
 
     def _moods_at(self, stage: str) -> tuple[Mood, ...]:
-        """Give the moods that may mind a stage: those that name no stages may mind all."""
+        """Return the moods that may apply to a stage: those for it, and those for all stages."""
         if stage not in self._at:
-            if len(self._at) > 100:  # what clients say is not to fill the memory
+            if len(self._at) > 100:  # bounded, because clients may send any verb
                 self._at.clear()
             self._at[stage] = tuple(
                 mood for mood in self._moods if stage in getattr(mood, "stages", (stage,))
@@ -154,7 +154,7 @@ class Polite:
         return self._at[stage]
 
     def _minded(self, moment: Moment) -> Iterable[Act] | Talk | None:
-        """Say what a mood does at this moment, if one minds."""
+        """Return what the first applicable mood does at this moment, or None."""
         for mood in self._moods_at(moment.stage):
             acts = mood(moment)
             if acts is not None:
@@ -170,7 +170,7 @@ class Polite:
         path: str = "",
         data: bytes = b"",
     ) -> Generator[Act, Any, bytes]:
-        """Say what is right, or do what a mood says; return what was said."""
+        """Send the right reply, or do what a mood says; return the bytes sent."""
         if self._moods_at(stage):
             acts = self._minded(
                 Moment(stage=stage, reply=right, client=client, line=line, path=path, data=data)
@@ -182,14 +182,14 @@ class Polite:
         return right
 
     def _take(self, client: Client, whom: Sequence[str], data: bytes) -> Generator[Act, Any, None]:
-        """Say what becomes of a mail that has come: in LMTP for each recipient (RFC 2033 §4.2)."""
+        """Send the final reply, with LMTP one for each recipient (RFC 2033 §4.2)."""
         for path in whom:
             yield from self._answer(".", _TAKEN, client, path=path, data=data)
 
     def _chunk(
         self, line: bytes, client: Client, whom: list[str], chunks: bytearray
     ) -> Generator[Act, Any, bool]:
-        """Read a chunk, and answer it; return whether the mail was whole."""
+        """Read a chunk, and reply to it; return whether it was the last of the email."""
         match = _BDAT.fullmatch(line)
         if match is None:
             yield said("501 5.5.4 BDAT what?")
@@ -223,12 +223,12 @@ def polite(
     name: str = "mx.test",
     implicit_tls: bool = False,
 ) -> Polite:
-    """Make a server that says what is right, but for some replies.
+    """Return a server that does everything right, except for some replies.
 
     Args:
         extensions: the lines of the EHLO reply; see `Polite`.
-        replies: what to say instead of yes; see `moods.Replies`.
-        name: what the server calls itself.
+        replies: the other replies; see `moods.Replies`.
+        name: the server's name in its replies.
         implicit_tls: begin TLS before the greeting.
     """
     moods = [Replies(replies)] if replies else []
@@ -236,19 +236,19 @@ def polite(
 
 
 def reply(code: int, *texts: str) -> bytes:
-    """Write a reply of one line or more (RFC 5321 §4.2.1)."""
+    """Return a reply of one or more lines (RFC 5321 §4.2.1)."""
     *first, last = texts
     return b"".join([*(said(f"{code}-{text}") for text in first), said(f"{code} {last}")])
 
 
 def path_of(line: bytes) -> str:
-    """Give the mailbox that a MAIL or RCPT names."""
+    """Return the mailbox in a MAIL or RCPT command."""
     match = _PATH.search(line)
     return match[1].decode("utf-8", "surrogateescape") if match else ""
 
 
 def _performed(acts: Iterable[Act] | Talk) -> Generator[Act, Any, bytes]:
-    """Perform what a mood says, and return the octets that were said."""
+    """Perform what a mood returned; return the bytes sent."""
     talk: Talk = cast("Talk", acts) if isinstance(acts, Generator) else (act for act in acts)
     heard = b""
     result: Any = None

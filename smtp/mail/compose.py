@@ -10,7 +10,7 @@ and the id are passed in: nothing here reads a clock.
 import binascii
 import datetime as dt
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -25,7 +25,7 @@ from .header import (
     message_id_field,
     text_field,
 )
-from .mail_data import encode_whole, scan
+from .mail_data import MailFacts, encode_whole, scan
 
 Mailbox = tuple[str | None, str]
 """A display name, or None, and an address."""
@@ -36,6 +36,7 @@ _MAX_LINE = 998  # octets, RFC 5322 §2.1.1
 _GENERATED = ("from", "to", "cc", "subject", "date", "message-id", "content-type")
 # RFC 5322 §3.6 allows each of these at most once.
 _ONCE = frozenset((*_GENERATED, "sender", "reply-to", "in-reply-to", "references"))
+_NONE: tuple[()] = ()  # as most mails have them: no copies, no fields of their own
 _NO_ADDRESS = frozenset(("", "<>"))
 # Generated fields that cannot be replaced, because they must describe the body correctly.
 _OURS = frozenset(("mime-version", "content-transfer-encoding"))
@@ -85,6 +86,7 @@ class TextEmail:
     _head: bytes = field(init=False, repr=False, compare=False)
     _text: bytes = field(init=False, repr=False, compare=False)
     _encoding: bytes = field(init=False, repr=False, compare=False)
+    _facts: MailFacts = field(init=False, repr=False, compare=False)  # of the text
 
     def __post_init__(self) -> None:
         if not isinstance(self.body, str | bytes):
@@ -93,11 +95,13 @@ class TextEmail:
         _set(self, "cc", _mailboxes("cc", self.cc))
         _set(self, "headers", _headers(self.headers))
         text = encode_whole(_octets(self.body), transparent=False)
-        charset, encoding = _describe(text)
+        facts = scan(text)
+        charset, encoding = _describe(text, facts)
         head = "\r\n".join((*self._fields(charset, encoding), ""))
         _set(self, "_head", head.encode())
         _set(self, "_text", text)
         _set(self, "_encoding", encoding)
+        _set(self, "_facts", facts)
 
     def _fields(self, charset: str, encoding: bytes) -> list[str]:
         """Return the header's fields, except Content-Transfer-Encoding: the server decides it."""
@@ -112,12 +116,13 @@ class TextEmail:
             f"Content-Type: text/plain; charset={charset}",
         ]
         # A field of the caller's replaces the generated one, at the same place.
-        fields = [given.get(name, line) for name, line in zip(_GENERATED, fields, strict=True)]
+        if given:
+            fields = [given.get(name, line) for name, line in zip(_GENERATED, fields, strict=True)]
         content_type = fields.pop()
         if encoding != b"7bit" and _COMPOSITE.match(content_type):
             raise ValueError(
                 "header Content-Type: a multipart body must be ASCII, in lines of at most "
-                f"{_MAX_LINE} octets; give the complete mail instead, as message="
+                f"{_MAX_LINE} octets; give the complete email instead, as message="
             )
         return [*filter(None, fields), *others, "MIME-Version: 1.0", content_type]
 
@@ -128,7 +133,7 @@ class TextEmail:
             if "from" in given:
                 return ""
             raise ValueError(
-                "from_address: where the reverse-path is null, the mail needs a From in headers="
+                "from_address: where the reverse-path is null, the email needs a From in headers="
             )
         address = check_address("from_address", self.from_address)
         return mailbox_field("From", ((name, address),))
@@ -149,12 +154,30 @@ class TextEmail:
                 ASCII is sent as quoted-printable. So is always a body with a line of more than
                 998 octets.
         """
-        encoding, text = self._encoding, self._text
+        return self.render_with_facts(eight_bit=eight_bit)[0]
+
+    def render_with_facts(self, *, eight_bit: bool) -> tuple[bytes, MailFacts]:
+        """Return what `render` does, and its facts, without another look at the whole text.
+
+        Args:
+            eight_bit: as for `render`.
+        """
+        encoding, text, of_text = self._encoding, self._text, self._facts
         if encoding == b"8bit" and not eight_bit:
             encoding = b"quoted-printable"
         if encoding == b"quoted-printable":
             text = to_quoted_printable(text)
-        return b"%bContent-Transfer-Encoding: %b\r\n\r\n%b" % (self._head, encoding, text)
+            of_text = scan(text)
+        head = b"%bContent-Transfer-Encoding: %b\r\n\r\n" % (self._head, encoding)
+        of_head = scan(head)
+        facts = MailFacts(
+            of_head.size + of_text.size,
+            of_head.eight_bit or of_text.eight_bit,
+            of_head.nul or of_text.nul,
+            max(of_head.longest_line, of_text.longest_line),
+            of_head.is_plain and of_text.is_plain,
+        )
+        return head + text, facts
 
 
 _set = object.__setattr__  # a frozen dataclass needs it to normalise its own fields
@@ -187,7 +210,7 @@ def _octets(body: str | bytes | Sequence[str | bytes]) -> bytes:
         octets = b"\r\n".join(_utf8(line).removesuffix(b"\n").removesuffix(b"\r") for line in body)
     if b"\0" in octets:
         raise ValueError(
-            f"body: NUL at octet {octets.index(0)}; a mail cannot carry it as text (RFC 2045 §2.8)"
+            f"body: NUL at octet {octets.index(0)}; not allowed in text (RFC 2045 §2.8)"
         )
     return octets
 
@@ -203,9 +226,9 @@ def _utf8(text: str | bytes) -> bytes:
         ) from error
 
 
-def _describe(text: bytes) -> tuple[str, bytes]:
+def _describe(text: bytes, facts: MailFacts) -> tuple[str, bytes]:
     """Return the charset of `text`, and its encoding for a server with 8BITMIME."""
-    if text.isascii():
+    if not facts.eight_bit:
         charset, encoding = "us-ascii", b"7bit"
     else:
         encoding = b"8bit"
@@ -214,7 +237,7 @@ def _describe(text: bytes) -> tuple[str, bytes]:
             charset = "utf-8"
         except UnicodeDecodeError:
             charset = "unknown-8bit"  # RFC 1428 §3
-    if len(text) > _MAX_LINE and scan(text).longest_line > _MAX_LINE:
+    if facts.longest_line > _MAX_LINE:
         encoding = b"quoted-printable"
     return charset, encoding
 
@@ -224,31 +247,38 @@ def to_quoted_printable(text: bytes) -> bytes:
     return _QP_OVERLONG.sub(rb"\1=\r\n\2\r", binascii.b2a_qp(text))
 
 
-def _pairs(name: str, what: str, value: object) -> Iterator[tuple[object, object]]:
-    """Yield the pairs in `value`; raise if it is not a list of pairs."""
+def _pairs(name: str, what: str, value: object) -> Iterable[tuple[object, object]]:
+    """Return the pairs in `value`; raise if it is not a list of pairs."""
     kind = type(value).__name__
     if not isinstance(value, list | tuple):
         raise TypeError(f"{name}: must be a tuple of pairs {what}, not {kind}")
+    pairs: list[tuple[object, object]] = []
     for number, item in enumerate(cast("Sequence[object]", value), 1):
         pair = cast("tuple[object, ...]", item)
         if not isinstance(item, list | tuple) or len(pair) != 2:
             raise TypeError(f"{name}: must be a tuple of pairs {what}; item {number} is none")
-        yield pair[0], pair[1]
+        pairs.append((pair[0], pair[1]))
+    return pairs
 
 
 def _mailboxes(name: str, value: object) -> tuple[Mailbox, ...]:
     """Return the mailboxes of one field, checked."""
-    return tuple(
+    if value is _NONE:
+        return _NONE
+    mailboxes = [
         (
             None if phrase is None else check_text(f"{name}_name", phrase),
             check_address(name, address),
         )
         for phrase, address in _pairs(name, "(display name or None, address)", value)
-    )
+    ]
+    return tuple(mailboxes)
 
 
 def _headers(value: object) -> tuple[tuple[str, str], ...]:
     """Return the fields of the caller's, checked."""
+    if value is _NONE:
+        return _NONE
     headers = tuple(
         (check_name(name), check_text(f"header {name}", text, tab=True))
         for name, text in _pairs("headers", "(name, value)", value)

@@ -62,8 +62,7 @@ class ComposedContent:
 
     def render(self, *, eight_bit: bool, binary: bool = False) -> Rendition:  # noqa: ARG002
         """Return the composed email; quoted-printable if the server takes no 8-bit data."""
-        data = self.email.render(eight_bit=eight_bit)
-        return Rendition(data, scan(data))
+        return Rendition(*self.email.render_with_facts(eight_bit=eight_bit))
 
 
 @dataclass(slots=True)

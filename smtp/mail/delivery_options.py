@@ -142,7 +142,7 @@ class Dsn:
             ValueError: they are not.
         """
         for path in sorted(self._originals.keys() - set(paths)):
-            raise ValueError(f"orcpt: {shown(path)} is no recipient of this mail")
+            raise ValueError(f"orcpt: {shown(path)} is not a recipient of this email")
         if self.orcpt is True:
             for path in paths:
                 _check_length(path, original_recipient(path))

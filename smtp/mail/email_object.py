@@ -119,7 +119,7 @@ class _Copy:
         headers = [item for item in _headers(self.top) if item[0].lower() not in _BLIND]
         _set_headers(self.top, headers)
         if not headers and not self.top._payload:  # type: ignore[attr-defined]
-            raise _CannotWriteError("the mail is empty; was the object filled?")
+            raise _CannotWriteError("the email is empty; was the object filled?")
 
     def _copied(self, part: object, what: str) -> _Email:
         if not _is_message(part):

@@ -141,7 +141,7 @@ def _bounded(recipients: Iterable[str]) -> tuple[str, ...]:
         raise _not_recipients(recipients) from None
     paths = tuple(islice(iterator, MAX_RECIPIENTS + 1))
     if len(paths) > MAX_RECIPIENTS:
-        raise ValueError(f"more than {MAX_RECIPIENTS} recipients; send to them in several mails")
+        raise ValueError(f"more than {MAX_RECIPIENTS} recipients; send to them in several emails")
     return paths
 
 

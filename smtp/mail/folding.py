@@ -13,7 +13,8 @@ _MAX_LINE = 998  # octets, RFC 5322 §2.1.1
 _MAX_WORD = 75  # characters of an encoded word, RFC 2047 §2
 _MIN_WORD = 32  # room for some characters, even after a long field name
 # RFC 5322 §2.1.1 recommends 78; RFC 2047 §2 requires 76 in a line that has encoded words.
-_FOLD_AT = 76
+FOLD_AT = 76
+"""Characters of a line at most, where it can be folded."""
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -39,7 +40,7 @@ def fold(name: str, pieces: Sequence[str]) -> str:
         ValueError: a piece is too long for a line.
     """
     line = f"{name}:{''.join(pieces)}"
-    if len(line) <= _FOLD_AT:
+    if len(line) <= FOLD_AT:
         return line
     if not can_fold(name, pieces):
         raise ValueError(
@@ -49,7 +50,7 @@ def fold(name: str, pieces: Sequence[str]) -> str:
     line = f"{name}:{pieces[0]}"
     lines: list[str] = []
     for piece in pieces[1:]:
-        if len(line) + len(piece) <= _FOLD_AT:
+        if len(line) + len(piece) <= FOLD_AT:
             line += piece
         else:
             lines.append(line)
@@ -97,7 +98,7 @@ def words(name: str, text: str) -> list[str]:
     octets = text.encode("utf-8", "surrogateescape")
     kind, encode = min(("q", _q), ("b", _b), key=lambda form: len(form[1](octets)))
     # The first word shares its line with the field's name.
-    room = max(_FOLD_AT - len(f"{name}: "), _MIN_WORD)
+    room = max(FOLD_AT - len(f"{name}: "), _MIN_WORD)
     words: list[str] = []
     word = b""
     for character in text:

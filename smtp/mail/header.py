@@ -7,13 +7,13 @@ white space, so that unfolding gives back the same text.
 
 import datetime as dt
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 from ..words.shown import shown
 from .address import check_forward_path, to_ascii_domain
 from .domain import AddressError
-from .folding import PIECE, can_fold, fold, words
+from .folding import FOLD_AT, PIECE, can_fold, fold, words
 
 _MAX_NAME = 76  # octets of a field's name; leaves room for a value on its line
 
@@ -148,6 +148,8 @@ def text_field(name: str, text: str) -> str:
         text: checked by `check_text`. It is written as encoded words if it is not ASCII, looks
             like an encoded word, or cannot be written or folded as it is.
     """
+    if _is_plain(text) and len(name) + len(text) < FOLD_AT - 1 and text == text.strip(" \t") != "":
+        return f"{name}: {text}"  # most subjects, without a look at where they can be folded
     pieces = PIECE.findall(" " + text)
     # Readers strip white space from both ends of a value.
     if _is_plain(text) and text == text.strip(" ") and can_fold(name, pieces):
@@ -155,13 +157,19 @@ def text_field(name: str, text: str) -> str:
     return fold(name, words(name, text))
 
 
-def mailbox_field(name: str, mailboxes: Iterable[tuple[str | None, str]]) -> str:
+def mailbox_field(name: str, mailboxes: Sequence[tuple[str | None, str]]) -> str:
     """Return a field that lists mailboxes (RFC 5322 §3.4).
 
     Args:
         name: the field's name, checked.
         mailboxes: display name (or None, or empty) and address of each, all checked; at least one.
     """
+    if len(mailboxes) == 1:
+        # Most fields: one mailbox that needs no quotes, and no second line.
+        [(phrase, address)] = mailboxes
+        line = f"{name}: {phrase} <{address}>" if phrase else f"{name}: {address}"
+        if len(line) <= FOLD_AT and _is_plain(line) and (not phrase or _ATOMS.fullmatch(phrase)):
+            return line
     return fold(name, _mailboxes(name, mailboxes))
 
 
@@ -239,13 +247,15 @@ def date_field(date: object) -> str:
         raise ValueError(f"date: the year {date.year} is before 1900 (RFC 5322 §3.3)")
     # Time zones have hours and minutes only here. The offset of a local mean time has seconds, too:
     # then the same moment is written with the offset of the full minute before.
-    date -= offset % _MINUTE
-    minutes = offset // _MINUTE
-    return (
-        f"Date: {_DAYS[date.weekday()]}, {date.day:02} {_MONTHS[date.month - 1]} {date.year:04} "
-        f"{date.hour:02}:{date.minute:02}:{date.second:02} "
-        f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}{abs(minutes) % 60:02}"
-    )
+    zone = "+0000"
+    if offset:
+        date -= offset % _MINUTE
+        minutes = offset // _MINUTE
+        zone = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}{abs(minutes) % 60:02}"
+    # Cut out of "2026-12-01T18:44:20+00:00", which costs less than to write each number.
+    text = dt.datetime.isoformat(date)
+    day = f"{_DAYS[date.weekday()]}, {text[8:10]} {_MONTHS[date.month - 1]} {text[:4]}"
+    return f"Date: {day} {text[11:19]} {zone}"
 
 
 def message_id_field(message_id: object) -> str:

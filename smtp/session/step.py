@@ -33,11 +33,18 @@ class CommandGroup:
         is_held: whether to write it only while no input is pending. That input would be taken for
             the first of the replies, and shift all others.
         replies: one reply to each command, set by the dialog; or None.
+        wire: the octets of the commands, if they are known already.
     """
 
     commands: tuple[Command, ...]
     is_held: bool = False
     replies: tuple[Reply, ...] | None = None
+    wire: bytes | None = None
+
+    @property
+    def octets(self) -> bytes:
+        """Octets to write."""
+        return wire_of(self.commands) if self.wire is None else self.wire
 
 
 @dataclass(slots=True)
@@ -77,6 +84,7 @@ class SendMailData:
         is_chunk: whether it is sent by BDAT.
         is_speculative: whether it is sent before MAIL and RCPT have replies.
         is_out: whether all of it is written, set by the dialog.
+        wire: the octets of `head`, if they are known already.
     """
 
     rendition: Rendition
@@ -86,6 +94,7 @@ class SendMailData:
     is_chunk: bool
     is_speculative: bool
     is_out: bool
+    wire: bytes | None
 
     def __init__(
         self,
@@ -93,18 +102,34 @@ class SendMailData:
         chunk: Command | None = None,
         owed: tuple[Command, ...] = (END_OF_DATA,),
         before: tuple[Command, ...] = (),
+        *,
+        wire: bytes | None = None,
+        is_speculative: bool = False,
     ) -> None:
+        """Make the step.
+
+        Args:
+            rendition: see the class, as for all others.
+            chunk: None, if the octets are given.
+            owed: as above.
+            before: empty, if the octets are given.
+            wire: the octets of `head`, instead of the commands; empty to send it after DATA.
+            is_speculative: whether it is, if the octets are given.
+        """
         self.rendition = rendition
         self.chunk = chunk
         self.owed = owed
         self.before = before
-        self.is_chunk = chunk is not None
-        self.is_speculative = before != ()
+        self.is_chunk = chunk is not None or bool(wire)
+        self.is_speculative = is_speculative or before != ()
         self.is_out = False
+        self.wire = wire
 
     @property
     def head(self) -> bytes:
         """Octets to write before the mail data."""
+        if self.wire is not None:
+            return self.wire
         if self.chunk is None:
             return b""
         return wire_of((*self.before, self.chunk)) if self.is_speculative else self.chunk.wire

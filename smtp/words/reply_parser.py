@@ -17,7 +17,8 @@ MAX_REPLY = 65536
 MAX_LINES = 256
 """Lines in one reply."""
 
-_MAX_CACHED = 1024  # octets of replies; longer ones are too rarely the same to be cached
+MAX_CACHED = 1024
+"""Octets of replies that are cached; longer ones are too rarely the same."""
 _CACHED_STARTS = (b"220", b"221", b"250", b"354")  # none of these is likely to repeat a secret
 
 _FIRST_DIGITS = b"2345"  # RFC 5321 §4.2.1: there is no 1yz in SMTP
@@ -77,12 +78,12 @@ class ReplyParser:
         because a server sends the same few replies for every email.
         """
         if (
-            len(data) <= _MAX_CACHED
+            len(data) <= MAX_CACHED
             and data[:3] in _CACHED_STARTS
             and not (self._buffer or self._lines)
             and self._error is None
         ):
-            return _read_whole(data)
+            return read_whole(data)
         return None
 
     def feed(self, data: bytes) -> None:
@@ -162,7 +163,7 @@ def _read_line(line: bytes, redact: Callable[[str], str] | None) -> tuple[int, b
 
 
 @functools.lru_cache(maxsize=256)
-def _read_whole(data: bytes) -> tuple[Reply, ...] | None:
+def read_whole(data: bytes) -> tuple[Reply, ...] | None:
     """Return the replies if `data` consists of complete, valid replies only; otherwise None."""
     parser = ReplyParser()
     parser.feed(data)

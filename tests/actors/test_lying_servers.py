@@ -133,7 +133,7 @@ def test_if_data_fails_too_the_detail_names_bdat(scripted_server: Start) -> None
     outcome = send(server)
 
     assert str(outcome.reply) == "550 5.7.1 not you"
-    assert "refused the mail at mail: 550 5.7.1 not you" in outcome.detail
+    assert "refused the email at mail: 550 5.7.1 not you" in outcome.detail
     assert "before that: " in outcome.detail
     assert "refused BDAT: 502 what?" in outcome.detail
 
@@ -188,7 +188,7 @@ def test_a_mailer_and_verify_take_the_option_too(mailing: Mailing) -> None:
         ("pipelinig", "did you mean PIPELINING?"),
         (("X" * 99,), "did you mean"),
         (("STARTTLS",), "tls='off'"),
-        (("AUTH",), "leave the credentials out"),
+        (("AUTH",), "leave out the credentials"),
         (("",), "did you mean"),
     ],
 )

@@ -152,7 +152,7 @@ def test_a_file_that_changes_between_two_transactions_is_not_sent_again(
     assert [r.accepted for r in outcome.recipients] == [True, True, False, False, False]
     assert not any(r.maybe_accepted for r in outcome.recipients)
     (warning,) = outcome.warnings
-    assert "the mail changed while it was sent" in warning
+    assert "the email changed while it was sent" in warning
     assert server.accepted == 1
 
 

@@ -59,6 +59,20 @@ def actor(server: ScriptedServer) -> Any:
     return SmtpActor.start(server.host, server.port)
 
 
+def break_the_second(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Have the sending actor fail to make another of these."""
+    made: list[object] = []
+    make: Any = vars(sending_actor)[name]
+
+    def break_it(*args: Any, **options: Any) -> Any:
+        made.append(None)
+        if len(made) == 2:
+            raise LookupError("a bug")
+        return make(*args, **options)
+
+    monkeypatch.setattr(sending_actor, name, break_it)
+
+
 def stop_one(ref: Any) -> None:
     assert ref.stop(timeout=PATIENCE) is True
 
@@ -392,7 +406,7 @@ def test_a_second_mail_told_to_the_same_actor_gets_an_outcome_of_its_own(
     assert isinstance(accepted, SendSuccess)
     assert refused.mail is second
     assert refused.kind is FailureKind.CANCELLED
-    assert "sends one mail" in refused.detail
+    assert "sends one email" in refused.detail
 
 
 def test_a_second_mail_asked_is_answered_at_once(loop_kind: str, scripted_server: Start) -> None:
@@ -448,7 +462,7 @@ def test_a_mail_that_slips_in_behind_a_stop_has_an_outcome(loop_kind: str, outco
     [outcome] = outcomes.wait_for(1)
     assert outcome.mail is late
     assert outcome.kind is FailureKind.CANCELLED
-    assert "before it took the mail" in outcome.detail
+    assert "before it handled the email" in outcome.detail
 
 
 @pytest.mark.parametrize(
@@ -567,17 +581,8 @@ def limit_of_one() -> Iterator[None]:
 def test_a_send_that_breaks_as_it_gets_its_turn_has_an_outcome_and_hurts_no_other(
     loop_kind: str, server: ScriptedServer, outcomes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[object] = []
-    session: Any = vars(sending_actor)["Session"]
-
-    def break_the_second(*args: Any, **options: Any) -> Any:
-        made.append(None)
-        if len(made) == 2:
-            raise LookupError("a bug")
-        return session(*args, **options)
-
-    monkeypatch.setattr(sending_actor, "Session", break_the_second)
-    refs = [SmtpActor.start(server.host, server.port) for _ in range(3)]
+    break_the_second(monkeypatch, "Session")
+    refs = [actor(server) for _ in range(3)]
     for ref in refs:
         ref.tell(mail())
 
@@ -676,16 +681,7 @@ def test_a_second_attempt_that_breaks_as_it_begins_has_an_outcome(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server = scripted_server(HANGS_UP_ON_EHLO)
-    made: list[object] = []
-    connection: Any = vars(sending_actor)["Connection"]
-
-    def break_the_second(*args: Any, **options: Any) -> Any:
-        made.append(None)
-        if len(made) == 2:
-            raise LookupError("a bug")
-        return connection(*args, **options)
-
-    monkeypatch.setattr(sending_actor, "Connection", break_the_second)
+    break_the_second(monkeypatch, "Connection")
     ref = actor(server)
     ref.tell(mail())
 

@@ -1,17 +1,25 @@
 """A rig for what a server offers: extensions, LMTP, chunks, several transactions."""
 
 from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
-from pykka_smtp.smtp.mail.content import CompleteContent, Content
-from pykka_smtp.smtp.mail.delivery_options import NO_OPTIONS, DeliveryOptions
-from pykka_smtp.smtp.mail.envelope import Envelope
+from pykka_smtp.smtp.mail.content import Content
+from pykka_smtp.smtp.mail.delivery_options import DeliveryOptions
 from pykka_smtp.smtp.mail.mail_data import encode_whole
-from pykka_smtp.smtp.session.dialog.dialog import Dialog
 from pykka_smtp.smtp.session.opening.session import Session
-from pykka_smtp.smtp.session.transaction.delivery import Delivery
 from pykka_smtp.smtp.words.verdict import Accepted, Failed
 
-from .rig import MAIL, SERVER, Rig
+from .rig import Rig
+
+
+class Chosen(TypedDict, total=False):
+    """Of what else a rig is told, what these are told, too."""
+
+    sender: str
+    content: Content | None
+    options: DeliveryOptions
+    session: Session | None
+    keeps: bool
 
 
 class EsmtpRig(Rig):
@@ -26,20 +34,12 @@ class EsmtpRig(Rig):
         *recipients: str,
         offers: Sequence[str] = (),
         is_lmtp: bool = False,
-        sender: str = "a@b.test",
-        content: Content | None = None,
-        options: DeliveryOptions = NO_OPTIONS,
+        **chosen: Unpack[Chosen],
     ) -> None:
-        super().__init__(*recipients, sender=sender, content=content)
+        super().__init__(*recipients, is_lmtp=is_lmtp, **chosen)
         self.chunks: list[bytes] = []
         self._offers = offers
         self._hello = "LHLO c.test" if is_lmtp else "EHLO c.test"
-        self.delivery = Delivery(
-            Session(server=SERVER, ehlo_name="c.test", is_lmtp=is_lmtp),
-            Envelope.of(sender, recipients or ("c@d.test",), options),
-            content or CompleteContent(MAIL),
-        )
-        self.dialog = Dialog(self.delivery, self._note)
 
     def greet(self, *, tls: bool | None = None) -> "EsmtpRig":
         """Come as far as the server's extensions.

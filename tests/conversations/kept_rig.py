@@ -1,20 +1,12 @@
 """A rig for connections that are kept: several mails on one session, and speculative transfers."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Self, Unpack
 
-from pykka_smtp.smtp.mail.content import CompleteContent, Content
-from pykka_smtp.smtp.mail.delivery_options import NO_OPTIONS, DeliveryOptions
-from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.mail.mail_data import encode_whole
-from pykka_smtp.smtp.session.dialog.dialog import Dialog
-from pykka_smtp.smtp.session.opening.session import Session
-from pykka_smtp.smtp.session.step import Action, Close, CommandGroup, Release, SendMailData
-from pykka_smtp.smtp.session.transaction.delivery import Delivery
-from pykka_smtp.smtp.words.verdict import Accepted, Failed
+from pykka_smtp.smtp.session.step import Action, Release, RunCallable, SendMailData, StartTls
 
-from .esmtp_rig import EsmtpRig
-from .rig import MAIL, SERVER
+from .esmtp_rig import Chosen, EsmtpRig
 
 SPECULATIVE = ("PIPELINING", "CHUNKING")
 """What a server offers that takes a whole transaction in one write."""
@@ -25,7 +17,6 @@ class KeptRig(EsmtpRig):
 
     Attributes:
         session: what is known of the session; give it to the next one.
-        released: whether the dialog has left the connection to the next mail.
         writes: what went out, write by write.
         is_slow: whether the operating system takes nothing of such a transfer before `flush`.
     """
@@ -34,72 +25,40 @@ class KeptRig(EsmtpRig):
         self,
         *recipients: str,
         offers: Sequence[str] = SPECULATIVE,
-        session: Session | None = None,
         is_lmtp: bool = False,
-        sender: str = "a@b.test",
-        content: Content | None = None,
-        options: DeliveryOptions = NO_OPTIONS,
-        keeps: bool = True,
         is_slow: bool = False,
+        **chosen: Unpack[Chosen],
     ) -> None:
-        super().__init__(*recipients, offers=offers, is_lmtp=is_lmtp)
-        self.session = session or Session(server=SERVER, ehlo_name="c.test", is_lmtp=is_lmtp)
-        self.released = False
+        chosen.setdefault("keeps", True)
+        super().__init__(*recipients, offers=offers, is_lmtp=is_lmtp, **chosen)
         self.writes: list[bytes] = []
         self.is_slow = is_slow
-        self.delivery = Delivery(
-            self.session,
-            Envelope.of(sender, recipients or ("c@d.test",), options),
-            content or CompleteContent(MAIL),
-            keep_open=keeps,
-        )
-        self.dialog = Dialog(self.delivery, self._note)
 
     def resume(self) -> Self:
         """Begin on the session that another mail has left."""
         self.perform(self.dialog.start_next())
         return self
 
-    def perform(self, actions: list[Action]) -> None:
-        """Do what the dialog asks for."""
-        for action in actions:
-            assert self.closed is None, f"{action!r} after the close"
-            assert not self.released, f"{action!r} after the release"
-            match action:
-                case bytes():
-                    assert self.body is None, "a command amid the mail data"
-                    self.write(action)
-                case SendMailData(is_speculative=True):
-                    assert self.verdict is None, "mail data after the verdict"
-                    self.body = action
-                    if self.holds:
-                        continue
-                    assert self.dialog.may_end_mail_data
-                    self.dialog.begin_held()
-                    if not self.is_slow:
-                        self.flush()
-                case SendMailData():
-                    assert self.verdict is None, "mail data after the verdict"
-                    if action.head:
-                        self.write(action.head)
-                    self.body = action
-                case CommandGroup():
-                    if not self.holds:
-                        self.begin_held(action)
-                case Accepted() | Failed():
-                    assert self.verdict is None, "a second verdict"
-                    self.verdict = action
-                case Release():
-                    assert self.verdict is not None, "a release without a verdict"
-                    assert self.body is None, "a release amid the mail data"
-                    self.released = True
-                case Close():
-                    assert self.verdict is not None, "a close without a verdict"
-                    self.closed = action
-                case _:
-                    raise AssertionError(f"{action!r} in a session without TLS")
-        assert self.dialog.verdict is self.verdict
-        assert self.dialog.is_over is bool(self.closed or self.released)
+    def do(self, action: Action) -> None:
+        """Do one thing that the dialog asks for."""
+        match action:
+            case SendMailData(is_speculative=True):
+                assert self.verdict is None, "mail data after the verdict"
+                self.body = action
+                if self.holds:
+                    return
+                assert self.dialog.may_end_mail_data
+                self.dialog.begin_held()
+                if not self.is_slow:
+                    self.flush()
+            case Release():
+                assert self.verdict is not None, "a release without a verdict"
+                assert self.body is None, "a release amid the mail data"
+                self.released = True
+            case StartTls() | RunCallable():
+                raise AssertionError(f"{action!r} in a session without TLS")
+            case _:
+                super().do(action)
 
     def flush(self) -> None:
         """Have the operating system take a speculative transfer: commands and mail in one write."""

@@ -63,7 +63,8 @@ class FakeLoop:
 
     def remove_ticking(self, connection: Connection) -> None:
         """Show it no more."""
-        self.watched.remove(connection)
+        if connection in self.watched:
+            self.watched.remove(connection)
 
     def run(self) -> None:
         """Call all that is to be called."""

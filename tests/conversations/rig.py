@@ -1,9 +1,10 @@
 """A dialog, and somebody who does what it asks for: in memory, at once, and checking each rule."""
 
+from fuzz.twin import Twin
 from pykka_smtp.smtp.mail.content import CompleteContent, Content
+from pykka_smtp.smtp.mail.delivery_options import NO_OPTIONS, DeliveryOptions
 from pykka_smtp.smtp.mail.envelope import Envelope
 from pykka_smtp.smtp.mail.mail_data import encode_whole
-from pykka_smtp.smtp.session.dialog.dialog import Dialog
 from pykka_smtp.smtp.session.dialog.transcript import Trace
 from pykka_smtp.smtp.session.opening.session import Session
 from pykka_smtp.smtp.session.step import Action, Close, CommandGroup, SendMailData, StartTls
@@ -31,6 +32,8 @@ class Rig:
         wants_tls: whether the dialog waits for TLS to be started.
         holds: whether what is held stays so: something lies unread in the socket.
         trace: the lines of the session.
+        session: what is known of the session.
+        released: whether the dialog has left the connection to the next mail.
     """
 
     def __init__(
@@ -40,8 +43,11 @@ class Rig:
         content: Content | None = None,
         trace: Trace | None = None,
         session: Session | None = None,
+        is_lmtp: bool = False,
+        options: DeliveryOptions = NO_OPTIONS,
+        keeps: bool = False,
     ) -> None:
-        self.wants_tls = self.holds = False
+        self.wants_tls = self.holds = self.released = False
         self.trace: list[str] = []
         self.said = bytearray()
         self.stream = bytearray()
@@ -49,12 +55,14 @@ class Rig:
         self.dot_out = False
         self.verdict: Verdict | None = None
         self.closed: Close | None = None
+        self.session = session or Session(server=SERVER, ehlo_name="c.test", is_lmtp=is_lmtp)
         self.delivery = Delivery(
-            session or Session(server=SERVER, ehlo_name="c.test"),
-            Envelope.of(sender, recipients or ("c@d.test",)),
+            self.session,
+            Envelope.of(sender, recipients or ("c@d.test",), options),
             content or CompleteContent(MAIL),
+            keep_open=keeps,
         )
-        self.dialog = Dialog(self.delivery, trace or self._note)
+        self.dialog = Twin(self.delivery, trace or self._note)
 
     def _note(self, who: str, line: str) -> None:
         self.trace.append(f"{who}: {line}")
@@ -102,30 +110,35 @@ class Rig:
         """Do what the dialog asks for."""
         for action in actions:
             assert self.closed is None, f"{action!r} after the close"
-            match action:
-                case bytes():
-                    assert self.body is None, "a command amid the mail data"
-                    self.write(action)
-                case StartTls():
-                    assert not self.said, "a command before TLS"
-                    self.wants_tls = True
-                case SendMailData():
-                    assert self.verdict is None, "mail data after the verdict"
-                    assert not self.dot_out
-                    if action.head:
-                        self.write(action.head)
-                    self.body = action
-                case CommandGroup():
-                    if not self.holds:
-                        self.begin_held(action)
-                case Accepted() | Failed():
-                    assert self.verdict is None, "a second verdict"
-                    self.verdict = action
-                case Close():
-                    assert self.verdict is not None, "a close without a verdict"
-                    self.closed = action
+            assert not self.released, f"{action!r} after the release"
+            self.do(action)
         assert self.dialog.verdict is self.verdict
-        assert self.dialog.is_over is (self.closed is not None)
+        assert self.dialog.is_over is (self.closed is not None or self.released)
+
+    def do(self, action: Action) -> None:
+        """Do one thing."""
+        match action:
+            case bytes():
+                assert self.body is None, "a command amid the mail data"
+                self.write(action)
+            case StartTls():
+                assert not self.said, "a command before TLS"
+                self.wants_tls = True
+            case SendMailData():
+                assert self.verdict is None, "mail data after the verdict"
+                assert not self.dot_out
+                if action.head:
+                    self.write(action.head)
+                self.body = action
+            case CommandGroup():
+                if not self.holds:
+                    self.begin_held(action)
+            case Accepted() | Failed():
+                assert self.verdict is None, "a second verdict"
+                self.verdict = action
+            case Close():
+                assert self.verdict is not None, "a close without a verdict"
+                self.closed = action
 
     def begin_held(self, group: CommandGroup) -> None:
         """Write a group that goes out only while no input is pending."""

@@ -8,6 +8,7 @@ from conversations.client import session_of
 from conversations.conversation import Conversation, conversations
 from conversations.memory import TIMEOUT, FakeLoop, FakeTransport, MemoryPlayer
 from conversations.play import CUTS, play
+from fuzz.twin import Twin
 from pykka_smtp.actors.net.data import mail_writer
 from pykka_smtp.actors.net.wire import closing_wire as closing_module
 from pykka_smtp.actors.net.wire import connection as connection_module
@@ -32,7 +33,7 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> FakeLoop:
 
 
 def dialog_of(conversation: Conversation) -> Dialog:
-    return Dialog(
+    return Twin(
         Delivery(
             session_of(conversation),
             Envelope.of(conversation.sender, conversation.recipients),

@@ -5,7 +5,6 @@ import hmac
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from pykka_smtp.testing.talk.ledger import ReceivedMail
@@ -71,12 +70,7 @@ class AiosmtpdServer:
         self.port = self._controller.port
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Stop it, and join its thread."""
         self._controller.hang_up()
         self._controller.stop()

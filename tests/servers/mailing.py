@@ -12,7 +12,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from pykka import ActorRef, ActorRegistry
@@ -76,12 +75,7 @@ class Mailing:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Stop the Mailers, and judge."""
         for ref in self.refs:
             ref.stop(block=False)

@@ -81,7 +81,7 @@ class Holding:
 
 @pytest.fixture
 def holding(scripted_server: Start) -> Iterator[Holding]:
-    """Start a server that holds mails until the test, or the test's end, releases them."""
+    """Start a server that holds emails until the test, or the test's end, releases them."""
     made = Holding(scripted_server)
     yield made
     made.released.set()

@@ -95,7 +95,7 @@ def test_flask_mail_s_octets_go_out_as_they_are(kind: Any) -> None:
     [
         ("From: a@b.test\n\nx\n", TypeError, r"as_bytes\(\) of .*\.FlaskMailsMessage must return"),
         (None, TypeError, "must return bytes, not NoneType"),
-        (b"", ValueError, "the mail is empty; was the file read to its end"),
+        (b"", ValueError, "the email is empty; was the file read to its end"),
         (b"From: a@b.test\nBcc: x@y.test\n\nx\n", ValueError, "Bcc would show who gets a blind"),
         (b"resent-bcc : x@y.test\r\n\r\nx\r\n", ValueError, "resent-bcc would show who"),
         (b"A: b\rBcc: x@y.test\r\rx\r", ValueError, "Bcc would show who"),
@@ -138,7 +138,7 @@ def test_an_invalid_path_is_a_type_error_at_once(answer: object) -> None:
 
 @pytest.mark.parametrize("empty", [b"", bytearray(), memoryview(b""), EmailMessage(), Message()])
 def test_an_empty_mail_is_refused(empty: object) -> None:
-    with pytest.raises(ValueError, match=r"^message: the mail is empty; was the "):
+    with pytest.raises(ValueError, match=r"^message: the email is empty; was the "):
         mail(empty)
 
 

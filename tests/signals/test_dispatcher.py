@@ -8,27 +8,10 @@ from typing import Any
 
 import pytest
 from servers.python import printed
-from servers.waiting import PATIENCE, wait_until
+from servers.waiting import PATIENCE, Gate, wait_until
 
 from pykka_smtp.signals import dispatcher as module
 from pykka_smtp.signals.dispatcher import Dispatcher
-
-
-class Gate:
-    """A call that stands still until it is opened."""
-
-    def __init__(self) -> None:
-        self.entered = threading.Event()
-        self._open = threading.Event()
-        self.thread: threading.Thread | None = None
-
-    def __call__(self) -> None:
-        self.thread = threading.current_thread()
-        self.entered.set()
-        assert self._open.wait(PATIENCE)
-
-    def open(self) -> None:
-        self._open.set()
 
 
 class Worker:
@@ -36,6 +19,12 @@ class Worker:
 
     def __init__(self) -> None:
         self.dispatcher = Dispatcher("worker-under-test")
+        self.ran: list[Any] = []
+
+    def heard(self) -> list[Any]:
+        """Wait until all calls have run; return what those kept that keep something."""
+        assert self.dispatcher.wait_idle(PATIENCE)
+        return self.ran
 
     @property
     def threads(self) -> list[threading.Thread]:
@@ -85,13 +74,10 @@ def no_new_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_calls_run_in_the_order_in_which_they_were_submitted(worker: Worker) -> None:
-    ran: list[int] = []
-
     for number in range(1000):
-        worker.dispatcher.submit(ran.append, number)
+        worker.dispatcher.submit(worker.ran.append, number)
 
-    assert worker.dispatcher.wait_idle(PATIENCE)
-    assert ran == list(range(1000))
+    assert worker.heard() == list(range(1000))
 
 
 def test_calls_run_on_one_named_non_daemon_thread(worker: Worker) -> None:
@@ -146,16 +132,14 @@ def test_a_submit_without_a_hold_starts_a_thread_that_ends_by_itself(worker: Wor
 
 
 def test_what_is_queued_at_the_last_release_still_runs(worker: Worker, gate: Gate) -> None:
-    ran: list[str] = []
     worker.dispatcher.hold()
     worker.dispatcher.submit(gate)
-    worker.dispatcher.submit(ran.append, "after the release")
+    worker.dispatcher.submit(worker.ran.append, "after the release")
 
     worker.dispatcher.release()
     gate.open()
 
-    assert worker.dispatcher.wait_idle(PATIENCE)
-    assert ran == ["after the release"]
+    assert worker.heard() == ["after the release"]
 
 
 def test_after_the_thread_has_ended_the_next_submit_starts_another(worker: Worker) -> None:
@@ -190,13 +174,10 @@ def test_a_release_too_many_does_nothing(worker: Worker) -> None:
 def test_whatever_a_call_raises_is_logged_with_its_traceback_and_the_next_runs(
     worker: Worker, caplog: pytest.LogCaptureFixture, exc: BaseException
 ) -> None:
-    ran: list[str] = []
-
     worker.dispatcher.submit(raising(exc))
-    worker.dispatcher.submit(ran.append, "next")
+    worker.dispatcher.submit(worker.ran.append, "next")
 
-    assert worker.dispatcher.wait_idle(PATIENCE)
-    assert ran == ["next"]
+    assert worker.heard() == ["next"]
     [record] = caplog.records
     assert (record.name, record.levelno) == ("pykka_smtp.signals", logging.ERROR)
     assert record.exc_info is not None
@@ -204,58 +185,50 @@ def test_whatever_a_call_raises_is_logged_with_its_traceback_and_the_next_runs(
 
 
 def test_a_logging_filter_that_raises_does_not_end_the_thread(worker: Worker) -> None:
-    ran: list[str] = []
-
     def broken(record: logging.LogRecord) -> bool:
         raise SystemExit("a filter is a stranger's code too")
 
     module.logger.addFilter(broken)
     try:
         worker.dispatcher.submit(raising(ValueError("a bug")))
-        worker.dispatcher.submit(ran.append, "next")
+        worker.dispatcher.submit(worker.ran.append, "next")
         assert worker.dispatcher.wait_idle(PATIENCE)
     finally:
         module.logger.removeFilter(broken)
 
-    assert ran == ["next"]
+    assert worker.ran == ["next"]
 
 
 def test_submit_returns_at_once_while_a_call_stands_still(worker: Worker, gate: Gate) -> None:
-    ran: list[int] = []
     worker.dispatcher.submit(gate)
     assert gate.entered.wait(PATIENCE)
 
     for number in range(100):
-        worker.dispatcher.submit(ran.append, number)
+        worker.dispatcher.submit(worker.ran.append, number)
 
-    assert ran == []
+    assert worker.ran == []
     assert not worker.dispatcher.is_idle
     gate.open()
-    assert worker.dispatcher.wait_idle(PATIENCE)
-    assert ran == list(range(100))
+    assert worker.heard() == list(range(100))
 
 
 def test_a_call_can_submit_and_what_it_submits_runs_after_what_was_queued(
     worker: Worker, gate: Gate
 ) -> None:
-    ran: list[str] = []
     worker.dispatcher.submit(gate)
-    worker.dispatcher.submit(worker.dispatcher.submit, ran.append, "submitted by a call")
-    worker.dispatcher.submit(ran.append, "queued")
+    worker.dispatcher.submit(worker.dispatcher.submit, worker.ran.append, "submitted by a call")
+    worker.dispatcher.submit(worker.ran.append, "queued")
 
     gate.open()
 
     assert worker.dispatcher.wait_idle(PATIENCE)  # all but what the call submitted
-    assert worker.dispatcher.wait_idle(PATIENCE)
-    assert ran == ["queued", "submitted by a call"]
+    assert worker.heard() == ["queued", "submitted by a call"]
 
 
 def test_two_threads_can_submit_at_once_and_nothing_is_lost_or_swapped(worker: Worker) -> None:
-    ran: list[tuple[str, int]] = []
-
     def submit_many(name: str) -> None:
         for number in range(2000):
-            worker.dispatcher.submit(ran.append, (name, number))
+            worker.dispatcher.submit(worker.ran.append, (name, number))
 
     submitters = [threading.Thread(target=submit_many, args=(name,)) for name in "ab"]
     for submitter in submitters:
@@ -265,20 +238,17 @@ def test_two_threads_can_submit_at_once_and_nothing_is_lost_or_swapped(worker: W
 
     assert worker.dispatcher.wait_idle(PATIENCE)
     for name in "ab":
-        assert [number for who, number in ran if who == name] == list(range(2000))
+        assert [number for who, number in worker.ran if who == name] == list(range(2000))
 
 
 def test_submits_that_meet_the_thread_just_as_it_ends_are_never_lost(worker: Worker) -> None:
     # Without a hold each round meets the thread asleep, leaving, or gone.
-    ran: list[int] = []
-
     for number in range(300):
-        worker.dispatcher.submit(ran.append, number)
+        worker.dispatcher.submit(worker.ran.append, number)
         if number % 3 == 0:
             assert worker.dispatcher.wait_idle(PATIENCE)
 
-    assert worker.dispatcher.wait_idle(PATIENCE)
-    assert ran == list(range(300))
+    assert worker.heard() == list(range(300))
 
 
 class Alarm:
@@ -338,19 +308,17 @@ def test_a_thread_that_sleeps_is_woken_by_the_last_release_and_ends(
 def test_what_comes_in_the_pause_after_a_batch_is_run_without_another_wake_up(
     worker: Worker, alarm: Alarm, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran: list[int] = []
     worker.dispatcher.hold()
     assert alarm.asleep.wait(PATIENCE)
     monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda seconds: gate()))
 
-    worker.dispatcher.submit(ran.append, 0)
+    worker.dispatcher.submit(worker.ran.append, 0)
     assert gate.entered.wait(PATIENCE)
     for number in range(1, 100):
-        worker.dispatcher.submit(ran.append, number)
+        worker.dispatcher.submit(worker.ran.append, number)
     gate.open()
 
-    assert worker.dispatcher.wait_idle(PATIENCE)
-    assert ran == list(range(100))
+    assert worker.heard() == list(range(100))
     assert alarm.rung == 1
     worker.dispatcher.release()
 
@@ -358,7 +326,6 @@ def test_what_comes_in_the_pause_after_a_batch_is_run_without_another_wake_up(
 def test_a_submit_between_the_threads_last_look_and_its_sleep_is_not_lost(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran: list[str] = []
     lock = worker.dispatcher._lock
 
     class LateSubmit:
@@ -370,7 +337,7 @@ def test_a_submit_between_the_threads_last_look_and_its_sleep_is_not_lost(
         def __enter__(self) -> None:
             if self.is_due and threading.current_thread() in worker.threads:
                 self.is_due = False
-                worker.dispatcher.submit(ran.append, "late")
+                worker.dispatcher.submit(worker.ran.append, "late")
             lock.acquire()
 
         def __exit__(self, *exc: object) -> None:
@@ -378,11 +345,11 @@ def test_a_submit_between_the_threads_last_look_and_its_sleep_is_not_lost(
 
     monkeypatch.setattr(worker.dispatcher, "_lock", LateSubmit())
 
-    worker.dispatcher.submit(ran.append, "first")
+    worker.dispatcher.submit(worker.ran.append, "first")
     for thread in worker.threads:
         thread.join(PATIENCE)
 
-    assert ran == ["first", "late"]
+    assert worker.ran == ["first", "late"]
     assert worker.dispatcher.is_idle
 
 
@@ -457,31 +424,26 @@ def test_an_idle_thread_keeps_nothing_of_its_last_call_alive(worker: Worker) -> 
 
 
 def test_a_finalizer_that_submits_where_the_lock_is_held_does_not_hang(worker: Worker) -> None:
-    ran: list[str] = []
-
     with worker.dispatcher._lock:
-        worker.dispatcher.submit(ran.append, "reentrant")
+        worker.dispatcher.submit(worker.ran.append, "reentrant")
 
-    assert worker.dispatcher.wait_idle(PATIENCE)
-    assert ran == ["reentrant"]
+    assert worker.heard() == ["reentrant"]
 
 
 def test_when_no_thread_can_be_started_the_submitting_thread_does_the_work(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ran: list[object] = []
-
     def call() -> None:
-        ran.append(threading.current_thread())
-        worker.dispatcher.submit(ran.append, "submitted meanwhile")
-        assert ran[1:] == []
+        worker.ran.append(threading.current_thread())
+        worker.dispatcher.submit(worker.ran.append, "submitted meanwhile")
+        assert worker.ran[1:] == []
         raise SystemExit
 
     no_new_threads(monkeypatch)
     worker.dispatcher.hold()
     worker.dispatcher.submit(call)
 
-    assert ran == [threading.current_thread(), "submitted meanwhile"]
+    assert worker.ran == [threading.current_thread(), "submitted meanwhile"]
     assert worker.dispatcher.is_idle
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     monkeypatch.undo()
@@ -492,34 +454,30 @@ def test_when_no_thread_can_be_started_the_submitting_thread_does_the_work(
 def test_an_interrupt_between_two_calls_in_a_borrowed_thread_loses_no_later_call(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran: list[str] = []
-
     def interrupted(call: Callable[..., object], args: tuple[Any, ...]) -> None:
         raise KeyboardInterrupt
 
     no_new_threads(monkeypatch)
     monkeypatch.setattr(worker.dispatcher, "_call", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        worker.dispatcher.submit(ran.append, "hit by Ctrl-C")
+        worker.dispatcher.submit(worker.ran.append, "hit by Ctrl-C")
     monkeypatch.undo()
 
-    worker.dispatcher.submit(ran.append, "next")
+    worker.dispatcher.submit(worker.ran.append, "next")
 
-    assert worker.dispatcher.wait_idle(PATIENCE)
-    assert ran == ["next"]
+    assert worker.heard() == ["next"]
 
 
 def test_once_the_interpreter_has_joined_its_threads_none_is_started(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran: list[str] = []
     ended = threading.Thread()  # stands in for a main thread that is_alive() denies
     with monkeypatch.context() as patch:
         patch.setattr(threading, "main_thread", lambda: ended)
         patch.setattr(threading, "current_thread", lambda: ended)
-        worker.dispatcher.submit(ran.append, "in an atexit function")
+        worker.dispatcher.submit(worker.ran.append, "in an atexit function")
 
-    assert ran == ["in an atexit function"]
+    assert worker.ran == ["in an atexit function"]
     assert worker.threads == []
 
 
@@ -648,15 +606,13 @@ def test_the_second_thread_ends_with_the_first_and_exists_only_if_something_was_
     def second() -> list[threading.Thread]:
         return [t for t in threading.enumerate() if t.name == "worker-under-test-inboxes"]
 
-    ran: list[int] = []
     worker.dispatcher.hold()
     worker.thread()
     assert second() == []
 
     for number in range(100):
-        worker.dispatcher.post(ran.append, number)
-    assert worker.dispatcher.wait_idle(PATIENCE)
-    assert ran == list(range(100))
+        worker.dispatcher.post(worker.ran.append, number)
+    assert worker.heard() == list(range(100))
     [thread] = second()
 
     worker.dispatcher.release()
@@ -714,7 +670,6 @@ def test_it_knows_the_threads_that_calls_run_on(worker: Worker) -> None:
 def test_a_call_that_was_taken_runs_although_waking_the_thread_has_failed_once(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    ran: list[str] = []
     usual, failures = getattr(worker.dispatcher, name), [MemoryError()]
 
     def fails_once() -> object:
@@ -724,16 +679,15 @@ def test_a_call_that_was_taken_runs_although_waking_the_thread_has_failed_once(
 
     monkeypatch.setattr(worker.dispatcher, name, fails_once)
 
-    worker.dispatcher.submit(ran.append, "heard")
+    worker.dispatcher.submit(worker.ran.append, "heard")
 
     assert worker.dispatcher.wait_idle(PATIENCE)
-    assert (ran, failures) == (["heard"], [])
+    assert (worker.ran, failures) == (["heard"], [])
 
 
 def test_a_thread_in_which_something_of_ours_breaks_goes_on_and_says_so(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ran: list[str] = []
     usual, failures = worker.dispatcher._sleep_or_end, [MemoryError()]
 
     def fails_once(*, stay: bool) -> None:
@@ -744,20 +698,19 @@ def test_a_thread_in_which_something_of_ours_breaks_goes_on_and_says_so(
     monkeypatch.setattr(worker.dispatcher, "_sleep_or_end", fails_once)
     worker.dispatcher.hold()
     thread = worker.thread()
-    worker.dispatcher.submit(ran.append, "heard")
+    worker.dispatcher.submit(worker.ran.append, "heard")
     assert worker.dispatcher.wait_idle(PATIENCE)
 
     assert worker.thread() is thread
-    assert ran == ["heard"]
+    assert worker.ran == ["heard"]
     assert wait_until(lambda: "the dispatcher failed, and goes on" in caplog.text, PATIENCE)
     worker.dispatcher.release()
 
 
 def test_a_reset_forgets_the_queue_the_thread_and_the_holds(worker: Worker, gate: Gate) -> None:
-    ran: list[str] = []
     worker.dispatcher.hold()
     worker.dispatcher.submit(gate)
-    worker.dispatcher.submit(ran.append, "the parent's")
+    worker.dispatcher.submit(worker.ran.append, "the parent's")
     assert gate.entered.wait(PATIENCE)
 
     worker.dispatcher.reset_after_fork()
@@ -772,7 +725,7 @@ def test_a_reset_forgets_the_queue_the_thread_and_the_holds(worker: Worker, gate
     assert gate.thread is not None
     gate.thread.join(PATIENCE)
     assert not gate.thread.is_alive()
-    assert ran == []
+    assert worker.ran == []
     worker.dispatcher.release()
 
 

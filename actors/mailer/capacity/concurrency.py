@@ -1,22 +1,22 @@
 """The concurrency window: how many emails may be in flight to one relay, as it can handle them.
 
 The window grows by one after as many successes as it is wide, and shrinks by one at the first of
-as many failures. This is the feedback 1/N of Postfix's queue manager, whose SCHEDULER_README tells
-what was measured: to add 1/N climbs steadily where to add 1 would double and overshoot; to subtract
-at the beginning of a row corrects an overload before it has cost N mails.
+as many failures. This is the 1/N feedback of Postfix's queue manager. Its SCHEDULER_README has the
+measurements: adding 1/N climbs steadily, while adding 1 would double the window and overshoot;
+subtracting at the first of N failures corrects an overload before it has cost N emails.
 
-Apart from that it watches for rows of failures. A destination that fails a whole window's worth
-without one success is dead: nothing goes there, until a single mail, the probe, gets through.
+Failures in a row are counted besides. A destination that fails a whole window's worth of emails
+without a success is dead: nothing is sent to it until a single email, the probe, succeeds.
 
-Pure arithmetic: the time is passed in, in seconds of a clock that never goes back, and nothing
-here waits. Whoever owns a window uses it on one thread only.
+Pure arithmetic: the time is passed in, in seconds of a monotonic clock, and nothing here waits. Use
+a window on one thread only.
 """
 
 import math
 
 INITIAL_CONCURRENCY = 5
-"""How wide a window is at first: Postfix's initial_destination_concurrency. It is more than 1, so
-that one bad mail does not hold up all others, and few enough not to overrun a small server."""
+"""The initial width of a window: Postfix's initial_destination_concurrency. It is more than 1, so
+that one bad email does not delay all others, and small enough not to overload a small server."""
 
 # How many windows' worth of failures in a row make a destination dead: Postfix's
 # destination_concurrency_failed_cohort_limit.
@@ -24,7 +24,7 @@ _FAILED_COHORTS = 1.0
 # But never fewer failures than these. At a window of 1 a single one would be a window's worth, and
 # that may have been one bad email, or a connection lost by chance.
 _LEAST_FAILURES = 3
-# A window's worth adds up from fractions, and ten tenths make less than one.
+# The sum of ten floats of 0.1 is less than 1.
 _ROUNDING = 1e-9
 
 FIRST_PAUSE = 10.0
@@ -46,13 +46,13 @@ class ConcurrencyWindow:
     destination that accepts one email between two deaths has not recovered.
 
     Args:
-        most: the window is never wider.
-        first: how wide it is at first, if `most` allows.
+        most: the maximum width.
+        first: the initial width, at most `most`.
         pause: seconds from death to the first probe.
         longest_pause: seconds between probes at most.
 
     Raises:
-        ValueError: one is out of range.
+        ValueError: an argument is out of range.
     """
 
     __slots__ = (

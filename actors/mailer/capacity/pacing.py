@@ -69,7 +69,7 @@ class Rate:
         if self.per_second > MAX_PER_SECOND:
             raise ValueError("rate: more than 1000000 a second is no limit; leave it out for none")
         if self.per_second < MIN_PER_SECOND:
-            raise ValueError("rate: needs at least one mail a week")
+            raise ValueError("rate: needs at least one email a week")
         if not isinstance(self.burst, int) or isinstance(self.burst, bool):
             raise TypeError(f"rate: the burst needs an int, not {type(self.burst).__name__}")
         if not 1 <= self.burst <= MAX_BURST:

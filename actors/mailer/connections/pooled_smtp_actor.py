@@ -1,7 +1,7 @@
 """The `SmtpActor` of a `Mailer`: it makes one attempt, on a connection from the pool."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
 
 from ....signals.outcome import Outcome
 from ....signals.send_mail import SendMail
@@ -11,17 +11,23 @@ from ....smtp.session.opening.session import Session
 from ....smtp.session.transaction.delivery import Delivery
 from ....smtp.words.verdict import Failed, Left, Verdict
 from ...loop import guard
-from ...loop.asyncio_actor import AsyncioActor
 from ...loop.event_loop import event_loop
+from ...loop.lazy_actor import LazyActor, LazyActorRef
 from ...net.connecting.route import ANY
 from ...net.connection_limit import connection_limit
 from ...net.wire.connection import Connection
-from ...smtp_actor import SmtpActor
+from ...smtp_actor import SmtpActor, SmtpActorRef
 from .relay import Relay
 
 
 class AttemptObserver(guard.Guarded, Protocol):
-    """Observes attempts: the `Sending` of a `Mailer`. All methods are called on the loop thread."""
+    """Observes attempts: the `Sending` of a `Mailer`. All methods are called on the loop thread.
+
+    Attributes:
+        time: returns the time on the loop's clock.
+    """
+
+    time: Callable[[], float]
 
     def attempt_ended(self, actor: "PooledSmtpActor", outcome: Outcome) -> None:
         """Called exactly once, with the outcome of this attempt."""
@@ -40,7 +46,13 @@ class AttemptObserver(guard.Guarded, Protocol):
         ...
 
 
-class PooledSmtpActor(SmtpActor):
+class PooledSmtpActorRef(LazyActorRef["SmtpActor"], SmtpActorRef):
+    """The ref of an attempt."""
+
+
+class PooledSmtpActor(  # pyright: ignore[reportIncompatibleVariableOverride] - refs are invariant
+    LazyActor, SmtpActor
+):
     """Owns a connection for one email, then releases it to the pool or closes it.
 
     Attributes:
@@ -56,6 +68,7 @@ class PooledSmtpActor(SmtpActor):
     has_place: bool = True
     left: Left | None = None
 
+    _ref_type = PooledSmtpActorRef
     _may_reconnect = True
 
     def __init__(
@@ -73,11 +86,12 @@ class PooledSmtpActor(SmtpActor):
             mail: the email.
             envelope: the recipients of this attempt.
         """
-        AsyncioActor.__init__(self)
+        self._actor_ref = PooledSmtpActorRef(self)
         self._outcome = self._second = None  # read often: faster on the instance than on the class
         self._options = relay.options
         self.relay = relay
         self._observer = observer
+        self._time = observer.time
         self._mail = mail
         self._envelope = envelope
 
@@ -93,8 +107,9 @@ class PooledSmtpActor(SmtpActor):
         self._began = self.since = now
         mail = self._mail
         assert mail is not None
-        if mail.content is not None:
-            self._connect(mail, mail.content)
+        content = mail.content
+        if content is not None:
+            self._connect(mail, content)
         else:
             self._opening = self._spawn(self._open_source, mail)
 
@@ -128,16 +143,18 @@ class PooledSmtpActor(SmtpActor):
         """Use a connection from the pool, and its permit."""
         self._permit = connection.permit
         keeps = self.relay.pool.may_reuse(connection.served + 1)
-        self._open(Delivery(session, self._envelope, content, keep_open=keeps), connection)
+        self._send(session, self._envelope, content, connection, keep_open=keeps)
 
     def _begin(self) -> None:
-        if self.actor_stopped.is_set():
+        if self._has_stopped:
             self._give_permit_back()
             return
         assert self._content is not None
         # The wait for the permit does not count against the deadline.
         self._began = event_loop().loop.time()
-        self._open(self._fresh(self._content), Connection(self._options))
+        keeps = self.relay.pool.may_reuse(0)
+        session, connection = self._new_session(), Connection(self._options)
+        self._send(session, self._envelope, self._content, connection, keep_open=keeps)
 
     def _fresh(self, content: Content) -> Delivery:
         keeps = self.relay.pool.may_reuse(0)
@@ -146,21 +163,26 @@ class PooledSmtpActor(SmtpActor):
     def decided(self, verdict: Verdict) -> None:
         """Called with the verdict: publish it, or reconnect if the pool's connection was stale."""
         content = self._content
-        if self._may_reconnect and self._hit_stale_connection(verdict) and content is not None:
+        if (
+            self._may_reconnect
+            and isinstance(verdict, Failed)
+            and content is not None
+            and self._hit_stale_connection(verdict)
+        ):
             self._may_reconnect = False  # once, even if a new connection seems stale
-            if not self.actor_stopped.is_set():
+            if not self._has_stopped:
                 self._second = self._fresh(content), ANY
                 return
         if verdict.left is not None:
             self.left = verdict.left
         super().decided(verdict)
 
-    def _hit_stale_connection(self, verdict: Verdict) -> bool:
+    def _hit_stale_connection(self, failed: Failed) -> bool:
         """Whether a connection from the pool turned out to be stale."""
-        connection, delivery = self._connection, self._delivery
-        if connection is None or delivery is None or not connection.served:
+        connection, dialog = self._connection, self._dialog
+        if connection is None or dialog is None or not connection.served:
             return False
-        return isinstance(verdict, Failed) and delivery.session_was_stale(verdict)
+        return cast("Delivery", dialog.delivery).session_was_stale(failed)
 
     def _addresses(self, mail: SendMail) -> Sequence[str]:
         paths = self._envelope.forward_paths
@@ -175,16 +197,16 @@ class PooledSmtpActor(SmtpActor):
 
     def released(self) -> None:
         """Called when the dialog has ended: release the connection to the pool, and stop."""
-        connection, delivery = self._connection, self._delivery
+        connection, dialog = self._connection, self._dialog
         assert connection is not None
-        assert delivery is not None
+        assert dialog is not None
         if self._second is not None:
             # Stale for this email, so for all. `cancel` needs a dialog that has not ended.
             connection.set_idle(self)
             connection.cancel()
             return
-        self.relay.pool.release(connection, delivery.session)
-        self._connection = self._delivery = self._permit = None  # the connection keeps its permit
+        self.relay.pool.release(connection, dialog.session)
+        self._connection = self._dialog = self._permit = None  # the connection keeps its permit
         self._leave()
 
     @property
@@ -193,7 +215,18 @@ class PooledSmtpActor(SmtpActor):
         return self._outcome
 
     def _leave(self) -> None:
-        super()._leave()
+        if (
+            self._source is None
+            and self._permit is None
+            and self._connection is None
+            and self._outcome is not None
+            and not self._is_known
+        ):
+            # The same, where nothing is left to release, to cancel, or to refuse.
+            self._unregister()
+            event_loop().unregister(self)
+        else:
+            super()._leave()
         if not self.has_left:
             self.has_left = True
             try:

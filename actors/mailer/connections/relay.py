@@ -92,7 +92,7 @@ class Relay(Capacity):
         elif is_dead_now:
             self._log(logging.WARNING, "is down; its last error: %s", outcome.detail)
         elif window.limit < width:
-            self._log(logging.DEBUG, "gets %d mails at a time, no more", window.limit)
+            self._log(logging.DEBUG, "gets %d emails at a time, no more", window.limit)
 
     def _log_alive(self) -> None:
         self._log(logging.INFO, "works again")

@@ -231,7 +231,7 @@ class MailerStatistics:
             f"{self.submitted} submitted, {self.sent} sent, {self.failed} failed"
             + (f" ({kinds})" if kinds else "")
             + f", {self.retries} retries",
-            f"{self.rate:.1f} mails/s",
+            f"{self.rate:.1f} emails/s",
             f"connections {self.connections_busy} busy, {self.connections_idle} idle",
             f"window {self.window}",
             _latencies(self.latency_p50, self.latency_p90, self.latency_p99, self.latency_max),

@@ -22,7 +22,7 @@ PIECE = 131_072
 _LOOK = 0.2
 """Seconds between two checks of whether the email of a silent pipe was cancelled."""
 _LONGEST_TEXT = 300
-_EMPTY = "the mail is empty; was the file read to its end?"
+_EMPTY = "the email is empty; was the file read to its end?"
 
 
 class SourceError(Exception):
@@ -94,7 +94,7 @@ class FileSource:
                 guard.surely(self.close)
 
     def _open(self) -> MailFacts | None:
-        with _theirs("cannot read the mail"):
+        with _theirs("cannot read the email"):
             if isinstance(self._source, os.PathLike):
                 self._file = _open_path(self._source)
                 if _is_kind(self._file.fileno(), stat.S_ISFIFO):
@@ -109,12 +109,12 @@ class FileSource:
             if self._number is not None or not (seekable and seekable()):
                 return None
             self._start = self._file.tell()
-        while piece := self._read("cannot read the mail"):
+        while piece := self._read("cannot read the email"):
             self._scanner.feed(piece)
             self._first_sum = zlib.crc32(piece, self._first_sum)
         if self._is_empty:
             raise SourceError(_EMPTY)
-        with _theirs("cannot read the mail"):
+        with _theirs("cannot read the email"):
             self._file.seek(self._start)
         self._facts, self._scanner = self._scanner.finish(), MailScanner()
         return self._facts
@@ -139,17 +139,17 @@ class FileSource:
             SourceError: the file cannot be read, or has changed since `open`.
         """
         if self._file is None:
-            raise SourceError("the mail was closed")
+            raise SourceError("the email's file was closed")
         if self._must_rewind and self._start is not None:
-            with _theirs("cannot read on in the mail"):
+            with _theirs("cannot read the rest of the email"):
                 self._file.seek(self._start)
             self._must_rewind = False
-        piece = self._read("cannot read on in the mail")
+        piece = self._read("cannot read the rest of the email")
         if self._facts is not None and self._facts.is_plain:
             return self._as_it_stands(piece)
         if piece:
             if self._must_be_ascii and not piece.isascii():
-                raise SourceError("the mail has 8-bit data, which the server does not take")
+                raise SourceError("the email has 8-bit data, which the server does not take")
             self._scanner.feed(piece)
             # Never empty, although the encoder may hold back a line end: empty means the end.
             return self._encoder.encode(piece) or self.read()
@@ -160,9 +160,9 @@ class FileSource:
             raise SourceError(_EMPTY)
         facts = self._scanner.finish()
         if self._facts is not None and facts != self._facts:
-            raise SourceError("the mail changed while it was sent")
+            raise SourceError("the email changed while it was sent")
         if facts.nul or facts.longest_line > MAX_TEXT_LINE:
-            raise SourceError(f"the mail has a NUL octet, or a line over {MAX_TEXT_LINE} octets")
+            raise SourceError(f"the email has a NUL octet, or a line over {MAX_TEXT_LINE} octets")
         return self._encoder.finish() or None
 
     def _as_it_stands(self, piece: bytes) -> bytes | None:
@@ -174,7 +174,7 @@ class FileSource:
             self._sum = zlib.crc32(piece, self._sum)
             return piece
         if self._sum != self._first_sum:
-            raise SourceError("the mail changed while it was sent")
+            raise SourceError("the email changed while it was sent")
         return None
 
     def give_up(self) -> None:
@@ -198,7 +198,7 @@ class FileSource:
         with _theirs(problem):
             while True:
                 if self._is_given_up:
-                    raise SourceError("the mail was given up")
+                    raise SourceError("the send was cancelled")
                 if self._number is not None:
                     self._wait()
                 piece = self._read_some()
@@ -215,7 +215,7 @@ class FileSource:
         poll.register(cast("int", self._number), select.POLLIN)
         while not poll.poll(_LOOK * 1000):
             if self._is_given_up:
-                raise SourceError("the mail was given up")
+                raise SourceError("the send was cancelled")
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ class ClosingWire(ConnectingWire):
     _task: asyncio.Task[None] | None = None  # the one of `spawn`
     _is_closed = False
     _is_finished = False  # closed, and the owner was called
+    _is_ticking = False  # while it has a dialog, or closes
     _is_leaving = False  # TLS close_notify was sent, the server's is outstanding
 
     @property
@@ -61,6 +62,7 @@ class ClosingWire(ConnectingWire):
                 # An idle connection gets no clock ticks.
                 self._close_at = self._loop.time() + _CLOSING
                 event_loop().add_ticking(self)
+                self._is_ticking = True
             self.flush()
             if self._tls is not None and not transport.is_closing():
                 transport.write(self._tls.close())

@@ -40,7 +40,6 @@ _logger = logging.getLogger("pykka_smtp.actors")
 
 _IN_HANDSHAKE = "in the TLS handshake: "
 _CLOSED = "the server closed the connection"
-_VERDICTS = (Accepted, Failed)
 
 _READ_SIZE = 16 * 1024
 """The most that one read takes from a socket, in bytes."""
@@ -99,14 +98,19 @@ class Connection(ClosingWire):
         self._dialog = dialog
         self._source = source
         self.start_clock(self._loop.time(), began)
-        event_loop().add_ticking(self)
+        if not self._is_ticking:
+            event_loop().add_ticking(self)
+            self._is_ticking = True
         if self._transport is None:
             self._connecting = self._loop.create_task(guard.run(self, self._connect))
             return
         self.served += 1
         self._writer = self._last = None
         self._written = self._flushed = 0
-        self.perform(dialog.start_next())
+        try:
+            self._carry_out(dialog.start_next())
+        except BaseException as error:
+            guard.end(self, error)
         self._has_looked = False
 
     def set_idle(self, owner: Owner) -> None:
@@ -115,6 +119,8 @@ class Connection(ClosingWire):
         Args:
             owner: its owner meanwhile, which is called if it closes.
         """
+        event_loop().remove_ticking(self)
+        self._is_ticking = False
         self._owner = owner
         self._dialog = cast("Dialog", IdleDialog(self._dialog.quirks))
 
@@ -209,26 +215,27 @@ class Connection(ClosingWire):
             guard.end(self, error)
 
     def _carry_out(self, actions: list[Action]) -> None:
-        for action in actions:
-            if isinstance(action, bytes):
+        action: Any  # its type is known by `kind`: none has subclasses
+        for one in actions:
+            kind, action = type(one), one
+            if kind is bytes:
                 self.write_commands(action)
-            elif isinstance(action, SendMailData):
+            elif kind is SendMailData:
                 self.begin_body(action)
-            elif isinstance(action, _VERDICTS):
+            elif kind is Accepted or kind is Failed:
                 self._owner.decided(action)
-            elif isinstance(action, Release):
+            elif kind is Release:
                 self._release()
-            elif isinstance(action, Close):
+            elif kind is Close:
                 self._close(reset=action.reset)
-            elif isinstance(action, StartTls):
+            elif kind is StartTls:
                 self.start_tls()
-            elif isinstance(action, CommandGroup):
+            elif kind is CommandGroup:
                 self.write_held(action)
             else:
                 self.spawn(self._run_callable, action)
 
     def _release(self) -> None:
-        event_loop().remove_ticking(self)
         self._source = self._close_at = None
         if self._tls is not None:
             self.note_session()

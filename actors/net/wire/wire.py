@@ -12,7 +12,6 @@ from typing import Any
 from ....smtp.mail.mail_data import encode_whole
 from ....smtp.session.dialog.dialog import Dialog
 from ....smtp.session.step import CommandGroup, SendMailData
-from ....smtp.words.command import wire_of
 from ...loop import guard
 from ...loop.event_loop import event_loop
 from ..data.mail_source import PIECE, FileSource
@@ -167,20 +166,23 @@ class ConnectionWriter(asyncio.Protocol):
         if not (is_plain or rendition.is_binary):
             data = encode_whole(data, transparent=not body.is_chunk)
         self._last = body.head + data if body.is_chunk else data + b".\r\n"
-        self._write_last_in_turn()
+        if self._writes_at_end or self._has_looked:
+            self._write_last_in_turn()
+        else:
+            self._write_last()
 
     def write_held(self, group: CommandGroup) -> None:
         """Write commands once no input is pending."""
-        self._last = wire_of(group.commands)
+        self._last = group.octets
         self._write_last_in_turn()
 
     def _write_last_in_turn(self) -> None:
         """Write the last octets in this turn, after its pending output."""
         if not self._writes_at_end:
-            if self._has_looked:
-                self._write_end()
-            else:
+            if not self._has_looked:
                 self._write_last()
+            elif not (self._transport.is_closing() or self._dialog.is_over):
+                self._write_end()
             return
         self._write_soon()
         self._deferred_write = self._write_last
@@ -218,15 +220,13 @@ class ConnectionWriter(asyncio.Protocol):
         if self.has_something_to_read():
             self._loop.call_soon(guard.call, self, self._write_last)
             return
-        if not self._is_all_out:
+        if not self._is_all_out if self._tls is not None else transport.get_write_buffer_size():
             transport.set_write_buffer_limits(high=0)  # calls resume_writing() when all is sent
             return
         self._write_end()
 
     def _write_end(self) -> None:
         transport = self._transport
-        if transport.is_closing() or self._dialog.is_over:
-            return
         last, self._last = self._last, None
         held = self._dialog.held
         if held is not None:
@@ -247,7 +247,8 @@ class ConnectionWriter(asyncio.Protocol):
         if not self._dialog.is_over:
             self._flushed = self._written
             self._dialog.mail_data_sent()
-            self.write_own()
+            if self._tls is not None:
+                self.write_own()
 
     def _go_on_writing(self, *, was_holding: bool) -> None:
         """Continue with the mail data after TLS records were received.

@@ -127,7 +127,7 @@ def _check_beginning(data: bytes) -> None:
     """
     encoding = wide_encoding(data)
     if encoding is not None:
-        raise BadMailError(f"is {encoding}, which no mail can be; save it as UTF-8")
+        raise BadMailError(f"is {encoding}, which no email can be; save it as UTF-8")
     if data.startswith(_MBOX):
         line = data.splitlines()[0].decode("utf-8", "replace")
         raise BadMailError(
@@ -137,7 +137,7 @@ def _check_beginning(data: bytes) -> None:
     if _FIELD.match(data) is None:
         raise BadMailError(
             "does not begin with a header field, such as 'From: me@example.com';"
-            " it needs to be a complete mail"
+            " it needs to be a complete email"
         )
 
 

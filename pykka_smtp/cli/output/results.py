@@ -126,7 +126,7 @@ def row_not_tried(address: str, why: str) -> Row:
 def row_unknown(address: str) -> Row:
     """Return the row of a recipient whose email was still in flight when the command ended."""
     kind = FailureKind.CANCELLED.name
-    text = "under way when the command was ended; the mail may have been accepted"
+    text = "in flight when the command was ended; the email may have been accepted"
     return Row(address=address, result="maybe", text=text, kind=kind, attempts=1)
 
 

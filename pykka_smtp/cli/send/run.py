@@ -137,7 +137,7 @@ class BulkSend:
         if interrupts.number is not None and self.stopped_because is None:
             self._stop("interrupted")
             self._progress.say(
-                f"interrupted; mails under way have {GRACE:.0f} s, interrupt again to end at once"
+                f"interrupted; emails in flight have {GRACE:.0f} s, interrupt again to end at once"
             )
         elif not self._mailer.is_alive():
             self._stop("the Mailer has died; please report it")

@@ -1,7 +1,7 @@
-"""What a server does, step by step: it says octets, waits for the client's, or does something else.
+"""Acts: the steps of a server, such as to send bytes, or to read a line.
 
-A *talk* is a generator of such acts, and knows neither sockets nor time. Whoever performs it, a
-*stage*, sends the result of each act into it.
+A *talk* is a generator of acts, and knows neither sockets nor time. A *stage* performs it, and
+sends the result of each act into it.
 """
 
 import enum
@@ -13,11 +13,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Read a command line; its octets without CRLF are the result.
+    """Read a command line; the result is its bytes without CRLF.
 
     Attributes:
-        expected: what is waited for, for people.
-        within: seconds; after these the result is None.
+        expected: the expected line, for people.
+        within: the timeout in seconds, after which the result is None; or None.
     """
 
     expected: str = "*"
@@ -26,13 +26,11 @@ class Line:
 
 @dataclass(slots=True, eq=False)
 class Commands:
-    """Read a command line. Those with a reply of their own may be answered at once, unseen.
-
-    That is for stages that have to be quick; others read each line.
+    """Read a command line. The stage may reply to some verbs itself, if it has to be fast.
 
     Attributes:
-        replies: what to say to a verb.
-        last: the last verb that was answered unseen, or nothing.
+        replies: the reply to each of these verbs.
+        last: the last verb to which the stage has replied itself, or empty.
     """
 
     replies: Mapping[bytes, bytes]
@@ -41,11 +39,11 @@ class Commands:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Read the octets that a BDAT announced (RFC 3030 §2); they are the result.
+    """Read the chunk of a BDAT (RFC 3030 §2); the result is its bytes.
 
     Attributes:
-        size: how many.
-        is_last: whether the mail is whole then.
+        size: the size in bytes.
+        is_last: whether it is the last chunk of the email.
     """
 
     size: int
@@ -54,12 +52,12 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Drip:
-    """Say octets one by one.
+    """Send bytes one by one.
 
     Attributes:
-        octets: what to say.
-        is_endless: say the last of them again and again.
-        interval: seconds between two; the stage's own, if None.
+        octets: the bytes.
+        is_endless: whether to repeat the last of them forever.
+        interval: seconds between two bytes; None for the stage's default.
     """
 
     octets: bytes
@@ -72,7 +70,7 @@ class Pause:
     """Do nothing for some seconds.
 
     Attributes:
-        seconds: how many.
+        seconds: the duration.
     """
 
     seconds: float
@@ -83,7 +81,7 @@ class Wait:
     """Do nothing until an event is set.
 
     Attributes:
-        event: which.
+        event: the event.
     """
 
     event: threading.Event
@@ -91,34 +89,34 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Do nothing until somebody says to go on.
+    """Do nothing until a function is called.
 
     Attributes:
-        begin: called at once, with what to call then.
+        begin: called at once, with that function.
     """
 
     begin: Callable[[Callable[[], None]], object]
 
 
 class Deed(enum.Enum):
-    """What needs no more words."""
+    """Acts without parameters."""
 
-    DATA = "read mail data, up to and including the lone dot; undoubled, they are the result"
-    OCTETS = "wait until any octets have come"
-    EOF = "expect that the client hangs up, and says nothing before"
-    TLS = "begin TLS; whether it came about is the result"
-    CLOSE = "close, once all before has been sent"
-    RESET = "close hard"
-    SILENCE = "read on, and say nothing more"
-    DEAF = "do not even read any more"
+    DATA = "read mail data up to the final dot; the result is the data, dot stuffing undone"
+    OCTETS = "wait for any input"
+    EOF = "expect that the client closes the connection without sending more"
+    TLS = "begin TLS; the result is whether the handshake succeeded"
+    CLOSE = "close the connection, once everything is sent"
+    RESET = "abort the connection by RST"
+    SILENCE = "continue to read, but send nothing more"
+    DEAF = "stop reading, too"
 
 
 Act = bytes | Line | Commands | Chunk | Drip | Pause | Wait | Hold | Deed
-"""One step; octets are to be said."""
+"""One step; bytes are sent."""
 Talk = Generator[Act, Any, None]
 """All steps of one session."""
 
 LINE = Line()
 DATA = Deed.DATA
 LAST = frozenset({Deed.CLOSE, Deed.RESET, Deed.SILENCE, Deed.DEAF})
-"""After one of these, nothing more comes."""
+"""The acts that end a talk."""

@@ -1,4 +1,4 @@
-"""What a server keeps of one connection: lines, mails, verdicts. No sockets here."""
+"""The record of one connection to a server: lines, emails, final replies. No sockets here."""
 
 import re
 import threading
@@ -13,14 +13,14 @@ _PATH = re.compile(r"(?:MAIL FROM|RCPT TO):\s*<(.*?)>(?: |$)", re.IGNORECASE)
 
 @dataclass(slots=True, kw_only=True)
 class ReceivedMail:
-    """One mail that a client handed over, whatever the server then said to it.
+    """One email received in full, accepted or not.
 
     Attributes:
-        sender: the reverse-path of the last MAIL that got a 2yz reply, or None.
-        recipients: the forward-paths that got a 2yz reply since.
-        data: the octets of the mail, transparency undone (RFC 5321 §4.5.2), CRLF at line ends.
-        raw: the octets that came, with dots doubled and the lone dot; for chunks the same as data.
-        verdicts: the codes of the replies that began after the last octet of it had come.
+        sender: the reverse-path of the last MAIL with a 2yz reply, or None.
+        recipients: the forward-paths with a 2yz reply since then.
+        data: the mail data with CRLF line ends, dot stuffing undone (RFC 5321 §4.5.2).
+        raw: the bytes received, with dot stuffing and the final dot; for chunks the same as data.
+        verdicts: the codes of the final replies: those that began after the end of the mail data.
     """
 
     sender: str | None
@@ -31,24 +31,24 @@ class ReceivedMail:
 
     @property
     def accepted(self) -> bool:
-        """Whether a complete 2yz reply was sent after the mail's last octet had come."""
+        """Whether a complete 2yz reply was sent after the end of the mail data."""
         return any(200 <= code <= 299 for code in self.verdicts)
 
 
 class Ledger:
-    """What a server keeps of one connection.
+    """The record of one connection to a server.
 
-    The server's thread writes it while it holds ``changed``, and holds it during each send of a
-    reply too. So a test that has seen a reply, and then asks here, sees what led to that reply.
+    The server's thread writes it while holding ``changed``, which it also holds while it sends a
+    reply. So a test that has seen a reply finds here everything that led to it.
 
     Attributes:
         number: 0 for the server's first connection, and so on.
         peer: the client's address.
         tls: the TLS version, such as ``"TLSv1.3"``, or None.
-        unanswered: octets that came when the server no longer answered; 1 MiB at most.
+        unanswered: bytes received after the server stopped replying; 1 MiB at most.
         completed: whether the script ran to its end.
-        ended: whether the connection is closed on our side.
-        error: what the client did against the script, or None.
+        ended: whether the server has closed the connection.
+        error: how the client deviated from the script, or None.
     """
 
     def __init__(self, number: int, peer: str, changed: threading.Condition) -> None:
@@ -84,24 +84,24 @@ class Ledger:
 
     @property
     def mails(self) -> tuple[ReceivedMail, ...]:
-        """The mails that came whole."""
+        """The emails received in full."""
         with self._changed:
             return tuple(self._mails)
 
     @property
     def events(self) -> tuple[str, ...]:
-        """What happened, one line each, for people."""
+        """All events, one line each, for people."""
         with self._changed:
             return tuple(self._events)
 
     def note(self, event: str) -> None:
-        """Write down what happened, and wake those who wait."""
+        """Record an event, and wake the waiting threads."""
         with self._changed:
             self._events.append(event)
             self._changed.notify_all()
 
     def came(self, line: str) -> None:
-        """Write down a command line."""
+        """Record a command line."""
         with self._changed:
             self._lines.append(line)
             self._owed.append(line)
@@ -109,7 +109,7 @@ class Ledger:
             self.note(f"C: {line}")
 
     def mail_came(self, data: bytes, raw: bytes) -> None:
-        """Write down that a mail's last octet has come."""
+        """Record an email received in full."""
         with self._changed:
             recipients = tuple(self._recipients)
             self._mails.append(
@@ -118,12 +118,12 @@ class Ledger:
             self._owed.clear()
             # RFC 2033 §4.2: LMTP owes one reply for each recipient that it accepted.
             self._verdicts_owed = len(recipients) if self._lmtp else 1
-            # A reply that began before the dot came is no verdict on the mail.
+            # A reply that began before the end of the mail data is not the final reply.
             self._too_early = bool(self._unfinished)
             self.note(f"C: <data, {len(data)} octets>")
 
     def went(self, octets: bytes) -> None:
-        """Write down octets that were sent; only the final lines of replies decide anything."""
+        """Record bytes sent. A reply counts once its last line is complete."""
         with self._changed:
             *lines, self._unfinished = (self._unfinished + octets).split(b"\n")
             for line in lines:

@@ -103,13 +103,18 @@ class Dialog(Sending):
     @property
     def needs_channel_binding(self) -> bool:
         """Whether authentication can use the channel binding of TLS."""
-        authentication = self._delivery.session.authentication
+        authentication = self.session.authentication
         return authentication is not None and authentication.can_bind
 
     @property
     def quirks(self) -> Quirks:
         """The server's known protocol faults."""
-        return self._delivery.session.quirks
+        return self.session.quirks
+
+    @property
+    def delivery(self) -> SessionPolicy:
+        """The purpose of the session."""
+        return self._delivery
 
     def connected(self) -> list[Action]:
         """Called once the connection is established: expect the greeting."""

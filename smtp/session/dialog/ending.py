@@ -4,6 +4,7 @@ from ...sasl.secret import SessionRedactor
 from ...words.reply import Reply
 from ...words.stage import Stage, activity
 from ...words.verdict import FailureKind, Verdict
+from ..opening.session import Session
 from ..step import Action, Close, CommandGroup, RunCallable, Script, SendMailData, StartTls, Step
 from .policy import SessionPolicy
 from .redaction import redacted_verdict
@@ -121,8 +122,13 @@ class Ending:
         return actions
 
     @property
+    def session(self) -> Session:
+        """The state of the session."""
+        return self._delivery.session
+
+    @property
     def _server(self) -> str:
-        return self._delivery.session.server
+        return self.session.server
 
     @property
     def _activity(self) -> str:

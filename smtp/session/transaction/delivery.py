@@ -143,8 +143,8 @@ class Delivery(Judgement):
         )
         if prepared.is_read_once and len(batches) > 1:
             raise Unsendable(
-                f"{self.session.server} takes the mail for {len(batches[0])} recipients at a time,"
-                " and it can be read only once; give a path, or bytes"
+                f"{self.session.server} accepts {len(batches[0])} recipients at a time, and the"
+                " email can be read only once; give a path, or bytes"
             )
         if len(self._recipients) == 1 and not left:
             self._transaction = transaction = Transaction(session, batches[0])
@@ -167,7 +167,7 @@ class Delivery(Judgement):
             left: the recipients over the session's limit of transactions.
         """
         session = self.session
-        reason = f"takes {session.extensions.mail_max} mails in a session (LIMITS MAILMAX)"
+        reason = f"takes {session.extensions.mail_max} emails in a session (LIMITS MAILMAX)"
         refusals: list[Refused] = []
         waiting = deque(batches)
         while waiting and not session.is_used_up:

@@ -147,7 +147,7 @@ class Judgement:
             return f"{server} takes no mail: {reply}"
         if stage is Stage.AUTH:
             return f"{server} refused the credentials: {reply}"
-        return f"{server} refused the mail at {command}: {reply}"
+        return f"{server} refused the email at {command}: {reply}"
 
     def _is_of_chunk(self, stage: Stage) -> bool:
         """Whether a reply of this stage is the reply to BDAT."""
@@ -233,7 +233,7 @@ class Judgement:
             detail = f"{self.session.first}; then: {detail}"
         detail = one_line(detail, MAX_DETAIL)
         if maybe_accepted:
-            detail = f"{detail}; the mail may have been accepted"
+            detail = f"{detail}; the email may have been accepted"
         if acceptance is not None:
             # Accepted for some recipients already: to them, a later failure is only a warning.
             warnings = (*self.session.warnings, detail)

@@ -95,6 +95,50 @@ def prepare(session: Session, envelope: Envelope, content: Content) -> PreparedM
     )
 
 
+def prepare_plain(
+    extensions: Extensions, envelope: Envelope, content: Content
+) -> tuple[Rendition, bytes, int] | None:
+    """Return the mail data, the octets of MAIL and RCPT, and the size, or None.
+
+    They are those of `prepare`. None means that `prepare` must decide: the email has addresses
+    beyond ASCII, options, or mail data for which the server's limits matter.
+
+    Args:
+        extensions: what the server offers.
+        envelope: the sender, the recipients, and the requested options.
+        content: the content of the email.
+    """
+    sender, paths = envelope.reverse_path, envelope.forward_paths
+    addresses = f"{sender}{paths[0]}" if len(paths) == 1 else f"{sender}{''.join(paths)}"
+    if (
+        envelope.options is not NO_OPTIONS
+        or not (addresses.isascii() and addresses.isprintable())  # the last guard, as `Command`'s
+        or content.needs_smtputf8
+    ):
+        return None
+    rendition = content.render(
+        eight_bit=extensions.eight_bit_mime,
+        binary=extensions.chunking and "BINARYMIME" in extensions,
+    )
+    facts, limit = rendition.facts, extensions.size_limit
+    if (
+        facts is None
+        or rendition.data is None
+        or rendition.is_binary
+        or facts.nul
+        or facts.longest_line > MAX_TEXT_LINE
+        or (facts.eight_bit and not extensions.eight_bit_mime)
+        or not facts.size
+        or (limit is not None and facts.size > limit)
+    ):
+        return None
+    body = " BODY=8BITMIME" if facts.eight_bit else ""
+    size = f" SIZE={facts.size}" if extensions.offers_size else ""
+    rcpts = paths[0] if len(paths) == 1 else ">\r\nRCPT TO:<".join(paths)
+    group = f"MAIL FROM:<{sender}>{body}{size}\r\nRCPT TO:<{rcpts}>\r\n"
+    return rendition, group.encode(), facts.size
+
+
 def _may_be_chunked(session: Session, rendition: Rendition) -> bool:
     """Whether BDAT is safe with this server.
 
@@ -118,16 +162,18 @@ def _check_rendition(session: Session, rendition: Rendition) -> None:
     if facts is None or rendition.is_binary:
         return
     if facts.nul:
-        raise Unsendable("the mail has a NUL octet, which this server cannot take; encode the part")
+        raise Unsendable(
+            "the email has a NUL octet, which this server cannot take; encode the part"
+        )
     if facts.longest_line > MAX_TEXT_LINE:
         raise Unsendable(
-            f"the mail has a line of {facts.longest_line} octets, over {MAX_TEXT_LINE};"
+            f"the email has a line of {facts.longest_line} octets, over {MAX_TEXT_LINE};"
             " encode the part as quoted-printable or base64"
         )
     if facts.eight_bit and not session.extensions.eight_bit_mime:
         # Re-encoding breaks a signature, and a relay may re-encode 8-bit parts (RFC 1847 §2.1).
         advice = (
-            "the mail is signed; encode it to 7 bits before it is signed"
+            "the email is signed; encode it to 7 bits before it is signed"
             if rendition.is_signed
             else "encode the parts as quoted-printable or base64"
         )
@@ -140,7 +186,7 @@ def _no_smtputf8(session: Session, envelope: Envelope, rendition: Rendition) -> 
         what, advice = "addresses beyond ASCII", "use ASCII addresses"
     else:
         what = "UTF-8 in the header"
-        advice = "the mail is signed; write its header in ASCII before it is signed"
+        advice = "the email is signed; write its header in ASCII before it is signed"
     return f"{session.server} takes no {what} (no SMTPUTF8); {advice}"
 
 
@@ -164,7 +210,7 @@ def _mail_parameters(session: Session, rendition: Rendition, *, is_utf8: bool) -
         limit = extensions.size_limit
         if limit is not None and facts.size > limit:
             raise Unsendable(
-                f"{session.server} takes mails of up to {limit} octets; this one has {facts.size}"
+                f"{session.server} takes emails of up to {limit} octets; this one has {facts.size}"
             )
         parameters.append(f"SIZE={facts.size}")  # RFC 1870 §5
     return parameters
@@ -185,7 +231,7 @@ def _option_parameters(session: Session, options: DeliveryOptions) -> Iterator[s
         if "MT-PRIORITY" in session.extensions:
             yield f"MT-PRIORITY={options.priority}"  # RFC 6710 §3
         else:
-            _warn(session, "offers no MT-PRIORITY (RFC 6710): the mail went without its priority")
+            _warn(session, "offers no MT-PRIORITY (RFC 6710): the email went without its priority")
     if options.dsn is not None:
         yield from _dsn(session, options.dsn)
 
@@ -195,13 +241,13 @@ def _check_require_tls(session: Session) -> None:
     if not session.is_verified:
         raise SecurityTooWeak(
             Stage.MAIL,
-            f"the mail requires verified TLS, and the session with {session.server} has none;"
+            f"the email requires verified TLS, and the session with {session.server} has none;"
             " connect with tls='starttls' or tls='implicit'",
         )
     if "REQUIRETLS" not in session.extensions:
         raise SecurityTooWeak(
             Stage.MAIL,
-            f"{session.server} offers no REQUIRETLS: it would not promise to pass the mail on"
+            f"{session.server} offers no REQUIRETLS: it would not promise to pass the email on"
             " under TLS only",
         )
 
@@ -217,15 +263,15 @@ def _hold(session: Session, options: DeliveryOptions) -> Iterator[str]:
     server, extensions = session.server, session.extensions
     if "FUTURERELEASE" not in extensions:
         raise Unsendable(
-            f"{server} offers no FUTURERELEASE: it would deliver the mail at once;"
+            f"{server} offers no FUTURERELEASE: it would deliver the email at once;"
             " send it when its time has come"
         )
     seconds, until = _limits_of_hold(extensions)
     hold_for, hold_until = options.hold_for, options.hold_until
     if hold_for is not None and seconds is not None and hold_for > seconds:
-        raise Unsendable(f"{server} holds mails for up to {seconds} s; hold_for is {hold_for}")
+        raise Unsendable(f"{server} holds emails for up to {seconds} s; hold_for is {hold_for}")
     if hold_until is not None and until is not None and hold_until > until:
-        raise Unsendable(f"{server} holds mails until {until}; hold_until is {hold_until}")
+        raise Unsendable(f"{server} holds emails until {until}; hold_until is {hold_until}")
     yield parameter
 
 
@@ -253,15 +299,15 @@ def _deliver_by(session: Session, options: DeliveryOptions) -> Iterator[str]:
     if "DELIVERBY" not in extensions:
         if must_return:
             raise Unsendable(
-                f"{server} offers no DELIVERBY: it would deliver the mail after its time;"
+                f"{server} offers no DELIVERBY: it would deliver the email after its time;"
                 " use on_expiry='notify' if that will do"
             )
-        _warn(session, "offers no DELIVERBY (RFC 2852): it will not tell if the mail is late")
+        _warn(session, "offers no DELIVERBY (RFC 2852): it will not tell if the email is late")
         return
     least = _number(extensions.parameter("DELIVERBY"))
     if must_return and least is not None and wish.seconds < least:
         raise Unsendable(
-            f"{server} takes at least {least} s to deliver a mail; deliver_by is {wish.seconds}"
+            f"{server} takes at least {least} s to deliver an email; deliver_by is {wish.seconds}"
         )
     yield wish.parameter
 

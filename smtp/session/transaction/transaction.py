@@ -14,10 +14,7 @@ from ..refusal import Contradicted, ProtocolViolation, Refused, raise_unless_pos
 from ..step import CommandGroup, ExpectNoMoreInput, Script, SendMailData, Step
 from .parameters import PreparedMail
 from .recipients import Recipient, overall_rejection
-
-MAX_SPECULATIVE_SIZE = 65_536
-"""Octets of an email that may be sent in full before MAIL and RCPT have replies. Larger ones cost
-too much if all recipients are then rejected."""
+from .speculation import can_be_speculative
 
 _EXPECT_NO_MORE_INPUT = ExpectNoMoreInput()
 
@@ -97,75 +94,95 @@ class Transaction:
             ProtocolViolation: the server violated the protocol.
             Contradicted: the server rejected the email, and may have accepted it nevertheless.
         """
-        session, batch = self._session, self.batch
         self.is_chunk, self.is_binary = prepared.is_chunked, prepared.rendition.is_binary
         commands: list[Command] = []
-        for recipient in batch:
+        for recipient in self.batch:
             # A comprehension would make closure cells, for each of thousands of emails in flight.
             commands.append(prepared.rcpt(recipient.path))  # noqa: PERF401
-        replies: tuple[Reply, ...] | None = None
-        if session.extensions.pipelining:
-            group = (*((RSET,) if session.needs_reset else ()), prepared.mail, *commands)
-            if may_be_speculative and self._can_be_speculative(prepared):
-                self.speculative = SendMailData(
-                    prepared.rendition, bdat(prepared.size), before=group
-                )
-                yield self.speculative
-                for recipient in batch:
-                    recipient.is_speculative = True
-                group = (*group, END_OF_DATA)
-            else:
-                if not prepared.is_chunked:
-                    group = (*group, DATA)
-                step = CommandGroup(group, is_held=prepared.is_chunked)
-                yield step
-                replies = step.replies
-                del step
-            if replies is None:
-                self._group = group
-            del group
-        if replies is not None:
-            # The replies to all commands before the mail data are positive.
+        is_speculative = may_be_speculative and can_be_speculative(self._session, prepared)
+        if not (yield from self._send_group(prepared, commands, is_speculative=is_speculative)):
+            yield from self._take_replies(prepared, commands)
+        # Thousands of emails may be in flight for minutes: free what is not needed any more.
+        del commands
+        yield from self._send_mail_data(prepared)
+
+    def _send_group(
+        self, prepared: PreparedMail, commands: list[Command], *, is_speculative: bool
+    ) -> Generator[Step, Reply, bool]:
+        """Write all commands at once if the server offers PIPELINING (RFC 2920).
+
+        Args:
+            prepared: the email.
+            commands: RCPT for each recipient.
+            is_speculative: whether the mail data is written with them.
+
+        Returns:
+            Whether all of them have positive replies. If not, they are still to be taken.
+        """
+        session, batch = self._session, self.batch
+        if not session.extensions.pipelining:
+            return False
+        group = (*((RSET,) if session.needs_reset else ()), prepared.mail, *commands)
+        if is_speculative:
+            self.speculative = SendMailData(prepared.rendition, bdat(prepared.size), before=group)
+            yield self.speculative
+            for recipient in batch:
+                recipient.is_speculative = True
+            self._group = (*group, END_OF_DATA)
+            return False
+        if not prepared.is_chunked:
+            group = (*group, DATA)
+        step = CommandGroup(group, is_held=prepared.is_chunked)
+        yield step
+        replies = step.replies
+        if replies is None:
+            self._group = group
+            return False
+        self.has_reply = True
+        session.transactions += 1
+        first = 2 if session.needs_reset else 1
+        for recipient, reply in zip(batch, replies[first:], strict=False):
+            recipient.rcpt_reply = reply
+        session.needs_reset = True
+        return True
+
+    def _take_replies(self, prepared: PreparedMail, commands: list[Command]) -> Script:
+        """Write the commands one by one, or read the replies to the group, and judge each."""
+        session, batch = self._session, self.batch
+        is_held = prepared.is_chunked and not session.extensions.pipelining
+        try:
+            if session.needs_reset:
+                self._on_rset_reply((yield from _held(RSET)) if is_held else (yield RSET))
+            reply = (yield from _held(prepared.mail)) if is_held else (yield prepared.mail)
+            self._answered += 1
             self.has_reply = True
-            session.transactions += 1
-            first = 2 if session.needs_reset else 1
-            for recipient, reply in zip(batch, replies[first:], strict=False):
-                recipient.rcpt_reply = reply
+            session.transactions += 1  # RFC 9422 §4.1: a rejected MAIL counts, too
+            raise_unless_positive(Stage.MAIL, reply)
             session.needs_reset = True
-            # Thousands of emails may be in flight for minutes: free what is not needed any more.
-            del commands, replies
-        else:
-            is_held = prepared.is_chunked and not session.extensions.pipelining
-            try:
-                if session.needs_reset:
-                    self._on_rset_reply((yield from _held(RSET)) if is_held else (yield RSET))
-                reply = (yield from _held(prepared.mail)) if is_held else (yield prepared.mail)
-                self._answered += 1
-                self.has_reply = True
-                session.transactions += 1  # RFC 9422 §4.1: a rejected MAIL counts, too
-                raise_unless_positive(Stage.MAIL, reply)
-                session.needs_reset = True
-                for recipient, command in zip(batch, commands, strict=True):
-                    self._on_rcpt_reply(recipient, (yield command))
-                refusal = overall_rejection(batch)
-                if refusal is not None:
-                    raise_unless_positive(Stage.RCPT, refusal)
-            except Refused as refused:
-                if self.speculative is not None:
-                    yield from self._read_replies_after(self.speculative, refused)
-                raise
-            if not (prepared.is_chunked or self.speculative):
-                reply = yield DATA
-                self._answered += 1
-                raise_unless_positive(Stage.DATA, reply)
+            for recipient, command in zip(batch, commands, strict=True):
+                self._on_rcpt_reply(recipient, (yield command))
+            refusal = overall_rejection(batch)
+            if refusal is not None:
+                raise_unless_positive(Stage.RCPT, refusal)
+        except Refused as refused:
+            if self.speculative is not None:
+                yield from self._read_replies_after(self.speculative, refused)
+            raise
+        if not (prepared.is_chunked or self.speculative):
+            reply = yield DATA
+            self._answered += 1
+            raise_unless_positive(Stage.DATA, reply)
+
+    def _send_mail_data(self, prepared: PreparedMail) -> Script:
+        """Send the mail data, unless it is sent already, and take the final reply."""
         if self.speculative is not None:
             reply = yield END_OF_DATA
             self._answered += 1
         else:
             chunk = bdat(prepared.size) if prepared.is_chunked else None
             owed: tuple[Command, ...] = (END_OF_DATA,)
-            if session.is_lmtp:  # RFC 2033 §4.2: one reply for each recipient
-                owed *= sum(recipient.awaits_final_reply for recipient in batch)
+            if self._session.is_lmtp:  # RFC 2033 §4.2: one reply for each recipient
+                owed *= sum(recipient.awaits_final_reply for recipient in self.batch)
             reply = yield SendMailData(prepared.rendition, chunk, owed)
         yield from self._on_final_reply(prepared, reply)
 
@@ -232,27 +249,6 @@ class Transaction:
         self.refusal = None
         for recipient in self.batch:
             recipient.rcpt_reply = recipient.final_reply = None
-
-    def _can_be_speculative(self, prepared: PreparedMail) -> bool:
-        """Whether MAIL, RCPT and the mail data can be sent in one write.
-
-        RFC 3030 §2 describes sending the mail data after all replies to MAIL and RCPT, but does
-        not require it. Exim and Google do not wait either, so servers are used to it.
-
-        Not a large email, as all recipients may be rejected. Not after RSET: if the server rejects
-        that and obeys the rest, it accepts an email in a session that has failed. Not in a reused
-        session with a server that has closed such a one without a reply: if MAIL is sent alone
-        then, nothing is `maybe_accepted`, and a new connection can be used.
-        """
-        return (
-            not self._session.needs_reset
-            and not self._session.quirks.sends_unsolicited
-            and not (self._session.transactions and self._session.quirks.closes_without_reply)
-            and prepared.is_chunked
-            and prepared.size <= MAX_SPECULATIVE_SIZE
-            and prepared.rendition.data is not None
-            and not self._session.is_lmtp
-        )
 
     @property
     def is_without_reply(self) -> bool:
@@ -387,7 +383,7 @@ class Transaction:
         self.acceptance = reply
         if reply.contradicts_itself:
             self._session.warn(
-                f"{self._session.server} took the mail with a reply whose text says otherwise"
+                f"{self._session.server} accepted the email with a reply whose text says otherwise"
                 f" (the code counts, RFC 2034 §4): {one_line(str(reply), MAX_DETAIL)}"
             )
 

@@ -14,7 +14,7 @@ import pykka
 import pytest
 from pykka import ActorDeadError, ActorRef, ActorRegistry, ThreadingActor
 from pykka._envelope import Envelope
-from servers.waiting import PATIENCE, wait_until
+from servers.waiting import PATIENCE, Gate, wait_until
 
 from pykka_smtp.actors import AsyncioActor
 from pykka_smtp.actors.loop.event_loop import event_loop
@@ -142,21 +142,6 @@ def start_ours(loop_kind: str, journal: Journal) -> Iterator[Start]:
     """Start actors of our type only."""
     yield lambda *args, **kwargs: OfLoop.start(journal, *args, **kwargs)
     stop_all()
-
-
-class Gate:
-    """A message at which an actor stands still until it is opened."""
-
-    def __init__(self) -> None:
-        self.entered = threading.Event()
-        self._open = threading.Event()
-
-    def __call__(self, actor: Any) -> None:
-        self.entered.set()
-        assert self._open.wait(PATIENCE)
-
-    def open(self) -> None:
-        self._open.set()
 
 
 @pytest.fixture

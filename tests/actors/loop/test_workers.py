@@ -2,32 +2,16 @@ import asyncio
 import socket
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, NoReturn
 
 import pytest
 from servers.scripted import ScriptedServer, polite
-from servers.waiting import PATIENCE, wait_until
+from servers.waiting import PATIENCE, Gate, wait_until
 
 from pykka_smtp import FailureKind, SendMail, SendSuccess, SmtpActor
 from pykka_smtp.actors.loop import workers as module
 from pykka_smtp.actors.loop.workers import Workers
-
-
-class Gate:
-    """A job that stands still until it is opened."""
-
-    def __init__(self) -> None:
-        self.entered = threading.Event()
-        self._open = threading.Event()
-
-    def __call__(self) -> str:
-        self.entered.set()
-        assert self._open.wait(PATIENCE)
-        return "through the gate"
-
-    def open(self) -> None:
-        self._open.set()
 
 
 def threads() -> list[threading.Thread]:
@@ -49,33 +33,40 @@ def raising(error: BaseException) -> Callable[[], NoReturn]:
     return job
 
 
+def run(workers: Workers, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run something on a loop that has these workers."""
+
+    async def start() -> None:
+        workers.start(asyncio.get_running_loop())
+        await main()
+
+    asyncio.run(start())
+
+
 async def patiently(future: "asyncio.Future[Any]") -> Any:
     return await asyncio.wait_for(future, PATIENCE)
 
 
 def test_a_job_runs_in_a_daemon_thread_and_its_result_comes_back(workers: Workers) -> None:
     async def main() -> None:
-        workers.start(asyncio.get_running_loop())
-
         thread = await patiently(workers.run(threading.current_thread))
 
         assert thread.name == "pykka-smtp-test-1"
         assert thread.daemon
         assert await patiently(workers.run(divmod, 7, 2)) == (3, 1)
 
-    asyncio.run(main())
+    run(workers, main)
 
 
 def test_what_a_job_raises_comes_back(workers: Workers) -> None:
     error = LookupError("nothing there")
 
     async def main() -> None:
-        workers.start(asyncio.get_running_loop())
         with pytest.raises(LookupError) as raised:
             await patiently(workers.run(raising(error)))
         assert raised.value is error
 
-    asyncio.run(main())
+    run(workers, main)
 
 
 @pytest.mark.parametrize(
@@ -87,19 +78,17 @@ def test_what_would_end_the_waiting_task_or_the_loop_comes_back_as_a_runtime_err
     workers: Workers, error: BaseException
 ) -> None:
     async def main() -> None:
-        workers.start(asyncio.get_running_loop())
         with pytest.raises(RuntimeError, match=type(error).__name__):
             await patiently(workers.run(raising(error)))
         assert await patiently(workers.run(str, "next")) == "next"
 
-    asyncio.run(main())
+    run(workers, main)
 
 
 def test_threads_are_added_up_to_the_limit_while_the_others_are_busy(workers: Workers) -> None:
-    gates = [Gate() for _ in range(5)]
+    gates = [Gate("through the gate") for _ in range(5)]
 
     async def main() -> None:
-        workers.start(asyncio.get_running_loop())
         jobs = [workers.run(gate) for gate in gates]
         assert all(gate.entered.wait(PATIENCE) for gate in gates[:3])
         assert len(threads()) == 3
@@ -108,24 +97,22 @@ def test_threads_are_added_up_to_the_limit_while_the_others_are_busy(workers: Wo
             gate.open()
         assert await patiently(asyncio.gather(*jobs)) == ["through the gate"] * 5
 
-    asyncio.run(main())
+    run(workers, main)
 
 
 def test_one_thread_serves_one_job_after_the_other(workers: Workers) -> None:
     async def main() -> None:
-        workers.start(asyncio.get_running_loop())
         for _ in range(20):
             await patiently(workers.run(str))
         assert len(threads()) == 1
 
-    asyncio.run(main())
+    run(workers, main)
 
 
 def test_a_hung_job_whose_asker_gave_up_does_not_hold_up_the_next(workers: Workers) -> None:
-    gate = Gate()
+    gate = Gate("through the gate")
 
     async def main() -> None:
-        workers.start(asyncio.get_running_loop())
         hung = workers.run(gate)
         assert gate.entered.wait(PATIENCE)
         hung.cancel()
@@ -137,16 +124,15 @@ def test_a_hung_job_whose_asker_gave_up_does_not_hold_up_the_next(workers: Worke
         # The late answer is dropped, and the thread serves on.
         await patiently(asyncio.gather(*[workers.run(str) for _ in range(9)]))
 
-    asyncio.run(main())
+    run(workers, main)
 
 
 def test_if_no_more_threads_can_be_had_the_ones_that_there_are_do(
     workers: Workers, no_thread: Callable[[str], None]
 ) -> None:
-    gate = Gate()
+    gate = Gate("through the gate")
 
     async def main() -> None:
-        workers.start(asyncio.get_running_loop())
         first = workers.run(gate)
         assert gate.entered.wait(PATIENCE)
         no_thread("pykka-smtp-test")
@@ -154,22 +140,21 @@ def test_if_no_more_threads_can_be_had_the_ones_that_there_are_do(
         gate.open()
         assert await patiently(asyncio.gather(first, second)) == ["through the gate", "second"]
 
-    asyncio.run(main())
+    run(workers, main)
 
 
 def test_jobs_that_are_queued_when_the_workers_close_still_run_and_the_threads_end(
     workers: Workers,
 ) -> None:
-    gate, ran = Gate(), threading.Event()
+    gate, ran = Gate("through the gate"), threading.Event()
 
     async def main() -> None:
-        workers.start(asyncio.get_running_loop())
         for _ in range(3):
             workers.run(gate)
         workers.run(ran.set)
         workers.close()
 
-    asyncio.run(main())
+    run(workers, main)
     # The loop is closed by now: nobody waits for an answer, but a file may need to be closed.
     gate.open()
 
@@ -178,7 +163,7 @@ def test_jobs_that_are_queued_when_the_workers_close_still_run_and_the_threads_e
 
 
 def test_an_answer_from_before_a_close_does_not_count_after_it(workers: Workers) -> None:
-    gates = [Gate(), Gate()]
+    gates = [Gate("through the gate"), Gate("through the gate")]
 
     async def main() -> None:
         workers.start(asyncio.get_running_loop())
@@ -231,7 +216,7 @@ def a_while(workers: Workers) -> None:
 def hung(workers: Workers) -> Iterator[list[Gate]]:
     """Gates that nobody opens before the test has ended."""
     workers.clock = 0.0  # type: ignore[attr-defined]
-    gates = [Gate() for _ in range(20)]
+    gates = [Gate("through the gate") for _ in range(20)]
     yield gates
     for gate in gates:
         gate.open()
@@ -241,7 +226,6 @@ def test_a_job_whose_asker_was_cancelled_is_not_run(workers: Workers, hung: list
     ran: list[str] = []
 
     async def main() -> None:
-        workers.start(asyncio.get_running_loop())
         for gate in hung[:3]:
             workers.run(gate)
         assert all(gate.entered.wait(PATIENCE) for gate in hung[:3])
@@ -251,7 +235,7 @@ def test_a_job_whose_asker_was_cancelled_is_not_run(workers: Workers, hung: list
         hung[0].open()
         await patiently(wanted)
 
-    asyncio.run(main())
+    run(workers, main)
 
     assert ran == ["wanted"]
 
@@ -260,7 +244,6 @@ def test_jobs_that_hang_hold_up_no_other_for_long(
     workers: Workers, hung: list[Gate], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
-        workers.start(asyncio.get_running_loop())
         for gate in hung[:3]:
             workers.run(gate)
         assert all(gate.entered.wait(PATIENCE) for gate in hung[:3])
@@ -282,7 +265,7 @@ def test_jobs_that_hang_hold_up_no_other_for_long(
         assert await wait_on_loop(lambda: len(threads()) == 3)
         assert await patiently(workers.run(str, "next")) == "next"
 
-    asyncio.run(main())
+    run(workers, main)
 
     [record] = caplog.records
     assert record.levelname == "WARNING"
@@ -293,7 +276,6 @@ def test_where_the_whole_process_stood_still_no_thread_is_taken_to_hang(
     workers: Workers, hung: list[Gate], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
-        workers.start(asyncio.get_running_loop())
         jobs = [workers.run(gate) for gate in hung[:6]]
         assert all(gate.entered.wait(PATIENCE) for gate in hung[:3])
         tick(workers, 0.1)
@@ -305,7 +287,7 @@ def test_where_the_whole_process_stood_still_no_thread_is_taken_to_hang(
             gate.open()
         await patiently(asyncio.gather(*jobs))
 
-    asyncio.run(main())
+    run(workers, main)
 
     assert caplog.records == []
 
@@ -318,7 +300,6 @@ def test_threads_that_take_one_job_after_the_other_do_not_hang(
     workers: Workers, hung: list[Gate]
 ) -> None:
     async def main() -> None:
-        workers.start(asyncio.get_running_loop())
         jobs = [workers.run(gate) for gate in hung]
         for number, gate in enumerate(hung[:17]):
             assert hung[number + 2].entered.wait(PATIENCE)
@@ -330,14 +311,13 @@ def test_threads_that_take_one_job_after_the_other_do_not_hang(
             gate.open()
         await patiently(asyncio.gather(*jobs))
 
-    asyncio.run(main())
+    run(workers, main)
 
 
 def test_a_hanging_thread_is_not_replaced_without_queued_jobs(
     workers: Workers, hung: list[Gate]
 ) -> None:
     async def main() -> None:
-        workers.start(asyncio.get_running_loop())
         jobs = [workers.run(gate) for gate in hung]
         assert hung[2].entered.wait(PATIENCE)
         for job in jobs:
@@ -349,7 +329,7 @@ def test_a_hanging_thread_is_not_replaced_without_queued_jobs(
         assert len(threads()) == 3
         assert workers._jobs.empty()
 
-    asyncio.run(main())
+    run(workers, main)
 
 
 def test_threads_that_hang_are_bounded_over_all_loops(
@@ -389,7 +369,6 @@ def test_at_the_bound_it_is_said_and_those_that_come_back_serve_on(
     monkeypatch.setattr(module, "_MAX_THREADS", 5)
 
     async def main() -> None:
-        workers.start(asyncio.get_running_loop())
         jobs = [workers.run(gate) for gate in hung[:6]]
         for _ in range(4):
             tick(workers, 0.1)
@@ -400,7 +379,7 @@ def test_at_the_bound_it_is_said_and_those_that_come_back_serve_on(
             gate.open()
         await patiently(asyncio.gather(*jobs))
 
-    asyncio.run(main())
+    run(workers, main)
 
     [record] = caplog.records
     assert (
@@ -415,7 +394,6 @@ def test_the_queue_is_bounded_and_cancelled_jobs_take_no_place(
     monkeypatch.setattr(module, "_MAX_JOBS", 4)
 
     async def main() -> None:
-        workers.start(asyncio.get_running_loop())
         for gate in hung[:3]:
             workers.run(gate)
             assert gate.entered.wait(PATIENCE)
@@ -430,14 +408,13 @@ def test_the_queue_is_bounded_and_cancelled_jobs_take_no_place(
             gate.open()
         assert await patiently(last) == "fits in"
 
-    asyncio.run(main())
+    run(workers, main)
 
 
 def test_where_no_thread_can_take_the_place_of_one_that_hangs_the_others_serve_on(
     workers: Workers, hung: list[Gate], no_thread: Callable[[str], None]
 ) -> None:
     async def main() -> None:
-        workers.start(asyncio.get_running_loop())
         jobs = [workers.run(gate) for gate in hung[:4]]
         assert hung[2].entered.wait(PATIENCE)
         no_thread("pykka-smtp-test")
@@ -447,7 +424,7 @@ def test_where_no_thread_can_take_the_place_of_one_that_hangs_the_others_serve_o
             gate.open()
         await patiently(asyncio.gather(*jobs))
 
-    asyncio.run(main())
+    run(workers, main)
 
 
 def test_an_idle_thread_keeps_nothing_of_its_last_job_alive(workers: Workers) -> None:
@@ -458,14 +435,13 @@ def test_an_idle_thread_keeps_nothing_of_its_last_job_alive(workers: Workers) ->
     gone = threading.Event()
 
     async def main() -> None:
-        workers.start(asyncio.get_running_loop())
         payload = Payload()
         weakref.finalize(payload, gone.set)
         await patiently(workers.run(payload.method))
         del payload
         await asyncio.sleep(0)
 
-    asyncio.run(main())
+    run(workers, main)
 
     assert gone.wait(PATIENCE)
 
@@ -479,7 +455,7 @@ def mail() -> SendMail:
 
 @pytest.fixture
 def gates() -> Iterator[list[Gate]]:
-    made = [Gate() for _ in range(8)]
+    made = [Gate("through the gate") for _ in range(8)]
     yield made
     for gate in made:
         gate.open()

@@ -404,7 +404,7 @@ def test_one_mail_too_many_fails_at_once_and_all_others_are_sent(
 
     assert (outcome.kind, outcome.retryable) == (FailureKind.LOCAL, True)
     assert not outcome.maybe_accepted
-    assert outcome.detail == "3 mails wait already (max_queued); tell it again later"
+    assert outcome.detail == "3 emails are queued already (max_queued); submit it again later"
     assert [result.retryable for result in outcome.recipients] == [True]
     assert mailing.wait_for(1) == [outcome]
     door.open()

@@ -326,7 +326,7 @@ def test_a_message_that_comes_too_late_has_an_outcome(mailing: Mailing) -> None:
 
     (outcome,) = mailing.outcomes()
     assert outcome.kind is FailureKind.CANCELLED
-    assert outcome.detail == "the Mailer was stopped before it took the mail"
+    assert outcome.detail == "the Mailer was stopped before it handled the email"
 
 
 def _envelope(message: object) -> Any:

@@ -171,7 +171,7 @@ def test_a_file_that_can_be_read_once_has_no_second_session(
     assert isinstance(outcome, SendSuccess)
     assert len(outcome.refused) == 3
     (warning,) = outcome.warnings
-    assert "takes 1 mails in a session (LIMITS MAILMAX); 3 of 5 recipients not tried" in warning
+    assert "takes 1 emails in a session (LIMITS MAILMAX); 3 of 5 recipients not tried" in warning
 
 
 def test_a_mail_that_is_stopped_between_two_sessions_has_one_outcome_with_both(

@@ -4,7 +4,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
-from servers.scripted import Conn, ScriptedServer, polite
+from servers.scripted import Conn, Start, polite
 from servers.waiting import PATIENCE
 
 from pykka_smtp import FailureKind, SendMail, SendSuccess, SmtpActor, set_connection_limit
@@ -15,10 +15,12 @@ from pykka_smtp.actors.net.connection_limit import ConnectionLimit, Permit
 class Holders:
     """Who got a permit, in order."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, names: str = "") -> None:
         self.limit = ConnectionLimit(limit)
         self.granted: list[str] = []
         self.permits: list[Permit] = []
+        for name in names:
+            self.ask(name)
 
     def ask(self, name: str, *, is_pressing: bool = False) -> None:
         self.limit.acquire(name, lambda p: self.take(name, p), is_pressing=is_pressing)
@@ -33,18 +35,13 @@ class Holders:
 
 
 def test_permits_are_granted_at_once_up_to_the_limit() -> None:
-    holders = Holders(2)
-
-    for name in "abc":
-        holders.ask(name)
+    holders = Holders(2, "abc")
 
     assert holders.granted == ["a", "b"]
 
 
 def test_a_released_permit_goes_to_the_longest_waiter() -> None:
-    holders = Holders(1)
-    for name in "abc":
-        holders.ask(name)
+    holders = Holders(1, "abc")
 
     holders.give_back()
     assert holders.granted == ["a", "b"]
@@ -91,9 +88,7 @@ def test_no_permit_is_granted_while_receivers_are_behind_and_then_in_order(
 def test_a_permit_given_back_while_receivers_are_behind_goes_to_what_one_of_them_may_wait_for(
     receivers: Receivers,
 ) -> None:
-    holders = Holders(1)
-    holders.ask("a")
-    holders.ask("b")
+    holders = Holders(1, "ab")
     receivers.is_full = True
     for name in "cd":
         holders.ask(name, is_pressing=True)
@@ -143,9 +138,7 @@ def test_an_idle_connection_is_closed_only_for_a_send_that_waits_for_a_permit(
 
 
 def test_who_withdraws_gets_none_and_who_has_one_was_not_waiting() -> None:
-    holders = Holders(1)
-    for name in "abc":
-        holders.ask(name)
+    holders = Holders(1, "abc")
 
     assert holders.limit.cancel_wait("b") is True
     assert holders.limit.cancel_wait("b") is False
@@ -156,9 +149,7 @@ def test_who_withdraws_gets_none_and_who_has_one_was_not_waiting() -> None:
 
 
 def test_permits_are_granted_in_order() -> None:
-    holders = Holders(1)
-    holders.ask("a")
-    holders.ask("b")
+    holders = Holders(1, "ab")
     granted_before_b: list[str] = []
 
     def ask_again(permit: Permit) -> None:
@@ -173,9 +164,7 @@ def test_permits_are_granted_in_order() -> None:
 
 
 def test_a_permit_that_is_given_back_twice_counts_once() -> None:
-    holders = Holders(1)
-    for name in "abc":
-        holders.ask(name)
+    holders = Holders(1, "abc")
     first = holders.permits[0]
 
     first.release()
@@ -185,8 +174,7 @@ def test_a_permit_that_is_given_back_twice_counts_once() -> None:
 
 
 def test_an_error_of_a_permits_receiver_does_not_reach_its_releaser() -> None:
-    holders = Holders(1)
-    holders.ask("a")
+    holders = Holders(1, "a")
     broken: list[BaseException] = []
 
     class Broken:
@@ -206,9 +194,7 @@ def test_an_error_of_a_permits_receiver_does_not_reach_its_releaser() -> None:
 
 
 def test_a_higher_limit_serves_those_who_wait() -> None:
-    holders = Holders(1)
-    for name in "abcd":
-        holders.ask(name)
+    holders = Holders(1, "abcd")
 
     holders.limit.limit = 3
 
@@ -217,9 +203,7 @@ def test_a_higher_limit_serves_those_who_wait() -> None:
 
 
 def test_a_lower_limit_takes_nothing_away_and_counts_from_the_next_on() -> None:
-    holders = Holders(3)
-    for name in "abcd":
-        holders.ask(name)
+    holders = Holders(3, "abcd")
 
     holders.limit.limit = 1
     holders.give_back()
@@ -333,10 +317,7 @@ def mail(**options: Any) -> SendMail:
 
 
 def test_no_more_connections_are_open_than_the_limit_says_and_all_mails_arrive(
-    loop_kind: str,
-    scripted_server: Callable[..., ScriptedServer],
-    limit: Callable[[int], None],
-    outcomes: Any,
+    loop_kind: str, scripted_server: Start, limit: Callable[[int], None], outcomes: Any
 ) -> None:
     door = Doorkeeper()
     server = scripted_server(door)
@@ -354,7 +335,7 @@ def test_no_more_connections_are_open_than_the_limit_says_and_all_mails_arrive(
 
 
 def test_the_clock_of_a_send_that_waits_for_its_turn_has_not_started(
-    loop_kind: str, scripted_server: Callable[..., ScriptedServer], limit: Callable[[int], None]
+    loop_kind: str, scripted_server: Start, limit: Callable[[int], None]
 ) -> None:
     silent, polite_one = scripted_server("S! silence"), scripted_server()
     limit(1)
@@ -373,10 +354,7 @@ def test_the_clock_of_a_send_that_waits_for_its_turn_has_not_started(
 
 
 def test_raising_the_limit_starts_those_who_wait(
-    loop_kind: str,
-    scripted_server: Callable[..., ScriptedServer],
-    limit: Callable[[int], None],
-    outcomes: Any,
+    loop_kind: str, scripted_server: Start, limit: Callable[[int], None], outcomes: Any
 ) -> None:
     door = Doorkeeper()
     server = scripted_server(door)
@@ -396,10 +374,7 @@ def test_raising_the_limit_starts_those_who_wait(
 
 
 def test_a_send_that_is_stopped_while_it_waits_for_its_turn_is_cancelled_and_takes_no_permit(
-    loop_kind: str,
-    scripted_server: Callable[..., ScriptedServer],
-    limit: Callable[[int], None],
-    outcomes: Any,
+    loop_kind: str, scripted_server: Start, limit: Callable[[int], None], outcomes: Any
 ) -> None:
     door = Doorkeeper()
     server = scripted_server(door)

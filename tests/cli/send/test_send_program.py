@@ -74,7 +74,7 @@ def test_ctrl_c_lets_mails_under_way_finish_and_reports_all(
     accepted = {address for address, row in rows.items() if row["result"] == "accepted"}
     assert process.returncode == 128 + number
     assert notice == (
-        "pykka-smtp send: interrupted; mails under way have 10 s, interrupt again to end at once\n"
+        "pykka-smtp send: interrupted; emails in flight have 10 s, interrupt again to end at once\n"
     )
     assert complaints == ""
     assert len(rows) == 5000

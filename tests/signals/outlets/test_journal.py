@@ -173,10 +173,10 @@ def test_a_full_queue_is_logged_once_and_then_how_many_were_refused(
     ref.stop(timeout=PATIENCE)
     assert wait_until_done(PATIENCE)
 
-    lines = [r.getMessage() for r in records(caplog, journal.MAILER) if "mails" in r.getMessage()]
+    lines = [r.getMessage() for r in records(caplog, journal.MAILER) if "refused" in r.getMessage()]
     assert lines == [
-        "mailer: 2 mails wait (max_queued), and more are refused",
-        "mailer: 17 mails were refused while the queue was full",
+        "mailer: 2 emails are queued (max_queued), and more are refused",
+        "mailer: 17 emails were refused while the queue was full",
     ]
 
 
@@ -190,4 +190,4 @@ def test_a_narrower_window_is_logged_for_who_wants_details(
 
     [record] = records(caplog, journal.MAILER)
     assert record.levelno == logging.DEBUG
-    assert record.getMessage().endswith(" gets 4 mails at a time, no more")
+    assert record.getMessage().endswith(" gets 4 emails at a time, no more")

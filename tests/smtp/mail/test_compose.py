@@ -388,7 +388,7 @@ def test_a_multipart_body_is_taken_only_if_it_needs_no_encoding(kind: str) -> No
         letter(headers=headers, body="--x\n\n--x--").render(eight_bit=False).endswith(b"--x--\r\n")
     )
     for body in ("é", "x" * 999):
-        with pytest.raises(ValueError, match="give the complete mail instead"):
+        with pytest.raises(ValueError, match="give the complete email instead"):
             letter(headers=headers, body=body)
 
 

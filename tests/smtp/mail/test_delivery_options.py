@@ -231,7 +231,9 @@ def test_an_original_recipient_that_is_too_long_is_refused_wherever_it_comes_fro
 def test_an_original_recipient_for_a_missing_recipient_is_rejected() -> None:
     dsn = Dsn(orcpt={PATH: PATH, "who\r\n@x": "c@d.test"})
 
-    with pytest.raises(ValueError, match=r"^orcpt: 'who\\r\\n@x' is no recipient of this mail$"):
+    with pytest.raises(
+        ValueError, match=r"^orcpt: 'who\\r\\n@x' is not a recipient of this email$"
+    ):
         Envelope.of("a@b.test", PATH, DeliveryOptions(dsn=dsn))
 
 

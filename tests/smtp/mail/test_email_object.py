@@ -190,8 +190,8 @@ def with_a_bad_preamble() -> object:
         (with_a_raising_header, r"header X: 'utf-8' codec can't encode"),
         (with_parts_and_no_multipart, r"has parts, and its Content-Type is text/plain; build it"),
         (with_a_bad_preamble, r"cannot be written \(TypeError: .*look what its as_bytes"),
-        (Message, "the mail is empty; was the object filled"),
-        (EmailMessage, "the mail is empty"),
+        (Message, "the email is empty; was the object filled"),
+        (EmailMessage, "the email is empty"),
     ],
 )
 def test_what_cannot_be_written_is_one_value_error(make: Callable[[], object], said: str) -> None:

@@ -126,7 +126,7 @@ def test_what_is_signed_is_not_encoded_for_a_server_without_8bitmime(
     assert failed is not None
     assert failed.kind is FailureKind.LOCAL
     assert failed.detail.endswith(
-        "takes no 8-bit mail (no 8BITMIME); the mail is signed; encode it to 7 bits before it is"
+        "takes no 8-bit mail (no 8BITMIME); the email is signed; encode it to 7 bits before it is"
         " signed"
     )
     assert content(message).data.count(b"\xc3\xbc\r\n") == 1
@@ -143,7 +143,7 @@ def test_utf_8_in_the_header_of_what_is_signed_stays_and_needs_smtputf8() -> Non
         failed = told(message, "8BITMIME")
         assert failed is not None
         assert failed.kind is FailureKind.LOCAL
-        assert "takes no UTF-8 in the header (no SMTPUTF8); the mail is signed" in failed.detail
+        assert "takes no UTF-8 in the header (no SMTPUTF8); the email is signed" in failed.detail
 
 
 def test_fields_within_what_is_signed_stay_as_they_are() -> None:

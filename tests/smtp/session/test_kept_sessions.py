@@ -9,6 +9,7 @@ from conversations.rig import MAIL, SERVER
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuzz.twin import Twin
 from pykka_smtp.smtp.mail.content import CompleteContent, Content, StreamedContent
 from pykka_smtp.smtp.mail.delivery_options import DeliveryOptions, Dsn
 from pykka_smtp.smtp.mail.envelope import Envelope
@@ -444,7 +445,7 @@ def test_a_token_that_the_session_began_with_stays_secret_in_the_mails_after_the
 
     def dialog() -> Dialog:
         delivery = Delivery(session, Envelope.of("a@b.test", "c@d.test"), CompleteContent(MAIL))
-        return Dialog(delivery, lambda _who, line: said.append(line), lambda text: text)
+        return Twin(delivery, lambda _who, line: said.append(line), lambda text: text)
 
     first_of_all = dialog()
     assert first_of_all._redact is not None
@@ -560,7 +561,7 @@ def test_a_resting_connection_ends_once(events: list[str]) -> None:
 
 def test_a_resting_connection_looks_like_a_dialog_that_owes_nothing() -> None:
     rest = IdleDialog()
-    dialog = Dialog(
+    dialog = Twin(
         Delivery(
             Session(server=SERVER, ehlo_name="c.test"),
             Envelope.of("a@b.test", "c@d.test"),
@@ -682,7 +683,7 @@ def test_a_stream_that_can_be_read_only_once_is_not_begun_where_the_server_takes
     rig = first(*PATHS[:101], offers=("LIMITS RCPTMAX=100",), content=StreamedContent(None))
 
     assert rig.failed.kind is FailureKind.LOCAL
-    assert "takes the mail for 100 recipients at a time" in rig.failed.detail
+    assert "accepts 100 recipients at a time" in rig.failed.detail
     assert rig.lines() == []
     assert rig.released
 
@@ -726,7 +727,7 @@ def test_the_envelope_for_some_may_have_options_that_name_others() -> None:
 
     rig = KeptRig(offers=("PIPELINING", "DSN"))
     rig.delivery = Delivery(rig.session, part, CompleteContent(MAIL))
-    rig.dialog = Dialog(rig.delivery)
+    rig.dialog = Twin(rig.delivery)
     rig.greet()
     assert rig.lines()[1:3] == [
         "RCPT TO:<u1@d.test> ORCPT=rfc822;second@x.test",

@@ -95,8 +95,8 @@ def test_what_is_no_rate_is_refused_with_an_example_of_one(text: str) -> None:
         ("10/fortnight", "rate: needs /s, /min, /h or /day, not '/fortnight'"),
         ("10/s burst 0", "rate: the burst needs 1 to 1000000, not 0"),
         ("10/s burst 1000001", "rate: the burst needs 1 to 1000000, not 1000001"),
-        ("0.1/day", "rate: needs at least one mail a week"),
-        ("1e-300", "rate: needs at least one mail a week"),
+        ("0.1/day", "rate: needs at least one email a week"),
+        ("1e-300", "rate: needs at least one email a week"),
     ],
 )
 def test_a_rate_out_of_range_is_refused(value: Any, said: str) -> None:

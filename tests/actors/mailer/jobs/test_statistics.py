@@ -211,7 +211,7 @@ def busy() -> MailerStatistics:
 def test_a_mailer_that_has_done_nothing_says_so_in_one_line() -> None:
     assert str(MailerStatistics()) == (
         "0 queued, 0 waiting for retry; 0 in flight; 0 submitted, 0 sent, 0 failed, 0 retries;"
-        " 0.0 mails/s; connections 0 busy, 0 idle; window 0"
+        " 0.0 emails/s; connections 0 busy, 0 idle; window 0"
     )
 
 
@@ -219,7 +219,7 @@ def test_a_busy_mailer_says_all_in_one_line() -> None:
     assert str(busy()) == (
         "3 queued, 2 waiting for retry; 5 in flight;"
         " 120 submitted, 100 sent, 10 failed (9 SMTP, 1 TIMEOUT), 4 retries;"
-        " 12.3 mails/s; connections 5 busy, 1 idle; window 7;"
+        " 12.3 emails/s; connections 5 busy, 1 idle; window 7;"
         " latency p50 12.3 ms, p90 1 s, p99 1.5 s, max 1234 s; dead: mx1.test:25, mx2.test:25"
     )
 

@@ -487,7 +487,7 @@ def test_many_destinations_sleep_until_something_can_have_changed_and_leave_no_m
     part: int,
 ) -> None:
     """Thousands of Mailers with all kinds of destinations, rates, windows and backups."""
-    for seed in range(300 * part, 300 * (part + 1)):
+    for seed in range(300 * part, 300 * part + times(120, thoroughly=300)):
         source = random.Random(seed)  # noqa: S311 - a test
         ocean = Ocean(source)
         for count in (source.randint(1, 30) for _ in range(3)):

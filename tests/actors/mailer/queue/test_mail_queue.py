@@ -437,7 +437,7 @@ def test_a_queue_sleeps_until_something_can_have_changed_and_leaves_no_mail_that
 ) -> None:
     """Thousands of Mailers with all kinds of relays, rates, windows and weights."""
     # Ten seconds each where the coverage is measured.
-    for seed in range(1000 * part, 1000 * (part + 1)):
+    for seed in range(1000 * part, 1000 * part + times(400, thoroughly=1000)):
         source = random.Random(seed)  # noqa: S311 - a test
         world = World(source)
         for count in (source.randint(1, 20) for _ in range(3)):

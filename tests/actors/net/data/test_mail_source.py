@@ -223,7 +223,7 @@ def test_a_path_that_cannot_be_read_is_closed_though_closing_breaks_once(
     monkeypatch.setattr(FileSource, "close", close_the_second_time)
     source = FileSource(path)
 
-    with quiet("pykka_smtp"), pytest.raises(SourceError, match="the mail is empty"):
+    with quiet("pykka_smtp"), pytest.raises(SourceError, match="the email is empty"):
         source.open()
 
     assert not source.is_open
@@ -382,7 +382,7 @@ def test_a_file_that_was_given_up_is_read_no_further() -> None:
 
     source.give_up()
 
-    with pytest.raises(SourceError, match="given up"):
+    with pytest.raises(SourceError, match="the send was cancelled"):
         source.open()
 
 
@@ -440,7 +440,7 @@ def test_an_empty_mail_is_never_sent(scripted_server: Start, path: Path, kind: s
         outcome = send(server, message)
 
     assert outcome.kind is FailureKind.LOCAL
-    assert outcome.detail.endswith("the mail is empty; was the file read to its end?")
+    assert outcome.detail.endswith("the email is empty; was the file read to its end?")
     assert not outcome.maybe_accepted
     assert not server.mails
 
@@ -653,7 +653,7 @@ def test_a_file_whose_read_raises_what_no_file_should_ends_one_send_only(
     outcome = send(server, odd([HEADER, error]))
 
     assert outcome.kind is FailureKind.LOCAL
-    assert f"cannot read on in the mail: {type(error).__name__}" in outcome.detail
+    assert f"cannot read the rest of the email: {type(error).__name__}" in outcome.detail
     assert not outcome.maybe_accepted
     assert isinstance(send(server, MAIL), SendSuccess)
 
@@ -666,7 +666,7 @@ def test_a_file_whose_first_reading_raises_what_no_file_should_ends_one_send_onl
     outcome = send(server, odd([HEADER, error], seekable=True))
 
     assert outcome.kind is FailureKind.LOCAL
-    assert f"cannot read the mail: {type(error).__name__}" in outcome.detail
+    assert f"cannot read the email: {type(error).__name__}" in outcome.detail
     assert isinstance(send(server, MAIL), SendSuccess)
     assert len(server.sessions) == 1
 

@@ -256,18 +256,24 @@ def test_the_hour_of_a_session_begins_with_the_last_look_at_the_certificate(
     assert not shake_hands(context, server, "localhost")[1].is_resumed
 
 
-def test_a_server_s_sessions_are_looked_at_once_and_not_at_each_connection(
-    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """To look at one leaks memory in Python's own ssl, where that is not new."""
-    looks: list[TlsChannel] = []
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[TlsChannel]:
+    """Those whose sessions were looked at, in order."""
+    seen: list[TlsChannel] = []
     session_of = cast("Any", TlsChannel.session).fget
 
     def session(channel: TlsChannel) -> Any:
-        looks.append(channel)
+        seen.append(channel)
         return session_of(channel)
 
     monkeypatch.setattr(TlsChannel, "session", property(session))
+    return seen
+
+
+def test_a_server_s_sessions_are_looked_at_once_and_not_at_each_connection(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch, looks: list[TlsChannel]
+) -> None:
+    """To look at one leaks memory in Python's own ssl, where that is not new."""
     server, context = serving(certificates), chosen("auto").context
     forgetful = serving(certificates)  # takes none up again
 
@@ -282,17 +288,9 @@ def test_a_server_s_sessions_are_looked_at_once_and_not_at_each_connection(
 
 
 def test_a_server_that_gives_no_session_is_not_asked_at_each_connection(
-    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch, looks: list[TlsChannel]
 ) -> None:
     """And what it says of itself takes no session from others of its name."""
-    looks: list[TlsChannel] = []
-    session_of = cast("Any", TlsChannel.session).fget
-
-    def session(channel: TlsChannel) -> Any:
-        looks.append(channel)
-        return session_of(channel)
-
-    monkeypatch.setattr(TlsChannel, "session", property(session))
     giving, context = serving(certificates), chosen("auto").context
     stingy = serving(certificates)
     stingy.num_tickets = 0

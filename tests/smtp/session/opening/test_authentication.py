@@ -9,10 +9,10 @@ from conversations.rig import Rig
 from servers.accounts import PASSWORD, TOKEN, USER
 from servers.submission import AuthServer
 
+from fuzz.twin import Twin
 from pykka_smtp.smtp.sasl.mechanism import Mechanism, SaslError, SilentMechanism
 from pykka_smtp.smtp.sasl.mechanisms import CramMd5, External, Login, Oauthbearer, Plain, Xoauth2
 from pykka_smtp.smtp.sasl.secret import Redactor, Secret, leaks_of
-from pykka_smtp.smtp.session.dialog.dialog import Dialog
 from pykka_smtp.smtp.session.opening.authentication import MAX_ROUNDS, Authentication, MakeMechanism
 from pykka_smtp.smtp.session.refusal import ProtocolViolation, Refused, SecurityTooWeak, Unsendable
 from pykka_smtp.smtp.session.step import Action, RunCallable, Script
@@ -557,7 +557,7 @@ class Client(Rig):
         session.authentication, session.is_lmtp = chosen, is_lmtp
         session.is_encrypted = session.is_verified = True
         redact = Redactor(leaks_of(PASSWORD, user=USER)).redact
-        self.dialog = Dialog(self.delivery, self._note, redact)
+        self.dialog = Twin(self.delivery, self._note, redact)
 
     def perform(self, actions: list[Action]) -> None:
         for action in actions:
@@ -690,7 +690,7 @@ def test_a_token_is_asked_for_outside_and_goes_on_when_it_is_there() -> None:
 
 def test_a_token_works_without_a_redactor() -> None:
     client = Client(authentication("XOAUTH2"))
-    client.dialog = Dialog(client.delivery)
+    client.dialog = Twin(client.delivery)
     client.meet("XOAUTH2")
 
     client.perform(client.dialog.callable_returned(Secret(TOKEN)))
@@ -752,7 +752,7 @@ def test_a_token_that_can_not_be_sent_is_a_local_failure() -> None:
 def test_a_password_that_is_called_as_an_extension_does_not_hide_it() -> None:
     for word in ("auth", "plain", "AUTH PLAIN", "250"):
         client = Client(authentication("PLAIN"))
-        client.dialog = Dialog(
+        client.dialog = Twin(
             client.delivery, client._note, Redactor(leaks_of(word, user=USER)).redact
         )
         client.meet("PLAIN")

@@ -41,10 +41,6 @@ class Client(Rig):
         session.tls_policy, session.authentication, session.is_lmtp = policy, chosen, is_lmtp
 
     @property
-    def session(self) -> Session:
-        return self.delivery.session
-
-    @property
     def failure(self) -> Failed:
         assert isinstance(self.verdict, Failed)
         return self.verdict

@@ -185,7 +185,7 @@ def test_a_mail_that_is_not_binary_is_not_sent_as_such(mail: bytes) -> None:
     "offers", [("CHUNKING",), ("BINARYMIME",), ("BINARYMIME", "8BITMIME", "SIZE"), ()], ids=str
 )
 @pytest.mark.parametrize(
-    ("mail", "said"), [(b"a\0b", "the mail has a NUL octet"), (b"x" * 999, "a line of 999 octets")]
+    ("mail", "said"), [(b"a\0b", "the email has a NUL octet"), (b"x" * 999, "a line of 999 octets")]
 )
 def test_a_binary_mail_is_not_sent_without_both_extensions(
     mail: bytes, said: str, offers: tuple[str, ...]
@@ -343,7 +343,7 @@ def test_a_refusal_of_a_chunk_names_the_server_and_bdat(reply: str) -> None:
     rig.chunk()
     rig.say(reply)
 
-    assert rig.failed.detail == f"{SERVER} refused the mail at BDAT: {reply}"
+    assert rig.failed.detail == f"{SERVER} refused the email at BDAT: {reply}"
 
 
 def test_a_refusal_of_a_chunk_that_came_too_early_names_bdat_as_well() -> None:
@@ -351,7 +351,7 @@ def test_a_refusal_of_a_chunk_that_came_too_early_names_bdat_as_well() -> None:
     rig.said.clear()
     rig.say("552 5.3.4 too big")
 
-    assert rig.failed.detail == f"{SERVER} refused the mail at BDAT: 552 5.3.4 too big"
+    assert rig.failed.detail == f"{SERVER} refused the email at BDAT: 552 5.3.4 too big"
 
 
 def test_a_binary_mail_whose_chunk_is_not_known_has_no_second_attempt_by_data() -> None:
@@ -360,5 +360,5 @@ def test_a_binary_mail_whose_chunk_is_not_known_has_no_second_attempt_by_data() 
     rig.chunk()
     rig.say("502 5.5.1 what?")
 
-    assert rig.failed.detail == f"{SERVER} refused the mail at BDAT: 502 5.5.1 what?"
+    assert rig.failed.detail == f"{SERVER} refused the email at BDAT: 502 5.5.1 what?"
     assert rig.dialog._delivery.fallback(rig.failed) is None  # type: ignore[attr-defined]

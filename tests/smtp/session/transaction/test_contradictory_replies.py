@@ -174,8 +174,8 @@ def test_an_acceptance_after_a_rejection_reports_both_as_doubtful() -> None:
     assert (rig.failed.kind, rig.failed.stage) == (FailureKind.PROTOCOL, Stage.DOT)
     assert rig.failed.reply is None
     assert rig.failed.detail == (
-        "mx.test:25 refused the mail at mail: 451 4.3.0 not now; but mx.test:25 said"
-        " 250 2.0.0 queued to the mail data; the mail may have been accepted"
+        "mx.test:25 refused the email at mail: 451 4.3.0 not now; but mx.test:25 said"
+        " 250 2.0.0 queued to the mail data; the email may have been accepted"
     )
 
 

@@ -103,7 +103,7 @@ def test_a_mail_that_can_be_encoded_is_encoded_where_the_server_takes_no_8_bit_d
 @pytest.mark.parametrize(
     ("extensions", "content", "to", "said"),
     [
-        (("SIZE 4",), CompleteContent(b"abc"), "c@d.test", f"{SERVER} takes mails of up to 4 "),
+        (("SIZE 4",), CompleteContent(b"abc"), "c@d.test", f"{SERVER} takes emails of up to 4 "),
         (("SMTPUTF8",), CompleteContent(b"\xff"), "c@d.test", "8BITMIME"),
         ((), CompleteContent(b"\xff"), "c@d.test", f"{SERVER} takes no 8-bit mail"),
         (("8BITMIME",), CompleteContent(b"a"), UTF8, f"{SERVER} takes no addresses beyond ASCII"),
@@ -164,7 +164,7 @@ def test_a_detail_that_is_cut_still_says_that_the_mail_may_have_been_accepted() 
 
     rig.hear(b"354 " + b"x" * 1000 + b"\r\n")
 
-    assert failure(rig).detail.endswith("xxx...; the mail may have been accepted")
+    assert failure(rig).detail.endswith("xxx...; the email may have been accepted")
 
 
 def test_a_warning_comes_once() -> None:

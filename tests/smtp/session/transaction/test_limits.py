@@ -239,7 +239,7 @@ def test_a_server_that_goes_down_between_two_transactions_took_the_first() -> No
     rig.say("421 going down")
 
     assert rig.told == ["accepted", "accepted", "later 421"]
-    assert rig.accepted.warnings == (f"{SERVER} refused the mail at mail: 421 going down",)
+    assert rig.accepted.warnings == (f"{SERVER} refused the email at mail: 421 going down",)
     assert rig.closed is not None
 
 
@@ -283,7 +283,7 @@ def test_doubt_in_the_second_transaction_is_doubt_for_its_recipients_alone(end: 
     assert rig.told == ["accepted", "accepted", "refused 550", "doubt", "later"]
     (warning,) = rig.accepted.warnings
     assert warning.startswith(("lost the connection", "timed out after"))
-    assert warning.endswith("; the mail may have been accepted")
+    assert warning.endswith("; the email may have been accepted")
 
 
 def test_doubt_in_the_first_transaction_leaves_the_others_for_later() -> None:
@@ -420,7 +420,7 @@ def test_those_for_whom_no_transaction_is_left_are_not_lost() -> None:
     assert rig.told == [*["accepted"] * 4, "later"]
     (warning,) = rig.accepted.warnings
     assert warning == (
-        f"{SERVER} takes 2 mails in a session (LIMITS MAILMAX);"
+        f"{SERVER} takes 2 emails in a session (LIMITS MAILMAX);"
         " 1 of 5 recipients not tried, send to them again"
     )
     assert rig.lines() == ["QUIT"]
@@ -449,7 +449,7 @@ def test_a_stream_that_can_be_read_only_once_is_not_begun_where_it_takes_two_tra
     assert rig.lines() == ["QUIT"]
     assert rig.failed.kind is FailureKind.LOCAL
     assert rig.failed.detail == (
-        f"{SERVER} takes the mail for 2 recipients at a time, and it can be read only once;"
+        f"{SERVER} accepts 2 recipients at a time, and the email can be read only once;"
         " give a path, or bytes"
     )
 

@@ -45,14 +45,14 @@ def test_a_server_that_refuses_lhlo_is_asked_nothing_else(reply: str, *, again: 
     assert rig.lines() == ["LHLO c.test", "QUIT"]
     assert (rig.failed.kind, rig.failed.stage) == (FailureKind.SMTP, Stage.EHLO)
     assert rig.failed.retryable is again
-    assert rig.failed.detail == f"{SERVER} refused the mail at ehlo: {reply}"
+    assert rig.failed.detail == f"{SERVER} refused the email at ehlo: {reply}"
 
 
 def test_what_lhlo_offers_counts_like_what_ehlo_offers() -> None:
     rig = EsmtpRig(*TO, offers=["PIPELINING", "SIZE 5"], is_lmtp=True).greet()
 
     assert rig.failed.kind is FailureKind.LOCAL
-    assert "takes mails of up to 5 octets" in rig.failed.detail
+    assert "takes emails of up to 5 octets" in rig.failed.detail
 
 
 # One verdict for each
@@ -153,7 +153,7 @@ def test_who_has_no_verdict_when_the_connection_ends_is_in_doubt(
     assert rig.told == told
     if "accepted" in told:
         (warning,) = rig.accepted.warnings
-        assert warning.endswith("; the mail may have been accepted")
+        assert warning.endswith("; the email may have been accepted")
     else:
         assert (rig.failed.maybe_accepted, rig.failed.retryable) == (True, False)
     assert rig.closed is not None

@@ -162,7 +162,7 @@ def test_a_server_without_mt_priority_gets_the_mail_all_the_same() -> None:
     rig = offered("MT-PRIORITY-X", options=DeliveryOptions(priority=0))
 
     assert warnings_of(rig) == [
-        f"{SERVER} offers no MT-PRIORITY (RFC 6710): the mail went without its priority"
+        f"{SERVER} offers no MT-PRIORITY (RFC 6710): the email went without its priority"
     ]
 
 
@@ -180,7 +180,7 @@ def test_an_email_to_be_returned_when_late_is_not_sent_without_deliverby() -> No
     not_sent(
         offered("DSN", options=DeliveryOptions(deliver_by=RETURN)),
         FailureKind.LOCAL,
-        f"{SERVER} offers no DELIVERBY: it would deliver the mail after its time;"
+        f"{SERVER} offers no DELIVERBY: it would deliver the email after its time;"
         " use on_expiry='notify' if that will do",
     )
 
@@ -189,7 +189,7 @@ def test_a_mail_of_whose_delay_the_sender_wants_to_hear_is_sent_all_the_same() -
     rig = offered(options=DeliveryOptions(deliver_by=NOTIFY))
 
     assert warnings_of(rig) == [
-        f"{SERVER} offers no DELIVERBY (RFC 2852): it will not tell if the mail is late"
+        f"{SERVER} offers no DELIVERBY (RFC 2852): it will not tell if the email is late"
     ]
 
 
@@ -216,7 +216,7 @@ def test_a_time_that_the_server_can_t_keep_is_not() -> None:
     not_sent(
         offered("DELIVERBY 61", options=DeliveryOptions(deliver_by=RETURN)),
         FailureKind.LOCAL,
-        f"{SERVER} takes at least 61 s to deliver a mail; deliver_by is 60",
+        f"{SERVER} takes at least 61 s to deliver an email; deliver_by is 60",
     )
 
 
@@ -238,7 +238,7 @@ def test_an_email_to_be_held_is_not_sent_without_futurerelease(
     not_sent(
         offered("DELIVERBY", options=options),
         FailureKind.LOCAL,
-        f"{SERVER} offers no FUTURERELEASE: it would deliver the mail at once;"
+        f"{SERVER} offers no FUTURERELEASE: it would deliver the email at once;"
         " send it when its time has come",
     )
 
@@ -274,10 +274,10 @@ def test_a_time_that_is_within_the_server_s_limits_is_asked_for(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (DeliveryOptions(hold_for=3601), "holds mails for up to 3600 s; hold_for is 3601"),
+        (DeliveryOptions(hold_for=3601), "holds emails for up to 3600 s; hold_for is 3601"),
         (
             DeliveryOptions(hold_until=NOON),
-            "holds mails until 2026-11-23 11:59:59+00:00; hold_until is 2026-11-23 12:00:00+00:00",
+            "holds emails until 2026-11-23 11:59:59+00:00; hold_until is 2026-11-23 12:00:00+00:00",
         ),
     ],
     ids=str,
@@ -300,7 +300,7 @@ def test_a_mail_that_requires_tls_is_not_sent_without_verified_tls(*, tls: bool 
     not_sent(
         offered("REQUIRETLS", options=DeliveryOptions(require_tls=True), tls=tls),
         FailureKind.SECURITY,
-        f"the mail requires verified TLS, and the session with {SERVER} has none;"
+        f"the email requires verified TLS, and the session with {SERVER} has none;"
         " connect with tls='starttls' or tls='implicit'",
     )
 
@@ -309,7 +309,7 @@ def test_an_email_that_requires_tls_is_not_sent_without_requiretls() -> None:
     not_sent(
         offered("DSN", options=DeliveryOptions(require_tls=True), tls=True),
         FailureKind.SECURITY,
-        f"{SERVER} offers no REQUIRETLS: it would not promise to pass the mail on under TLS only",
+        f"{SERVER} offers no REQUIRETLS: it would not promise to pass the email on under TLS only",
     )
 
 

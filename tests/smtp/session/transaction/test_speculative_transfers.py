@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pykka_smtp.smtp.mail.content import CompleteContent, StreamedContent
 from pykka_smtp.smtp.mail.mail_data import MailFacts
-from pykka_smtp.smtp.session.transaction.transaction import MAX_SPECULATIVE_SIZE
+from pykka_smtp.smtp.session.transaction.speculation import MAX_SPECULATIVE_SIZE
 from pykka_smtp.smtp.words.stage import Stage
 from pykka_smtp.smtp.words.verdict import Accepted, Failed, FailureKind
 

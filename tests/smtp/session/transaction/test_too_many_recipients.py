@@ -189,7 +189,7 @@ def test_the_last_transaction_that_is_allowed_leaves_the_others_to_another_sessi
     assert left.paths == ("u5@d.test",)
     assert rig.accepted.warnings == (left.warning,)
     assert left.warning == (
-        f"{SERVER} takes 2 mails in a session (LIMITS MAILMAX);"
+        f"{SERVER} takes 2 emails in a session (LIMITS MAILMAX);"
         " 1 of 5 recipients not tried, send to them again"
     )
 

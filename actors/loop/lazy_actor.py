@@ -1,0 +1,99 @@
+"""An actor whose ref, inbox, URN and stop flag cost nothing until somebody asks for them.
+
+It is registered as any other: `ActorRegistry` has its ref, which can be told, asked and stopped
+from any thread. What the ref and the actor share is made at the first look at any of it.
+"""
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from pykka import Actor, ActorRef
+
+from .actor_parts import StopFlag, new_urn
+from .asyncio_actor import AsyncioActor
+from .event_loop import event_loop
+from .inbox import Inbox
+
+A = TypeVar("A", bound=Actor)
+
+_PARTS = ("actor_urn", "actor_inbox", "actor_stopped")
+
+
+def _nobody() -> None:
+    """Stands for the weak reference to an actor that is gone."""
+
+
+class LazyActorRef(ActorRef[A]):
+    """The ref of a `LazyActor`; with its actor, it has the parts that Pykka makes for each."""
+
+    def __init__(self, actor: A) -> None:
+        self.actor_class: type[A] = actor.__class__
+        self._actor: A | None = actor  # until it stops: whoever keeps the ref must not keep it
+        self._has_stopped = False
+
+    def parts(self) -> tuple[str, Inbox, StopFlag]:
+        """Return URN, inbox and stop flag. From any thread; the first call makes them."""
+        made = self.__dict__.get("_parts")
+        if made is None:
+            actor, inbox = self._actor, Inbox()
+            inbox.actor = cast("Any", _nobody) if actor is None else weakref.ref(actor)
+            inbox.closed = self._has_stopped
+            # `setdefault` is atomic: all threads get the same.
+            made = self.__dict__.setdefault("_parts", (new_urn(), inbox, StopFlag()))
+            if self._has_stopped:  # before anybody could see them, perhaps just now
+                _close(made)
+        return cast("tuple[str, Inbox, StopFlag]", made)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Return what Pykka would have stored, after the first look."""
+            if name in _PARTS:
+                return self.parts()[_PARTS.index(name)]
+            if name == "_actor_weakref":
+                return self.parts()[1].actor
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _close(parts: tuple[str, Inbox, StopFlag]) -> None:
+    parts[1].closed = True
+    parts[2].set()
+
+
+class LazyActor(AsyncioActor):
+    """An `AsyncioActor` that is started on the loop thread, and whose parts are its ref's."""
+
+    _ref_type: "Callable[[Any], LazyActorRef[Any]]" = LazyActorRef  # type: ignore[assignment]
+    _actor_ref: LazyActorRef[Any]
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        """Create the actor, on the loop thread."""
+        self._actor_ref = self._ref_type(self)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Return what Pykka would have stored."""
+            if name in _PARTS:
+                return self._actor_ref.parts()[_PARTS.index(name)]
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _note_stopped(self) -> None:
+        # In this order: a thread that makes the parts by now looks at the flag after that.
+        ref = self._actor_ref
+        ref._has_stopped = True
+        if "_parts" in ref.__dict__:
+            ref.parts()[2].set()
+        ref._actor = None
+
+    def _discard_rest(self) -> None:
+        if self._is_known:
+            super()._discard_rest()
+        else:  # nobody can have put anything into an inbox
+            event_loop().unregister(self)
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether somebody has looked at it."""
+        return "_parts" in self._actor_ref.__dict__
