@@ -33,8 +33,10 @@ from .signals import (
     forward_to,
     on_loop,
     smtp_send_failure,
+    smtp_send_progress,
     smtp_send_retry,
     smtp_send_success,
+    smtp_server_reply,
 )
 from .smtp.mail.delivery_options import DeliverBy, Dsn
 from .smtp.words.reply import Reply
@@ -42,7 +44,7 @@ from .smtp.words.stage import Stage
 from .smtp.words.verdict import FailureKind, RecipientResult
 
 if TYPE_CHECKING:
-    from .actors.loop.done import wait_until_done, wait_until_done_async
+    from .actors.done import wait_until_done, wait_until_done_async
     from .actors.mailer.capacity.pacing import Rate
     from .actors.mailer.drains import Drain
     from .actors.mailer.jobs.retry import NO_RETRY, RetryPolicy
@@ -86,8 +88,10 @@ __all__ = [
     "on_loop",
     "set_connection_limit",
     "smtp_send_failure",
+    "smtp_send_progress",
     "smtp_send_retry",
     "smtp_send_success",
+    "smtp_server_reply",
     "verify",
     "wait_until_done",
     "wait_until_done_async",
@@ -106,8 +110,8 @@ _LATE = {
     "ServerReport": "verify",
     "Statistics": "mailer.mailer",
     "verify": "verify",
-    "wait_until_done": "loop.done",
-    "wait_until_done_async": "loop.done",
+    "wait_until_done": "done",
+    "wait_until_done_async": "done",
 }
 
 

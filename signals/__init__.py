@@ -4,7 +4,14 @@ if __name__ == "signals":
     raise ImportError("import pykka_smtp.signals, not the bare folder name")
 
 from ..smtp.words.peer import Peer
-from .bus import publish, smtp_send_failure, smtp_send_retry, smtp_send_success
+from .bus import (
+    publish,
+    smtp_send_failure,
+    smtp_send_progress,
+    smtp_send_retry,
+    smtp_send_success,
+    smtp_server_reply,
+)
 from .forwarding import Subscription, connect_async, forward_to
 from .outcome import Outcome, SendError, SendFailure, SendSuccess
 from .outlets.loops import OnLoop, on_loop
@@ -24,6 +31,8 @@ __all__ = [
     "on_loop",
     "publish",
     "smtp_send_failure",
+    "smtp_send_progress",
     "smtp_send_retry",
     "smtp_send_success",
+    "smtp_server_reply",
 ]

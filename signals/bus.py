@@ -38,6 +38,17 @@ smtp_send_retry: blinker.NamedSignal = blinker.signal(
     " `next_time`; the sender is the Mailer's alias. The outcome of the send comes later.",
 )
 
+smtp_send_progress: blinker.NamedSignal = blinker.signal(
+    "smtp_send_progress",
+    doc="Sent up to ten times a second while an email is sent, with `mail`, `stage`, `sent` and"
+    " `size`; the sender is the actor's alias.",
+)
+smtp_server_reply: blinker.NamedSignal = blinker.signal(
+    "smtp_server_reply",
+    doc="Sent with each reply of a server, with `mail`, `command` and `reply`; the sender is the"
+    " actor's alias.",
+)
+
 TRIES = 20
 """How often blinker's tables are read (or changed) while other threads change them.
 
@@ -80,6 +91,35 @@ def publish_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> Non
         next_time: when the next attempt may begin, in UTC.
     """
     _surely(_submit_retry, outcome, attempt, next_time)
+
+
+def publish_event(signal: blinker.Signal, alias: str, **fields: object) -> None:
+    """Publish something that happens in a session: ``receiver(alias, **fields)``.
+
+    On the dispatcher's thread. Never waits, never raises; can be called from any thread.
+    """
+    _surely(_submit_event, signal, alias, fields)
+
+
+def _submit_event(signal: blinker.Signal, alias: str, fields: dict[str, object]) -> None:
+    if _has_receivers(signal):
+        dispatcher.submit(_tell_event, signal, alias, fields)
+
+
+def _tell_event(signal: blinker.Signal, alias: str, fields: dict[str, object]) -> None:
+    for receiver in _receivers_of(signal, alias):
+        try:
+            result = receiver(alias, **fields)
+            if result is not None and inspect.iscoroutine(result):
+                _run_coroutine(result)
+        except BaseException as exc:
+            log_safely(
+                logging.ERROR,
+                "receiver %s of signal %s raised; the other receivers run",
+                Described(receiver),
+                Described(signal),
+                exc=exc,
+            )
 
 
 def _surely(step: Callable[..., None], *args: Any) -> None:

@@ -175,7 +175,7 @@ def plain(user: str, password: str) -> str:
 
 def test_all_the_code_of_the_readme_is_run_here() -> None:
     assert len(blocks(README, "python")) == 3
-    assert len(blocks(OUTCOMES, "python")) == 6
+    assert len(blocks(OUTCOMES, "python")) == 7
 
 
 def test_the_example_with_a_mailer_sends_all_on_connections_that_it_keeps(
@@ -250,6 +250,13 @@ def test_the_code_that_mails_log_records_does(server: ScriptedServer) -> None:
 
     assert run(here, server) == ""
     assert b"\r\nSubject: Shop: 1 records, ERROR\r\n" in server.sessions[0].mails[0].data
+
+
+def test_the_code_that_watches_a_session_tells_of_each_reply(server: ScriptedServer) -> None:
+    lines = run(blocks(OUTCOMES, "python")[6], server).splitlines()
+
+    assert lines[0].startswith("large (greeting) 220 ")
+    assert any(line.startswith("large MAIL FROM:<me@example.com>") for line in lines)
 
 
 UP_TO_THE_DOT = up_to("body")

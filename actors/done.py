@@ -7,11 +7,11 @@ from time import monotonic
 
 import pykka
 
-from ...signals.dispatcher import dispatcher
-from ...signals.forks import notice_fork
-from ...signals.outlets import loops
-from .event_loop import event_loop
-from .future import LoopFuture
+from ..signals.dispatcher import dispatcher
+from ..signals.forks import notice_fork
+from ..signals.outlets import loops
+from .loop.event_loop import event_loop
+from .loop.future import LoopFuture
 
 _PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
