@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, cast
 
-from ..signals.bus import publish
+from ..signals.bus import publish, smtp_send_progress, smtp_server_reply
 from ..signals.outcome import Outcome, outcome_of
 from ..signals.send_mail import SendMail
 from ..smtp.mail.content import Content, StreamedContent
@@ -30,6 +30,7 @@ from .net.wire.connecting_wire import name_addresses
 from .net.wire.connection import Connection
 from .options.in_force import in_force
 from .options.options import Options
+from .session_watcher import SessionWatcher
 
 _logger = logging.getLogger("pykka_smtp.session")
 
@@ -63,6 +64,7 @@ class SendingActor(AsyncioActor):
     _is_published = False
     _began: float | None = None
     _transcript: list[str] | None = None
+    _watcher: SessionWatcher | None = None
     _time: Callable[[], float] | None = None  # the loop's, where it is at hand
 
     def on_stop(self) -> None:
@@ -116,6 +118,11 @@ class SendingActor(AsyncioActor):
         super().abandon()
         if self._connection is not None:
             self._connection.abandon()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has an email without an outcome."""
+        return self._is_undecided or bool(self.actor_inbox.envelopes)
 
     @property
     def _is_undecided(self) -> bool:
@@ -206,11 +213,16 @@ class SendingActor(AsyncioActor):
         keep_open: bool = False,
     ) -> None:
         options = self._options
-        trace = self._trace() if options.debug or _logger.isEnabledFor(logging.DEBUG) else None
+        if smtp_server_reply.receivers or smtp_send_progress.receivers:
+            self._watch(connection)
+        is_traced = options.debug or self._watcher or _logger.isEnabledFor(logging.DEBUG)
+        trace = self._trace() if is_traced else None
         redact = options.redactor
         self._run(dialog_for(session, envelope, content, keep_open, trace, redact), connection)
 
     def _open(self, delivery: Delivery, connection: Connection) -> None:
+        if self._watcher is not None:
+            self._watch(connection)
         self._run(Dialog(delivery, self._trace(), self._options.redactor), connection)
 
     def _run(self, dialog: Dialog, connection: Connection) -> None:
@@ -219,10 +231,19 @@ class SendingActor(AsyncioActor):
         connection.permit = self._permit
         connection.run(self, dialog, source=self._source, began=self._began)
 
+    def _watch(self, connection: Connection) -> None:
+        """Publish replies and progress: somebody has connected to one of these signals."""
+        mail = self._mail
+        assert mail is not None
+        if self._watcher is None:
+            self._watcher = SessionWatcher(mail, self._options.alias)
+        self._watcher.begin(connection, mail.content or self._content)
+
     def _trace(self) -> Trace | None:
         """Return what records the session's lines; None without `debug` and DEBUG logging."""
         log = _logger.isEnabledFor(logging.DEBUG)
-        if not (self._options.debug or log):
+        watcher = self._watcher
+        if not (self._options.debug or log or watcher):
             return None
 
         mail = self._mail
@@ -234,6 +255,8 @@ class SendingActor(AsyncioActor):
                 transcript.append(f"{who}: {line}")
             if log:
                 _logger.debug("%s %s %s: %s", self._options.alias, mail.id, who, line)
+            if watcher is not None:
+                watcher.note_line(who, line)
 
         return trace
 
@@ -299,7 +322,8 @@ class SendingActor(AsyncioActor):
         """Publish the outcome, and answer the `ask` if there was one."""
         try:
             if not self._is_published:
-                publish(outcome)
+                answer = self._answer
+                publish(outcome, is_asked=answer is not None and answer.is_asked)
                 self._is_published = True
         finally:
             if self._answer is not None:
@@ -333,6 +357,8 @@ class SendingActor(AsyncioActor):
 
     def _leave(self) -> None:
         """Release the file and the permit, and stop. May be called again if a step raised."""
+        if self._watcher is not None:
+            self._watcher.end()
         source = self._source
         if source is not None:
             source.give_up()

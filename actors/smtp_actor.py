@@ -148,7 +148,8 @@ class SmtpActor(SendingActor):
             kind=FailureKind.CANCELLED, stage=Stage.CONNECT, detail=detail, retryable=True
         )
         outcome = self._build(mail, failed, None)
-        publish(outcome)
+        handling = self._handling
+        publish(outcome, is_asked=handling is not None and handling.reply_to is not None)
         return outcome
 
 

@@ -8,6 +8,7 @@ import socketserver
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 from pykka_smtp import Drain, Mailer, SendMail, Statistics
 
@@ -40,17 +41,20 @@ host = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1"
 port = int(sys.argv[2]) if len(sys.argv) > 2 else 25 if len(sys.argv) > 1 else start_sink()
 count = int(sys.argv[3]) if len(sys.argv) > 3 else 1000
 
-mailer = Mailer.start(host, port, alias="bulk", max_connections=10)
-begun = time.perf_counter()
-for number in range(count):  # tell() never waits; up to max_queued mails do
-    mailer.tell(
-        SendMail(
+
+def mails() -> Iterator[SendMail]:
+    for number in range(count):
+        yield SendMail(
             sender="news@example.com",
             recipients=f"reader{number}@example.org",
             subject="News",
             body="There is none.\n" * 60,
         )
-    )
+
+
+mailer = Mailer.start(host, port, alias="bulk", max_connections=10)
+begun = time.perf_counter()
+mailer.tell_all(mails())  # as fast as they go out; tell() never waits, but max_queued is a bound
 while not mailer.ask(Drain(timeout=0.2), block=True):  # until all are out
     print(mailer.ask(Statistics(), block=True))
 seconds = time.perf_counter() - begun

@@ -29,10 +29,14 @@ from .signals import (
     SendFailure,
     SendMail,
     SendSuccess,
+    connect_async,
     forward_to,
+    on_loop,
     smtp_send_failure,
+    smtp_send_progress,
     smtp_send_retry,
     smtp_send_success,
+    smtp_server_reply,
 )
 from .smtp.mail.delivery_options import DeliverBy, Dsn
 from .smtp.words.reply import Reply
@@ -40,6 +44,7 @@ from .smtp.words.stage import Stage
 from .smtp.words.verdict import FailureKind, RecipientResult
 
 if TYPE_CHECKING:
+    from .actors.done import wait_until_done, wait_until_done_async
     from .actors.mailer.capacity.pacing import Rate
     from .actors.mailer.drains import Drain
     from .actors.mailer.jobs.retry import NO_RETRY, RetryPolicy
@@ -78,12 +83,18 @@ __all__ = [
     "SmtpActorRef",
     "Stage",
     "Statistics",
+    "connect_async",
     "forward_to",
+    "on_loop",
     "set_connection_limit",
     "smtp_send_failure",
+    "smtp_send_progress",
     "smtp_send_retry",
     "smtp_send_success",
+    "smtp_server_reply",
     "verify",
+    "wait_until_done",
+    "wait_until_done_async",
 ]
 
 # Who sends single mails need not wait for the modules of these.
@@ -99,6 +110,8 @@ _LATE = {
     "ServerReport": "verify",
     "Statistics": "mailer.mailer",
     "verify": "verify",
+    "wait_until_done": "done",
+    "wait_until_done_async": "done",
 }
 
 

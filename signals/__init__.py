@@ -4,12 +4,21 @@ if __name__ == "signals":
     raise ImportError("import pykka_smtp.signals, not the bare folder name")
 
 from ..smtp.words.peer import Peer
-from .bus import publish, smtp_send_failure, smtp_send_retry, smtp_send_success
-from .forwarding import Subscription, forward_to
+from .bus import (
+    publish,
+    smtp_send_failure,
+    smtp_send_progress,
+    smtp_send_retry,
+    smtp_send_success,
+    smtp_server_reply,
+)
+from .forwarding import Subscription, connect_async, forward_to
 from .outcome import Outcome, SendError, SendFailure, SendSuccess
+from .outlets.loops import OnLoop, on_loop
 from .send_mail import SendMail
 
 __all__ = [
+    "OnLoop",
     "Outcome",
     "Peer",
     "SendError",
@@ -17,9 +26,13 @@ __all__ = [
     "SendMail",
     "SendSuccess",
     "Subscription",
+    "connect_async",
     "forward_to",
+    "on_loop",
     "publish",
     "smtp_send_failure",
+    "smtp_send_progress",
     "smtp_send_retry",
     "smtp_send_success",
+    "smtp_server_reply",
 ]

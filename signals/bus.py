@@ -23,6 +23,7 @@ import blinker
 from .described import Described
 from .dispatcher import dispatcher, log_safely
 from .outcome import Outcome, SendSuccess
+from .outlets.journal import is_logged, log_mailer, log_outcome
 from .tellable import is_dead_actor_error
 
 smtp_send_success: blinker.NamedSignal = blinker.signal(
@@ -37,6 +38,17 @@ smtp_send_retry: blinker.NamedSignal = blinker.signal(
     " `next_time`; the sender is the Mailer's alias. The outcome of the send comes later.",
 )
 
+smtp_send_progress: blinker.NamedSignal = blinker.signal(
+    "smtp_send_progress",
+    doc="Sent up to ten times a second while an email is sent, with `mail`, `stage`, `sent` and"
+    " `size`; the sender is the actor's alias.",
+)
+smtp_server_reply: blinker.NamedSignal = blinker.signal(
+    "smtp_server_reply",
+    doc="Sent with each reply of a server, with `mail`, `command` and `reply`; the sender is the"
+    " actor's alias.",
+)
+
 TRIES = 20
 """How often blinker's tables are read (or changed) while other threads change them.
 
@@ -45,7 +57,7 @@ that connect and disconnect without pause; without a bound, they could stop all 
 """
 
 
-def publish(outcome: Outcome) -> None:
+def publish(outcome: Outcome, *, is_asked: bool = False) -> None:
     """Publish the outcome of a send to the receivers of its signal and to `outcome_to`.
 
     Only hands the outcome to the dispatcher: cheap, never waits, never raises. Can be called from
@@ -53,13 +65,17 @@ def publish(outcome: Outcome) -> None:
 
     The signal is the one that the `SendMail` names, or else `smtp_send_success` or
     `smtp_send_failure`; its sender is the outcome's alias.
+
+    Args:
+        outcome: the outcome.
+        is_asked: whether it answers an `ask`: then it is heard, even without receivers.
     """
     if outcome.mail.outcome_to is not None:
         _surely(_post, outcome)
     try:
-        _submit(outcome)
+        _submit(outcome, is_asked)
     except BaseException as exc:
-        _once_more(exc, _submit, outcome)
+        _once_more(exc, _submit, outcome, is_asked)
 
 
 def publish_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> None:
@@ -75,6 +91,35 @@ def publish_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> Non
         next_time: when the next attempt may begin, in UTC.
     """
     _surely(_submit_retry, outcome, attempt, next_time)
+
+
+def publish_event(signal: blinker.Signal, alias: str, **fields: object) -> None:
+    """Publish something that happens in a session: ``receiver(alias, **fields)``.
+
+    On the dispatcher's thread. Never waits, never raises; can be called from any thread.
+    """
+    _surely(_submit_event, signal, alias, fields)
+
+
+def _submit_event(signal: blinker.Signal, alias: str, fields: dict[str, object]) -> None:
+    if _has_receivers(signal):
+        dispatcher.submit(_tell_event, signal, alias, fields)
+
+
+def _tell_event(signal: blinker.Signal, alias: str, fields: dict[str, object]) -> None:
+    for receiver in _receivers_of(signal, alias):
+        try:
+            result = receiver(alias, **fields)
+            if result is not None and inspect.iscoroutine(result):
+                _run_coroutine(result)
+        except BaseException as exc:
+            log_safely(
+                logging.ERROR,
+                "receiver %s of signal %s raised; the other receivers run",
+                Described(receiver),
+                Described(signal),
+                exc=exc,
+            )
 
 
 def _surely(step: Callable[..., None], *args: Any) -> None:
@@ -110,17 +155,32 @@ def _post(outcome: Outcome) -> None:
     dispatcher.post(_tell, outcome)
 
 
-def _submit(outcome: Outcome) -> None:
+def _submit(outcome: Outcome, is_asked: bool) -> None:
     mail = outcome.mail
     if isinstance(outcome, SendSuccess):
         signal = _signal(mail.success_signal, smtp_send_success)
     else:
         signal = _signal(mail.failure_signal, smtp_send_failure)
     if signal is not None and _has_receivers(signal):
-        dispatcher.submit(_Delivery(outcome, signal, _NO_EXTRAS))
+        dispatcher.submit(_Delivery(outcome, signal, _NO_EXTRAS, is_asked))  # which logs it, too
+    elif is_logged(outcome):
+        dispatcher.submit(_log, outcome, is_asked)
+
+
+def _log(outcome: Outcome, is_heard: bool) -> None:
+    log_outcome(outcome, is_heard=is_heard or outcome.mail.outcome_to is not None)
 
 
 def _submit_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> None:
+    log_mailer(
+        logging.INFO,
+        "attempt %d at an email has ended, the next is at %s: %s",
+        *(attempt, next_time, outcome),
+        alias=outcome.alias,
+        mail=outcome.mail.id,
+        attempt=attempt,
+        next_time=next_time,
+    )
     if _has_receivers(smtp_send_retry):
         more = {"attempt": attempt, "next_time": next_time}
         dispatcher.submit(_Delivery(outcome, smtp_send_retry, more))
@@ -163,10 +223,17 @@ class _Delivery:
     with the receiver after the one that it had reached.
     """
 
-    __slots__ = ("_left", "_more", "_now", "_outcome", "_signal")
+    __slots__ = ("_is_asked", "_left", "_more", "_now", "_outcome", "_signal")
 
-    def __init__(self, outcome: Outcome, signal: blinker.Signal, more: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        outcome: Outcome,
+        signal: blinker.Signal,
+        more: dict[str, Any],
+        is_asked: bool = False,
+    ) -> None:
         self._outcome = outcome
+        self._is_asked = is_asked
         self._signal = signal
         self._more = more
         self._left: list[Callable[..., object]] | None = None
@@ -187,10 +254,11 @@ class _Delivery:
         outcome, left = self._outcome, self._left
         if left is None:
             # Checked again: once a signal is muted, none of its receivers may run.
-            if not _has_receivers(self._signal):
-                return
-            left = self._left = _receivers_of(self._signal, outcome.alias)
+            is_any = _has_receivers(self._signal)
+            left = self._left = _receivers_of(self._signal, outcome.alias) if is_any else []
             left.reverse()
+            if self._more is _NO_EXTRAS:
+                _log(outcome, self._is_asked or bool(left))
         dispatcher.running = self
         while left:
             # Nothing that can fail stands between taking a receiver and calling it: whatever

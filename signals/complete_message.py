@@ -74,6 +74,33 @@ def content_of(message: object, missing: Callable[[], tuple[str, str]]) -> Conte
     )
 
 
+_MESSAGE_ID = re.compile(
+    rb"(?:\A|[\r\n])message-id[ \t]*:(?:[ \t]|\r?\n[ \t])*(<[^<>\s]{1,995}>)", re.IGNORECASE
+)
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+def message_id_of(data: bytes) -> str | None:
+    """Return the Message-ID of a complete message, or None if it has none.
+
+    Args:
+        data: the message, with any line ends.
+    """
+    end = _END_OF_HEADER.search(data)
+    found = _MESSAGE_ID.search(data, 0, end.start() if end else len(data))
+    return found and found[1].decode("utf-8", "replace")
+
+
+def with_crlf(data: bytes) -> bytes:
+    """Return a message with the line ends of SMTP, the one after its last line included.
+
+    Args:
+        data: the message, with any line ends.
+    """
+    data = _LINE_END.sub(b"\r\n", data)
+    return data if data.endswith(b"\r\n") else data + b"\r\n"
+
+
 def _octets(data: bytes) -> Content:
     if not data:
         raise ValueError("message: the email is empty; was the file read to its end?")

@@ -173,6 +173,21 @@ class Dispatcher:
             inboxes.limit = self.limit
         (inboxes if inboxes._can_run(stay=self._holds > 0) else self).submit(call, *args)
 
+    def when_passed(self, callback: Callable[[], object]) -> None:
+        """Have a function called once every call submitted or posted before has run.
+
+        Args:
+            callback: runs on one of the threads, and must not block.
+        """
+        self.submit(self._pass_on, callback)
+
+    def _pass_on(self, callback: Callable[[], object]) -> None:
+        inboxes = self._inboxes
+        if inboxes is None:
+            callback()
+        else:
+            inboxes.submit(callback)
+
     def _can_run(self, *, stay: bool) -> bool:
         """Start the thread if there is none; return whether there is one now.
 

@@ -1,6 +1,8 @@
-"""Subscriptions that forward outcomes to an actor's inbox."""
+"""Subscriptions that forward outcomes to an actor's inbox, or to an event loop of the program."""
 
+import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import blinker
@@ -8,14 +10,15 @@ import blinker
 from .bus import TRIES, smtp_send_failure, smtp_send_success
 from .described import Described, name_of_signal
 from .dispatcher import log_safely
+from .outlets.loops import OnLoop, on_loop
 from .tellable import Tellable, is_dead, is_dead_actor_error
 
 
 class Subscription:
-    """An active subscription that forwards outcomes to an actor, as returned by `forward_to`.
+    """An active subscription, as returned by `forward_to` and `connect_async`.
 
-    It lasts until `stop`, or until the actor is found to have stopped. The caller need not keep a
-    reference: the signals hold one.
+    It lasts until `stop`, or until the actor is found to have stopped, or the event loop to be
+    closed. The caller need not keep a reference: the signals hold one.
     """
 
     __slots__ = ("_ref", "_sender", "_signals", "_stopped")
@@ -70,18 +73,38 @@ class Subscription:
             if not is_dead_actor_error(exc, self._ref):
                 raise
             self._unsubscribe()
+            return
+        self._leave_closed_loop()
+
+    def _leave_closed_loop(self) -> None:
+        if isinstance(self._ref, OnLoop) and self._ref.is_closed:
+            self._unsubscribe()
 
     def _unsubscribe(self) -> None:
         self.stop()
         log_safely(
             logging.DEBUG,
-            "%s has stopped: no more outcomes are forwarded to it",
+            "%s has stopped, or its event loop has: no more outcomes are forwarded to it",
             Described(self._ref),
         )
 
 
+class _Receiver(Subscription):
+    """A subscription that calls a receiver on the program's event loop."""
+
+    __slots__ = ()
+
+    def _post(self, _sender: str, *, outcome: object, **extra: object) -> None:
+        assert isinstance(self._ref, OnLoop)
+        if not self._stopped:
+            self._ref.call(_sender, outcome=outcome, **extra)
+            self._leave_closed_loop()
+
+
 def forward_to(
-    ref: Tellable, *signals: blinker.Signal | str, sender: str | None = None
+    ref: "Tellable | asyncio.Queue[Any]",
+    *signals: blinker.Signal | str,
+    sender: str | None = None,
 ) -> Subscription:
     """Forward outcomes to an actor's inbox, by ``ref.tell(outcome)``, from now on.
 
@@ -89,7 +112,8 @@ def forward_to(
     an actor's state: receivers run on the dispatcher's thread, ``on_receive`` on the actor's own.
 
     Args:
-        ref: an actor's ref, or anything with ``tell()``.
+        ref: an actor's ref, or anything with ``tell()``, such as what `on_loop` returns; or, if an
+            event loop runs in this thread, an `asyncio.Queue` of its program.
         signals: the signals to subscribe to, each as an object or by its name; by default
             `smtp_send_success` and `smtp_send_failure`.
         sender: the alias of the actors whose outcomes to forward; None for all.
@@ -98,11 +122,46 @@ def forward_to(
         A handle to `Subscription.stop` it. Once the actor has stopped, that happens by itself.
 
     Raises:
-        TypeError: if `ref` has no ``tell()``.
+        TypeError: if `ref` has no ``tell()``, or is a queue and no event loop runs here.
     """
+    if isinstance(ref, asyncio.Queue):
+        ref = on_loop(ref)
     if not callable(getattr(ref, "tell", None)):
         raise TypeError(
             f"ref must have a tell() method, as an actor's ref has, not be a {type(ref).__name__}"
         )
-    chosen = tuple(blinker.signal(s) if isinstance(s, str) else s for s in signals)
-    return Subscription(ref, chosen or (smtp_send_success, smtp_send_failure), sender)
+    return Subscription(ref, _signals(signals), sender)
+
+
+def connect_async(
+    receiver: Callable[..., object],
+    *signals: blinker.Signal | str,
+    sender: str | None = None,
+    loop: asyncio.AbstractEventLoop | None = None,
+) -> Subscription:
+    """Connect a receiver that runs on the program's event loop, one outcome after the other.
+
+    It is called as ``receiver(alias, outcome=outcome)``. A receiver that is connected by a
+    signal's own ``connect`` runs on a thread of the bus, an ``async def`` on a loop of its own
+    there: what belongs to the program's loop, such as a pool of connections, it can't use.
+
+    Args:
+        receiver: an ``async def``, or a function that does not block. It is kept until `stop`.
+        signals: as for `forward_to`.
+        sender: as for `forward_to`.
+        loop: the loop; by default the one that runs in this thread.
+
+    Returns:
+        A handle to `Subscription.stop` it. Once the loop is closed, that happens by itself.
+
+    Raises:
+        TypeError: `receiver` can't be called, or there is no loop.
+    """
+    if not callable(receiver):
+        raise TypeError(f"receiver: needs a callable, not {type(receiver).__name__}")
+    return _Receiver(on_loop(receiver, loop), _signals(signals), sender)
+
+
+def _signals(given: tuple[blinker.Signal | str, ...]) -> tuple[blinker.Signal, ...]:
+    chosen = tuple(blinker.signal(s) if isinstance(s, str) else s for s in given)
+    return chosen or (smtp_send_success, smtp_send_failure)

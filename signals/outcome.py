@@ -59,6 +59,11 @@ class _Outcome:
     attempts: int = 1
 
     @property
+    def message_id(self) -> str | None:
+        """The Message-ID of the email. See `SendMail.message_id`."""
+        return self.mail.message_id
+
+    @property
     def code(self) -> int | None:
         """The code of the reply, or None without one."""
         return None if self.reply is None else self.reply.code
@@ -205,13 +210,18 @@ Outcome: TypeAlias = SendSuccess | SendFailure
 """The outcome of one send. Two types only: a type checker infers one by excluding the other."""
 
 
-class SendError(Exception):
+class SendError(OSError):
     """An email was not sent; raised by `raise_for_failure`.
 
     Its text is the outcome's detail. It can be pickled if the `SendMail` and its context can.
 
+    It is an `OSError`, as smtplib's exceptions are: programs that were written for smtplib, or for
+    Django's ``send_mail``, catch that around what sends.
+
     Attributes:
         outcome: the `SendFailure`.
+        errno: the number of the system's error, or None.
+        strerror: the outcome's detail.
     """
 
     outcome: SendFailure
@@ -220,6 +230,8 @@ class SendError(Exception):
         # The outcome is the only argument: an exception is pickled by its arguments.
         super().__init__(outcome)
         self.outcome = outcome
+        self.errno = outcome.errno
+        self.strerror = outcome.detail
 
     def __str__(self) -> str:
         return self.outcome.detail

@@ -1,50 +1,60 @@
 """`SendMail`: one email to send; the actor message that a program gives to an actor."""
 
+import asyncio
 import datetime as dt
 import itertools
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from blinker import Signal
 
 from ..smtp.mail.address import split_mailbox, to_ascii_domain
 from ..smtp.mail.compose import TextEmail
-from ..smtp.mail.content import ComposedContent, Content
+from ..smtp.mail.content import CompleteContent, ComposedContent, Content
 from ..smtp.mail.delivery_options import NO_OPTIONS, DeliverBy, DeliveryOptions, Dsn
 from ..smtp.mail.domain import AddressError
-from ..smtp.mail.envelope import MAX_RECIPIENTS, Envelope
+from ..smtp.mail.envelope import Envelope
 from ..smtp.mail.header import date_field, message_id_field
-from ..smtp.mail.mailbox import check_display_name, split_name
 from ..smtp.words.quick_frozen import quick_frozen
-from .complete_message import CompleteMessage, MailSource, content_of
+from .complete_message import (
+    CompleteMessage,
+    MailSource,
+    content_of,
+    message_id_of,
+    with_crlf,
+)
 from .forks import in_child, notice_fork
+from .outlets.loops import on_loop
+from .recipients import (
+    NO_HEADERS,
+    NOBODY,
+    Names,
+    Recipient,
+    Unsaid,
+    addresses_of,
+    names_of,
+    no_recipients,
+    only_names,
+    pairs_of,
+    split_names,
+    with_advice,
+)
 from .tellable import Tellable
 
 _NULL_REVERSE_PATH = "<>"
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _NO_SUBJECT = "(none)"  # the default of POE::Component::Client::SMTP
-_NOBODY: tuple[str, ...] = ()
-_NO_HEADERS: tuple[tuple[str, str], ...] = ()
-_NO_PARTS = ("", None, None, _NOBODY, _NO_HEADERS)
+_NO_PARTS = ("", None, None, NOBODY, NO_HEADERS)
 _NOTHING_ASKED = (None,) * 5
-_MAX_HEADERS = 1000
-
-Recipient: TypeAlias = str | tuple[str | None, str]
-"""An address, ``"Name <address>"``, or a pair of display name (or None) and address."""
-
-
-class _Unsaid(tuple[str, ...]):
-    """No recipients were given, which is not the same as an empty list of them."""
-
-    __slots__ = ()
-
+_SHOWN = ("sender", "recipients", "subject", "from_name", "to_name", "cc", "id")
 
 # The defaults of these fields, as `Any`: a type checker would refuse a tuple for `_Recipients`.
-_NOT_GIVEN: Any = _Unsaid()
-_NO_COPY: Any = _NOBODY
+_NOT_GIVEN: Any = Unsaid()
+_NO_COPY: Any = NOBODY
+_NOBODY_ELSE: Any = None
 
 
 class _Recipients:
@@ -61,6 +71,19 @@ class _Recipients:
         def __get__(self, mail: object, kind: object = None) -> tuple[str, ...]: ...
         def __get__(self, mail: object, kind: object = None) -> Any: ...
         def __set__(self, mail: object, recipients: str | Iterable[Recipient]) -> None: ...
+
+
+class _OutcomeTo:
+    """The type of a field that is given an actor's ref or a queue, and then has ``tell``."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, mail: None, kind: object = None) -> Any: ...
+        @overload
+        def __get__(self, mail: object, kind: object = None) -> Tellable | None: ...
+        def __get__(self, mail: object, kind: object = None) -> Any: ...
+        def __set__(self, mail: object, to: Tellable | asyncio.Queue[Any] | None) -> None: ...
 
 
 class _Ids:
@@ -84,12 +107,15 @@ in_child(new_id.renew)
 
 
 @quick_frozen
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class SendMail:
     """An email to send: either the parts of a text email, or a complete `message`.
 
     It is checked when it is made, in the caller's thread: invalid input is rejected before
     anything is sent.
+
+    Two are equal if they were given the same values; `id`, and what is made of it and of the time,
+    does not count.
 
     Args:
         sender: the envelope's reverse-path, and the address in From. ``"<>"`` is the null
@@ -121,7 +147,8 @@ class SendMail:
         context: any object; the outcome has it unchanged.
         success_signal: a signal, or its name, to publish instead of `smtp_send_success`.
         failure_signal: the same for `smtp_send_failure`.
-        outcome_to: an actor ref (or anything with ``tell``) that gets the outcome.
+        outcome_to: an actor ref (or anything with ``tell``, such as what `on_loop` returns) that
+            gets the outcome; or an `asyncio.Queue`, if its event loop runs in this thread.
         id: names this email in logs, and in the Message-ID if it is valid there. Generated if
             left out.
 
@@ -138,7 +165,7 @@ class SendMail:
     to_name: str | Sequence[str | None] | None = None
     cc: _Recipients = _NO_COPY
     bcc: _Recipients = field(default=_NO_COPY, repr=False)
-    headers: Mapping[str, str] | Iterable[tuple[str, str]] = field(default=_NO_HEADERS, repr=False)
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] = field(default=NO_HEADERS, repr=False)
     message: "CompleteMessage | None" = field(default=None, repr=False)
     dsn: Dsn | None = field(default=None, repr=False)
     deliver_by: DeliverBy | None = field(default=None, repr=False)
@@ -149,53 +176,129 @@ class SendMail:
     context: Any = field(default=None, repr=False)
     success_signal: str | Signal | None = field(default=None, repr=False)
     failure_signal: str | Signal | None = field(default=None, repr=False)
-    outcome_to: Tellable | None = field(default=None, repr=False)
+    outcome_to: _OutcomeTo = field(default=_NOBODY_ELSE, repr=False)
     id: str = field(default_factory=new_id)
     envelope: Envelope = field(init=False, repr=False)
     _content: Content | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        names: _Names = None
+        names: Names = None
         given: object = self.recipients  # still in any form; this method replaces it by addresses
-        to = everybody = _addresses("recipients", given)
+        to = everybody = addresses_of("recipients", given)
         # A fast path: most emails have one recipient, without a display name.
         if type(given) is not str or given[-1:] == ">":  # pyright: ignore[reportUnnecessaryComparison]
-            names, to = _split("recipients", to)
+            names, to = split_names("recipients", to)
             everybody = to
         _set(self, "recipients", to)
-        cc, cc_names = _NOBODY, None
+        cc, cc_names = NOBODY, None
         # By identity: `==` would call a method of the value's own class.
-        if not (self.cc is _NOBODY and self.bcc is _NOBODY):
-            cc_names, cc = _split("cc", _addresses("cc", self.cc))
-            bcc = _split("bcc", _addresses("bcc", self.bcc))[1]
+        if not (self.cc is NOBODY and self.bcc is NOBODY):
+            cc_names, cc = split_names("cc", addresses_of("cc", self.cc))
+            bcc = split_names("bcc", addresses_of("bcc", self.bcc))[1]
             _set(self, "cc", cc)
             _set(self, "bcc", bcc)
             everybody = (*to, *cc, *bcc)
         if not to and (cc or not self.bcc):
-            raise _no_recipients(given)
+            raise no_recipients(given)
         try:
             envelope = Envelope.of(self.sender, everybody, self._options())
         except AddressError as error:
-            raise _with_advice(error, given, self.cc, self.bcc) from None
+            raise with_advice(error, given, self.cc, self.bcc) from None
         _set(self, "envelope", envelope)
         _check_id(self.id)
         if not (self.success_signal is None and self.failure_signal is None):
             _check_signal("success_signal", self.success_signal)
             _check_signal("failure_signal", self.failure_signal)
         if self.outcome_to is not None and not callable(getattr(self.outcome_to, "tell", None)):
-            raise TypeError("outcome_to: needs an actor ref, or anything else with tell()")
+            _set(self, "outcome_to", _on_loop(self.outcome_to))
         if self.message is None:
             if names is not None:
-                _set(self, "to_name", _only_names(self.to_name, names))
+                _set(self, "to_name", only_names(self.to_name, names))
             _set(self, "_content", ComposedContent(self._compose(to, cc, cc_names)))
         else:
             self._refuse_parts()
             _set(self, "_content", content_of(self.message, self._missing_fields))
 
+    def as_bytes(self) -> bytes:
+        """Return the message: header and body, with CRLF line ends, in its 8-bit form.
+
+        That is what a server gets that takes 8-bit data, before dots are escaped.
+
+        Raises:
+            OSError: `message` is a path, and can't be read.
+            ValueError: `message` is an open file, which can be read only once: to send it.
+        """
+        content = self._content
+        if content is None:
+            if not isinstance(self.message, os.PathLike):
+                raise ValueError("message: is an open file; it can be read once, to send it")
+            from pathlib import Path  # late: it takes time, and few need it
+
+            return with_crlf(Path(self.message).read_bytes())
+        data = content.render(eight_bit=True).data
+        assert data is not None
+        return with_crlf(data)
+
+    @property
+    def message_id(self) -> str | None:
+        """The Message-ID, with its angle brackets.
+
+        None if the complete `message` has none, or is read only while it is sent.
+        """
+        content = self._content
+        if isinstance(content, ComposedContent):
+            given = [v for name, v in content.email.headers if name.lower() == "message-id"]
+            return given[0] if given else content.email.message_id
+        return message_id_of(content.data) if isinstance(content, CompleteContent) else None
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, SendMail):
+            return NotImplemented
+        return self._value() == other._value() and self._same_message(other)
+
+    def __hash__(self) -> int:
+        return hash((self.sender, self.recipients, self.cc, self.bcc))
+
+    def _value(self) -> tuple[object, ...]:
+        return (
+            *(self.sender, self.recipients, self.cc, self.bcc, self._options(), self.context),
+            *(self.success_signal, self.failure_signal, self.outcome_to),
+        )
+
+    def _same_message(self, other: "SendMail") -> bool:
+        mine, its = self._content, other._content
+        if isinstance(mine, ComposedContent) and isinstance(its, ComposedContent):
+            return _texts_of(mine.email) == _texts_of(its.email)
+        if isinstance(mine, CompleteContent) and isinstance(its, CompleteContent):
+            # Two email objects are never equal, but what they were serialized to may be.
+            return bool(self.message == other.message) or mine.data == its.data
+        return type(mine) is type(its) and bool(self.message == other.message)
+
+    def __repr__(self) -> str:
+        shown = {name: getattr(self, name) for name in _SHOWN}
+        text = [f"{name}={value!r}" for name, value in shown.items()]
+        if self.message is not None:
+            text = [f"sender={self.sender!r}", f"recipients={self.recipients!r}"]
+            text += [f"message={self._described_message()}", f"id={self.id!r}"]
+        return f"{type(self).__qualname__}({', '.join(text)})"
+
+    def _described_message(self) -> str:
+        message = self.message
+        if isinstance(message, os.PathLike):
+            return repr(message)
+        kind = f"{type(message).__module__}.{type(message).__qualname__}"
+        kind = kind.removeprefix("builtins.")
+        content = self._content
+        if isinstance(content, CompleteContent):
+            return f"<{kind}, {len(content.data)} octets>"
+        return f"<{kind}>"
+
     @property
     def all_recipients(self) -> tuple[str, ...]:
         """The addresses of recipients, cc and bcc, in this order, as they were given."""
-        if self.cc is _NOBODY and self.bcc is _NOBODY:
+        if self.cc is NOBODY and self.bcc is NOBODY:
             return self.recipients
         return (*self.recipients, *self.cc, *self.bcc)
 
@@ -222,10 +325,10 @@ class SendMail:
             require_tls=self.require_tls,
         )
 
-    def _compose(self, to: tuple[str, ...], cc: tuple[str, ...], cc_names: "_Names") -> TextEmail:
+    def _compose(self, to: tuple[str, ...], cc: tuple[str, ...], cc_names: "Names") -> TextEmail:
         null = self.sender == _NULL_REVERSE_PATH
-        names = _names(self.to_name, len(to))
-        headers = _pairs(self.headers)
+        names = names_of(self.to_name, len(to))
+        headers = pairs_of(self.headers)
         if not to and not any(str(name).lower() == "to" for name, *_ in headers):
             headers = (("To", "undisclosed-recipients:;"), *headers)  # RFC 5322 §3.4
         return TextEmail(
@@ -273,101 +376,19 @@ class SendMail:
 _set = object.__setattr__
 
 
-def _addresses(name: str, value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (value,)
-    if value is _NOBODY:
-        return _NOBODY
-    kind = type(value).__name__
-    if isinstance(value, bytes | bytearray | Mapping) or not isinstance(value, Iterable):
-        raise TypeError(f"{name}: needs an address or several, not {kind}")
-    # The envelope limits the number too, but an endless iterator would never get there.
-    return tuple(itertools.islice(cast("Iterable[str]", value), MAX_RECIPIENTS + 1))
+def _texts_of(email: TextEmail) -> tuple[object, ...]:
+    """Return what a text email was made of, without its date and Message-ID."""
+    return email.from_name, email.to, email.cc, email.subject, email.body, email.headers
 
 
-_Names: TypeAlias = tuple[str | None, ...] | None
-
-
-def _has_names(recipients: tuple[object, ...]) -> bool:
-    return any(type(item) is not str or item[-1:] == ">" for item in recipients)
-
-
-def _split(field: str, recipients: tuple[object, ...]) -> tuple[_Names, tuple[str, ...]]:
-    """Return display names, or None if there is none, and addresses.
-
-    A value that is neither address nor name is left to the envelope, whose error explains it.
-    """
-    if not _has_names(recipients):
-        return None, cast("tuple[str, ...]", recipients)
-    pairs = [_named(f"{field}[{index}]", item) for index, item in enumerate(recipients)]
-    names = tuple(name or None for name, _ in pairs)
-    return names if any(names) else None, tuple(address for _, address in pairs)
-
-
-def _named(field: str, recipient: object) -> tuple[str | None, str]:
-    if isinstance(recipient, str):
-        return split_name(field, str.__str__(recipient))
-    if not isinstance(recipient, tuple):
-        return None, cast("str", recipient)
-    pair = cast("tuple[object, ...]", recipient)
-    if len(pair) != 2 or not isinstance(pair[1], str):
-        raise TypeError(f"{field}: needs an address, or a pair of name and address")
-    return None if pair[0] is None else check_display_name(field, pair[0]), pair[1]
-
-
-def _no_recipients(given: object) -> Exception:
-    if isinstance(given, _Unsaid):
-        return TypeError("SendMail: recipients is missing; give it, or bcc alone")
-    return ValueError("recipients: empty; an email needs at least one recipient")
-
-
-def _with_advice(error: AddressError, *fields: object) -> AddressError:
-    """Add advice if a pair was meant as one recipient; by itself it is a sequence of two."""
-    for given in fields:
-        if isinstance(given, tuple | list) and len(cast("Sequence[object]", given)) == 2:
-            name, address = map(str, cast("Sequence[object]", given))
-            if "@" not in name and "@" in address:
-                advice = "for one recipient with a name, write [(name, address)]"
-                return AddressError(f"{error}; {advice}")
-    return error
-
-
-def _only_names(to_name: object, names: tuple[str | None, ...]) -> object:
-    """Return the names given with the recipients; raise if `to_name` has names, too."""
-    others = () if to_name is None else (to_name,) if isinstance(to_name, str) else to_name
-    if not isinstance(others, Sequence) or any(cast("Sequence[object]", others)):
-        raise ValueError("to_name: the recipients have names already; give them in one place")
-    return names
-
-
-def _names(value: object, count: int) -> tuple[str | None, ...]:
-    if value is None:
-        return (None,) * count
-    names: tuple[str | None, ...]
-    if isinstance(value, str):
-        names = (value,)
-    elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
-        names = tuple(cast("Sequence[str | None]", value))
-    else:
-        raise TypeError(f"to_name: needs a name or several, not {type(value).__name__}")
-    if len(names) != count:
-        raise ValueError(f"to_name: has {len(names)} names for {count} recipients")
-    return names
-
-
-def _pairs(value: object) -> tuple[tuple[str, str], ...]:
-    if value is _NO_HEADERS:
-        return _NO_HEADERS  # to ask for abstract types costs more than all of this
-    if isinstance(value, Mapping):
-        return tuple(cast("Mapping[str, str]", value).items())
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        raise TypeError(
-            f"headers: needs a mapping, or pairs of name and value, not {type(value).__name__}"
-        )
-    pairs = tuple(itertools.islice(cast("Iterable[tuple[str, str]]", value), _MAX_HEADERS + 1))
-    if len(pairs) > _MAX_HEADERS:
-        raise ValueError(f"headers: more than {_MAX_HEADERS} fields")
-    return pairs
+def _on_loop(target: object) -> Tellable:
+    if isinstance(target, asyncio.Queue):
+        try:
+            return on_loop(cast("Any", target))
+        except TypeError as error:
+            raise TypeError(f"outcome_to: {error}") from None
+    hint = "; for a function, write on_loop(function)" if callable(target) else ""
+    raise TypeError(f"outcome_to: needs an actor ref, or anything else with tell(){hint}")
 
 
 def _check_id(value: object) -> None:

@@ -93,8 +93,7 @@ def test_the_example_of_more_mails_than_may_wait_sends_them_all(aiosmtpd_server:
     code = blocks()[4].replace("12_000", "300").replace("5_000", "20")
     code = code.replace("port=25)", "port=25, max_queued=25)")
 
-    run(code, server)
-
+    assert run(code, server) == "300 told\n"
     assert server.accepted == 300
 
 

@@ -175,7 +175,7 @@ def plain(user: str, password: str) -> str:
 
 def test_all_the_code_of_the_readme_is_run_here() -> None:
     assert len(blocks(README, "python")) == 3
-    assert len(blocks(OUTCOMES, "python")) == 4
+    assert len(blocks(OUTCOMES, "python")) == 7
 
 
 def test_the_example_with_a_mailer_sends_all_on_connections_that_it_keeps(
@@ -233,6 +233,30 @@ def test_the_code_for_trying_again_gives_up_in_the_end(scripted_server: Servers)
     assert run(code, later).startswith("given up: patient: mail ")
     assert run(code, never).startswith("given up: patient: mail ")
     assert (len(later.sessions), len(never.sessions)) == (4, 1)
+
+
+def test_the_code_that_waits_until_all_is_heard_says_so_last(server: ScriptedServer) -> None:
+    lines = run(blocks(OUTCOMES, "python")[4], server).splitlines()
+
+    assert sorted(lines[:3]) == [f"heard: mail-{number}" for number in range(3)]
+    assert lines[3:] == ["all heard: True"]
+
+
+def test_the_code_that_mails_log_records_does(server: ScriptedServer) -> None:
+    code = blocks(OUTCOMES, "python")[5]
+    here = code.replace(
+        'server="localhost", port=25', f'server="{server.host}", port={server.port}'
+    )
+
+    assert run(here, server) == ""
+    assert b"\r\nSubject: Shop: 1 records, ERROR\r\n" in server.sessions[0].mails[0].data
+
+
+def test_the_code_that_watches_a_session_tells_of_each_reply(server: ScriptedServer) -> None:
+    lines = run(blocks(OUTCOMES, "python")[6], server).splitlines()
+
+    assert lines[0].startswith("large (greeting) 220 ")
+    assert any(line.startswith("large MAIL FROM:<me@example.com>") for line in lines)
 
 
 UP_TO_THE_DOT = up_to("body")

@@ -12,7 +12,8 @@ Intended differences from `pykka.ThreadingActor`:
 * A message told after the actor was asked to stop raises `ActorDeadError` instead of vanishing;
   one that slipped in before goes to `on_discard`.
 * `answer_later` allows an `ask` to be answered later.
-* A future's `get` on the loop thread raises `RuntimeError` instead of blocking forever.
+* A future's `get` on the loop thread raises `RuntimeError` instead of blocking forever; to await
+  one, on any event loop, does not block that loop.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ import weakref
 from types import TracebackType
 from typing import Any, Self
 
-from pykka import Actor, ActorDeadError, ActorRef, ActorRegistry, Future, ThreadingFuture
+from pykka import Actor, ActorDeadError, ActorRef, ActorRegistry, Future
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
@@ -31,6 +32,7 @@ from ...signals.forks import notice_fork
 from . import guard
 from .actor_parts import StopFlag, new_urn
 from .event_loop import event_loop
+from .future import LoopFuture
 from .inbox import FromReceiver, Inbox
 
 _logger = logging.getLogger("pykka_smtp.actors")
@@ -43,13 +45,18 @@ _MAX_PER_TURN = 100
 
 
 class Answer:
-    """The answer to one `ask`, given later. Only the first call of a setter counts."""
+    """The answer to one `ask`, given later. Only the first call of a setter counts.
 
-    __slots__ = ("_future", "_open")
+    Attributes:
+        is_asked: whether anybody waits for it, or the message was told.
+    """
+
+    __slots__ = ("_future", "_open", "is_asked")
 
     def __init__(self, future: "Future[Any] | None", open_answers: "set[Answer]") -> None:
         self._future = future
         self._open = open_answers
+        self.is_asked: bool = future is not None
         if future is not None:
             open_answers.add(self)
 
@@ -67,20 +74,12 @@ class Answer:
             self._open.discard(self)
             future.set_exception(exc_info)
 
+    def outlive_actor(self) -> None:
+        """Leave the question open when the actor stops; it is answered nevertheless, and soon."""
+        self._open.discard(self)
+
 
 _NOT_ASKED = Answer(None, set())
-
-
-class _LoopFuture(ThreadingFuture[Any]):
-    """A future that refuses to block the loop thread."""
-
-    def get(self, *, timeout: float | None = None) -> Any:
-        if self._result is None and self._get_hook is None and event_loop().is_current():
-            raise RuntimeError(
-                "an AsyncioActor must not wait for a future: it would stop every actor that"
-                " shares its thread, and so the one it waits for"
-            )
-        return super().get(timeout=timeout)
 
 
 class AsyncioActor(Actor):
@@ -106,7 +105,7 @@ class AsyncioActor(Actor):
 
     @staticmethod
     def _create_future() -> Future[Any]:
-        return _LoopFuture()
+        return LoopFuture()
 
     @classmethod
     def start(  # pyright: ignore[reportIncompatibleMethodOverride] - ActorRef is invariant
@@ -186,6 +185,14 @@ class AsyncioActor(Actor):
         if self._handling is not None and self._handling.reply_to is not None:
             raise TypeError(error)
         log_safely(logging.ERROR, "%s", error)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether `wait_until_done` waits for this actor; read on the loop thread.
+
+        By default while it has messages. An actor that sends an email does so until the outcome.
+        """
+        return bool(self.actor_inbox.envelopes)
 
     def begin_stop(self) -> bool:
         """Begin to stop, on request; return whether the actor can stop now.

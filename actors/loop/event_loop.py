@@ -15,6 +15,7 @@ import contextlib
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 
 from pykka import ActorRegistry
 
@@ -57,6 +58,7 @@ class EventLoopThread:
         self._was_idle = False
         self._is_over = False
         self._is_starting = False
+        self._starts = 0
         self.lost: list[threading.Thread] = []  # in a child: the threads of its parent
         # Few threads each, as hanging ones are replaced: three for calls that wait for the network,
         # where slow servers are common, two for the disk, which is rarely slow.
@@ -139,6 +141,27 @@ class EventLoopThread:
             else:
                 loop.call_soon_threadsafe(guard.call, self, self._run_ready, loop)
 
+    def look(self, function: Callable[[], object]) -> bool:
+        """Call a function on the loop thread, soon; return False if there is no loop.
+
+        It is not called if the loop ends at this moment.
+        """
+        with self._lock:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(guard.call, self, function)
+            return self._loop is not None
+
+    @property
+    def starts(self) -> int:
+        """How often a loop was started."""
+        return self._starts
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an actor has anything left to do. On the loop thread, or if there is no loop."""
+        with self._lock:
+            return any(actor.is_busy for actor in self._alive)
+
     def add_ticking(self, watched: Ticking) -> None:
         """Call `on_tick` every `TICK` seconds, and keep the loop running. On the loop thread."""
         self._watched.add(watched)
@@ -212,6 +235,7 @@ class EventLoopThread:
             self._is_starting = False
 
     def _start_threads(self, loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
+        self._starts += 1
         self._was_idle = False
         # A wake-up of the previous loop may have come too late for it.
         self._wake_pending = False

@@ -8,6 +8,11 @@ from .guard import Guarded
 class Runnable(Guarded, Protocol):
     """What runs on the loop: an actor."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has anything left to do; read on the loop thread."""
+        ...
+
     def run_turn(self) -> None:
         """Called on the loop thread after `schedule`, to do the work at hand."""
         ...

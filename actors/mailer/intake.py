@@ -3,8 +3,10 @@
 On the loop thread.
 """
 
+import logging
 from collections.abc import Sequence
 
+from ...signals.outlets.journal import log_mailer
 from ...signals.send_mail import SendMail
 from ...smtp.words.verdict import Failed, FailureKind
 from ..loop.asyncio_actor import Answer
@@ -47,6 +49,7 @@ class Intake:
         self._destinations = destinations
         self._sending = sending
         self._max_queued = max_queued
+        self._refused = 0  # since there was room
 
     def take(self, mail: SendMail, answer: Answer, *, is_pressing: bool) -> None:
         """Take an email; start its attempts at once if that is possible.
@@ -70,9 +73,12 @@ class Intake:
             self._refuse(job, FailureKind.CANCELLED, _TOO_LATE)
             return
         if waiting >= self._max_queued:
+            self._log_refusal()
             detail = f"{waiting} emails are queued already (max_queued); submit it again later"
             self._refuse(job, FailureKind.LOCAL, detail)
             return
+        if self._refused and waiting <= self._max_queued - self._max_queued // 10:
+            self.log_room()
         is_any_new = False
         for part, failed in zip(job.parts, failures, strict=True):
             if failed is not None:
@@ -86,24 +92,41 @@ class Intake:
         if is_any_new:
             self._sending.dispatch()
 
-    def take_lost(self, mail: SendMail) -> Job:
+    def _log_refusal(self) -> None:
+        self._refused += 1
+        if self._refused == 1:
+            alias, most = self._jobs.alias, self._max_queued
+            text = "%s: %d emails are queued (max_queued), and more are refused"
+            log_mailer(logging.WARNING, text, alias, most, alias=alias)
+
+    def log_room(self) -> None:
+        """Log how many emails were refused until there was room again, or until the end."""
+        refused, self._refused = self._refused, 0
+        if refused:
+            alias = self._jobs.alias
+            text = "%s: %d emails were refused while the queue was full"
+            log_mailer(logging.WARNING, text, alias, refused, alias=alias, refused=refused)
+
+    def take_lost(self, mail: SendMail, answer: Answer | None = None) -> Job:
         """Take an email that is not queued, but needs an outcome.
 
         Args:
             mail: the email.
+            answer: what the outcome answers.
         """
-        job = Job(mail, Answer(None, set()), event_loop().loop.time())
+        job = Job(mail, answer or Answer(None, set()), event_loop().loop.time())
         job.parts = (Part(job, mail.envelope, self._routing.fixed),)
         self._jobs.add(job)
         return job
 
-    def refuse_late(self, mail: SendMail) -> None:
+    def refuse_late(self, mail: SendMail, answer: Answer | None = None) -> None:
         """Refuse an email that came after the Mailer had stopped, with an outcome.
 
         Args:
             mail: the email.
+            answer: what the outcome answers.
         """
-        self._refuse(self.take_lost(mail), FailureKind.CANCELLED, _TOO_LATE)
+        self._refuse(self.take_lost(mail, answer), FailureKind.CANCELLED, _TOO_LATE)
 
     def _refuse(self, job: Job, kind: FailureKind, detail: str) -> None:
         now = event_loop().loop.time()

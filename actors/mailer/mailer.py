@@ -2,6 +2,7 @@
 
 import random
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
@@ -12,7 +13,7 @@ from pykka.messages import _ActorStop
 from ...signals.outcome import Outcome
 from ...signals.send_mail import SendMail
 from ..loop import guard
-from ..loop.asyncio_actor import AsyncioActor
+from ..loop.asyncio_actor import Answer, AsyncioActor
 from ..loop.event_loop import event_loop
 from ..net.connection_limit import connection_limit
 from ..options.connection_options import DEFAULTS, check_names
@@ -25,6 +26,7 @@ from .capacity.pacing import parse_rate
 from .connections.pool import IdleConnections
 from .drains import Drain, Drains
 from .ending import Ending
+from .feeding import AT_MOST, Fed, feed
 from .intake import Intake
 from .jobs.job import Part
 from .jobs.jobs import Jobs
@@ -54,6 +56,26 @@ class MailerRef(ActorRef["Mailer"]):
     The answer to a `SendMail` is its outcome, to `Statistics` a `MailerStatistics`, and to `Drain`
     whether every email has its outcome.
     """
+
+    def tell_all(self, mails: Iterable[SendMail], *, at_most: int = AT_MOST) -> int:
+        """Tell any number of emails, no faster than they go out: `max_queued` is not reached.
+
+        While `at_most` of them have no outcome, it waits. So it returns when the last is told, not
+        when it is out: for that, ask for a `Drain` afterwards.
+
+        Args:
+            mails: the emails, from any iterable: a generator makes them as they are needed.
+            at_most: how many may be without an outcome at a time; fewer than `max_queued`.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            ActorDeadError: the Mailer has stopped. Those told have an outcome, the others are not
+                taken from `mails`, except one.
+            TypeError: one is no `SendMail`.
+        """
+        return feed(self.tell, mails, at_most)
 
     if TYPE_CHECKING:
         # Overloads match in order, so the specific ones come first, unlike in the base class.
@@ -187,7 +209,7 @@ class Mailer(AsyncioActor):
         self._routing = Routing(destinations, limits, self._idle, self._find_route)
         self._routing.fix(relays)
         self._jobs = jobs = Jobs(self._alias)
-        self._drains = Drains()
+        self._drains = Drains(self._answer_drains_soon)
         self._sending = sending = Sending(
             self, destinations, jobs, self._retry, self._drains, self._routing
         )
@@ -214,6 +236,9 @@ class Mailer(AsyncioActor):
         if isinstance(message, SendMail):
             is_pressing = self.is_told_by_receiver
             self._intake.take(message, self.answer_later(), is_pressing=is_pressing)
+            return None
+        if isinstance(message, Fed):
+            self._intake.take(message.mail, message.place, is_pressing=self.is_told_by_receiver)
             return None
         if isinstance(message, Drain):
             self._drain(message)
@@ -255,9 +280,23 @@ class Mailer(AsyncioActor):
         self._answer_drains(now)
 
     def _answer_drains(self, now: float) -> None:
+        jobs = self._jobs
+        is_empty = self._is_empty and not self.actor_inbox.envelopes
+        self._drains.answer(now, is_empty=is_empty, ended=jobs.submitted - len(jobs.outstanding))
+
+    @property
+    def _is_empty(self) -> bool:
         destinations = self._destinations
-        is_empty = not (destinations.queued or destinations.retries or self._sending.in_flight)
-        self._drains.answer(now, is_empty=is_empty)
+        return not (destinations.queued or destinations.retries or self._sending.in_flight)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has an email without an outcome."""
+        return bool(self._jobs.outstanding or self.actor_inbox.envelopes)
+
+    def _answer_drains_soon(self) -> None:
+        loop = event_loop().loop
+        loop.call_soon_threadsafe(guard.call, self, lambda: self._answer_drains(loop.time()))
 
     def on_tick(self, now: float) -> None:
         """Called every `TICK` seconds, on the loop thread: expire, retry, answer what is due."""
@@ -309,7 +348,9 @@ class Mailer(AsyncioActor):
         event_loop().remove_ticking(self)
         event_loop().remove_shutdown_listener(self)
         self._idle.close()
-        self._answer_drains(event_loop().loop.time())
+        self._intake.log_room()
+        if self._is_empty:
+            self._drains.close()
 
     def on_failure(
         self,
@@ -324,8 +365,9 @@ class Mailer(AsyncioActor):
         """Continue after an error in a message: only its email fails."""
         error = sys.exc_info()[1]
         assert error is not None
-        if isinstance(message, SendMail) and self._intake.last is not message:
-            self._intake.take_lost(message)
+        mail, answer = _mail_of(message)
+        if mail is not None and self._intake.last is not mail:
+            self._intake.take_lost(mail, answer)
         guard.end(self, error)
 
     def crashed(self, error: BaseException) -> None:
@@ -354,8 +396,9 @@ class Mailer(AsyncioActor):
 
     def on_discard(self, message: Any) -> None:
         """Publish an outcome for an email that arrived after the Mailer had stopped."""
-        if isinstance(message, SendMail):
-            self._intake.refuse_late(message)
+        mail, answer = _mail_of(message)
+        if mail is not None:
+            self._intake.refuse_late(mail, answer)
         else:
             super().on_discard(message)
 
@@ -363,6 +406,12 @@ class Mailer(AsyncioActor):
         """Forget emails and connections in a forked child; they belong to the parent."""
         super().abandon()
         self._idle.abandon()
+
+
+def _mail_of(message: object) -> tuple[SendMail | None, Answer | None]:
+    if isinstance(message, Fed):
+        return message.mail, message.place
+    return (message, None) if isinstance(message, SendMail) else (None, None)
 
 
 class _StopAtOnce(_ActorStop):

@@ -31,7 +31,7 @@ class InjectedError(Exception):
     """What is raised."""
 
 
-NOT_THE_BUS = {"forks", "complete_message"}
+NOT_THE_BUS = {"forks", "complete_message", "recipients"}
 """What a program's own thread calls: at a fork, or when it makes a mail."""
 
 
@@ -64,7 +64,7 @@ BY_ACTORS = {
 }
 """What an actor calls: it is for the actor to see that the mail has an outcome all the same."""
 BY_CALLERS = {
-    *("__post_init__", "_options", "_compose", "_refuse_parts", "_addresses", "_names", "_pairs"),
+    *("__post_init__", "_options", "_compose", "_refuse_parts"),
     *("_check_id", "_check_signal", "_message_id"),
     *("raise_for_failure", "as_dict", "_shown", "wait_idle", "reset_after_fork", "_reset"),
     *("_unsubscribe", "renew", "forward_to", "stop", "is_active"),

@@ -7,6 +7,7 @@ from typing import Any, cast, get_args
 import pytest
 
 from pykka_smtp.signals.outcome import Outcome, SendError, SendFailure, SendSuccess, outcome_of
+from pykka_smtp.signals.send_mail import SendMail
 from pykka_smtp.smtp.words.peer import Peer
 from pykka_smtp.smtp.words.reply import Reply
 from pykka_smtp.smtp.words.stage import Stage
@@ -395,3 +396,24 @@ def test_as_dict_holds_neither_body_nor_context_nor_transcript() -> None:
     got = success(mail=mail(body=secret), context=secret, transcript=(secret,))
 
     assert secret not in json.dumps(got.as_dict())
+
+
+def test_a_send_error_is_an_os_error_as_those_of_smtplib_are() -> None:
+    mail = SendMail(sender="me@a.test", recipients="you@b.test", id="one")
+    outcome = SendFailure(
+        mail=mail,
+        alias="news",
+        kind=FailureKind.CONNECT,
+        stage=Stage.CONNECT,
+        detail="cannot connect",
+        retryable=True,
+        errno=111,
+    )
+    with pytest.raises(OSError, match="cannot connect") as caught:
+        outcome.raise_for_failure()
+
+    assert isinstance(caught.value, SendError)
+    assert (caught.value.errno, caught.value.strerror) == (111, "cannot connect")
+    again = pickle.loads(pickle.dumps(caught.value))  # noqa: S301
+    assert (again.errno, again.outcome) == (111, outcome)
+    assert outcome.message_id == "<one@a.test>"

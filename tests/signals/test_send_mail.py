@@ -16,6 +16,7 @@ from email.policy import SMTP
 from email.policy import default as default_policy
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from blinker import Signal
@@ -623,13 +624,81 @@ def test_a_mail_cannot_be_changed() -> None:
     assert not hasattr(made, "__dict__")
 
 
-def test_a_mail_is_only_equal_to_itself() -> None:
-    # Two mails that say the same are two mails.
-    made = mail(id="1", headers={"Date": "Mon, 23 Nov 2026 12:00:00 +0000"})
-    same = mail(id="1", headers={"Date": "Mon, 23 Nov 2026 12:00:00 +0000"})
+def test_two_mails_are_equal_if_all_that_was_given_is_except_for_their_ids() -> None:
+    assert mail(id="1") == mail(id="2") == mail()
+    assert hash(mail(id="1")) == hash(mail(id="2"))
+    assert mail(headers=iter([("X-A", "1")])) == mail(headers={"X-A": "1"})
+    assert mail(recipients=[("You", "you@b.test")]) == mail(recipients="You <you@b.test>")
+    assert mail() != "mail"
 
-    assert made != same
-    assert len({made, same, made}) == 2
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *({"sender": "he@a.test"}, {"recipients": "he@b.test"}, {"bcc": "he@b.test"}),
+        *({"subject": "other"}, {"body": "other"}, {"to_name": "You"}, {"context": 1}),
+        *({"headers": {"X-A": "1"}}, {"require_tls": True}, {"success_signal": "x"}),
+        *({"message": b"A: b\r\n\r\nc"}, {"message": Path("mail.eml")}),
+    ],
+)
+def test_mails_that_differ_in_anything_that_was_given_are_not_equal(other: dict[str, Any]) -> None:
+    assert mail(**other) == mail(**other)
+    assert mail() != mail(**other)
+
+
+def test_a_pickled_copy_is_equal() -> None:
+    message = EmailMessage()
+    message["From"] = "me@a.test"
+    message.set_content("hello")
+    for made in (mail(body="x"), mail(message=message), mail(message=Path("mail.eml"))):
+        assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301
+
+
+def test_a_mock_that_was_told_a_mail_can_be_asked_for_an_equal_one() -> None:
+    told = mock.Mock()
+    told.tell(mail(subject="News"))
+
+    told.tell.assert_called_once_with(mail(subject="News"))
+
+
+def test_as_bytes_is_the_message_with_crlf(tmp_path: Path) -> None:
+    composed = mail(subject="News", body="one\ntwo").as_bytes()
+    assert composed.startswith(b"From: ")
+    assert composed.endswith(b"\r\n\r\none\r\ntwo\r\n")
+    assert b"\r\nSubject: News\r\n" in composed
+    assert mail(message=b"A: b\n\nc").as_bytes() == b"A: b\r\n\r\nc\r\n"
+    path = tmp_path / "mail.eml"
+    path.write_bytes(b"A: b\r\n\r\nc\r\n")
+    assert mail(message=path).as_bytes() == b"A: b\r\n\r\nc\r\n"
+    with path.open("rb") as file, pytest.raises(ValueError, match="it can be read once"):
+        mail(message=file).as_bytes()
+
+
+def test_the_message_id_is_that_of_the_header() -> None:
+    made = mail(id="one")
+    assert made.message_id == "<one@a.test>"
+    assert f"\r\nMessage-ID: {made.message_id}\r\n".encode() in made.as_bytes()
+    assert mail(headers={"message-id": "<mine@x.test>"}).message_id == "<mine@x.test>"
+    message = EmailMessage()
+    message.set_content("hello")
+    assert mail(message=message, id="two").message_id == "<two@a.test>"
+    for field in (b"Message-ID: <m@x>", b"A: b\nMESSAGE-ID:\n <m@x>", b"A: b\r\nMessage-Id:<m@x>"):
+        assert mail(message=field + b"\n\nhello").message_id == "<m@x>"
+    for without in (b"A: b\n\nMessage-ID: <m@x>", b"Message-ID: none\n\n"):
+        assert mail(message=without).message_id is None
+    assert mail(message=Path("mail.eml")).message_id is None
+
+
+def test_a_complete_mail_says_what_it_is(tmp_path: Path) -> None:
+    message = EmailMessage()
+    message.set_content("hello")
+    assert repr(mail(message=b"A: b\n\nc", id="1")) == (
+        "SendMail(sender='me@a.test', recipients=('you@b.test',), message=<bytes, 7 octets>,"
+        " id='1')"
+    )
+    assert "message=<email.message.EmailMessage, " in repr(mail(message=message))
+    assert f"message={tmp_path!r}" in repr(mail(message=tmp_path))
+    assert "message=<_io.BytesIO>" in repr(mail(message=io.BytesIO()))
 
 
 def test_a_mail_does_not_show_what_others_need_not_see() -> None:

@@ -1,5 +1,6 @@
 """A program that type checkers check: what they know of the public names. It is never run."""
 
+import asyncio
 from collections.abc import Callable
 from email.message import EmailMessage
 from typing import Any, Unpack, assert_never, assert_type
@@ -23,8 +24,13 @@ from pykka_smtp import (
     SmtpActor,
     SmtpActorRef,
     Statistics,
+    connect_async,
+    forward_to,
+    on_loop,
     smtp_send_success,
     verify,
+    wait_until_done,
+    wait_until_done_async,
 )
 from pykka_smtp.testing import Attachment, RecordedMail, record_mails
 
@@ -44,6 +50,28 @@ def answers_of_an_smtp_actor(*, waits: bool) -> None:
     assert_type(ref.ask("what is no email"), Any)
     as_pykkas: ActorRef[SmtpActor] = ref
     assert_type(as_pykkas.stop(block=True), bool)
+
+
+async def what_can_be_awaited(queue: asyncio.Queue[Outcome]) -> None:
+    ref = SmtpActor.start("localhost")
+    assert_type(await ref.ask(mail, block=False), Outcome)
+    assert_type(await asyncio.wait_for(ref.ask(mail, block=False), 3), Outcome)
+    mailer = Mailer.start("localhost")
+    assert_type(await mailer.ask(Drain(), block=False), bool)
+    assert_type(await wait_until_done_async(timeout=3), bool)
+    assert_type(wait_until_done(3.0), bool)
+    forward_to(queue).stop()
+    forward_to(on_loop(queue), smtp_send_success, sender="news").stop()
+    connect_async(an_async_receiver, loop=asyncio.get_running_loop()).stop()
+    SendMail(sender="me@a.test", recipients="you@b.test", outcome_to=queue)
+    SendMail(sender="me@a.test", recipients="you@b.test", outcome_to=on_loop(print))
+    assert_type(mailer.tell_all([mail], at_most=3), int)
+    assert_type(mail.as_bytes(), bytes)
+    assert_type(mail.message_id, str | None)
+
+
+async def an_async_receiver(sender: str, outcome: Outcome, **extra: object) -> None:
+    assert_type(outcome.message_id, str | None)
 
 
 def answers_of_a_mailer() -> None:

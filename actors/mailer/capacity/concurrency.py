@@ -156,17 +156,20 @@ class ConcurrencyWindow:
         self._state_since = now
         return True
 
-    def succeeded(self, now: float) -> None:
+    def succeeded(self, now: float) -> bool:
         """Record that the destination accepted or rejected (5yz) an email.
 
         This revives a dead destination, whether the email was the probe or began before.
 
         Args:
             now: the time, in seconds.
+
+        Returns:
+            Whether it was dead.
         """
         if self._next_probe_at is not None:
             self._revive(now)
-            return
+            return True
         self._failures, self._failed_cohorts = 0, 0.0
         # A window much wider than what is used was never tried: it would only put off the moment
         # when failures begin to tell.
@@ -177,8 +180,9 @@ class ConcurrencyWindow:
                 self._successes = self._already_answered = 0
         if self._limit >= self._first:
             self._next_pause = self._pause
+        return False
 
-    def failed(self, now: float, *, since: float | None = None) -> None:
+    def failed(self, now: float, *, since: float | None = None) -> bool:
         """Record that the destination was unreachable, or refused the session.
 
         Such failures are connections that fail or are lost, timeouts, and 421 as a greeting.
@@ -187,13 +191,16 @@ class ConcurrencyWindow:
             now: the time, in seconds.
             since: when that mail's `try_acquire` was. What began before the destination died, or
                 came back, tells nothing new and is not counted. None: it is counted.
+
+        Returns:
+            Whether it is dead now, and was not before.
         """
         if self._is_old(since):
-            return
+            return False
         if self._next_probe_at is not None:
             if self._is_probing:
                 self._die(now)
-            return
+            return False
         self._failures += 1
         self._failed_cohorts += 1 / self._limit
         if (
@@ -201,10 +208,11 @@ class ConcurrencyWindow:
             and self._failed_cohorts >= _FAILED_COHORTS - _ROUNDING
         ):
             self._die(now)
-        else:
-            self._shrink()
+            return True
+        self._shrink()
+        return False
 
-    def deferred(self, now: float, *, since: float | None = None) -> None:
+    def deferred(self, now: float, *, since: float | None = None) -> bool:
         """Record that the destination deferred an email with a 4yz reply.
 
         The window shrinks as after a failure, but the destination is alive. Otherwise a server
@@ -213,12 +221,17 @@ class ConcurrencyWindow:
         Args:
             now: the time, in seconds.
             since: as for `failed`.
+
+        Returns:
+            Whether it was dead.
         """
         if self._next_probe_at is not None:
             self._revive(now)
-        elif not self._is_old(since):
+            return True
+        if not self._is_old(since):
             self._failures, self._failed_cohorts = 0, 0.0
             self._shrink()
+        return False
 
     def released(self, *, since: float | None = None) -> None:
         """Record that an email ended without information about the destination: it was cancelled.

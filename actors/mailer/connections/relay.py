@@ -1,8 +1,10 @@
 """One relay of a `Mailer`: its options, its idle connections, and its capacity."""
 
+import logging
 from collections.abc import Sequence
 
 from ....signals.outcome import Outcome, SendFailure
+from ....signals.outlets.journal import log_mailer
 from ....smtp.words.stage import BEFORE_THE_MAIL, Stage
 from ....smtp.words.verdict import FailureKind
 from ...net.connection_limit import connection_limit
@@ -64,22 +66,40 @@ class Relay(Capacity):
             since: when the attempt was started, on the loop's clock.
             now: the time, on the same clock.
         """
+        window = self.window
         if not isinstance(outcome, SendFailure):
-            self.window.succeeded(now)
-        elif outcome.kind in _NOT_A_RELAY_FAULT:
-            self.window.released(since=since)
+            if window.succeeded(now):
+                self._log_alive()
+            return
+        width = window.limit
+        is_alive_again = is_dead_now = False
+        if outcome.kind in _NOT_A_RELAY_FAULT:
+            window.released(since=since)
         elif outcome.kind is FailureKind.SMTP and outcome.stage not in BEFORE_THE_MAIL:
             if outcome.retryable:
-                self.window.deferred(now, since=since)
+                is_alive_again = window.deferred(now, since=since)
             else:
-                self.window.succeeded(now)
+                is_alive_again = window.succeeded(now)
         elif outcome.stage in _AFTER_MAIL:
             # The relay works, as it replied to MAIL. This email may have caused the failure.
-            self.window.deferred(now, since=since)
+            is_alive_again = window.deferred(now, since=since)
         else:
             # Rejected credentials count, too: with further attempts, accounts get locked.
             self.last_failure: str = outcome.detail
-            self.window.failed(now, since=since)
+            is_dead_now = window.failed(now, since=since)
+        if is_alive_again:
+            self._log_alive()
+        elif is_dead_now:
+            self._log(logging.WARNING, "is down; its last error: %s", outcome.detail)
+        elif window.limit < width:
+            self._log(logging.DEBUG, "gets %d emails at a time, no more", window.limit)
+
+    def _log_alive(self) -> None:
+        self._log(logging.INFO, "works again")
+
+    def _log(self, level: int, text: str, *args: object) -> None:
+        alias, name = self.options.alias, self.options.name
+        log_mailer(level, f"%s: relay %s {text}", alias, name, *args, alias=alias, relay=name)
 
     def describe(self, now: float) -> str:
         """Return in a few words why no email can be sent to it now.

@@ -22,6 +22,7 @@ class Jobs:
         alias: the sender of the signals.
 
     Attributes:
+        alias: as given.
         outstanding: the emails without an outcome.
         open_parts: how many of their parts have not ended.
         submitted: how many emails there were.
@@ -32,7 +33,7 @@ class Jobs:
     """
 
     __slots__ = (
-        "_alias",
+        "alias",
         "failed",
         "latencies",
         "open_parts",
@@ -47,7 +48,7 @@ class Jobs:
     submitted: int
 
     def __init__(self, alias: str) -> None:
-        self._alias = alias
+        self.alias: str = alias
         self.outstanding: set[Job] = set()
         self.open_parts = self.submitted = self.sent = 0
         self.failed: Counter[FailureKind] = Counter()
@@ -87,7 +88,7 @@ class Jobs:
             outcome = job.outcome or combined(ended, job.mail.all_recipients)
         if job.outcome is None:
             try:
-                publish(outcome)
+                publish(outcome, is_asked=job.answer.is_asked)
                 job.outcome = outcome
             finally:
                 job.answer.set(outcome)
@@ -161,7 +162,7 @@ class Jobs:
         outcome: Outcome = outcome_of(
             failed,
             mail=part.job.mail,
-            alias=self._alias,
+            alias=self.alias,
             recipients_in_order=part.addresses,
             peer=None,
             elapsed=0.0,

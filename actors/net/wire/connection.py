@@ -24,6 +24,7 @@ from ....smtp.session.step import (
     SendMailData,
     StartTls,
 )
+from ....smtp.words.stage import Stage
 from ....smtp.words.verdict import Accepted, Failed, FailureKind
 from ...loop import guard
 from ...loop.event_loop import event_loop
@@ -143,6 +144,12 @@ class Connection(ClosingWire):
         if self._is_closed or self._transport.is_closing():
             return False
         return self._tls is None or not (self._tls.has_part or self._tls.is_closed)
+
+    @property
+    def progress(self) -> tuple[Stage, int]:
+        """How far the dialog has come, and the octets of mail data that have left this process."""
+        waits = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        return self._dialog.stage, max(0, self._written - waits)
 
     def cancel(self) -> None:
         """Cancel the dialog at once, in whatever state."""

@@ -742,6 +742,8 @@ def test_at_the_exit_an_actor_that_lives_on_a_loop_that_is_gone_is_not_waited_fo
 
         def abandon(self) -> None: ...
 
+        is_busy = False
+
     thread, orphan = EventLoopThread(), Orphan()
     thread._alive.add(orphan)
 

@@ -1,0 +1,76 @@
+"""Emails that are told as fast as they go out, by a program that has more of them than may wait."""
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ...signals.send_mail import SendMail
+from ..loop.asyncio_actor import Answer
+from ..loop.event_loop import event_loop
+from ..options.mailer_options import check_count
+
+AT_MOST = 1_000
+"""Emails without an outcome: enough for any number of connections, and few in memory."""
+
+
+class _Place(Answer):
+    """The place of one email: free again once that has its outcome, which nobody asked for."""
+
+    __slots__ = ("_release",)
+
+    def __init__(self, release: Callable[[], object]) -> None:
+        super().__init__(None, set())
+        self._release: Callable[[], object] | None = release
+
+    def set(self, value: object) -> None:  # noqa: ARG002 - the outcome goes elsewhere
+        """Free the place; the second call does nothing."""
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+
+    def set_exception(self, exc_info: object) -> None:
+        """Free the place."""
+        self.set(exc_info)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fed:
+    """An email that a Mailer is told by `feed`.
+
+    Attributes:
+        mail: the email.
+        place: what its outcome frees.
+    """
+
+    mail: SendMail
+    place: Answer
+
+
+def feed(tell: Callable[[Any], object], mails: Iterable[SendMail], at_most: int) -> int:
+    """Tell emails one after the other; wait while so many have no outcome.
+
+    Args:
+        tell: tells a Mailer.
+        mails: the emails.
+        at_most: how many may be without an outcome at a time.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        RuntimeError: on the loop thread, which it would block.
+        ActorDeadError: the Mailer has stopped.
+    """
+    room = threading.Semaphore(check_count("at_most", at_most))
+    if event_loop().is_current():
+        raise RuntimeError("an AsyncioActor must not wait for emails: it would stop every actor")
+    count = 0
+    room.acquire()  # before an email is taken, which may make it
+    for mail in mails:
+        if not isinstance(mail, SendMail):
+            raise TypeError(f"a Mailer takes a SendMail, not {type(mail).__name__}")
+        tell(Fed(mail, _Place(room.release)))
+        count += 1
+        room.acquire()
+    return count

@@ -1,0 +1,1 @@
+"""Where outcomes go besides receivers: the log, and event loops of the program. Never an actor."""
