@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..signals.bus import publish, smtp_send_progress, smtp_server_reply
 from ..signals.outcome import Outcome, outcome_of
@@ -30,7 +30,9 @@ from .net.wire.connecting_wire import name_addresses
 from .net.wire.connection import Connection
 from .options.in_force import in_force
 from .options.options import Options
-from .session_watcher import SessionWatcher
+
+if TYPE_CHECKING:
+    from .session_watcher import SessionWatcher
 
 _logger = logging.getLogger("pykka_smtp.session")
 
@@ -64,7 +66,7 @@ class SendingActor(AsyncioActor):
     _is_published = False
     _began: float | None = None
     _transcript: list[str] | None = None
-    _watcher: SessionWatcher | None = None
+    _watcher: "SessionWatcher | None" = None
     _time: Callable[[], float] | None = None  # the loop's, where it is at hand
 
     def on_stop(self) -> None:
@@ -236,6 +238,8 @@ class SendingActor(AsyncioActor):
         mail = self._mail
         assert mail is not None
         if self._watcher is None:
+            from .session_watcher import SessionWatcher  # late: few need it
+
             self._watcher = SessionWatcher(mail, self._options.alias)
         self._watcher.begin(connection, mail.content or self._content)
 

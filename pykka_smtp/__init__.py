@@ -29,9 +29,7 @@ from .signals import (
     SendFailure,
     SendMail,
     SendSuccess,
-    connect_async,
     forward_to,
-    on_loop,
     smtp_send_failure,
     smtp_send_progress,
     smtp_send_retry,
@@ -52,6 +50,8 @@ if TYPE_CHECKING:
     from .actors.mailer.mailer import Mailer, MailerRef, Statistics
     from .actors.mailer.options import MailerOptions
     from .actors.verify import ServerReport, verify
+    from .signals.outlets.loops import on_loop
+    from .signals.outlets.receivers import connect_async
 
 __version__ = "0.1.0"
 
@@ -99,19 +99,21 @@ __all__ = [
 
 # Who sends single mails need not wait for the modules of these.
 _LATE = {
-    "Drain": "mailer.drains",
-    "Mailer": "mailer.mailer",
-    "MailerOptions": "mailer.options",
-    "MailerRef": "mailer.mailer",
-    "MailerStatistics": "mailer.jobs.statistics",
-    "NO_RETRY": "mailer.jobs.retry",
-    "Rate": "mailer.capacity.pacing",
-    "RetryPolicy": "mailer.jobs.retry",
-    "ServerReport": "verify",
-    "Statistics": "mailer.mailer",
-    "verify": "verify",
-    "wait_until_done": "done",
-    "wait_until_done_async": "done",
+    "Drain": "actors.mailer.drains",
+    "Mailer": "actors.mailer.mailer",
+    "MailerOptions": "actors.mailer.options",
+    "MailerRef": "actors.mailer.mailer",
+    "MailerStatistics": "actors.mailer.jobs.statistics",
+    "NO_RETRY": "actors.mailer.jobs.retry",
+    "Rate": "actors.mailer.capacity.pacing",
+    "RetryPolicy": "actors.mailer.jobs.retry",
+    "ServerReport": "actors.verify",
+    "Statistics": "actors.mailer.mailer",
+    "verify": "actors.verify",
+    "wait_until_done": "actors.done",
+    "wait_until_done_async": "actors.done",
+    "connect_async": "signals.outlets.receivers",
+    "on_loop": "signals.outlets.loops",
 }
 
 
@@ -119,7 +121,7 @@ def __getattr__(name: str) -> object:
     """Import what is asked for the first time."""
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.actors.{_LATE[name]}"), name)
+    value = getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)
     globals()[name] = value
     return value
 

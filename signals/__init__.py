@@ -12,13 +12,11 @@ from .bus import (
     smtp_send_success,
     smtp_server_reply,
 )
-from .forwarding import Subscription, connect_async, forward_to
+from .forwarding import Subscription, forward_to
 from .outcome import Outcome, SendError, SendFailure, SendSuccess
-from .outlets.loops import OnLoop, on_loop
 from .send_mail import SendMail
 
 __all__ = [
-    "OnLoop",
     "Outcome",
     "Peer",
     "SendError",
@@ -26,9 +24,7 @@ __all__ = [
     "SendMail",
     "SendSuccess",
     "Subscription",
-    "connect_async",
     "forward_to",
-    "on_loop",
     "publish",
     "smtp_send_failure",
     "smtp_send_progress",

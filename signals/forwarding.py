@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import blinker
@@ -10,7 +9,6 @@ import blinker
 from .bus import TRIES, smtp_send_failure, smtp_send_success
 from .described import Described, name_of_signal
 from .dispatcher import log_safely
-from .outlets.loops import OnLoop, on_loop
 from .tellable import Tellable, is_dead, is_dead_actor_error
 
 
@@ -77,7 +75,7 @@ class Subscription:
         self._leave_closed_loop()
 
     def _leave_closed_loop(self) -> None:
-        if isinstance(self._ref, OnLoop) and self._ref.is_closed:
+        if getattr(self._ref, "is_closed", False) is True:  # an `OnLoop`
             self._unsubscribe()
 
     def _unsubscribe(self) -> None:
@@ -87,18 +85,6 @@ class Subscription:
             "%s has stopped, or its event loop has: no more outcomes are forwarded to it",
             Described(self._ref),
         )
-
-
-class _Receiver(Subscription):
-    """A subscription that calls a receiver on the program's event loop."""
-
-    __slots__ = ()
-
-    def _post(self, _sender: str, *, outcome: object, **extra: object) -> None:
-        assert isinstance(self._ref, OnLoop)
-        if not self._stopped:
-            self._ref.call(_sender, outcome=outcome, **extra)
-            self._leave_closed_loop()
 
 
 def forward_to(
@@ -125,43 +111,17 @@ def forward_to(
         TypeError: if `ref` has no ``tell()``, or is a queue and no event loop runs here.
     """
     if isinstance(ref, asyncio.Queue):
+        from .outlets.loops import on_loop  # late: few need it
+
         ref = on_loop(ref)
     if not callable(getattr(ref, "tell", None)):
         raise TypeError(
             f"ref must have a tell() method, as an actor's ref has, not be a {type(ref).__name__}"
         )
-    return Subscription(ref, _signals(signals), sender)
+    return Subscription(ref, signals_of(signals), sender)
 
 
-def connect_async(
-    receiver: Callable[..., object],
-    *signals: blinker.Signal | str,
-    sender: str | None = None,
-    loop: asyncio.AbstractEventLoop | None = None,
-) -> Subscription:
-    """Connect a receiver that runs on the program's event loop, one outcome after the other.
-
-    It is called as ``receiver(alias, outcome=outcome)``. A receiver that is connected by a
-    signal's own ``connect`` runs on a thread of the bus, an ``async def`` on a loop of its own
-    there: what belongs to the program's loop, such as a pool of connections, it can't use.
-
-    Args:
-        receiver: an ``async def``, or a function that does not block. It is kept until `stop`.
-        signals: as for `forward_to`.
-        sender: as for `forward_to`.
-        loop: the loop; by default the one that runs in this thread.
-
-    Returns:
-        A handle to `Subscription.stop` it. Once the loop is closed, that happens by itself.
-
-    Raises:
-        TypeError: `receiver` can't be called, or there is no loop.
-    """
-    if not callable(receiver):
-        raise TypeError(f"receiver: needs a callable, not {type(receiver).__name__}")
-    return _Receiver(on_loop(receiver, loop), _signals(signals), sender)
-
-
-def _signals(given: tuple[blinker.Signal | str, ...]) -> tuple[blinker.Signal, ...]:
+def signals_of(given: tuple[blinker.Signal | str, ...]) -> tuple[blinker.Signal, ...]:
+    """Return signals given as objects or by name; by default those of success and failure."""
     chosen = tuple(blinker.signal(s) if isinstance(s, str) else s for s in given)
     return chosen or (smtp_send_success, smtp_send_failure)

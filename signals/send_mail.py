@@ -27,7 +27,6 @@ from .complete_message import (
     with_crlf,
 )
 from .forks import in_child, notice_fork
-from .outlets.loops import on_loop
 from .recipients import (
     NO_HEADERS,
     NOBODY,
@@ -383,6 +382,8 @@ def _texts_of(email: TextEmail) -> tuple[object, ...]:
 
 def _on_loop(target: object) -> Tellable:
     if isinstance(target, asyncio.Queue):
+        from .outlets.loops import on_loop  # late: few need it
+
         try:
             return on_loop(cast("Any", target))
         except TypeError as error:

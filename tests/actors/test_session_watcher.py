@@ -19,7 +19,7 @@ from pykka_smtp import (
     smtp_server_reply,
     wait_until_done,
 )
-from pykka_smtp.actors import sending_actor
+from pykka_smtp.actors import session_watcher
 from pykka_smtp.actors.loop.event_loop import event_loop
 
 Start = Callable[..., ScriptedServer]
@@ -146,7 +146,7 @@ def test_where_nobody_is_connected_nothing_is_made(
     def made(*_: object) -> Any:
         raise AssertionError("it was made")
 
-    monkeypatch.setattr(sending_actor, "SessionWatcher", made)
+    monkeypatch.setattr(session_watcher, "SessionWatcher", made)
     assert SmtpActor.start(server.host, server.port).ask(mail()).code == 250
 
 
