@@ -17,8 +17,6 @@ from .inbox import Inbox
 
 A = TypeVar("A", bound=Actor)
 
-_PARTS = ("actor_urn", "actor_inbox", "actor_stopped")
-
 
 def _nobody() -> None:
     """Stands for the weak reference to an actor that is gone."""
@@ -45,15 +43,13 @@ class LazyActorRef(ActorRef[A]):
                 _close(made)
         return cast("tuple[str, Inbox, StopFlag]", made)
 
+    # What Pykka would have stored, made at the first look. Properties, because `__getattr__` would
+    # slow down every look at any attribute.
     if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Return what Pykka would have stored, after the first look."""
-            if name in _PARTS:
-                return self.parts()[_PARTS.index(name)]
-            if name == "_actor_weakref":
-                return self.parts()[1].actor
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        actor_urn = property(lambda self: self.parts()[0])
+        actor_inbox = property(lambda self: self.parts()[1])
+        actor_stopped = property(lambda self: self.parts()[2])
+        _actor_weakref = property(lambda self: self.parts()[1].actor)
 
 
 def _close(parts: tuple[str, Inbox, StopFlag]) -> None:
@@ -71,13 +67,11 @@ class LazyActor(AsyncioActor):
         """Create the actor, on the loop thread."""
         self._actor_ref = self._ref_type(self)
 
+    # What Pykka would have stored.
     if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Return what Pykka would have stored."""
-            if name in _PARTS:
-                return self._actor_ref.parts()[_PARTS.index(name)]
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        actor_urn = property(lambda self: self._actor_ref.parts()[0])
+        actor_inbox = property(lambda self: self._actor_ref.parts()[1])
+        actor_stopped = property(lambda self: self._actor_ref.parts()[2])
 
     def _note_stopped(self) -> None:
         # In this order: a thread that makes the parts by now looks at the flag after that.
