@@ -9,9 +9,10 @@ It must never hold a secret, and none of its texts may hold the email's content.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
 from ..smtp.words.peer import Peer
+from ..smtp.words.quick_frozen import unfrozen
 from ..smtp.words.reply import Reply
 from ..smtp.words.shown import one_line
 from ..smtp.words.stage import Stage
@@ -126,7 +127,10 @@ class SendSuccess(_Outcome):
     @property
     def refused(self) -> tuple[RecipientResult, ...]:
         """The results of the recipients for which the server did not accept the email."""
-        return tuple(result for result in self.recipients if not result.accepted)
+        for result in self.recipients:
+            if not result.accepted:
+                return tuple([one for one in self.recipients if not one.accepted])
+        return ()  # the usual case, found without a generator
 
     def raise_for_failure(self) -> "SendSuccess":
         """Return this success; a `SendFailure` raises `SendError` instead.
@@ -201,6 +205,8 @@ class SendFailure(_Outcome):
         )
 
 
+_UnfrozenSuccess = unfrozen(SendSuccess)
+
 Outcome: TypeAlias = SendSuccess | SendFailure
 """The outcome of one send. Two types only: a type checker infers one by excluding the other."""
 
@@ -252,18 +258,20 @@ def outcome_of(
         attempts: how many attempts there were, this one included.
     """
     if isinstance(verdict, Accepted):
-        return SendSuccess(
-            mail=mail,
-            alias=alias,
-            context=mail.context,
-            recipients=_in_order(verdict.recipients, recipients_in_order),
-            reply=verdict.reply,
-            peer=peer,
-            elapsed=elapsed,
-            transcript=transcript,
-            warnings=verdict.warnings,
-            attempts=attempts,
-        )
+        # In each email's path: `unfrozen` says why.
+        success: Any = _UnfrozenSuccess()
+        success.mail = mail
+        success.alias = alias
+        success.context = mail.context
+        success.recipients = _in_order(verdict.recipients, recipients_in_order)
+        success.reply = verdict.reply
+        success.peer = peer
+        success.elapsed = elapsed
+        success.transcript = transcript
+        success.warnings = verdict.warnings
+        success.attempts = attempts
+        success.__class__ = SendSuccess
+        return cast("SendSuccess", success)
     return _failure_of(
         verdict,
         mail=mail,
@@ -312,8 +320,12 @@ def _in_order(
     results: tuple[RecipientResult, ...], addresses: Sequence[str]
 ) -> tuple[RecipientResult, ...]:
     """Return one result for each of `addresses`, in their order."""
-    if [result.address for result in results] == list(addresses):
-        return results
+    if len(results) == len(addresses):
+        for result, address in zip(results, addresses, strict=True):
+            if result.address != address:
+                break
+        else:
+            return results  # the usual case
     by_address = {result.address: result for result in results}
     return tuple(
         by_address.get(address) or RecipientResult(address=address, accepted=False)

@@ -20,7 +20,7 @@ from ..words.quirks import Quirks
 from ..words.reply import Reply
 from ..words.reply_parser import MAX_CACHED, MAX_LINE, read_whole
 from ..words.stage import Stage
-from ..words.verdict import Accepted, FailureKind, RecipientResult
+from ..words.verdict import Accepted, FailureKind, RecipientResult, accepted_for
 from .dialog.dialog import Dialog
 from .dialog.transcript import Trace
 from .opening.session import Session, TlsPolicy
@@ -43,6 +43,11 @@ _FINAL_REPLY, _SOME = re.compile(_FINAL), re.compile(rb"(?:250 [ -~]*\r\n)+")
 def _replies(count: int, last: bytes) -> re.Pattern[bytes]:
     """Return the pattern of the replies to MAIL, to `count` RCPTs, and to what follows."""
     return re.compile(rb"250 [ -~]*\r\n" + rb"250 ([ -~]*)\r\n" * count + last)
+
+
+@functools.lru_cache(maxsize=64)  # most servers say the same of each recipient
+def _reply(text: bytes) -> Reply:
+    return Reply(250, (text.decode(),))
 
 
 def dialog_for(
@@ -306,8 +311,7 @@ class ExpressDialog(Dialog):
             return None
         results: list[RecipientResult] = []
         for path, text in zip(self._envelope.forward_paths, self._texts, strict=False):
-            reply = Reply(250, (text.decode(),))
-            results.append(RecipientResult(address=path, accepted=True, reply=reply))
+            results.append(accepted_for(path, _reply(text)))
         warnings = session.warnings
         if session.is_open:
             warnings = warnings[: session.session_warnings]
