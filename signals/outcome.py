@@ -9,7 +9,7 @@ It must never hold a secret, and none of its texts may hold the email's content.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from ..smtp.words.peer import Peer
 from ..smtp.words.quick_frozen import unfrozen
@@ -259,19 +259,20 @@ def outcome_of(
     """
     if isinstance(verdict, Accepted):
         # In each email's path: `unfrozen` says why.
-        success: Any = _UnfrozenSuccess()
-        success.mail = mail
-        success.alias = alias
-        success.context = mail.context
-        success.recipients = _in_order(verdict.recipients, recipients_in_order)
-        success.reply = verdict.reply
-        success.peer = peer
-        success.elapsed = elapsed
-        success.transcript = transcript
-        success.warnings = verdict.warnings
-        success.attempts = attempts
-        success.__class__ = SendSuccess
-        return cast("SendSuccess", success)
+        made: Any = _UnfrozenSuccess()
+        made.mail = mail
+        made.alias = alias
+        made.context = mail.context
+        made.recipients = _in_order(verdict.recipients, recipients_in_order)
+        made.reply = verdict.reply
+        made.peer = peer
+        made.elapsed = elapsed
+        made.transcript = transcript
+        made.warnings = verdict.warnings
+        made.attempts = attempts
+        made.__class__ = SendSuccess
+        success: SendSuccess = made
+        return success
     return _failure_of(
         verdict,
         mail=mail,
@@ -320,12 +321,8 @@ def _in_order(
     results: tuple[RecipientResult, ...], addresses: Sequence[str]
 ) -> tuple[RecipientResult, ...]:
     """Return one result for each of `addresses`, in their order."""
-    if len(results) == len(addresses):
-        for result, address in zip(results, addresses, strict=True):
-            if result.address != address:
-                break
-        else:
-            return results  # the usual case
+    if tuple([result.address for result in results]) == tuple(addresses):  # the usual case
+        return results
     by_address = {result.address: result for result in results}
     return tuple(
         by_address.get(address) or RecipientResult(address=address, accepted=False)

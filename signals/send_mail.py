@@ -152,7 +152,8 @@ class SendMail:
     outcome_to: Tellable | None = field(default=None, repr=False)
     id: str = field(default_factory=new_id)
     envelope: Envelope = field(init=False, repr=False)
-    _content: Content | None = field(init=False, repr=False)
+    # As the protocol takes it; None if it is read from `source`.
+    content: Content | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         names: _Names = None
@@ -187,10 +188,10 @@ class SendMail:
         if self.message is None:
             if names is not None:
                 _set(self, "to_name", _only_names(self.to_name, names))
-            _set(self, "_content", ComposedContent(self._compose(to, cc, cc_names)))
+            _set(self, "content", ComposedContent(self._compose(to, cc, cc_names)))
         else:
             self._refuse_parts()
-            _set(self, "_content", content_of(self.message, self._missing_fields))
+            _set(self, "content", content_of(self.message, self._missing_fields))
 
     @property
     def all_recipients(self) -> tuple[str, ...]:
@@ -200,14 +201,9 @@ class SendMail:
         return (*self.recipients, *self.cc, *self.bcc)
 
     @property
-    def content(self) -> Content | None:
-        """The content as the protocol takes it; None if it is read from `source`."""
-        return self._content
-
-    @property
     def source(self) -> "MailSource | None":
         """The path or file that the message is read from, or None."""
-        return None if self._content is not None else self.message  # type: ignore[return-value]
+        return None if self.content is not None else self.message  # type: ignore[return-value]
 
     def _options(self) -> DeliveryOptions:
         asked = (self.dsn, self.deliver_by, self.hold_for, self.hold_until, self.priority)

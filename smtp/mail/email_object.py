@@ -99,7 +99,7 @@ def _content_of(message: _Email, date: str, message_id: str) -> CompleteContent:
     return CompleteContent(
         data,
         None if seven_bit is None else front + seven_bit,
-        has_utf8_header=has_utf8,
+        needs_smtputf8=has_utf8,
         is_signed=tree.is_signed,
     )
 

@@ -6,7 +6,7 @@ out of it. Each session ends in exactly one `Accepted` or one `Failed`.
 
 import enum
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from .peer import Peer
 from .quick_frozen import unfrozen
@@ -82,7 +82,8 @@ def accepted_for(address: str, reply: Reply) -> RecipientResult:
     result.maybe_accepted = result.retryable = False
     result.detail, result.peer = "", None
     result.__class__ = RecipientResult
-    return cast("RecipientResult", result)
+    accepted: RecipientResult = result
+    return accepted
 
 
 @dataclass(frozen=True, slots=True)

@@ -358,7 +358,7 @@ OPEN = Session(
         (CompleteContent(b"\xff"), "a@b.test", False),
         (CompleteContent(b""), "a@b.test", False),
         (CompleteContent(b"x" * 999), "a@b.test", False),
-        (CompleteContent(MAIL, has_utf8_header=True), "a@b.test", False),
+        (CompleteContent(MAIL, needs_smtputf8=True), "a@b.test", False),
         (StreamedContent(None), "a@b.test", False),
         (CompleteContent(MAIL), "\u00fc@b.test", False),
     ],
