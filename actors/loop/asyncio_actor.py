@@ -124,9 +124,9 @@ class AsyncioActor(Actor):
         if _pykka_logger.isEnabledFor(logging.DEBUG):
             ActorRegistry.register(self._actor_ref)
             return
-        # Pykka's own method formats its log line before the level is checked.
-        with ActorRegistry._actor_refs_lock:
-            ActorRegistry._actor_refs.append(self._actor_ref)
+        # Pykka's own method formats its log line before the level is checked. Without its lock, as
+        # `append` is atomic; `remove` is not for whoever looks at one ref after the other.
+        ActorRegistry._actor_refs.append(self._actor_ref)
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         """Create the actor, in the thread that calls `start`."""
