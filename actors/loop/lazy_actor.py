@@ -25,6 +25,8 @@ def _nobody() -> None:
 class LazyActorRef(ActorRef[A]):
     """The ref of a `LazyActor`; with its actor, it has the parts that Pykka makes for each."""
 
+    made_parts: tuple[str, Inbox, StopFlag] | None = None  # until somebody looks
+
     def __init__(self, actor: A) -> None:
         self.actor_class: type[A] = actor.__class__
         self._actor: A | None = actor  # until it stops: whoever keeps the ref must not keep it
@@ -32,16 +34,16 @@ class LazyActorRef(ActorRef[A]):
 
     def parts(self) -> tuple[str, Inbox, StopFlag]:
         """Return URN, inbox and stop flag. From any thread; the first call makes them."""
-        made = self.__dict__.get("_parts")
+        made = self.made_parts
         if made is None:
             actor, inbox = self._actor, Inbox()
             inbox.actor = cast("Any", _nobody) if actor is None else weakref.ref(actor)
             inbox.closed = self._has_stopped
             # `setdefault` is atomic: all threads get the same.
-            made = self.__dict__.setdefault("_parts", (new_urn(), inbox, StopFlag()))
+            made = self.__dict__.setdefault("made_parts", (new_urn(), inbox, StopFlag()))
             if self._has_stopped:  # before anybody could see them, perhaps just now
                 _close(made)
-        return cast("tuple[str, Inbox, StopFlag]", made)
+        return made
 
     # What Pykka would have stored, made at the first look. Properties, because `__getattr__` would
     # slow down every look at any attribute.
@@ -77,17 +79,12 @@ class LazyActor(AsyncioActor):
         # In this order: a thread that makes the parts by now looks at the flag after that.
         ref = self._actor_ref
         ref._has_stopped = True
-        if "_parts" in ref.__dict__:
-            ref.parts()[2].set()
+        if ref.made_parts is not None:
+            ref.made_parts[2].set()
         ref._actor = None
 
     def _discard_rest(self) -> None:
-        if self._is_known:
+        if self._actor_ref.made_parts is not None:
             super()._discard_rest()
         else:  # nobody can have put anything into an inbox
             event_loop().unregister(self)
-
-    @property
-    def _is_known(self) -> bool:
-        """Whether somebody has looked at it."""
-        return "_parts" in self._actor_ref.__dict__

@@ -74,7 +74,8 @@ class Intake:
             self._refuse(job, FailureKind.LOCAL, detail)
             return
         is_any_new = False
-        for part, failed in zip(job.parts, failures, strict=True):
+        for number, part in enumerate(job.parts):
+            failed = failures[number]
             if failed is not None:
                 self._jobs.fail(part, failed, job.submitted_at)
             elif is_pressing:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ....signals.outcome import Outcome, SendFailure
+from ....signals.outcome import SendFailure
 from ....smtp.words.stage import BEFORE_THE_MAIL, Stage
 from ....smtp.words.verdict import FailureKind
 from ...net.connection_limit import connection_limit
@@ -56,17 +56,15 @@ class Relay(Capacity):
         """
         self.most: int = min(self._limits.max_connections, connection_limit.most)
 
-    def record(self, outcome: Outcome, since: float, now: float) -> None:
-        """Update the concurrency window with the outcome of an attempt.
+    def record_failure(self, outcome: SendFailure, since: float, now: float) -> None:
+        """Update the concurrency window with the failure of an attempt.
 
         Args:
             outcome: the attempt's.
             since: when the attempt was started, on the loop's clock.
             now: the time, on the same clock.
         """
-        if not isinstance(outcome, SendFailure):
-            self.window.succeeded(now)
-        elif outcome.kind in _NOT_A_RELAY_FAULT:
+        if outcome.kind in _NOT_A_RELAY_FAULT:
             self.window.released(since=since)
         elif outcome.kind is FailureKind.SMTP and outcome.stage not in BEFORE_THE_MAIL:
             if outcome.retryable:
