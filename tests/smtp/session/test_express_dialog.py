@@ -102,17 +102,19 @@ class Play:
     Args:
         case: the session.
         at: the octet of the server's before which it happens.
-        happens: what; returns whether the session goes on.
+        happens: what; returns whether the session goes on, or what the server says instead of the
+            rest of the line.
     """
 
     def __init__(
-        self, case: Case, at: int = -1, happens: Callable[["Play"], bool] | None = None
+        self, case: Case, at: int = -1, happens: Callable[["Play"], bool | bytes] | None = None
     ) -> None:
         self._case = case
         self.dialog = case.twin()
         self._at = at
         self._happens = happens
         self.said = 0
+        self.lines: list[int] = []  # the octets at which they begin
         self.actions: list[Action] = []
         self.mails = 0
 
@@ -136,15 +138,19 @@ class Play:
 
     def _say(self, octets: bytes) -> None:
         first = self._at - self.said
-        self.said += len(octets)
+        for line in octets.splitlines(keepends=True):
+            self.lines.append(self.said)
+            self.said += len(line)
         if 0 <= first < len(octets) and self._happens is not None:
             happens, self._happens = self._happens, None
             if first:
                 self.hear(octets[:first])
-            if self.dialog.is_over or not happens(self) or self.dialog.is_over:
-                self._case = Case()
+            instead = not self.dialog.is_over and happens(self)
+            if not instead or self.dialog.is_over:
                 return
             octets = octets[first:]
+            if isinstance(instead, bytes):
+                octets = instead + octets.partition(b"\r\n")[2]
         self.hear(octets)
 
     def hear(self, octets: bytes) -> None:
@@ -195,7 +201,7 @@ class Play:
             self.say(replies + more)
 
 
-def ends(what: Callable[[Twin], list[Action]]) -> Callable[[Play], bool]:
+def ends(what: Callable[[Twin], list[Action]]) -> Callable[[Play], bool | bytes]:
     def happens(play: Play) -> bool:
         what(play.dialog)
         return False
@@ -203,12 +209,21 @@ def ends(what: Callable[[Twin], list[Action]]) -> Callable[[Play], bool]:
     return happens
 
 
-def says(octets: bytes) -> Callable[[Play], bool]:
+def says(octets: bytes) -> Callable[[Play], bool | bytes]:
     def happens(play: Play) -> bool:
         play.hear(octets)
         return True
 
     return happens
+
+
+def instead(octets: bytes) -> Callable[[Play], bool | bytes]:
+    return lambda _play: octets
+
+
+def a_reply_and_half_a_record(play: Play) -> bool:
+    play.dialog.has_unread = True
+    return True
 
 
 def half_a_record(play: Play) -> bool:
@@ -230,7 +245,7 @@ def becomes_odd(play: Play) -> bool:
     return True
 
 
-HAPPENINGS: dict[str, Callable[[Play], bool]] = {
+HAPPENINGS: dict[str, Callable[[Play], bool | bytes]] = {
     "a cut": lambda _play: True,
     "EOF": ends(lambda dialog: dialog.receive_eof()),
     "a reset": ends(lambda dialog: dialog.connection_lost("read", 104, "reset by peer")),
@@ -240,7 +255,20 @@ HAPPENINGS: dict[str, Callable[[Play], bool]] = {
     "an error of ours": ends(lambda dialog: dialog.fail(FailureKind.INTERNAL, "defect")),
     "half a TLS record": half_a_record,
     "half a TLS record, and EOF": half_a_record_and_the_end,
+    "a reply, and half a TLS record": a_reply_and_half_a_record,
     "a quirk seen elsewhere": becomes_odd,
+    "instead, 251": instead(b"251 2.1.5 forwards\r\n"),
+    "instead, 250 alone": instead(b"250\r\n"),
+    "instead, 550": instead(b"550 5.1.1 unknown\r\n"),
+    "instead, 452": instead(b"452 4.5.3 too many\r\n"),
+    "instead, 421": instead(b"421 4.3.2 bye\r\n"),
+    "instead, two lines": instead(b"250-a\r\n250 b\r\n"),
+    "instead, a long line": instead(b"250 " + b"x" * 5000 + b"\r\n"),
+    "instead, a secret": instead(f"250 {SECRET}\r\n".encode()),
+    "instead, a contradiction": instead(b"250 5.7.1 rejected\r\n"),
+    "instead, one beyond ASCII": instead("250 \u00e4\r\n".encode()),
+    "instead, one not to be printed": instead(b"250 a\tb\r\n"),
+    "instead, LF alone": instead(b"250 ok\n"),
     "nothing in particular": says(b""),
     "rubbish": says(b"x"),
     "a line end": says(b"\n"),
@@ -277,7 +305,8 @@ def at_every(step: int, names: Sequence[str] = tuple(CASES)) -> None:
     for name in names:
         case = CASES[name]
         for number, (what, happens) in enumerate(HAPPENINGS.items()):
-            for at in range(number % step, octets_of(case), step):
+            whole = Play(case).run()
+            for at in sorted({*range(number % step, whole.said, step), *whole.lines}):
                 play = Play(case, at, happens)
                 try:
                     play.run()
@@ -453,3 +482,23 @@ def test_after_an_error_in_the_middle_of_handing_over_it_is_handed_over_again(
 
     assert type(lane) is Dialog
     assert getattr(actions[0], "maybe_accepted", None) is True
+
+
+@pytest.mark.parametrize("offers", [("PIPELINING",), CHUNKING])
+def test_half_a_record_that_came_before_all_was_out_is_no_final_reply(
+    offers: tuple[str, ...],
+) -> None:
+    twin = Case(is_kept=True, keep_open=True, offers=offers).twin()
+    twin.start_next()
+    if twin.held is None:
+        twin.receive_data(b"250 ok\r\n250 ok\r\n354 go\r\n")
+    else:
+        twin.begin_held()
+
+    twin.has_unread = True
+    twin.mail_data_sent()
+    twin.has_unread = False
+    twin.receive_data(b"250 ok\r\n")
+
+    assert type(twin.express) is Dialog
+    assert not isinstance(twin.verdict, Accepted)
