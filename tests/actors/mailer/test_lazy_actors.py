@@ -68,8 +68,9 @@ def test_the_registry_can_be_looked_at_all_the_time(loop_kind: str, mailing: Mai
     for looker in lookers:
         looker.start()
     try:
-        mailing.tell(ref, EMAILS)
-        assert mailing.kinds() == {"accepted": EMAILS}
+        # Few: two threads that never rest leave little time to the loop's thread.
+        mailing.tell(ref, 150)
+        assert mailing.kinds() == {"accepted": 150}
     finally:
         is_over.set()
         for looker in lookers:
