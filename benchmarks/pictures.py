@@ -7,6 +7,7 @@ from typing import Any
 from . import (
     attachment,
     big_file,
+    comparison,
     far_away,
     latency,
     overload,
@@ -62,7 +63,7 @@ def _bars(axis: Any, result: Result, key: str, samples: str, title: str) -> None
     rows = list(reversed(result.rows))
     names = [row.name for row in rows]
     values = [row.figures[key] for row in rows]
-    colours = [_OURS if name.startswith("pykka-smtp") else _OTHERS for name in names]
+    colours = [_OURS if "pykka-smtp" in name else _OTHERS for name in names]
     axis.barh(names, values, color=colours, height=0.7)
     most = max(values)
     for index, (row, value) in enumerate(zip(rows, values, strict=True)):
@@ -88,6 +89,7 @@ _RATE_AND_CPU = (
 _PANELS: dict[str, tuple[tuple[str, str, str], ...]] = {
     throughput.NAME: _RATE_AND_CPU,
     throughput.COMPOSED: _RATE_AND_CPU,
+    comparison.NAME: _RATE_AND_CPU,
     reuse.NAME: _RATE_AND_CPU,
     reuse.COMPOSED: _RATE_AND_CPU,
     tls_speed.NAME: _RATE_AND_CPU,
