@@ -20,7 +20,7 @@ from ..words.quirks import Quirks
 from ..words.reply import Reply
 from ..words.reply_parser import MAX_CACHED, MAX_LINE, read_whole
 from ..words.stage import Stage
-from ..words.verdict import Accepted, FailureKind, accepted_for
+from ..words.verdict import Accepted, FailureKind, Verdict, accepted_for
 from .dialog.dialog import Dialog
 from .dialog.transcript import Trace
 from .opening.session import Session, TlsPolicy
@@ -81,6 +81,10 @@ class ExpressDialog(Dialog):
     It changes the session only at the end, so that everything can be repeated.
     """
 
+    session: Session
+    held: SendMailData | CommandGroup | None
+    verdict: Verdict | None
+    is_over: bool
     _take: "Callable[[ExpressDialog, bytes], list[Action] | None] | None" = None
     _past: "tuple[bytes | Callable[[Dialog], object], ...]" = ()  # all events
     _texts: tuple[bytes, ...] = ()  # of the replies to RCPT

@@ -25,6 +25,7 @@ from ...words.quirks import Quirks
 from ...words.reply import Reply
 from ...words.reply_parser import ReplyError, ReplyParser
 from ...words.stage import Stage
+from ..opening.session import Session
 from ..step import (
     Abort,
     Action,
@@ -59,6 +60,9 @@ class Dialog(Sending):
         has_unread: whether input is pending that cannot be decrypted yet: a partial TLS record. The
             connection sets it. Like a partial reply, it delays the next command.
     """
+
+    session: Session
+    held: SendMailData | CommandGroup | None
 
     # Initial values are on the class: most dialogs are for one email, and change few of them.
     has_unread: bool = False

@@ -13,6 +13,7 @@ from .transcript import Transcript
 class Sending(Ending):
     """The part of a `Dialog` that tracks the transfer of the mail data."""
 
+    held: SendMailData | CommandGroup | None
     _trace: Transcript | None
     _outstanding: deque[Command]
 
