@@ -98,7 +98,7 @@ class AsyncioActor(Actor):
     _stop_answers: tuple[Answer, ...] = ()
 
     _ref_type: type[ActorRef[Any]] = ActorRef
-    _plain_messages: frozenset[type] = frozenset()  # those that Pykka has no meaning for
+    _plain_message: type | None = None  # the most frequent one; Pykka has no meaning for it
 
     @staticmethod
     def _create_actor_inbox() -> Inbox:
@@ -241,7 +241,7 @@ class AsyncioActor(Actor):
     def _handle(self, envelope: Envelope[Any]) -> None:
         self._handling, self._taken = envelope, None
         try:
-            if type(envelope.message) in self._plain_messages:
+            if type(envelope.message) is self._plain_message:
                 answer = self.on_receive(envelope.message)
             elif isinstance(envelope.message, _ActorStop) and not self.begin_stop():
                 self._stop_answers = (*self._stop_answers, Answer(envelope.reply_to, set()))
