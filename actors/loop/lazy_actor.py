@@ -6,7 +6,7 @@ from any thread. What the ref and the actor share is made at the first look at a
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from pykka import Actor, ActorRef
 
@@ -44,6 +44,14 @@ class LazyActorRef(ActorRef[A]):
             if self._has_stopped:  # before anybody could see them, perhaps just now
                 _close(made)
         return made
+
+    # A copy of its attributes would have parts of its own, and its messages would be lost.
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
     # What Pykka would have stored, made at the first look. Properties, because `__getattr__` would
     # slow down every look at any attribute.

@@ -1,5 +1,6 @@
 """Each attempt of a Mailer is a Pykka actor, though its parts are made only when somebody looks."""
 
+import copy
 import gc
 import threading
 import weakref
@@ -115,6 +116,25 @@ def test_a_ref_that_nobody_has_looked_at_does_not_keep_a_stopped_actor(
         kept.ask("anything", timeout=PATIENCE)
     with pytest.raises(ActorDeadError):
         kept.proxy()
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_of_a_ref_that_nobody_has_looked_at_stops_the_same_actor(
+    copied: Callable[[ActorRef[Any]], ActorRef[Any]], mailing: Mailing, door: Door
+) -> None:
+    ref = mailing.start(mailing.serve(door), max_connections=1)
+    mailing.tell(ref, 1)
+    wait_until(lambda: len(attempts()) == 1, PATIENCE)
+    (one,) = attempts()
+
+    other = copied(one)
+
+    assert other.actor_urn == one.actor_urn
+    assert other.stop(timeout=PATIENCE)
+    assert not one.is_alive()
+    assert not other.is_alive()
+    assert mailing.kinds() == {"CANCELLED": 1}
+    door.open()
 
 
 def test_parts_that_are_made_while_the_actor_stops_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
