@@ -55,8 +55,6 @@ BENCHMARKS: dict[str, Callable[[Plan], Result]] = {
             comparison,
         )
     },
-    hot.NAME: hot.run,
-    comparison.NAME: comparison.run,
 }
 OTHERS = "others' work"
 _FAILED = 1
