@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--mails",
         type=_positive,
-        help="mails in a turn of throughput (3000); those that"
+        help="emails in a turn of throughput (3000); those that"
         " reuse connections send a multiple of it",
     )
     parser.add_argument(

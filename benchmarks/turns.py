@@ -140,7 +140,7 @@ def _rates(
 ) -> dict[str, float]:
     if mails != count + warm_up or sample["sent"] != count:
         raise ChildError(
-            f"was to send {count} mails after {warm_up}, and says that it sent"
+            f"was to send {count} emails after {warm_up}, and says that it sent"
             f" {sample['sent']:g}; the server has {mails} in all"
         )
     return {
