@@ -154,7 +154,7 @@ class PlainLines:
         self._verdict_width = max(len(case.expected) for case in todo)
 
     def __enter__(self) -> Self:
-        self._write("time", "mail", "outcome", "details")
+        self._write("time", "email", "outcome", "details")
         return self
 
     def __exit__(
@@ -215,7 +215,7 @@ class LiveTable:
         narrow = self._live.console.width < 110
         table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
         table.add_column("time", width=6, justify="right")
-        table.add_column("mail", width=18 if narrow else None)
+        table.add_column("email", width=18 if narrow else None)
         table.add_column("outcome", width=19)
         table.add_column("details")
         for case in self._todo:

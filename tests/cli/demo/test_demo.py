@@ -72,7 +72,7 @@ def test_the_demo_shows_each_case_and_ends_with_the_proof_in_under_ten_seconds(
     header, *rows, proof = demo_run.lines
     assert PROOF.fullmatch(proof)
     # Columns begin where the header says: that is what aligned means.
-    title_at, verdict_at, details_at = map(header.index, ("mail", "outcome", "details"))
+    title_at, verdict_at, details_at = map(header.index, ("email", "outcome", "details"))
     shown = {row[title_at:verdict_at].strip(): row[verdict_at:details_at].strip() for row in rows}
     assert shown == EXPECTED
     assert all(re.match(r"[0-9]\.[0-9]{2} s  ", row) and row[details_at:].strip() for row in rows)
