@@ -76,7 +76,7 @@ def check(options: argparse.Namespace, recipients: Recipients) -> Checked:
     """Check everything, the cheapest first.
 
     Args:
-        options: what `send_options` has parsed.
+        options: what `options` has parsed.
         recipients: empty; filled here.
 
     Raises:

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     """Check everything, and send.
 
     Args:
-        options: what `send_options` has parsed.
+        options: what `options` has parsed.
         out: gets the summary.
         err: gets progress and errors.
 
