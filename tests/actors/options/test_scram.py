@@ -2,7 +2,6 @@
 
 import datetime as dt
 import importlib
-import importlib.util
 from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha224, sha256, sha384, sha512
