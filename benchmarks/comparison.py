@@ -155,7 +155,8 @@ def _rows(samples: Samples, group: str) -> list[Row]:
 
 
 def _competitor(plan: Plan, entry: _Entry) -> Competitor:
-    count, warm_up = plan.mails * entry.share, min(WARM_UP, plan.mails)
+    whole = plan.mails // entry.processes * entry.processes  # the same for each process
+    count, warm_up = whole * entry.share, min(WARM_UP, whole)
     told: dict[str, Any] = {"loop": entry.loop, "limit": AT_A_TIME, "warm_up": warm_up}
     told |= entry.told
     send: Send
