@@ -78,7 +78,7 @@ def _what_is_wrong(error: Exception) -> str:
         text = ascii(error.object[error.start : error.start + 1])
         return (
             f"its text has {text} and no charset; make the part by set_content(text) or"
-            " MIMEText(text, 'plain', 'utf-8'), and parse mails by message_from_bytes()"
+            " MIMEText(text, 'plain', 'utf-8'), and parse emails by message_from_bytes()"
         )
     if isinstance(error, RecursionError):
         return "has parts within parts that are nested too deep"

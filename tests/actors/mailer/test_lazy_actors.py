@@ -99,7 +99,7 @@ def test_a_ref_that_nobody_has_looked_at_does_not_keep_a_stopped_actor(
     mailing.tell(ref, 1)
     wait_until(lambda: len(attempts()) == 1, PATIENCE)
     (kept,) = attempts()
-    assert "_parts" not in vars(kept)
+    assert "made_parts" not in vars(kept)
     actor = weakref.ref(kept._actor)  # type: ignore[attr-defined]
 
     door.open()
