@@ -1,4 +1,4 @@
-"""The actors: the event loop, connections, and the actor that sends one mail."""
+"""The actors: the event loop, connections, and the actor that sends one email."""
 
 if __name__ == "actors":
     raise ImportError("import pykka_smtp.actors, not the bare folder name")

@@ -57,7 +57,7 @@ class SmtpActor(SendingActor):
     """
 
     _ref_type = SmtpActorRef
-    _plain_messages = frozenset((SendMail,))
+    _plain_message = SendMail
 
     if TYPE_CHECKING:
 

@@ -55,8 +55,6 @@ BENCHMARKS: dict[str, Callable[[Plan], Result]] = {
             comparison,
         )
     },
-    hot.NAME: hot.run,
-    comparison.NAME: comparison.run,
 }
 OTHERS = "others' work"
 _FAILED = 1
@@ -139,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--mails",
         type=_positive,
-        help="mails in a turn of throughput (3000); those that"
+        help="emails in a turn of throughput (3000); those that"
         " reuse connections send a multiple of it",
     )
     parser.add_argument(

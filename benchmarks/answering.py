@@ -103,7 +103,7 @@ class AnsweringTransport:
     def write(self, data: bytes) -> None:
         """Take what the client writes."""
         if self._is_data_due:
-            assert data.endswith(b"\r\n.\r\n"), "needs the whole mail in one piece"
+            assert data.endswith(b"\r\n.\r\n"), "needs the whole email in one piece"
             self._is_data_due = False
             self.answer(self._verdict())
         elif self._octets_due:

@@ -33,12 +33,12 @@ def run(plan: Plan) -> Result:
         samples, notes = compete(plan, NAME, _competitors(path), _SPEED)
     return Result(
         name=NAME,
-        title=f"Mails of {megabytes} MB, {_AT_A_TIME} at a time, to smtp-sink"
-        f" ({plan.rounds} rounds of {_MAILS} mails, medians)",
+        title=f"Emails of {megabytes} MB, {_AT_A_TIME} at a time, to smtp-sink"
+        f" ({plan.rounds} rounds of {_MAILS} emails, medians)",
         columns=(
             Column(key=_SPEED, title="MB/s"),
             Column(key="share", title="of the bare sockets'", digits=2),
-            Column(key="cpu", title="CPU ms/mail", digits=1),
+            Column(key="cpu", title="CPU ms/email", digits=1),
             Column(key="server_cpu", title="server's CPU", digits=1),
             Column(key="extra", title="extra peak MB for each", digits=1),
         ),
@@ -66,7 +66,7 @@ def run(plan: Plan) -> Result:
             *notes,
             (
                 "the bare sockets write what was read and prepared before the clock started, with"
-                " one sendall for each mail; pykka-smtp reads the file twice, once to know what"
+                " one sendall for each email; pykka-smtp reads the file twice, once to know what"
                 " it is"
             ),
             "where smtp-sink needs a whole processor, it is the limit: see its time",

@@ -41,7 +41,8 @@ def run(plan: Plan) -> Result:
     most = max(column_of(samples[_OURS], "extra_megabytes")) if _OURS in samples else None
     return Result(
         name=NAME,
-        title=f"A mail of {megabytes} MB from a file, to smtp-sink ({plan.rounds} rounds, medians)",
+        title=f"An email of {megabytes} MB from a file, to smtp-sink"
+        f" ({plan.rounds} rounds, medians)",
         columns=(
             Column(key="extra", title="extra peak MB", digits=1),
             Column(key="speed", title="MB/s"),

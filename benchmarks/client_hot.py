@@ -3,7 +3,7 @@
 It takes turns: so many mails are told while the server says nothing; then it answers. What a turn
 costs the loop thread is processor time, so that others' work disturbs it little.
 
-Arguments: ``kept``, for a Mailer instead of a `SmtpActor` for each mail; ``turns`` and ``mails``,
+Arguments: ``reuse``, for a Mailer instead of a `SmtpActor` for each mail; ``turns`` and ``mails``,
 in each turn; ``limit``, the connections at a time; ``recipients``, of each mail; ``offers``, lines
 of the server's reply to EHLO; ``tells``, whether its replies repeat addresses, with new ones in
 each mail, and have queue ids; ``login``, whether the client authenticates; ``window``, how many
@@ -82,7 +82,7 @@ class Pipeline:
         self._tell: Callable[[SendMail], object]
         # One that waits, so that the loop's thread stays.
         self._stays: Any = SmtpActor.start(HOST, _PORT)
-        if told["kept"]:
+        if told["reuse"]:
             self._stays.stop()
             self._stays = Mailer.start(
                 HOST,

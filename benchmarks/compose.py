@@ -41,7 +41,7 @@ def run(plan: Plan) -> Result:
         rows.append(Row(name=name, figures=figures, samples=columns_of(taken)))
     return Result(
         name=NAME,
-        title=f"Composing a plain text mail of 1 kB ({plan.rounds} rounds of {count}, medians)",
+        title=f"Composing a plain text email of 1 kB ({plan.rounds} rounds of {count}, medians)",
         columns=(
             Column(key="microseconds", title="µs", digits=1),
             Column(key="ratio", title="x ours", digits=2),
@@ -49,7 +49,7 @@ def run(plan: Plan) -> Result:
         rows=rows,
         targets=[
             Target(
-                text="composing a plain mail of 1 kB",
+                text="composing a plain email of 1 kB",
                 value=None if ours is None else median(ours),
                 bound=50,
                 unit="µs",

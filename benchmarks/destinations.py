@@ -36,7 +36,7 @@ def run(plan: Plan) -> Result:
                 hot=hot,
             )
         if found["failed"] or found["lost"]:
-            raise ChildError(f"{found['failed']} mails failed, {found['lost']} were lost")
+            raise ChildError(f"{found['failed']} emails failed, {found['lost']} were lost")
         return found
 
     competitors = [
@@ -44,7 +44,7 @@ def run(plan: Plan) -> Result:
         Competitor(name=FLOOR, turn=lambda: part("floor", destinations)),
     ]
     samples, notes = compete(plan, NAME, competitors, "mails_per_second")
-    plan.progress(f"{NAME}: {cold} cold destinations behind {hot} mails")
+    plan.progress(f"{NAME}: {cold} cold destinations behind {hot} emails")
     waits = part("cold", cold)
     plan.progress(f"{NAME}: {destinations} idle destinations")
     idle = part("idle", destinations)
@@ -64,30 +64,30 @@ def run(plan: Plan) -> Result:
     rates = [row.figures[_RATE] for row in rows if row.name == SPREAD]
     return Result(
         name=NAME,
-        title=f"{destinations} destinations, {_MAILS} mails of 1 kB each, to smtp-sink"
+        title=f"{destinations} destinations, {_MAILS} emails of 1 kB each, to smtp-sink"
         f" ({plan.rounds} rounds, medians)",
         columns=(
             Column(key=_RATE, title="emails/s"),
-            Column(key="cpu_us_per_mail", title="CPU us/mail"),
-            Column(key="mib", title="MiB besides the mails", digits=1),
+            Column(key="cpu_us_per_mail", title="CPU us/email"),
+            Column(key="mib", title="MiB besides the emails", digits=1),
             Column(key="ratio", title="many are x faster", digits=2),
         ),
         rows=rows,
         targets=[
             Target(
-                text=f"{destinations} destinations, mails a second",
+                text=f"{destinations} destinations, emails per second",
                 value=rates[0] if rates else None,
                 bound=3_000,
                 at_least=True,
             ),
             Target(
-                text=f"{SPREAD} / {FLOOR}, processor time for each mail",
+                text=f"{SPREAD} / {FLOOR}, processor time for each email",
                 value=ratio(samples, SPREAD, FLOOR, "cpu_us_per_mail"),
                 bound=1.5,
                 unit="x",
             ),
             Target(
-                text=f"{cold} cold destinations behind {hot} mails, longest wait for a first mail",
+                text=f"{cold} cold destinations behind {hot} emails, longest wait for the first",
                 value=waits["longest_wait"],
                 bound=1.0,
                 unit="s",
@@ -109,11 +109,11 @@ def run(plan: Plan) -> Result:
             *notes,
             (
                 "all are one smtp-sink, with 100 connections at once; the one destination, the"
-                f" floor, opens a connection for each {_MAILS} mails, as the many have to"
+                f" floor, opens a connection for each {_MAILS} emails, as the many have to"
             ),
             (
-                f"cold destinations have their first mail after {waits['median_wait']:.2f} s in"
-                f" the median; all {hot + cold} mails took {waits['whole']:.1f} s"
+                f"cold destinations have their first email after {waits['median_wait']:.2f} s in"
+                f" the median; all {hot + cold} emails took {waits['whole']:.1f} s"
             ),
         ],
     )

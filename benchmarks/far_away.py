@@ -1,4 +1,4 @@
-"""Connections that are kept, to a server 50 ms away: mails a second, and round trips for each."""
+"""Reused connections, to a server 50 ms away: emails per second, and round trips for each."""
 
 from statistics import median
 
@@ -39,12 +39,12 @@ def run(plan: Plan) -> Result:
     words = in_words(samples, plain, [plain_pool])
     return Result(
         name=NAME,
-        title=f"A server {_ROUND_TRIP * 1e3:.0f} ms away, {AT_A_TIME} connections kept"
+        title=f"A server {_ROUND_TRIP * 1e3:.0f} ms away, {AT_A_TIME} reused connections"
         f" ({plan.rounds} rounds, medians)",
         columns=(
-            Column(key=_PER_CONNECTION, title="mails/s each connection", digits=2),
-            Column(key="mails_per_second", title="mails/s in all"),
-            Column(key="turns", title="round trips a mail, counted", digits=2),
+            Column(key=_PER_CONNECTION, title="emails/s each connection", digits=2),
+            Column(key="mails_per_second", title="emails/s in all"),
+            Column(key="turns", title="round trips per email, counted", digits=2),
             Column(key="by_clock", title="by the clock", digits=2),
             Column(key="connections", title="connections opened"),
         ),
@@ -54,14 +54,14 @@ def run(plan: Plan) -> Result:
         ],
         targets=[
             Target(
-                text=f"{ours} / {pool}, mails a second on each connection",
+                text=f"{ours} / {pool}, emails per second on each connection",
                 value=ratio(samples, ours, pool, _PER_CONNECTION),
                 bound=2,
                 at_least=True,
                 unit="x",
             ),
-            Target(text=f"{ours}: round trips for a mail", value=turns.get(ours), bound=1),
-            Target(text=f"{plain}: round trips for a mail", value=turns.get(plain), bound=2),
+            Target(text=f"{ours}: round trips for an email", value=turns.get(ours), bound=1),
+            Target(text=f"{plain}: round trips for an email", value=turns.get(plain), bound=2),
         ],
         notes=[
             *notes,
@@ -69,7 +69,7 @@ def run(plan: Plan) -> Result:
             (
                 "counted: how often the server speaks after the client did, in the whole session,"
                 " without greeting, EHLO and QUIT; by the clock: how long a connection is busy"
-                " with a mail; on fresh connections that includes opening one"
+                " with an email; on fresh connections that includes opening one"
             ),
             (
                 "the server is ours and offers PIPELINING, with CHUNKING or without; nodemailer"

@@ -17,9 +17,9 @@ _LIMIT = 20
 _TIMEOUT = 120.0
 _QUIET = 0.1
 """The share of the turns that count as quiet."""
-_WHO = {"kept": True, "fresh": False}
+_WHO = {"reused": True, "fresh": False}
 _LOOPS = ("uvloop", "asyncio")
-_WANTED = {"kept": 150, "fresh": 280}
+_WANTED = {"reused": 150, "fresh": 280}
 """Calls for each mail."""
 _PLAIN: Mapping[str, Any] = {
     "recipients": 1,
@@ -54,9 +54,9 @@ def run(plan: Plan) -> Result:
     samples, notes = compete(plan, NAME, competitors, "loop", rounds)
     return Result(
         name=NAME,
-        title=f"The pipeline without a network: µs of processor time for each mail ({rounds} rounds"
-        f" of {turns} turns of {mails} mails; the 10th percentile of a round's turns, and of"
-        " those the median)",
+        title="The pipeline without a network: µs of processor time for each email"
+        f" ({rounds} rounds of {turns} turns of {mails} emails; the 10th percentile of a round's"
+        " turns, and of those the median)",
         columns=(
             Column(key="loop", title="loop", digits=1),
             Column(key="middle", title="loop, median turn", digits=1),
@@ -67,14 +67,14 @@ def run(plan: Plan) -> Result:
         rows=[_row(name, taken) for name, taken in samples.items()],
         targets=[
             Target(
-                text=f"{_name(who, _LOOPS[0])}, calls on the loop's thread for each mail",
+                text=f"{_name(who, _LOOPS[0])}, calls on the loop's thread for each email",
                 value=median(column_of(taken, "calls")) if taken else None,
                 bound=bound,
             )
             for who, bound in _WANTED.items()
             for taken in [samples.get(_name(who, _LOOPS[0]), ())]
         ],
-        notes=[*notes, "kept: a Mailer's connections; fresh: a SmtpActor for each mail"],
+        notes=[*notes, "reused: a Mailer's connections; fresh: a SmtpActor for each email"],
     )
 
 
@@ -82,11 +82,11 @@ def told_of(who: str, variant: str, **more: object) -> dict[str, Any]:
     """Return what `client_hot` is told.
 
     Args:
-        who: ``kept`` or ``fresh``.
+        who: ``reused`` or ``fresh``.
         variant: one of `VARIANTS`.
         more: ``turns`` and ``mails``.
     """
-    return {"kept": _WHO[who], "limit": _LIMIT, **VARIANTS[variant], **more}
+    return {"reuse": _WHO[who], "limit": _LIMIT, **VARIANTS[variant], **more}
 
 
 def _competitor(who: str, loop: str, variant: str, turns: int, mails: int) -> Competitor:

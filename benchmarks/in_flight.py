@@ -29,7 +29,7 @@ def run(plan: Plan) -> Result:
     notes = [
         (
             "memory is what the process has more of than before, while the server holds the reply"
-            " to the final dot of every mail; each mail is about 1 kB, and counted"
+            " to the final dot of every email; each email is about 1 kB, and counted"
         ),
         (
             f"afterwards: {found['descriptors_left']:+d} descriptors, {found['threads_left']:+d}"

@@ -53,13 +53,13 @@ def run(plan: Plan) -> Result:
     found = {row.name: row.figures for row in rows}
     return Result(
         name=NAME,
-        title=f"A server that takes {latency:g} s for its verdict on each mail"
+        title=f"A server that takes {latency:g} s for its verdict on each email"
         f" ({rounds} rounds, medians)",
         columns=(
             Column(key="most_held", title="most in flight"),
             Column(key="mails_per_second", title="emails/s"),
             Column(key="allowed", title="of what the latency allows", digits=2),
-            Column(key="cpu_ms_per_mail", title="CPU ms/mail", digits=3),
+            Column(key="cpu_ms_per_mail", title="CPU ms/email", digits=3),
             Column(key="cores", title="CPU while telling, cores", digits=2),
             Column(key="server_cores", title="server's", digits=2),
             Column(key="kib_each", title="extra peak KiB each", digits=1),
@@ -69,12 +69,12 @@ def run(plan: Plan) -> Result:
         notes=[
             *notes,
             *[
-                f"{name}: {figures['left']:g} mails were not taken in time, or failed"
+                f"{name}: {figures['left']:g} emails were not taken in time, or failed"
                 for name, figures in found.items()
                 if figures["left"]
             ],
             (
-                "a mail is told as soon as another has its outcome, so that the number in flight"
+                "an email is told as soon as another has its outcome, so that the number in flight"
                 " stays; SmtpActor opens a connection for each, the Mailer keeps its own"
             ),
         ],
@@ -105,7 +105,7 @@ def _targets(
     ]
     growth = [
         Target(
-            text=f"{over} / {under}, mails a second",
+            text=f"{over} / {under}, emails per second",
             value=ratio(samples, over, under),
             bound=1,
             at_least=True,
@@ -123,7 +123,7 @@ def _targets(
             unit="KiB",
         ),
         Target(
-            text=f"{many} / {few}, processor time for each mail",
+            text=f"{many} / {few}, processor time for each email",
             value=ratio(samples, many, few, "cpu_ms_per_mail"),
             bound=1.5,
             unit="x",
@@ -151,7 +151,7 @@ def _turn(plan: Plan, who: str, in_flight: int) -> Sample:
     accepted, seconds = sample["accepted"], sample["seconds"]
     if not accepted or facts["mails"] < accepted + _WARM_UP:
         raise ChildError(
-            f"{accepted} mails were accepted after {_WARM_UP}; the server has {facts['mails']}"
+            f"{accepted} emails were accepted after {_WARM_UP}; the server has {facts['mails']}"
         )
     if sample["in_flight"] < in_flight:
         raise Unavailable(

@@ -22,7 +22,9 @@ def run(plan: Plan) -> Result:
     """Measure."""
     seconds = _QUICK if plan.quick else _SECONDS
     max_queued = _QUICK_MAX_QUEUED if plan.quick else _MAX_QUEUED
-    plan.progress(f"{NAME}: {seconds:g} s, to a server that takes {_SERVER_RATE:g} mails a second")
+    plan.progress(
+        f"{NAME}: {seconds:g} s, to a server that takes {_SERVER_RATE:g} emails per second"
+    )
     with OwnServer("taking_server", rate=_SERVER_RATE) as server:
         found = run_client(
             "client_overload",
@@ -38,11 +40,11 @@ def run(plan: Plan) -> Result:
         server.tell("report")
         taken = server.hear(REPORT)["mails"]
     if taken < found["accepted"]:
-        raise ChildError(f"{found['accepted']} mails were accepted; the server has {taken}")
-    plan.progress(f"{NAME}: {found['taken_rate']:.4g} mails per second")
+        raise ChildError(f"{found['accepted']} emails were accepted; the server has {taken}")
+    plan.progress(f"{NAME}: {found['taken_rate']:.4g} emails per second")
     return Result(
         name=NAME,
-        title=f"A server that takes {_SERVER_RATE:g} mails a second, told {_TIMES} times as many"
+        title=f"A server that takes {_SERVER_RATE:g} emails per second, told {_TIMES} times as many"
         f" for {seconds:g} s, {AT_A_TIME} connections",
         columns=(
             Column(key="told", title="told/s"),
@@ -59,7 +61,7 @@ def run(plan: Plan) -> Result:
         notes=[
             (
                 f"the queue may hold {max_queued}; what it cannot hold is refused at once, and"
-                " counted as refused, not as a wait: a wait is the time from telling a mail that"
+                " counted as refused, not as a wait: a wait is the time from telling an email that"
                 " was taken until its outcome is heard"
             ),
             f"other failures: {found['failed']}",
@@ -91,7 +93,7 @@ def _rows(found: dict[str, float], seconds: float) -> list[Row]:
 
 def _targets(found: dict[str, float], max_queued: int) -> list[Target]:
     return [
-        Target(text="mails in the queue at most", value=found["most_queued"], bound=max_queued),
+        Target(text="emails in the queue at most", value=found["most_queued"], bound=max_queued),
         Target(
             text="taken a second / at the peak",
             value=found["taken_rate"] / found["peak"],

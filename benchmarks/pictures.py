@@ -7,6 +7,7 @@ from typing import Any
 from . import (
     attachment,
     big_file,
+    comparison,
     far_away,
     latency,
     overload,
@@ -62,7 +63,7 @@ def _bars(axis: Any, result: Result, key: str, samples: str, title: str) -> None
     rows = list(reversed(result.rows))
     names = [row.name for row in rows]
     values = [row.figures[key] for row in rows]
-    colours = [_OURS if name.startswith("pykka-smtp") else _OTHERS for name in names]
+    colours = [_OURS if "pykka-smtp" in name else _OTHERS for name in names]
     axis.barh(names, values, color=colours, height=0.7)
     most = max(values)
     for index, (row, value) in enumerate(zip(rows, values, strict=True)):
@@ -82,12 +83,13 @@ def _bars(axis: Any, result: Result, key: str, samples: str, title: str) -> None
 
 
 _RATE_AND_CPU = (
-    ("mails_per_second", "mails_per_second", "mails a second"),
-    ("cpu", "cpu_ms_per_mail", "processor time for each mail, ms"),
+    ("mails_per_second", "mails_per_second", "emails per second"),
+    ("cpu", "cpu_ms_per_mail", "processor time for each email, ms"),
 )
 _PANELS: dict[str, tuple[tuple[str, str, str], ...]] = {
     throughput.NAME: _RATE_AND_CPU,
     throughput.COMPOSED: _RATE_AND_CPU,
+    comparison.NAME: _RATE_AND_CPU,
     reuse.NAME: _RATE_AND_CPU,
     reuse.COMPOSED: _RATE_AND_CPU,
     tls_speed.NAME: _RATE_AND_CPU,
@@ -96,16 +98,16 @@ _PANELS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("speed", "megabytes_per_second", "MB a second"),
     ),
     round_trips.NAME: (
-        ("ms_per_mail", "ms_per_mail", "ms for each mail"),
+        ("ms_per_mail", "ms_per_mail", "ms for each email"),
         ("in_all", "in_all", "round trips after connect, with QUIT"),
     ),
     far_away.NAME: (
-        ("rate", "rate", "mails a second on each connection"),
-        ("turns", "turns", "round trips for each mail"),
+        ("rate", "rate", "emails per second on each connection"),
+        ("turns", "turns", "round trips for each email"),
     ),
     latency.NAME: (
-        ("mails_per_second", "mails_per_second", "mails a second"),
-        ("cpu_ms_per_mail", "cpu_ms_per_mail", "processor time for each mail, ms"),
+        ("mails_per_second", "mails_per_second", "emails per second"),
+        ("cpu_ms_per_mail", "cpu_ms_per_mail", "processor time for each email, ms"),
         ("kib_each", "kib_each", "extra peak KiB for each"),
     ),
     attachment.NAME: (
@@ -113,7 +115,7 @@ _PANELS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("extra", "extra", "extra peak memory for each, MB"),
     ),
     overload.NAME: (
-        ("taken", "taken", "mails a second that were taken"),
+        ("taken", "taken", "emails per second that were taken"),
         ("mean_wait", "mean_wait", "mean wait, s"),
         ("longest_wait", "longest_wait", "longest wait, s"),
     ),

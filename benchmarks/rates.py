@@ -18,7 +18,7 @@ def columns(*ratios: str) -> tuple[Column, ...]:
         Column(key=RATE, title="emails/s"),
         Column(key="lowest", title="lowest"),
         Column(key="highest", title="highest"),
-        Column(key="cpu", title="CPU ms/mail", digits=3),
+        Column(key="cpu", title="CPU ms/email", digits=3),
         Column(key="sink_cpu", title="server's CPU", digits=3),
         *[Column(key=title, title=title, digits=2) for title in ratios],
     )
@@ -59,7 +59,7 @@ def ratio(samples: Samples, over: str, under: str, key: str = RATE) -> float | N
 def at_least(samples: Samples, over: str, under: str, bound: float) -> Target:
     """Return the target that one sends so many times as fast as another."""
     return Target(
-        text=f"{over} / {under}, mails a second",
+        text=f"{over} / {under}, emails per second",
         value=ratio(samples, over, under),
         bound=bound,
         at_least=True,
@@ -70,7 +70,7 @@ def at_least(samples: Samples, over: str, under: str, bound: float) -> Target:
 def cpu_at_most(samples: Samples, one: str, other: str, bound: float) -> Target:
     """Return the target that one takes at most so many times the CPU of another."""
     return Target(
-        text=f"{one} / {other}, CPU for each mail",
+        text=f"{one} / {other}, CPU for each email",
         value=ratio(samples, one, other, CPU),
         bound=bound,
         at_least=False,

@@ -1,4 +1,4 @@
-"""Connections that are kept: mails a second, and processor time for each mail."""
+"""Reused connections: emails per second, and processor time for each email."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ PER_CONNECTION = 100
 MAILER = "pykka-smtp, Mailer"
 ACTOR = "pykka-smtp, SmtpActor, fresh connections"
 SMTPLIB = f"smtplib, {AT_A_TIME} threads, a connection each"
-AIOSMTPLIB = f"aiosmtplib, {AT_A_TIME} kept connections"
+AIOSMTPLIB = f"aiosmtplib, {AT_A_TIME} reused connections"
 AIOSMTPLIB_UVLOOP = f"{AIOSMTPLIB}, uvloop"
 AIOSMTPLIB_FRESH = "aiosmtplib, fresh connections"
 NODEMAILER = "nodemailer, pool"
@@ -37,7 +37,7 @@ def run(plan: Plan) -> Result:
     samples, notes = compete(plan, NAME, _competitors(plan, composed=False), RATE)
     return Result(
         name=NAME,
-        title=f"{AT_A_TIME} connections kept, mails of 1 kB, to smtp-sink"
+        title=f"{AT_A_TIME} reused connections, emails of 1 kB, to smtp-sink"
         f" ({plan.rounds} rounds, medians)",
         columns=columns(_RATIO),
         rows=rows(samples, {_RATIO: MAILER}),
@@ -46,7 +46,7 @@ def run(plan: Plan) -> Result:
             at_least(samples, MAILER, SMTPLIB, 5.0),
             at_least(samples, MAILER, SMTP_SOURCE, 0.7),
             Target(
-                text=f"{MAILER} / {AIOSMTPLIB_FRESH}, processor time for each mail",
+                text=f"{MAILER} / {AIOSMTPLIB_FRESH}, processor time for each email",
                 value=ratio(samples, MAILER, AIOSMTPLIB_FRESH, CPU),
                 bound=_WANTED_CPU,
                 unit="x",
@@ -57,7 +57,7 @@ def run(plan: Plan) -> Result:
             _counts(plan, samples, composed=False),
             (
                 f"the Mailer and nodemailer's pool open a new connection after {PER_CONNECTION}"
-                " mails; smtplib, aiosmtplib and smtp-source keep theirs to the end"
+                " emails; smtplib, aiosmtplib and smtp-source keep theirs to the end"
             ),
         ],
     )
@@ -66,10 +66,10 @@ def run(plan: Plan) -> Result:
 def run_composed(plan: Plan) -> Result:
     """Measure with mails that are made of a subject and a text, each anew."""
     samples, notes = compete(plan, COMPOSED, _competitors(plan, composed=True), RATE)
-    kept = in_words(samples, MAILER, (AIOSMTPLIB, AIOSMTPLIB_UVLOOP))
+    reused = in_words(samples, MAILER, (AIOSMTPLIB, AIOSMTPLIB_UVLOOP))
     return Result(
         name=COMPOSED,
-        title=f"{AT_A_TIME} connections kept, and each mail is made of subject and text first"
+        title=f"{AT_A_TIME} reused connections, and each email is made of subject and text first"
         f" ({plan.rounds} rounds, medians)",
         columns=columns(_RATIO),
         rows=rows(samples, {_RATIO: MAILER}),
@@ -79,9 +79,9 @@ def run_composed(plan: Plan) -> Result:
             _counts(plan, samples, composed=True),
             (
                 f"smtplib and aiosmtplib send an EmailMessage; '{AIOSMTPLIB_FRESH}', which the"
-                " target refers to, opens one for each mail, as aiosmtplib.send() does"
+                " target refers to, opens one for each email, as aiosmtplib.send() does"
             ),
-            *([f"with connections that aiosmtplib keeps, too: {kept}"] if kept else []),
+            *([f"with connections that aiosmtplib reuses, too: {reused}"] if reused else []),
         ],
     )
 
@@ -93,7 +93,7 @@ def _count(plan: Plan, name: str, *, composed: bool) -> int:
 
 def _counts(plan: Plan, samples: Samples, *, composed: bool) -> str:
     counts = "; ".join(f"{name}: {_count(plan, name, composed=composed)}" for name in samples)
-    return f"mails in a turn of {counts}"
+    return f"emails in a turn of {counts}"
 
 
 def _competitors(plan: Plan, *, composed: bool) -> list[Competitor]:

@@ -36,17 +36,17 @@ def run(plan: Plan) -> Result:
     ours = next((row.figures["until_accepted"] for row in rows if row.name == _OURS), None)
     return Result(
         name=NAME,
-        title=f"A server {_ROUND_TRIP * 1e3:.0f} ms away, one mail after the other"
-        f" ({plan.rounds} rounds of {mails} mails, medians)",
+        title=f"A server {_ROUND_TRIP * 1e3:.0f} ms away, one email after the other"
+        f" ({plan.rounds} rounds of {mails} emails, medians)",
         columns=(
-            Column(key="ms_per_mail", title="ms/mail"),
+            Column(key="ms_per_mail", title="ms/email"),
             Column(key="until_accepted", title="round trips until accepted", digits=1),
             Column(key="in_all", title="with QUIT", digits=1),
             Column(key="writes", title="client's writes", digits=1),
         ),
         rows=rows,
         targets=[
-            Target(text="round trips after connect, until the mail is taken", value=ours, bound=4)
+            Target(text="round trips after connect, until the email is taken", value=ours, bound=4)
         ],
         notes=[
             *notes,

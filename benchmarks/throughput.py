@@ -53,15 +53,15 @@ def run(plan: Plan) -> Result:
     ]
     return Result(
         name=NAME,
-        title=f"One connection for each mail of 1 kB, {AT_A_TIME} at a time, to smtp-sink"
-        f" ({plan.rounds} rounds of {plan.mails} mails, medians)",
+        title=f"One connection for each email of 1 kB, {AT_A_TIME} at a time, to smtp-sink"
+        f" ({plan.rounds} rounds of {plan.mails} emails, medians)",
         columns=columns(*_RATIOS),
         rows=rows(samples, _RATIOS),
         targets=[at_least(samples, over, under, bound) for over, under, bound in wanted],
         notes=[
             *notes,
             (
-                f"'ours' is '{OURS}': all mails told at once, {AT_A_TIME} connections;"
+                f"'ours' is '{OURS}': all emails told at once, {AT_A_TIME} connections;"
                 f" a window of {WINDOW} means at most so many sends outstanding"
             ),
             (
@@ -81,8 +81,8 @@ def run_composed(plan: Plan) -> Result:
     samples, notes = compete(plan, COMPOSED, competitors, RATE)
     return Result(
         name=COMPOSED,
-        title="The same, but each mail is made of subject and text first"
-        f" ({plan.rounds} rounds of {plan.mails} mails, medians)",
+        title="The same, but each email is made of subject and text first"
+        f" ({plan.rounds} rounds of {plan.mails} emails, medians)",
         columns=columns(_OURS_RATIO),
         rows=rows(samples, {_OURS_RATIO: OURS}),
         notes=[*notes, "smtplib and aiosmtplib send an EmailMessage"],

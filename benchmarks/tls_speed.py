@@ -1,4 +1,4 @@
-"""TLS by STARTTLS, on fresh connections and on kept ones."""
+"""TLS by STARTTLS, on fresh connections and on reused ones."""
 
 from statistics import median
 from typing import Any
@@ -33,7 +33,7 @@ def run(plan: Plan) -> Result:
     ratios = {_FRESH_RATIO: ACTOR, _KEPT_RATIO: MAILER}
     return Result(
         name=NAME,
-        title=f"STARTTLS, certificate verified, {AT_A_TIME} at a time, mails of 1 kB"
+        title=f"STARTTLS, certificate verified, {AT_A_TIME} at a time, emails of 1 kB"
         f" ({plan.rounds} rounds, medians)",
         columns=(*columns(*ratios), Column(key="resumed", title="% of handshakes resumed")),
         rows=[
@@ -63,7 +63,7 @@ def run(plan: Plan) -> Result:
                 "TLS and a certificate for 127.0.0.1 are required of all, and one context serves"
                 " all connections of a client, as far as it lets itself be given one"
             ),
-            f"reused: the Mailer and the pool change a connection after {PER_CONNECTION} mails",
+            f"reused: the Mailer and the pool change a connection after {PER_CONNECTION} emails",
         ],
     )
 

@@ -64,7 +64,7 @@ def together(count: int, number: int, module: str, **told: Any) -> Send:
     """Return what runs several clients of ours at a time, and sees them as one.
 
     Args:
-        count: mails of all together.
+        count: emails of all together, a multiple of `number`, as the warm-up is.
         number: how many clients; each sends its share, on its share of the connections.
         module: as for `client`, of one that knows ``begins``.
         told: as for `client`, with the ``limit`` and the ``warm_up`` of all together.
@@ -140,7 +140,7 @@ def _rates(
 ) -> dict[str, float]:
     if mails != count + warm_up or sample["sent"] != count:
         raise ChildError(
-            f"was to send {count} mails after {warm_up}, and says that it sent"
+            f"was to send {count} emails after {warm_up}, and says that it sent"
             f" {sample['sent']:g}; the server has {mails} in all"
         )
     return {

@@ -270,7 +270,7 @@ class _Log(logging.Handler):
             self.raised += 1
         elif "take long, or hang" in line:
             self.slow += 1
-        elif "outcomes wait to be heard" not in line:  # that is what receivers that doze do
+        elif "outcomes wait for receivers" not in line:  # that is what receivers that doze do
             error = record.exc_info[1] if record.exc_info else None
             self.others.append(f"{line} {error!r}" if error else line)
 

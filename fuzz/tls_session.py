@@ -178,6 +178,7 @@ class TlsSession:
 
     def released(self) -> None:
         """The connection may serve another mail."""
+        self._session = self._connection._dialog.session  # another one, after a hand-over
         self._guarded(self._release)()
 
     def _release(self) -> None:

@@ -156,11 +156,11 @@ def _post(outcome: Outcome) -> None:
 
 
 def _submit(outcome: Outcome, is_asked: bool) -> None:
-    mail = outcome.mail
     if isinstance(outcome, SendSuccess):
-        signal = _signal(mail.success_signal, smtp_send_success)
+        chosen, default = outcome.mail.success_signal, smtp_send_success
     else:
-        signal = _signal(mail.failure_signal, smtp_send_failure)
+        chosen, default = outcome.mail.failure_signal, smtp_send_failure
+    signal = default if chosen is None else _signal(chosen)
     if signal is not None and _has_receivers(signal):
         dispatcher.submit(_Delivery(outcome, signal, _NO_EXTRAS, is_asked))  # which logs it, too
     elif is_logged(outcome):
@@ -201,10 +201,8 @@ def _has_receivers(signal: blinker.Signal) -> bool:
         return False
 
 
-def _signal(chosen: blinker.Signal | str | None, default: blinker.Signal) -> blinker.Signal | None:
+def _signal(chosen: blinker.Signal | str) -> blinker.Signal | None:
     """Return the signal to send, or None if it does not exist, and so has no receivers."""
-    if chosen is None:
-        return default
     if isinstance(chosen, str):
         # Not blinker.signal(), which creates a missing signal: two threads may create two of one
         # name, and receivers connected to the one that is dropped would never be called. A program

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from ..smtp.words.peer import Peer
+from ..smtp.words.quick_frozen import unfrozen
 from ..smtp.words.reply import Reply
 from ..smtp.words.shown import one_line
 from ..smtp.words.stage import Stage
@@ -131,7 +132,10 @@ class SendSuccess(_Outcome):
     @property
     def refused(self) -> tuple[RecipientResult, ...]:
         """The results of the recipients for which the server did not accept the email."""
-        return tuple(result for result in self.recipients if not result.accepted)
+        for result in self.recipients:
+            if not result.accepted:
+                return tuple([one for one in self.recipients if not one.accepted])
+        return ()  # the usual case, found without a generator
 
     def raise_for_failure(self) -> "SendSuccess":
         """Return this success; a `SendFailure` raises `SendError` instead.
@@ -206,6 +210,8 @@ class SendFailure(_Outcome):
         )
 
 
+_UnfrozenSuccess = unfrozen(SendSuccess)
+
 Outcome: TypeAlias = SendSuccess | SendFailure
 """The outcome of one send. Two types only: a type checker infers one by excluding the other."""
 
@@ -264,18 +270,21 @@ def outcome_of(
         attempts: how many attempts there were, this one included.
     """
     if isinstance(verdict, Accepted):
-        return SendSuccess(
-            mail=mail,
-            alias=alias,
-            context=mail.context,
-            recipients=_in_order(verdict.recipients, recipients_in_order),
-            reply=verdict.reply,
-            peer=peer,
-            elapsed=elapsed,
-            transcript=transcript,
-            warnings=verdict.warnings,
-            attempts=attempts,
-        )
+        # In each email's path: `unfrozen` says why.
+        made: Any = _UnfrozenSuccess()
+        made.mail = mail
+        made.alias = alias
+        made.context = mail.context
+        made.recipients = _in_order(verdict.recipients, recipients_in_order)
+        made.reply = verdict.reply
+        made.peer = peer
+        made.elapsed = elapsed
+        made.transcript = transcript
+        made.warnings = verdict.warnings
+        made.attempts = attempts
+        made.__class__ = SendSuccess
+        success: SendSuccess = made
+        return success
     return _failure_of(
         verdict,
         mail=mail,
@@ -324,7 +333,7 @@ def _in_order(
     results: tuple[RecipientResult, ...], addresses: Sequence[str]
 ) -> tuple[RecipientResult, ...]:
     """Return one result for each of `addresses`, in their order."""
-    if [result.address for result in results] == list(addresses):
+    if tuple([result.address for result in results]) == tuple(addresses):  # the usual case
         return results
     by_address = {result.address: result for result in results}
     return tuple(

@@ -178,7 +178,8 @@ class SendMail:
     outcome_to: _OutcomeTo = field(default=_NOBODY_ELSE, repr=False)
     id: str = field(default_factory=new_id)
     envelope: Envelope = field(init=False, repr=False)
-    _content: Content | None = field(init=False, repr=False)
+    # As the protocol takes it; None if it is read from `source`.
+    content: Content | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         names: Names = None
@@ -213,10 +214,10 @@ class SendMail:
         if self.message is None:
             if names is not None:
                 _set(self, "to_name", only_names(self.to_name, names))
-            _set(self, "_content", ComposedContent(self._compose(to, cc, cc_names)))
+            _set(self, "content", ComposedContent(self._compose(to, cc, cc_names)))
         else:
             self._refuse_parts()
-            _set(self, "_content", content_of(self.message, self._missing_fields))
+            _set(self, "content", content_of(self.message, self._missing_fields))
 
     def as_bytes(self) -> bytes:
         """Return the message: header and body, with CRLF line ends, in its 8-bit form.
@@ -227,7 +228,7 @@ class SendMail:
             OSError: `message` is a path, and can't be read.
             ValueError: `message` is an open file, which can be read only once: to send it.
         """
-        content = self._content
+        content = self.content
         if content is None:
             if not isinstance(self.message, os.PathLike):
                 raise ValueError("message: is an open file; it can be read once, to send it")
@@ -244,7 +245,7 @@ class SendMail:
 
         None if the complete `message` has none, or is read only while it is sent.
         """
-        content = self._content
+        content = self.content
         if isinstance(content, ComposedContent):
             given = [v for name, v in content.email.headers if name.lower() == "message-id"]
             return given[0] if given else content.email.message_id
@@ -267,7 +268,7 @@ class SendMail:
         )
 
     def _same_message(self, other: "SendMail") -> bool:
-        mine, its = self._content, other._content
+        mine, its = self.content, other.content
         if isinstance(mine, ComposedContent) and isinstance(its, ComposedContent):
             return _texts_of(mine.email) == _texts_of(its.email)
         if isinstance(mine, CompleteContent) and isinstance(its, CompleteContent):
@@ -289,7 +290,7 @@ class SendMail:
             return repr(message)
         kind = f"{type(message).__module__}.{type(message).__qualname__}"
         kind = kind.removeprefix("builtins.")
-        content = self._content
+        content = self.content
         if isinstance(content, CompleteContent):
             return f"<{kind}, {len(content.data)} octets>"
         return f"<{kind}>"
@@ -302,14 +303,9 @@ class SendMail:
         return (*self.recipients, *self.cc, *self.bcc)
 
     @property
-    def content(self) -> Content | None:
-        """The content as the protocol takes it; None if it is read from `source`."""
-        return self._content
-
-    @property
     def source(self) -> "MailSource | None":
         """The path or file that the message is read from, or None."""
-        return None if self._content is not None else self.message  # type: ignore[return-value]
+        return None if self.content is not None else self.message  # type: ignore[return-value]
 
     def _options(self) -> DeliveryOptions:
         asked = (self.dsn, self.deliver_by, self.hold_for, self.hold_until, self.priority)

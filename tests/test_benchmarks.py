@@ -28,7 +28,7 @@ FIRST = (
     *("throughput", "composed", "in_flight", "faults", "import", "big_file"),
     *("compose", "round_trips"),
 )
-KEPT = ("reuse", "composed_reuse", "round_trip_50ms", "tls")
+REUSED = ("reuse", "composed_reuse", "round_trip_50ms", "tls")
 LOADED = ("latency", "attachment", "overload", "destinations")
 ALONE = ("hot",)
 BESIDE = ("comparison",)
@@ -49,13 +49,13 @@ def measure(*arguments: str, out: Path) -> tuple[dict[str, Any], str]:
 
 
 def test_every_benchmark_is_run_by_a_test() -> None:
-    assert sorted(BENCHMARKS) == sorted((*FIRST, *KEPT, *LOADED, *ALONE, *BESIDE))
+    assert sorted(BENCHMARKS) == sorted((*FIRST, *REUSED, *LOADED, *ALONE, *BESIDE))
 
 
 @pytest.mark.parametrize(
     "names",
-    [FIRST, KEPT, LOADED, ALONE, BESIDE],
-    ids=["first", "kept", "loaded", "alone", "beside"],
+    [FIRST, REUSED, LOADED, ALONE, BESIDE],
+    ids=["first", "reused", "loaded", "alone", "beside"],
 )
 def test_a_quick_run_measures_everything_and_judges_every_target(
     names: tuple[str, ...], tmp_path: Path
@@ -63,9 +63,9 @@ def test_a_quick_run_measures_everything_and_judges_every_target(
     require("smtp-sink")
     others = (
         *("smtp", "aio", "asyncio", "bare interpreter", "MIME", "pykka-smtp, stdlib"),
-        *("pykka-smtp, kept, asyncio", "pykka-smtp, fresh, asyncio"),
+        *("pykka-smtp, reused, asyncio", "pykka-smtp, fresh, asyncio"),
         *(
-            f"kept: {name}"
+            f"reused: {name}"
             for name in ("aio", "nodemailer", "smtplib", "pykka-smtp Mailer, stdlib")
         ),
         *("made of parts: aio", "queue ids, CHUNKING: aio", "fresh: aio"),

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from servers.effort import times
+from servers.waiting import PATIENCE, Gate
 
-from fuzz.soak import Soak
+from fuzz.soak import Soak, _Log
 from fuzz.soak_journal import Found, Journal, read_journal
 from fuzz.soak_mail import is_whole, mail_data
 from fuzz.soak_marks import MAY_DOUBLE, POSTED, Marks
@@ -17,6 +18,7 @@ from fuzz.soak_report import SoakReport
 from fuzz.soak_servers import Servers
 from pykka_smtp import smtp_send_failure, smtp_send_retry, smtp_send_success
 from pykka_smtp.signals import bus
+from pykka_smtp.signals.dispatcher import Dispatcher
 from pykka_smtp.signals.outcome import Outcome
 
 SECONDS = times(2, thoroughly=20)
@@ -81,6 +83,21 @@ def test_a_soak_finds_outcomes_that_are_published_twice_or_not_at_all(
 
     assert "double: 1 mails, such as [20]" in report.wrong
     assert "missing: 1 mails, such as [30]" in report.wrong
+
+
+def test_receivers_that_are_slow_are_no_fault_of_a_soak() -> None:
+    gate, slow = Gate(), Dispatcher(limit=10)
+
+    with _Log("pykka_smtp") as log:
+        slow.submit(gate)
+        assert gate.entered.wait(PATIENCE)
+        for _ in range(10):
+            slow.submit(len, "")
+        assert slow.is_full
+        gate.open()
+        assert slow.wait_idle(PATIENCE)
+
+    assert list(log.others) == []
 
 
 # What is compared with what

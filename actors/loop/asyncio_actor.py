@@ -28,7 +28,7 @@ from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from ...signals.dispatcher import log_safely
-from ...signals.forks import notice_fork
+from ...signals.forks import in_child, notice_fork
 from . import guard
 from .actor_parts import StopFlag, new_urn
 from .event_loop import event_loop
@@ -97,7 +97,7 @@ class AsyncioActor(Actor):
     _stop_answers: tuple[Answer, ...] = ()
 
     _ref_type: type[ActorRef[Any]] = ActorRef
-    _plain_messages: frozenset[type] = frozenset()  # those that Pykka has no meaning for
+    _plain_message: type | None = None  # the most frequent one; Pykka has no meaning for it
 
     @staticmethod
     def _create_actor_inbox() -> Inbox:
@@ -123,9 +123,9 @@ class AsyncioActor(Actor):
         if _pykka_logger.isEnabledFor(logging.DEBUG):
             ActorRegistry.register(self._actor_ref)
             return
-        # Pykka's own method formats its log line before the level is checked.
-        with ActorRegistry._actor_refs_lock:
-            ActorRegistry._actor_refs.append(self._actor_ref)
+        # Pykka's own method formats its log line before the level is checked. Without its lock, as
+        # `append` is atomic; `remove` is not for whoever looks at one ref after the other.
+        ActorRegistry._actor_refs.append(self._actor_ref)
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         """Create the actor, in the thread that calls `start`."""
@@ -248,7 +248,7 @@ class AsyncioActor(Actor):
     def _handle(self, envelope: Envelope[Any]) -> None:
         self._handling, self._taken = envelope, None
         try:
-            if type(envelope.message) in self._plain_messages:
+            if type(envelope.message) is self._plain_message:
                 answer = self.on_receive(envelope.message)
             elif isinstance(envelope.message, _ActorStop) and not self.begin_stop():
                 self._stop_answers = (*self._stop_answers, Answer(envelope.reply_to, set()))
@@ -386,3 +386,15 @@ class AsyncioActor(Actor):
         except BaseException as error:
             name = hook.__name__
             log_safely(logging.ERROR, "%s in %s failed", name, self.actor_ref, exc=error)
+
+
+def _abandon_half_started() -> None:
+    """Forget, in a forked child, the parent's actors that its loop did not know yet."""
+    for ref in list(ActorRegistry._actor_refs):
+        actor = ref._actor_weakref()
+        if isinstance(actor, AsyncioActor):
+            with contextlib.suppress(Exception):  # the others must be abandoned, too
+                actor.abandon()
+
+
+in_child(_abandon_half_started)

@@ -104,8 +104,8 @@ class EventLoopThread:
 
     def register(self, actor: Runnable) -> None:
         """Register an actor as alive that needs no first turn. On the loop thread."""
-        with self._lock:
-            self._alive.add(actor)
+        # Without the lock: this thread is what would end, and a set's own methods are atomic.
+        self._alive.add(actor)
 
     def schedule(self, actor: Runnable) -> None:
         """Schedule a turn of an actor. One wake-up of the loop serves all that are ready."""
@@ -117,9 +117,8 @@ class EventLoopThread:
 
     def unregister(self, actor: Runnable) -> None:
         """Unregister an actor that has stopped. On the loop thread."""
-        with self._lock:
-            self._alive.discard(actor)
-            loop = None if self._alive else self._loop
+        self._alive.discard(actor)  # without the lock, as above
+        loop = None if self._alive else self._loop
         if loop is not None and main_has_ended():
             loop.call_soon(guard.call, self, self._stop_if_idle, loop)
 

@@ -6,7 +6,7 @@ from any thread. What the ref and the actor share is made at the first look at a
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from pykka import Actor, ActorRef
 
@@ -17,8 +17,6 @@ from .inbox import Inbox
 
 A = TypeVar("A", bound=Actor)
 
-_PARTS = ("actor_urn", "actor_inbox", "actor_stopped")
-
 
 def _nobody() -> None:
     """Stands for the weak reference to an actor that is gone."""
@@ -27,6 +25,8 @@ def _nobody() -> None:
 class LazyActorRef(ActorRef[A]):
     """The ref of a `LazyActor`; with its actor, it has the parts that Pykka makes for each."""
 
+    made_parts: tuple[str, Inbox, StopFlag] | None = None  # until somebody looks
+
     def __init__(self, actor: A) -> None:
         self.actor_class: type[A] = actor.__class__
         self._actor: A | None = actor  # until it stops: whoever keeps the ref must not keep it
@@ -34,26 +34,32 @@ class LazyActorRef(ActorRef[A]):
 
     def parts(self) -> tuple[str, Inbox, StopFlag]:
         """Return URN, inbox and stop flag. From any thread; the first call makes them."""
-        made = self.__dict__.get("_parts")
+        made = self.made_parts
         if made is None:
             actor, inbox = self._actor, Inbox()
             inbox.actor = cast("Any", _nobody) if actor is None else weakref.ref(actor)
             inbox.closed = self._has_stopped
             # `setdefault` is atomic: all threads get the same.
-            made = self.__dict__.setdefault("_parts", (new_urn(), inbox, StopFlag()))
+            made = self.__dict__.setdefault("made_parts", (new_urn(), inbox, StopFlag()))
             if self._has_stopped:  # before anybody could see them, perhaps just now
                 _close(made)
-        return cast("tuple[str, Inbox, StopFlag]", made)
+        return made
 
+    # A copy of its attributes would have parts of its own, and its messages would be lost.
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    # What Pykka would have stored, made at the first look. Properties, because `__getattr__` would
+    # slow down every look at any attribute.
     if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Return what Pykka would have stored, after the first look."""
-            if name in _PARTS:
-                return self.parts()[_PARTS.index(name)]
-            if name == "_actor_weakref":
-                return self.parts()[1].actor
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        actor_urn = property(lambda self: self.parts()[0])
+        actor_inbox = property(lambda self: self.parts()[1])
+        actor_stopped = property(lambda self: self.parts()[2])
+        _actor_weakref = property(lambda self: self.parts()[1].actor)
 
 
 def _close(parts: tuple[str, Inbox, StopFlag]) -> None:
@@ -71,29 +77,22 @@ class LazyActor(AsyncioActor):
         """Create the actor, on the loop thread."""
         self._actor_ref = self._ref_type(self)
 
+    # What Pykka would have stored.
     if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Return what Pykka would have stored."""
-            if name in _PARTS:
-                return self._actor_ref.parts()[_PARTS.index(name)]
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        actor_urn = property(lambda self: self._actor_ref.parts()[0])
+        actor_inbox = property(lambda self: self._actor_ref.parts()[1])
+        actor_stopped = property(lambda self: self._actor_ref.parts()[2])
 
     def _note_stopped(self) -> None:
         # In this order: a thread that makes the parts by now looks at the flag after that.
         ref = self._actor_ref
         ref._has_stopped = True
-        if "_parts" in ref.__dict__:
-            ref.parts()[2].set()
+        if ref.made_parts is not None:
+            ref.made_parts[2].set()
         ref._actor = None
 
     def _discard_rest(self) -> None:
-        if self._is_known:
+        if self._actor_ref.made_parts is not None:
             super()._discard_rest()
         else:  # nobody can have put anything into an inbox
             event_loop().unregister(self)
-
-    @property
-    def _is_known(self) -> bool:
-        """Whether somebody has looked at it."""
-        return "_parts" in self._actor_ref.__dict__

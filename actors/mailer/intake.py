@@ -80,7 +80,8 @@ class Intake:
         if self._refused and waiting <= self._max_queued - self._max_queued // 10:
             self.log_room()
         is_any_new = False
-        for part, failed in zip(job.parts, failures, strict=True):
+        for number, part in enumerate(job.parts):
+            failed = failures[number]
             if failed is not None:
                 self._jobs.fail(part, failed, job.submitted_at)
             elif is_pressing:

@@ -134,7 +134,7 @@ class Mailer(AsyncioActor):
     """
 
     _ref_type = MailerRef
-    _plain_messages = frozenset((SendMail,))
+    _plain_message = SendMail
 
     # Routes emails by the domains of their recipients. Not public yet.
     _find_route: FindRoute | None = None

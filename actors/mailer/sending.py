@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ...signals.bus import publish_retry
 from ...signals.dispatcher import dispatcher
-from ...signals.outcome import Outcome, SendFailure, SendSuccess
+from ...signals.outcome import Outcome, SendFailure
 from ...smtp.words.verdict import FailureKind
 from ..loop import guard
 from ..loop.event_loop import event_loop
@@ -119,8 +119,7 @@ class Sending:
             actor.has_place = True
             guard.call(actor, actor.go_on)
             return
-        relay = destination.relays[part.relay]
-        assert isinstance(relay, Relay)
+        relay: Relay = destination.relays[part.relay]  # type: ignore[assignment] # a Mailer's are
         actor = PooledSmtpActor(self, relay, part.job.mail, part.envelope)
         destination.in_flight += 1
         self.in_flight[actor] = part
@@ -195,19 +194,26 @@ class Sending:
         self._destinations.bind(part)
         self.dispatch()
 
-    @guard.guarded
     def attempt_ended(self, actor: PooledSmtpActor, outcome: Outcome) -> None:
-        """Called with the outcome of an attempt: end its part, or schedule a retry or failover."""
-        part = self.in_flight[actor]
-        now = self.time()
-        relay = actor.relay
-        relay.record(outcome, actor.since, now)
-        if self._destinations.dead or isinstance(outcome, SendFailure):
-            self._destinations.note_death(relay)
+        """Called with the outcome of an attempt: end its part, or schedule a retry or failover.
+
+        The caller guards it.
+        """
+        part, now = self.in_flight[actor], self.time()
+        relay, destinations = actor.relay, self._destinations
+        is_all_done = False
+        if isinstance(outcome, SendFailure):
+            relay.record_failure(outcome, actor.since, now)
+            destinations.note_death(relay)
+        else:
+            relay.record_success(now)
+            if destinations.dead:
+                destinations.note_death(relay)
+            is_all_done = part.attempts is None and not outcome.refused
         # Usually the actor is released next, which dispatches; but QUIT may take long.
         if not part.destination.is_active:
-            self._destinations.activate(part.destination)
-        if isinstance(outcome, SendSuccess) and part.attempts is None and not outcome.refused:
+            destinations.activate(part.destination)
+        if is_all_done:
             self._jobs.end(part, outcome, now)
             return
         if actor.left is not None and self._retries.carries_on(part, actor.left, outcome):

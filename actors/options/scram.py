@@ -5,8 +5,6 @@ Its frames hold the password and keys derived from it, so none of its exceptions
 """
 
 import enum
-import importlib
-import importlib.util
 import re
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -26,11 +24,6 @@ MAX_ITERATIONS = 100_000
 """The maximum of hashing rounds: these take about 20 ms, on the event loop (RFC 5802 §9)."""
 
 _ITERATIONS = re.compile(r",i=([0-9]+)(?:,|$)")
-
-
-def available() -> bool:
-    """Whether the library is installed."""
-    return importlib.util.find_spec("scramp") is not None
 
 
 def scram(

@@ -298,7 +298,9 @@ def _given(headers: tuple[tuple[str, str], ...]) -> tuple[dict[str, str], list[s
         key = name.lower()
         if key in _ONCE:
             if key in seen:
-                raise ValueError(f"headers: {name} is there twice; a mail has one (RFC 5322 §3.6)")
+                raise ValueError(
+                    f"headers: {name} is there twice; an email has one (RFC 5322 §3.6)"
+                )
             seen.add(key)
         if key == "sender" and has_several(value):
             raise ValueError(f"headers: {name} has several addresses; it has one (RFC 5322 §3.6.2)")

@@ -75,20 +75,15 @@ class CompleteContent:
     Attributes:
         data: the message.
         seven_bit: the same message in ASCII, or None if there is no such form.
-        has_utf8_header: whether its header is known to have raw UTF-8. The header of a message
+        needs_smtputf8: whether its header is known to have raw UTF-8. The header of a message
             given as bytes is not examined.
         is_signed: whether it is known to be signed, so that it must not be re-encoded.
     """
 
     data: bytes
     seven_bit: bytes | None = None
-    has_utf8_header: bool = False
+    needs_smtputf8: bool = False
     is_signed: bool = False
-
-    @property
-    def needs_smtputf8(self) -> bool:
-        """Whether its header is known to have raw UTF-8."""
-        return self.has_utf8_header
 
     def render(self, *, eight_bit: bool, binary: bool = False) -> Rendition:
         """Return the message, in ASCII if there is such a form and the server needs it."""

@@ -78,7 +78,7 @@ def _what_is_wrong(error: Exception) -> str:
         text = ascii(error.object[error.start : error.start + 1])
         return (
             f"its text has {text} and no charset; make the part by set_content(text) or"
-            " MIMEText(text, 'plain', 'utf-8'), and parse mails by message_from_bytes()"
+            " MIMEText(text, 'plain', 'utf-8'), and parse emails by message_from_bytes()"
         )
     if isinstance(error, RecursionError):
         return "has parts within parts that are nested too deep"
@@ -99,7 +99,7 @@ def _content_of(message: _Email, date: str, message_id: str) -> CompleteContent:
     return CompleteContent(
         data,
         None if seven_bit is None else front + seven_bit,
-        has_utf8_header=has_utf8,
+        needs_smtputf8=has_utf8,
         is_signed=tree.is_signed,
     )
 

@@ -189,7 +189,8 @@ class MailScanner:
 
 def scan(data: bytes) -> MailFacts:
     """Return the facts of a complete message."""
-    if len(data) > _SMALL:
+    octets = len(data)
+    if octets > _SMALL:
         scanner = MailScanner()
         scanner.feed(memoryview(data))
         return scanner.finish()
@@ -199,7 +200,7 @@ def scan(data: bytes) -> MailFacts:
         size,
         not data.isascii(),
         b"\0" in data,
-        max(lengths, default=0),
+        max(lengths) if lengths else 0,  # quicker than with `default`
         # The two differ if a line end is not CRLF, or is missing.
-        size == len(data) and b"\n." not in data and data[:1] != b".",
+        size == octets and b"\n." not in data and data[:1] != b".",
     )

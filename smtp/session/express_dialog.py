@@ -20,7 +20,7 @@ from ..words.quirks import Quirks
 from ..words.reply import Reply
 from ..words.reply_parser import MAX_CACHED, MAX_LINE, read_whole
 from ..words.stage import Stage
-from ..words.verdict import Accepted, FailureKind, RecipientResult
+from ..words.verdict import Accepted, FailureKind, Verdict, accepted_for
 from .dialog.dialog import Dialog
 from .dialog.transcript import Trace
 from .opening.session import Session, TlsPolicy
@@ -33,6 +33,8 @@ from .transaction.speculation import MAX_SPECULATIVE_SIZE
 _Redact: TypeAlias = Callable[[str], str]
 
 _CLOSE, _RELEASE = Close(), Release()
+# To look up a member of an enumeration costs more than a function call, until Python 3.12.
+_MAIL, _BODY, _DOT = Stage.MAIL, Stage.BODY, Stage.DOT
 # Replies of one line in printable ASCII; a final one has no enhanced status code that contradicts.
 _GREETING, _FAREWELL = re.compile(rb"220 [ -~]*\r\n"), re.compile(rb"221 [ -~]*\r\n")
 _FINAL, _READY = rb"250 (?![45]\.)([ -~]*)\r\n", rb"354 [ -~]*\r\n"
@@ -43,6 +45,11 @@ _FINAL_REPLY, _SOME = re.compile(_FINAL), re.compile(rb"(?:250 [ -~]*\r\n)+")
 def _replies(count: int, last: bytes) -> re.Pattern[bytes]:
     """Return the pattern of the replies to MAIL, to `count` RCPTs, and to what follows."""
     return re.compile(rb"250 [ -~]*\r\n" + rb"250 ([ -~]*)\r\n" * count + last)
+
+
+@functools.lru_cache(maxsize=64)  # most servers say the same of each recipient
+def _reply(text: bytes) -> Reply:
+    return Reply(250, (text.decode(),))
 
 
 def dialog_for(
@@ -74,6 +81,10 @@ class ExpressDialog(Dialog):
     It changes the session only at the end, so that everything can be repeated.
     """
 
+    session: Session
+    held: SendMailData | CommandGroup | None
+    verdict: Verdict | None
+    is_over: bool
     _take: "Callable[[ExpressDialog, bytes], list[Action] | None] | None" = None
     _past: "tuple[bytes | Callable[[Dialog], object], ...]" = ()  # all events
     _texts: tuple[bytes, ...] = ()  # of the replies to RCPT
@@ -91,19 +102,17 @@ class ExpressDialog(Dialog):
         keep_open: bool,
         redact: _Redact | None,
     ) -> None:
-        self._session, self._extensions = session, session.extensions
+        self.session, self._extensions = session, session.extensions
         self._envelope, self._content = envelope, content
         self._keep_open, self._hide = keep_open, redact
-
-    @property
-    def session(self) -> Session:
-        """See `Dialog`."""
-        return self._session
+        # Read often, and faster on the instance than on the class.
+        self.is_over = self.has_unread = False
+        self.held = self._sending = None
 
     @property
     def delivery(self) -> Delivery:
         """See `Dialog`."""
-        return Delivery(self._session, self._envelope, self._content, keep_open=self._keep_open)
+        return Delivery(self.session, self._envelope, self._content, keep_open=self._keep_open)
 
     @property
     def stage(self) -> Stage:
@@ -113,7 +122,7 @@ class ExpressDialog(Dialog):
     @property
     def may_end_mail_data(self) -> bool:
         """See `Dialog`."""
-        is_wanted = self._sending is not None or self._held is not None
+        is_wanted = self._sending is not None or self.held is not None
         return is_wanted and not (self.is_over or self.has_unread)
 
     def connected(self) -> list[Action]:
@@ -127,7 +136,7 @@ class ExpressDialog(Dialog):
         """See `Dialog`."""
         if self.is_over:
             return []
-        self._stage = Stage.MAIL
+        self._stage = _MAIL
         actions = self._begin_transaction()
         if actions is None:
             return self._hand_over().start_next()
@@ -150,12 +159,12 @@ class ExpressDialog(Dialog):
 
     def begin_held(self) -> None:
         """See `Dialog`."""
-        held, self._held = self._held, None
+        held, self.held = self.held, None
         self._past += (Dialog.begin_held,)
         if isinstance(held, SendMailData):
-            self._sending, self._stage = held, Stage.BODY
+            self._sending, self._stage = held, _BODY
         else:
-            self._stage, self._take = Stage.MAIL, ExpressDialog._take_group
+            self._stage, self._take = _MAIL, ExpressDialog._take_group
 
     def mail_data_sent(self) -> None:
         """See `Dialog`."""
@@ -169,9 +178,9 @@ class ExpressDialog(Dialog):
         self._past += (Dialog.mail_data_sent,)
         if transfer.is_speculative:
             self._steps_before = self._steps
-            self._stage, self._take = Stage.MAIL, ExpressDialog._take_group
+            self._stage, self._take = _MAIL, ExpressDialog._take_group
         else:
-            self._stage, self._take = Stage.DOT, ExpressDialog._take_final_reply
+            self._stage, self._take = _DOT, ExpressDialog._take_final_reply
 
     def tls_is_up(self, *, verified: bool, binding: bytes | None = None) -> None:
         """See `Dialog`."""
@@ -204,7 +213,7 @@ class ExpressDialog(Dialog):
     def _hand_over(self) -> Dialog:
         """Become the dialog that has had the same events."""
         # With a copy of the session: after an error in here this is called again.
-        session = replace(self._session, quirks=Quirks())  # none, up to here
+        session = replace(self.session, quirks=Quirks())  # none, up to here
         delivery = Delivery(session, self._envelope, self._content, keep_open=self._keep_open)
         real = Dialog(delivery, redact=self._hide)
         for event in self._past:
@@ -212,7 +221,7 @@ class ExpressDialog(Dialog):
                 real.receive_data(event)
             else:
                 event(real)
-        session.quirks, real.has_unread = self._session.quirks, self.has_unread
+        session.quirks, real.has_unread = self.session.quirks, self.has_unread
         self.__dict__ = real.__dict__
         self.__class__ = Dialog  # type: ignore[assignment]
         return self
@@ -221,7 +230,7 @@ class ExpressDialog(Dialog):
         """Whether the replies would be redacted."""
         if not data.isascii():  # unexpected in any case
             return False
-        redactor, text = self._session.redactor, data.decode()
+        redactor, text = self.session.redactor, data.decode()
         return redactor is None or redactor(text) != text
 
     # Each of these returns None if the input is unexpected.
@@ -231,13 +240,13 @@ class ExpressDialog(Dialog):
             return None
         self._steps += 2
         self._stage, self._take = Stage.EHLO, ExpressDialog._take_extensions
-        return [ehlo(self._session.ehlo_name).wire]
+        return [ehlo(self.session.ehlo_name).wire]
 
     def _take_extensions(self, data: bytes) -> list[Action] | None:
         replies = read_whole(data) if len(data) <= MAX_CACHED else None
         if replies is None or len(replies) != 1 or replies[0].code != 250:
             return None
-        policy, session = self._session.tls_policy, self._session
+        policy, session = self.session.tls_policy, self.session
         self._extensions = extensions = Extensions.from_reply(replies[0], session.unused)
         if policy is TlsPolicy.REQUIRED or (
             policy is not TlsPolicy.OFF and "STARTTLS" in extensions
@@ -248,7 +257,7 @@ class ExpressDialog(Dialog):
 
     def _begin_transaction(self) -> list[Action] | None:
         extensions, count = self._extensions, len(self._envelope.forward_paths)
-        quirks = self._session.quirks
+        quirks = self.session.quirks
         if quirks.sends_unsolicited or quirks.rejects_bdat or quirks.closes_without_reply:
             return None
         if not (extensions.pipelining and extensions.rcpt_max is extensions.mail_max is None):
@@ -261,19 +270,17 @@ class ExpressDialog(Dialog):
         self._steps_before, self._count = self._steps, count
         if not extensions.chunking:
             self._owed, self._pattern = count + 2, _replies(count, _READY)
-            self._stage, self._take = Stage.MAIL, ExpressDialog._take_group
+            self._stage, self._take = _MAIL, ExpressDialog._take_group
             return [b"%bDATA\r\n" % group]
         self._take = None
         self._chunk = b"BDAT %d LAST\r\n" % size
         if self._keep_open and size <= MAX_SPECULATIVE_SIZE:
             self._owed, self._pattern = count + 2, _replies(count, _FINAL)
-            self._held = SendMailData(
-                self._rendition, wire=group + self._chunk, is_speculative=True
-            )
+            self.held = SendMailData(self._rendition, wire=group + self._chunk, is_speculative=True)
         else:
             self._owed, self._pattern = count + 1, _replies(count, b"")
-            self._held = CommandGroup((), is_held=True, wire=group)
-        return [self._held]
+            self.held = CommandGroup((), is_held=True, wire=group)
+        return [self.held]
 
     def _take_group(self, data: bytes) -> list[Action] | None:
         self._heard = heard = self._heard + data
@@ -282,12 +289,12 @@ class ExpressDialog(Dialog):
             return self._take_part(heard) if _SOME.fullmatch(data) else None
         self._texts = match.groups()
         self._steps = self._steps_before + self._owed
-        if len(self._texts) > self._count:
+        if match.lastindex != self._count:  # the final reply is there, too
             return self._accept(self._texts[-1])
         chunk = self._chunk if self._extensions.chunking else b""
         self._sending = SendMailData(self._rendition, wire=chunk)
         self._steps += 1
-        self._stage, self._take = Stage.BODY, None
+        self._stage, self._take = _BODY, None
         return [self._sending]
 
     def _take_part(self, heard: bytes) -> list[Action] | None:
@@ -296,7 +303,7 @@ class ExpressDialog(Dialog):
         if count >= self._owed:
             return None
         self._steps = self._steps_before + count
-        last = Stage.DOT if self._extensions.chunking else Stage.DATA
+        last = _DOT if self._extensions.chunking else Stage.DATA
         self._stage = last if count > self._count else Stage.RCPT
         return []
 
@@ -308,13 +315,11 @@ class ExpressDialog(Dialog):
         return self._accept(match[1])
 
     def _accept(self, final: bytes) -> list[Action] | None:
-        session, keep_open = self._session, self._keep_open
+        session, keep_open = self.session, self._keep_open
         if keep_open and session.quirks.sends_unsolicited and self._extensions.chunking:
             return None
-        results: list[RecipientResult] = []
-        for path, text in zip(self._envelope.forward_paths, self._texts, strict=False):
-            reply = Reply(250, (text.decode(),))
-            results.append(RecipientResult(address=path, accepted=True, reply=reply))
+        # There may be one text more: the final reply's.
+        results = map(accepted_for, self._envelope.forward_paths, map(_reply, self._texts))
         warnings = session.warnings
         if session.is_open:
             warnings = warnings[: session.session_warnings]
@@ -325,7 +330,7 @@ class ExpressDialog(Dialog):
         if not keep_open:
             self._stage, self._take = Stage.QUIT, ExpressDialog._take_farewell
             return [verdict, QUIT.wire]
-        self.is_over, self._stage, self._take = True, Stage.DOT, None
+        self.is_over, self._stage, self._take = True, _DOT, None
         session.warnings = warnings
         session.session_warnings = len(warnings) if warnings else 0
         session.extensions, session.is_open = self._extensions, True

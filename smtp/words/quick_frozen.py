@@ -1,4 +1,9 @@
-"""Frozen dataclasses that are as quick to make as others."""
+"""Frozen dataclasses that are as quick to make as others.
+
+The `__init__` of a frozen dataclass calls `object.__setattr__` for each field, which for many
+fields costs more than all else. An object can be made as one of another class with the same slots,
+not frozen, and then change its class.
+"""
 
 import copy
 import dataclasses
@@ -13,10 +18,8 @@ _set = object.__setattr__
 def quick_frozen(frozen: _Class) -> _Class:
     """Let a frozen dataclass with slots, without base class, be made more quickly.
 
-    The `__init__` of a frozen dataclass calls `object.__setattr__` for each field, which for many
-    fields costs more than all else. This one makes the object one of a twin class for a moment,
-    with the same fields and not frozen. Whatever the class does besides, `__post_init__` included,
-    finds it frozen as ever; and a subclass is made as before.
+    Its `__init__` makes the object one of a twin class for a moment. Whatever the class does
+    besides, `__post_init__` included, finds it frozen as ever; and a subclass is made as before.
 
     Args:
         frozen: made by ``@dataclass(frozen=True, slots=True, kw_only=True)``.
@@ -45,3 +48,16 @@ def quick_frozen(frozen: _Class) -> _Class:
 
     setattr(frozen, "__init__", make)  # noqa: B010 - mypy refuses to assign to it
     return frozen
+
+
+def unfrozen(frozen: type[Any]) -> type[Any]:
+    """Return a class of empty objects, with the slots of a frozen dataclass.
+
+    Where one is made for each email: make it, set every slot, and last its `__class__`, to the
+    frozen one. `__init__` and `__post_init__` don't run.
+
+    Args:
+        frozen: made by ``@dataclass(frozen=True, slots=True)``; it may have a base class like that.
+    """
+    slots = tuple([field.name for field in dataclasses.fields(frozen)])
+    return type(frozen.__name__, (), {"__slots__": slots})

@@ -6,8 +6,10 @@ out of it. Each session ends in exactly one `Accepted` or one `Failed`.
 
 import enum
 from dataclasses import dataclass
+from typing import Any
 
 from .peer import Peer
+from .quick_frozen import unfrozen
 from .reply import Reply
 from .stage import Stage
 
@@ -63,6 +65,25 @@ class RecipientResult:
     retryable: bool = False
     detail: str = ""
     peer: Peer | None = None
+
+
+_UnfrozenResult = unfrozen(RecipientResult)
+
+
+def accepted_for(address: str, reply: Reply) -> RecipientResult:
+    """Return the result for a recipient for whom the email was accepted, as quickly as can be.
+
+    Args:
+        address: the recipient.
+        reply: the reply to RCPT.
+    """
+    result: Any = _UnfrozenResult()
+    result.address, result.accepted, result.reply = address, True, reply
+    result.maybe_accepted = result.retryable = False
+    result.detail, result.peer = "", None
+    result.__class__ = RecipientResult
+    accepted: RecipientResult = result
+    return accepted
 
 
 @dataclass(frozen=True, slots=True)

@@ -454,6 +454,53 @@ os.waitpid(child, 0)
     assert program.done() == ["child ends"]
 
 
+@pytest.mark.parametrize("who", ["SmtpActor", "Mailer"])
+def test_a_child_knows_no_actor_that_its_parent_had_only_half_started_at_the_fork(
+    forks: Run, who: str
+) -> None:
+    """Stopped in the child, it would have another outcome there."""
+    forks.serve()
+    program = forks(f"""
+import threading
+from pykka import ActorRegistry
+from pykka_smtp import Mailer
+from pykka_smtp.actors.loop.event_loop import EventLoopThread
+
+is_half, may_go_on = threading.Event(), threading.Event()
+
+def half(name):
+    whole = getattr(EventLoopThread, name)
+    def pause(self, actor):
+        if type(actor).__name__ in ("SmtpActor", "PooledSmtpActor"):
+            is_half.set()
+            may_go_on.wait(10)
+        whole(self, actor)
+    setattr(EventLoopThread, name, pause)
+
+half("register")
+half("register_and_schedule")
+start = {who}.start
+sender = threading.Thread(target=lambda: start("localhost", PORT).tell(mail(context="once")))
+sender.start()
+is_half.wait(10)
+count = len(ActorRegistry.get_all())
+child = os.fork()
+if not child:
+    who(len(ActorRegistry.get_all()))
+    ActorRegistry.stop_all(timeout=5)
+    os._exit(0)
+os.waitpid(child, 0)
+may_go_on.set()
+sender.join()
+smtp_send_success.connect(end := lambda sender, **_: ActorRegistry.stop_all(block=False))
+who(count)
+""")
+    lines = program.done()
+
+    assert lines[0] == "child 0"
+    assert sorted(lines[1:]) == [f"parent {2 if who == 'Mailer' else 1}", "parent once"]
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_child_can_end_without_a_word_while_its_parent_sends(
     forks: Run, door: Door, host: str

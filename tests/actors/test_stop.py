@@ -508,8 +508,19 @@ def test_a_mail_told_behind_a_wrong_message_has_an_outcome(loop_kind: str, outco
     assert outcome.kind is FailureKind.CANCELLED
 
 
+class OddType(type):
+    """A metaclass whose classes have no hash."""
+
+    __hash__ = None  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
+
+
+class OfOddType(metaclass=OddType):
+    """A message whose type cannot be looked up in a set."""
+
+
+@pytest.mark.parametrize("message", ["what is this", OfOddType()], ids=["str", "OfOddType"])
 def test_a_wrong_message_does_not_end_the_send_that_is_under_way(
-    loop_kind: str, scripted_server: Start, caplog: pytest.LogCaptureFixture
+    loop_kind: str, scripted_server: Start, caplog: pytest.LogCaptureFixture, message: object
 ) -> None:
     asked, may_go_on = threading.Event(), threading.Event()
 
@@ -522,13 +533,14 @@ def test_a_wrong_message_does_not_end_the_send_that_is_under_way(
     answer: Any = ref.ask(mail(), block=False)
     assert asked.wait(PATIENCE)
 
-    ref.tell("what is this")
-    with pytest.raises(TypeError, match="takes a SendMail, not str"):
-        ref.ask("what is this", timeout=PATIENCE)
+    ref.tell(message)
+    says = f"an SmtpActor takes a SendMail, not {type(message).__name__}"
+    with pytest.raises(TypeError, match=says):
+        ref.ask(message, timeout=PATIENCE)
     may_go_on.set()
 
     assert isinstance(answer.get(timeout=PATIENCE), SendSuccess)
-    assert "an SmtpActor takes a SendMail, not str" in caplog.text
+    assert says in caplog.text
 
 
 def test_a_proxy_of_an_smtp_actor_does_what_pykkas_do(loop_kind: str) -> None:

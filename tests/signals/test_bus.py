@@ -3,165 +3,33 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any
 
 import blinker
 import pytest
+from servers.published import (
+    ActorDeadError,
+    Inbox,
+    Recorder,
+    RestlessSignal,
+    SilentlyDeadInbox,
+    bus_left_clean,
+    connected,
+    failure,
+    settle,
+    success,
+)
 from servers.waiting import PATIENCE
 
-from pykka_smtp.signals import bus
-from pykka_smtp.signals.bus import (
-    publish,
-    smtp_send_failure,
-    smtp_send_success,
-)
-from pykka_smtp.signals.dispatcher import dispatcher
-from pykka_smtp.signals.forwarding import forward_to
+from pykka_smtp.signals.bus import publish, smtp_send_failure, smtp_send_success
 from pykka_smtp.signals.outcome import Outcome, SendFailure, SendSuccess
-from pykka_smtp.smtp.words.reply import Reply
-from pykka_smtp.smtp.words.stage import Stage
-from pykka_smtp.smtp.words.verdict import FailureKind
 
-TAKEN = Reply(250, ("taken",))
-
-
-@dataclass(frozen=True, kw_only=True)
-class StandInMail:
-    """What the bus reads of a SendMail."""
-
-    id: str = "mail-1"
-    sender: str = "me@example.com"
-    success_signal: blinker.Signal | str | None = None
-    failure_signal: blinker.Signal | str | None = None
-    outcome_to: Any = None
-
-
-def mail(**given: Any) -> Any:
-    return StandInMail(**given)
-
-
-def success(alias: str = "smtp_client", **given: Any) -> SendSuccess:
-    return SendSuccess(mail=mail(**given), alias=alias, reply=TAKEN)
-
-
-def failure(alias: str = "smtp_client", **given: Any) -> SendFailure:
-    return SendFailure(
-        mail=mail(**given),
-        alias=alias,
-        kind=FailureKind.SMTP,
-        stage=Stage.RCPT,
-        detail="no such user",
-        retryable=False,
-    )
-
-
-class Recorder:
-    """A receiver that keeps what it hears, and on which thread."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, Outcome]] = []
-        self.threads: list[str] = []
-
-    def __call__(self, sender: str, outcome: Outcome, **extra: object) -> None:
-        assert extra == {}
-        self.threads.append(threading.current_thread().name)
-        self.heard.append((sender, outcome))
-
-    @property
-    def outcomes(self) -> list[Outcome]:
-        return [outcome for _, outcome in self.heard]
-
-
-class Inbox:
-    """Stands in for an actor's ref."""
-
-    def __init__(self) -> None:
-        self.messages: list[object] = []
-        self.threads: list[str] = []
-
-    def tell(self, message: object) -> None:
-        self.threads.append(threading.current_thread().name)
-        self.messages.append(message)
-
-    def __str__(self) -> str:
-        return "the inbox"
-
-
-class ActorDeadError(Exception):
-    """Has the name of Pykka's."""
-
-
-class DeadInbox(Inbox):
-    """Its actor has stopped; as with Pykka, tell() says so."""
-
-    def tell(self, message: object) -> None:
-        super().tell(message)
-        raise ActorDeadError("the actor was not found")
-
-
-class SilentlyDeadInbox(Inbox):
-    """Its actor has stopped, and tell() does not mind."""
-
-    def is_alive(self) -> bool:
-        return False
-
-
-class RestlessSignal(blinker.Signal):
-    """Its tables change under whoever looks at them, for so many looks."""
-
-    def __init__(self, looks: int) -> None:
-        super().__init__()
-        self.looks = looks
-
-    def _restless(self) -> None:
-        if self.looks:
-            self.looks -= 1
-            raise RuntimeError("dictionary changed size during iteration")
-
-    def receivers_for(self, sender: Any) -> Generator[Callable[..., Any], None, None]:
-        yield from super().receivers_for(sender)
-        self._restless()
-
-    def _disconnect(self, receiver_id: Any, sender_id: Any) -> None:
-        # blinker, too, drops the receiver from this table before the loop that may fail.
-        if self.looks:
-            self._by_receiver.pop(receiver_id, None)
-        self._restless()
-        super()._disconnect(receiver_id, sender_id)
-
-
-@pytest.fixture(autouse=True)
-def clean_bus() -> Iterator[None]:
-    """Leave no receiver, no call and no thread behind."""
-    yield
-    settle()
-    for signal in (smtp_send_success, smtp_send_failure):
-        signal._clear_state()
-    for name in [name for name in blinker.default_namespace if name.startswith("test-")]:
-        del blinker.default_namespace[name]
-    for thread in threading.enumerate():
-        if thread.name.startswith("pykka-smtp-dispatcher"):
-            thread.join(PATIENCE)
-            assert not thread.is_alive()
-
-
-def settle() -> None:
-    """Wait until everything published has been heard."""
-    assert dispatcher.wait_idle(PATIENCE)
+clean_bus = bus_left_clean
 
 
 def logged_by_the_bus(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     """Return the log records without those of outcomes, which have a logger of their own."""
     return [record for record in caplog.records if record.name != "pykka_smtp.outcomes"]
-
-
-def connected(signal: blinker.Signal, **how: Any) -> Recorder:
-    recorder = Recorder()
-    signal.connect(recorder, weak=False, **how)
-    return recorder
 
 
 # The two signals
@@ -785,162 +653,3 @@ def test_an_outcome_to_that_raises_is_logged_and_receivers_still_run(
     assert record.levelno == logging.WARNING
     assert record.exc_info is not None
     assert record.exc_info[1] is exc
-
-
-# forward_to
-
-
-def test_forward_to_posts_both_kinds_of_outcome_by_default() -> None:
-    inbox = Inbox()
-    sent, not_sent = success(), failure()
-
-    forward_to(inbox)
-    gc.collect()  # nobody but the signals keeps the forwarding
-    publish(sent)
-    publish(not_sent)
-    settle()
-
-    assert inbox.messages == [sent, not_sent]
-
-
-def test_forward_to_posts_only_what_comes_on_the_given_signals() -> None:
-    inbox = Inbox()
-    outcome, mine = failure(), success(success_signal="test-sent")
-
-    forward_to(inbox, smtp_send_failure, "test-sent")
-    publish(success())
-    publish(outcome)
-    publish(mine)
-    settle()
-
-    assert inbox.messages == [outcome, mine]
-
-
-def test_forward_to_posts_only_what_the_given_sender_sent() -> None:
-    inbox = Inbox()
-    mine = success("news")
-
-    forward_to(inbox, sender="news")
-    publish(success("smtp_client"))
-    publish(mine)
-    settle()
-
-    assert inbox.messages == [mine]
-
-
-def test_a_forwarding_that_was_stopped_posts_nothing_more() -> None:
-    inbox = Inbox()
-    forwarding = forward_to(inbox, sender="news")
-    assert forwarding.is_active
-
-    forwarding.stop()
-    forwarding.stop()
-    publish(success("news"))
-    settle()
-
-    assert not forwarding.is_active
-    assert inbox.messages == []
-    assert not smtp_send_success.receivers
-    assert not smtp_send_failure.receivers
-
-
-def test_a_forwarding_that_is_stopped_while_an_outcome_is_on_its_way_does_not_post_it() -> None:
-    inbox = Inbox()
-    signal = blinker.Signal()
-    forwarding = forward_to(inbox, signal)
-    [receiver] = list(signal.receivers_for("news"))
-
-    forwarding.stop()
-    receiver("news", outcome=success("news"))
-
-    assert inbox.messages == []
-
-
-def test_stopping_one_forwarding_of_a_ref_leaves_its_others() -> None:
-    inbox = Inbox()
-    kept = forward_to(inbox, smtp_send_success)
-
-    forward_to(inbox, smtp_send_success).stop()
-    publish(success())
-    settle()
-
-    assert kept.is_active
-    assert len(inbox.messages) == 1
-
-
-@pytest.mark.parametrize(("ref", "told"), [(DeadInbox(), 1), (SilentlyDeadInbox(), 0)])
-def test_a_dead_actor_is_forgotten_at_the_next_outcome(
-    caplog: pytest.LogCaptureFixture, ref: Inbox, told: int
-) -> None:
-    forwarding = forward_to(ref)
-
-    with caplog.at_level(logging.DEBUG, logger="pykka_smtp.signals"):
-        publish(success())
-        publish(success())
-        publish(failure())
-        settle()
-
-    assert not forwarding.is_active
-    assert len(ref.messages) == told
-    assert not smtp_send_success.receivers
-    assert not smtp_send_failure.receivers
-    [record] = [record for record in caplog.records if record.name == "pykka_smtp.signals"]
-    assert record.levelno == logging.DEBUG
-    assert "the inbox has stopped" in record.getMessage()
-
-
-def test_an_actor_that_is_alive_and_raises_is_logged_and_not_forgotten(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    class Full(Inbox):
-        def is_alive(self) -> bool:
-            return True
-
-        def tell(self, message: object) -> None:
-            raise ValueError("the inbox is full")
-
-    forwarding = forward_to(Full())
-
-    publish(success())
-    settle()
-
-    assert forwarding.is_active
-    assert "the inbox is full" in caplog.text
-
-
-def test_forwarding_to_something_without_tell_raises_in_the_caller() -> None:
-    with pytest.raises(TypeError, match="tell"):
-        forward_to(object())  # type: ignore[arg-type]
-
-
-def test_a_forwarding_says_what_it_does() -> None:
-    forwarding = forward_to(Inbox(), "smtp_send_success", blinker.Signal())
-
-    assert repr(forwarding).startswith("<Subscription of smtp_send_success, <blinker.base.Signal")
-    assert repr(forwarding).endswith(" to the inbox, active>")
-    forwarding.stop()
-    assert repr(forwarding).endswith(" to the inbox, stopped>")
-
-
-def test_a_stop_disconnects_in_full_although_blinkers_tables_change() -> None:
-    signal = RestlessSignal(looks=0)
-    forwarding = forward_to(Inbox(), signal, sender="news")
-    signal.looks = 3
-
-    forwarding.stop()
-
-    assert not signal.receivers
-    assert [bucket for bucket in signal._by_sender.values() if bucket] == []
-
-
-def test_a_stop_that_cannot_disconnect_still_posts_nothing_more() -> None:
-    inbox = Inbox()
-    signal = RestlessSignal(looks=0)
-    forwarding = forward_to(inbox, signal)
-    signal.looks = bus.TRIES
-
-    forwarding.stop()
-    publish(success(success_signal=signal))
-    settle()
-
-    assert inbox.messages == []

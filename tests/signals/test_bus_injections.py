@@ -59,7 +59,7 @@ ALL = {qualname: (owner, name) for qualname, owner, name in functions()}
 BY_ACTORS = {
     *("hold", "release", "is_idle", "is_current", "when_not_full"),
     *("publish", "publish_retry", "outcome_of", "_failure_of", "_in_order"),
-    *("_mark_maybe_accepted", "refused", "all_recipients", "content", "source"),
+    *("_mark_maybe_accepted", "refused", "all_recipients", "source"),
     *(qualname for qualname in ALL if qualname.startswith("Attempts.")),
 }
 """What an actor calls: it is for the actor to see that the mail has an outcome all the same."""

@@ -113,6 +113,7 @@ def test_what_takes_its_time_is_waited_for() -> None:
     later.start()
     with serving(lambda: Served(Polite(moods=moods), ledger())) as port, client(port) as connection:
         connection.sendmail("a@b.test", ["c@d.test"], b"x")
+        assert event.is_set()
     later.join()
 
 

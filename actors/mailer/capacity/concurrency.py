@@ -173,7 +173,7 @@ class ConcurrencyWindow:
         self._failures, self._failed_cohorts = 0, 0.0
         # A window much wider than what is used was never tried: it would only put off the moment
         # when failures begin to tell.
-        if self._limit < min(self._max, self._asked + self._first):
+        if self._limit < self._max and self._limit < self._asked + self._first:
             self._successes += 1
             if self._successes >= self._limit:
                 self._limit += 1

@@ -7,7 +7,6 @@ from ....signals.outcome import Outcome
 from ....signals.send_mail import SendMail
 from ....smtp.mail.content import Content
 from ....smtp.mail.envelope import Envelope
-from ....smtp.session.opening.session import Session
 from ....smtp.session.transaction.delivery import Delivery
 from ....smtp.words.verdict import Failed, Left, Verdict
 from ...loop import guard
@@ -15,7 +14,6 @@ from ...loop.event_loop import event_loop
 from ...loop.lazy_actor import LazyActor, LazyActorRef
 from ...net.connecting.route import ANY
 from ...net.connection_limit import connection_limit
-from ...net.wire.connection import Connection
 from ...smtp_actor import SmtpActor, SmtpActorRef
 from .relay import Relay
 
@@ -134,16 +132,13 @@ class PooledSmtpActor(  # pyright: ignore[reportIncompatibleVariableOverride] - 
         if idle is not None:
             # Stored first, so that this actor closes it after an error.
             self._connection, session = idle
-            self._use(self._connection, session, content)
+            connection = self._connection
+            self._permit = connection.permit
+            keeps = self.relay.pool.may_reuse(connection.served + 1)
+            self._send(session, self._envelope, content, connection, keep_open=keeps)
             return
         # Urgent: the attempt was started, and has a place at its relay.
         connection_limit.acquire(self, self._permitted, is_pressing=True)
-
-    def _use(self, connection: Connection, session: Session, content: Content) -> None:
-        """Use a connection from the pool, and its permit."""
-        self._permit = connection.permit
-        keeps = self.relay.pool.may_reuse(connection.served + 1)
-        self._send(session, self._envelope, content, connection, keep_open=keeps)
 
     def _begin(self) -> None:
         if self._has_stopped:
@@ -163,6 +158,12 @@ class PooledSmtpActor(  # pyright: ignore[reportIncompatibleVariableOverride] - 
     def decided(self, verdict: Verdict) -> None:
         """Called with the verdict: publish it, or reconnect if the pool's connection was stale."""
         content = self._content
+        if not isinstance(verdict, Failed) and self._outcome is None:
+            # Nothing else can follow, so it needs no second look.
+            connection = self._connection
+            self.left = verdict.left
+            self._conclude(verdict, None if connection is None else connection.peer)
+            return
         if (
             self._may_reconnect
             and isinstance(verdict, Failed)
@@ -192,7 +193,10 @@ class PooledSmtpActor(  # pyright: ignore[reportIncompatibleVariableOverride] - 
 
     def _report(self, outcome: Outcome) -> None:
         if not self._is_published:
-            self._observer.attempt_ended(self, outcome)
+            try:
+                self._observer.attempt_ended(self, outcome)
+            except BaseException as error:
+                guard.end(self._observer, error)
             self._is_published = True
 
     def released(self) -> None:
@@ -220,7 +224,7 @@ class PooledSmtpActor(  # pyright: ignore[reportIncompatibleVariableOverride] - 
             and self._permit is None
             and self._connection is None
             and self._outcome is not None
-            and not self._is_known
+            and self._actor_ref.made_parts is None
         ):
             # The same, where nothing is left to release, to cancel, or to refuse.
             self._unregister()

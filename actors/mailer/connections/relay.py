@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 
-from ....signals.outcome import Outcome, SendFailure
+from ....signals.outcome import SendFailure
 from ....signals.outlets.journal import log_mailer
 from ....smtp.words.stage import BEFORE_THE_MAIL, Stage
 from ....smtp.words.verdict import FailureKind
@@ -58,8 +58,17 @@ class Relay(Capacity):
         """
         self.most: int = min(self._limits.max_connections, connection_limit.most)
 
-    def record(self, outcome: Outcome, since: float, now: float) -> None:
-        """Update the concurrency window with the outcome of an attempt.
+    def record_success(self, now: float) -> None:
+        """Update the concurrency window with the success of an attempt.
+
+        Args:
+            now: the time, on the loop's clock.
+        """
+        if self.window.succeeded(now):
+            self._log_alive()
+
+    def record_failure(self, outcome: SendFailure, since: float, now: float) -> None:
+        """Update the concurrency window with the failure of an attempt.
 
         Args:
             outcome: the attempt's.
@@ -67,10 +76,6 @@ class Relay(Capacity):
             now: the time, on the same clock.
         """
         window = self.window
-        if not isinstance(outcome, SendFailure):
-            if window.succeeded(now):
-                self._log_alive()
-            return
         width = window.limit
         is_alive_again = is_dead_now = False
         if outcome.kind in _NOT_A_RELAY_FAULT:

@@ -78,8 +78,10 @@ class MailQueue(Generic[MailT]):
         Returns:
             Whether it is the first of them, so that the caller must check what can be sent.
         """
-        self._main.undrawn.append(mail)
-        return len(self._main.undrawn) == 1
+        mails = self._main.undrawn
+        is_first = not mails
+        mails.append(mail)
+        return is_first
 
     def prepend(self, mail: MailT, avoid: frozenset[int] = NO_RELAYS) -> None:
         """Queue an email before all others that have the same choice of relays.
@@ -125,9 +127,13 @@ class MailQueue(Generic[MailT]):
         """
         if self.bound and (bound := self.pick_bound(now)) is not None:
             return bound
-        if self._only is not None:
+        only = self._only
+        if only is not None:
             mails = self._main.undrawn
-            return (mails.popleft(), 0) if mails and self._only.try_acquire(now) else None
+            # Most often it is full, which is seen without a call.
+            if mails and only.busy < only.most and only.try_acquire(now):
+                return mails.popleft(), 0
+            return None
         waits = self._waits(now)
         if min(waits) > 0:
             return None
@@ -162,9 +168,11 @@ class MailQueue(Generic[MailT]):
         Returns:
             A time later than `now`; None to wait for a new email or the end of an attempt.
         """
-        if self._only is not None:
-            is_any = self._main.undrawn or self.bound
-            wait = self._only.seconds_until_ready(now) if is_any else math.inf
+        only = self._only
+        if only is not None:
+            if only.busy >= only.most or not (self._main.undrawn or self.bound):
+                return None
+            wait = only.seconds_until_ready(now)
         else:
             waits = self._waits(now)
             usable = self._usable(waits)

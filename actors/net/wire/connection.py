@@ -98,7 +98,9 @@ class Connection(ClosingWire):
         self._owner = owner
         self._dialog = dialog
         self._source = source
-        self.start_clock(self._loop.time(), began)
+        now = self._loop.time()
+        self._whole_due = (now if began is None else began) + self._options.timeouts.deadline
+        self._looked, self._step = now, -1
         if not self._is_ticking:
             event_loop().add_ticking(self)
             self._is_ticking = True

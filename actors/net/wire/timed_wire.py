@@ -33,10 +33,10 @@ class TimedWire(TlsWire):
     _options: "Target"
     _is_closed: bool
 
-    # Initial values are on the class: many connections carry one email.
-    _step = -1  # the dialog's, at the last tick
+    # Initial values are on the class: many connections carry one email. `Connection.run` sets them.
+    _step = -1  # the dialog's, at the last tick; -1 before the first
     _step_began = 0.0
-    _whole_due = 0.0
+    _whole_due = 0.0  # when the deadline expires
     _close_at: float | None = None
     _looked = 0.0  # the time of the last tick
 
@@ -47,17 +47,6 @@ class TimedWire(TlsWire):
     def eof_received(self) -> None:
         """Called when the server has closed its side."""
         raise NotImplementedError
-
-    def start_clock(self, now: float, began: float | None) -> None:
-        """Start the timeouts of a dialog.
-
-        Args:
-            now: the time, on the loop's clock.
-            began: when the attempt began, if that was before.
-        """
-        self._whole_due = (now if began is None else began) + self._options.timeouts.deadline
-        self._looked = now
-        self._step = -1
 
     def restart_clock(self) -> None:
         """Restart the timeout of the current step."""

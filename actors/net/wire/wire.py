@@ -234,7 +234,10 @@ class ConnectionWriter(asyncio.Protocol):
             if isinstance(held, CommandGroup):
                 self._put(last or b"")
                 return
-        if last:
+        if last and self._tls is None:
+            transport.write(last)
+            self._written += len(last)
+        elif last:
             self._written += self._put(last)
         self._dot_written = True
         if self._is_all_out:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Protocol, Self, TextIO
 
 import pykka
@@ -154,15 +153,10 @@ class PlainLines:
         self._verdict_width = max(len(case.expected) for case in todo)
 
     def __enter__(self) -> Self:
-        self._write("time", "mail", "outcome", "details")
+        self._write("time", "email", "outcome", "details")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         pass
 
     def show(self, received: Received) -> None:
@@ -195,12 +189,7 @@ class LiveTable:
         self._live.update(self._table(), refresh=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._live.stop()
         # rich ends with an escape sequence; the next output needs a line of its own.
         self._live.console.line()
@@ -215,7 +204,7 @@ class LiveTable:
         narrow = self._live.console.width < 110
         table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
         table.add_column("time", width=6, justify="right")
-        table.add_column("mail", width=18 if narrow else None)
+        table.add_column("email", width=18 if narrow else None)
         table.add_column("outcome", width=19)
         table.add_column("details")
         for case in self._todo:

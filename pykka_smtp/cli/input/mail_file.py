@@ -132,7 +132,7 @@ def _check_beginning(data: bytes) -> None:
         line = data.splitlines()[0].decode("utf-8", "replace")
         raise BadMailError(
             f"begins with the line of an mbox file, {shown(line)}; take that line out, and send"
-            " one mail of it"
+            " one email of it"
         )
     if _FIELD.match(data) is None:
         raise BadMailError(

@@ -7,7 +7,6 @@ small, and the list can't change meanwhile.
 
 import tempfile
 from collections.abc import Iterator
-from types import TracebackType
 from typing import IO, Self
 
 from ...smtp.mail.domain import AddressError
@@ -58,12 +57,7 @@ class Recipients:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Delete the temporary file."""
         self._file.close()
 

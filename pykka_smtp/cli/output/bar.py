@@ -1,7 +1,6 @@
 """A progress bar for terminals. Needs rich, which is an extra."""
 
 import contextlib
-from types import TracebackType
 from typing import Self, TextIO
 
 from rich.console import Console
@@ -40,12 +39,7 @@ class Bar:
             self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         with contextlib.suppress(OSError):
             self._progress.stop()
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import time
-from types import TracebackType
 from typing import Protocol, Self, TextIO
 
 from .printable import printable
@@ -45,12 +44,7 @@ class PlainOutput:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         pass
 
     def show(self, tally: Tally, rate: float) -> None:

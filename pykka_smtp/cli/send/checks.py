@@ -76,7 +76,7 @@ def check(options: argparse.Namespace, recipients: Recipients) -> Checked:
     """Check everything, the cheapest first.
 
     Args:
-        options: what `send_options` has parsed.
+        options: what `options` has parsed.
         recipients: empty; filled here.
 
     Raises:
@@ -104,15 +104,15 @@ def _check_usage(options: argparse.Namespace) -> None:
     if not options.to and options.to_file is None:
         raise CannotSendError(EX_USAGE, "name the recipients with --to-file or --to")
     if [options.mail, options.body, options.to_file].count(STDIN) > 1:
-        raise CannotSendError(EX_USAGE, "only one of mail and recipients can come from stdin")
+        raise CannotSendError(EX_USAGE, "only one of email and recipients can come from stdin")
     written = [part for part in (options.author, options.subject, options.body) if part is not None]
     if options.mail is not None and written:
         raise CannotSendError(
-            EX_USAGE, "give a file with a mail, or --from, --subject and --body; not both"
+            EX_USAGE, "give a file with an email, or --from, --subject and --body; not both"
         )
     if options.mail is None and (options.author is None or options.body is None):
         raise CannotSendError(
-            EX_USAGE, "name a file with the mail, or write one with --from, --subject and --body"
+            EX_USAGE, "name a file with the email, or write one with --from, --subject and --body"
         )
 
 
@@ -199,7 +199,7 @@ def _try(mail: WrittenMail, sender: str, recipients: Recipients) -> int:
     try:
         return mail.size_for(sender, next(iter(recipients)))
     except ValueError as error:
-        raise CannotSendError(EX_DATAERR, f"cannot write the mail: {error}") from None
+        raise CannotSendError(EX_DATAERR, f"cannot write the email: {error}") from None
 
 
 def _read_recipients(options: argparse.Namespace, recipients: Recipients) -> None:
@@ -213,7 +213,7 @@ def _read_recipients(options: argparse.Namespace, recipients: Recipients) -> Non
     if options.together and len(recipients) > MAX_RECIPIENTS:
         raise CannotSendError(
             EX_DATAERR,
-            f"{len(recipients)} recipients are more than the {MAX_RECIPIENTS} that one mail can"
+            f"{len(recipients)} recipients are more than the {MAX_RECIPIENTS} that one email can"
             " have; leave --together out",
         )
 

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     """Check everything, and send.
 
     Args:
-        options: what `send_options` has parsed.
+        options: what `options` has parsed.
         out: gets the summary.
         err: gets progress and errors.
 
@@ -62,7 +62,7 @@ def _describe(options: argparse.Namespace, checked: Checked, order: BulkPlan, ou
         mails = 1 if order.together else len(order.recipients)
         print_lines(
             out,
-            f"would send {_many(mails, 'mail')} of {checked.size} octets from {order.sender}"
+            f"would send {_many(mails, 'email')} of {checked.size} octets from {order.sender}"
             f" to {_many(len(order.recipients), 'recipient')} by {checked.relay.name};"
             " nothing was sent",
         )
@@ -169,7 +169,7 @@ def _conclude(run: BulkSend, interrupts: Interrupts, complaints: PlainOutput) ->
     doubtful = run.tally.counts["maybe"]
     if doubtful:
         complaints.say(
-            f"{_many(doubtful, 'recipient')} may have got the mail, nobody knows;"
+            f"{_many(doubtful, 'recipient')} may have got the email, nobody knows;"
             " find out before you send it again"
         )
     if interrupts.number is not None:

@@ -25,6 +25,7 @@ from ...words.quirks import Quirks
 from ...words.reply import Reply
 from ...words.reply_parser import ReplyError, ReplyParser
 from ...words.stage import Stage
+from ..opening.session import Session
 from ..step import (
     Abort,
     Action,
@@ -51,11 +52,17 @@ class Dialog(Sending):
     """The client's side of one session, or of one email in it, without I/O.
 
     Attributes:
+        session: the state of the session.
         verdict: the verdict, once it is decided.
         is_over: whether the dialog has returned `Close` or `Release`.
+        held: the transfer or group that the connection writes once no input is pending, or None. It
+            is not outstanding yet: input that arrives before it is written is no reply to it.
         has_unread: whether input is pending that cannot be decrypted yet: a partial TLS record. The
             connection sets it. Like a partial reply, it delays the next command.
     """
+
+    session: Session
+    held: SendMailData | CommandGroup | None
 
     # Initial values are on the class: most dialogs are for one email, and change few of them.
     has_unread: bool = False
@@ -76,7 +83,7 @@ class Dialog(Sending):
                 server sends. Secrets are redacted, and its exceptions suppressed.
             redact: redacts secrets in a text of the server, which may repeat what it was sent.
         """
-        self._delivery = delivery
+        self._delivery, self.session = delivery, delivery.session
         self._trace = None if trace is None else Transcript(trace)
         self._redact = None if redact is None else redactor_of(delivery.session, redact)
         self._script = delivery.script()
@@ -333,7 +340,7 @@ class Dialog(Sending):
         # In order of frequency, and not by `match`, which is slower.
         if isinstance(step, CommandGroup):
             if step.is_held:
-                self._held = step
+                self.held = step
                 actions.append(step)
             else:
                 self._write(step.commands, actions)

@@ -13,6 +13,7 @@ from .redaction import redacted_verdict
 class Ending:
     """The part of a `Dialog` that ends it."""
 
+    session: Session
     _delivery: SessionPolicy
     _script: Script
     _redact: SessionRedactor | None
@@ -20,7 +21,7 @@ class Ending:
     # Initial values are on the class: most dialogs are for one email, and change few of them.
     verdict: Verdict | None = None
     is_over: bool = False
-    _held: SendMailData | CommandGroup | None = None
+    held: SendMailData | CommandGroup | None = None
     _next_step: Step | None = None  # to be done once no input is pending
     _sending: SendMailData | None = None
     _waiting: StartTls | RunCallable | None = None  # for the connection
@@ -107,7 +108,7 @@ class Ending:
         if self.verdict is None:
             if in_doubt is None:
                 in_doubt = self._data_sent
-            if self._held is not None and (kind is FailureKind.PROTOCOL or self._is_input_pending):
+            if self.held is not None and (kind is FailureKind.PROTOCOL or self._is_input_pending):
                 # Nothing was sent since the previous transaction's final reply, so this input
                 # follows that reply, and either may be the final one: see `ExpectNoMoreInput`.
                 in_doubt = self._delivery.discard_last_final_reply()
@@ -123,11 +124,6 @@ class Ending:
             self._decide(failed, actions)
         self._end(actions, reset=True)
         return actions
-
-    @property
-    def session(self) -> Session:
-        """The state of the session."""
-        return self._delivery.session
 
     @property
     def _server(self) -> str:

@@ -13,6 +13,7 @@ from .transcript import Transcript
 class Sending(Ending):
     """The part of a `Dialog` that tracks the transfer of the mail data."""
 
+    held: SendMailData | CommandGroup | None
     _trace: Transcript | None
     _outstanding: deque[Command]
 
@@ -30,23 +31,15 @@ class Sending(Ending):
         return self._steps
 
     @property
-    def held(self) -> SendMailData | CommandGroup | None:
-        """The transfer or group that the connection writes once no input is pending, or None.
-
-        It is not outstanding yet: input that arrives before it is written is not a reply to it.
-        """
-        return self._held
-
-    @property
     def may_end_mail_data(self) -> bool:
         """Whether the end of mail data, or what is held, may be written: no input is pending."""
-        is_wanted = self._sending is not None or self._held is not None
+        is_wanted = self._sending is not None or self.held is not None
         return is_wanted and not (self.is_over or self._is_input_pending)
 
     def _begin_transfer(self, transfer: SendMailData, actions: list[Action]) -> None:
         if transfer.is_speculative:
             self._data_sent = False  # a transaction of its own
-            self._held = transfer
+            self.held = transfer
         else:
             self._sending = transfer
             if self._trace is not None and transfer.chunk is not None:
@@ -55,7 +48,7 @@ class Sending(Ending):
 
     def begin_held(self) -> None:
         """Called when `held` is being written: its commands are outstanding from now on."""
-        held, self._held = self._held, None
+        held, self.held = self.held, None
         assert held is not None
         if isinstance(held, SendMailData):
             self._begin_speculative(held)

@@ -109,7 +109,8 @@ def prepare_plain(
         content: the content of the email.
     """
     sender, paths = envelope.reverse_path, envelope.forward_paths
-    addresses = f"{sender}{paths[0]}" if len(paths) == 1 else f"{sender}{''.join(paths)}"
+    is_for_one = len(paths) == 1
+    addresses = f"{sender}{paths[0]}" if is_for_one else f"{sender}{''.join(paths)}"
     if (
         envelope.options is not NO_OPTIONS
         or not (addresses.isascii() and addresses.isprintable())  # the last guard, as `Command`'s
@@ -134,7 +135,7 @@ def prepare_plain(
         return None
     body = " BODY=8BITMIME" if facts.eight_bit else ""
     size = f" SIZE={facts.size}" if extensions.offers_size else ""
-    rcpts = paths[0] if len(paths) == 1 else ">\r\nRCPT TO:<".join(paths)
+    rcpts = paths[0] if is_for_one else ">\r\nRCPT TO:<".join(paths)
     group = f"MAIL FROM:<{sender}>{body}{size}\r\nRCPT TO:<{rcpts}>\r\n"
     return rendition, group.encode(), facts.size
 

@@ -652,7 +652,7 @@ class Crowded:
         self._polite = polite("PIPELINING")
         self._most = most
         self._lock = threading.Lock()
-        self._now = self.highest = self.turned_away = self.served_at_once = 0
+        self._now = self.highest = self.turned_away = 0
         self._served = 0
 
     def __call__(self, conn: Conn) -> None:

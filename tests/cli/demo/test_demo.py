@@ -4,7 +4,6 @@ import contextlib
 import io
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from servers.demo_run import DemoRun
 from servers.require import require_module
+from servers.sending import read_until_closed
 
 from pykka_smtp import __version__
 from pykka_smtp.cli import main as command_line
@@ -72,7 +72,7 @@ def test_the_demo_shows_each_case_and_ends_with_the_proof_in_under_ten_seconds(
     header, *rows, proof = demo_run.lines
     assert PROOF.fullmatch(proof)
     # Columns begin where the header says: that is what aligned means.
-    title_at, verdict_at, details_at = map(header.index, ("mail", "outcome", "details"))
+    title_at, verdict_at, details_at = map(header.index, ("email", "outcome", "details"))
     shown = {row[title_at:verdict_at].strip(): row[verdict_at:details_at].strip() for row in rows}
     assert shown == EXPECTED
     assert all(re.match(r"[0-9]\.[0-9]{2} s  ", row) and row[details_at:].strip() for row in rows)
@@ -137,17 +137,6 @@ def test_on_a_terminal_the_demo_draws_a_table_that_fills() -> None:
     assert "maybe_accepted" in last
     # It fits a terminal of 24 lines, with a line for the prompt.
     assert last.count("\n") < 24
-
-
-def read_until_closed(master: int) -> Iterator[bytes]:
-    while select.select([master], [], [], 20)[0]:
-        try:
-            piece = os.read(master, 65_536)
-        except OSError:  # Linux says so when the other end is closed
-            return
-        if not piece:
-            return
-        yield piece
 
 
 def test_the_demo_says_when_an_outcome_is_not_the_expected_one(

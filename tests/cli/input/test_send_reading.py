@@ -175,7 +175,7 @@ def test_an_mbox_file_is_named_for_what_it_is(shell: Shell) -> None:
     assert send("--url", dead_url(), "--to", "a@x.test", str(file)) == 65
     assert shell.read().err == (
         f"pykka-smtp send: {file} begins with the line of an mbox file,"
-        " 'From me@x.test Mon Nov 23 10:00:00 2026'; take that line out, and send one mail of it\n"
+        " 'From me@x.test Mon Nov 23 10:00:00 2026'; take that line out, and send one email of it\n"
     )
 
 

@@ -129,7 +129,7 @@ def test_both_from_stdin_or_a_closed_stdin_cannot_be(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert send("--url", dead_url(), "--to-file", "-", "-") == 64
-    assert "only one of mail and recipients can come from stdin" in capsys.readouterr().err
+    assert "only one of email and recipients can come from stdin" in capsys.readouterr().err
     monkeypatch.setattr(sys, "stdin", None)
     assert send("--url", dead_url(), "--to", "a@x.test", "-") == 66
     assert "cannot read stdin" in capsys.readouterr().err

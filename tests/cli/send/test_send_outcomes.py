@@ -124,7 +124,7 @@ def test_a_maybe_accepted_email_is_reported_separately(shell: Shell) -> None:
         False,
     )
     assert complaints == (
-        "pykka-smtp send: 1 recipient may have got the mail, nobody knows;"
+        "pykka-smtp send: 1 recipient may have got the email, nobody knows;"
         " find out before you send it again\n"
     )
     assert "maybe       1  find out before you send it again\n" in printed
@@ -396,8 +396,8 @@ def test_a_dry_run_checks_everything_without_connecting(shell: Shell) -> None:
     printed, complaints = shell.read()
     octets, relay = len(ON_THE_WIRE), f"127.0.0.1:{shell.server.port}; nothing was sent"
     assert printed.splitlines() == [
-        f"would send 3 mails of {octets} octets from me@example.com to 3 recipients by {relay}",
-        f"would send 1 mail of {octets} octets from me@example.com to 1 recipient by {relay}",
+        f"would send 3 emails of {octets} octets from me@example.com to 3 recipients by {relay}",
+        f"would send 1 email of {octets} octets from me@example.com to 1 recipient by {relay}",
     ]
     assert complaints == ""
     assert (old.read_text(), new.exists(), shell.server.sessions) == ("older", False, [])

@@ -109,7 +109,7 @@ def test_a_second_ctrl_c_ends_it_at_once_and_lists_unknown_results(
     assert process.returncode == 130
     assert len(maybe) >= 2
     assert maybe >= {mail.recipients[0] for mail in holding.server.mails[1:]}
-    assert f"{len(maybe)} recipients may have got the mail, nobody knows" in complaints
+    assert f"{len(maybe)} recipients may have got the email, nobody knows" in complaints
     assert f"maybe       {len(maybe):>2}" in printed
 
 

@@ -72,19 +72,19 @@ def test_the_text_can_come_from_stdin_and_be_in_any_language(
 @pytest.mark.parametrize(
     ("arguments", "status", "complaint"),
     [
-        ((), 64, "name a file with the mail, or write one with --from, --subject and --body"),
-        (("--from", "a@x.test"), 64, "name a file with the mail, or write one"),
-        (("--body", "Hello"), 64, "name a file with the mail, or write one"),
-        ((*WRITTEN, "mail.eml"), 64, "give a file with a mail, or --from, --subject and --body"),
-        (("--subject", "x", "mail.eml"), 64, "give a file with a mail, or --from"),
+        ((), 64, "name a file with the email, or write one with --from, --subject and --body"),
+        (("--from", "a@x.test"), 64, "name a file with the email, or write one"),
+        (("--body", "Hello"), 64, "name a file with the email, or write one"),
+        ((*WRITTEN, "mail.eml"), 64, "give a file with an email, or --from, --subject and --body"),
+        (("--subject", "x", "mail.eml"), 64, "give a file with an email, or --from"),
         (("--from", "nobody", "--body", "x"), 64, "--from: invalid address 'nobody'"),
         (("--from", "a@x.test, b@x.test", "--body", "x"), 64, "--from: needs one address"),
         (
             ("--from", "a@x.test", "--body", "x", "--subject", "a\nBcc: b@x.test"),
             65,
-            "cannot write the mail: subject: control character",
+            "cannot write the email: subject: control character",
         ),
-        (("--from", "a@x.test", "--body", "\udcff"), 65, "cannot write the mail: "),
+        (("--from", "a@x.test", "--body", "\udcff"), 65, "cannot write the email: "),
     ],
 )
 def test_a_mail_that_cannot_be_written_is_told_before_anything_is_sent(
@@ -118,12 +118,12 @@ def test_text_and_recipients_cannot_both_come_from_stdin(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert send("--url", dead_url(), "--to-file=-", "--from=a@x.test", "--body=-") == 64
-    assert "only one of mail and recipients can come from stdin" in capsys.readouterr().err
+    assert "only one of email and recipients can come from stdin" in capsys.readouterr().err
 
 
 def test_a_dry_run_says_how_long_the_written_mail_is(shell: Shell) -> None:
     assert send("--url", url_of(shell.server), "--to=a@x.test", "--dry-run", *WRITTEN) == 0
-    assert "would send 1 mail of " in (printed := shell.read().out)
+    assert "would send 1 email of " in (printed := shell.read().out)
     assert " octets from me@example.com to 1 recipient" in printed
     assert shell.server.sessions == []
 

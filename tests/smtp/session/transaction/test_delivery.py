@@ -67,17 +67,11 @@ def test_mail_declares_smtputf8_for_an_address_that_needs_it() -> None:
     assert rig.line() == "MAIL FROM:<a@b.test> SMTPUTF8 BODY=8BITMIME SIZE=3"
 
 
-class NeedsUtf8(CompleteContent):
-    """A mail that has raw UTF-8 in its header."""
-
-    @property
-    def needs_smtputf8(self) -> bool:
-        return True
-
-
 def test_mail_declares_smtputf8_for_a_header_that_needs_it() -> None:
-    assert greeted(*ALL, content=NeedsUtf8(b"a")).line() == "MAIL FROM:<a@b.test> SMTPUTF8 SIZE=3"
-    assert "SMTPUTF8" in failure(greeted("8BITMIME", content=NeedsUtf8(b"a"))).detail
+    content = CompleteContent(b"a", needs_smtputf8=True)
+
+    assert greeted(*ALL, content=content).line() == "MAIL FROM:<a@b.test> SMTPUTF8 SIZE=3"
+    assert "SMTPUTF8" in failure(greeted("8BITMIME", content=content)).detail
 
 
 @pytest.mark.parametrize(
