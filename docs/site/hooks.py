@@ -3,8 +3,6 @@
 import re
 from typing import Any
 
-_OUT_OF_DOCS = re.compile(r"\]\((?:\.\./)+(?!.*\.\./)([^)]+)\)")
-
 
 def on_page_markdown(markdown: str, page: Any, config: Any, **_others: Any) -> str:
     """Let links that leave the folder of pages lead to the repository.
@@ -21,3 +19,12 @@ def on_page_markdown(markdown: str, page: Any, config: Any, **_others: Any) -> s
         lambda link: f"]({config['repo_url']}/blob/main/{link[1]})",
         markdown,
     )
+
+
+def on_page_content(html: str, **_others: Any) -> str:
+    """Let the colons before a block of code in a docstring be one colon.
+
+    Args:
+        html: what the page has become.
+    """
+    return html.replace("<p>::</p>\n", "").replace("::</p>", ":</p>")
