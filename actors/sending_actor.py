@@ -173,7 +173,7 @@ class SendingActor(AsyncioActor):
             self._end_without_connection(FailureKind.LOCAL, "reading the email took too long")
         else:
             if not self._has_stopped:
-                self._content = StreamedContent(facts)
+                self._content = StreamedContent(facts, mail.needs_smtputf8)
                 self._step_back(mail, self._content)
         finally:
             timer.cancel()

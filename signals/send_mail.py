@@ -1,13 +1,12 @@
 """`SendMail`: one email to send; the actor message that a program gives to an actor."""
 
-import asyncio
 import datetime as dt
 import itertools
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, cast
 
 from blinker import Signal
 
@@ -26,6 +25,20 @@ from .complete_message import (
     message_id_of,
     with_crlf,
 )
+from .composing.from_html import FROM_HTML, FromHtml
+from .composing.given import (
+    NO_SUBJECT,
+    Attachments,
+    Inline,
+    OutcomeTo,
+    Recipients,
+    Sender,
+    check_id,
+    check_signal,
+    described_message,
+    refuse_parts,
+    tellable_of,
+)
 from .forks import in_child, notice_fork
 from .recipients import (
     NO_HEADERS,
@@ -41,48 +54,24 @@ from .recipients import (
     split_names,
     with_advice,
 )
-from .tellable import Tellable
+
+if TYPE_CHECKING:
+    from ..smtp.mail.parts.fields import Unsubscribe
+    from ..smtp.mail.parts.parts_email import PartsEmail
+    from .composing.html import Html
 
 _NULL_REVERSE_PATH = "<>"
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
-_NO_SUBJECT = "(none)"  # the default of POE::Component::Client::SMTP
-_NO_PARTS = ("", None, None, NOBODY, NO_HEADERS)
 _NOTHING_ASKED = (None,) * 5
 _SHOWN = ("sender", "recipients", "subject", "from_name", "to_name", "cc", "id")
 
-# The defaults of these fields, as `Any`: a type checker would refuse a tuple for `_Recipients`.
+# Defaults, as `Any`: a type checker would refuse a tuple for `Recipients`, for example.
+_NO_SENDER: Any = None
 _NOT_GIVEN: Any = Unsaid()
 _NO_COPY: Any = NOBODY
 _NOBODY_ELSE: Any = None
-
-
-class _Recipients:
-    """The type of a field that is given recipients in any form, and then holds addresses.
-
-    Only type checkers use it: to them, a descriptor may be set to one type and read as another.
-    """
-
-    if TYPE_CHECKING:
-
-        @overload
-        def __get__(self, mail: None, kind: object = None) -> Any: ...
-        @overload
-        def __get__(self, mail: object, kind: object = None) -> tuple[str, ...]: ...
-        def __get__(self, mail: object, kind: object = None) -> Any: ...
-        def __set__(self, mail: object, recipients: str | Iterable[Recipient]) -> None: ...
-
-
-class _OutcomeTo:
-    """The type of a field that is given an actor's ref or a queue, and then has ``tell``."""
-
-    if TYPE_CHECKING:
-
-        @overload
-        def __get__(self, mail: None, kind: object = None) -> Any: ...
-        @overload
-        def __get__(self, mail: object, kind: object = None) -> Tellable | None: ...
-        def __get__(self, mail: object, kind: object = None) -> Any: ...
-        def __set__(self, mail: object, to: Tellable | asyncio.Queue[Any] | None) -> None: ...
+_NO_FILES: Any = ()
+_NO_IMAGES: Any = None
 
 
 class _Ids:
@@ -108,7 +97,7 @@ in_child(new_id.renew)
 @quick_frozen
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class SendMail:
-    """An email to send: either the parts of a text email, or a complete `message`.
+    """An email to send: either what it is made of, or a complete `message`.
 
     It is checked when it is made, in the caller's thread: invalid input is rejected before
     anything is sent.
@@ -117,22 +106,36 @@ class SendMail:
     does not count.
 
     Args:
-        sender: the envelope's reverse-path, and the address in From. ``"<>"`` is the null
-            reverse-path (RFC 5321 §4.5.5).
+        sender: the envelope's reverse-path, and the address in From; perhaps with a display name:
+            ``"Name <address>"``, or a pair of name and address. Afterwards this holds the address.
+            ``"<>"`` is the null reverse-path (RFC 5321 §4.5.5).
         recipients: one recipient, or several; shown in To. A recipient is an address, or has
             a display name: ``"Name <address>"``, or in a sequence a pair of name and address.
             Afterwards this holds the addresses, and `to_name` the names. May be left out if `bcc`
             is given.
         subject: one line of text.
-        body: the text: a str, bytes, or a sequence of lines.
-        from_name: the sender's display name.
+        body: the text: a str, bytes, or a sequence of lines. `FROM_HTML` makes it from `html`.
+        html: the same as an HTML page, a str or `Html`; shown instead of `body` where it can be.
+        inline: what the page embeds, by the name that it has there: ``{"logo": Path("logo.png")}``
+            is shown by ``<img src="cid:logo">``. A path, bytes, or an `Attachment`.
+        attachments: files: paths, or `Attachment` objects, which hold octets as well.
+        calendar: an invitation, or another iCalendar object with a method (RFC 6047).
+        from_name: the sender's display name. Not allowed if `sender` has one.
         to_name: the recipient's display name; for several recipients, a sequence with one name
             (or None) for each. Not allowed if `recipients` has names.
         cc: recipients that get a copy and are shown in Cc.
         bcc: recipients that get a copy and appear in the envelope only.
+        reply_to: who gets the replies, in the forms of `recipients`.
+        unsubscribe: how to leave the list (RFC 8058, RFC 2369).
+        list_id: the list's id (RFC 2919): ``"news.example.com"``, or ``"Name <news.example.com>"``.
+        auto_submitted: ``"auto-generated"`` if no person has written it, so that nobody's
+            automatic reply answers it (RFC 3834 §5).
+        in_reply_to: the Message-ID of the email that this answers.
+        references: the Message-IDs of the thread, the oldest first. Default: `in_reply_to`.
+        date: when it was written, with time zone. Default: now.
         headers: more header fields: a mapping, or pairs of name and value.
-        message: a complete message instead of subject, body, names, cc and headers: bytes, an
-            `email.message.EmailMessage` (or `Message`), a path, or a file opened in binary mode
+        message: a complete message instead of all that makes one, from subject to headers: bytes,
+            an `email.message.EmailMessage` (or `Message`), a path, or a file opened in binary mode
             (read from its current position, while the email is sent; it stays open, and the
             caller closes it). An `EmailMessage` is serialized at once, loses its Bcc, and gets a
             Date and a Message-ID if it has none and is not signed; everything else is sent as it
@@ -154,16 +157,28 @@ class SendMail:
     Raises:
         ValueError: an address, a header field, the body, the message or an option is invalid.
         TypeError: an argument has a type that is not listed here.
+        OSError: a file to attach cannot be read.
     """
 
-    sender: str
-    recipients: _Recipients = _NOT_GIVEN
-    subject: str = _NO_SUBJECT
-    body: str | bytes | Sequence[str | bytes] = field(default="", repr=False)
+    sender: Sender = _NO_SENDER
+    recipients: Recipients = _NOT_GIVEN
+    subject: str = NO_SUBJECT
+    body: "str | bytes | Sequence[str | bytes] | FromHtml" = field(default="", repr=False)
+    html: "str | Html | None" = field(default=None, repr=False)
+    inline: Inline = field(default=_NO_IMAGES, repr=False)
+    attachments: Attachments = field(default=_NO_FILES, repr=False)
+    calendar: str | bytes | None = field(default=None, repr=False)
     from_name: str | None = None
     to_name: str | Sequence[str | None] | None = None
-    cc: _Recipients = _NO_COPY
-    bcc: _Recipients = field(default=_NO_COPY, repr=False)
+    cc: Recipients = _NO_COPY
+    bcc: Recipients = field(default=_NO_COPY, repr=False)
+    reply_to: str | Iterable[Recipient] | None = field(default=None, repr=False)
+    unsubscribe: "Unsubscribe | None" = field(default=None, repr=False)
+    list_id: str | tuple[str | None, str] | None = field(default=None, repr=False)
+    auto_submitted: str | None = field(default=None, repr=False)
+    in_reply_to: str | Sequence[str] | None = field(default=None, repr=False)
+    references: str | Sequence[str] | None = field(default=None, repr=False)
+    date: dt.datetime | None = field(default=None, repr=False)
     headers: Mapping[str, str] | Iterable[tuple[str, str]] = field(default=NO_HEADERS, repr=False)
     message: "CompleteMessage | None" = field(default=None, repr=False)
     dsn: Dsn | None = field(default=None, repr=False)
@@ -175,13 +190,17 @@ class SendMail:
     context: Any = field(default=None, repr=False)
     success_signal: str | Signal | None = field(default=None, repr=False)
     failure_signal: str | Signal | None = field(default=None, repr=False)
-    outcome_to: _OutcomeTo = field(default=_NOBODY_ELSE, repr=False)
+    outcome_to: OutcomeTo = field(default=_NOBODY_ELSE, repr=False)
     id: str = field(default_factory=new_id)
     envelope: Envelope = field(init=False, repr=False)
     # As the protocol takes it; None if it is read from `source`.
     content: Content | None = field(init=False, repr=False)
+    _parts: "PartsEmail | None" = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
+        sender: object = self.sender
+        if type(sender) is not str or (sender[-1:] == ">" and sender != _NULL_REVERSE_PATH):
+            self._split_sender(sender)
         names: Names = None
         given: object = self.recipients  # still in any form; this method replaces it by addresses
         to = everybody = addresses_of("recipients", given)
@@ -205,18 +224,18 @@ class SendMail:
         except AddressError as error:
             raise with_advice(error, given, self.cc, self.bcc) from None
         _set(self, "envelope", envelope)
-        _check_id(self.id)
+        check_id(self.id)
         if not (self.success_signal is None and self.failure_signal is None):
-            _check_signal("success_signal", self.success_signal)
-            _check_signal("failure_signal", self.failure_signal)
+            check_signal("success_signal", self.success_signal)
+            check_signal("failure_signal", self.failure_signal)
         if self.outcome_to is not None and not callable(getattr(self.outcome_to, "tell", None)):
-            _set(self, "outcome_to", _on_loop(self.outcome_to))
+            _set(self, "outcome_to", tellable_of(self.outcome_to))
         if self.message is None:
             if names is not None:
                 _set(self, "to_name", only_names(self.to_name, names))
-            _set(self, "content", ComposedContent(self._compose(to, cc, cc_names)))
+            _set(self, "content", self._composed(to, cc, cc_names))
         else:
-            self._refuse_parts()
+            refuse_parts(self)
             _set(self, "content", content_of(self.message, self._missing_fields))
 
     def as_bytes(self) -> bytes:
@@ -225,11 +244,15 @@ class SendMail:
         That is what a server gets that takes 8-bit data, before dots are escaped.
 
         Raises:
-            OSError: `message` is a path, and can't be read.
+            OSError: `message` or an attachment is a path, and can't be read.
             ValueError: `message` is an open file, which can be read only once: to send it.
         """
         content = self.content
         if content is None:
+            if self._parts is not None:
+                from .composing.parts_file import octets_of_parts  # late: few need it
+
+                return b"".join(octets_of_parts(self._parts))
             if not isinstance(self.message, os.PathLike):
                 raise ValueError("message: is an open file; it can be read once, to send it")
             from pathlib import Path  # late: it takes time, and few need it
@@ -239,6 +262,22 @@ class SendMail:
         assert data is not None
         return with_crlf(data)
 
+    def save(self, path: "str | os.PathLike[str]") -> None:
+        """Write the message to a file, such as ``preview.eml``, which email programs open.
+
+        Args:
+            path: the file; an old one is replaced.
+
+        Raises:
+            OSError: it can't be written, or what the email is made of can't be read.
+            ValueError: `message` is an open file, which can be read only once: to send it.
+        """
+        from .composing.parts_file import octets_of_parts
+
+        pieces = [self.as_bytes()] if self._parts is None else octets_of_parts(self._parts)
+        with open(path, "wb") as file:  # noqa: PTH123 - it may be a str
+            file.writelines(pieces)
+
     @property
     def message_id(self) -> str | None:
         """The Message-ID, with its angle brackets.
@@ -246,9 +285,10 @@ class SendMail:
         None if the complete `message` has none, or is read only while it is sent.
         """
         content = self.content
-        if isinstance(content, ComposedContent):
-            given = [v for name, v in content.email.headers if name.lower() == "message-id"]
-            return given[0] if given else content.email.message_id
+        email = content.email if isinstance(content, ComposedContent) else self._parts
+        if email is not None:
+            given = [v for name, v in email.headers if name.lower() == "message-id"]
+            return given[0] if given else email.message_id
         return message_id_of(content.data) if isinstance(content, CompleteContent) else None
 
     def __eq__(self, other: object) -> bool:
@@ -256,44 +296,20 @@ class SendMail:
             return True
         if not isinstance(other, SendMail):
             return NotImplemented
-        return self._value() == other._value() and self._same_message(other)
+        from .composing.equality import are_same  # late: few need it
+
+        return are_same(self, other)
 
     def __hash__(self) -> int:
         return hash((self.sender, self.recipients, self.cc, self.bcc))
-
-    def _value(self) -> tuple[object, ...]:
-        return (
-            *(self.sender, self.recipients, self.cc, self.bcc, self._options(), self.context),
-            *(self.success_signal, self.failure_signal, self.outcome_to),
-        )
-
-    def _same_message(self, other: "SendMail") -> bool:
-        mine, its = self.content, other.content
-        if isinstance(mine, ComposedContent) and isinstance(its, ComposedContent):
-            return _texts_of(mine.email) == _texts_of(its.email)
-        if isinstance(mine, CompleteContent) and isinstance(its, CompleteContent):
-            # Two email objects are never equal, but what they were serialized to may be.
-            return bool(self.message == other.message) or mine.data == its.data
-        return type(mine) is type(its) and bool(self.message == other.message)
 
     def __repr__(self) -> str:
         shown = {name: getattr(self, name) for name in _SHOWN}
         text = [f"{name}={value!r}" for name, value in shown.items()]
         if self.message is not None:
             text = [f"sender={self.sender!r}", f"recipients={self.recipients!r}"]
-            text += [f"message={self._described_message()}", f"id={self.id!r}"]
+            text += [f"message={described_message(self)}", f"id={self.id!r}"]
         return f"{type(self).__qualname__}({', '.join(text)})"
-
-    def _described_message(self) -> str:
-        message = self.message
-        if isinstance(message, os.PathLike):
-            return repr(message)
-        kind = f"{type(message).__module__}.{type(message).__qualname__}"
-        kind = kind.removeprefix("builtins.")
-        content = self.content
-        if isinstance(content, CompleteContent):
-            return f"<{kind}, {len(content.data)} octets>"
-        return f"<{kind}>"
 
     @property
     def all_recipients(self) -> tuple[str, ...]:
@@ -303,9 +319,17 @@ class SendMail:
         return (*self.recipients, *self.cc, *self.bcc)
 
     @property
-    def source(self) -> "MailSource | None":
-        """The path or file that the message is read from, or None."""
-        return None if self.content is not None else self.message  # type: ignore[return-value]
+    def source(self) -> "MailSource | PartsEmail | None":
+        """The path or file that the message is read from, or parts with files; or None."""
+        if self.content is not None:
+            return None
+        return self._parts or cast("MailSource", self.message)
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """Whether its header is known to need SMTPUTF8."""
+        email = self._parts or self.content
+        return email is not None and email.needs_smtputf8
 
     def _options(self) -> DeliveryOptions:
         asked = (self.dsn, self.deliver_by, self.hold_for, self.hold_until, self.priority)
@@ -320,22 +344,73 @@ class SendMail:
             require_tls=self.require_tls,
         )
 
-    def _compose(self, to: tuple[str, ...], cc: tuple[str, ...], cc_names: "Names") -> TextEmail:
+    def _split_sender(self, sender: object) -> None:
+        """Replace a sender with a display name by its address, and `from_name` by the name."""
+        if sender is None:
+            raise TypeError('SendMail: sender is missing; the null reverse-path is written "<>"')
+        names, addresses = split_names("sender", (sender,))
+        if names is not None:
+            if self.from_name is not None:
+                raise ValueError("from_name: the sender has a name already; give it in one place")
+            _set(self, "from_name", names[0])
+        _set(self, "sender", addresses[0])
+
+    def _composed(
+        self, to: tuple[str, ...], cc: tuple[str, ...], cc_names: "Names"
+    ) -> Content | None:
+        """Return the email that is made of what was given; None if it is too large for memory."""
         null = self.sender == _NULL_REVERSE_PATH
         names = names_of(self.to_name, len(to))
         headers = pairs_of(self.headers)
         if not to and not any(str(name).lower() == "to" for name, *_ in headers):
             headers = (("To", "undisclosed-recipients:;"), *headers)  # RFC 5322 §3.4
-        return TextEmail(
-            from_address="" if null else self.sender,
-            from_name=self.from_name,
-            to=tuple(zip(names, to, strict=True)),
-            cc=tuple(zip(cc_names or (None,) * len(cc), cc, strict=True)),
-            subject=self.subject,
-            body=self.body,
-            headers=headers,
-            date=dt.datetime.now(dt.UTC),
-            message_id=self._message_id(),
+        head: dict[str, Any] = {
+            "from_address": "" if null else self.sender,
+            "from_name": self.from_name,
+            "to": tuple(zip(names, to, strict=True)),
+            "cc": tuple(zip(cc_names or (None,) * len(cc), cc, strict=True)),
+            "subject": self.subject,
+            "headers": headers,
+            "fields": self._fields(),
+            "date": dt.datetime.now(dt.UTC) if self.date is None else self.date,
+            "message_id": self._message_id(),
+        }
+        if not self._has_parts:
+            return ComposedContent(TextEmail(**head, body=cast("Any", self.body)))
+        from .composing.composing import attachments_of, inline_of, parts_email
+
+        _set(self, "attachments", attachments_of(self.attachments))
+        _set(self, "inline", inline_of(self.inline))
+        email = parts_email(self, head, os.urandom(12).hex())
+        if not email.is_streamed:
+            return ComposedContent(email)
+        _set(self, "_parts", email)
+        return None
+
+    def _fields(self) -> tuple[str, ...]:
+        """Return the header fields that have an argument of their own, complete."""
+        if (
+            self.reply_to is None
+            and self.unsubscribe is None
+            and self.list_id is None
+            and self.auto_submitted is None
+            and self.in_reply_to is None
+            and self.references is None
+        ):
+            return ()
+        from .composing.composing import fields_of  # late: few need it
+
+        return fields_of(self)
+
+    @property
+    def _has_parts(self) -> bool:
+        """Whether it is more than a text."""
+        return not (
+            self.html is None
+            and (self.attachments is _NO_FILES or not self.attachments)
+            and not self.inline
+            and self.calendar is None
+            and self.body is not FROM_HTML
         )
 
     def _message_id(self) -> str:
@@ -349,55 +424,8 @@ class SendMail:
         """Return Date and Message-ID, for a message that has none."""
         return date_field(dt.datetime.now(dt.UTC)), message_id_field(self._message_id())
 
-    def _refuse_parts(self) -> None:
-        """Raise if there are parts beside `message`: it would be ambiguous which of them counts."""
-        if self.subject is _NO_SUBJECT and (
-            (self.body, self.from_name, self.to_name, self.cc, self.headers) == _NO_PARTS
-        ):
-            return
-        given = {
-            "subject": self.subject != _NO_SUBJECT,
-            "body": bool(self.body),
-            "from_name": self.from_name is not None,
-            "to_name": self.to_name is not None,
-            "cc": bool(self.cc),
-            "headers": bool(self.headers),
-        }
-        wrong = [name for name, is_given in given.items() if is_given]
-        if wrong:
-            raise ValueError(f"message: is complete; leave out {', '.join(wrong)}")
-
 
 _set = object.__setattr__
-
-
-def _texts_of(email: TextEmail) -> tuple[object, ...]:
-    """Return what a text email was made of, without its date and Message-ID."""
-    return email.from_name, email.to, email.cc, email.subject, email.body, email.headers
-
-
-def _on_loop(target: object) -> Tellable:
-    if isinstance(target, asyncio.Queue):
-        from .outlets.loops import on_loop  # late: few need it
-
-        try:
-            return on_loop(cast("Any", target))
-        except TypeError as error:
-            raise TypeError(f"outcome_to: {error}") from None
-    hint = "; for a function, write on_loop(function)" if callable(target) else ""
-    raise TypeError(f"outcome_to: needs an actor ref, or anything else with tell(){hint}")
-
-
-def _check_id(value: object) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"id: needs a str, not {type(value).__name__}")
-    if not value or not value.isprintable() or len(value) > 255:
-        raise ValueError("id: needs 1 to 255 printable characters")
-
-
-def _check_signal(name: str, value: object) -> None:
-    if not (value is None or isinstance(value, str | Signal)):
-        raise TypeError(f"{name}: needs a signal or its name, not {type(value).__name__}")
 
 
 def _message_id(mail_id: str, address: str) -> str:

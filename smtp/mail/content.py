@@ -5,6 +5,7 @@ from typing import Protocol
 
 from .compose import TextEmail
 from .mail_data import MailFacts, scan
+from .parts.parts_email import PartsEmail
 
 MAX_TEXT_LINE = 998
 """Octets in a line of mail data, without CRLF (RFC 5321 §4.5.3.1.6)."""
@@ -51,9 +52,9 @@ class Content(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ComposedContent:
-    """A text email that is composed for the server."""
+    """An email that is composed for the server."""
 
-    email: TextEmail
+    email: TextEmail | PartsEmail
 
     @property
     def needs_smtputf8(self) -> bool:
@@ -61,7 +62,7 @@ class ComposedContent:
         return self.email.has_8bit_headers
 
     def render(self, *, eight_bit: bool, binary: bool = False) -> Rendition:  # noqa: ARG002
-        """Return the composed email; quoted-printable if the server takes no 8-bit data."""
+        """Return the composed email; in ASCII if the server takes no 8-bit data."""
         return Rendition(*self.email.render_with_facts(eight_bit=eight_bit))
 
 
@@ -100,14 +101,12 @@ class StreamedContent:
 
     Attributes:
         facts: what a first pass over it found, or None for a stream that can be read only once.
+        needs_smtputf8: whether its header is known to have raw UTF-8. The header of a complete
+            message is not examined.
     """
 
     facts: MailFacts | None
-
-    @property
-    def needs_smtputf8(self) -> bool:
-        """False: the header of a complete message is not examined."""
-        return False
+    needs_smtputf8: bool = False
 
     def render(self, *, eight_bit: bool, binary: bool = False) -> Rendition:  # noqa: ARG002
         """Return what is known of the message."""

@@ -19,10 +19,10 @@ from email.policy import Compat32
 from typing import IO, Any, TypeAlias, TypeGuard, cast
 
 from ..words.shown import words_of
-from .compose import to_quoted_printable
 from .content import CompleteContent
 from .email_field import keep_field, write_field
 from .mail_data import encode_whole
+from .parts.text import to_quoted_printable
 
 _MAX_DEPTH = 100  # parts within parts; Postfix's mime_nesting_limit
 _MAX_PARTS = 10_000  # a part may be attached many times, at each level, so the number multiplies

@@ -7,7 +7,6 @@ of the process goes on; a Mailer goes on and can be stopped.
 
 import gc
 import itertools
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -116,8 +115,9 @@ class Scene:
 
     def close(self, *mails: SendMail) -> None:
         for mail in mails or self.mails:
-            if mail.source is not None and not isinstance(mail.source, os.PathLike):
-                mail.source.close()
+            close = getattr(mail.source, "close", None)
+            if close is not None:
+                close()
 
     def judge(self, where: str) -> None:
         """See that each mail has exactly one outcome, and that it is true."""

@@ -72,7 +72,7 @@ def test_all_arguments_are_named() -> None:
     with pytest.raises(TypeError):
         SendMail(ME, YOU)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
-        SendMail(recipients=YOU)  # type: ignore[call-arg]
+        SendMail(recipients=YOU)
     with pytest.raises(TypeError):
         SendMail(sender=ME)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from ....signals.attempts import Attempts
 from ....signals.outcome import Outcome, SendFailure
 from ....signals.send_mail import SendMail
+from ....smtp.mail.parts.parts_email import PartsEmail
 from ....smtp.words.stage import BEFORE_THE_MAIL, Stage
 from ....smtp.words.verdict import FailureKind, Left
 from ..queue.mail_queue import NO_RELAYS
@@ -142,4 +143,4 @@ class Retries:
 
 def _can_be_read_again(mail: SendMail) -> bool:
     """Whether the source can be read again; an open file has been read to its end."""
-    return mail.source is None or isinstance(mail.source, os.PathLike)
+    return mail.source is None or isinstance(mail.source, os.PathLike | PartsEmail)

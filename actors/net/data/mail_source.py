@@ -13,6 +13,7 @@ from typing import IO, cast
 from ....signals.complete_message import MailSource
 from ....smtp.mail.content import MAX_TEXT_LINE
 from ....smtp.mail.mail_data import MailDataEncoder, MailFacts, MailScanner, encode_whole
+from ....smtp.mail.parts.parts_email import PartsEmail
 from ...loop import guard
 
 PIECE = 131_072
@@ -53,12 +54,14 @@ def pieces_of(data: bytes, *, transparent: bool = True, binary: bool = False) ->
 
 
 class FileSource:
-    """An email in a file. All methods block, unless stated otherwise, so use a worker thread.
+    """An email in a file, or made of files. All methods block, unless stated otherwise.
+
+    So use a worker thread.
 
     Any exception of the file, even SystemExit, becomes a `SourceError`: the file is not ours.
     """
 
-    def __init__(self, source: MailSource) -> None:
+    def __init__(self, source: "MailSource | PartsEmail") -> None:
         self._source = source
         self._file: IO[bytes] | None = None
         self._read_some: Callable[[], object] = bytes
@@ -67,7 +70,7 @@ class FileSource:
         self._encoder = MailDataEncoder()
         self._scanner = MailScanner()
         self._sum = 0  # a checksum of what was read, if it is sent unchanged
-        self._first_sum = 0
+        self._first_sum: int | None = 0  # None if nothing was read before it is sent
         self._must_be_ascii = False
         self._is_at_end = False
         self._is_empty = True
@@ -94,6 +97,8 @@ class FileSource:
                 guard.surely(self.close)
 
     def _open(self) -> MailFacts | None:
+        if isinstance(self._source, PartsEmail):
+            return self._open_parts(self._source)
         with _theirs("cannot read the email"):
             if isinstance(self._source, os.PathLike):
                 self._file = _open_path(self._source)
@@ -111,13 +116,24 @@ class FileSource:
             self._start = self._file.tell()
         while piece := self._read("cannot read the email"):
             self._scanner.feed(piece)
-            self._first_sum = zlib.crc32(piece, self._first_sum)
+            self._first_sum = zlib.crc32(piece, self._first_sum or 0)
         if self._is_empty:
             raise SourceError(_EMPTY)
         with _theirs("cannot read the email"):
             self._file.seek(self._start)
         self._facts, self._scanner = self._scanner.finish(), MailScanner()
         return self._facts
+
+    def _open_parts(self, email: PartsEmail) -> MailFacts:
+        """Open the files of an email of several parts, whose size is known without reading them."""
+        from ....signals.composing.parts_file import PartsFile  # late: few need it
+
+        with _theirs("cannot read the email"):
+            parts = PartsFile(email)
+            self._file = cast("IO[bytes]", parts)  # all that is needed of one
+            self._read_some = functools.partial(parts.read, PIECE)
+        self._start, self._first_sum, self._facts = 0, None, parts.facts
+        return parts.facts
 
     def begin(self, *, transparent: bool, may_be_eight_bit: bool) -> None:
         """Prepare to read in wire form, from the start: the email may be sent several times.
@@ -173,7 +189,7 @@ class FileSource:
         if piece:
             self._sum = zlib.crc32(piece, self._sum)
             return piece
-        if self._sum != self._first_sum:
+        if self._first_sum not in (None, self._sum):
             raise SourceError("the email changed while it was sent")
         return None
 

@@ -1,0 +1,99 @@
+"""`Html`: a page that several emails have, encoded once."""
+
+import re
+
+from ...smtp.mail.parts.cids import cids_fetched
+from ...smtp.mail.parts.entity import Entity, text_entity
+from ...smtp.mail.parts.plain_text import text_of
+
+
+class Html:
+    """An HTML page for ``SendMail(html=…)``.
+
+    It is immutable, and encoded once: where many emails have the same page, give them the same
+    object. For a page of its own in each email, a str is enough.
+
+    Args:
+        text: the page.
+
+    Raises:
+        TypeError: it is not a str.
+        ValueError: it has a NUL, or a lone surrogate.
+    """
+
+    __slots__ = ("_entity", "_fetched", "_text", "_words")
+
+    def __init__(self, text: str) -> None:
+        if not isinstance(text, str):
+            hint = "; read the file: Path(...).read_text()" if hasattr(text, "read_text") else ""
+            raise TypeError(f"html: needs a str or Html, not {type(text).__name__}{hint}")
+        self._text = str.__str__(text)
+        self._entity = text_entity(self._text, "text/html")
+        self._fetched = cids_fetched(self._text)
+        self._words: Entity | None = None
+
+    @property
+    def text(self) -> str:
+        """The page."""
+        return self._text
+
+    @property
+    def fetched(self) -> frozenset[str]:
+        """The names of the parts that it embeds, such as ``logo`` for ``src="cid:logo"``."""
+        return self._fetched
+
+    @property
+    def entity(self) -> Entity:
+        """The page as a part of an email."""
+        return self._entity
+
+    @property
+    def words(self) -> Entity:
+        """Its text as a part of an email, for those who see no HTML."""
+        if self._words is None:
+            self._words = text_entity(text_of(self._text), "text/plain")
+        return self._words
+
+    def __repr__(self) -> str:
+        return f"<Html, {len(self._text)} characters>"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            return self._text == other
+        return self._text == other._text if isinstance(other, Html) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+_METHOD = re.compile(
+    r"^METHOD(?:;[^:\r\n]*)?:[ \t]*([A-Za-z0-9-]{1,40})[ \t]*\r?$", re.MULTILINE | re.IGNORECASE
+)
+
+
+def invitation_of(calendar: object) -> Entity:
+    """Return an invitation as a part of an email (RFC 6047 §2.4).
+
+    Args:
+        calendar: an iCalendar object, a str or bytes in UTF-8.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: it is no iCalendar object, or has no method.
+    """
+    if isinstance(calendar, bytes):
+        try:
+            calendar = calendar.decode()
+        except UnicodeDecodeError:
+            raise ValueError("calendar: is not in UTF-8") from None
+    if not isinstance(calendar, str):
+        raise TypeError(f"calendar: needs a str or bytes, not {type(calendar).__name__}")
+    if not calendar.lstrip("\ufeff \t\r\n")[:15].upper() == "BEGIN:VCALENDAR":
+        raise ValueError("calendar: does not begin with BEGIN:VCALENDAR")
+    method = _METHOD.search(calendar)
+    if method is None:
+        raise ValueError(
+            "calendar: has no METHOD, without which clients show no invitation; write"
+            " METHOD:REQUEST into it, or attach it as a file"
+        )
+    return text_entity(calendar, f"text/calendar; method={method[1].upper()}")

@@ -1,0 +1,164 @@
+"""MIME entities: a text, a file, or several of them, encoded once (RFC 2045, RFC 2046).
+
+They are immutable, and always in ASCII: one form of an email suits every server, and a signature
+covers it. So one entity can be part of any number of emails.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..mail_data import MailFacts, encode_whole, scan
+from .base64_lines import encoded_size, in_lines
+from .text import MAX_LINE, octets_of, to_quoted_printable
+
+_LINE = 76  # characters of a line of base64, RFC 2045 §6.8
+_PIECE = b"".join(bytes((octet,)) for octet in range(128))
+_QP_SHARE = 6
+"""Where more than one octet in so many is not ASCII, base64 is shorter than quoted-printable."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileBody:
+    """The content of a file in base64, which is read and encoded while the email is sent.
+
+    Attributes:
+        path: the file.
+    """
+
+    path: str
+
+
+Segment = bytes | FileBody
+"""A piece of an email, in the form in which it goes out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A part of an email with its header: all of ``Content-…``, an empty line, and its body.
+
+    Attributes:
+        segments: what it consists of; together, lines that end in CRLF.
+        facts: those of all segments but files.
+    """
+
+    segments: tuple[Segment, ...] = field(repr=False)
+    facts: MailFacts = field(compare=False)
+
+
+def facts_of(entity: Entity, sizes: Sequence[int] = ()) -> MailFacts:
+    """Return the facts of an entity, with its files.
+
+    Args:
+        entity: the entity.
+        sizes: octets of each file, before they are encoded.
+    """
+    facts = entity.facts
+    return MailFacts(
+        facts.size + sum(map(encoded_size, sizes)),
+        facts.eight_bit,
+        facts.nul,
+        max(facts.longest_line, *(min(_LINE, 4 * -(-size // 3)) for size in sizes))
+        if sizes
+        else facts.longest_line,
+        facts.is_plain,
+    )
+
+
+def text_entity(text: str | bytes, content_type: str, *fields: str) -> Entity:
+    """Return a text, in the shortest encoding that any server takes.
+
+    Args:
+        text: a str, or octets in UTF-8; with any line ends.
+        content_type: such as ``"text/html"``, perhaps with parameters; charset is added.
+        fields: further fields of its header, complete.
+
+    Raises:
+        ValueError: it has a NUL, or a lone surrogate.
+    """
+    octets = encode_whole(octets_of(text), transparent=False)
+    facts = scan(octets)
+    charset = _charset(octets, facts)
+    encoding = "7bit"
+    if facts.eight_bit or facts.longest_line > MAX_LINE:
+        if len(octets.translate(None, _PIECE)) > len(octets) // _QP_SHARE:
+            encoding, octets = "base64", in_lines(octets)
+        else:
+            encoding, octets = "quoted-printable", to_quoted_printable(octets)
+        facts = scan(octets)
+    return _single((f"Content-Type: {content_type}; charset={charset}", *fields), encoding, octets)
+
+
+def _charset(octets: bytes, facts: MailFacts) -> str:
+    if not facts.eight_bit:
+        return "us-ascii"
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        return "unknown-8bit"  # RFC 1428 §3
+    return "utf-8"
+
+
+def file_entity(body: bytes | FileBody, *fields: str) -> Entity:
+    """Return octets of any kind.
+
+    Args:
+        body: in base64, as `in_lines` returns it; or a file.
+        fields: its header but for Content-Transfer-Encoding, complete.
+    """
+    if isinstance(body, bytes):
+        return _single(fields, "base64", body)
+    head = _head(fields, "base64")
+    return Entity((head, body), scan(head))
+
+
+def email_entity(octets: bytes, *fields: str) -> Entity | None:
+    """Return an email within an email; None if it had to be encoded (RFC 2046 §5.2.1).
+
+    Args:
+        octets: the email.
+        fields: the header of the entity, but for Content-Transfer-Encoding.
+    """
+    octets = encode_whole(octets, transparent=False)
+    facts = scan(octets)
+    if facts.eight_bit or facts.nul or facts.longest_line > MAX_LINE:
+        return None
+    return _single(fields, "7bit", octets)
+
+
+def multipart(kind: str, boundary: str, entities: Sequence[Entity], *parameters: str) -> Entity:
+    """Return one entity of several (RFC 2046 §5.1).
+
+    Args:
+        kind: ``"mixed"``, ``"alternative"``, ``"related"`` or another subtype.
+        boundary: what separates them; it must not be in any of them.
+        entities: at least one.
+        parameters: further parameters of Content-Type, such as ``'type="text/html"'``.
+    """
+    lines = [f"Content-Type: multipart/{kind}", *parameters, f'boundary="{boundary}"']
+    opening = ";\r\n ".join(lines).encode() + b"\r\n"
+    between = b"\r\n--%b\r\n" % boundary.encode()
+    closing = b"\r\n--%b--\r\n" % boundary.encode()
+    segments: list[Segment] = [opening]
+    size = len(opening) + len(closing) + len(between) * len(entities)
+    longest = max(map(len, lines)) + len(" ;")
+    longest = max(longest, len(boundary) + len("----"))
+    is_plain = True
+    for entity in entities:
+        segments.append(between)
+        segments += entity.segments
+        facts = entity.facts
+        size += facts.size
+        is_plain = is_plain and facts.is_plain
+        longest = max(longest, facts.longest_line)
+    segments.append(closing)
+    return Entity(tuple(segments), MailFacts(size, False, False, longest, is_plain))
+
+
+def _head(fields: Sequence[str], encoding: str) -> bytes:
+    text = "\r\n".join((*fields, f"Content-Transfer-Encoding: {encoding}", "", ""))
+    return text.encode("ascii")
+
+
+def _single(fields: Sequence[str], encoding: str, octets: bytes) -> Entity:
+    whole = _head(fields, encoding) + octets
+    return Entity((whole,), scan(whole))

@@ -1,0 +1,74 @@
+"""The octets of a text, and their transfer encoding (RFC 2045 §6)."""
+
+import binascii
+import re
+from collections.abc import Sequence
+from typing import cast
+
+from ..mail_data import MailFacts
+
+MAX_LINE = 998
+"""Octets of a line, RFC 5322 §2.1.1."""
+
+# A line of quoted-printable that `binascii` leaves one character too long.
+_QP_OVERLONG = re.compile(rb"^([^\r\n]{74})(=20|=09)\r$", re.MULTILINE)
+
+
+def lines_of(body: object) -> tuple[str | bytes, ...]:
+    """Return `body` as a tuple of lines; raise if it is not a list of lines."""
+    kind = type(body).__name__
+    if isinstance(body, bytearray | memoryview) or not isinstance(body, Sequence):
+        raise TypeError(f"body: must be a str, bytes or a sequence of lines, not {kind}")
+    lines = tuple(cast("Sequence[object]", body))
+    for number, line in enumerate(lines, 1):
+        if not isinstance(line, str | bytes):
+            raise TypeError(
+                f"body: line {number} must be a str or bytes, not {type(line).__name__}"
+            )
+    return cast("tuple[str | bytes, ...]", lines)
+
+
+def octets_of(body: str | bytes | Sequence[str | bytes]) -> bytes:
+    """Return the body as octets, with any line ends."""
+    if isinstance(body, str | bytes):
+        octets = _utf8(body)
+    else:
+        # Both calls together drop one line end: LF, CR or CRLF.
+        octets = b"\r\n".join(_utf8(line).removesuffix(b"\n").removesuffix(b"\r") for line in body)
+    if b"\0" in octets:
+        raise ValueError(
+            f"body: NUL at octet {octets.index(0)}; not allowed in text (RFC 2045 §2.8)"
+        )
+    return octets
+
+
+def _utf8(text: str | bytes) -> bytes:
+    if isinstance(text, bytes):
+        return text
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"body: lone surrogate at position {error.start}; it is no Unicode text"
+        ) from error
+
+
+def describe(text: bytes, facts: MailFacts) -> tuple[str, bytes]:
+    """Return the charset of `text`, and its encoding for a server with 8BITMIME."""
+    if not facts.eight_bit:
+        charset, encoding = "us-ascii", b"7bit"
+    else:
+        encoding = b"8bit"
+        try:
+            text.decode()
+            charset = "utf-8"
+        except UnicodeDecodeError:
+            charset = "unknown-8bit"  # RFC 1428 §3
+    if facts.longest_line > MAX_LINE:
+        encoding = b"quoted-printable"
+    return charset, encoding
+
+
+def to_quoted_printable(text: bytes) -> bytes:
+    """Return `text`, whose line ends are all CRLF, as quoted-printable (RFC 2045 §6.7)."""
+    return _QP_OVERLONG.sub(rb"\1=\r\n\2\r", binascii.b2a_qp(text))
