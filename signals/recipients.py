@@ -52,12 +52,16 @@ def split_names(field: str, recipients: tuple[object, ...]) -> tuple[Names, tupl
     """
     if not has_names(recipients):
         return None, cast("tuple[str, ...]", recipients)
-    pairs = [_named(f"{field}[{index}]", item) for index, item in enumerate(recipients)]
+    pairs = [split_one(f"{field}[{index}]", item) for index, item in enumerate(recipients)]
     names = tuple(name or None for name, _ in pairs)
     return names if any(names) else None, tuple(address for _, address in pairs)
 
 
-def _named(field: str, recipient: object) -> tuple[str | None, str]:
+def split_one(field: str, recipient: object) -> tuple[str | None, str]:
+    """Return the display name (or None) and the address of a mailbox in any form.
+
+    A value that is neither address nor name is left to the envelope, whose error explains it.
+    """
     if isinstance(recipient, str):
         return split_name(field, str.__str__(recipient))
     if not isinstance(recipient, tuple):

@@ -52,6 +52,7 @@ from .recipients import (
     only_names,
     pairs_of,
     split_names,
+    split_one,
     with_advice,
 )
 
@@ -66,7 +67,7 @@ _NOTHING_ASKED = (None,) * 5
 _SHOWN = ("sender", "recipients", "subject", "from_name", "to_name", "cc", "id")
 
 # Defaults, as `Any`: a type checker would refuse a tuple for `Recipients`, for example.
-_NO_SENDER: Any = None
+_NO_SENDER: Any = Unsaid()
 _NOT_GIVEN: Any = Unsaid()
 _NO_COPY: Any = NOBODY
 _NOBODY_ELSE: Any = None
@@ -346,14 +347,14 @@ class SendMail:
 
     def _split_sender(self, sender: object) -> None:
         """Replace a sender with a display name by its address, and `from_name` by the name."""
-        if sender is None:
+        if sender is _NO_SENDER:
             raise TypeError('SendMail: sender is missing; the null reverse-path is written "<>"')
-        names, addresses = split_names("sender", (sender,))
-        if names is not None:
+        name, address = split_one("sender", sender)
+        if name:
             if self.from_name is not None:
                 raise ValueError("from_name: the sender has a name already; give it in one place")
-            _set(self, "from_name", names[0])
-        _set(self, "sender", addresses[0])
+            _set(self, "from_name", name)
+        _set(self, "sender", address)
 
     def _composed(
         self, to: tuple[str, ...], cc: tuple[str, ...], cc_names: "Names"

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from ...smtp.mail.parts.cids import check_cid, check_references
 from ...smtp.mail.parts.entity import Entity, text_entity
@@ -21,14 +21,12 @@ from .attachment import Attachment, attachment_of
 from .from_html import FROM_HTML
 from .html import Html, invitation_of
 
-if TYPE_CHECKING:
-    from ..send_mail import SendMail
-
+# `SendMail` imports this module, so its type has no name here.
 _MOST_PARTS = 1000
 _STACK = 6  # calls between the program and the warning
 
 
-def fields_of(mail: "SendMail") -> tuple[str, ...]:
+def fields_of(mail: Any) -> tuple[str, ...]:
     """Return the header fields that have an argument of their own, complete.
 
     Raises:
@@ -110,7 +108,7 @@ def inline_of(value: object) -> dict[str, Attachment] | None:
     }
 
 
-def parts_email(mail: "SendMail", head: dict[str, Any], unique: str) -> PartsEmail:
+def parts_email(mail: Any, head: dict[str, Any], unique: str) -> PartsEmail:
     """Return an email of several parts.
 
     Args:

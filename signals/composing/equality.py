@@ -1,27 +1,26 @@
 """When two emails are the same to a program."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ...smtp.mail.compose import TextEmail
 from ...smtp.mail.content import CompleteContent, ComposedContent
 
-if TYPE_CHECKING:
-    from ..send_mail import SendMail
+# `SendMail` imports this module, so its type has no name here.
 
 
-def are_same(mine: "SendMail", its: "SendMail") -> bool:
+def are_same(mine: Any, its: Any) -> bool:
     """Whether two emails were given the same values, but for `id` and what is made of it."""
     return _asked(mine) == _asked(its) and _have_same_message(mine, its)
 
 
-def _asked(mail: "SendMail") -> tuple[object, ...]:
+def _asked(mail: Any) -> tuple[object, ...]:
     return (
         *(mail.sender, mail.recipients, mail.cc, mail.bcc, mail._options(), mail.context),
         *(mail.success_signal, mail.failure_signal, mail.outcome_to),
     )
 
 
-def _have_same_message(mine: "SendMail", its: "SendMail") -> bool:
+def _have_same_message(mine: Any, its: Any) -> bool:
     if mine.message is None and its.message is None:
         return _made_of(mine) == _made_of(its)
     if isinstance(mine.content, CompleteContent) and isinstance(its.content, CompleteContent):
@@ -30,7 +29,7 @@ def _have_same_message(mine: "SendMail", its: "SendMail") -> bool:
     return type(mine.content) is type(its.content) and bool(mine.message == its.message)
 
 
-def _made_of(mail: "SendMail") -> tuple[object, ...]:
+def _made_of(mail: Any) -> tuple[object, ...]:
     """Return what it was made of, without its Message-ID, and a date that was not given."""
     content = mail.content
     email = content.email if isinstance(content, ComposedContent) else mail._parts

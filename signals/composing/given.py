@@ -12,15 +12,15 @@ from ..recipients import Recipient
 from ..tellable import Tellable
 
 if TYPE_CHECKING:
-    from ..send_mail import SendMail
     from .attachment import Attachable, Attachment, Embeddable
 
 NO_SUBJECT = "(none)"
 """The default of POE::Component::Client::SMTP."""
-_OR_NOTHING = ("body", "attachments", "inline", "cc", "headers")
-_OR_NONE = (
-    *("from_name", "to_name", "html", "calendar", "reply_to", "unsubscribe", "list_id"),
-    *("auto_submitted", "in_reply_to", "references", "date"),
+_MAY_BE_EMPTY = frozenset(("body", "inline", "attachments", "cc", "headers"))
+_PARTS = (
+    *("body", "html", "inline", "attachments", "calendar", "from_name", "to_name", "cc"),
+    *("reply_to", "unsubscribe", "list_id", "auto_submitted", "in_reply_to", "references"),
+    *("date", "headers"),
 )
 
 Mailbox: TypeAlias = str | tuple[str | None, str]
@@ -136,21 +136,26 @@ def check_signal(name: str, value: object) -> None:
         raise TypeError(f"{name}: needs a signal or its name, not {type(value).__name__}")
 
 
-def refuse_parts(mail: "SendMail") -> None:
+def refuse_parts(mail: Any) -> None:
     """Refuse parts beside `message`: it would be ambiguous which of them counts.
+
+    Args:
+        mail: a `SendMail`, which imports this module.
 
     Raises:
         ValueError: there are some.
     """
     wrong = ["subject"] if mail.subject != NO_SUBJECT else []
-    wrong += [name for name in _OR_NOTHING if getattr(mail, name)]
-    wrong += [name for name in _OR_NONE if getattr(mail, name) is not None]
+    for name in _PARTS:
+        value = getattr(mail, name)
+        if value if name in _MAY_BE_EMPTY else value is not None:
+            wrong.append(name)
     if wrong:
         raise ValueError(f"message: is complete; leave out {', '.join(wrong)}")
 
 
-def described_message(mail: "SendMail") -> str:
-    """Return what `repr` shows of a complete message."""
+def described_message(mail: Any) -> str:
+    """Return what `repr` shows of the complete message of a `SendMail`."""
     message: object = mail.message
     if isinstance(message, os.PathLike):
         return repr(message)

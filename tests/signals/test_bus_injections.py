@@ -64,8 +64,8 @@ BY_ACTORS = {
 }
 """What an actor calls: it is for the actor to see that the mail has an outcome all the same."""
 BY_CALLERS = {
-    *("__post_init__", "_options", "_compose", "_refuse_parts"),
-    *("_check_id", "_check_signal", "_message_id"),
+    *("__post_init__", "_options", "_composed", "_split_sender", "_fields", "_has_parts"),
+    *("_message_id", "save", "needs_smtputf8"),
     *("raise_for_failure", "as_dict", "_shown", "wait_idle", "reset_after_fork", "_reset"),
     *("_unsubscribe", "renew", "forward_to", "stop", "is_active"),
 }

@@ -97,9 +97,34 @@ def test_nothing_else_is_let_in(given: Any, error: type[Exception], said: str) -
     assert str(caught.value).isprintable()
 
 
-def test_the_sender_stays_a_bare_address() -> None:
-    with pytest.raises(ValueError, match="display names go to from_name/to_name"):
-        mail(sender="Me <me@a.test>", recipients="a@b.example")
+@pytest.mark.parametrize("sender", ["Me, too <me@a.test>", ("Me, too", "me@a.test")])
+def test_the_sender_may_have_a_name(sender: Any) -> None:
+    if isinstance(sender, str):
+        with pytest.raises(ValueError, match=r"^sender: .* needs quotes"):
+            mail(sender=sender, recipients="a@b.example")
+        sender = '"Me, too" <me@a.test>'
+
+    made = mail(sender=sender, recipients="a@b.example")
+
+    assert (made.sender, made.from_name) == ("me@a.test", "Me, too")
+    assert made.envelope.reverse_path == "me@a.test"
+    assert field(made, "From") == '"Me, too" <me@a.test>'
+    assert made.message_id.endswith("@a.test>")
+
+
+def test_the_sender_has_one_name_only() -> None:
+    with pytest.raises(ValueError, match=r"^from_name: the sender has a name already"):
+        mail(sender="Me <me@a.test>", from_name="I", recipients="a@b.example")
+    with pytest.raises(ValueError, match="leave out from_name"):
+        mail(sender="Me <me@a.test>", recipients="a@b.example", message=b"a: b")
+    assert mail(sender=(None, "me@a.test"), from_name="I", recipients="a@b.example").sender
+
+
+def test_the_null_reverse_path_is_no_name() -> None:
+    made = mail(sender="<>", recipients="a@b.example", headers={"From": "me@a.test"})
+    assert made.sender == "<>"
+    with pytest.raises(TypeError, match=r"^sender: needs an address, or a pair"):
+        mail(sender=("Me", "me@a.test", "x"), recipients="a@b.example")
 
 
 def test_a_name_here_and_in_to_name_is_refused() -> None:
