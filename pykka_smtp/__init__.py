@@ -36,6 +36,7 @@ from .signals import (
     smtp_send_success,
     smtp_server_reply,
 )
+from .signals.composing.from_html import FROM_HTML
 from .smtp.mail.delivery_options import DeliverBy, Dsn
 from .smtp.words.reply import Reply
 from .smtp.words.stage import Stage
@@ -50,20 +51,28 @@ if TYPE_CHECKING:
     from .actors.mailer.mailer import Mailer, MailerRef, Statistics
     from .actors.mailer.options import MailerOptions
     from .actors.verify import ServerReport, verify
+    from .signals.composing.attachment import Attachment
+    from .signals.composing.autoreply import AutoreplyRefused, autoreply
+    from .signals.composing.html import Html
     from .signals.outlets.loops import on_loop
     from .signals.outlets.receivers import connect_async
+    from .smtp.mail.parts.fields import Unsubscribe
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "FROM_HTML",
     "NO_RETRY",
     "Answer",
     "AsyncioActor",
+    "Attachment",
+    "AutoreplyRefused",
     "ConnectionOptions",
     "DeliverBy",
     "Drain",
     "Dsn",
     "FailureKind",
+    "Html",
     "Mailer",
     "MailerOptions",
     "MailerRef",
@@ -83,6 +92,8 @@ __all__ = [
     "SmtpActorRef",
     "Stage",
     "Statistics",
+    "Unsubscribe",
+    "autoreply",
     "connect_async",
     "forward_to",
     "on_loop",
@@ -99,8 +110,11 @@ __all__ = [
 
 # Who sends single mails need not wait for the modules of these.
 _LATE = {
+    "Attachment": "signals.composing.attachment",
+    "AutoreplyRefused": "signals.composing.autoreply",
     "Drain": "actors.mailer.drains",
     "Mailer": "actors.mailer.mailer",
+    "Html": "signals.composing.html",
     "MailerOptions": "actors.mailer.options",
     "MailerRef": "actors.mailer.mailer",
     "MailerStatistics": "actors.mailer.jobs.statistics",
@@ -109,6 +123,8 @@ _LATE = {
     "RetryPolicy": "actors.mailer.jobs.retry",
     "ServerReport": "actors.verify",
     "Statistics": "actors.mailer.mailer",
+    "Unsubscribe": "smtp.mail.parts.fields",
+    "autoreply": "signals.composing.autoreply",
     "verify": "actors.verify",
     "wait_until_done": "actors.done",
     "wait_until_done_async": "actors.done",

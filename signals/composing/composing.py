@@ -120,7 +120,7 @@ def parts_email(mail: Any, head: dict[str, Any], unique: str) -> PartsEmail:
         TypeError: a part has the wrong type.
         ValueError: a part cannot be sent; the HTML embeds what is not there.
     """
-    inline = mail.inline or {}
+    inline: dict[str, Attachment] = mail.inline or {}
     html = mail.html if mail.html is None or isinstance(mail.html, Html) else Html(mail.html)
     if html is None and inline:
         raise ValueError("inline: there is no html that embeds it; use attachments")

@@ -1,6 +1,6 @@
 """When two emails are the same to a program."""
 
-from typing import Any
+from typing import Any, cast
 
 from ...smtp.mail.compose import TextEmail
 from ...smtp.mail.content import CompleteContent, ComposedContent
@@ -34,9 +34,13 @@ def _made_of(mail: Any) -> tuple[object, ...]:
     content = mail.content
     email = content.email if isinstance(content, ComposedContent) else mail._parts
     assert email is not None
-    body = email.body if isinstance(email, TextEmail) else mail.body
+    body: object = email.body if isinstance(email, TextEmail) else mail.body
     return (
         *(email.from_name, email.to, email.cc, email.subject, email.headers, email.fields),
-        *(tuple(body) if isinstance(body, list) else body, mail.html, mail.inline or None),
+        *(
+            tuple(cast("list[object]", body)) if isinstance(body, list) else body,
+            mail.html,
+            mail.inline or None,
+        ),
         *(tuple(mail.attachments), mail.calendar, mail.date),
     )

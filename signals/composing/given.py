@@ -158,7 +158,7 @@ def described_message(mail: Any) -> str:
     """Return what `repr` shows of the complete message of a `SendMail`."""
     message: object = mail.message
     if isinstance(message, os.PathLike):
-        return repr(message)
+        return repr(cast("object", message))
     kind = f"{type(message).__module__}.{type(message).__qualname__}".removeprefix("builtins.")
     if isinstance(mail.content, CompleteContent):
         return f"<{kind}, {len(mail.content.data)} octets>"

@@ -109,7 +109,7 @@ def test_the_sender_may_have_a_name(sender: Any) -> None:
     assert (made.sender, made.from_name) == ("me@a.test", "Me, too")
     assert made.envelope.reverse_path == "me@a.test"
     assert field(made, "From") == '"Me, too" <me@a.test>'
-    assert made.message_id.endswith("@a.test>")
+    assert (made.message_id or "").endswith("@a.test>")
 
 
 def test_the_sender_has_one_name_only() -> None:

@@ -175,7 +175,7 @@ class FileSource:
         if self._is_empty:
             raise SourceError(_EMPTY)
         facts = self._scanner.finish()
-        if self._facts is not None and facts != self._facts:
+        if not (self._facts is None or self._first_sum is None or facts == self._facts):
             raise SourceError("the email changed while it was sent")
         if facts.nul or facts.longest_line > MAX_TEXT_LINE:
             raise SourceError(f"the email has a NUL octet, or a line over {MAX_TEXT_LINE} octets")

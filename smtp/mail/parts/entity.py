@@ -12,7 +12,7 @@ from .base64_lines import encoded_size, in_lines
 from .text import MAX_LINE, octets_of, to_quoted_printable
 
 _LINE = 76  # characters of a line of base64, RFC 2045 §6.8
-_PIECE = b"".join(bytes((octet,)) for octet in range(128))
+_ASCII = bytes(range(128))
 _QP_SHARE = 6
 """Where more than one octet in so many is not ASCII, base64 is shorter than quoted-printable."""
 
@@ -38,7 +38,7 @@ class Entity:
 
     Attributes:
         segments: what it consists of; together, lines that end in CRLF.
-        facts: those of all segments but files.
+        facts: those of all segments but files; the longest line may be shorter than they say.
     """
 
     segments: tuple[Segment, ...] = field(repr=False)
@@ -57,9 +57,7 @@ def facts_of(entity: Entity, sizes: Sequence[int] = ()) -> MailFacts:
         facts.size + sum(map(encoded_size, sizes)),
         facts.eight_bit,
         facts.nul,
-        max(facts.longest_line, *(min(_LINE, 4 * -(-size // 3)) for size in sizes))
-        if sizes
-        else facts.longest_line,
+        max(facts.longest_line, _LINE) if sizes else facts.longest_line,
         facts.is_plain,
     )
 
@@ -78,14 +76,15 @@ def text_entity(text: str | bytes, content_type: str, *fields: str) -> Entity:
     octets = encode_whole(octets_of(text), transparent=False)
     facts = scan(octets)
     charset = _charset(octets, facts)
-    encoding = "7bit"
-    if facts.eight_bit or facts.longest_line > MAX_LINE:
-        if len(octets.translate(None, _PIECE)) > len(octets) // _QP_SHARE:
+    encoding, longest = "7bit", facts.longest_line
+    if facts.eight_bit or longest > MAX_LINE:
+        longest = _LINE
+        if len(octets.translate(None, _ASCII)) > len(octets) // _QP_SHARE:
             encoding, octets = "base64", in_lines(octets)
         else:
             encoding, octets = "quoted-printable", to_quoted_printable(octets)
-        facts = scan(octets)
-    return _single((f"Content-Type: {content_type}; charset={charset}", *fields), encoding, octets)
+    fields = (f"Content-Type: {content_type}; charset={charset}", *fields)
+    return _single(fields, encoding, octets, longest)
 
 
 def _charset(octets: bytes, facts: MailFacts) -> str:
@@ -106,9 +105,9 @@ def file_entity(body: bytes | FileBody, *fields: str) -> Entity:
         fields: its header but for Content-Transfer-Encoding, complete.
     """
     if isinstance(body, bytes):
-        return _single(fields, "base64", body)
+        return _single(fields, "base64", body, _LINE)
     head = _head(fields, "base64")
-    return Entity((head, body), scan(head))
+    return Entity((head, body), header_facts(head))
 
 
 def email_entity(octets: bytes, *fields: str) -> Entity | None:
@@ -122,7 +121,7 @@ def email_entity(octets: bytes, *fields: str) -> Entity | None:
     facts = scan(octets)
     if facts.eight_bit or facts.nul or facts.longest_line > MAX_LINE:
         return None
-    return _single(fields, "7bit", octets)
+    return _single(fields, "7bit", octets, facts.longest_line)
 
 
 def multipart(kind: str, boundary: str, entities: Sequence[Entity], *parameters: str) -> Entity:
@@ -159,6 +158,20 @@ def _head(fields: Sequence[str], encoding: str) -> bytes:
     return text.encode("ascii")
 
 
-def _single(fields: Sequence[str], encoding: str, octets: bytes) -> Entity:
-    whole = _head(fields, encoding) + octets
-    return Entity((whole,), scan(whole))
+def _single(fields: Sequence[str], encoding: str, octets: bytes, longest: int) -> Entity:
+    head = _head(fields, encoding)
+    facts = header_facts(head)
+    facts.size += len(octets)
+    facts.longest_line = max(facts.longest_line, longest)
+    facts.is_plain = b"\n." not in octets and octets[:1] != b"."
+    return Entity((head + octets,), facts)
+
+
+def header_facts(head: bytes) -> MailFacts:
+    """Return the facts of a header, without a look at each of its octets.
+
+    Args:
+        head: complete lines, none of which begins with a dot.
+    """
+    # In ASCII unless an address in it is not. A CR is left at each line, but none is too long.
+    return MailFacts(len(head), not head.isascii(), False, max(map(len, head.split(b"\n"))), True)

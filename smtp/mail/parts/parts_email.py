@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..mail_data import MailFacts, scan
-from .entity import Entity, FileBody, Segment, facts_of, multipart
+from ..mail_data import MailFacts
+from .entity import Entity, FileBody, Segment, facts_of, header_facts, multipart
 from .head import Head
 
 MOST_IN_ONE = 1_048_576
@@ -65,7 +65,7 @@ class PartsEmail(Head):
         Args:
             sizes: octets of each of `files`.
         """
-        head, rest = scan(self._head), facts_of(self.entity, sizes)
+        head, rest = header_facts(self._head), facts_of(self.entity, sizes)
         return MailFacts(
             head.size + rest.size,
             head.eight_bit or rest.eight_bit,

@@ -1,7 +1,6 @@
 """The octets of a text, and their transfer encoding (RFC 2045 §6)."""
 
 import binascii
-import re
 from collections.abc import Sequence
 from typing import cast
 
@@ -10,8 +9,7 @@ from ..mail_data import MailFacts
 MAX_LINE = 998
 """Octets of a line, RFC 5322 §2.1.1."""
 
-# A line of quoted-printable that `binascii` leaves one character too long.
-_QP_OVERLONG = re.compile(rb"^([^\r\n]{74})(=20|=09)\r$", re.MULTILINE)
+_QP_LINE = 76  # characters, RFC 2045 §6.7 (5)
 
 
 def lines_of(body: object) -> tuple[str | bytes, ...]:
@@ -71,4 +69,11 @@ def describe(text: bytes, facts: MailFacts) -> tuple[str, bytes]:
 
 def to_quoted_printable(text: bytes) -> bytes:
     """Return `text`, whose line ends are all CRLF, as quoted-printable (RFC 2045 §6.7)."""
-    return _QP_OVERLONG.sub(rb"\1=\r\n\2\r", binascii.b2a_qp(text))
+    encoded = binascii.b2a_qp(text)
+    lines = encoded.split(b"\r\n")
+    if max(map(len, lines)) <= _QP_LINE:
+        return encoded
+    # `binascii` leaves a line one character too long if it ends in an encoded space or TAB.
+    return b"\r\n".join(
+        [line if len(line) <= _QP_LINE else b"%b=\r\n%b" % (line[:-3], line[-3:]) for line in lines]
+    )
