@@ -68,8 +68,8 @@ def attachments_of(value: object) -> tuple[Attachment, ...]:
     """
     if _is_one(value):
         return (attachment_of("attachments", value),)
+    kind = type(value).__name__
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        kind = type(value).__name__
         raise TypeError(f"attachments: needs paths or Attachment objects in a list, not {kind}")
     found: list[Attachment] = []
     for item in cast("Iterable[object]", value):

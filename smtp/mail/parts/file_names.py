@@ -19,13 +19,13 @@ _SECTION = 60  # characters of a section of a parameter
 
 
 def check_file_name(name: object) -> str:
-    """Return `name` if it can be the name of a file.
+    """Return `name`, without white space at its ends, if it can be the name of a file.
 
     Raises:
         TypeError: it is not a str.
         ValueError: it is empty or too long, is a path, or has a control character.
     """
-    text = check_text("name", name)
+    text = check_text("name", name).strip()
     if not text or len(text) > _MAX_NAME:
         raise ValueError(f"name: needs 1 to {_MAX_NAME} characters, not {len(text)}")
     if "/" in text or "\\" in text:

@@ -70,7 +70,8 @@ class _Reader(HTMLParser):
         elif tag == "li":
             self._say_item()
         elif tag == "hr":
-            self._lines += ["-" * 20, ""]
+            self._lines[-1] = "-" * 20
+            self._lines.append("")
         elif tag == "pre":
             self._kept_as_is += 1
         elif tag in ("td", "th"):
