@@ -328,7 +328,8 @@ def defaults_of_the_mail() -> dict[str, Any]:
     for field in dataclasses.fields(SendMail):
         if field.init:
             made_up = field.default_factory is not dataclasses.MISSING
-            required = field.default is dataclasses.MISSING
+            # `sender` has a default for type checkers only; without it there is a TypeError.
+            required = field.default is dataclasses.MISSING or field.name == "sender"
             found[field.name] = "made up" if made_up else "required" if required else field.default
     return found
 
@@ -574,8 +575,12 @@ def open_as_text(_server: ScriptedServer) -> object:
         (tell_a_second_mail, "ActorDeadError: SmtpActor (urn:uuid:"),
         (wait_in_an_actor, "RuntimeError: an AsyncioActor must not wait for a future"),
         (
-            lambda _: mail(sender="My Name <me@example.com>"),
-            "only the address belongs here; display names go to from_name/to_name",
+            lambda _: mail(sender="Doe, Jane <me@example.com>"),
+            "is not of the form Name <address>, with one address; a name that has any of",
+        ),
+        (
+            lambda _: mail(html='<img src="cid:logo">'),
+            "html: embeds cid:logo, but inline has no 'logo'",
         ),
         (
             lambda _: mail(recipients="you@example.org, her@example.org"),

@@ -202,7 +202,7 @@ def _check_mailbox(text: str) -> None:
     if text.endswith(">") and "<" in text:
         if text.startswith("<"):
             raise AddressError("write it without angle brackets")
-        raise AddressError("only the address belongs here; display names go to from_name/to_name")
+        raise AddressError("only the address belongs here, without a display name")
     if text.startswith("@"):
         # A source route (@a,@b:c@d) is obsolete: RFC 5321 §3.6.1, appendix C.
         raise AddressError('nothing stands before its "@"; source routes are not supported')
