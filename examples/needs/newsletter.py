@@ -2,8 +2,8 @@
 
 from pykka_smtp import Attachment, Mailer, SendMail, Unsubscribe
 
-readers = ["her@example.org", "him@example.net"]
-logo = Attachment(b"\x89PNG\r\n\x1a\n", name="logo.png")
+me, readers = "news@example.com", ["her@example.org", "him@example.net"]
+images = {"logo": Attachment(b"\x89PNG\r\n\x1a\n", name="logo.png")}
 paper = Attachment(b"%PDF-1.7", name="paper.pdf")
 html = '<img src="cid:logo"><p>Hello {}!</p>'
 mailer = Mailer.start("localhost")
@@ -11,8 +11,10 @@ mailer = Mailer.start("localhost")
 # begin
 for you in readers:
     page, leave = html.format(you), Unsubscribe(url=f"https://example.com/u?{you}")
-    parts = {"html": page, "inline": {"logo": logo}, "attachments": [paper], "unsubscribe": leave}
-    mailer.tell(SendMail(sender="news@example.com", recipients=you, body="Hello!", **parts))
+    mail = SendMail(
+        sender=me, recipients=you, html=page, inline=images, attachments=[paper], unsubscribe=leave
+    )
+    mailer.tell(mail)
 # end
 
 mailer.stop()
