@@ -26,8 +26,7 @@ except ModuleNotFoundError as _error:
 from .actors.done import wait_until_done
 from .actors.mailer.jobs.retry import NO_RETRY
 from .actors.mailer.options import MailerOptions
-from .actors.options.hiding import wrap_secrets_in
-from .service_mailer import GRACE, Finish, ProcessMailer
+from .service_mailer import GRACE, Finish, ProcessMailer, hide_secrets
 from .signals.outcome import SendError, SendFailure
 from .signals.send_mail import SendMail
 
@@ -77,7 +76,7 @@ def mail_task(
         TypeError: an option has the wrong type, or is unknown.
     """
     given = cast("dict[str, Any]", options)
-    wrap_secrets_in(given)
+    hide_secrets(given)
     mailer = ProcessMailer({"server": server, "port": port, "retry": NO_RETRY} | given)
     _mailers.append(mailer)
     if not _limit:

@@ -26,9 +26,8 @@ except ModuleNotFoundError as _error:
 
 from .actors.mailer.mailer import MailerRef
 from .actors.mailer.options import MailerOptions
-from .actors.options.hiding import wrap_secrets_in
 from .actors.options.option_checks import check_alias
-from .service_mailer import Finish, ProcessMailer, Receiver
+from .service_mailer import Finish, ProcessMailer, Receiver, hide_secrets
 from .signals.outcome import Outcome, SendSuccess
 from .signals.recipients import Recipient, split_names
 from .signals.send_mail import SendMail
@@ -84,7 +83,7 @@ class Mail:
 
     def __init__(self, app: flask.Flask | None = None, **options: Unpack[MailerOptions]) -> None:
         self._options = cast("dict[str, Any]", options)
-        wrap_secrets_in(self._options)
+        hide_secrets(self._options)
         self._app = app
         self._everybodys: dict[bool, list[Callable[..., object]]] = {True: [], False: []}
         if app is not None:
@@ -348,10 +347,10 @@ def _split(field: str, sender: Any) -> tuple[str | None, str]:
 
 def _from_message(message: MessageLike) -> SendMail:
     """Return the email that a ``Message`` of Flask-Mail is."""
-    if getattr(message, "has_bad_headers", bool)():
-        raise ValueError("the message has a line break in its subject or an address")
     if not message.sender:
         raise TypeError("the message has no sender; give it, or set MAIL_DEFAULT_SENDER")
+    if getattr(message, "has_bad_headers", bool)():
+        raise ValueError("the message has a line break in its subject or an address")
     options = [*getattr(message, "mail_options", ()), *getattr(message, "rcpt_options", ())]
     for option in options:
         if not str(option).upper().startswith(_ALREADY_NEGOTIATED):

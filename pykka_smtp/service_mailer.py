@@ -16,7 +16,8 @@ from pykka.messages import _ActorStop
 
 from .actors.loop.event_loop import event_loop
 from .actors.mailer.mailer import Mailer, MailerRef
-from .actors.options.hiding import wrap_secrets_in
+from .actors.mailer.options import MAILER_DEFAULTS
+from .actors.options.hiding import harmless_of, wrap_secrets_in
 from .signals.bus import publish
 from .signals.described import Described
 from .signals.dispatcher import dispatcher, log_safely
@@ -25,9 +26,16 @@ from .signals.outcome import Outcome
 GRACE = 20.0
 """Seconds. gunicorn and Kubernetes kill after 30, if they are not told otherwise."""
 
+_HARMLESS = harmless_of(MAILER_DEFAULTS)
+
 Receiver: TypeAlias = Callable[[Outcome], object]
 FindReceivers: TypeAlias = Callable[[Outcome], Sequence[Receiver]]
 """Returns the receivers of an outcome, beside those of its signal. Called on the loop thread."""
+
+
+def hide_secrets(options: dict[str, Any]) -> None:
+    """Wrap the secrets among options of a Mailer, in place, before anything can raise."""
+    wrap_secrets_in(options, _HARMLESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +130,7 @@ class ProcessMailer:
 
     def __init__(self, options: dict[str, Any], find: FindReceivers | None = None) -> None:
         options.setdefault("grace", GRACE)
-        wrap_secrets_in(options)
+        hide_secrets(options)
         ServiceMailer(**options)  # checks them
         self._options = options
         self._inform = None if find is None else Inform(weakref.WeakMethod(find))

@@ -31,8 +31,7 @@ except ModuleNotFoundError as _error:
 from .actors.done import wait_until_done_async
 from .actors.mailer.mailer import MailerRef
 from .actors.mailer.options import MailerOptions
-from .actors.options.hiding import wrap_secrets_in
-from .service_mailer import GRACE, Finish, ServiceMailer
+from .service_mailer import GRACE, Finish, ServiceMailer, hide_secrets
 from .signals.outlets.receivers import connect_async
 
 _NAME = "mailer"
@@ -68,7 +67,7 @@ def mail_lifespan(
         TypeError: an option has the wrong type, or is unknown.
     """
     given = cast("dict[str, Any]", options)
-    wrap_secrets_in(given)
+    hide_secrets(given)
     ServiceMailer(server, port, **given)  # checks them where they are written
     hearing = tuple(receivers)
 
@@ -115,7 +114,7 @@ async def mailing(
         TypeError: an option has the wrong type, or is unknown.
     """
     given = cast("dict[str, Any]", options)
-    wrap_secrets_in(given)
+    hide_secrets(given)
     grace: float = given.setdefault("grace", GRACE)
     mailer = ServiceMailer.start(server, port, **given)
     subscriptions = [connect_async(receiver) for receiver in receivers]
