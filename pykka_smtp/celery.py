@@ -90,8 +90,7 @@ def mail_task(
         if retries >= max_retries:
             return outcome.as_dict()
         delay = min(retry_delay * 2 ** min(retries, 30), MAX_DELAY)
-        # Told by its outcome, not by its exception, which need not be pickled.
-        raise task.retry(countdown=delay, max_retries=None, exc=SendError(outcome))
+        raise task.retry(countdown=delay, max_retries=max_retries, exc=SendError(outcome))
 
     settings: dict[str, Any] = {"acks_late": True, "serializer": "json", **(task_options or {})}
     return cast("Any", app).task(send, name=name, bind=True, **settings)

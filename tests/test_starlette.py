@@ -48,6 +48,11 @@ def application(lifespan: Any) -> Starlette:
     return Starlette(routes=[Route("/tell", tell), Route("/ask", ask)], lifespan=lifespan)
 
 
+def running(app: Any) -> Any:
+    """Return the lifespan, as an ASGI server runs it; it gives the state."""
+    return app.router.lifespan_context(app)
+
+
 async def get(app: Any, path: str, state: Any) -> str:
     """Make a request, as an ASGI server does; return its body."""
     scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b""}
@@ -75,7 +80,7 @@ def test_the_end_waits_until_everything_is_out_and_heard_on_the_applications_loo
     async def serve(server: Server) -> None:
         app = application(mail_lifespan(server.host, server.port, receivers=[store]))
         async with contextlib.AsyncExitStack() as exits:
-            state = await exits.enter_async_context(app.router.lifespan_context(app))
+            state = await exits.enter_async_context(running(app))
             assert await get(app, "/tell", state) == "told"
             SmtpActor.start(server.host, server.port).tell(mail())  # is waited for as well
             end = asyncio.ensure_future(exits.aclose())
@@ -95,7 +100,7 @@ def test_the_end_waits_until_everything_is_out_and_heard_on_the_applications_loo
 def test_a_request_awaits_an_outcome(server: Any) -> None:
     async def serve() -> str:
         app = application(mail_lifespan(server.host, server.port))
-        async with app.router.lifespan_context(app) as state:
+        async with running(app) as state:
             return await get(app, "/ask", state)
 
     assert asyncio.run(serve()) == "SendSuccess"
@@ -112,7 +117,7 @@ def test_a_fastapi_function_is_given_the_mailer(server: Any) -> None:
         return str((await mailer.ask(mail(), block=False)).code)
 
     async def serve() -> str:
-        async with app.router.lifespan_context(app) as state:
+        async with running(app) as state:
             return await get(app, "/invite", state)
 
     assert asyncio.run(serve()) == '"250"'
@@ -126,7 +131,7 @@ def test_the_applications_own_lifespan_may_send_until_it_ends(server: Any) -> No
 
     async def serve() -> None:
         app = application(mail_lifespan(server.host, server.port, lifespan=own))
-        async with app.router.lifespan_context(app) as state:
+        async with running(app) as state:
             assert state["pool"] == "a pool"
             assert state["app"] is app
             state["mailer"].tell(mail())
@@ -143,7 +148,7 @@ def test_a_lifespan_without_a_state_of_its_own(server: Any) -> None:
 
     async def serve() -> None:
         app = application(mail_lifespan(server.host, server.port, lifespan=own))
-        async with app.router.lifespan_context(app) as state:
+        async with running(app) as state:
             assert set(state) == {"mailer"}
 
     asyncio.run(serve())
@@ -193,7 +198,7 @@ def test_a_mailer_that_the_application_has_stopped_is_no_error_at_the_end() -> N
 def test_a_test_looks_at_what_was_sent() -> None:
     async def serve() -> None:
         app = application(mail_lifespan("mail.invalid"))
-        async with app.router.lifespan_context(app) as state:
+        async with running(app) as state:
             await get(app, "/tell", state)
 
     with record_mails() as outbox:
