@@ -123,10 +123,13 @@ async def mailing(
     finally:
         with contextlib.suppress(ActorDeadError):
             mailer.tell(Finish())
-        await wait_until_done_async(grace + _MORE)
-        await mailer.stop(block=False)
-        for subscription in subscriptions:
-            subscription.stop()
+        try:
+            await wait_until_done_async(grace + _MORE)
+        finally:  # also if a server that has no patience cancels the wait
+            stopped = mailer.stop(block=False)
+            for subscription in subscriptions:
+                subscription.stop()
+        await stopped
 
 
 def mailer_of(connection: HTTPConnection) -> MailerRef:
