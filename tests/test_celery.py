@@ -174,11 +174,13 @@ def test_a_worker_ends_when_all_is_out_and_its_connections_are_closed(
     make: Make, name: str
 ) -> None:
     go = threading.Event()
-    with Server(hold("MAIL", go)) as server:
-        make(server, idle_timeout=30)
+    slow = At("MAIL", lambda moment: [Wait(go), moment.reply], to="slow@example.com")
+    with Server(slow) as server:
+        make(server, idle_timeout=30).delay(**MAIL).get()
         wait_at_shutdown(PATIENCE)
-        SmtpActor.start(server.host, server.port).tell(SendMail(**MAIL))
-        server.wait_for(lambda: "MAIL" in str(server.lines))
+        told = SendMail(**MAIL | {"sender": "slow@example.com"})
+        SmtpActor.start(server.host, server.port).tell(told)
+        server.wait_for(lambda: "FROM:<slow" in str(server.lines))
         end = threading.Thread(target=getattr(celery.signals, name).send, args=(None,))
         end.start()
         end.join(0.2)
@@ -187,7 +189,8 @@ def test_a_worker_ends_when_all_is_out_and_its_connections_are_closed(
         end.join(PATIENCE)
 
         assert not end.is_alive()
-        assert server.accepted == 1
+        assert server.accepted == 2
+        assert pykka.ActorRegistry.get_all() == []
 
 
 def test_a_worker_says_that_it_ends_without_an_outcome(
