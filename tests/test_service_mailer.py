@@ -106,7 +106,8 @@ if pid:
     os.waitpid(pid, 0)
 """
 
-    printed("-c", START + program, server.port)
+    # From 3.12 on Python warns of any fork of a process with threads.
+    printed("-W", "ignore::DeprecationWarning", "-c", START + program, server.port)
 
     assert server.accepted == 3
 
