@@ -28,6 +28,7 @@ from .actors.mailer.mailer import MailerRef
 from .actors.mailer.options import MailerOptions
 from .actors.options.option_checks import check_alias
 from .service_mailer import Finish, ProcessMailer, Receiver, hide_secrets
+from .signals.described import Described
 from .signals.outcome import Outcome, SendSuccess
 from .signals.recipients import Recipient, split_names
 from .signals.send_mail import SendMail
@@ -286,8 +287,9 @@ class _InContext:
     def __init__(self, app: flask.Flask, receiver: Callable[..., object]) -> None:
         self._app = app
         self._receiver = receiver
-        self.__module__ = receiver.__module__  # for the log
-        self.__qualname__ = getattr(receiver, "__qualname__", repr(receiver))
+
+    def __str__(self) -> str:
+        return str(Described(self._receiver))  # for the log
 
     def __call__(self, outcome: Outcome) -> None:
         with self._app.app_context():

@@ -74,8 +74,12 @@ class ServiceMailer(Mailer):
         return super().on_receive(message)
 
     def _publish(self, outcome: Outcome, *, is_asked: bool) -> None:
-        find = self._find and self._find()
-        receivers = find(outcome) if find else ()
+        receivers: Sequence[Receiver] = ()
+        try:
+            find = self._find and self._find()
+            receivers = find(outcome) if find else ()
+        except BaseException as exc:  # the outcome must be published all the same
+            log_safely(logging.ERROR, "receivers of an outcome cannot be found", exc=exc)
         publish(outcome, is_asked=is_asked or bool(receivers))
         for receiver in receivers:
             dispatcher.submit(_hear, receiver, outcome)

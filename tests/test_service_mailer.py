@@ -178,6 +178,24 @@ def test_each_receiver_hears_though_another_one_raises(
     mailer.ref.stop()
 
 
+class Broken:
+    def find(self, outcome: Outcome) -> list[Callable[[Outcome], object]]:
+        raise LookupError(outcome.mail.id)
+
+
+def test_an_outcome_is_published_though_its_receivers_cannot_be_found(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = Broken()
+    mailer = ProcessMailer({"server": server.host, "port": server.port}, broken.find)
+
+    assert isinstance(mailer.ref.ask(mail(), timeout=PATIENCE), SendSuccess)
+    assert wait_until_done(PATIENCE)
+
+    assert "receivers of an outcome cannot be found" in caplog.text
+    mailer.ref.stop()
+
+
 def test_the_log_knows_whether_anybody_hears_a_failure(caplog: pytest.LogCaptureFixture) -> None:
     application = Application()
     with Server(defer("RCPT")) as server:
