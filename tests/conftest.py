@@ -42,6 +42,10 @@ LONG = {
     "test_two_thousand_connections_wanted_of_a_server_that_takes_ten",
     "test_whatever_the_servers_do_each_mail_has_one_outcome_and_it_is_true",
     "test_ctrl_c_ends_a_soak_with_the_figures_so_far",
+    "test_a_signal_ends_it_and_its_children_soon",
+    "test_a_competitor_is_left_out_on_request",
+    "test_the_wheel_holds_the_package_and_nothing_else",
+    "test_the_sdist_holds_what_a_distributor_needs",
 }
 """Tests that are marked ``long``."""
 ONE_LOOP = {
@@ -50,6 +54,8 @@ ONE_LOOP = {
     *("test_connect.py", "test_mailer.py", "test_mailer_connections.py", "test_mailer_end.py"),
     *("test_tls_truth.py", "test_next_address.py", "test_mailer_pacing.py"),
     *("test_mailer_recipients.py", "test_receivers_bound.py", "test_mailer_by_domain.py"),
+    *("test_command_line.py", "test_calls_per_email.py", "test_lazy_actors.py"),
+    *("test_end_to_end.py", "test_mailer_backups.py", "test_stop.py"),
 }
 """Tests on both loops of which a plain run does half on the one, half on the other."""
 LOOPS = ("uvloop", "asyncio")
@@ -57,9 +63,14 @@ MOST_PROCESSES = 4
 """More would not do: the last of them ends with the slowest file."""
 HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 
-# Busy machines are slow, not wrong; and a run in CI is to be repeated, not to be lucky.
+# Busy machines are slow, not wrong; and a run in CI is to be repeated, not to be lucky. Elsewhere
+# each run has other examples, so that many runs with few of them find as much.
+IS_CI = "CI" in os.environ
 settings.register_profile(
-    "suite", deadline=None, derandomize="CI" in os.environ, max_examples=times(50, thoroughly=200)
+    "suite",
+    deadline=None,
+    derandomize=IS_CI,
+    max_examples=times(50 if IS_CI else 25, thoroughly=200),
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 

@@ -87,8 +87,15 @@ def check(rig: KeptRig, heard: tuple[int, ...], recipients: int) -> None:
         assert not (rig.verdict.maybe_accepted and rig.verdict.retryable)
 
 
-@pytest.mark.parametrize("cut", ["whole", "by line", "octet by octet"])
-@pytest.mark.parametrize("recipients", [1, 2])
+@pytest.mark.parametrize(
+    ("recipients", "cut"),
+    [
+        *((1, "whole"), (1, "by line"), (1, "octet by octet")),
+        # 4096 conversations, each of which is played several times.
+        pytest.param(2, "whole", marks=pytest.mark.long),
+        *((2, "by line"), (2, "octet by octet")),
+    ],
+)
 def test_no_yes_to_the_mail_is_lost_behind_a_refusal_whatever_the_server_says(
     recipients: int, cut: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
