@@ -34,6 +34,8 @@ _FACTS = (
 _facts: Callable[[Dialog], tuple[object, ...]] = operator.attrgetter(*_FACTS)
 _INCOMPARABLE = frozenset({"redactor", "refused"})  # each has its own
 
+_KNOWN = tuple(f.name for f in dataclasses.fields(Session) if f.name not in _INCOMPARABLE)
+
 lanes: Counter[str] = Counter()
 """How often an email went all the way, or was handed over: a test of the tests looks at it."""
 
@@ -158,7 +160,5 @@ def _told(value: object) -> object:
             return value
 
 
-# An attrgetter, since millions of facts are compared in a run.
-_known: Callable[[Session], tuple[object, ...]] = operator.attrgetter(
-    *(field.name for field in dataclasses.fields(Session) if field.name not in _INCOMPARABLE)
-)
+def _known(session: Session) -> list[object]:
+    return [getattr(session, name) for name in _KNOWN]
