@@ -66,7 +66,13 @@ def environment(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-@pytest.fixture(scope="module", params=["wheel", "editable"])
+# So that `--dist loadgroup` makes each environment once.
+INSTALLS = [
+    pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("wheel", "editable")
+]
+
+
+@pytest.fixture(scope="module", params=INSTALLS)
 def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the package; return the interpreter of its environment."""
     folder = tmp_path_factory.mktemp(request.param)
