@@ -7,7 +7,7 @@ differences.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import pykka
 
@@ -70,8 +70,6 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc] # without stubs, it 
         TypeError: an argument has the wrong type.
     """
 
-    fail_silently: bool
-
     def __init__(
         self,
         host: str | None = None,
@@ -98,11 +96,16 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc] # without stubs, it 
         alias: object = options.get("alias")
         super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]
         self.alias: str | None = None if alias is None else str(alias)
-        self.fail_silently = fail_silently
-        self.host, self.port, self.timeout = host, port, timeout
-        self.username, self._password = username, password
-        self.use_tls, self.use_ssl = use_tls, use_ssl
-        self.ssl_keyfile, self.ssl_certfile = ssl_keyfile, ssl_certfile
+        self.fail_silently: bool = fail_silently
+        self.host: str | None = host
+        self.port: int | None = port
+        self.timeout: float | None = timeout
+        self.username: str | None = username
+        self._password: Secret | None = password
+        self.use_tls: bool | None = use_tls
+        self.use_ssl: bool | None = use_ssl
+        self.ssl_keyfile: str | None = ssl_keyfile
+        self.ssl_certfile: str | None = ssl_certfile
         self.wait: bool = True if wait is None else wait
         self._url: Secret | None = hidden_url(url)
         self._more = more
@@ -176,11 +179,12 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc] # without stubs, it 
         self._password = relay.password or self._password
 
     def _refuse(self, why: str) -> NoReturn:
-        """Raise Django's error for a wrong entry of MAILERS, which there is since Django 6.1."""
-        from django.core.mail import InvalidMailer  # type: ignore[attr-defined,unused-ignore]
+        """Raise Django's error for a wrong entry of MAILERS."""
+        from django.core import mail  # pyright: ignore[reportMissingTypeStubs]
 
-        error: Exception = cast("Any", InvalidMailer)(why, alias=self.alias)
-        raise error from None
+        # Older than MAILERS are Django's versions before 6.1; nothing gives an alias there.
+        error: Any = getattr(mail, "InvalidMailer", None)
+        raise ValueError(why) if error is None else error(why, alias=self.alias)
 
     @property
     def password(self) -> str | None:

@@ -5,10 +5,11 @@ try:
     from django.conf import settings  # pyright: ignore[reportMissingTypeStubs]
     from django.core.mail.backends.base import BaseEmailBackend  # pyright: ignore[reportMissingTypeStubs]
     # fmt: on
-except ModuleNotFoundError as error:
-    if error.name != "django":  # Django is there, and lacks something itself
+except ModuleNotFoundError as _error:
+    if str(_error.name).partition(".")[0] != "django":  # it is there, and lacks something itself
         raise
-    message = "pykka_smtp.django needs Django: pip install 'pykka-smtp[django]'"
-    raise ImportError(message) from None
+    raise ImportError(
+        "pykka_smtp.django needs Django: pip install 'pykka-smtp[django]'"
+    ) from None
 
 __all__ = ["BaseEmailBackend", "settings"]
