@@ -175,8 +175,6 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc] # without stubs, it 
                 self._refuse(str(error))
             raise
         self.host, self.port = relay.host, relay.port
-        self.username = relay.username or self.username
-        self._password = relay.password or self._password
 
     def _refuse(self, why: str) -> NoReturn:
         """Raise Django's error for a wrong entry of MAILERS."""

@@ -8,8 +8,6 @@ try:
 except ModuleNotFoundError as _error:
     if str(_error.name).partition(".")[0] != "django":  # it is there, and lacks something itself
         raise
-    raise ImportError(
-        "pykka_smtp.django needs Django: pip install 'pykka-smtp[django]'"
-    ) from None
+    raise ImportError("pykka_smtp.django needs Django: pip install 'pykka-smtp[django]'") from None
 
 __all__ = ["BaseEmailBackend", "settings"]

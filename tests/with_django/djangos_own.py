@@ -10,6 +10,7 @@ import sys
 import types
 import unittest
 import warnings
+from typing import Any
 
 from django.conf import settings
 
@@ -28,12 +29,20 @@ import django  # noqa: E402
 
 django.setup()
 
-from pykka_smtp.django import EmailBackend, stop_mailers  # noqa: E402
+from pykka_smtp import django as ours  # noqa: E402
 
 try:  # from Django 6.1 on the tests of the backends are a file of their own
     module = importlib.import_module("mail.test_backends")
 except ModuleNotFoundError:
     module = importlib.import_module("mail.tests")
+
+
+class EmailBackend(ours.EmailBackend):
+    """Ours, with one connection: the tests count on the order of messages."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, max_connections=1, **options)
+
 
 # What the tests name `smtp.EmailBackend` is ours.
 module.smtp = types.SimpleNamespace(EmailBackend=EmailBackend)  # type: ignore[attr-defined]
@@ -42,7 +51,7 @@ module.smtp = types.SimpleNamespace(EmailBackend=EmailBackend)  # type: ignore[a
 class Ours(module.SMTPBackendTests):  # type: ignore[misc,name-defined]
     """Those with a server."""
 
-    email_backend = "pykka_smtp.django.EmailBackend"
+    email_backend = "__main__.EmailBackend"
     backend_class = EmailBackend
 
 
@@ -86,5 +95,5 @@ if __name__ == "__main__":
     results = Results()
     load = unittest.defaultTestLoader.loadTestsFromTestCase
     unittest.TestSuite([load(Ours), load(OursStopped)]).run(results)
-    stop_mailers(10)
+    ours.stop_mailers(10)
     sys.stdout.write(json.dumps(results.found))

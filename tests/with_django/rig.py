@@ -49,7 +49,14 @@ OF_THE_PROJECT = ("-W", "ignore:The EMAIL_", "-W", "ignore:get_connection", "-W"
 Backend = Callable[..., Any]
 
 if not settings.configured:
-    settings.configure(SECRET_KEY="none", DATABASES={}, DEFAULT_FROM_EMAIL="me@a.test")
+    settings.configure(
+        SECRET_KEY="none",
+        DATABASES={},
+        DEFAULT_FROM_EMAIL="me@a.test",
+        LOGGING_CONFIG=None,  # that of the tests stays
+        USE_I18N=False,
+    )
+    django.setup()
 
 
 @contextlib.contextmanager
