@@ -260,7 +260,7 @@ def test_mailers_have_their_own_options(server: ScriptedServer, backend: Backend
         ({}, "OPTIONS must define 'host'."),
         ({"host": "a.test", "rat": "5/s"}, "Unknown options 'rat'."),
         ({"host": "a.test", "use_tls": True, "use_ssl": True}, "incompatible"),
-        ({"url": "smtp://u:hidden@h:x"}, "url smtp://u:***@h"),
+        ({"url": "smtp://u:hidden@h:x"}, "smtp://u:***@h"),
     ],
 )
 def test_a_wrong_entry_of_mailers_is_djangos_own_error(options: Any, words: str) -> None:
