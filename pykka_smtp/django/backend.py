@@ -4,6 +4,7 @@ Every setting and argument means what it means to Django's own SMTP backend; doc
 differences.
 """
 
+import importlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -34,7 +35,7 @@ _WAITS_FOR_ITSELF = (
 )
 
 
-class EmailBackend(BaseEmailBackend):  # type: ignore[misc] # without stubs, it is of type Any
+class EmailBackend(BaseEmailBackend):
     """Sends Django's messages by a `Mailer` that all backends with the same settings share.
 
     To make one costs next to nothing, and opens no connection; to `close` it closes none. A backend
@@ -94,7 +95,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc] # without stubs, it 
         more = {name: options.pop(name) for name in [*options] if name in MORE}
         wrap_secrets_in(more)
         alias: object = options.get("alias")
-        super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]
+        super().__init__(**options)
         self.alias: str | None = None if alias is None else str(alias)
         self.fail_silently: bool = fail_silently
         self.host: str | None = host
@@ -178,10 +179,8 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc] # without stubs, it 
 
     def _refuse(self, why: str) -> NoReturn:
         """Raise Django's error for a wrong entry of MAILERS."""
-        from django.core import mail  # pyright: ignore[reportMissingTypeStubs]
-
-        # Older than MAILERS are Django's versions before 6.1; nothing gives an alias there.
-        error: Any = getattr(mail, "InvalidMailer", None)
+        # Before Django 6.1 there are no MAILERS, and nothing gives an alias.
+        error: Any = getattr(importlib.import_module("django.core.mail"), "InvalidMailer", None)
         raise ValueError(why) if error is None else error(why, alias=self.alias)
 
     @property
@@ -193,7 +192,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc] # without stubs, it 
     def password(self, password: str | None) -> None:
         self._password = _secret(password)
 
-    def open(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def open(self) -> bool:
         """Do nothing: the Mailer opens connections as they are needed.
 
         Returns:
@@ -265,13 +264,13 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc] # without stubs, it 
     def _send_for_a_log(self, messages: Iterable[Any], record: Any) -> int:
         if not log_mails.may_be_mailed(record):
             return 0
-        before, log_mails.sending.is_at_it = log_mails.sending.is_at_it, True
+        log_mails.sending.is_for_a_log = True
         try:
             with self._mailer() as ref:
                 mails = (mail for _, mail in _mails_of(messages, is_of_a_log=True))
                 return _tell_each(ref, mails)
         finally:
-            log_mails.sending.is_at_it = before
+            log_mails.sending.is_for_a_log = False
 
     def _mailer(self) -> AbstractContextManager[MailerRef]:
         """Give the process's Mailer with these options."""
@@ -282,7 +281,7 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc] # without stubs, it 
         if self.use_tls or self.use_ssl or self._url is not None:
             certificate = Certificate.of(self.ssl_certfile, self.ssl_keyfile)
         options = mailer_options(
-            server=(self.host or "localhost", self.port or 25),
+            server=(self.host or "localhost", _number(self.port or 25)),
             url=self._url,
             credentials=credentials,
             tls=self._tls,
@@ -372,6 +371,11 @@ def _tell_each(ref: MailerRef, mails: Iterable[SendMail]) -> int:
         ref.tell(mail)
         count += 1
     return count
+
+
+def _number(port: Any) -> Any:
+    """Return a port, which may be a text, as from the environment; a wrong one is refused later."""
+    return int(port) if isinstance(port, str) and port.isdecimal() else port
 
 
 def _secret(value: object) -> Secret | None:

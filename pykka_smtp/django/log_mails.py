@@ -48,10 +48,12 @@ class Sending(threading.local):
     """What this thread does.
 
     Attributes:
-        is_at_it: whether it is within the backend: what it logs there becomes no email.
+        is_at_it: whether it is within the backend: what Pykka logs there becomes no email.
+        is_for_a_log: whether that is for a log handler: then nothing that is logged does.
     """
 
     is_at_it: bool = False
+    is_for_a_log: bool = False
 
 
 sending: Sending = Sending()
@@ -80,11 +82,13 @@ def record_in_hand() -> logging.LogRecord | None:
 
 def may_be_mailed(record: logging.LogRecord) -> bool:
     """Whether an email about a record cannot be the cause of another such record."""
-    if sending.is_at_it:
+    if sending.is_for_a_log:
         return False
     first = record.name.partition(".")[0]
     if first == _OURS:
         if record.name == OUTCOMES:
             return not _new_log_id.has(str(getattr(record, "mail", "")))
         return record.msg == RECEIVER_RAISED  # by a receiver of the program, so of other emails
-    return not (first in {"pykka", "asyncio"} and record.threadName == _LOOP)
+    if first in {"pykka", "asyncio"}:  # of actors that send, too
+        return not sending.is_at_it and record.threadName != _LOOP
+    return True

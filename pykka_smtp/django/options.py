@@ -32,7 +32,7 @@ def setting(name: str, default: object = _ABSENT) -> Any:
         AttributeError: there is none, and no default.
     """
     getattr(settings, "DEBUG")  # noqa: B009 - loads the settings
-    value = getattr(cast("Any", settings)._wrapped, name, default)
+    value = getattr(settings._wrapped, name, default)
     if value is _ABSENT:
         raise AttributeError(
             f"there is no setting {name}; with MAILERS, use django.core.mail.mailers"

@@ -1,9 +1,10 @@
 """Receivers of outcomes that use the database."""
 
 import functools
+import importlib
 import inspect
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from ..signals.dispatcher import dispatcher
 
@@ -46,6 +47,5 @@ def closing_connections(receiver: Callable[P, R]) -> Callable[P, R]:
 
 def _close() -> None:
     # Late: it takes time, and not every project has a database.
-    from django.db import connections  # pyright: ignore[reportMissingTypeStubs]
-
-    connections.close_all()
+    database: Any = importlib.import_module("django.db")
+    database.connections.close_all()

@@ -78,12 +78,12 @@ class Results(unittest.TestResult):
         lines = self._exc_info_to_string(error, test).strip().splitlines()  # type: ignore[attr-defined]
         self._note(test, lines[-1])
 
-    def addError(self, test: unittest.TestCase, err: object) -> None:  # type: ignore[override] # noqa: N802
+    def addError(self, test: unittest.TestCase, err: object) -> None:  # noqa: N802
         self._wrong(test, err)
 
-    addFailure = addError  # type: ignore[assignment] # noqa: N815
+    addFailure = addError  # noqa: N815
 
-    def addSubTest(self, test: unittest.TestCase, subtest: object, err: object) -> None:  # type: ignore[override] # noqa: N802
+    def addSubTest(self, test: unittest.TestCase, subtest: object, err: object) -> None:  # noqa: N802
         if err is not None:
             self._wrong(test, err)
 

@@ -47,7 +47,7 @@ def test_a_message_with_html_and_blind_copies_goes_out_as_django_wrote_it(
     )
     assert b"d@d.test" not in mail.data
     assert read.get_body(("html",)).get_content().strip() == "<p>Hällo</p>"  # type: ignore[union-attr]
-    assert [part.get_filename() for part in read.iter_attachments()] == ["a.txt"]  # type: ignore[attr-defined]
+    assert [part.get_filename() for part in read.iter_attachments()] == ["a.txt"]
 
 
 def test_a_message_has_its_outcome_with_each_recipient(backend: Backend) -> None:

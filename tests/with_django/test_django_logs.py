@@ -19,7 +19,7 @@ from pykka_smtp import (
     wait_until_done,
 )
 from pykka_smtp.testing import Server, hold, refuse
-from with_django.rig import DJANGO, Backend, given, message, stop_mailers
+from with_django.rig import DJANGO, HAS_MAILERS, Backend, given, message, stop_mailers
 
 ADMINS: list[Any] = ["ops@b.test"] if DJANGO >= (6, 0) else [("Ops", "ops@b.test")]
 pytestmark = pytest.mark.filterwarnings(
@@ -41,7 +41,7 @@ def attach() -> Iterator[Attach]:
         context = given(EMAIL_BACKEND="pykka_smtp.django.EmailBackend", **where | more)
         context.__enter__()
         undo.append(lambda: context.__exit__(None, None, None))
-        handler: Any = AdminEmailHandler()  # type: ignore[no-untyped-call]
+        handler: Any = AdminEmailHandler()
         if queued:
             waiting: queue.Queue[Any] = queue.Queue()
             listener = logging.handlers.QueueListener(waiting, handler)
@@ -159,8 +159,8 @@ def test_a_relay_that_is_not_there_ends_in_no_loop(attach: Attach, backend: Back
     with Server() as gone:
         pass
     outcomes: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    handler.emit = outcomes.append  # type: ignore[method-assign]
+    handler: Any = logging.Handler()
+    handler.emit = outcomes.append
     logging.getLogger("pykka_smtp").addHandler(handler)
     attach(gone)
 
@@ -171,6 +171,40 @@ def test_a_relay_that_is_not_there_ends_in_no_loop(attach: Attach, backend: Back
     logging.getLogger("pykka_smtp").removeHandler(handler)
     failed = [one for one in outcomes if one.name == "pykka_smtp.outcomes"]
     assert 12 <= len(failed) <= 20  # each failure was mailed, once
+
+
+def test_an_error_that_is_logged_while_messages_are_made_is_mailed(
+    attach: Attach, backend: Backend
+) -> None:
+    with Server() as server:
+        logger = attach(server, "shop")
+
+        def messages() -> Iterator[Any]:
+            logger.error("A text is missing")
+            yield message()
+
+        assert backend(server).send_messages(messages()) == 1
+
+        assert sorted(tried(server)) == [
+            "Subject: Hello",
+            "Subject: [Django] ERROR: A text is missing",
+        ]
+
+
+@pytest.mark.skipif(not HAS_MAILERS, reason="MAILERS came with Django 6.1")
+def test_an_error_email_by_a_mailer_of_mailers_that_fails_raises_nothing() -> None:
+    from django.utils.log import AdminEmailHandler
+
+    with Server(refuse(".")) as server:
+        options = {"host": server.host, "port": server.port}
+        mailers = {"ops": {"BACKEND": "pykka_smtp.django.EmailBackend", "OPTIONS": options}}
+        with given(MAILERS=mailers, ADMINS=ADMINS):
+            handler: Any = AdminEmailHandler(using="ops")
+            record = {"name": "shop", "msg": "Boom", "levelname": "ERROR"}
+            handler.handle(logging.makeLogRecord(record))
+
+            assert tried(server) == ["Subject: [Django] ERROR: Boom"]
+            assert stop_mailers(PATIENCE)
 
 
 class Failing(AsyncioActor):

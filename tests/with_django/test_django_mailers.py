@@ -9,6 +9,7 @@ import pytest
 from servers.scripted import ScriptedServer
 from servers.waiting import PATIENCE, wait_until
 
+from pykka_smtp import Drain
 from pykka_smtp.testing import Server, hold
 from with_django.rig import Backend, message, stop_mailers
 
@@ -71,7 +72,7 @@ def test_a_mailer_in_use_does_not_end(
         with kept.using(options(2)):
             pass
         assert used.is_alive()
-        assert used.ask(module.Drain())
+        assert used.ask(Drain())
 
     assert len(kept._entries) == 2  # more than the bound, while they are in use
 

@@ -2,6 +2,7 @@
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import pytest
 from servers.python import printed
@@ -121,8 +122,9 @@ def test_connections_are_closed_even_if_the_receiver_raises(
         assert wait_until_done(PATIENCE)
     assert closed == ["closed"]
 
+    nothing: Any = None
     with pytest.raises(AttributeError):
-        broken("django", outcome=None)
+        broken("django", outcome=nothing)
     assert closed == ["closed"]  # a test that calls it keeps its transaction
 
 

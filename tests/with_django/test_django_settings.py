@@ -75,6 +75,11 @@ def test_implicit_tls_and_arguments_that_beat_settings(backend: Backend) -> None
     )
 
 
+def test_a_port_from_the_environment_is_a_text(backend: Backend) -> None:
+    with given(EMAIL_PORT="2525"):
+        assert shown(backend())["port"] == 2525
+
+
 def test_both_kinds_of_tls_are_an_error(backend: Backend) -> None:
     with (
         given(EMAIL_USE_TLS=True, EMAIL_USE_SSL=True),
@@ -129,7 +134,7 @@ def test_djangos_report_of_an_error_shows_no_url_that_a_function_returns(backend
 
     with given(SMTP_URL=url):
         assert backend().host == "relay.test"
-        reported = SafeExceptionReporterFilter().get_safe_settings()  # type: ignore[no-untyped-call]
+        reported = SafeExceptionReporterFilter().get_safe_settings()
 
     assert "hidden" not in repr(reported)
 
