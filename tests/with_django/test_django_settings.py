@@ -3,6 +3,7 @@
 import contextlib
 import os
 import ssl
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,35 @@ def test_djangos_report_of_an_error_shows_no_url_that_a_function_returns(backend
         reported = SafeExceptionReporterFilter().get_safe_settings()
 
     assert "hidden" not in repr(reported)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"url": "smtp://user:hidden@relay.test:x"},
+        {"url": "hidden"},
+        {"url": lambda: "smtp://user:hidden@relay.test?no=1"},
+        {"host": "a b", "username": "user", "password": "hidden", "use_tls": True},
+        {"host": "relay.test", "proxy": "socks5://user:hidden@"},
+        {"host": "relay.test", "backups": ["smtp://user:hidden@relay.test:x"]},
+        {"host": "relay.test", "password": "hidden", "use_tls": True, "use_ssl": True},
+    ],
+)
+def test_no_frame_of_an_error_shows_a_password(wrong: Any) -> None:
+    # Looked up late: the frame of the test itself has the password.
+    def caught() -> traceback.TracebackException:
+        try:
+            with EmailBackend(**wrong)._mailer():
+                pass
+        except (ValueError, ImportError) as error:
+            return traceback.TracebackException.from_exception(error, capture_locals=True)
+        raise AssertionError("nothing is wrong")
+
+    shown_error = caught()
+
+    ours = [frame for frame in shown_error.stack if frame.filename != __file__]
+    assert ours
+    assert "hidden" not in str(shown_error) + repr([frame.locals for frame in ours])
 
 
 def test_options_of_the_mailer_come_from_a_setting_and_from_arguments(backend: Backend) -> None:
