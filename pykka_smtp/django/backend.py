@@ -102,7 +102,7 @@ class EmailBackend(BaseEmailBackend):
         self.port: int | None = port
         self.timeout: float | None = timeout
         self.username: str | None = username
-        self._password: Secret | None = password
+        self._password: Secret | None = _secret(password)
         self.use_tls: bool | None = use_tls
         self.use_ssl: bool | None = use_ssl
         self.ssl_keyfile: str | None = ssl_keyfile
