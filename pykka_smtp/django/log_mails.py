@@ -8,6 +8,7 @@ becomes an email. Other handlers have all these records.
 
 import itertools
 import logging
+import re
 import sys
 import threading
 from typing import Any
@@ -23,8 +24,13 @@ _LOOP = "pykka-smtp-loop"
 _OURS = "pykka_smtp"
 
 
+# The ids of such emails, of all processes (a record may come from another one), and those of
+# `pykka_smtp.logging.MailHandler`: two handlers must not mail about each other's emails in turn.
+_OF_A_LOG = re.compile(r"log-[0-9a-f]{24}-[0-9]+")
+
+
 class _Ids:
-    """The ids of these emails, by which their records are known."""
+    """Makes ids of these emails, by which their records are known."""
 
     def __init__(self) -> None:
         self.renew()
@@ -35,9 +41,6 @@ class _Ids:
 
     def __call__(self) -> str:
         return f"{self._prefix}{next(self._numbers)}"
-
-    def has(self, mail_id: str) -> bool:
-        return mail_id.startswith(self._prefix)
 
 
 _new_log_id = _Ids()
@@ -87,7 +90,7 @@ def may_be_mailed(record: logging.LogRecord) -> bool:
     first = record.name.partition(".")[0]
     if first == _OURS:
         if record.name == OUTCOMES:
-            return not _new_log_id.has(str(getattr(record, "mail", "")))
+            return not _OF_A_LOG.fullmatch(str(getattr(record, "mail", "")))
         return record.msg == RECEIVER_RAISED  # by a receiver of the program, so of other emails
     if first in {"pykka", "asyncio"}:  # of actors that send, too
         return not sending.is_at_it and record.threadName != _LOOP

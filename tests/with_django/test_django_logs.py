@@ -18,6 +18,8 @@ from pykka_smtp import (
     smtp_server_reply,
     wait_until_done,
 )
+from pykka_smtp.logging import MailHandler
+from pykka_smtp.signals.send_mail import new_id
 from pykka_smtp.testing import Server, hold, refuse
 from with_django.rig import DJANGO, HAS_MAILERS, Backend, given, message, stop_mailers
 
@@ -205,6 +207,22 @@ def test_an_error_email_by_a_mailer_of_mailers_that_fails_raises_nothing() -> No
 
             assert tried(server) == ["Subject: [Django] ERROR: Boom"]
             assert stop_mailers(PATIENCE)
+
+
+def test_no_error_email_is_about_one_of_another_process_or_of_a_mail_handler(
+    attach: Attach,
+) -> None:
+    bundles = MailHandler(sender="app@a.test", recipients="ops@b.test")
+    prefixes = [bundles._prefix, f"log-{new_id()}-", "log-of-mine-"]
+    bundles.close()
+    with Server() as server:
+        attach(server, "pykka_smtp.outcomes")
+        logger = logging.getLogger("pykka_smtp.outcomes")
+
+        for prefix in prefixes:
+            logger.warning("not sent: %s1", prefix, extra={"mail": f"{prefix}1"})
+
+        assert tried(server) == ["Subject: [Django] WARNING: not sent: log-of-mine-1"]
 
 
 class Failing(AsyncioActor):
