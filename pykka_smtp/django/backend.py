@@ -22,7 +22,7 @@ from . import log_mails
 from .addresses import address_of
 from .installed import BaseEmailBackend
 from .mailers import Certificate, mailers
-from .options import ALIAS, MORE, hidden_url, mailer_options, relay_of, setting
+from .options import ALIAS, MORE, hidden_url, mailer_options, relay_of, settings_reader
 
 AT_ONCE = 100
 """Messages of one call that are under way at a time. A Mailer has 20 connections, if not told
@@ -117,6 +117,7 @@ class EmailBackend(BaseEmailBackend):
 
     def _take_settings(self, wait: bool | None) -> None:
         """Take from the settings what was not given."""
+        setting = settings_reader()
         what = "url"
         if self._url is None and not self.host:
             self._url, what = hidden_url(setting("SMTP_URL", None)), "SMTP_URL"

@@ -19,25 +19,27 @@ MORE: frozenset[str] = frozenset(MAILER_DEFAULTS) - {
 _ABSENT = object()
 
 
-def setting(name: str, default: object = _ABSENT) -> Any:
-    """Return a setting, without the warning that Django has for the use of its older ones.
+def settings_reader() -> Callable[..., Any]:
+    """Return a function that reads settings, without Django's warnings for its older ones.
 
-    Whoever defines one has had that warning already.
-
-    Args:
-        name: its name.
-        default: what there is without it.
+    Whoever defines one of those has had the warning already. The function takes the name of a
+    setting, and what there is without it.
 
     Raises:
-        AttributeError: there is none, and no default.
+        AttributeError: by the function; there is no such setting, and no default.
     """
     getattr(settings, "DEBUG")  # noqa: B009 - loads the settings
-    value = getattr(settings._wrapped, name, default)
-    if value is _ABSENT:
-        raise AttributeError(
-            f"there is no setting {name}; with MAILERS, use django.core.mail.mailers"
-        )
-    return value
+    loaded = settings._wrapped
+
+    def read(name: str, default: object = _ABSENT) -> Any:
+        value = getattr(loaded, name, default)
+        if value is _ABSENT:
+            raise AttributeError(
+                f"there is no setting {name}; with MAILERS, use django.core.mail.mailers"
+            )
+        return value
+
+    return read
 
 
 def hidden_url(value: object) -> Secret | None:
