@@ -4,6 +4,7 @@ There is no queue. The program waits for the relay's reply, and its exit status 
 """
 
 import contextlib
+import dataclasses
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ from ...signals import Outcome, SendFailure, SendMail
 from ...smtp.mail.address import check_forward_path, check_mailbox
 from ...smtp.mail.domain import AddressError
 from ...smtp.words.shown import shown
+from ...smtp.words.verdict import FailureKind
 from ..input.mail_file import MAX_MAIL
 from ..output.printable import print_lines
 from ..output.results import rows_of
@@ -92,6 +94,8 @@ def run(words: Sequence[str], out: TextIO, err: TextIO) -> int:
     except _CannotSubmitError as error:
         return _complain(err, error.status, f"{error}")
     outcome = _send(mail, urls)
+    if isinstance(outcome, SendFailure) and outcome.kind is FailureKind.LOCAL:
+        outcome = _send_encoded(mail, urls) or outcome
     if arguments.verbose:
         print_lines(out, f"{outcome}")
     _complain(err, 0, *_complaints(outcome))
@@ -233,6 +237,20 @@ def _send(mail: SendMail, urls: Sequence[str]) -> Outcome:
         return mailer.ask(mail)
     finally:
         mailer.stop()
+
+
+def _send_encoded(mail: SendMail, urls: Sequence[str]) -> Outcome | None:
+    """Send an email with 8-bit text in ASCII, to a relay that takes nothing else (RFC 6152 §3)."""
+    data = mail.as_bytes()
+    if data.isascii():
+        return None
+    import email
+
+    try:
+        encoded = dataclasses.replace(mail, message=email.message_from_bytes(data))
+    except ValueError:
+        return None
+    return _send(encoded, urls)
 
 
 def _complaints(outcome: Outcome) -> list[str]:

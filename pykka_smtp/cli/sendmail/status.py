@@ -66,8 +66,8 @@ def _may_pass(failure: SendFailure | None, result: RecipientResult) -> bool:
 
 def _is_unknown(failure: SendFailure | None, result: RecipientResult) -> bool:
     reply = result.reply
-    if reply is None:
+    if reply is None or (failure is not None and failure.stage is not Stage.RCPT):
         return False
     if reply.enhanced is not None:  # RFC 3463 §3.2
         return reply.enhanced.startswith("5.1.")
-    return reply.code in _UNKNOWN and (failure is None or failure.stage is Stage.RCPT)
+    return reply.code in _UNKNOWN

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
+from ...smtp.mail.content import MAX_TEXT_LINE
 from ...smtp.mail.header import date_field, mailbox_field, message_id_field
 from ..input.mail_file import MAX_MAIL
 from .addresses import with_domains
@@ -21,6 +22,7 @@ _FIELD = re.compile(
 _MBOX = re.compile(rb">?From [^\r\n]*+(?:" + _LINE_END + rb"|\Z)")
 _BLANK = re.compile(_LINE_END)
 _ENDS = re.compile(r"[\r\n]+")
+_TOO_LONG = re.compile(rb"[^\r\n]{%d,}" % (MAX_TEXT_LINE + 1))
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 # As Postfix has them: for machines on the way, or not for the eyes of recipients.
@@ -104,7 +106,23 @@ def complete(data: bytes, *, domain: str, author: Callable[[], tuple[str, str]])
     rest = data[position:]
     if not _BLANK.match(rest):
         parts.append(b"\n")
-    return Submission(data=b"".join([*parts, rest]), recipients=tuple(lists))
+    data = _TOO_LONG.sub(_in_lines, b"".join([*parts, rest]))
+    return Submission(data=data, recipients=tuple(lists))
+
+
+def _in_lines(line: re.Match[bytes]) -> bytes:
+    """Break a line that SMTP cannot carry, as Postfix does: what follows begins with a space."""
+    text = line[0]
+    lines: list[bytes] = []
+    most = MAX_TEXT_LINE
+    while len(text) > most:
+        end = most
+        while end > most - 4 and text[end] & 0xC0 == 0x80:  # in a character of UTF-8
+            end -= 1
+        lines.append(text[:end])
+        text = text[end:]
+        most = MAX_TEXT_LINE - 1
+    return b"\n ".join([*lines, text])
 
 
 def _fields(data: bytes) -> tuple[list[tuple[bytes, bytes, bytes]], int]:
