@@ -12,6 +12,7 @@ import pytest
 
 from pykka_smtp.cli import main as command_line
 from pykka_smtp.testing.talk.ledger import ReceivedMail
+from servers.require import missing
 from servers.scripted import ScriptedServer
 from servers.sending import url_of
 
@@ -56,8 +57,8 @@ class Submitter:
     def linked(self, name: str = "sendmail") -> Path:
         """Link the program under another name, as an administrator does; return the link."""
         script = Path(sys.executable).with_name(SCRIPT)
-        if not script.exists():  # a clone whose environment is older than the script
-            pytest.fail(f"{SCRIPT} is not there: pip install -e . again")
+        if not script.exists():  # a clone that was installed before there was one
+            missing(f"{SCRIPT} is not installed; install pykka-smtp again")
         link = self.home / name
         link.symlink_to(script)
         return link

@@ -11,7 +11,7 @@ Mode = Literal["send", "queue", "aliases", "nothing", "help", "version"]
 
 _OPTIONS = "A:B:C:D:F:GIL:N:O:R:UV:X:b:cd:e:f:h:imno:p:r:q:tvx"
 """Postfix's, and two of Sendmail's for debugging. A colon: what follows belongs to the option."""
-_LONG = ("help", "version", "no-tempfail")
+_LONG = ("help", "version")
 
 _MODES: dict[str, Mode] = {
     "m": "send",
@@ -48,7 +48,6 @@ class Arguments:
         full_name: the name in a From that is added (-F), or None.
         dsn: the notifications to ask for (-N, -R, -V).
         verbose: whether to print the server's reply (-v).
-        has_tempfail: whether a failure that may pass has the status EX_TEMPFAIL.
     """
 
     mode: Mode = "send"
@@ -59,7 +58,6 @@ class Arguments:
     full_name: str | None = None
     dsn: Dsn | None = None
     verbose: bool = False
-    has_tempfail: bool = True
 
 
 def read_arguments(words: Sequence[str], name: str = "") -> Arguments:
@@ -110,8 +108,6 @@ def _take(found: Arguments, dsn: dict[str, str], option: str, value: str) -> Non
             found.mode = "nothing"
         case "-N" | "-R" | "-V":
             dsn[option] = value
-        case "--no-tempfail":
-            found.has_tempfail = False
         case "--help" | "--version":
             found.mode = "help" if option == "--help" else "version"
         case _:

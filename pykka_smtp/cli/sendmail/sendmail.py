@@ -22,7 +22,7 @@ from ...smtp.words.verdict import FailureKind
 from ..input.mail_file import MAX_MAIL
 from ..output.printable import print_lines
 from ..output.results import rows_of
-from ..sysexits import EX_DATAERR, EX_NOINPUT, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE
+from ..sysexits import EX_DATAERR, EX_NOINPUT, EX_OK, EX_USAGE
 from .addresses import addresses_in
 from .arguments import Arguments, UsageError, read_arguments
 from .settings import ALIAS, Settings, SettingsError, full_name, read_settings, user_name
@@ -45,7 +45,6 @@ Pass an email from standard input on to a relay, as programs expect it of
   -F NAME         the name in From, if there is no From
   -N, -R, -V      delivery status notifications, as Postfix has them
   -v              print the relay's reply
-  --no-tempfail   69 instead of 75, for programs that take 75 for "queued"
   -bp, -bi        say that there is no queue, and no database of aliases
 
 The relay is SMTP_URL, or url in ~/.config/pykka-smtp.toml or
@@ -99,10 +98,7 @@ def run(words: Sequence[str], out: TextIO, err: TextIO) -> int:
     if arguments.verbose:
         print_lines(out, f"{outcome}")
     _complain(err, 0, *_complaints(outcome))
-    status = status_of(outcome)
-    if status == EX_TEMPFAIL and not arguments.has_tempfail:
-        return EX_UNAVAILABLE
-    return status
+    return status_of(outcome)
 
 
 def _say(arguments: Arguments, out: TextIO) -> int:

@@ -4,6 +4,7 @@ The file is one of ``~/.config/pykka-smtp.toml`` and ``/etc/pykka-smtp.toml``; t
 there counts alone. With a password in it, only its owner may be able to read it.
 """
 
+import contextlib
 import os
 import pwd
 import socket
@@ -153,7 +154,7 @@ def _read_file(*, is_needed: bool) -> tuple[str, dict[str, Any]]:
         except FileNotFoundError:
             continue
         except OSError as error:
-            if isinstance(error, PermissionError | NotADirectoryError) and not is_needed:
+            if isinstance(error, PermissionError) and not is_needed:
                 continue
             raise SettingsError(f"cannot read {path}: {error.strerror or error}") from None
         if len(data) > _MAX_FILE:
@@ -171,12 +172,23 @@ def _read_file(*, is_needed: bool) -> tuple[str, dict[str, Any]]:
 
 def _paths() -> list[Path]:
     folder = os.environ.get("XDG_CONFIG_HOME", "")
-    paths = [Path(SYSTEM_FILE)]
-    try:
-        home = Path(folder) if folder.startswith("/") else Path.home() / ".config"
-    except RuntimeError:  # a user without a home
-        return paths
-    return [home / FILE_NAME, *paths]
+    folders = [Path(folder)] if folder.startswith("/") else [home / ".config" for home in _homes()]
+    return [*(one / FILE_NAME for one in folders), Path(SYSTEM_FILE)]
+
+
+def _homes() -> list[Path]:
+    """Return the home of the user who runs this, if there is one.
+
+    Under cron, HOME is that of who has started cron.
+    """
+    homes = [os.environ.get("HOME", "")]
+    with contextlib.suppress(KeyError):
+        homes.append(pwd.getpwuid(os.getuid()).pw_dir)
+    for home in homes:
+        with contextlib.suppress(OSError):
+            if home and os.stat(home).st_uid == os.geteuid():  # noqa: PTH116
+                return [Path(home)]
+    return []
 
 
 def _check_owner(path: Path, status: os.stat_result, table: Mapping[str, object]) -> None:

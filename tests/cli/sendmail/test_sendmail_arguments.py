@@ -30,7 +30,6 @@ from pykka_smtp.cli.sendmail.arguments import Arguments, UsageError, read_argume
         ("-Am -U -G -n -m -h 5 -L x -O a=b -X log -o7 -x -c root", {}),
         ("-bm -e m -p SMTP:here -d0 -D log root", {}),
         ("-v root", {"verbose": True}),
-        ("--no-tempfail root", {"has_tempfail": False}),
         ("-- root", {}),
     ],
 )

@@ -1,6 +1,7 @@
 """Where ``sendmail`` finds its relay, and who may know the password."""
 
 import os
+import pwd
 import socket
 from pathlib import Path
 
@@ -91,10 +92,10 @@ def test_the_file_of_another_user_is_not_followed(
     submit: Submitter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit.configure(more='url = "smtp://x.test"')
-    monkeypatch.setattr(os, "geteuid", lambda: submit.file.stat().st_uid + 1)
-    if submit.file.stat().st_uid == 0:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(submit.file.parent))
+    if os.getuid() == 0:  # what is root's may be used by all
         os.chown(submit.file, 4711, -1)
-        monkeypatch.setattr(os, "geteuid", lambda: 4712)
+    monkeypatch.setattr(os, "geteuid", lambda: 4712)
 
     assert submit("you@x.test") == 77
     assert "belongs to another user" in submit.err
@@ -145,12 +146,37 @@ def test_settings_that_are_no_text_are_refused(submit: Submitter) -> None:
 def test_settings_that_cannot_be_read_are_needed_only_without_a_relay_in_the_environment(
     submit: Submitter, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", "/dev/null")  # as of a user without one: there is no folder in it
+    class Forbidden(type(submit.file)):  # type: ignore[misc]
+        def open(self, *_args: object, **_options: object) -> object:
+            raise PermissionError(13, "Permission denied")
+
+    # As of a file that is root's alone; root itself, who may run this test, can read any.
+    monkeypatch.setattr(settings, "_paths", lambda: [Forbidden(submit.file)])
     assert submit("you@x.test") == 78
-    assert "cannot read /dev/null/.config/pykka-smtp.toml: Not a directory" in submit.err
+    assert f"cannot read {submit.file}: Permission denied" in submit.err
 
     monkeypatch.setenv("SMTP_URL", url_of(server))
     assert submit("you@x.test") == 0
+
+
+def test_a_folder_in_place_of_the_settings_is_named(submit: Submitter) -> None:
+    submit.file.mkdir()
+
+    assert submit("you@x.test") == 78
+    assert f"cannot read {submit.file}: Is a directory" in submit.err
+
+
+def test_a_home_that_is_another_users_is_not_looked_into(
+    submit: Submitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under cron, which leaves its own HOME to the programs of all users."""
+    submit.configure(more='url = "smtp://x.test"')
+    monkeypatch.setenv("HOME", "/dev/null/nobody")
+    person = pwd.getpwuid(os.getuid())
+    mine = pwd.struct_passwd((*person[:5], str(submit.home), person[6]))
+    monkeypatch.setattr(pwd, "getpwuid", lambda _uid: mine)
+
+    assert settings.read_settings().domain == "here.test"
 
 
 def test_a_sendmail_in_the_environment_is_the_way_to_here_and_not_from_here(
