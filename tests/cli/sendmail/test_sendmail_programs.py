@@ -221,7 +221,7 @@ def cron_with(submit: Submitter, crontab: str) -> Iterator[None]:
     if absent := [place for place in places if not Path(place).exists()]:
         missing(f"{absent[0]} is not there")
     if subprocess.run([unshare, "-m", "true"], check=False, capture_output=True).returncode:
-        missing("mounts for one process are not allowed here")
+        pytest.skip("mounts for one process are not allowed here, as in most containers")
     for name in ("crontabs", "cron.d"):
         (submit.home / name).mkdir()
     (submit.home / "crontab").touch()
