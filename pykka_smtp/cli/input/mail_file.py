@@ -14,6 +14,7 @@ from ...smtp.mail.mail_data import scan
 from ...smtp.words.shown import shown
 from .encoding import BOM, wide_encoding
 from .mailbox import read_mailbox
+from .recipients import Named
 
 MAX_MAIL = 256 * 1024 * 1024
 """Bytes. The email is held in memory, and few servers accept a tenth of that."""
@@ -75,16 +76,19 @@ class MailFile:
             raise BadMailError(f"has a From field with an {error}; {_ASK}") from None
 
     def make(
-        self, *, sender: str, to: str | Sequence[str], outcome_to: Tellable | None = None
+        self, *, sender: str, to: Sequence[Named], outcome_to: Tellable | None = None
     ) -> SendMail:
         """Return this email to some recipients.
 
         Args:
             sender: the reverse-path.
-            to: the recipients.
+            to: the recipients; names do not count.
             outcome_to: receives the outcome.
         """
-        return SendMail(sender=sender, recipients=to, message=self.data, outcome_to=outcome_to)
+        addresses = [address for _, address in to]
+        return SendMail(
+            sender=sender, recipients=addresses, message=self.data, outcome_to=outcome_to
+        )
 
 
 def read_mail(file: IO[bytes]) -> MailFile:

@@ -59,7 +59,8 @@ class BulkPlan:
         Args:
             outcome_to: receives their outcomes.
         """
-        for to in [tuple(self.recipients)] if self.together else self.recipients:
+        named = self.recipients.named()
+        for to in [tuple(named)] if self.together else ((one,) for one in named):
             yield self.mail.make(sender=self.sender, to=to, outcome_to=outcome_to)
 
 

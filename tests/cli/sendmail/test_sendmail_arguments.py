@@ -89,7 +89,7 @@ def test_what_cannot_be_done_is_refused_in_a_line(line: str, complaint: str) -> 
     [
         ("-N never", Dsn(notify="never")),
         ("-N failure,Delay", Dsn(notify=("failure", "delay"))),
-        ("-N success -R hdrs -V QQ314159", Dsn(notify=("success",), ret="hdrs", envid="QQ314159")),
+        ("-N success -R hdrs -V QQ314159", Dsn(notify="success", ret="hdrs", envid="QQ314159")),
     ],
 )
 def test_notifications_can_be_asked_for(line: str, expected: Dsn) -> None:
