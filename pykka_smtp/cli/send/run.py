@@ -198,7 +198,8 @@ class BulkSend:
 
     def _record(self, row: Row, outcome: Outcome | None = None) -> None:
         self.tally.add(row, outcome)
-        self._throughput.add(time.monotonic())
+        if row.result != "not sent":  # when hundreds are cancelled at once, nothing is fast
+            self._throughput.add(time.monotonic())
         if self._report is None:
             return
         self._unsaved.append(row)

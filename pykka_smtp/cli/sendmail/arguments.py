@@ -45,6 +45,7 @@ class Arguments:
         from_header: whether To, Cc and Bcc name more recipients (-t).
         is_dot_text: whether a line with only a dot is text, not the end (-i).
         sender: the reverse-path as it was given (-f, -r), or None.
+        settings: the file with the settings (-C), or None for the usual ones.
         full_name: the name in a From that is added (-F), or None.
         dsn: the notifications to ask for (-N, -R, -V).
         verbose: whether to print the server's reply (-v).
@@ -55,6 +56,7 @@ class Arguments:
     from_header: bool = False
     is_dot_text: bool = False
     sender: str | None = None
+    settings: str | None = None
     full_name: str | None = None
     dsn: Dsn | None = None
     verbose: bool = False
@@ -96,6 +98,8 @@ def _take(found: Arguments, dsn: dict[str, str], option: str, value: str) -> Non
             found.is_dot_text = True
         case "-f" | "-r":
             found.sender = value
+        case "-C":
+            found.settings = value
         case "-F":
             found.full_name = value
         case "-v":

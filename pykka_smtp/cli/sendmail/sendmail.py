@@ -43,11 +43,12 @@ Pass an email from standard input on to a relay, as programs expect it of
   -i, -oi         a line with only a dot is text, not the end
   -f ADDRESS, -r  the address for bounces; <> for no bounces
   -F NAME         the name in From, if there is no From
+  -C FILE         the file with the settings
   -N, -R, -V      delivery status notifications, as Postfix has them
   -v              print the relay's reply
   -bp, -bi        say that there is no queue, and no database of aliases
 
-The relay is SMTP_URL, or url in ~/.config/pykka-smtp.toml or
+The relay is SMTP_URL, or url in ~/.config/pykka-smtp.toml or in
 /etc/pykka-smtp.toml. Other options of other sendmails are ignored.
 
 exit status: 0 accepted, 64 wrong usage, 65 wrong data, 66 no input,
@@ -85,7 +86,7 @@ def run(words: Sequence[str], out: TextIO, err: TextIO) -> int:
         if arguments.mode != "send":
             return _say(arguments, out)
         # Before the email is read: a program can still keep what it has not passed on.
-        mail, urls = _submitted(arguments, read_settings())
+        mail, urls = _submitted(arguments, read_settings(arguments.settings))
     except UsageError as error:
         return _complain(err, EX_USAGE, f"{error}")
     except SettingsError as error:

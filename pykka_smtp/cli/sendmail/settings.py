@@ -10,7 +10,7 @@ import pwd
 import socket
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -69,15 +69,21 @@ class Settings:
         return (f"{address}@{self.domain}",) if alias is None else alias
 
 
-def read_settings() -> Settings:
+def read_settings(name: str | None = None) -> Settings:
     """Read the environment and the file.
+
+    Args:
+        name: a file that counts instead of the usual ones, and of the environment; or None.
 
     Raises:
         SettingsError: there is no relay URL, or something is wrong with it or with the file.
     """
     _forget_ways_back()
-    from_environment = os.environ.get(_URL, "")
-    path, table = _read_file(is_needed=not from_environment)
+    from_environment = "" if name is not None else os.environ.get(_URL, "")
+    paths = _paths() if name is None else [Path(name)]
+    path, table = _read_first(paths, is_needed=not from_environment)
+    if name is not None and not path:
+        raise SettingsError(f"cannot read {name}: No such file or directory")
     if unknown := [key for key in table if key not in _KEYS]:
         raise SettingsError(f"{path}: unknown setting {unknown[0]!r}; known are {', '.join(_KEYS)}")
     if from_environment:
@@ -144,9 +150,9 @@ def _forget_ways_back() -> None:
             del os.environ[name]
 
 
-def _read_file(*, is_needed: bool) -> tuple[str, dict[str, Any]]:
-    """Return the name of the file and what is in it; nothing if there is none."""
-    for path in _paths():
+def _read_first(paths: Sequence[Path], *, is_needed: bool) -> tuple[str, dict[str, Any]]:
+    """Return the name of the first file that is there, and what is in it; nothing without one."""
+    for path in paths:
         try:
             with path.open("rb") as file:
                 status = os.fstat(file.fileno())

@@ -62,6 +62,25 @@ def test_the_folder_of_settings_may_be_elsewhere(
     assert settings.read_settings().urls[0].reveal() == "smtp://elsewhere.test"
 
 
+def test_a_file_can_be_named_and_then_nothing_else_counts(
+    submit: Submitter, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit.configure(more='url = "smtp://usual.invalid"')
+    monkeypatch.setenv("SMTP_URL", "smtp://environment.invalid")
+    file = tmp_path / "named.toml"
+    file.write_text(f'url = "{url_of(server)}"')
+
+    assert submit("-C", str(file), "you@x.test") == 0
+    assert server.accepted == 1
+
+    file.write_text("")
+    assert submit("-C", str(file), "you@x.test") == 78
+    assert "needs a relay URL" in submit.err
+    file.unlink()
+    assert submit("-C", str(file), "you@x.test") == 78
+    assert f"cannot read {file}: No such file or directory" in submit.err
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660, 0o602])
 @pytest.mark.parametrize("where", [f'url = "{URL}"', f'url = "smtp://x.test"\nbackups = ["{URL}"]'])
 def test_a_password_that_others_can_read_is_refused(
