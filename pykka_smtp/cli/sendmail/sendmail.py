@@ -27,7 +27,7 @@ from .addresses import addresses_in
 from .arguments import Arguments, UsageError, read_arguments
 from .settings import ALIAS, Settings, SettingsError, full_name, read_settings, user_name
 from .status import status_of
-from .submission import TooLongError, complete, read_submission
+from .submission import BrokenHeaderError, TooLongError, complete, read_submission
 
 NAME = "pykka-smtp sendmail"
 _MAX_LINES = 20
@@ -151,7 +151,10 @@ def _submitted(arguments: Arguments, settings: Settings) -> tuple[SendMail, Sequ
         name = os.environ.get("NAME") or full_name() if name is None else name
         return name, _own_address(settings) if sender == "<>" else sender
 
-    submission = complete(data, domain=settings.domain, author=author)
+    try:
+        submission = complete(data, domain=settings.domain, author=author)
+    except BrokenHeaderError as error:
+        raise _CannotSubmitError(EX_DATAERR, f"{error}") from None
     if arguments.from_header:
         named += _recipients(submission.recipients, settings)
         if not named:

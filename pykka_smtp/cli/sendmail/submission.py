@@ -9,20 +9,16 @@ from typing import IO
 
 from ...smtp.mail.content import MAX_TEXT_LINE
 from ...smtp.mail.header import date_field, mailbox_field, message_id_field
+from ...smtp.words.shown import shown
 from ..input.mail_file import MAX_MAIL
 from .addresses import with_domains
 
-_LINE_END = rb"(?:\r\n|\r|\n)"
+_LINE_END = re.compile(rb"\r\n|\r")
 # RFC 5322 §2.2: a name, a colon, a body that goes on in lines that begin with white space.
-_FIELD = re.compile(
-    rb"(?P<name>[!-9;-~]++)[ \t]*+:"
-    rb"(?P<body>[^\r\n]*+(?:" + _LINE_END + rb"[ \t][^\r\n]*+)*+)"
-    rb"(?P<end>" + _LINE_END + rb"|\Z)"
-)
-_MBOX = re.compile(rb">?From [^\r\n]*+(?:" + _LINE_END + rb"|\Z)")
-_BLANK = re.compile(_LINE_END)
-_ENDS = re.compile(r"[\r\n]+")
-_TOO_LONG = re.compile(rb"[^\r\n]{%d,}" % (MAX_TEXT_LINE + 1))
+_FIELD = re.compile(rb"(?P<name>[!-9;-~]++)[ \t]*+:(?P<body>[^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)")
+_MBOX = re.compile(rb">?From [^\n]*+(?:\n|\Z)")
+_BCC = re.compile(rb"^(?:resent-)?bcc[ \t]*+:", re.IGNORECASE | re.MULTILINE)
+_TOO_LONG = re.compile(rb"[^\n]{%d,}" % (MAX_TEXT_LINE + 1))
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 # As Postfix has them: for machines on the way, or not for the eyes of recipients.
@@ -33,6 +29,10 @@ _WITH_ADDRESSES = {
 }
 _RECIPIENTS = (b"to", b"cc", b"bcc")
 _RESENT = b"resent-"
+
+
+class BrokenHeaderError(Exception):
+    """A Bcc stands behind a line that ends the header. The message is one line."""
 
 
 class TooLongError(Exception):
@@ -87,14 +87,21 @@ def complete(data: bytes, *, domain: str, author: Callable[[], tuple[str, str]])
         data: what was submitted.
         domain: what is appended to addresses without one.
         author: returns name and address for From.
+
+    Raises:
+        BrokenHeaderError: recipients would read a Bcc.
     """
+    # All line ends are the same from here on, so that none is made of two halves below.
+    data = _LINE_END.sub(b"\n", data)
     fields, position = _fields(data)
+    if fields:
+        _check_end(data, position)
     names = {name for name, _, _ in fields}
     is_resent = any(name.startswith(_RESENT) for name in names)
     # RFC 5322 §3.6.6: who sends an email again adds a block of fields of his own.
     prefix = _RESENT if is_resent else b""
     wanted = {prefix + name for name in _RECIPIENTS}
-    lists = [_ENDS.sub("", _text(body)) for name, _, body in fields if name in wanted]
+    lists = [_text(body).replace("\n", "") for name, _, body in fields if name in wanted]
     parts = [text.encode() + b"\n" for text in _missing(names, prefix.decode(), domain, author)]
     for name, whole, body in fields:
         if name in _DROPPED:
@@ -102,9 +109,9 @@ def complete(data: bytes, *, domain: str, author: Callable[[], tuple[str, str]])
         if name in _WITH_ADDRESSES:
             changed = with_domains(_text(body), domain)
             whole = whole.replace(body, changed.encode("utf-8", "surrogateescape"), 1)  # noqa: PLW2901
-        parts.append(whole if whole.endswith((b"\r", b"\n")) else whole + b"\n")
+        parts.append(whole if whole.endswith(b"\n") else whole + b"\n")
     rest = data[position:]
-    if not _BLANK.match(rest):
+    if not rest.startswith(b"\n"):
         parts.append(b"\n")
     data = _TOO_LONG.sub(_in_lines, b"".join([*parts, rest]))
     return Submission(data=data, recipients=tuple(lists))
@@ -137,6 +144,23 @@ def _fields(data: bytes) -> tuple[list[tuple[bytes, bytes, bytes]], int]:
         position = match.end()
         fields.append((match["name"].lower(), match[0], match["body"]))
     return fields, position
+
+
+def _check_end(data: bytes, position: int) -> None:
+    """Check that no Bcc is in what follows the header without a blank line between.
+
+    For a mail server such a line ends the header, and what follows is text. Its author meant a
+    blind copy, which nobody would get, and everybody would read of.
+
+    Raises:
+        BrokenHeaderError: there is one.
+    """
+    end = data.find(b"\n\n", max(position - 1, 0))
+    if _BCC.search(data, position, len(data) if end < 0 else end):
+        line = data[position : position + 1000].partition(b"\n")[0].decode("utf-8", "replace")
+        raise BrokenHeaderError(
+            f"a line in the header is no field: {shown(line)}; all would read the Bcc behind it"
+        )
 
 
 def _text(body: bytes) -> str:
