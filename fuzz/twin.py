@@ -18,7 +18,8 @@ from pykka_smtp.smtp.session.opening.session import Session
 from pykka_smtp.smtp.session.step import CommandGroup, SendMailData
 from pykka_smtp.smtp.session.transaction.delivery import Delivery
 
-from .violation import insist
+from .recut import FLAGS, Recording
+from .violation import Violation, insist
 
 _EVENTS = (
     *("connected", "start_next", "receive_data", "begin_held", "mail_data_sent", "tls_is_up"),
@@ -29,7 +30,6 @@ _FACTS = (
     *("stage", "steps", "verdict", "is_over", "may_end_mail_data", "has_unread"),
     "needs_channel_binding",
 )
-_FLAGS = ("sends_unsolicited", "rejects_bdat", "closes_without_reply")
 _INCOMPARABLE = frozenset({"redactor", "refused"})  # each has its own
 
 lanes: Counter[str] = Counter()
@@ -41,9 +41,13 @@ class Twin(Dialog):
 
     Attributes:
         express: the other one; None where the email does not go that way.
+        cut_every: where not 0, each conversation is played again when it is over, with a cut at
+            every such octet of the replies; after the cut it goes on, or ends in one of some ways.
     """
 
     express: Dialog | None = None
+    cut_every: int = 0
+    _recording: Recording | None = None
     _has_begun = False
     _is_amid = False  # what happens now happens within something that both hear
 
@@ -63,6 +67,10 @@ class Twin(Dialog):
             self._has_begun = True
             if type(self.delivery) is Delivery:
                 self.express = _express(self.delivery, self._hide)
+                if self.express is not None and self.cut_every:
+                    self._recording = Recording(self.delivery)
+        if self._recording is not None and not self._is_amid:
+            self._recording.note(self, name, args, named)
         mine, other = getattr(Dialog, name), self.express
         if other is None or self._is_amid:
             return mine(self, *args, **named)
@@ -77,14 +85,18 @@ class Twin(Dialog):
             self._is_amid = False
         was_over = other.is_over
         got = getattr(other, name)(*args, **named)
-        insist(_told(got) == _told(expected), f"{name}: {_told(got)}, not {_told(expected)}")
+        told, expects = _told(got), _told(expected)
+        if told != expects:  # not `insist`: the words take longer than all the rest
+            raise Violation(f"{name}: {told}, not {expects}")
         for fact in _FACTS:
             there, here = getattr(other, fact), getattr(self, fact)
-            insist(there == here, f"{fact} after {name}: {there}, not {here}")
+            if there != here:
+                raise Violation(f"{fact} after {name}: {there}, not {here}")
         insist(_told(other.held) == _told(self.held), f"held after {name}")
         is_express = type(other) is ExpressDialog
         if other.is_over and not was_over:
             lanes["all the way" if is_express else "handed over"] += 1
+            self._play_again()
         if was_over:
             return expected
         if not is_express or (other.is_over and self.delivery._keep_open):  # type: ignore[attr-defined]
@@ -92,12 +104,20 @@ class Twin(Dialog):
             insist(_known(other.session) == _known(self.session), f"the session after {name}")
         return expected
 
+    def _play_again(self) -> None:
+        recording, self._recording = self._recording, None
+        if recording is not None:
+            recording.play(self._again, self.cut_every)
+
+    def _again(self, delivery: Delivery) -> "Twin":
+        return Twin(delivery, redact=self._hide)
+
     def _learn(self, other: Dialog) -> None:
         """Let the other one know what is learned outside, as by other connections."""
         other.has_unread = self.has_unread
         if type(other) is ExpressDialog:
             other.session.ehlo_name = self.session.ehlo_name
-        for flag in _FLAGS:
+        for flag in FLAGS:
             setattr(other.session.quirks, flag, getattr(self.session.quirks, flag))
 
 

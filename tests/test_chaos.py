@@ -55,9 +55,9 @@ def test_the_chaos_test_finds_outcomes_that_are_published_twice_or_not_at_all(
     publish = bus.publish
     how_often = {20: 2, 30: 0}
 
-    def falsely(outcome: Outcome) -> None:
+    def falsely(outcome: Outcome, **how: bool) -> None:
         for _ in range(how_often.get(int(outcome.mail.id), 1)):
-            publish(outcome)
+            publish(outcome, **how)
 
     monkeypatch.setattr("pykka_smtp.actors.sending_actor.publish", falsely)
 

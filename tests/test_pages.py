@@ -2,15 +2,20 @@
 
 import dataclasses
 import re
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import pykka_smtp
+import pykka_smtp.testing
 from pykka_smtp import SendFailure, SendSuccess
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+REFERENCE = sorted(ROOT.glob("docs/reference/*.md"))
+OURS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Source"]
+"""Where the repository is on the web. The README links to it, as a package index shows it, too."""
 
 
 def without_code(text: str) -> str:
@@ -24,29 +29,63 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def links(page: Path) -> Iterator[tuple[Path, str]]:
+    """Give the files that a page links to, and what it names in each, or ""."""
+    text = without_code(page.read_text())
+    targets = re.findall(r"\]\(([^)]+)\)", text)
+    targets += re.findall(r"^\[[^]]+\]: (\S+)$", text, re.MULTILINE)
+    for target in targets:
+        path, _, anchor = target.partition("#")
+        if path.startswith(f"{OURS}/blob/main/"):
+            yield ROOT / path.removeprefix(f"{OURS}/blob/main/"), anchor
+        elif not path.startswith(("http:", "https:")):
+            yield page.parent / path if path else page, anchor
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_links_to_exists(page: Path) -> None:
-    text = without_code(page.read_text())
+    for linked, anchor in links(page):
+        assert linked.exists(), linked
+        assert not anchor or anchor in anchors(linked), f"{linked}#{anchor}"
 
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
-        path, _, anchor = target.partition("#")
-        linked = page.parent / path if path else page
-        assert linked.exists(), target
-        assert not anchor or anchor in anchors(linked), target
+
+def test_each_name_of_a_link_in_the_readme_is_defined_once_and_used() -> None:
+    text = without_code((ROOT / "README.md").read_text())
+    prose, *definitions = re.split(r"^(?=\[[^]]+\]: )", text, flags=re.MULTILINE)
+    defined = [line.partition("]: ")[0].removeprefix("[") for line in definitions]
+    used = re.findall(r"\[[^]]+\]\[([^]]+)\]", prose) + re.findall(r"\[([^]`]+\.md)\](?!\[)", prose)
+
+    assert sorted(set(used)) == sorted(defined)
+
+
+def test_the_readme_has_no_link_that_a_package_index_cannot_follow() -> None:
+    text = without_code((ROOT / "README.md").read_text())
+
+    assert re.findall(r"\]\((?!https://)[^)]*\)", text) == []
 
 
 def test_each_page_can_be_reached_from_the_readme() -> None:
     reached, new = set[Path](), {ROOT / "README.md"}
     while new:
         reached |= new
-        links = {
-            (page.parent / target.partition("#")[0]).resolve()
-            for page in new
-            for target in re.findall(r"\]\((?!https?:|#)([^)]+\.md[^)]*)\)", page.read_text())
-        }
-        new = links - reached
+        linked = {link.resolve() for page in new for link, _ in links(page)}
+        new = {page for page in linked if page.suffix == ".md"} - reached
 
     assert set(PAGES) - reached == set()
+
+
+def test_the_reference_has_each_public_name_once() -> None:
+    pages = "".join(page.read_text() for page in REFERENCE)
+    named = re.findall(r"^::: pykka_smtp\.(\S+)$", pages, re.MULTILINE)
+    ours = [name for name in named if "." not in name]
+    for_tests = [name.removeprefix("testing.") for name in named if name.startswith("testing.")]
+
+    assert sorted(ours) == sorted(pykka_smtp.__all__)
+    assert sorted(for_tests) == sorted(pykka_smtp.testing.__all__)
+
+
+def test_the_site_links_to_the_repository_of_the_project() -> None:
+    assert f"\nrepo_url: {OURS}\n" in (ROOT / "mkdocs.yml").read_text()
 
 
 def rows(page: str) -> list[list[str]]:

@@ -20,7 +20,7 @@ import pykka
 import pytest
 from pykka import ActorDeadError
 from servers.demo_run import DemoRun
-from servers.python import printed
+from servers.python import printed, python
 from servers.scripted import Script, ScriptedServer
 from servers.sink import AiosmtpdServer
 from servers.texts import up_to
@@ -286,7 +286,18 @@ def test_the_code_for_maybe_accepted_sends_an_alarm_a_second_time_and_only_that(
 
 
 def test_the_two_commands_stand_in_the_readme_exactly() -> None:
-    assert [block.strip() for block in blocks(README, "console")] == [f"$ {c}" for c in COMMANDS]
+    assert blocks(README, "console")[0] == "$ pip install pykka-smtp\n"
+    commands = [block.strip() for block in blocks(README, "console")[1:]]
+    assert commands == [f"$ {c}" for c in COMMANDS]
+
+
+def test_the_program_to_get_started_with_shows_the_mail_and_its_outcome(tmp_path: Path) -> None:
+    [program] = blocks((ROOT / "docs" / "index.md").read_text(), "python")
+
+    done = python("-W", "error", "-c", program, cwd=tmp_path)
+
+    assert "Subject: Hello" in done.stderr
+    assert done.stdout.startswith("accepted: 250 ")
 
 
 def test_the_readme_shows_what_the_demo_prints(demo_run: DemoRun) -> None:
@@ -301,7 +312,7 @@ def test_the_readme_shows_what_the_demo_prints(demo_run: DemoRun) -> None:
     printed = without_times_and_ports("\n".join(demo_run.lines))
     whole = blocks(section(COMMAND_LINE, "## `pykka-smtp demo`"), "text")[0]
     assert without_times_and_ports(whole) == printed
-    part = without_times_and_ports(blocks(README, "text")[0])
+    part = without_times_and_ports(blocks(README, "text")[1])
     assert len(part) == 4
     assert [line for line in part if line not in printed] == []
 

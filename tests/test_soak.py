@@ -72,9 +72,9 @@ def test_a_soak_finds_outcomes_that_are_published_twice_or_not_at_all(
     publish = bus.publish
     how_often = {20: 2, 30: 0}
 
-    def falsely(outcome: Outcome) -> None:
+    def falsely(outcome: Outcome, **how: bool) -> None:
         for _ in range(how_often.get(int(outcome.mail.id), 1)):
-            publish(outcome)
+            publish(outcome, **how)
 
     for module in ("mailer.jobs.jobs", "sending_actor"):
         monkeypatch.setattr(f"pykka_smtp.actors.{module}.publish", falsely)

@@ -1,6 +1,7 @@
 """A dialog, and somebody who does what it asks for: in memory, at once, and checking each rule."""
 
-from fuzz.twin import Twin
+from servers.twins import Twin
+
 from pykka_smtp.smtp.mail.content import CompleteContent, Content
 from pykka_smtp.smtp.mail.delivery_options import NO_OPTIONS, DeliveryOptions
 from pykka_smtp.smtp.mail.envelope import Envelope

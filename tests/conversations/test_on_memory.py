@@ -3,12 +3,12 @@
 import dataclasses
 
 import pytest
+from servers.twins import Twin
 
 from conversations.client import session_of
 from conversations.conversation import Conversation, conversations
 from conversations.memory import TIMEOUT, FakeLoop, FakeTransport, MemoryPlayer
 from conversations.play import CUTS, play
-from fuzz.twin import Twin
 from pykka_smtp.actors.net.data import mail_writer
 from pykka_smtp.actors.net.wire import closing_wire as closing_module
 from pykka_smtp.actors.net.wire import connection as connection_module

@@ -225,8 +225,9 @@ class PooledSmtpActor(  # pyright: ignore[reportIncompatibleVariableOverride] - 
             and self._connection is None
             and self._outcome is not None
             and self._actor_ref.made_parts is None
+            and self._watcher is None
         ):
-            # The same, where nothing is left to release, to cancel, or to refuse.
+            # The same, where nothing is left to release, to cancel, to refuse, or to end.
             self._unregister()
             event_loop().unregister(self)
         else:

@@ -8,8 +8,8 @@ from conversations.kept_rig import SPECULATIVE, KeptRig
 from conversations.rig import MAIL, SERVER
 from hypothesis import given
 from hypothesis import strategies as st
+from servers.twins import Twin
 
-from fuzz.twin import Twin
 from pykka_smtp.smtp.mail.content import CompleteContent, Content, StreamedContent
 from pykka_smtp.smtp.mail.delivery_options import DeliveryOptions, Dsn
 from pykka_smtp.smtp.mail.envelope import Envelope

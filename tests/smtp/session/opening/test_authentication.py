@@ -8,8 +8,8 @@ import pytest
 from conversations.rig import Rig
 from servers.accounts import PASSWORD, TOKEN, USER
 from servers.submission import AuthServer
+from servers.twins import Twin
 
-from fuzz.twin import Twin
 from pykka_smtp.smtp.sasl.mechanism import Mechanism, SaslError, SilentMechanism
 from pykka_smtp.smtp.sasl.mechanisms import CramMd5, External, Login, Oauthbearer, Plain, Xoauth2
 from pykka_smtp.smtp.sasl.secret import Redactor, Secret, leaks_of
