@@ -270,6 +270,7 @@ def test_the_jukebox_thanks_who_can_be_reached(aiosmtpd_server: Servers) -> None
     assert "550 5.1.1 who?" in failures
 
 
+@pytest.mark.long  # it is a run of pytest in its own process
 def test_the_tests_of_the_jukebox_pass() -> None:
     done = python(
         *("-m", "pytest", "-p", "pytest_pykka_smtp", "-p", "no:cacheprovider", "-q", "-W", "error"),

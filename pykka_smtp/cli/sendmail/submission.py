@@ -103,13 +103,12 @@ def complete(data: bytes, *, domain: str, author: Callable[[], tuple[str, str]])
     wanted = {prefix + name for name in _RECIPIENTS}
     lists = [_text(body).replace("\n", "") for name, _, body in fields if name in wanted]
     parts = [text.encode() + b"\n" for text in _missing(names, prefix.decode(), domain, author)]
-    for name, whole, body in fields:
-        if name in _DROPPED:
-            continue
+    for name, head, body in fields:
         if name in _WITH_ADDRESSES:
-            changed = with_domains(_text(body), domain)
-            whole = whole.replace(body, changed.encode("utf-8", "surrogateescape"), 1)  # noqa: PLW2901
-        parts.append(whole if whole.endswith(b"\n") else whole + b"\n")
+            changed = with_domains(_text(body), domain).encode("utf-8", "surrogateescape")
+            parts += [head, changed, b"\n"]
+        elif name not in _DROPPED:
+            parts += [head, body, b"\n"]
     rest = data[position:]
     if not rest.startswith(b"\n"):
         parts.append(b"\n")
@@ -133,7 +132,7 @@ def _in_lines(line: re.Match[bytes]) -> bytes:
 
 
 def _fields(data: bytes) -> tuple[list[tuple[bytes, bytes, bytes]], int]:
-    """Return each field's name in lower case, all of it, and its body; and where they end."""
+    """Return each field's name in lower case, its head and its body; and where the header ends."""
     position = 0
     while match := _MBOX.match(data, position):  # a mailbox's separator; it is no field
         position = match.end()
@@ -142,7 +141,7 @@ def _fields(data: bytes) -> tuple[list[tuple[bytes, bytes, bytes]], int]:
     fields: list[tuple[bytes, bytes, bytes]] = []
     while match := _FIELD.match(data, position):
         position = match.end()
-        fields.append((match["name"].lower(), match[0], match["body"]))
+        fields.append((match["name"].lower(), match["head"], match["body"]))
     return fields, position
 
 

@@ -77,3 +77,19 @@ def test_a_bcc_in_the_text_is_text(text: str) -> None:
 
     assert b"\nBcc: so it is written" in b"\n" + made.partition(b"\n\n")[2]
     assert recipients == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ("To:o", "To:o@here.test"),
+        ("From:From", "From:From@here.test"),
+        ("Cc :\n c,\n d@x.test", "Cc :\n c@here.test,\n d@x.test"),
+        ("Reply-To: J\udcf6rg <j>", "Reply-To: J\udcf6rg <j@here.test>"),
+        ("Subject: root", "Subject: root"),
+    ],
+)
+def test_an_address_gets_its_domain_where_it_stands(field: str, expected: str) -> None:
+    made, _ = completed(field.encode("utf-8", "surrogateescape"))
+
+    assert f"\n{expected}\n".encode("utf-8", "surrogateescape") in b"\n" + made
