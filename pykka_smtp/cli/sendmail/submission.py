@@ -15,7 +15,9 @@ from .addresses import with_domains
 
 _LINE_END = re.compile(rb"\r\n|\r")
 # RFC 5322 §2.2: a name, a colon, a body that goes on in lines that begin with white space.
-_FIELD = re.compile(rb"(?P<name>[!-9;-~]++)[ \t]*+:(?P<body>[^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)")
+_FIELD = re.compile(
+    rb"(?P<head>(?P<name>[!-9;-~]++)[ \t]*+:)(?P<body>[^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)"
+)
 _MBOX = re.compile(rb">?From [^\n]*+(?:\n|\Z)")
 _BCC = re.compile(rb"^(?:resent-)?bcc[ \t]*+:", re.IGNORECASE | re.MULTILINE)
 _TOO_LONG = re.compile(rb"[^\n]{%d,}" % (MAX_TEXT_LINE + 1))
