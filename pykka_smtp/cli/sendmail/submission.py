@@ -14,9 +14,11 @@ from ..input.mail_file import MAX_MAIL
 from .addresses import with_domains
 
 _LINE_END = re.compile(rb"\r\n|\r")
-# RFC 5322 §2.2: a name, a colon, a body that goes on in lines that begin with white space.
+# RFC 5322 §2.2: a name, a colon, a body that goes on in lines that begin with white space. A name
+# that fills a line by itself is none: where the line is broken, the header would end.
 _FIELD = re.compile(
-    rb"(?P<head>(?P<name>[!-9;-~]++)[ \t]*+:)(?P<body>[^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)"
+    rb"(?P<head>(?P<name>[!-9;-~]{1,900}+)[ \t]{0,50}+:)"
+    rb"(?P<body>[^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)"
 )
 _MBOX = re.compile(rb">?From [^\n]*+(?:\n|\Z)")
 _BCC = re.compile(rb"^(?:resent-)?bcc[ \t]*+:", re.IGNORECASE | re.MULTILINE)
