@@ -33,6 +33,8 @@ _BLANK_LINE = re.compile(rb"(?:\r\n|\r(?!\n)|\n)(?=[\r\n])")
 _BCC = re.compile(rb"(?:\A|[\r\n])(?:resent-)?bcc[ \t]*+:", re.IGNORECASE)
 _MBOX = b"From "
 
+_EXPECTED = ("From", "Date", "Message-ID")
+"""Fields that each email must have, or should (RFC 5322 §3.6). None is added here."""
 _ASK = "name the sender with --sender"
 
 
@@ -116,6 +118,12 @@ def read_mail(file: IO[bytes]) -> MailFile:
         warnings.append(
             f"has a line in its header that is no field: {shown(broken)};"
             " servers and readers may take what follows for the text"
+        )
+    names = {name for name, _ in _fields(data)}
+    missing = [name for name in _EXPECTED if name.lower().encode() not in names]
+    if missing and broken is None:  # they may stand behind the broken line
+        warnings.append(
+            f"has no {' and no '.join(missing)}; it goes out without, and may be taken for spam"
         )
     if facts.nul or facts.longest_line > MAX_TEXT_LINE:
         what = "a NUL octet" if facts.nul else f"a line of {facts.longest_line} octets"
