@@ -30,6 +30,7 @@ NAMES = (
     "flask_app",
     "mailer_bulk",
     "mailer_sigterm",
+    "newsletter",
     "outcome_to_an_actor",
     "per_send_signals",
     "retries",
@@ -41,7 +42,9 @@ FRAMEWORKS = {
     "fastapi_app": ("fastapi", "uvicorn"),
     "flask_app": ("flask",),
 }
-PLAIN = tuple(name for name in NAMES if name != "bulk" and name not in FRAMEWORKS)
+PLAIN = tuple(
+    name for name in NAMES if name not in {"bulk", "newsletter"} and name not in FRAMEWORKS
+)
 
 Servers = Callable[..., AiosmtpdServer]
 
@@ -196,6 +199,22 @@ def test_mailer_bulk_sends_a_thousand_to_a_server_of_its_own() -> None:
     assert re.search(r"^all done in .* s: [0-9]+ mails a second\n\Z", printed, re.MULTILINE)
 
 
+def test_a_newsletter_goes_to_more_readers_than_may_be_queued(
+    aiosmtpd_server: Servers, tmp_path: Path
+) -> None:
+    server = aiosmtpd_server(replies={"reader7@example.org": "550 5.1.1 who?"})
+    readers = tmp_path / "readers.txt"
+    readers.write_text("".join(f"reader{number}@example.org\n" for number in range(300)))
+
+    done = python("-W", "error", EXAMPLES / "newsletter.py", server.host, server.port, readers)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "told: 300\n" in done.stdout
+    assert done.stdout.count("not sent: ") == 1
+    assert (tmp_path / "readers.txt.left").read_text() == "reader7@example.org\n"
+    assert server.accepted == 299
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends a program at once there")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_mailer_sigterm_tells_of_each_mail_when_it_is_ended(
@@ -320,6 +339,32 @@ def test_retries_shows_each_attempt_and_what_it_came_to(aiosmtpd_server: Servers
         "attempts: 5",
     ]
     assert server.accepted == 1
+
+
+JUKEBOX = EXAMPLES / "jukebox"
+
+
+def test_the_jukebox_thanks_who_can_be_reached(aiosmtpd_server: Servers) -> None:
+    server = aiosmtpd_server(replies={"her@example.org": "550 5.1.1 who?"})
+
+    done = python("-W", "error", JUKEBOX / "jukebox.py", server.host, server.port)
+
+    thanked, failures = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert thanked == "thanked: ['you@example.org for Kaya']"
+    assert failures.startswith("failures: ['jukebox: mail ")
+    assert "550 5.1.1 who?" in failures
+
+
+@pytest.mark.long  # it is a run of pytest in its own process
+def test_the_tests_of_the_jukebox_pass() -> None:
+    done = python(
+        *("-m", "pytest", "-p", "pytest_pykka_smtp", "-p", "no:cacheprovider", "-q", "-W", "error"),
+        *("-c", "/dev/null", "--rootdir", JUKEBOX, JUKEBOX),
+        env={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
+    )
+
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.servers  # that they work is shown above

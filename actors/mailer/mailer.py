@@ -22,6 +22,7 @@ from ..options.mailer_options import check_backups, check_count, check_source
 from ..options.option_checks import check_seconds
 from ..options.options import Options, collect_options
 from .capacity.capacity import Limits
+from .capacity.concurrency import FIRST_PAUSE, LONGEST_PAUSE
 from .capacity.pacing import parse_rate
 from .connections.pool import IdleConnections
 from .drains import Drain, Drains
@@ -178,6 +179,11 @@ class Mailer(AsyncioActor):
         check_names(options, MAILER_DEFAULTS, "Mailer")
         given = MAILER_DEFAULTS | cast("dict[str, Any]", options)
         first = collect_options(server, port, **{name: given[name] for name in DEFAULTS})
+        retry = given["retry"]
+        if not isinstance(retry, RetryPolicy | None):
+            raise TypeError(f"retry: needs a RetryPolicy, not {type(retry).__name__}")
+        self._retry = Retries(RetryPolicy() if retry is None else retry, random.random)
+        waits_for_probes = self._retry.policy.max_attempts > 1
         limits = Limits(
             max_connections=check_count("max_connections", given["max_connections"]),
             initial_connections=check_count("initial_connections", given["initial_connections"]),
@@ -186,12 +192,10 @@ class Mailer(AsyncioActor):
             ),
             idle_timeout=check_seconds("idle_timeout", given["idle_timeout"]),
             rate=parse_rate(given["rate"]),
+            # Where no email waits for a probe, each fails until one has succeeded.
+            longest_pause=LONGEST_PAUSE if waits_for_probes else FIRST_PAUSE,
         )
         most_queued = check_count("max_queued", given["max_queued"])
-        retry = given["retry"]
-        if not isinstance(retry, RetryPolicy | None):
-            raise TypeError(f"retry: needs a RetryPolicy, not {type(retry).__name__}")
-        self._retry = Retries(RetryPolicy() if retry is None else retry, random.random)
         grace = check_seconds("grace", given["grace"])
         self._alias = first.alias
         relays: list[tuple[Options, float | None]] = [(first, None)]
@@ -204,7 +208,7 @@ class Mailer(AsyncioActor):
         self._destinations = destinations = Destinations[Part](
             random.random,
             give_up_after=self._retry.policy.give_up_after,
-            waits_for_probes=self._retry.policy.max_attempts > 1,
+            waits_for_probes=waits_for_probes,
         )
         self._routing = Routing(destinations, limits, self._idle, self._find_route)
         self._routing.fix(relays)
