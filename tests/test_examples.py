@@ -6,20 +6,28 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+from servers.ports import reserved_port
 from servers.python import python
+from servers.require import require_module
 from servers.sink import AiosmtpdServer, SmtpSink
+from servers.waiting import wait_until
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 NAMES = (
     "ask_and_wait",
     "bulk",
+    "celery_tasks",
     "email_message",
+    "fastapi_app",
+    "flask_app",
     "mailer_bulk",
     "mailer_sigterm",
     "newsletter",
@@ -29,13 +37,20 @@ NAMES = (
     "send_one",
     "subscribe_by_sender",
 )
-PLAIN = tuple(name for name in NAMES if name not in {"bulk", "newsletter"})
+FRAMEWORKS = {
+    "celery_tasks": ("celery",),
+    "fastapi_app": ("fastapi", "uvicorn"),
+    "flask_app": ("flask",),
+}
+PLAIN = tuple(name for name in NAMES if name not in {"bulk", "newsletter", *FRAMEWORKS})
 
 Servers = Callable[..., AiosmtpdServer]
 
 
 def run(name: str, *arguments: object, status: int = 0) -> str:
     """Run an example; return what it printed."""
+    for module in FRAMEWORKS.get(name, ()):
+        require_module(module)
     done = python("-W", "error", EXAMPLES / f"{name}.py", *arguments)
     assert (done.returncode, status or done.stderr) == (status, status or ""), done.stderr
     return done.stdout if status == 0 else done.stderr
@@ -235,6 +250,75 @@ def test_mailer_sigterm_ends_by_itself_as_well(aiosmtpd_server: Servers) -> None
     server = aiosmtpd_server()
 
     assert run("mailer_sigterm", server.host, server.port, 10) == "told: 10\naccepted: 10\n"
+
+
+def test_the_flask_application_answers_a_request_and_says_what_became_of_its_email(
+    aiosmtpd_server: Servers,
+) -> None:
+    server = aiosmtpd_server()
+    deaf = aiosmtpd_server(replies={".": "554 5.6.0 no"})
+
+    sent = run("flask_app", server.host, server.port).splitlines()
+    failed = run("flask_app", deaf.host, deaf.port).splitlines()
+
+    thanks = "Thank you. We have sent you an email."
+    assert sorted(sent) == [thanks, "shop has sent it: 250 2.0.0 taken"]
+    assert len(failed) == 2
+    assert "554 5.6.0 no" in str(failed)
+    assert server.mails[0].recipients == ("you@example.org",)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends a program at once there")
+def test_the_fastapi_application_serves_requests_and_ends_by_a_signal(
+    aiosmtpd_server: Servers,
+) -> None:
+    for module in FRAMEWORKS["fastapi_app"]:
+        require_module(module)
+    server = aiosmtpd_server(replies={"no@example.org": "550 5.1.1 who?"})
+    with reserved_port("127.0.0.1") as port:
+        command = [sys.executable, EXAMPLES / "fastapi_app.py", server.host, server.port, port]
+        with subprocess.Popen(
+            [str(word) for word in command], stdout=subprocess.PIPE, text=True
+        ) as example:
+            try:
+                url = f"http://127.0.0.1:{port}/"
+                assert wait_until(lambda: post(url + "test?address=you@example.org"), 30)
+                answers = [
+                    post(url + f"{path}@example.org")
+                    for path in ("test?address=you", "test?address=no", "signup?address=her")
+                ]
+                example.send_signal(signal.SIGTERM)
+                printed, _ = example.communicate(timeout=50)
+            finally:
+                example.kill()
+
+    assert [status for status, _ in filter(None, answers)] == [200, 502, 200]
+    assert "550 5.1.1 who?" in str(answers[1])
+    assert len([line for line in printed.splitlines() if line.startswith("outcome: ")]) == 4
+    assert server.accepted == 3
+
+
+def post(url: str) -> tuple[int, str] | None:
+    """Make a request; return status and body, or None if nobody listens."""
+    try:
+        with urllib.request.urlopen(url, b"", 30) as reply:  # noqa: S310 - it is ours
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return None
+
+
+def test_the_celery_task_tells_of_each_recipient(aiosmtpd_server: Servers) -> None:
+    server = aiosmtpd_server(replies={"her@example.org": "550 5.1.1 who?"})
+
+    assert run("celery_tasks", server.host, server.port).splitlines() == [
+        "success 2.0.0 taken",
+        "you@example.org accepted",
+        "her@example.org 5.1.1 who?",
+    ]
 
 
 def test_retries_shows_each_attempt_and_what_it_came_to(aiosmtpd_server: Servers) -> None:

@@ -16,6 +16,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 
 from pykka import ActorRegistry
 
@@ -138,7 +139,11 @@ class EventLoopThread:
             if self.is_current():
                 loop.call_soon(guard.call, self, self._run_ready, loop)
             else:
-                loop.call_soon_threadsafe(guard.call, self, self._run_ready, loop)
+                # In a context of its own: a connection keeps that in which it was opened, and the
+                # caller's may have a web framework's request in it.
+                loop.call_soon_threadsafe(
+                    guard.call, self, self._run_ready, loop, context=Context()
+                )
 
     def look(self, function: Callable[[], object]) -> bool:
         """Call a function on the loop thread, soon; return False if there is no loop.
@@ -229,11 +234,14 @@ class EventLoopThread:
             return self._loop
         self._is_starting = True
         try:
-            return self._start_threads(new_event_loop())
+            return Context().run(self._start_threads, new_event_loop)  # see `_schedule`
         finally:
             self._is_starting = False
 
-    def _start_threads(self, loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
+    def _start_threads(
+        self, new_loop: Callable[[], asyncio.AbstractEventLoop]
+    ) -> asyncio.AbstractEventLoop:
+        loop = new_loop()
         self._starts += 1
         self._was_idle = False
         # A wake-up of the previous loop may have come too late for it.

@@ -66,6 +66,7 @@ class Place:
         return put_back
 
 
+@functools.cache
 def modules_of(package: str) -> list[ModuleType]:
     """Import each module of a package, its programs excepted, and return them."""
     top = importlib.import_module(package)

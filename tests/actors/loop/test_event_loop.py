@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -412,6 +413,23 @@ def test_a_wake_up_of_a_loop_that_has_ended_leaves_the_next_loops_actors_alone(
     old.close()
     assert ref.ask(lambda _: "alive", timeout=PATIENCE) == "alive"
     ref.stop(timeout=PATIENCE)
+
+
+def test_the_loop_runs_in_no_context_of_the_program(loop_kind: str) -> None:
+    # A web framework keeps a request in its context, and what a turn opens would keep it, too.
+    mark: ContextVar[str] = ContextVar("mark")
+
+    def look(actor: Any) -> str | None:
+        return mark.get(None)
+
+    mark.set("of the request that starts the loop")
+    ref = Echo.start()
+    first = ref.ask(look, timeout=PATIENCE)
+    mark.set("of another request")
+    second = ref.ask(look, timeout=PATIENCE)
+    ref.stop(timeout=PATIENCE)
+
+    assert (first, second) == (None, None)
 
 
 def test_a_look_by_a_loop_that_has_ended_changes_nothing(loop_kind: str) -> None:
