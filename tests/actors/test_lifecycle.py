@@ -464,7 +464,7 @@ def test_a_child_knows_no_actor_that_its_parent_had_only_half_started_at_the_for
 import threading
 from pykka import ActorRegistry
 from pykka_smtp import Mailer
-from pykka_smtp.actors.loop.event_loop import EventLoopThread
+from pykka_smtp.actors.loop.loop_thread import EventLoopThread
 
 is_half, may_go_on = threading.Event(), threading.Event()
 

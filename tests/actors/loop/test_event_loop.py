@@ -17,7 +17,9 @@ from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp.actors import AsyncioActor
 from pykka_smtp.actors.loop import event_loop as module
-from pykka_smtp.actors.loop.event_loop import EventLoopThread, event_loop
+from pykka_smtp.actors.loop import loop_thread
+from pykka_smtp.actors.loop.event_loop import event_loop
+from pykka_smtp.actors.loop.loop_thread import EventLoopThread
 from pykka_smtp.actors.loop.new_loop import new_event_loop
 from pykka_smtp.actors.loop.threads import main_was_interrupted
 from pykka_smtp.signals.dispatcher import dispatcher
@@ -45,7 +47,7 @@ def thread_of(actor: Any) -> threading.Thread:
 @pytest.fixture
 def main_has_ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Have the loop believe that the main thread waits for it to end."""
-    monkeypatch.setattr(module, "main_has_ended", lambda: True)
+    monkeypatch.setattr(loop_thread, "main_has_ended", lambda: True)
     yield
     assert has_ended()
 
@@ -101,7 +103,7 @@ def test_the_thread_comes_back_as_often_as_it_is_needed_and_leaves_no_descriptor
 def test_a_program_that_starts_one_actor_after_the_other_keeps_the_thread(
     loop_kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "TICK", 0.2)
+    monkeypatch.setattr(loop_thread, "TICK", 0.2)
     seen = set()
 
     for _ in range(50):
@@ -115,7 +117,7 @@ def test_a_program_that_starts_one_actor_after_the_other_keeps_the_thread(
 def test_starts_that_meet_the_thread_just_as_it_ends_are_never_lost(
     loop_kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "TICK", 0.0002)
+    monkeypatch.setattr(loop_thread, "TICK", 0.0002)
 
     for _ in range(200):
         ref = Echo.start()
@@ -451,11 +453,11 @@ def test_a_finalizer_that_starts_an_actor_while_the_loop_starts_makes_no_second_
 
     def make_slowly() -> asyncio.AbstractEventLoop:
         # What the garbage collector may do in the middle of anything.
-        monkeypatch.setattr(module, "new_event_loop", make)
+        monkeypatch.setattr(loop_thread, "new_event_loop", make)
         started.append(Echo.start())
         return make()
 
-    monkeypatch.setattr(module, "new_event_loop", make_slowly)
+    monkeypatch.setattr(loop_thread, "new_event_loop", make_slowly)
 
     started.append(Echo.start())
 
@@ -653,7 +655,7 @@ def test_where_closed_descriptors_cannot_be_taken_uvloop_is_not_used(
 def test_once_the_main_thread_has_ended_the_loop_ends_with_the_last_actor_at_once(
     loop_kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "TICK", 3600)
+    monkeypatch.setattr(loop_thread, "TICK", 3600)
     ref = Echo.start()
 
     ref.stop(timeout=PATIENCE)
