@@ -126,8 +126,7 @@ class Mailer(AsyncioActor):
     _ref_type = MailerRef
     _plain_message = SendMail
 
-    # Routes emails by the domains of their recipients. Not public yet.
-    _find_route: FindRoute | None = None
+    _find_route: FindRoute | None = None  # by the domains of recipients. Not public yet
 
     if TYPE_CHECKING:
 
