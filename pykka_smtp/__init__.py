@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from .actors.mailer.capacity.pacing import Rate
     from .actors.mailer.drains import Drain
     from .actors.mailer.jobs.retry import NO_RETRY, RetryPolicy
-    from .actors.mailer.jobs.statistics import MailerStatistics
-    from .actors.mailer.mailer import Mailer, MailerRef, Statistics
+    from .actors.mailer.jobs.statistics import MailerStatistics, Statistics
+    from .actors.mailer.mailer import Mailer, MailerRef
     from .actors.mailer.options import MailerOptions
     from .actors.verify import ServerReport, verify
     from .signals.composing.attachment import Attachment
@@ -122,7 +122,7 @@ _LATE = {
     "Rate": "actors.mailer.capacity.pacing",
     "RetryPolicy": "actors.mailer.jobs.retry",
     "ServerReport": "actors.verify",
-    "Statistics": "actors.mailer.mailer",
+    "Statistics": "actors.mailer.jobs.statistics",
     "Unsubscribe": "smtp.mail.parts.fields",
     "autoreply": "signals.composing.autoreply",
     "verify": "actors.verify",

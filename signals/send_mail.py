@@ -1,16 +1,13 @@
 """`SendMail`: one email to send; the actor message that a program gives to an actor."""
 
 import datetime as dt
-import itertools
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from blinker import Signal
 
-from ..smtp.mail.address import split_mailbox, to_ascii_domain
 from ..smtp.mail.compose import TextEmail
 from ..smtp.mail.content import CompleteContent, ComposedContent, Content
 from ..smtp.mail.delivery_options import NO_OPTIONS, DeliverBy, DeliveryOptions, Dsn
@@ -23,7 +20,6 @@ from .complete_message import (
     MailSource,
     content_of,
     message_id_of,
-    with_crlf,
 )
 from .composing.from_html import FROM_HTML, FromHtml
 from .composing.given import (
@@ -37,9 +33,8 @@ from .composing.given import (
     check_signal,
     described_message,
     refuse_parts,
-    tellable_of,
 )
-from .forks import in_child, notice_fork
+from .composing.ids import new_id, new_message_id
 from .recipients import (
     NO_HEADERS,
     NOBODY,
@@ -62,7 +57,6 @@ if TYPE_CHECKING:
     from .composing.html import Html
 
 _NULL_REVERSE_PATH = "<>"
-_DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _NOTHING_ASKED = (None,) * 5
 _SHOWN = ("sender", "recipients", "subject", "from_name", "to_name", "cc", "id")
 
@@ -73,26 +67,6 @@ _NO_COPY: Any = NOBODY
 _NOBODY_ELSE: Any = None
 _NO_FILES: Any = ()
 _NO_IMAGES: Any = None
-
-
-class _Ids:
-    """Makes ids that are unique across processes: 64 random bits, and a counter."""
-
-    def __init__(self) -> None:
-        self.renew()
-
-    def renew(self) -> None:
-        """Draw a new prefix, as a forked child must: it would repeat its parent's ids."""
-        self._prefix = os.urandom(8).hex()
-        self._counter = itertools.count(1)
-
-    def __call__(self) -> str:
-        notice_fork()
-        return f"{self._prefix}{next(self._counter):08x}"
-
-
-new_id: _Ids = _Ids()
-in_child(new_id.renew)
 
 
 @quick_frozen
@@ -230,7 +204,9 @@ class SendMail:
             check_signal("success_signal", self.success_signal)
             check_signal("failure_signal", self.failure_signal)
         if self.outcome_to is not None and not callable(getattr(self.outcome_to, "tell", None)):
-            _set(self, "outcome_to", tellable_of(self.outcome_to))
+            from .outlets.loops import outcome_to_of  # late: few need it
+
+            _set(self, "outcome_to", outcome_to_of(self.outcome_to))
         if self.message is None:
             if names is not None:
                 _set(self, "to_name", only_names(self.to_name, names))
@@ -248,20 +224,9 @@ class SendMail:
             OSError: `message` or an attachment is a path, and can't be read.
             ValueError: `message` is an open file, which can be read only once: to send it.
         """
-        content = self.content
-        if content is None:
-            if self._parts is not None:
-                from .composing.parts_file import octets_of_parts  # late: few need it
+        from .composing.octets import pieces_of  # late: few need it
 
-                return b"".join(octets_of_parts(self._parts))
-            if not isinstance(self.message, os.PathLike):
-                raise ValueError("message: is an open file; it can be read once, to send it")
-            from pathlib import Path  # late: it takes time, and few need it
-
-            return with_crlf(Path(self.message).read_bytes())
-        data = content.render(eight_bit=True).data
-        assert data is not None
-        return with_crlf(data)
+        return b"".join(pieces_of(self))
 
     def save(self, path: "str | os.PathLike[str]") -> None:
         """Write the message to a file, such as ``preview.eml``, which email programs open.
@@ -273,9 +238,9 @@ class SendMail:
             OSError: it can't be written, or what the email is made of can't be read.
             ValueError: `message` is an open file, which can be read only once: to send it.
         """
-        from .composing.parts_file import octets_of_parts
+        from .composing.octets import pieces_of
 
-        pieces = [self.as_bytes()] if self._parts is None else octets_of_parts(self._parts)
+        pieces = pieces_of(self)
         with open(path, "wb") as file:  # noqa: PTH123 - it may be a str
             file.writelines(pieces)
 
@@ -416,10 +381,10 @@ class SendMail:
 
     def _message_id(self) -> str:
         if self.sender != _NULL_REVERSE_PATH:
-            return _message_id(self.id, self.sender)
+            return new_message_id(self.id, self.sender)
         # Not of a bcc recipient: not even its domain may be seen.
         visible = (*self.recipients, "postmaster")
-        return _message_id(self.id, visible[0])
+        return new_message_id(self.id, visible[0])
 
     def _missing_fields(self) -> tuple[str, str]:
         """Return Date and Message-ID, for a message that has none."""
@@ -427,10 +392,3 @@ class SendMail:
 
 
 _set = object.__setattr__
-
-
-def _message_id(mail_id: str, address: str) -> str:
-    """Return a Message-ID (RFC 5322 §3.6.4): unique, and the same for all attempts of the send."""
-    left = mail_id if _DOT_ATOM.fullmatch(mail_id) and len(mail_id) <= 64 else new_id()
-    domain = split_mailbox(address)[1] or "localhost"
-    return f"<{to_ascii_domain(f'{left}@{domain}')}>"

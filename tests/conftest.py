@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,7 +28,8 @@ from servers.scripted import ScriptedServer
 from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
 
 pytest_plugins = [
-    *("servers.actor_fixtures", "servers.mailer_fixtures", "servers.sending_fixtures")
+    *("servers.actor_fixtures", "servers.mailer_fixtures", "servers.sending_fixtures"),
+    "servers.submitting",
 ]
 
 REAL = {
@@ -42,6 +44,10 @@ LONG = {
     "test_two_thousand_connections_wanted_of_a_server_that_takes_ten",
     "test_whatever_the_servers_do_each_mail_has_one_outcome_and_it_is_true",
     "test_ctrl_c_ends_a_soak_with_the_figures_so_far",
+    "test_a_signal_ends_it_and_its_children_soon",
+    "test_a_competitor_is_left_out_on_request",
+    "test_the_wheel_holds_the_package_and_nothing_else",
+    "test_the_sdist_holds_what_a_distributor_needs",
 }
 """Tests that are marked ``long``."""
 ONE_LOOP = {
@@ -50,16 +56,32 @@ ONE_LOOP = {
     *("test_connect.py", "test_mailer.py", "test_mailer_connections.py", "test_mailer_end.py"),
     *("test_tls_truth.py", "test_next_address.py", "test_mailer_pacing.py"),
     *("test_mailer_recipients.py", "test_receivers_bound.py", "test_mailer_by_domain.py"),
+    *("test_command_line.py", "test_calls_per_email.py", "test_lazy_actors.py"),
+    *("test_end_to_end.py", "test_mailer_backups.py", "test_stop.py"),
 }
 """Tests on both loops of which a plain run does half on the one, half on the other."""
+LONGEST = {
+    *("test_lifecycle.py", "test_mailer_end.py", "test_tls_truth.py", "test_examples.py"),
+    *("test_fuzz_targets.py", "test_injected_errors.py", "test_command_line.py", "test_readme.py"),
+    *("test_real_servers.py", "test_every_server.py", "test_send_program.py", "test_packaging.py"),
+    *("test_frameworks.py", "test_chaos.py", "test_soak.py", "test_benchmarks.py", "test_demo.py"),
+    *("test_contradictory_replies.py", "test_mailer_page.py", "test_mailer_pacing.py"),
+    *("test_express_dialog.py", "test_differential.py", "test_more_servers_harness.py"),
+}
+"""Files with which several processes begin."""
 LOOPS = ("uvloop", "asyncio")
 MOST_PROCESSES = 4
 """More would not do: the last of them ends with the slowest file."""
 HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 
-# Busy machines are slow, not wrong; and a run in CI is to be repeated, not to be lucky.
+# Busy machines are slow, not wrong; and a run in CI is to be repeated, not to be lucky. Elsewhere
+# each run has other examples, so that many runs with few of them find as much.
+IS_CI = "CI" in os.environ
 settings.register_profile(
-    "suite", deadline=None, derandomize="CI" in os.environ, max_examples=times(50, thoroughly=200)
+    "suite",
+    deadline=None,
+    derandomize=IS_CI,
+    max_examples=times(50 if IS_CI else 25, thoroughly=200),
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
@@ -82,6 +104,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     Without pytest-xdist, or with a file named, it is one process.
     """
     option = config.option
+    # The order is ours, see `longest_first`.
+    option.loadscopereorder = False
     is_undecided = getattr(option, "numprocesses", 1) is None and not hasattr(config, "workerinput")
     is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     # pytest-cov has decided by now how it counts: there, `-n` has to stand on the command line.
@@ -93,8 +117,10 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         option.dist = "loadfile"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that need a mail server on this machine, and those that take their time."""
+    if hasattr(config, "workerinput"):
+        longest_first(items)
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
         if REAL & used:
@@ -103,6 +129,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("servers")
         if getattr(item, "originalname", "") in LONG or is_on_the_other_loop(item):
             item.add_marker("long")
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first: a process that gets one last is the last to end."""
+    tests = Counter(item.path.name for item in items)
+
+    def rank(item: pytest.Item) -> tuple[bool, int, str]:
+        name = item.path.name
+        return name not in LONGEST, -tests[name], name
+
+    items.sort(key=rank)
 
 
 def is_on_the_other_loop(item: pytest.Item) -> bool:

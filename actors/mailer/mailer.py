@@ -3,7 +3,6 @@
 import random
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
@@ -21,8 +20,6 @@ from ..options.hiding import harmless_of, wrap_secret_url, wrap_secrets_in
 from ..options.mailer_options import check_backups, check_count, check_source
 from ..options.option_checks import check_seconds
 from ..options.options import Options, collect_options
-from .capacity.capacity import Limits
-from .capacity.pacing import parse_rate
 from .connections.pool import IdleConnections
 from .drains import Drain, Drains
 from .ending import Ending
@@ -31,18 +28,11 @@ from .intake import Intake
 from .jobs.job import Part
 from .jobs.jobs import Jobs
 from .jobs.retries import Retries
-from .jobs.retry import RetryPolicy
-from .jobs.statistics import MailerStatistics
-from .options import MAILER_DEFAULTS, MailerOptions
+from .jobs.statistics import MailerStatistics, Statistics
+from .options import MAILER_DEFAULTS, MailerOptions, limits_of, policy_of
 from .queue.destinations import Destinations
 from .routing import FindRoute, Routing
 from .sending import Sending
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """Ask a `Mailer` for its `MailerStatistics`."""
-
 
 _OF_ONE_RELAY = frozenset(
     ("url", "tls", "username", "password", "token", "auth", "allow_plaintext_auth")
@@ -136,8 +126,7 @@ class Mailer(AsyncioActor):
     _ref_type = MailerRef
     _plain_message = SendMail
 
-    # Routes emails by the domains of their recipients. Not public yet.
-    _find_route: FindRoute | None = None
+    _find_route: FindRoute | None = None  # by the domains of recipients. Not public yet
 
     if TYPE_CHECKING:
 
@@ -178,20 +167,10 @@ class Mailer(AsyncioActor):
         check_names(options, MAILER_DEFAULTS, "Mailer")
         given = MAILER_DEFAULTS | cast("dict[str, Any]", options)
         first = collect_options(server, port, **{name: given[name] for name in DEFAULTS})
-        limits = Limits(
-            max_connections=check_count("max_connections", given["max_connections"]),
-            initial_connections=check_count("initial_connections", given["initial_connections"]),
-            max_mails_per_connection=check_count(
-                "max_mails_per_connection", given["max_mails_per_connection"]
-            ),
-            idle_timeout=check_seconds("idle_timeout", given["idle_timeout"]),
-            rate=parse_rate(given["rate"]),
-        )
+        policy = policy_of(given)
+        self._retry = Retries(policy, random.random)
+        limits = limits_of(given, policy)
         most_queued = check_count("max_queued", given["max_queued"])
-        retry = given["retry"]
-        if not isinstance(retry, RetryPolicy | None):
-            raise TypeError(f"retry: needs a RetryPolicy, not {type(retry).__name__}")
-        self._retry = Retries(RetryPolicy() if retry is None else retry, random.random)
         grace = check_seconds("grace", given["grace"])
         self._alias = first.alias
         relays: list[tuple[Options, float | None]] = [(first, None)]
@@ -203,8 +182,8 @@ class Mailer(AsyncioActor):
         self._idle = IdleConnections(limits.idle_timeout)
         self._destinations = destinations = Destinations[Part](
             random.random,
-            give_up_after=self._retry.policy.give_up_after,
-            waits_for_probes=self._retry.policy.max_attempts > 1,
+            give_up_after=policy.give_up_after,
+            waits_for_probes=policy.max_attempts > 1,
         )
         self._routing = Routing(destinations, limits, self._idle, self._find_route)
         self._routing.fix(relays)

@@ -96,23 +96,6 @@ class OutcomeTo:
         def __set__(self, mail: object, to: Tellable | asyncio.Queue[Any] | None) -> None: ...
 
 
-def tellable_of(target: object) -> Tellable:
-    """Return what has ``tell`` for a queue of asyncio.
-
-    Raises:
-        TypeError: it is none, or its loop does not run in this thread.
-    """
-    if isinstance(target, asyncio.Queue):
-        from ..outlets.loops import on_loop  # late: few need it
-
-        try:
-            return on_loop(cast("Any", target))
-        except TypeError as error:
-            raise TypeError(f"outcome_to: {error}") from None
-    hint = "; for a function, write on_loop(function)" if callable(target) else ""
-    raise TypeError(f"outcome_to: needs an actor ref, or anything else with tell(){hint}")
-
-
 def check_id(value: object) -> None:
     """Check the id of an email.
 

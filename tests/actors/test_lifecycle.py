@@ -464,7 +464,7 @@ def test_a_child_knows_no_actor_that_its_parent_had_only_half_started_at_the_for
 import threading
 from pykka import ActorRegistry
 from pykka_smtp import Mailer
-from pykka_smtp.actors.loop.event_loop import EventLoopThread
+from pykka_smtp.actors.loop.loop_thread import EventLoopThread
 
 is_half, may_go_on = threading.Event(), threading.Event()
 
@@ -603,7 +603,7 @@ def hookless(forks: Run) -> Run:
 def test_children_of_a_fork_without_hooks_make_ids_and_urns_of_their_own(hookless: Run) -> None:
     program = hookless("""
 from pykka_smtp import AsyncioActor
-from pykka_smtp.signals.send_mail import new_id
+from pykka_smtp.signals.composing.ids import new_id
 
 new_id()
 for _ in range(4):

@@ -67,7 +67,7 @@ BY_CALLERS = {
     *("__post_init__", "_options", "_composed", "_split_sender", "_fields", "_has_parts"),
     *("_message_id", "save", "needs_smtputf8"),
     *("raise_for_failure", "as_dict", "_shown", "wait_idle", "reset_after_fork", "_reset"),
-    *("_unsubscribe", "renew", "forward_to", "stop", "is_active"),
+    *("_unsubscribe", "forward_to", "stop", "is_active"),
 }
 """What a program calls, in its own thread, which hears of the error."""
 OUTERMOST = {

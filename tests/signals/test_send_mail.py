@@ -23,7 +23,7 @@ from blinker import Signal
 
 import pykka_smtp
 from pykka_smtp import DeliverBy, Dsn, SendMail
-from pykka_smtp.signals.send_mail import new_id
+from pykka_smtp.signals.composing.ids import new_id
 from pykka_smtp.smtp.mail.delivery_options import NO_OPTIONS, DeliveryOptions
 from pykka_smtp.smtp.mail.envelope import MAX_RECIPIENTS
 
@@ -576,7 +576,7 @@ def test_a_forked_child_makes_other_ids() -> None:
 
 FORKS = r"""
 import os
-from pykka_smtp.signals.send_mail import new_id
+from pykka_smtp.signals.composing.ids import new_id
 
 new_id()
 child = os.fork()

@@ -11,10 +11,10 @@ from ....smtp.session.transaction.delivery import Delivery
 from ....smtp.words.verdict import Failed, Left, Verdict
 from ...loop import guard
 from ...loop.event_loop import event_loop
-from ...loop.lazy_actor import LazyActor, LazyActorRef
 from ...net.connecting.route import ANY
 from ...net.connection_limit import connection_limit
 from ...smtp_actor import SmtpActor, SmtpActorRef
+from .lazy_actor import LazyActor, LazyActorRef
 from .relay import Relay
 
 

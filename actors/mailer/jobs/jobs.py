@@ -4,6 +4,7 @@ On the loop thread.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from ....signals.bus import publish
@@ -30,6 +31,7 @@ class Jobs:
         failed: how many failed, by kind.
         latencies: how long the emails took for which an attempt was made.
         throughput: when those ended.
+        publish: publishes an outcome, as `bus.publish` does.
     """
 
     __slots__ = (
@@ -38,6 +40,7 @@ class Jobs:
         "latencies",
         "open_parts",
         "outstanding",
+        "publish",
         "sent",
         "submitted",
         "throughput",
@@ -54,6 +57,7 @@ class Jobs:
         self.failed: Counter[FailureKind] = Counter()
         self.latencies: Latencies = Latencies()
         self.throughput: Throughput = Throughput()
+        self.publish: Callable[..., None] = publish
 
     def add(self, job: Job) -> None:
         """Add an email."""
@@ -88,7 +92,7 @@ class Jobs:
             outcome = job.outcome or combined(ended, job.mail.all_recipients)
         if job.outcome is None:
             try:
-                publish(outcome, is_asked=job.answer.is_asked)
+                self.publish(outcome, is_asked=job.answer.is_asked)
                 job.outcome = outcome
             finally:
                 job.answer.set(outcome)

@@ -1,0 +1,30 @@
+"""The octets of an email, as a server gets them."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..complete_message import with_crlf
+from .parts_file import octets_of_parts
+
+
+def pieces_of(mail: Any) -> Iterable[bytes]:
+    """Return the message piece by piece, in its 8-bit form.
+
+    Args:
+        mail: a `SendMail`, which imports this module.
+
+    Raises:
+        OSError: what it is made of is a path, and can't be read.
+        ValueError: it is an open file, which can be read only once: to send it.
+    """
+    if mail.content is not None:
+        data = mail.content.render(eight_bit=True).data
+        assert data is not None
+        return (with_crlf(data),)
+    if mail.message is None:
+        return octets_of_parts(mail.source)
+    if not isinstance(mail.message, os.PathLike):
+        raise ValueError("message: is an open file; it can be read once, to send it")  # noqa: TRY004
+    return (with_crlf(Path(mail.message).read_bytes()),)
