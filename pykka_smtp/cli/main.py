@@ -158,6 +158,14 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     add_arguments(send)
     send.set_defaults(run=_send)
+    preview = commands.add_parser(
+        "preview",
+        help="show the fields and the parts of an email in a file",
+        description="Print the header of an email, decoded, and its parts: how they are nested,"
+        " their types, encodings, sizes and names. Nothing is sent.",
+    )
+    preview.add_argument("mail", metavar="MAIL", help="a file with the email; - for stdin")
+    preview.set_defaults(run=_preview)
     commands.add_parser(  # for the list; its own help is its own
         _SENDMAIL, help="pass an email from standard input on, as programs expect of sendmail"
     )
@@ -192,6 +200,12 @@ def _verify(options: argparse.Namespace) -> int:
     return run(
         options.url, sys.stdout, sys.stderr, verbose=options.verbose, without=options.without
     )
+
+
+def _preview(options: argparse.Namespace) -> int:
+    from .preview import run
+
+    return run(options.mail, sys.stdout, sys.stderr)
 
 
 def _send(options: argparse.Namespace) -> int:

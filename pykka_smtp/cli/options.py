@@ -64,7 +64,27 @@ def _add_written_mail(parser: argparse.ArgumentParser) -> None:
         help="the author: an address, or 'Name <address>'",
     )
     written.add_argument("--subject", metavar="TEXT", help="one line")
-    written.add_argument("--body", metavar="TEXT", help="the text, plain; - reads it from stdin")
+    written.add_argument(
+        "--body",
+        metavar="TEXT",
+        help="the text, plain; - reads it from stdin. With --html it may be left out: it is made"
+        " of the HTML",
+    )
+    written.add_argument("--html", metavar="FILE", help="a file with the same as HTML")
+    written.add_argument(
+        "--attach",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a file to attach; can be repeated",
+    )
+    written.add_argument(
+        "--inline",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="an image that the HTML embeds as cid:NAME; can be repeated",
+    )
 
 
 def _add_recipients(parser: argparse.ArgumentParser) -> None:

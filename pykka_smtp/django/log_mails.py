@@ -14,9 +14,9 @@ import threading
 from typing import Any
 
 from ..signals.bus import RECEIVER_RAISED, UNHEARD
+from ..signals.composing.ids import new_id
 from ..signals.forks import in_child
 from ..signals.outlets.journal import OUTCOMES
-from ..signals.send_mail import new_id
 
 _HANDLE = logging.Handler.handle.__code__
 _MOST_FRAMES = 1_000

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..complete_message import with_crlf
 from .parts_file import octets_of_parts
@@ -25,6 +25,7 @@ def pieces_of(mail: Any) -> Iterable[bytes]:
         return (with_crlf(data),)
     if mail.message is None:
         return octets_of_parts(mail.source)
-    if not isinstance(mail.message, os.PathLike):
+    source: object = mail.message
+    if not isinstance(source, os.PathLike):
         raise ValueError("message: is an open file; it can be read once, to send it")  # noqa: TRY004
-    return (with_crlf(Path(mail.message).read_bytes()),)
+    return (with_crlf(Path(cast("os.PathLike[str]", source)).read_bytes()),)

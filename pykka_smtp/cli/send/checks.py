@@ -4,6 +4,7 @@ import argparse
 import errno
 import os
 import sys
+import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from ..input.encoding import BOM, wide_encoding
 from ..input.mail_file import MAX_MAIL, BadMailError, MailFile, read_mail
 from ..input.mailbox import read_mailbox
 from ..input.recipients import BadLinesError, Recipients
-from ..input.written_mail import WrittenMail
+from ..input.written_mail import WrittenMail, read_files
 from ..output.report import STDOUT, Form, check_report, form_of
 from ..sysexits import (
     EX_CANTCREAT,
@@ -105,12 +106,14 @@ def _check_usage(options: argparse.Namespace) -> None:
         raise CannotSendError(EX_USAGE, "name the recipients with --to-file or --to")
     if [options.mail, options.body, options.to_file].count(STDIN) > 1:
         raise CannotSendError(EX_USAGE, "only one of email and recipients can come from stdin")
-    written = [part for part in (options.author, options.subject, options.body) if part is not None]
+    given = (options.author, options.subject, options.body, options.html)
+    written = [part for part in given if part is not None] + options.inline + options.attach
     if options.mail is not None and written:
         raise CannotSendError(
             EX_USAGE, "give a file with an email, or --from, --subject and --body; not both"
         )
-    if options.mail is None and (options.author is None or options.body is None):
+    has_text = options.body is not None or options.html is not None
+    if options.mail is None and (options.author is None or not has_text):
         raise CannotSendError(
             EX_USAGE, "name a file with the email, or write one with --from, --subject and --body"
         )
@@ -191,14 +194,31 @@ def _write_mail(options: argparse.Namespace) -> WrittenMail:
         if len(data) > MAX_MAIL:
             raise CannotSendError(EX_DATAERR, f"stdin is longer than {MAX_MAIL} octets")
     subject = _NO_SUBJECT if options.subject is None else options.subject
-    return WrittenMail(author=options.author, subject=subject, body=body)
+    try:
+        html, inline, attachments = read_files(options.html, options.inline, options.attach)
+    except OSError as error:
+        raise _unreadable(str(error.filename), error) from None
+    except ValueError as error:
+        raise CannotSendError(EX_DATAERR, f"cannot write the email: {error}") from None
+    return WrittenMail(
+        author=options.author,
+        subject=subject,
+        body=body,
+        html=html,
+        inline=inline,
+        attachments=attachments,
+    )
 
 
 def _try(mail: WrittenMail, sender: str, recipients: Recipients) -> int:
     """Compose the first email, because an error in it is an error in all; return its size."""
     try:
-        return mail.size_for(sender, next(recipients.named()))
-    except ValueError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # an image that the HTML does not embed
+            return mail.size_for(sender, next(recipients.named()))
+    except OSError as error:
+        raise _unreadable(str(error.filename), error) from None
+    except (ValueError, UserWarning) as error:
         raise CannotSendError(EX_DATAERR, f"cannot write the email: {error}") from None
 
 

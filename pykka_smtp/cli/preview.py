@@ -1,0 +1,105 @@
+"""``pykka-smtp preview``: the fields and the parts of an email, as tables."""
+
+import email
+import email.policy
+import sys
+from collections.abc import Iterator
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+from .input.mail_file import MAX_MAIL
+from .output.printable import print_lines
+from .sysexits import EX_DATAERR, EX_NOINPUT, EX_OK
+
+_STDIN = "-"
+_MAX_DEPTH = 20
+_MAX_PARTS = 1000
+
+
+def run(name: str, out: TextIO, err: TextIO) -> int:
+    """Print what an email consists of.
+
+    Args:
+        name: the file, or ``-`` for standard input.
+        out: gets the tables.
+        err: gets an error, one line.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        BrokenPipeError: the reader of `out` has gone.
+    """
+    shown = "stdin" if name == _STDIN else name
+    try:
+        data = _read(name)
+    except OSError as error:
+        print_lines(err, f"pykka-smtp preview: cannot read {shown}: {error.strerror or error}")
+        return EX_NOINPUT
+    if not data.strip() or len(data) > MAX_MAIL:
+        why = "is empty" if len(data) <= MAX_MAIL else f"is longer than {MAX_MAIL} octets"
+        print_lines(err, f"pykka-smtp preview: {shown} {why}")
+        return EX_DATAERR
+    message = email.message_from_bytes(data, policy=email.policy.default)
+    print_lines(out, *_fields(message), "", *_parts(message), "", f"{len(data):,} octets in all")
+    return EX_OK
+
+
+def _read(name: str) -> bytes:
+    if name == _STDIN:
+        return sys.stdin.buffer.read(MAX_MAIL + 1)
+    with Path(name).open("rb") as file:
+        return file.read(MAX_MAIL + 1)
+
+
+def _fields(message: EmailMessage) -> list[str]:
+    items = [(name, _text_of(message, name, number)) for name, number in _names(message)]
+    width = max((len(name) for name, _ in items), default=0)
+    return [f"{name:<{width}}  {text}" for name, text in items]
+
+
+def _names(message: EmailMessage) -> Iterator[tuple[str, int]]:
+    seen: dict[str, int] = {}
+    for name in message.keys():  # noqa: SIM118 - it is no mapping
+        number = seen[name.lower()] = seen.get(name.lower(), -1) + 1
+        yield name, number
+
+
+def _text_of(message: EmailMessage, name: str, number: int) -> str:
+    try:
+        values = cast("list[Any]", message.get_all(name, []))
+        return " ".join(str(values[number]).split())
+    except Exception as error:  # of the standard library's parser, on what it does not expect
+        return f"({type(error).__name__}: cannot be read)"
+
+
+def _parts(message: EmailMessage) -> list[str]:
+    rows = [("part", "encoding", "octets", "name")]
+    rows += _rows(message, 0)[:_MAX_PARTS]
+    kind, encoding, octets = (max(len(row[column]) for row in rows) for column in range(3))
+    return [
+        f"{row[0]:<{kind}}  {row[1]:<{encoding}}  {row[2]:>{octets}}  {row[3]}".rstrip()
+        for row in rows
+    ]
+
+
+def _rows(part: Any, depth: int) -> list[tuple[str, str, str, str]]:
+    """Return a row for a part, and for each in it."""
+    kind = "  " * depth + part.get_content_type()
+    encoding = " ".join(str(part["Content-Transfer-Encoding"] or "").split())
+    if part.is_multipart():
+        rows = [(kind, "", "", _name(part))]
+        if depth < _MAX_DEPTH:
+            for inner in part.get_payload():
+                rows += _rows(inner, depth + 1)
+        return rows
+    content = part.get_payload(decode=True)
+    size = len(content) if isinstance(content, bytes) else 0
+    return [(kind, encoding, f"{size:,}", _name(part))]
+
+
+def _name(part: Any) -> str:
+    cid = part["Content-ID"]
+    name = part.get_filename() or ""
+    return f"{name} (cid:{str(cid).strip(' <>')})".strip() if cid else name
