@@ -25,6 +25,13 @@ def mail_of(octets: int = 1000) -> bytes:
 SUBJECT = "A mail to measure with"
 TEXT = "The quick brown fox jumps over the lazy dog, and does so until told to h\n" * 14
 """About 1 kB of text, for mails that are composed."""
+HTML = (
+    "<p>Gr\u00fc\u00dfe! <a href='https://example.com/'>The quick brown fox</a> jumps.</p>\n"
+    + "<p>The quick brown fox jumps over the lazy dog, and does so until told to h</p>\n" * 20
+)
+"""About 2 kB of HTML."""
+PAGE = HTML + '<p><img src="cid:logo"></p>\n'
+"""The same with an image."""
 
 
 def write_mail(path: Path, octets: int) -> None:

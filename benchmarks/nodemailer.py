@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from .mail import CLIENT_NAME, RECIPIENT, SENDER, SUBJECT, TEXT, mail_of
+from .mail import CLIENT_NAME, HTML, PAGE, RECIPIENT, SENDER, SUBJECT, TEXT, mail_of
 from .processes import ROOT, ChildError, find_program, report_of, run_program
 from .result import Unavailable
 
@@ -49,10 +49,13 @@ def version() -> str | None:
     return found if shutil.which("node") else None
 
 
-def run_nodemailer(*, timeout: float, **arguments: object) -> dict[str, Any]:
+def run_nodemailer(
+    script: str = "client_nodemailer.cjs", *, timeout: float, **arguments: object
+) -> dict[str, Any]:
     """Run it as a client, and return what it reports.
 
     Args:
+        script: the client.
         timeout: seconds that it has.
         arguments: what it is told.
 
@@ -71,9 +74,11 @@ def run_nodemailer(*, timeout: float, **arguments: object) -> dict[str, Any]:
         "recipient": RECIPIENT,
         "subject": SUBJECT,
         "text": TEXT,
+        "html": HTML,
+        "page": PAGE,
         **arguments,
     }
-    script = ROOT / "benchmarks" / "client_nodemailer.cjs"
+    path = ROOT / "benchmarks" / script
     return report_of(
-        run_program([node, str(script), str(package), json.dumps(told)], timeout=timeout)
+        run_program([node, str(path), str(package), json.dumps(told)], timeout=timeout)
     )

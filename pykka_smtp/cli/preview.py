@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 
 from .input.mail_file import MAX_MAIL
 from .output.printable import print_lines
@@ -68,7 +68,7 @@ def _names(message: EmailMessage) -> Iterator[tuple[str, int]]:
 
 def _text_of(message: EmailMessage, name: str, number: int) -> str:
     try:
-        values = cast("list[Any]", message.get_all(name, []))
+        values: list[Any] = message.get_all(name, [])
         return " ".join(str(values[number]).split())
     except Exception as error:  # of the standard library's parser, on what it does not expect
         return f"({type(error).__name__}: cannot be read)"

@@ -61,6 +61,6 @@ def check_references(html: str, fetched: Iterable[str], inline: Collection[str])
 
 
 def _found(pattern: "re.Pattern[str]", html: str) -> frozenset[str]:
-    if "cid:" not in html and "cid:" not in html.lower():
+    if "cid:" not in html.lower():
         return frozenset()
     return frozenset(unquote(name) for name in pattern.findall(html))

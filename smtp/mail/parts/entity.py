@@ -13,6 +13,7 @@ from .text import MAX_LINE, octets_of, to_quoted_printable
 
 _LINE = 76  # characters of a line of base64, RFC 2045 §6.8
 _ASCII = bytes(range(128))
+_SMALL = 16 * 1024  # octets whose lines are held all at once
 _QP_SHARE = 6
 """Where more than one octet in so many is not ASCII, base64 is shorter than quoted-printable."""
 
@@ -73,11 +74,12 @@ def text_entity(text: str | bytes, content_type: str, *fields: str) -> Entity:
     Raises:
         ValueError: it has a NUL, or a lone surrogate.
     """
-    octets = encode_whole(octets_of(text), transparent=False)
-    facts = scan(octets)
-    charset = _charset(octets, facts)
-    encoding, longest = "7bit", facts.longest_line
-    if facts.eight_bit or longest > MAX_LINE:
+    octets, longest = _in_lines_of_smtp(octets_of(text))
+    charset, encoding = "us-ascii", "7bit"
+    is_ascii = octets.isascii()
+    if not is_ascii:
+        charset = "utf-8" if isinstance(text, str) or _is_utf8(octets) else "unknown-8bit"
+    if not is_ascii or longest > MAX_LINE:
         longest = _LINE
         if len(octets.translate(None, _ASCII)) > len(octets) // _QP_SHARE:
             encoding, octets = "base64", in_lines(octets)
@@ -87,14 +89,23 @@ def text_entity(text: str | bytes, content_type: str, *fields: str) -> Entity:
     return _single(fields, encoding, octets, longest)
 
 
-def _charset(octets: bytes, facts: MailFacts) -> str:
-    if not facts.eight_bit:
-        return "us-ascii"
+def _in_lines_of_smtp(octets: bytes) -> tuple[bytes, int]:
+    """Return octets with CRLF after each line, and how long the longest is."""
+    if len(octets) > _SMALL:
+        octets = encode_whole(octets, transparent=False)
+        return octets, scan(octets).longest_line
+    lines = octets.splitlines()  # for bytes, only at CRLF, CR and LF
+    longest = max(map(len, lines)) if lines else 0
+    lines.append(b"")
+    return b"\r\n".join(lines), longest
+
+
+def _is_utf8(octets: bytes) -> bool:
     try:
         octets.decode()
     except UnicodeDecodeError:
-        return "unknown-8bit"  # RFC 1428 §3
-    return "utf-8"
+        return False  # then RFC 1428 §3 has a name for it
+    return True
 
 
 def file_entity(body: bytes | FileBody, *fields: str) -> Entity:
@@ -104,10 +115,12 @@ def file_entity(body: bytes | FileBody, *fields: str) -> Entity:
         body: in base64, as `in_lines` returns it; or a file.
         fields: its header but for Content-Transfer-Encoding, complete.
     """
-    if isinstance(body, bytes):
-        return _single(fields, "base64", body, _LINE)
     head = _head(fields, "base64")
-    return Entity((head, body), header_facts(head))
+    facts = header_facts(head)
+    if isinstance(body, bytes):
+        facts.size += len(body)
+        facts.longest_line = max(facts.longest_line, _LINE)
+    return Entity((head, body), facts)
 
 
 def email_entity(octets: bytes, *fields: str) -> Entity | None:

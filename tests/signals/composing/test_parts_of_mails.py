@@ -230,8 +230,8 @@ def test_a_part_is_encoded_once_for_any_number_of_emails() -> None:
     mails = [mail(html=page, inline={"logo": image}, attachments=[file]) for _ in range(2)]
 
     one, two = ([id(s) for s in made.content.email.segments] for made in mails)  # type: ignore[union-attr]
-    assert {id(page.entity.segments[0]), id(image.entity("logo").segments[0])} <= {*one} & {*two}
-    assert id(file.entity().segments[0]) in {*one} & {*two}
+    assert {id(page.entity.segments[0]), id(image.entity("logo").segments[1])} <= {*one} & {*two}
+    assert id(file.entity().segments[1]) in {*one} & {*two}
 
 
 def test_no_two_emails_have_the_same_boundary() -> None:
