@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from ...smtp.mail.header import check_address
 from ..send_mail import SendMail
+from .given import Mailbox
 
 _SILENT = re.compile(
     r"(?:mailer-daemon|postmaster|no-?reply|do-?not-?reply|owner-.*|.*-(?:request|owner|bounces?))"
@@ -24,7 +25,7 @@ class AutoreplyRefused(ValueError):  # noqa: N818 - it is what has happened, and
     """An email gets no automatic answer; the text says why."""
 
 
-def autoreply(to: "bytes | Message[Any, Any]", *, sender: Any, **parts: Any) -> SendMail:
+def autoreply(to: "bytes | Message[Any, Any]", *, sender: Mailbox, **parts: Any) -> SendMail:
     """Return an automatic answer, such as that somebody is on holiday (RFC 3834).
 
     It goes to the Return-Path of what it answers, from the null reverse-path; so that nothing comes

@@ -3,14 +3,18 @@
 import asyncio
 from collections.abc import Callable
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any, Unpack, assert_never, assert_type
 
 from pykka import ActorRef, Future
 
+import pykka_smtp
 from pykka_smtp import (
+    FROM_HTML,
     ConnectionOptions,
     Drain,
     FailureKind,
+    Html,
     Mailer,
     MailerOptions,
     MailerRef,
@@ -24,6 +28,8 @@ from pykka_smtp import (
     SmtpActor,
     SmtpActorRef,
     Statistics,
+    Unsubscribe,
+    autoreply,
     connect_async,
     forward_to,
     on_loop,
@@ -35,6 +41,26 @@ from pykka_smtp import (
 from pykka_smtp.testing import Attachment, RecordedMail, record_mails
 
 mail = SendMail(sender="me@a.test", recipients=[("You", "you@b.test")], cc="he@b.test")
+
+of_parts = SendMail(
+    sender=("Me", "me@a.test"),
+    recipients="you@b.test",
+    body=FROM_HTML,
+    html=Html("<img src='cid:logo'>"),
+    inline={"logo": Path("logo.png"), "seal": b"GIF89a"},
+    attachments=[Path("a.pdf"), pykka_smtp.Attachment(b"a;b", name="a.csv")],
+    reply_to=[("He", "he@b.test")],
+    unsubscribe=Unsubscribe(url="https://a.test/u"),
+    list_id="news.a.test",
+)
+
+
+def what_parts_an_email_has() -> None:
+    assert_type(of_parts.sender, str)
+    assert_type(of_parts.attachments, tuple[pykka_smtp.Attachment, ...])
+    assert_type(autoreply(b"", sender="me@a.test", body="away"), SendMail)
+    SendMail(sender="me@a.test", recipients="you@b.test", attachments=Path("a.pdf"))
+    of_parts.save("preview.eml")
 
 
 def answers_of_an_smtp_actor(*, waits: bool) -> None:
