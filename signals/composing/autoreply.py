@@ -57,6 +57,7 @@ def autoreply(to: "bytes | Message[Any, Any]", *, sender: Mailbox, **parts: Any)
     quoted = None if name is None else name.replace("\\", r"\\").replace('"', r"\"")
     headers = {**dict(parts.pop("headers", ()))}
     headers["From"] = author.sender if quoted is None else f'"{quoted}" <{author.sender}>'
+    headers.setdefault("Message-ID", author.message_id or "")  # in the author's domain
     parts.setdefault("subject", _subject(message))
     return SendMail(
         sender="<>",

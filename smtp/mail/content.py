@@ -1,11 +1,13 @@
 """The content of an email, in the form that the server can take (RFC 6152, RFC 1870)."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .compose import TextEmail
 from .mail_data import MailFacts, scan
-from .parts.parts_email import PartsEmail
+
+if TYPE_CHECKING:
+    from .parts.parts_email import PartsEmail
 
 MAX_TEXT_LINE = 998
 """Octets in a line of mail data, without CRLF (RFC 5321 §4.5.3.1.6)."""
@@ -54,7 +56,7 @@ class Content(Protocol):
 class ComposedContent:
     """An email that is composed for the server."""
 
-    email: TextEmail | PartsEmail
+    email: "TextEmail | PartsEmail"
 
     @property
     def needs_smtputf8(self) -> bool:

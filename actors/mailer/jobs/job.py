@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from ....signals.attempts import Attempts
 from ....signals.outcome import Outcome
 from ....signals.send_mail import SendMail
-from ....smtp.mail.content import CompleteContent
+from ....smtp.mail.compose import TextEmail
+from ....smtp.mail.content import CompleteContent, ComposedContent
 from ....smtp.mail.envelope import Envelope
 from ...loop.asyncio_actor import Answer
 from ..queue.destination import MAX_COST
@@ -109,4 +110,6 @@ class Part:
             return MAX_COST
         if isinstance(content, CompleteContent):
             return min(1 + len(content.data) // _COST_SIZE, MAX_COST)
+        if isinstance(content, ComposedContent) and not isinstance(content.email, TextEmail):
+            return min(1 + content.email.entity.facts.size // _COST_SIZE, MAX_COST)
         return 1

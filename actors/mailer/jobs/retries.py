@@ -10,7 +10,6 @@ from dataclasses import replace
 from ....signals.attempts import Attempts
 from ....signals.outcome import Outcome, SendFailure
 from ....signals.send_mail import SendMail
-from ....smtp.mail.parts.parts_email import PartsEmail
 from ....smtp.words.stage import BEFORE_THE_MAIL, Stage
 from ....smtp.words.verdict import FailureKind, Left
 from ..queue.mail_queue import NO_RELAYS
@@ -143,4 +142,5 @@ class Retries:
 
 def _can_be_read_again(mail: SendMail) -> bool:
     """Whether the source can be read again; an open file has been read to its end."""
-    return mail.source is None or isinstance(mail.source, os.PathLike | PartsEmail)
+    made_of_parts = mail.message is None
+    return mail.source is None or made_of_parts or isinstance(mail.source, os.PathLike)

@@ -8,13 +8,16 @@ import select
 import stat
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from ....signals.complete_message import MailSource
 from ....smtp.mail.content import MAX_TEXT_LINE
 from ....smtp.mail.mail_data import MailDataEncoder, MailFacts, MailScanner, encode_whole
-from ....smtp.mail.parts.parts_email import PartsEmail
+from ....smtp.mail.parts.head import Head
 from ...loop import guard
+
+if TYPE_CHECKING:
+    from ....smtp.mail.parts.parts_email import PartsEmail
 
 PIECE = 131_072
 """Bytes read and written at a time. An email of any size needs a few times as much memory."""
@@ -97,7 +100,7 @@ class FileSource:
                 guard.surely(self.close)
 
     def _open(self) -> MailFacts | None:
-        if isinstance(self._source, PartsEmail):
+        if isinstance(self._source, Head):
             return self._open_parts(self._source)
         with _theirs("cannot read the email"):
             if isinstance(self._source, os.PathLike):
@@ -124,7 +127,7 @@ class FileSource:
         self._facts, self._scanner = self._scanner.finish(), MailScanner()
         return self._facts
 
-    def _open_parts(self, email: PartsEmail) -> MailFacts:
+    def _open_parts(self, email: "PartsEmail") -> MailFacts:
         """Open the files of an email of several parts, whose size is known without reading them."""
         from ....signals.composing.parts_file import PartsFile  # late: few need it
 

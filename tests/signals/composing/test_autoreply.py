@@ -37,6 +37,8 @@ def test_an_answer_goes_to_the_return_path_and_starts_no_loop() -> None:
     assert parsed["From"] == '"M\u00fc, me" <me@a.test>'
     assert parsed["Auto-Submitted"] == "auto-replied"
     assert parsed["Subject"] == "Auto: Gr\u00fc\u00dfe"
+    assert parsed["Message-ID"].endswith("@a.test>")
+    assert made.message_id == parsed["Message-ID"]
     assert parsed["In-Reply-To"] == "<1@c.test>"
     assert parsed["References"] == "<0@c.test> <1@c.test>"
 
