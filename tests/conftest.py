@@ -173,7 +173,7 @@ def programs_need_not_be_compiled_each_time() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fail a test after which an actor, a thread or a descriptor stays; forget its receivers."""
-    actors_thread = sys.modules.get("pykka_smtp.actors.loop.event_loop")
+    actors_thread = sys.modules.get("pykka_smtp.actors.loop.loop_thread")
     if hasattr(actors_thread, "TICK"):
         # It lingers for two ticks after the last actor. Each test waits for that.
         vars(actors_thread)["TICK"] = 0.001
