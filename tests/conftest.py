@@ -50,6 +50,11 @@ LONG = {
     "test_the_sdist_holds_what_a_distributor_needs",
 }
 """Tests that are marked ``long``."""
+LONG_FILES = {
+    *("test_outlet_injections.py", "test_django_page.py", "test_framework_pages.py"),
+    "test_end_of_a_program_page.py",
+}
+"""Files whose tests are marked ``long``."""
 ONE_LOOP = {
     *("test_lifecycle.py", "test_tls_and_auth.py", "test_proxy.py", "test_secrets.py"),
     *("test_leaks.py", "test_chaos.py", "test_mail_source.py", "test_several_transactions.py"),
@@ -57,7 +62,11 @@ ONE_LOOP = {
     *("test_tls_truth.py", "test_next_address.py", "test_mailer_pacing.py"),
     *("test_mailer_recipients.py", "test_receivers_bound.py", "test_mailer_by_domain.py"),
     *("test_command_line.py", "test_calls_per_email.py", "test_lazy_actors.py"),
-    *("test_end_to_end.py", "test_mailer_backups.py", "test_stop.py"),
+    *("test_end_to_end.py", "test_mailer_backups.py", "test_stop.py", "test_outlets.py"),
+    *("test_session_watcher.py", "test_done.py", "test_destinations.py", "test_service_mailer.py"),
+    *("test_flask.py", "test_starlette.py", "test_django_backend.py", "test_mailer_retries.py"),
+    *("test_feeding.py", "test_mail_handler.py", "test_outbox.py", "test_slow_sources.py"),
+    "test_whole_transactions.py",
 }
 """Tests on both loops of which a plain run does half on the one, half on the other."""
 LONGEST = {
@@ -67,6 +76,7 @@ LONGEST = {
     *("test_frameworks.py", "test_chaos.py", "test_soak.py", "test_benchmarks.py", "test_demo.py"),
     *("test_contradictory_replies.py", "test_mailer_page.py", "test_mailer_pacing.py"),
     *("test_express_dialog.py", "test_differential.py", "test_more_servers_harness.py"),
+    *("test_outlets.py", "test_done.py", "test_dialog.py"),
 }
 """Files with which several processes begin."""
 LOOPS = ("uvloop", "asyncio")
@@ -127,7 +137,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("real")
         if HEAVY & used:
             item.add_marker("servers")
-        if getattr(item, "originalname", "") in LONG or is_on_the_other_loop(item):
+        is_long = item.path.name in LONG_FILES or getattr(item, "originalname", "") in LONG
+        if is_long or is_on_the_other_loop(item):
             item.add_marker("long")
 
 
@@ -173,7 +184,7 @@ def programs_need_not_be_compiled_each_time() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fail a test after which an actor, a thread or a descriptor stays; forget its receivers."""
-    actors_thread = sys.modules.get("pykka_smtp.actors.loop.event_loop")
+    actors_thread = sys.modules.get("pykka_smtp.actors.loop.loop_thread")
     if hasattr(actors_thread, "TICK"):
         # It lingers for two ticks after the last actor. Each test waits for that.
         vars(actors_thread)["TICK"] = 0.001

@@ -35,8 +35,8 @@ def failed(sender, outcome, **extra):
 def mail(**options):
     return SendMail(sender="me@a.test", recipients="you@b.test", body="1 2 3", **options)
 
-from pykka_smtp.actors.loop import event_loop
-event_loop.TICK = 0.01
+from pykka_smtp.actors.loop import loop_thread
+loop_thread.TICK = 0.01
 PORT = int(sys.argv[1])
 """
 
@@ -582,7 +582,7 @@ from pykka import ActorDeadError
 
 # A thread that wants the interpreter in the very moment of such a fork leaves a child that hangs:
 # that is between Python and whoever forks.
-event_loop.TICK = 0.5
+loop_thread.TICK = 0.5
 
 def fork():
     # With the interpreter held, and with none of Python's hooks.

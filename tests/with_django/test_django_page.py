@@ -116,7 +116,9 @@ print(send_mail("Party", "Do come", "me@example.com", ["you@example.org"]))
     with Server(refuse("RCPT")) as server:
         printed = run(at(server, "SMTP_WAIT = False"), "-c", SETUP + RECEIVER + send)
 
-    assert sorted(printed.splitlines()) == ["1", "not sent: Party SMTP"]
+    # Two threads print: their line ends may be mixed up.
+    assert "not sent: Party SMTP" in printed
+    assert printed.replace("not sent: Party SMTP", "").split() == ["1"]
 
 
 def test_an_invitation_is_sent_at_the_commit(run: Run) -> None:
