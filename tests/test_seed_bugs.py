@@ -418,7 +418,10 @@ def test_a_sender_cannot_add_a_recipient_nor_a_parameter(scripted_server: Start)
         "me@a.test> SIZE=1",
         "me@a.test>,<evil@x.test",
         "<me@a.test>",
-        "Me <me@a.test>",
+        "Me <me@a.test> SIZE=1",
+        "Me\r\n <me@a.test>",
+        "Me <me@a.test SIZE=1>",
+        "Me <me@a.test>, You <evil@x.test>",
     ):
         with pytest.raises(ValueError, match="sender"):
             mail(sender=sender)
