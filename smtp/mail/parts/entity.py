@@ -186,5 +186,6 @@ def header_facts(head: bytes) -> MailFacts:
     Args:
         head: complete lines, none of which begins with a dot.
     """
-    # In ASCII unless an address in it is not. A CR is left at each line, but none is too long.
-    return MailFacts(len(head), not head.isascii(), False, max(map(len, head.split(b"\n"))), True)
+    size = len(head)
+    longest = size if size <= MAX_LINE else max(map(len, head.split(b"\r\n")))
+    return MailFacts(size, not head.isascii(), False, longest, True)  # an address may be in UTF-8

@@ -70,10 +70,10 @@ def describe(text: bytes, facts: MailFacts) -> tuple[str, bytes]:
 def to_quoted_printable(text: bytes) -> bytes:
     """Return `text`, whose line ends are all CRLF, as quoted-printable (RFC 2045 §6.7)."""
     encoded = binascii.b2a_qp(text)
-    lines = encoded.split(b"\r\n")
-    if max(map(len, lines)) <= _QP_LINE:
+    if b"=20\r" not in encoded and b"=09\r" not in encoded:
         return encoded
     # `binascii` leaves a line one character too long if it ends in an encoded space or TAB.
+    lines = encoded.split(b"\r\n")
     return b"\r\n".join(
         [line if len(line) <= _QP_LINE else b"%b=\r\n%b" % (line[:-3], line[-3:]) for line in lines]
     )
