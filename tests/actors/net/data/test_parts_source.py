@@ -163,10 +163,11 @@ print(send(sys.argv[2]) - before)
 """
 
 
-def test_a_file_of_100_mb_needs_at_most_8_mb_of_memory(path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [20_000_000, pytest.param(100_000_000, marks=pytest.mark.long)])
+def test_a_large_file_needs_at_most_8_mb_of_memory(size: int, path: Path, tmp_path: Path) -> None:
     large = tmp_path / "huge.bin"
     with large.open("wb") as file:
-        file.truncate(100_000_000)
+        file.truncate(size)
 
     done = python("-c", MEMORY, path, large)
 
