@@ -243,3 +243,38 @@ os.waitpid(child, 0)
     printed("-c", program + script)
 
     assert sorted(mail.get_payload() for mail in mails(server)) == ["child\r\n", "parent\r\n"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_emails_of_a_forked_child_are_no_copies_of_its_parents(server: ScriptedServer) -> None:
+    program = PROGRAM.format(host=server.host, port=server.port)
+    script = """
+children = []
+for number in range(2):
+    if not (child := os.fork()):
+        logging.error("child")
+        sys.exit()
+    children.append(child)
+logging.error("parent")
+for child in children:
+    os.waitpid(child, 0)
+"""
+    printed("-c", program + script)
+
+    assert len({mail["Message-ID"] for mail in mails(server)}) == 3
+
+
+def test_two_handlers_do_not_mail_about_each_others_emails_in_turn() -> None:
+    script = """
+import logging
+from pykka_smtp.logging import MailHandler
+for name in ("app", "audit"):
+    handler = MailHandler(url="refuse:", sender=f"{name}@a.test", recipients="ops@b.test")
+    logging.getLogger().addHandler(handler)
+class Count(logging.Handler):
+    def emit(self, record):
+        print(record.name, flush=True)
+logging.getLogger().addHandler(Count())
+logging.error("once")
+"""
+    assert printed("-c", script).split() == ["root", *2 * ["pykka_smtp.outcomes"]]
