@@ -70,6 +70,8 @@ class OnLoop:
     @property
     def waiting(self) -> int:
         """How many outcomes were taken, and are not heard yet; 0 once nothing can hear them."""
+        if self._process != _processes:
+            return 0  # its parent has logged them, or has them heard
         if self.is_closed and self._taken != self._ended:
             self._drop()
         return self._taken - self._ended
@@ -89,6 +91,10 @@ class OnLoop:
         Waits only while `MOST_WAITING` calls wait already, and the loop may still come to them.
         """
         notice_fork()
+        if self._process != _processes:
+            # Without the lock, which another thread of the parent may have held at the fork.
+            self._log_lost(args, named)
+            return
         with self._lock:
             self._taken += 1
             _busy[id(self)] = self
@@ -114,14 +120,11 @@ class OnLoop:
 
     def _schedule(self) -> None:
         try:
-            if self._process == _processes:
-                self._loop.call_soon_threadsafe(self._start)
-                return
+            self._loop.call_soon_threadsafe(self._start)
         except RuntimeError:  # it is closed
-            pass
-        self._drop()
+            self._drop()
 
-    def _drop(self, why: str = "") -> None:
+    def _drop(self, why: str = "is closed") -> None:
         """Log that what waits is not heard, and forget it."""
         with self._lock:
             lost = list(self._waiting)
@@ -129,15 +132,19 @@ class OnLoop:
             self._ended = self._taken
             self._is_scheduled = False
             self._forget_if_idle()
-        why = why or ("is closed" if self._process == _processes else "is the parent process's")
         for args, named in lost:
-            log_safely(
-                logging.WARNING,
-                "the event loop of %s %s; outcome not delivered: %s",
-                self,
-                why,
-                named.get("outcome", args[0] if args else None),
-            )
+            self._log_lost(args, named, why)
+
+    def _log_lost(
+        self, args: tuple[Any, ...], named: dict[str, Any], why: str = "is the parent process's"
+    ) -> None:
+        log_safely(
+            logging.WARNING,
+            "the event loop of %s %s; outcome not delivered: %s",
+            self,
+            why,
+            named.get("outcome", args[0] if args else None),
+        )
 
     def _start(self) -> None:
         """Take what waits. On the loop."""

@@ -342,6 +342,27 @@ loop.close()
     assert lines[1] == "of the parent"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_does_not_wait_for_a_lock_that_a_thread_of_the_parent_held() -> None:
+    script = """
+import asyncio, logging, os, signal, sys, warnings
+warnings.simplefilter("ignore")
+from pykka_smtp import on_loop
+logging.basicConfig(stream=sys.stdout)
+made = on_loop(print, asyncio.new_event_loop())
+with made._lock:
+    child = os.fork()
+    if child == 0:
+        signal.alarm(5)
+        made.tell("of the child")
+        print(made)
+        sys.stdout.flush()
+        os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    assert "outcome not delivered: of the child" in printed("-c", script)
+
+
 def test_a_loop_that_ends_while_a_receiver_runs_says_which_it_was(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
