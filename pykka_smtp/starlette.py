@@ -120,8 +120,8 @@ async def mailing(
     mailer = ServiceMailer.start(server, port, **given)
     subscriptions: list[Subscription] = []
     try:
-        for receiver in receivers:  # within, as one that is refused ends the rest, too
-            subscriptions.append(connect_async(receiver))
+        for receiver in receivers:  # one by one: what is connected is kept if the next is refused
+            subscriptions.append(connect_async(receiver))  # noqa: PERF401
         yield mailer
     finally:
         with contextlib.suppress(ActorDeadError):
