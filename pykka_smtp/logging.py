@@ -25,6 +25,7 @@ from .actors.options.connection_options import ConnectionOptions
 from .actors.options.mailer_options import check_count
 from .actors.options.option_checks import check_seconds
 from .signals.bus import UNHEARD
+from .signals.dispatcher import log_safely
 from .signals.forks import in_child, notice_fork
 from .signals.outlets.journal import MAILER, OUTCOMES
 from .signals.outlets.log_mails import is_of_a_log, new_log_id
@@ -156,7 +157,10 @@ class MailHandler(logging.Handler):
             lines.append(f"({dropped} more records came in this time, and were dropped.)")
         mail = self._mail("\n".join(lines), len(texts), max(level for level, _ in texts))
         if self._mailer is not None:
-            self._mailer.tell(mail)
+            try:
+                self._mailer.tell(mail)
+            except ActorDeadError as error:
+                log_safely(logging.WARNING, "%d records are not mailed: %s", len(texts), error)
         else:
             SmtpActor.start(self._server, self._port, **self._options).tell(mail)
 
@@ -203,13 +207,17 @@ class _Timer(AsyncioActor):
         self._stop()
 
     def main_has_ended(self) -> None:
-        """Send at once: the interpreter waits for this actor."""
+        """Send at once, before a Mailer stops; and stop, as the interpreter waits for this actor."""
+        self._send()
         self.ask_to_stop(_ActorStop())
 
     def on_stop(self) -> None:
         """Send."""
         event_loop().remove_shutdown_listener(self)
         self._wait.cancel()
+        self._send()
+
+    def _send(self) -> None:
         if not self._is_over:
             self._is_over = True
             self._handler.send_now()

@@ -278,3 +278,36 @@ logging.getLogger().addHandler(Count())
 logging.error("once")
 """
     assert printed("-c", script).split() == ["root", *2 * ["pykka_smtp.outcomes"]]
+
+
+def test_last_words_go_out_by_a_mailer_too(server: ScriptedServer) -> None:
+    script = f"""
+import logging, warnings
+warnings.simplefilter("ignore")
+from pykka_smtp import Mailer
+from pykka_smtp.logging import MailHandler
+for number in range(5):
+    mailer = Mailer.start({server.host!r}, {server.port})
+    handler = MailHandler(
+        mailer=mailer, sender="app@a.test", recipients="ops@b.test", interval=60
+    )
+    logging.getLogger().addHandler(handler)
+logging.error("last words")
+"""
+    printed("-c", script)
+
+    assert [mail.get_payload() for mail in mails(server)] == 5 * ["last words\r\n"]
+
+
+def test_records_for_a_mailer_that_has_stopped_are_missed_in_one_line(
+    server: ScriptedServer, attach: Attach, caplog: pytest.LogCaptureFixture
+) -> None:
+    mailer = Mailer.start(server.host, server.port)
+    logger, handler = attach(None, mailer=mailer, interval=60)
+    mailer.stop()
+
+    logger.error("for nobody")
+    handler.flush()
+
+    assert wait_until(lambda: "1 records are not mailed" in caplog.text, PATIENCE)
+    assert "Traceback" not in caplog.text
