@@ -207,7 +207,7 @@ class _Timer(AsyncioActor):
         self._stop()
 
     def main_has_ended(self) -> None:
-        """Send at once, before a Mailer stops; and stop, as the interpreter waits for this actor."""
+        """Send at once, before a Mailer stops; and stop: the interpreter waits for this actor."""
         self._send()
         self.ask_to_stop(_ActorStop())
 
