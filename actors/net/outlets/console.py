@@ -3,7 +3,7 @@
 import email
 import email.policy
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from email.message import EmailMessage
 
 from ....smtp.words.shown import escaped, one_line
@@ -24,8 +24,8 @@ _RULE = "-" * _WIDTH
 class ConsoleOutlet(Outlet):
     """Shows emails on standard error."""
 
-    name = "console:"
-    offers = OFFERS
+    name: str = "console:"
+    offers: Sequence[str] = OFFERS
 
     def pool(self) -> Workers | None:
         """Return the threads for files: who reads standard error may be slow."""

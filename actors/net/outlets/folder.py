@@ -29,7 +29,7 @@ class FolderOutlet(Outlet):
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self.name = f"file://{folder}"
+        self.name: str = f"file://{folder}"
 
     def pool(self) -> Workers | None:
         """Return the threads for files."""

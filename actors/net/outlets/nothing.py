@@ -7,7 +7,7 @@ from .outlet import Broken, Outlet, Sink, Taken
 class NullOutlet(Outlet):
     """Takes every email, and forgets it at once."""
 
-    name = "null:"
+    name: str = "null:"
 
     def sink(self, taken: Taken) -> Sink:  # noqa: ARG002
         """Return what drops one email."""
@@ -17,7 +17,7 @@ class NullOutlet(Outlet):
 class RefuseOutlet(NullOutlet):
     """Takes no email: for processes that must not send."""
 
-    name = "refuse:"
+    name: str = "refuse:"
 
     def check(self) -> None:
         """Raise."""

@@ -94,7 +94,7 @@ class RecordOutlet(Outlet):
     """
 
     def __init__(self, name: str, kept: Kept) -> None:
-        self.name = name
+        self.name: str = name
         self._kept = kept
 
     def sink(self, taken: Taken) -> Sink:

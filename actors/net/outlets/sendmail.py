@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Sequence
 
 from ....smtp.words.peer import Peer
 from ...loop.event_loop import event_loop
@@ -18,13 +19,14 @@ class SendmailOutlet(Outlet):
         args: words that come before those options.
     """
 
-    offers = (*OFFERS, "LIMITS RCPTMAX=500")  # the recipients are arguments, which have a bound
+    # The recipients are arguments, which have a bound.
+    offers: Sequence[str] = (*OFFERS, "LIMITS RCPTMAX=500")
 
     def __init__(self, program: str, args: tuple[str, ...] = ()) -> None:
         self._program = program
         self._args = args
-        self.name = f"sendmail://{program}"
-        self.peer = Peer(host=program, address="", port=0)
+        self.name: str = f"sendmail://{program}"
+        self.peer: Peer | None = Peer(host=program, address="", port=0)
 
     def pool(self) -> Workers | None:
         """Return the threads for what may block on anything."""
