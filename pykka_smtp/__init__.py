@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from .signals.composing.html import Html
     from .signals.outlets.loops import on_loop
     from .signals.outlets.receivers import connect_async
+    from .signals.templates.template import Template
+    from .signals.templates.template_error import TemplateError
     from .smtp.mail.parts.fields import Unsubscribe
 
 __version__ = "0.1.0"
@@ -92,6 +94,8 @@ __all__ = [
     "SmtpActorRef",
     "Stage",
     "Statistics",
+    "Template",
+    "TemplateError",
     "Unsubscribe",
     "autoreply",
     "connect_async",
@@ -123,6 +127,8 @@ _LATE = {
     "RetryPolicy": "actors.mailer.jobs.retry",
     "ServerReport": "actors.verify",
     "Statistics": "actors.mailer.jobs.statistics",
+    "Template": "signals.templates.template",
+    "TemplateError": "signals.templates.template_error",
     "Unsubscribe": "smtp.mail.parts.fields",
     "autoreply": "signals.composing.autoreply",
     "verify": "actors.verify",
