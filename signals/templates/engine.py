@@ -153,9 +153,7 @@ class _Files:
 
     def __call__(self, name: str) -> tuple[str, str, None]:
         if self._folder is None:
-            raise TemplateError(
-                name, None, "only a template in a file, or with folder=, has others"
-            )
+            raise TemplateError(name, None, "only a template with a folder has others")
         folder = self._folder.resolve()
         path = (folder / name).resolve()
         if "\0" in name or not path.is_relative_to(folder):  # also by a link
