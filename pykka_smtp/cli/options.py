@@ -1,4 +1,4 @@
-"""The arguments of ``pykka-smtp send``."""
+"""The arguments of ``pykka-smtp send``, and those that it shares with ``merge``."""
 
 import argparse
 import math
@@ -51,8 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_written_mail(parser)
     _add_recipients(parser)
-    _add_relay(parser)
-    _add_output(parser)
+    add_relay(parser)
+    add_output(parser).add_argument(
+        "--dry-run", action="store_true", help="check all of the above, but do not connect"
+    )
 
 
 def _add_written_mail(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +116,8 @@ def _add_recipients(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_relay(parser: argparse.ArgumentParser) -> None:
+def add_relay(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments for the way to send."""
     relay = parser.add_argument_group("relay")
     relay.add_argument("--url", metavar="URL", help="a relay URL; default: SMTP_URL")
     relay.add_argument(
@@ -127,7 +130,8 @@ def _add_relay(parser: argparse.ArgumentParser) -> None:
     _add_pace(relay)
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
+def add_output(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
+    """Add the arguments for the report and progress; return their group."""
     output = parser.add_argument_group("output")
     output.add_argument(
         "--report",
@@ -141,9 +145,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         help="the format of the report if its name does not tell (default: csv)",
     )
     output.add_argument("--quiet", action="store_true", help="no progress, no summary")
-    output.add_argument(
-        "--dry-run", action="store_true", help="check all of the above, but do not connect"
-    )
+    return output
 
 
 def add_without(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:

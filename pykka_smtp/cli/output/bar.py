@@ -17,10 +17,12 @@ class Bar:
     Args:
         err: the terminal.
         total: the number of recipients.
+        command: which command shows it.
     """
 
-    def __init__(self, err: TextIO, total: int) -> None:
+    def __init__(self, err: TextIO, total: int, command: str = "send") -> None:
         self._err = err
+        self._command = command
         self._progress = Progress(
             BarColumn(bar_width=20),
             TextColumn("{task.completed:.0f}/{task.total:.0f}", markup=False),
@@ -53,5 +55,5 @@ class Bar:
         """Write a line above the bar."""
         with contextlib.suppress(OSError):
             # As Text, not str: rich would parse an address literal as markup.
-            text = Text(f"pykka-smtp send: {printable(line, self._err)}")
+            text = Text(f"pykka-smtp {self._command}: {printable(line, self._err)}")
             self._progress.console.print(text, soft_wrap=True)

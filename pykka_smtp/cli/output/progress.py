@@ -1,4 +1,4 @@
-"""The progress of ``pykka-smtp send`` on standard error: a bar, or lines."""
+"""The progress of ``pykka-smtp send`` and ``merge`` on standard error: a bar, or lines."""
 
 import contextlib
 import os
@@ -36,10 +36,12 @@ class PlainOutput:
 
     Args:
         err: the stream.
+        command: which command says them.
     """
 
-    def __init__(self, err: TextIO) -> None:
+    def __init__(self, err: TextIO, command: str = "send") -> None:
         self._err = err
+        self._command = command
 
     def __enter__(self) -> Self:
         return self
@@ -52,7 +54,7 @@ class PlainOutput:
 
     def say(self, line: str) -> None:
         """Write a line."""
-        self._write(f"pykka-smtp send: {printable(line, self._err)}\n")
+        self._write(f"pykka-smtp {self._command}: {printable(line, self._err)}\n")
 
     def _write(self, text: str) -> None:
         # The terminal may have been closed, which must not end the sending.
@@ -67,10 +69,11 @@ class Lines(PlainOutput):
     Args:
         err: the stream.
         interval: seconds between two lines.
+        command: which command says them.
     """
 
-    def __init__(self, err: TextIO, interval: float) -> None:
-        super().__init__(err)
+    def __init__(self, err: TextIO, interval: float, command: str = "send") -> None:
+        super().__init__(err, command)
         self._interval = interval
         self._next = time.monotonic() + interval
 
@@ -82,22 +85,23 @@ class Lines(PlainOutput):
             self._write(f"{tally.tried} of {tally.total}: {in_words(tally, rate)}\n")
 
 
-def progress_on(err: TextIO, total: int, *, quiet: bool) -> Progress:
+def progress_on(err: TextIO, total: int, *, quiet: bool, command: str = "send") -> Progress:
     """Return what the stream can show.
 
     Args:
         err: the stream.
         total: the number of recipients.
         quiet: show no progress.
+        command: which command shows it.
     """
     if quiet:
-        return PlainOutput(err)
+        return PlainOutput(err, command)
     if not err.isatty():
-        return Lines(err, IN_LOG)
+        return Lines(err, IN_LOG, command)
     if os.environ.get("TERM") == "dumb":
-        return Lines(err, ON_TERMINAL)
+        return Lines(err, ON_TERMINAL, command)
     try:
         from .bar import Bar
     except ImportError:  # rich is an extra
-        return Lines(err, ON_TERMINAL)
-    return Bar(err, total)
+        return Lines(err, ON_TERMINAL, command)
+    return Bar(err, total, command)

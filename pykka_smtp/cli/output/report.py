@@ -1,4 +1,4 @@
-"""The report of ``pykka-smtp send``: a row for each recipient, as CSV or JSON.
+"""The report of ``pykka-smtp send`` and ``merge``: a row for each recipient, as CSV or JSON.
 
 Rows are written as they come: a million of them need no memory, and when the command is
 interrupted, the results so far are in the file.
@@ -32,19 +32,20 @@ class Report:
         name: of the file, which is replaced if it exists; or one of `STDOUT`.
         form: the format.
         out: standard output.
+        names: of the columns.
 
     Raises:
         OSError: it can't be opened. All methods may raise it, too.
     """
 
-    def __init__(self, name: str, form: Form, out: TextIO) -> None:
+    def __init__(self, name: str, form: Form, out: TextIO, names: Sequence[str] = NAMES) -> None:
         self._file: IO[str] = _on(out) if name in STDOUT else _new(name)
         self._is_ours = self._file is not out
         self._is_json = form == "json"
         self._csv = csv.writer(self._file, lineterminator="\n")
         self._is_empty = True
         if not self._is_json:
-            self._csv.writerow(NAMES)
+            self._csv.writerow(names)
 
     def write(self, row: Row) -> None:
         """Write a row with a single call of `write`."""

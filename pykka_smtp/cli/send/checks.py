@@ -5,6 +5,7 @@ import errno
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,12 +85,13 @@ def check(options: argparse.Namespace, recipients: Recipients) -> Checked:
         CannotSendError: a check failed.
     """
     _check_usage(options)
-    relay, urls = _check_relays(options)
+    relay, urls = check_relays(options, ALIAS)
     mail = _write_mail(options) if options.mail is None else _read_mail(options.mail)
     sender = _check_sender(options, mail)
     _read_recipients(options, recipients)
     size = mail.size if isinstance(mail, MailFile) else _try(mail, sender, recipients)
-    form: Form = "csv" if options.report is None else _check_report(options)
+    inputs = [Path(name) for name in (options.mail, options.to_file) if name not in (None, STDIN)]
+    form = check_report_of(options, inputs)
     return Checked(sender=sender, mail=mail, size=size, report=form, relay=relay, urls=urls)
 
 
@@ -132,7 +134,16 @@ def _check_sender(options: argparse.Namespace, mail: MailFile | WrittenMail) -> 
         raise CannotSendError(EX_USAGE, f"--sender: {error}") from None
 
 
-def _check_relays(options: argparse.Namespace) -> tuple[Options, tuple[Secret, ...]]:
+def check_relays(options: argparse.Namespace, alias: str) -> tuple[Options, tuple[Secret, ...]]:
+    """Return the options of the first relay, and the URLs of all.
+
+    Args:
+        options: what was parsed.
+        alias: the alias of the Mailer.
+
+    Raises:
+        CannotSendError: there is none, or one is wrong.
+    """
     named = [("--url", options.url) if options.url else (URL, os.environ.get(URL, ""))]
     if not named[0][1]:
         raise CannotSendError(EX_USAGE, f"needs a relay URL: in {URL}, or as --url")
@@ -140,14 +151,14 @@ def _check_relays(options: argparse.Namespace) -> tuple[Options, tuple[Secret, .
     if not options.url and not options.backup:
         # Backups from the environment are for the relay from the environment only.
         named += [(BACKUPS, url) for url in os.environ.get(BACKUPS, "").split()]
-    checked = [_check_relay(name, url, options.timeout) for name, url in named]
+    checked = [_check_relay(name, url, options.timeout, alias) for name, url in named]
     return checked[0], tuple([Secret(url) for _, url in named])
 
 
-def _check_relay(name: str, url: str, timeout: float | None) -> Options:
+def _check_relay(name: str, url: str, timeout: float | None, alias: str) -> Options:
     try:
         has_timeout = "timeout" in parse_relay_url(url).options
-        checked = collect_options(url=Secret(url), alias=ALIAS)
+        checked = collect_options(url=Secret(url), alias=alias)
     except ValueError as error:
         raise CannotSendError(EX_USAGE, f"{name}: {error}") from None
     except ImportError as error:
@@ -163,7 +174,7 @@ def _read_mail(name: str) -> MailFile:
         with ExitStack() as exits:
             return read_mail(_open(name, exits))
     except OSError as error:
-        raise _unreadable(name, error) from None
+        raise unreadable(name, error) from None
     except BadMailError as error:
         raise CannotSendError(EX_DATAERR, f"{file_name(name)} {error}") from None
 
@@ -183,7 +194,7 @@ def _write_mail(options: argparse.Namespace) -> WrittenMail:
         try:
             data = _stdin().read(MAX_MAIL + 1)
         except OSError as error:
-            raise _unreadable(STDIN, error) from None
+            raise unreadable(STDIN, error) from None
         encoding = wide_encoding(data)
         try:
             body = data.removeprefix(BOM).decode()
@@ -197,7 +208,7 @@ def _write_mail(options: argparse.Namespace) -> WrittenMail:
     try:
         html, inline, attachments = read_files(options.html, options.inline, options.attach)
     except OSError as error:
-        raise _unreadable(str(error.filename), error) from None
+        raise unreadable(str(error.filename), error) from None
     except ValueError as error:
         raise CannotSendError(EX_DATAERR, f"cannot write the email: {error}") from None
     return WrittenMail(
@@ -217,7 +228,7 @@ def _try(mail: WrittenMail, sender: str, recipients: Recipients) -> int:
             warnings.simplefilter("error", UserWarning)  # an image that the HTML does not embed
             return mail.size_for(sender, next(recipients.named()))
     except OSError as error:
-        raise _unreadable(str(error.filename), error) from None
+        raise unreadable(str(error.filename), error) from None
     except (ValueError, UserWarning) as error:
         raise CannotSendError(EX_DATAERR, f"cannot write the email: {error}") from None
 
@@ -246,15 +257,25 @@ def _read_to_file(name: str, recipients: Recipients) -> None:
     except OSError as error:
         if error.errno == errno.ENOSPC:  # from writing our temporary file, not from reading
             raise CannotSendError(EX_IOERR, f"no room to keep the recipients: {error}") from None
-        raise _unreadable(name, error) from None
+        raise unreadable(name, error) from None
     except BadLinesError as error:
         raise CannotSendError(EX_DATAERR, *error.complaints, "nothing was sent") from None
     if len(recipients) == before:
         raise CannotSendError(EX_DATAERR, f"{file_name(name)}: no recipient addresses")
 
 
-def _check_report(options: argparse.Namespace) -> Form:
-    inputs = [Path(name) for name in (options.mail, options.to_file) if name not in (None, STDIN)]
+def check_report_of(options: argparse.Namespace, inputs: Sequence[Path]) -> Form:
+    """Return the form of the report, if there is to be one and it can be written.
+
+    Args:
+        options: what was parsed.
+        inputs: files that it must not replace.
+
+    Raises:
+        CannotSendError: it cannot.
+    """
+    if options.report is None:
+        return "csv"
     try:
         form = form_of(options.report, options.report_format)
         if options.report not in STDOUT:
@@ -272,7 +293,8 @@ def cannot_create(report: str, error: OSError) -> CannotSendError:
     return CannotSendError(EX_CANTCREAT, f"cannot write {file_name(report)}: {why}")
 
 
-def _unreadable(name: str, error: OSError) -> CannotSendError:
+def unreadable(name: str, error: OSError) -> CannotSendError:
+    """Return the error to raise if a file can't be read."""
     return CannotSendError(EX_NOINPUT, f"cannot read {file_name(name)}: {error.strerror or error}")
 
 

@@ -1,11 +1,11 @@
-"""The work of ``pykka-smtp send``: submits emails to a Mailer, and collects their outcomes.
+"""The work of ``send`` and ``merge``: submits emails to a Mailer, and collects their outcomes.
 
 All of it runs on one thread, that of `BulkSend.send`, which gets the outcomes through a queue.
 """
 
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,9 @@ from ..input.mail_file import MailFile
 from ..input.recipients import Recipients
 from ..input.written_mail import WrittenMail
 from ..output.progress import Progress
-from ..output.report import Report
 from ..output.results import Row, Tally, is_about_relay, row_not_tried, row_unknown, rows_of
 from .interrupts import Interrupts
+from .plan import Addressed, Plan, Records
 
 MAX_OUTSTANDING = 2000
 """Emails submitted to the Mailer without an outcome: enough for any number of connections, and
@@ -63,6 +63,18 @@ class BulkPlan:
         for to in [tuple(named)] if self.together else ((one,) for one in named):
             yield self.mail.make(sender=self.sender, to=to, outcome_to=outcome_to)
 
+    def __len__(self) -> int:
+        """Return the number of recipients."""
+        return len(self.recipients)
+
+    def rest(self, mails: Iterator[SendMail]) -> Iterable[Addressed]:
+        """Yield what is not sent.
+
+        Args:
+            mails: the emails that were not taken.
+        """
+        return mails
+
 
 class BulkSend:
     """Sends all emails, and records the result of each recipient.
@@ -75,12 +87,13 @@ class BulkSend:
 
     def __init__(
         self,
-        order: BulkPlan,
+        order: Plan,
         mailer: "pykka.ActorRef[Mailer]",
         *,
         alias: str,
-        report: Report | None,
+        report: Records | None,
         progress: Progress,
+        most: int | None = None,
     ) -> None:
         """Store the arguments; `send` sends.
 
@@ -90,14 +103,17 @@ class BulkSend:
             alias: its alias.
             report: gets a row for each recipient; or None.
             progress: shows the progress.
+            most: emails submitted without an outcome. Default: `MAX_OUTSTANDING`.
         """
-        self.tally: Tally = Tally(len(order.recipients))
+        self.tally: Tally = Tally(len(order))
         self.stopped_because: str | None = None
         self.report_error: OSError | None = None
         self._mailer = mailer
         self._alias = alias
         self._report = report
         self._progress = progress
+        self._order = order
+        self._most = MAX_OUTSTANDING if most is None else most
         self._mails = order.mails(self)
         self._is_told = False  # whether all emails were submitted
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
@@ -158,7 +174,11 @@ class BulkSend:
         while len(self._outstanding) < self._ahead:
             if self._is_told or self.stopped_because is not None:
                 return
-            mail = next(self._mails, None)
+            try:
+                mail = next(self._mails, None)
+            except OSError as error:
+                self.report_failed(error)
+                return
             if mail is None:
                 self._is_told = True
                 return
@@ -187,16 +207,16 @@ class BulkSend:
         if self._outstanding.pop(outcome.mail.id, None) is None:
             return
         for row in rows_of(outcome):
-            self._record(row, outcome)
+            self._record(row, outcome.mail, outcome)
         if not isinstance(outcome, SendFailure) or not is_about_relay(outcome):
             self._failures = 0
-            self._ahead = MAX_OUTSTANDING
+            self._ahead = self._most
             return
         self._failures += 1
         if self._ahead == 1 or self._failures >= MAX_CONSECUTIVE_RELAY_FAILURES:
             self._stop(outcome.detail)
 
-    def _record(self, row: Row, outcome: Outcome | None = None) -> None:
+    def _record(self, row: Row, mail: Addressed, outcome: Outcome | None = None) -> None:
         self.tally.add(row, outcome)
         if row.result != "not sent":  # when hundreds are cancelled at once, nothing is fast
             self._throughput.add(time.monotonic())
@@ -207,7 +227,7 @@ class BulkSend:
             self._tell_unsaved()
             return
         try:
-            self._report.write(row)
+            self._report.write(row, mail)
         except OSError as error:
             self.report_failed(error)
 
@@ -225,26 +245,26 @@ class BulkSend:
                 self._progress.say(f"perhaps not in the report: {row.address} {row.result}")
         self._unsaved.clear()
 
-    def _not_tried(self, mail: SendMail, why: str) -> None:
+    def _not_tried(self, mail: Addressed, why: str) -> None:
         for address in mail.all_recipients:
-            self._record(row_not_tried(address, why))
+            self._record(row_not_tried(address, why), mail)
 
     def _account_for_the_rest(self, interrupts: Interrupts) -> None:
         """Record the recipients without an outcome."""
         for mail in self._outstanding.values():
             for address in mail.all_recipients:
-                self._record(row_unknown(address))
-        for mail in self._mails:
+                self._record(row_unknown(address), mail)
+        for untried in self._order.rest(self._mails):
             # There may be a million, and a second interrupt means at once.
             if interrupts.is_urgent:
                 return
-            self._not_tried(mail, self.stopped_because or "")
+            self._not_tried(untried, self.stopped_because or "")
 
     def _on_retry(self, _alias: str, **_details: object) -> None:
         # Called on the dispatcher's thread. It only counts, and lets other emails be sent before
         # the second attempt of the first one.
         self.tally.retries += 1
-        self._ahead = MAX_OUTSTANDING
+        self._ahead = self._most
 
     def _refresh(self) -> None:
         """Show the progress every `TICK` seconds."""

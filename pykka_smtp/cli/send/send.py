@@ -3,7 +3,7 @@
 import argparse
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, TextIO
 
@@ -12,6 +12,8 @@ import pykka
 from ...actors.mailer.jobs.retry import RetryPolicy
 from ...actors.mailer.mailer import Mailer
 from ...actors.net.connection_limit import connection_limit
+from ...actors.options.options import Options
+from ...smtp.sasl.secret import Secret
 from ..input.mail_file import MailFile
 from ..input.recipients import Recipients
 from ..output.printable import print_lines
@@ -20,6 +22,7 @@ from ..output.report import STDOUT, Report
 from ..sysexits import EX_IOERR, EX_OK, SIGNALLED
 from .checks import CannotSendError, Checked, cannot_create, check, file_name
 from .interrupts import Interrupts
+from .plan import OneReport
 from .run import GRACE, MAX_OUTSTANDING, BulkPlan, BulkSend
 
 
@@ -62,14 +65,15 @@ def _describe(options: argparse.Namespace, checked: Checked, order: BulkPlan, ou
         mails = 1 if order.together else len(order.recipients)
         print_lines(
             out,
-            f"would send {_many(mails, 'email')} of {checked.size} octets from {order.sender}"
-            f" to {_many(len(order.recipients), 'recipient')} by {checked.relay.name};"
+            f"would send {many(mails, 'email')} of {checked.size} octets from {order.sender}"
+            f" to {many(len(order.recipients), 'recipient')} by {checked.relay.name};"
             " nothing was sent",
         )
     return EX_OK
 
 
-def _many(count: int, what: str) -> str:
+def many(count: int, what: str) -> str:
+    """Return a number of something, in words."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
@@ -80,34 +84,44 @@ def _send(
     report = _open_report(options.report, checked, out)
     with ExitStack() as exits:
         interrupts = exits.enter_context(Interrupts())
-        exits.enter_context(_raised_connection_limit(options.connections))
+        exits.enter_context(raised_connection_limit(options.connections))
         with progress_on(err, len(order.recipients), quiet=options.quiet) as progress:
             run = BulkSend(
                 order,
-                _start_mailer(options, checked),
+                start_mailer(options, checked.relay, checked.urls),
                 alias=checked.relay.alias,
-                report=report,
+                report=None if report is None else OneReport(report),
                 progress=progress,
             )
             try:
                 run.send(interrupts)
             finally:
                 _close(report, run)
-        status = _conclude(run, interrupts, PlainOutput(err))
+        status = conclude(run, interrupts, PlainOutput(err))
         if not options.quiet:
             summary = run.tally.summary(time.monotonic() - begun)
             # The status of a signal matters more than a summary that can't be printed, and a
             # summary beside a report on standard output is optional.
             is_second = options.report in STDOUT
             may_fail = is_second or status > SIGNALLED
-            _print_summary(summary, err if is_second else out, may_fail=may_fail)
+            print_summary(summary, err if is_second else out, may_fail=may_fail)
         if interrupts.is_urgent:
             # Emails are still in flight on another thread, and a normal exit waits for them.
             os._exit(status)
     return status
 
 
-def _print_summary(summary: list[str], out: TextIO, *, may_fail: bool) -> None:
+def print_summary(summary: list[str], out: TextIO, *, may_fail: bool) -> None:
+    """Print the summary.
+
+    Args:
+        summary: its lines.
+        out: where to print.
+        may_fail: whether it may be missing.
+
+    Raises:
+        BrokenPipeError: the reader of `out` has gone, and it may not.
+    """
     try:
         print_lines(out, *summary)
     except BrokenPipeError:
@@ -124,7 +138,7 @@ def _open_report(name: str | None, checked: Checked, out: TextIO) -> Report | No
 
 
 @contextmanager
-def _raised_connection_limit(connections: int) -> Generator[None]:
+def raised_connection_limit(connections: int) -> Generator[None]:
     """Raise the process's connection limit to what the user asked for."""
     before = connection_limit.limit
     connection_limit.limit = max(before, connections)
@@ -134,13 +148,22 @@ def _raised_connection_limit(connections: int) -> Generator[None]:
         connection_limit.limit = before
 
 
-def _start_mailer(options: argparse.Namespace, checked: Checked) -> pykka.ActorRef[Mailer]:
-    url, *backups = checked.urls
+def start_mailer(
+    options: argparse.Namespace, relay: Options, urls: Sequence[Secret]
+) -> pykka.ActorRef[Mailer]:
+    """Start the Mailer of a command.
+
+    Args:
+        options: what was parsed.
+        relay: the options of the first relay.
+        urls: those of all relays.
+    """
+    url, *backups = urls
     more: dict[str, Any] = {} if options.timeout is None else {"timeout": options.timeout}
     return Mailer.start(
         url=url.reveal(),
         backups=[backup.reveal() for backup in backups],
-        alias=checked.relay.alias,
+        alias=relay.alias,
         max_connections=options.connections,
         max_queued=2 * MAX_OUTSTANDING,
         rate=options.rate,
@@ -159,17 +182,23 @@ def _close(report: Report | None, run: BulkSend) -> None:
             run.report_failed(error)
 
 
-def _conclude(run: BulkSend, interrupts: Interrupts, complaints: PlainOutput) -> int:
-    """Print what needs a person's attention, and return the exit status."""
+def conclude(run: BulkSend, interrupts: Interrupts, complaints: PlainOutput) -> int:
+    """Print what needs a person's attention, and return the exit status.
+
+    Args:
+        run: what was sent.
+        interrupts: the signals received.
+        complaints: where to print.
+    """
     if run.stopped_because is not None and interrupts.number is None:
         complaints.say(f"stopped: {run.stopped_because}")
     left = run.tally.total - run.tally.done
     if left:
-        complaints.say(f"{_many(left, 'recipient')} not sent, and not in the report")
+        complaints.say(f"{many(left, 'recipient')} not sent, and not in the report")
     doubtful = run.tally.counts["maybe"]
     if doubtful:
         complaints.say(
-            f"{_many(doubtful, 'recipient')} may have got the email, nobody knows;"
+            f"{many(doubtful, 'recipient')} may have got the email, nobody knows;"
             " find out before you send it again"
         )
     if interrupts.number is not None:
