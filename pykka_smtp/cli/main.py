@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from .. import __version__
 from ..quiet_start import COMMAND, stop_ending_quietly
 from .help_format import HelpFormatter
+from .merge.arguments import add_arguments as add_merge_arguments
 from .options import add_arguments, add_without
 from .standard_streams import let_go_of_stdout, standard_streams
 from .sysexits import EX_IOERR, EX_OK, EX_OSERR, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
@@ -158,6 +159,11 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     add_arguments(send)
     send.set_defaults(run=_send)
+    merge = commands.add_parser(
+        "merge", help="send an email to each row of a CSV file, made of templates"
+    )
+    add_merge_arguments(merge)
+    merge.set_defaults(run=_merge)
     preview = commands.add_parser(
         "preview",
         help="show the fields and the parts of an email in a file",
@@ -210,6 +216,12 @@ def _preview(options: argparse.Namespace) -> int:
 
 def _send(options: argparse.Namespace) -> int:
     from .send.send import run
+
+    return run(options, sys.stdout, sys.stderr)
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from .merge.merge import run
 
     return run(options, sys.stdout, sys.stderr)
 

@@ -172,7 +172,7 @@ def _check_relay(name: str, url: str, timeout: float | None, alias: str) -> Opti
 def _read_mail(name: str) -> MailFile:
     try:
         with ExitStack() as exits:
-            return read_mail(_open(name, exits))
+            return read_mail(opened(name, exits))
     except OSError as error:
         raise unreadable(name, error) from None
     except BadMailError as error:
@@ -253,7 +253,7 @@ def _read_to_file(name: str, recipients: Recipients) -> None:
     before = len(recipients)
     try:
         with ExitStack() as exits:
-            recipients.add_lines(_open(name, exits), file_name(name))
+            recipients.add_lines(opened(name, exits), file_name(name))
     except OSError as error:
         if error.errno == errno.ENOSPC:  # from writing our temporary file, not from reading
             raise CannotSendError(EX_IOERR, f"no room to keep the recipients: {error}") from None
@@ -298,7 +298,8 @@ def unreadable(name: str, error: OSError) -> CannotSendError:
     return CannotSendError(EX_NOINPUT, f"cannot read {file_name(name)}: {error.strerror or error}")
 
 
-def _open(name: str, exits: ExitStack) -> IO[bytes]:
+def opened(name: str, exits: ExitStack) -> IO[bytes]:
+    """Open a file that is named on the command line, or stdin."""
     return _stdin() if name == STDIN else exits.enter_context(Path(name).open("rb"))
 
 

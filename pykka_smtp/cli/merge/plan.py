@@ -1,0 +1,281 @@
+"""The emails of ``pykka-smtp merge``, and what is noted of each."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ...signals import SendMail
+from ...signals.composing.given import Mailbox
+from ...signals.tellable import Tellable
+from ...signals.templates.engine import Source, Text
+from ...signals.templates.template import Template
+from ...smtp.mail.domain import AddressError
+from ...smtp.mail.parts.fields import Unsubscribe
+from ..input.mailbox import read_recipient
+from ..input.recipients import MAX_COMPLAINTS, Named
+from ..output.report import Report
+from ..output.results import Row
+from ..send.plan import Addressed
+from .journal import Journal
+from .rows import Table, TableRow
+
+AT_ONCE = 20
+"""Rows that are noted together before they are submitted: a note waits for the disk."""
+
+
+class BadRowError(Exception):
+    """A row cannot be sent; the text says why, without the place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberedRow(Row):
+    """The result of one row of the table."""
+
+    row: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values by name, in the order of the report."""
+        return {name: getattr(self, name) for name in NAMES}
+
+
+NAMES = ("row", *(each.name for each in fields(Row)))
+
+
+def numbered(number: int, row: Row) -> NumberedRow:
+    """Return a result with the number of its row."""
+    return NumberedRow(row=number, **row.as_dict())
+
+
+class Merge:
+    """Makes the email of a row.
+
+    Args:
+        template: what it is made of.
+        sender: the reverse-path, and the name in From.
+        column: the name of the column with the address.
+        unsubscribe: a template of the URL to unsubscribe at, or None.
+    """
+
+    def __init__(
+        self, template: Template, *, sender: Mailbox, column: str, unsubscribe: str | None
+    ) -> None:
+        self._template = template
+        self._sender = sender
+        self._column = column
+        self._leave: Text | None = None
+        if unsubscribe is not None:
+            self._leave = Text(Source("--unsubscribe", unsubscribe, None), is_html=False)
+
+    def make(self, row: TableRow, outcome_to: Tellable | None = None) -> SendMail:
+        """Return the email of a row.
+
+        Args:
+            row: the row.
+            outcome_to: receives the outcome.
+
+        Raises:
+            BadRowError: it cannot be sent.
+        """
+        values: dict[str, Any] = {"row": row.cells, **row.cells}
+        options: dict[str, Any] = {}
+        try:
+            if self._leave is not None:
+                options["unsubscribe"] = Unsubscribe(url=self._leave.render(values))
+            return self._template.mail(
+                sender=self._sender,
+                recipients=[self._to(row)],
+                values=values,
+                outcome_to=outcome_to,
+                context=row.number,
+                **options,
+            )
+        except ValueError as error:  # a `TemplateError` is one
+            raise BadRowError(f": {error}") from None
+
+    def address_of(self, row: TableRow) -> str:
+        """Return the address of a row that has one."""
+        return self._to(row)[1]
+
+    def _to(self, row: TableRow) -> Named:
+        try:
+            return read_recipient(row.cells[self._column].strip(), more="write one in each row")
+        except AddressError as error:
+            raise BadRowError(f", column {self._column}: {error}") from None
+
+
+def check_rows(merge: Merge, table: Table) -> tuple[int, list[str]]:
+    """Make each email once, so that errors are known before the first is sent.
+
+    Returns:
+        How many there are, and what is wrong.
+
+    Raises:
+        BadRowsError: the table is wrong from some row on.
+    """
+    count = 0
+    found: dict[str, list[int]] = {}
+    for row in table:
+        count += 1
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # an image that no page embeds
+                merge.make(row)
+        except (BadRowError, UserWarning) as error:
+            why = str(error) if isinstance(error, BadRowError) else f": {error}"
+            rows = found.setdefault(why, []) if len(found) < MAX_COMPLAINTS else None
+            rows = found.setdefault(": and other errors", []) if rows is None else rows
+            rows.append(row.number)
+    return count, [_complaint(table.name, why, rows) for why, rows in found.items()]
+
+
+def _complaint(name: str, why: str, rows: Sequence[int]) -> str:
+    more = "" if len(rows) == 1 else f" (and {len(rows) - 1} more rows)"
+    return f"{name}, row {rows[0]}{why}{more}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsent:
+    """A row whose email is not made any more."""
+
+    all_recipients: tuple[str, ...]
+    context: int
+
+
+class MergePlan:
+    """The rows that are still to be sent.
+
+    Args:
+        merge: makes emails.
+        table: the rows.
+        journal: knows which were sent.
+        resend_doubtful: whether to send rows in doubt.
+    """
+
+    def __init__(
+        self, merge: Merge, table: Table, journal: Journal, *, resend_doubtful: bool
+    ) -> None:
+        self._merge = merge
+        self._table = table
+        self._journal = journal
+        self._resend_doubtful = resend_doubtful
+        self._batch: list[SendMail] = []
+        self._rows: Iterator[TableRow] = iter(())
+        self.done: int = sum(journal.is_done(row.number) for row in table)
+        self._count = sum(self._is_open(row.number) for row in table)
+
+    def doubtful(self) -> Iterator[Addressed]:
+        """Yield the rows in doubt that are not sent."""
+        for row in self._table:
+            if self._journal.is_doubtful(row.number) and not self._resend_doubtful:
+                yield self._unsent(row)
+
+    def __len__(self) -> int:
+        """Return the number of rows to send."""
+        return self._count
+
+    def mails(self, outcome_to: Tellable) -> Iterator[SendMail]:
+        """Yield the emails; each is noted in the journal before.
+
+        Args:
+            outcome_to: receives their outcomes.
+
+        Raises:
+            OSError: it cannot be noted.
+        """
+        self._rows = (row for row in self._table if self._is_open(row.number))
+        size = 1  # the first goes alone
+        while True:
+            for row in self._rows:
+                self._batch.append(self._merge.make(row, outcome_to))
+                if len(self._batch) == size:
+                    break
+            if not self._batch:
+                return
+            self._journal.begin([mail.context for mail in self._batch])
+            self._batch.reverse()
+            while self._batch:
+                yield self._batch.pop()
+            size = AT_ONCE
+
+    def rest(self, mails: Iterator[SendMail]) -> Iterable[Addressed]:  # noqa: ARG002
+        """Yield what is not sent.
+
+        Args:
+            mails: what `mails` has returned.
+        """
+        yield from reversed(self._batch)
+        yield from map(self._unsent, self._rows)
+
+    def _is_open(self, number: int) -> bool:
+        journal = self._journal
+        if journal.is_done(number):
+            return False
+        return self._resend_doubtful or not journal.is_doubtful(number)
+
+    def _unsent(self, row: TableRow) -> _Unsent:
+        return _Unsent((self._merge.address_of(row),), row.number)
+
+
+class MergeRecords:
+    """Notes results in the journal, and in the report if there is one.
+
+    Args:
+        journal: the journal.
+        report: the report, or None.
+    """
+
+    def __init__(self, journal: Journal, report: Report | None) -> None:
+        self._journal = journal
+        self._report = report
+
+    def write(self, row: Row, mail: Addressed) -> None:
+        """Note the result of a row."""
+        if row.result != "not sent" or self._journal.is_doubtful(mail.context):
+            self._journal.end(mail.context, row)
+        self.report(mail.context, row)
+
+    def report_before(self) -> None:
+        """Write the rows that were done before into the report."""
+        if self._report is not None:
+            for number, row in self._journal.results():
+                self.report(number, row)
+
+    def report(self, number: int, row: Row) -> None:
+        """Write a result into the report only."""
+        if self._report is not None:
+            self._report.write(numbered(number, row))
+
+    def flush(self) -> None:
+        """Flush the report; the journal is never behind."""
+        if self._report is not None:
+            self._report.flush()
+
+    def close(self) -> None:
+        """Complete the report; a second call does nothing."""
+        report, self._report = self._report, None
+        if report is not None:
+            report.close()
+
+
+def write_first(merge: Merge, table: Table, folder: Path, count: int) -> list[Path]:
+    """Write the emails of the first rows into a folder, and return their files.
+
+    Args:
+        merge: makes emails.
+        table: the rows.
+        folder: made if it is not there.
+        count: how many.
+
+    Raises:
+        OSError: they can't be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files: list[Path] = []
+    for row in table:
+        if len(files) == count:
+            break
+        files.append(folder / f"row-{row.number}.eml")
+        merge.make(row).save(files[-1])
+    return files
