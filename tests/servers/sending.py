@@ -51,10 +51,10 @@ def dead_url() -> str:
         return f"smtp://127.0.0.1:{nobody.getsockname()[1]}"
 
 
-def send(*arguments: str) -> int:
+def send(*arguments: str, command: str = "send") -> int:
     """Run the command in this process, and return its exit status."""
     try:
-        return command_line.main(["send", *arguments])
+        return command_line.main([command, *arguments])
     except SystemExit as exited:  # as argparse does
         return int(exited.code or 0)
 
@@ -73,10 +73,11 @@ def program(
     stdout: int = subprocess.PIPE,
     stderr: int = subprocess.PIPE,
     env: dict[str, str] | None = None,
+    command: str = "send",
 ) -> subprocess.Popen[str]:
     """Start the command as a program of its own; it is killed if it takes too long."""
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "pykka_smtp", "send", *arguments],
+        [sys.executable, "-W", "error", "-m", "pykka_smtp", command, *arguments],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=stdout,
