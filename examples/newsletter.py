@@ -1,4 +1,6 @@
-"""Send to more readers than a Mailer may queue: the next is told as outcomes come.
+"""Send to more readers than a Mailer may queue: the next email is made as outcomes come.
+
+It needs the extra "templates".
 
 Run it as ``python examples/newsletter.py [host [port [file]]]``, with an address on each line of
 the file. What is not sent is written to ``file.left``, to be sent another time.
@@ -8,11 +10,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pykka_smtp import Drain, Mailer, SendFailure, SendMail, smtp_send_failure
+from pykka_smtp import Drain, Mailer, SendFailure, SendMail, Template, smtp_send_failure
 
 host = sys.argv[1] if len(sys.argv) > 1 else "localhost"
 port = int(sys.argv[2]) if len(sys.argv) > 2 else 25
 readers = Path(sys.argv[3] if len(sys.argv) > 3 else "readers.txt")
+news = Template(
+    subject="News for {{ name }}",
+    body="Dear {{ name }},\n\nthere is none.",
+    html="<p>Dear {{ name }},<p>there is <b>none</b>.",
+    list_id="news.example.com",
+)
 left = readers.with_name(readers.name + ".left").open("w", encoding="utf-8")
 
 
@@ -27,12 +35,9 @@ def newsletter() -> Iterator[SendMail]:
     """Make each email when there is room for it, so that few are in memory."""
     with readers.open(encoding="utf-8") as lines:
         for line in lines:
-            yield SendMail(
-                sender="news@example.com",
-                recipients=line.strip(),
-                subject="News",
-                body="There is none.",
-            )
+            address = line.strip()
+            name = address.partition("@")[0]
+            yield news.mail(sender="news@example.com", recipients=address, name=name)
 
 
 with left:
