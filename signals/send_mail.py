@@ -4,7 +4,7 @@ import datetime as dt
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from blinker import Signal
 
@@ -24,11 +24,6 @@ from .complete_message import (
 from .composing.from_html import FROM_HTML, FromHtml
 from .composing.given import (
     NO_SUBJECT,
-    Attachments,
-    Inline,
-    OutcomeTo,
-    Recipients,
-    Sender,
     check_id,
     check_signal,
     described_message,
@@ -50,17 +45,20 @@ from .recipients import (
     split_one,
     with_advice,
 )
+from .tellable import Tellable
 
 if TYPE_CHECKING:
     from ..smtp.mail.parts.fields import Unsubscribe
     from ..smtp.mail.parts.parts_email import PartsEmail
+    from .composing.arguments import MailArguments
+    from .composing.attachment import Attachment
     from .composing.html import Html
 
 _NULL_REVERSE_PATH = "<>"
 _NOTHING_ASKED = (None,) * 5
 _SHOWN = ("sender", "recipients", "subject", "from_name", "to_name", "cc", "id")
 
-# Defaults, as `Any`: a type checker would refuse a tuple for `Recipients`, for example.
+# Defaults, as `Any`: what a field is given has another type than what it then holds.
 _NO_SENDER: Any = Unsaid()
 _NOT_GIVEN: Any = Unsaid()
 _NO_COPY: Any = NOBODY
@@ -135,18 +133,18 @@ class SendMail:
         OSError: a file to attach cannot be read.
     """
 
-    sender: Sender = _NO_SENDER
-    recipients: Recipients = _NOT_GIVEN
+    sender: str = _NO_SENDER
+    recipients: tuple[str, ...] = _NOT_GIVEN
     subject: str = NO_SUBJECT
     body: "str | bytes | Sequence[str | bytes] | FromHtml" = field(default="", repr=False)
     html: "str | Html | None" = field(default=None, repr=False)
-    inline: Inline = field(default=_NO_IMAGES, repr=False)
-    attachments: Attachments = field(default=_NO_FILES, repr=False)
+    inline: "Mapping[str, Attachment]" = field(default=_NO_IMAGES, repr=False)
+    attachments: "tuple[Attachment, ...]" = field(default=_NO_FILES, repr=False)
     calendar: str | bytes | None = field(default=None, repr=False)
     from_name: str | None = None
     to_name: str | Sequence[str | None] | None = None
-    cc: Recipients = _NO_COPY
-    bcc: Recipients = field(default=_NO_COPY, repr=False)
+    cc: tuple[str, ...] = _NO_COPY
+    bcc: tuple[str, ...] = field(default=_NO_COPY, repr=False)
     reply_to: str | Iterable[Recipient] | None = field(default=None, repr=False)
     unsubscribe: "Unsubscribe | None" = field(default=None, repr=False)
     list_id: str | tuple[str | None, str] | None = field(default=None, repr=False)
@@ -165,12 +163,16 @@ class SendMail:
     context: Any = field(default=None, repr=False)
     success_signal: str | Signal | None = field(default=None, repr=False)
     failure_signal: str | Signal | None = field(default=None, repr=False)
-    outcome_to: OutcomeTo = field(default=_NOBODY_ELSE, repr=False)
+    outcome_to: Tellable | None = field(default=_NOBODY_ELSE, repr=False)
     id: str = field(default_factory=new_id)
     envelope: Envelope = field(init=False, repr=False)
     # As the protocol takes it; None if it is read from `source`.
     content: Content | None = field(init=False, repr=False)
     _parts: "PartsEmail | None" = field(init=False, default=None, repr=False)
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **given: Unpack[MailArguments]) -> None: ...
 
     def __post_init__(self) -> None:
         sender: object = self.sender

@@ -197,7 +197,7 @@ def test_smtp_sender_is_the_reverse_path_and_the_from_address(server: ScriptedSe
 
 def test_smtp_sender_is_mandatory() -> None:
     with pytest.raises(TypeError, match="sender"):
-        SendMail(recipients="you@b.test")
+        SendMail(recipients="you@b.test")  # type: ignore[call-arg]
 
 
 def test_smtp_sender_may_not_be_empty() -> None:

@@ -1,18 +1,11 @@
-"""The types of what `SendMail` is given, where it then holds another, and some checks."""
+"""Checks of what `SendMail` is given."""
 
-import asyncio
 import os
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
+from typing import Any, TypeAlias, cast
 
 from blinker import Signal
 
 from ...smtp.mail.content import CompleteContent
-from ..recipients import Recipient
-from ..tellable import Tellable
-
-if TYPE_CHECKING:
-    from .attachment import Attachable, Attachment, Embeddable
 
 NO_SUBJECT = "(none)"
 """The default of POE::Component::Client::SMTP."""
@@ -25,75 +18,6 @@ _PARTS = (
 
 Mailbox: TypeAlias = str | tuple[str | None, str]
 """An address, ``"Name <address>"``, or a pair of display name (or None) and address."""
-
-
-class Sender:
-    """The type of a field that is given a mailbox, and then holds its address.
-
-    Only type checkers use this and the following: to them, a descriptor may be set to one type and
-    read as another.
-    """
-
-    if TYPE_CHECKING:
-
-        @overload
-        def __get__(self, mail: None, kind: object = None) -> Any: ...
-        @overload
-        def __get__(self, mail: object, kind: object = None) -> str: ...
-        def __get__(self, mail: object, kind: object = None) -> Any: ...
-        def __set__(self, mail: object, sender: Mailbox) -> None: ...
-
-
-class Recipients:
-    """The type of a field that is given recipients in any form, and then holds addresses."""
-
-    if TYPE_CHECKING:
-
-        @overload
-        def __get__(self, mail: None, kind: object = None) -> Any: ...
-        @overload
-        def __get__(self, mail: object, kind: object = None) -> tuple[str, ...]: ...
-        def __get__(self, mail: object, kind: object = None) -> Any: ...
-        def __set__(self, mail: object, recipients: str | Iterable[Recipient]) -> None: ...
-
-
-class Attachments:
-    """The type of a field that is given paths, too, and then holds attachments only."""
-
-    if TYPE_CHECKING:
-
-        @overload
-        def __get__(self, mail: None, kind: object = None) -> Any: ...
-        @overload
-        def __get__(self, mail: object, kind: object = None) -> "tuple[Attachment, ...]": ...
-        def __get__(self, mail: object, kind: object = None) -> Any: ...
-        def __set__(self, mail: object, given: "Attachable | Iterable[Attachable]") -> None: ...
-
-
-class Inline:
-    """The same for a field of named parts."""
-
-    if TYPE_CHECKING:
-
-        @overload
-        def __get__(self, mail: None, kind: object = None) -> Any: ...
-        @overload
-        def __get__(self, mail: object, kind: object = None) -> "Mapping[str, Attachment]": ...
-        def __get__(self, mail: object, kind: object = None) -> Any: ...
-        def __set__(self, mail: object, given: "Mapping[str, Embeddable]") -> None: ...
-
-
-class OutcomeTo:
-    """The type of a field that is given an actor's ref or a queue, and then has ``tell``."""
-
-    if TYPE_CHECKING:
-
-        @overload
-        def __get__(self, mail: None, kind: object = None) -> Any: ...
-        @overload
-        def __get__(self, mail: object, kind: object = None) -> Tellable | None: ...
-        def __get__(self, mail: object, kind: object = None) -> Any: ...
-        def __set__(self, mail: object, to: Tellable | asyncio.Queue[Any] | None) -> None: ...
 
 
 def check_id(value: object) -> None:

@@ -28,6 +28,8 @@ from pykka_smtp import (
     SmtpActor,
     SmtpActorRef,
     Statistics,
+    Template,
+    TemplateError,
     Unsubscribe,
     autoreply,
     connect_async,
@@ -53,6 +55,36 @@ of_parts = SendMail(
     unsubscribe=Unsubscribe(url="https://a.test/u"),
     list_id="news.a.test",
 )
+
+
+welcome = Template(
+    subject="Welcome, {{ name }}",
+    body=FROM_HTML,
+    html=Path("welcome.html"),
+    inline={"logo": Path("logo.png")},
+    attachments=[Path("a.pdf")],
+    css="inline",
+    folder="templates",
+    list_id="news.a.test",
+)
+
+
+def what_is_reported_as_missing_or_wrong() -> None:
+    SendMail(recipients="you@b.test")  # type: ignore[call-arg]
+    SendMail(sender="me@a.test", to="you@b.test")  # type: ignore[call-arg]
+    SendMail(sender=1)  # type: ignore[arg-type]
+    welcome.mail(recipients="you@b.test")  # type: ignore[call-arg]
+    Template(css="embed")  # type: ignore[arg-type]
+
+
+def what_a_template_makes() -> None:
+    assert_type(
+        welcome.mail(sender=("Me", "me@a.test"), recipients=["you@b.test"], name=1), SendMail
+    )
+    try:
+        welcome.mail(sender="me@a.test", values={"date": "1 May"}, unsubscribe=of_parts.unsubscribe)
+    except TemplateError as error:
+        assert_type((error.template, error.line), tuple[str, int | None])
 
 
 def what_parts_an_email_has() -> None:

@@ -260,7 +260,9 @@ def _journal(options: argparse.Namespace, table: Table) -> Journal:
 
 
 def _report(options: argparse.Namespace, form: Form, out: TextIO) -> Report | None:
+    if options.report is None:
+        return None
     try:
-        return None if options.report is None else Report(options.report, form, out, NAMES)
+        return Report(options.report, form, out, NAMES)
     except OSError as error:
         raise cannot_create(options.report, error) from None

@@ -115,7 +115,7 @@ class Table:
         return max(_SEPARATORS, key=first.count)
 
     def _read_columns(self) -> tuple[str, ...]:
-        _, cells = next(self._records(), (1, []))
+        _, cells = next(self._records(), (1, list[str]()))
         names = tuple([cell.strip() for cell in cells])
         if not any(names):
             raise BadRowsError(f"{self.name}: the first row names no columns")

@@ -3,6 +3,7 @@
 import csv
 import signal
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,10 @@ def results_in(report: Path) -> dict[str, str]:
         rows = list(csv.DictReader(file))
     assert sorted(int(row["row"]) for row in rows) == list(range(2, COUNT + 2))
     return {row["address"]: row["result"] for row in rows}
+
+
+def has_more_than(server: Any, most: int) -> bool:
+    return len(server.mails) > most
 
 
 def counts(server: Any) -> Counter[str]:
@@ -102,9 +107,10 @@ def test_after_kill_9_rows_in_doubt_are_told_and_not_sent_again_unless_asked_for
 
 def test_killed_again_and_again_it_sends_no_row_twice(shell: Shell) -> None:
     run = Run(shell, url_of(shell.server))
+    server = shell.server
     for most in (1, 40, 120, 250):
         process = program(*run.arguments, command="merge")
-        shell.server.wait_for(lambda most=most: len(shell.server.mails) > most, PATIENCE)
+        server.wait_for(partial(has_more_than, server, most), PATIENCE)
         process.kill()
         process.communicate(timeout=PATIENCE)
 

@@ -30,7 +30,12 @@ def flaw(text: str | bytes) -> str:
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("start", ["", "\ufeff"])
 def test_what_spreadsheets_write_is_read(separator: str, end: str, start: str) -> None:
-    lines = ["email", " name "], ["a@x.test", '"Ann ""A"" B"'], [], ["b@x.test", '"one\ntwo"']
+    lines: tuple[list[str], ...] = (
+        ["email", " name "],
+        ["a@x.test", '"Ann ""A"" B"'],
+        [],
+        ["b@x.test", '"one\ntwo"'],
+    )
 
     found = cells(start + end.join(separator.join(line) for line in lines))
 
