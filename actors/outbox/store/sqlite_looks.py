@@ -1,0 +1,141 @@
+"""What of an outbox can be looked at: emails, counts, changes. Writes nothing."""
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..rules.states import State
+from .errors import error_of
+from .records import Row, StoredMail
+from .statements import chunks, columns_of_bodies, detail_of, json_of, like
+
+_COUNTS = {
+    State.READY: "state = 'ready'",
+    State.CLAIMED: "state = 'claimed'",
+    State.DOT: "state = 'dot'",
+    State.TOLD: "state = 'told'",
+    State.HEARD: "state = 'heard'",
+    State.HELD: "state = 'held'",
+}
+_NAMES = (
+    "id, key, alias, state, priority, put_at, due, expires, attempts, doubts, crashes, size,"
+    " is_sent, at_least_once"
+)
+
+_HEARD = "seq, id, key, alias, priority, expires, put_at, at_least_once, home, doubts, crashes, "
+_ROW = _HEARD + "replays, past, outcome, env"
+_SPARE = _HEARD + "replays, past, outcome, ''"
+_FIELDS = [
+    *("seq", "id", "key", "alias", "priority", "expires", "put_at", "at_least_once", "home"),
+    *("doubts", "crashes", "replays", "past", "outcome", "env"),
+]
+
+
+class Looks:
+    """The reading half of a `SqliteStore`; also for a connection that was opened for reading."""
+
+    path: Path
+    _db: sqlite3.Connection
+    _seen: int
+
+    def find(self, **wanted: Any) -> list[StoredMail]:
+        """Return emails, the oldest first.
+
+        Args:
+            wanted: those of `Find`: ``state``, ``name``, ``alias``, ``recipient`` and ``limit``;
+                and ``after``, a number, to go on after the last one.
+        """
+        where, args = ["seq > ?"], [wanted.get("after") or 0]
+        for name in ("state", "alias"):
+            if wanted.get(name) is not None:
+                where.append(f"{name} = ?")
+                args.append(wanted[name])
+        if wanted.get("name") is not None:
+            where.append("(key = ? OR id = ?)")
+            args += [wanted["name"]] * 2
+        if wanted.get("recipient") is not None:
+            where.append("env LIKE ? ESCAPE '\\'")
+            args.append(like(wanted["recipient"]))
+        try:
+            rows = self._db.execute(
+                f"SELECT {_NAMES}, outcome, past, env FROM pykka_smtp_mail"  # noqa: S608
+                f" WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?",
+                (*args, wanted.get("limit", 100)),
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise error_of(error, str(self.path)) from error
+        return [_stored(row) for row in rows]
+
+    def _rows(self, seqs: Sequence[int], known: Collection[int] = ()) -> list[Row]:
+        """Return emails with their text, in this order."""
+        unknown = [seq for seq in seqs if seq not in known]
+        rows: dict[int, Row] = {}
+        for wanted, names in ((unknown, _ROW), ([s for s in seqs if s in known], _SPARE)):
+            if wanted:
+                found = self._db.execute(
+                    f"SELECT json_group_array(json_array({names})) FROM pykka_smtp_mail"  # noqa: S608
+                    " WHERE seq IN (SELECT value FROM json_each(?))",
+                    (str(wanted),),
+                ).fetchone()
+                for values_ in json_of(found[0]):
+                    values_[7] = bool(values_[7])
+                    rows[values_[0]] = Row(**dict(zip(_FIELDS, values_, strict=True)))
+        for chunk in chunks(unknown):
+            bodies = self._db.execute(columns_of_bodies(len(chunk)), chunk).fetchone()
+            for seq, body in zip(chunk, bodies, strict=True):
+                if seq in rows:
+                    rows[seq].body = body or b""
+        return [rows[seq] for seq in seqs if seq in rows]
+
+    def get(self, seq: int) -> Row | None:
+        """See `Store`."""
+        return next(iter(self._rows([seq])), None)
+
+    def counts(self) -> dict[str, int]:
+        """See `Store`."""
+        # One for each state, as each has an index: to group by state would read all emails.
+        columns = [
+            f"(SELECT count(*) FROM pykka_smtp_mail WHERE {where})"  # noqa: S608
+            for where in _COUNTS.values()
+        ]
+        found = self._db.execute(f"SELECT {', '.join(columns)}").fetchone()
+        return {state.value: count for state, count in zip(_COUNTS, found, strict=True)}
+
+    def octets(self) -> int:
+        """See `Store`."""
+        pages = [
+            self._db.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        ]
+        octets: int = (pages[0] - pages[1]) * pages[2]
+        return octets
+
+    def undone(self, alias: str) -> bool:
+        """See `Store`."""
+        found = self._db.execute(
+            "SELECT EXISTS (SELECT 1 FROM pykka_smtp_mail WHERE state = 'ready' AND alias = :alias)"
+            " OR EXISTS (SELECT 1 FROM pykka_smtp_mail"
+            " WHERE state IN ('claimed', 'dot', 'told') AND alias = :alias)",
+            {"alias": alias},
+        ).fetchone()
+        return bool(found[0])
+
+    def has_changed(self) -> bool:
+        """See `Store`."""
+        [version] = self._db.execute("PRAGMA data_version").fetchone()
+        seen, self._seen = self._seen, version
+        return bool(version != seen)
+
+
+def _stored(row: tuple[Any, ...]) -> StoredMail:
+    *values, outcome, past, env = row
+    named = dict(zip(_NAMES.replace("\n", "").split(","), values, strict=True))
+    named = {name.strip(): value for name, value in named.items()}
+    made = json_of(env)
+    everybody = (*made["to"], *made.get("cc", ()), *made.get("bcc", ()))
+    named["is_sent"] = None if named["is_sent"] is None else bool(named["is_sent"])
+    named["at_least_once"] = bool(named["at_least_once"])
+    return StoredMail(
+        sender=made["from"], recipients=everybody, detail=detail_of(outcome, past), **named
+    )

@@ -1,0 +1,63 @@
+"""Lives that have died, and the emails that they left."""
+
+import contextlib
+
+from collections.abc import Sequence
+
+from ..rules.states import ALONE_AFTER
+from .locks import is_locked
+from .records import Rescue
+from .sqlite_file import life_file
+from .sqlite_looks import Looks
+from .statements import json_of
+
+
+class Rescues(Looks):
+    """The part of a `SqliteStore` that looks after the dead."""
+
+    life: int
+
+    def dead_lives(self) -> list[int]:
+        """See `Store`."""
+        others = self._db.execute("SELECT id FROM pykka_smtp_life WHERE id <> ?", (self.life,))
+        return [i for (i,) in others.fetchall() if not is_locked(life_file(self.path, i))]
+
+    def rescue(self, lives: Sequence[int]) -> Rescue:
+        """See `Store`."""
+        db, dead = self._db, str(list(lives))
+        rescue = Rescue(list(lives))
+        its = "owner IN (SELECT value FROM json_each(?))"
+        told = f"UPDATE pykka_smtp_mail SET owner = NULL, replays = replays + 1 WHERE state = 'told' AND {its}"  # noqa: S608, E501
+        db.execute(told, (dead,))
+        doubtful = db.execute(
+            "SELECT json_group_array(seq) FROM pykka_smtp_mail"
+            f" WHERE state = 'dot' AND NOT at_least_once AND {its}",  # noqa: S608
+            (dead,),
+        ).fetchone()
+        seqs: list[int] = json_of(doubtful[0])
+        if seqs:
+            db.execute(
+                "UPDATE pykka_smtp_mail SET owner = ?, crashes = crashes + 1"
+                " WHERE seq IN (SELECT value FROM json_each(?))",
+                (self.life, str(seqs)),
+            )
+            rescue.in_doubt = self._rows(seqs)
+        rescue.held = db.execute(
+            "UPDATE pykka_smtp_mail SET state = 'held', owner = NULL, crashes = crashes + 1,"
+            f" doubts = doubts + 1 WHERE state = 'dot' AND crashes >= {ALONE_AFTER} AND {its}",  # noqa: S608
+            (dead,),
+        ).rowcount
+        rescue.ready = db.execute(
+            "UPDATE pykka_smtp_mail SET owner = NULL,"
+            " doubts = doubts + (state = 'dot'),"
+            f" crashes = CASE WHEN state = 'dot' OR crashes < {ALONE_AFTER} THEN crashes + 1"  # noqa: S608
+            " ELSE crashes END, state = 'ready'"
+            f" WHERE state IN ('claimed', 'dot') AND {its}",
+            (dead,),
+        ).rowcount
+        db.execute("DELETE FROM pykka_smtp_life WHERE id IN (SELECT value FROM json_each(?))", (dead,))
+        for life in lives:
+            with contextlib.suppress(OSError):
+                life_file(self.path, life).unlink()
+        return rescue
+

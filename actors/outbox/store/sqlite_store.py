@@ -1,0 +1,389 @@
+"""`SqliteStore`: an outbox in an SQLite file, for any number of processes of one machine.
+
+Writes and checkpoints happen only while the turnstile is held. SQLite's own way to wait for its
+lock starves processes that put one email at a time; and of versions up to 3.51.2 a checkpoint that
+begins while another process commits can damage the file.
+"""
+
+import contextlib
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..rules.states import ALONE_AFTER, State
+from . import schema
+from .errors import OutboxError, error_of
+from .file_system import has_room
+from .locks import FileLock
+from .records import Claims, Clash, Ending, Later, NewMail, Row
+from .sqlite_file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
+from .sqlite_hand import ByHand
+from .sqlite_rescue import Rescues
+from .statements import chunks, json_of, values
+
+_LONG_LOG = 4 * 1024 * 1024
+"""Octets of the log from which on a checkpoint is due."""
+_MAIL = (
+    "seq, id, key, alias, digest, env, size, priority, due, expires, put_at, at_least_once, state,"
+    " owner, home"
+)
+
+_abandoned: list[sqlite3.Connection] = []
+"""A parent's connections, in a forked child: to close one there could remove the parent's log."""
+
+
+class SqliteStore(Rescues, ByHand):
+    """An outbox in an SQLite file. See `Store`.
+
+    Args:
+        path: the file.
+        alias: whose outcomes this life publishes.
+        hears: whether it publishes outcomes: those of the emails that it puts wait for it then.
+
+    Raises:
+        OutboxError: the file cannot be used.
+    """
+
+    def __init__(self, path: Path, alias: str, *, hears: bool = True) -> None:
+        self.path: Path = path
+        self._alias = alias
+        self._hears = hears
+        self._is_durable = True
+        self._seen = 0
+        self._turnstile = prepare(path)
+        try:
+            self._db = open_file(path, self._turnstile)
+            try:
+                self._begin_life()
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.close()
+                raise
+        except BaseException:
+            self._turnstile.close()
+            raise
+        self._turnstile.give_back()
+
+    def _begin_life(self) -> None:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            made = self._db.execute(
+                "INSERT INTO pykka_smtp_life (pid, host, alias, began, version)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (os.getpid(), socket.gethostname(), self._alias, time.time(), schema.VERSION),
+            )
+            assert made.lastrowid is not None
+            self.life: int = made.lastrowid
+            # Before anybody can see that life: it would be taken for dead.
+            self._lock = FileLock(life_file(self.path, self.life))
+            try:
+                self._lock.take(OPEN_TIMEOUT)
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._lock.remove()
+                raise
+        except (sqlite3.Error, OSError) as error:
+            raise error_of(error, str(self.path)) from error
+        self.has_changed()
+
+    # Turns
+
+    def wait_turn(self, timeout: float) -> bool:
+        """See `Store`."""
+        return self._turnstile.is_held or self._turnstile.take(timeout)
+
+    def end_turn(self) -> None:
+        """Let others write, although this process has not."""
+        self._turnstile.give_back()
+
+    @contextlib.contextmanager
+    def turn(self, *, is_durable: bool) -> Iterator[None]:
+        """See `Store`."""
+        db = self._db
+        try:
+            self._turnstile.take()
+            if is_durable is not self._is_durable:
+                db.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
+                self._is_durable = is_durable
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+        except (sqlite3.Error, OSError) as error:
+            raise error_of(error, str(self.path)) from error
+        finally:
+            self._turnstile.give_back()
+
+    def tidy(self) -> None:
+        """See `Store`."""
+        try:
+            if side_file(self.path, "wal").stat().st_size < _LONG_LOG:
+                return
+        except OSError:
+            return
+        if self._turnstile.take(0.0):
+            try:
+                self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+                self._db.execute("PRAGMA incremental_vacuum(100)").fetchall()
+            except sqlite3.Error as error:
+                raise error_of(error, str(self.path)) from error
+            finally:
+                self._turnstile.give_back()
+
+    def has_room(self) -> bool:
+        """Whether the disk has room for more."""
+        return has_room(self.path.parent)
+
+    # Steps
+
+    def put(self, mails: Sequence[NewMail]) -> list[int | Clash]:
+        """See `Store`."""
+        db, life = self._db, self.life
+        last = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'pykka_smtp_mail'")
+        first = (last.fetchone() or (0,))[0] + 1
+        home = life if self._hears else None
+        results: list[int | Clash] = []
+        for chunk in chunks(list(enumerate(mails, first))):
+            rows = [
+                value
+                for seq, m in chunk
+                for value in (
+                    *(seq, m.id, m.key, m.alias, m.digest, m.env, len(m.body), m.priority),
+                    *(m.due, m.expires, m.put_at, m.at_least_once),
+                    *(("claimed", life) if m.claim else ("ready", None)),
+                    home,
+                )
+            ]
+            done = db.execute(
+                f"INSERT OR IGNORE INTO pykka_smtp_mail ({_MAIL}) {values(15, len(chunk))}",  # noqa: S608
+                rows,
+            )
+            found: list[int | Clash] = [seq for seq, _ in chunk]
+            if done.rowcount != len(chunk):
+                found = [self._clash_of(seq, mail) for seq, mail in chunk]
+            results += found
+            new = [one for one, result in zip(chunk, found, strict=True) if result == one[0]]
+            for part in chunks(new):
+                bodies = [value for seq, mail in part for value in (seq, mail.body)]
+                db.execute(f"INSERT INTO pykka_smtp_body {values(2, len(part))}", bodies)  # noqa: S608
+        return results
+
+    def _clash_of(self, seq: int, mail: NewMail) -> int | Clash:
+        found = self._db.execute(
+            "SELECT seq, id, digest, state FROM pykka_smtp_mail WHERE alias = ? AND key = ?",
+            (mail.alias, mail.key),
+        ).fetchone()
+        if found[0] == seq:
+            return seq
+        return Clash(found[0], found[1], found[2] == mail.digest, State(found[3]))
+
+    def take_back(self, mails: Sequence[NewMail]) -> None:
+        """See `Store`."""
+        for mail in mails:
+            where = (
+                "alias = ? AND key = ? AND id = ? AND put_at = ? AND state IN ('ready', 'claimed')"
+            )
+            values_ = (mail.alias, mail.key, mail.id, mail.put_at)
+            self._db.execute(
+                "DELETE FROM pykka_smtp_body WHERE seq IN"
+                f" (SELECT seq FROM pykka_smtp_mail WHERE {where})",  # noqa: S608
+                values_,
+            )
+            self._db.execute(f"DELETE FROM pykka_smtp_mail WHERE {where}", values_)  # noqa: S608
+
+    def claim(
+        self, now: float, most: int, known: Collection[int] = (), *, alone: bool = False
+    ) -> Claims:
+        """See `Store`."""
+        db = self._db
+        claims = Claims()
+        seqs: list[int] = []
+        crashes = f"crashes {'>=' if alone else '<'} {ALONE_AFTER}"
+        for priority in self._priorities():
+            if len(seqs) < most:
+                found = db.execute(
+                    "SELECT json_group_array(seq) FROM (SELECT seq FROM pykka_smtp_mail"
+                    f" WHERE state = 'ready' AND priority = ? AND due <= ? AND {crashes}"  # noqa: S608
+                    " ORDER BY due, seq LIMIT ?)",
+                    (priority, now, most - len(seqs)),
+                ).fetchone()
+                seqs += json_of(found[0])
+        if seqs:
+            db.execute(
+                "UPDATE pykka_smtp_mail SET state = 'claimed', owner = ?"
+                " WHERE seq IN (SELECT value FROM json_each(?)) AND state = 'ready'",
+                (self.life, str(seqs)),
+            )
+            claims.rows = self._rows(seqs, known)
+        for priority in self._priorities():
+            due = db.execute(
+                "SELECT due FROM pykka_smtp_mail WHERE state = 'ready' AND priority = ?"
+                f" AND crashes < {ALONE_AFTER} ORDER BY due LIMIT 1",  # noqa: S608
+                (priority,),
+            ).fetchone()
+            if due is not None and (claims.next_due is None or due[0] < claims.next_due):
+                claims.next_due = due[0]
+        due = db.execute(
+            "SELECT min(due) FROM pykka_smtp_mail"
+            f" WHERE state = 'ready' AND crashes >= {ALONE_AFTER}"  # noqa: S608
+        ).fetchone()
+        claims.alone_due = due[0]
+        return claims
+
+    def _priorities(self) -> list[int]:
+        found = self._db.execute(
+            "WITH RECURSIVE p(v) AS (SELECT max(priority) FROM pykka_smtp_mail WHERE state='ready'"
+            " UNION ALL SELECT (SELECT max(priority) FROM pykka_smtp_mail WHERE state='ready'"
+            " AND priority < v) FROM p WHERE v IS NOT NULL)"
+            " SELECT json_group_array(v) FROM p WHERE v IS NOT NULL"
+        ).fetchone()
+        priorities: list[int] = json_of(found[0])
+        return priorities
+
+    def mark(self, seqs: Sequence[int]) -> set[int]:
+        """See `Store`."""
+        done = self._db.execute(
+            "UPDATE pykka_smtp_mail SET state = 'dot'"
+            " WHERE seq IN (SELECT value FROM json_each(?)) AND state = 'claimed' AND owner = ?",
+            (str(list(seqs)), self.life),
+        )
+        return set() if done.rowcount == len(seqs) else set(seqs) - self._own(seqs, "dot")
+
+    def _own(self, seqs: Sequence[int], state: str) -> set[int]:
+        found = self._db.execute(
+            "SELECT json_group_array(seq) FROM pykka_smtp_mail"
+            " WHERE seq IN (SELECT value FROM json_each(?)) AND state = ? AND owner = ?",
+            (str(list(seqs)), state, self.life),
+        ).fetchone()
+        return set(json_of(found[0]))
+
+    def tell(self, endings: Sequence[Ending]) -> set[int]:
+        """See `Store`."""
+        lost: set[int] = set()
+        for chunk in chunks(endings):
+            rows = [
+                value
+                for e in chunk
+                for value in (e.seq, e.outcome, e.is_sent, self.life if e.publishes else None)
+            ]
+            done = self._db.execute(
+                f"WITH v(seq, outcome, is_sent, owner) AS ({values(4, len(chunk))})"  # noqa: S608
+                " UPDATE pykka_smtp_mail SET state = 'told', outcome = v.outcome,"
+                " is_sent = v.is_sent, past = NULL, owner = v.owner FROM v"
+                " WHERE pykka_smtp_mail.seq = v.seq AND pykka_smtp_mail.owner = ?"
+                " AND state IN ('claimed', 'dot')",
+                [*rows, self.life],
+            )
+            if done.rowcount != len(chunk):
+                # Lost are those that do not have this outcome now.
+                lost |= {e.seq for e in chunk if not self._has_outcome(e)}
+        sent = [e.seq for e in endings if e.is_sent and e.seq not in lost]
+        if sent:
+            self._db.execute(
+                "DELETE FROM pykka_smtp_body WHERE seq IN (SELECT value FROM json_each(?))",
+                (str(sent),),
+            )
+        return lost
+
+    def _has_outcome(self, ending: Ending) -> bool:
+        found = self._db.execute(
+            "SELECT 1 FROM pykka_smtp_mail WHERE seq = ? AND state = 'told' AND outcome = ?"
+            " AND owner IS ?",
+            (ending.seq, ending.outcome, self.life if ending.publishes else None),
+        ).fetchone()
+        return found is not None
+
+    def again(self, laters: Sequence[Later]) -> None:
+        """See `Store`."""
+        for chunk in chunks(laters):
+            rows = [v for one in chunk for v in (one.seq, one.due, one.past, one.doubts)]
+            self._db.execute(
+                f"WITH v(seq, due, past, doubts) AS ({values(4, len(chunk))})"  # noqa: S608
+                " UPDATE pykka_smtp_mail SET state = 'ready', owner = NULL, due = v.due,"
+                " past = v.past, doubts = v.doubts,"
+                " attempts = coalesce(json_extract(v.past, '$.count'), 0) FROM v"
+                " WHERE pykka_smtp_mail.seq = v.seq AND owner = ? AND state IN ('claimed', 'dot')",
+                [*rows, self.life],
+            )
+
+    def give_back(self, seqs: Sequence[int]) -> None:
+        """See `Store`."""
+        self._db.execute(
+            "UPDATE pykka_smtp_mail SET state = 'ready', owner = NULL"
+            " WHERE seq IN (SELECT value FROM json_each(?)) AND owner = ?"
+            " AND state IN ('claimed', 'dot')",
+            (str(list(seqs)), self.life),
+        )
+
+    def hear(self, seqs: Sequence[int], now: float) -> None:
+        """See `Store`."""
+        self._db.execute(
+            "UPDATE pykka_smtp_mail SET state = 'heard', owner = NULL, ended_at = ?"
+            " WHERE seq IN (SELECT value FROM json_each(?)) AND owner = ? AND state = 'told'",
+            (now, str(list(seqs)), self.life),
+        )
+
+    def take_told(self, alias: str, most: int) -> list[Row]:
+        """See `Store`."""
+        found = self._db.execute(
+            "SELECT json_group_array(seq) FROM (SELECT seq FROM pykka_smtp_mail"
+            " WHERE state = 'told' AND owner IS NULL AND alias = ? AND (home IS NULL OR home = ?"
+            " OR home NOT IN (SELECT id FROM pykka_smtp_life)) ORDER BY seq LIMIT ?)",
+            (alias, self.life, most),
+        ).fetchone()
+        seqs: list[int] = json_of(found[0])
+        if not seqs:
+            return []
+        self._db.execute(
+            "UPDATE pykka_smtp_mail SET owner = ? WHERE seq IN (SELECT value FROM json_each(?))",
+            (self.life, str(seqs)),
+        )
+        return self._rows(seqs)
+
+    # The end
+
+    def reopen(self) -> None:
+        """See `Store`."""
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+        if not self._turnstile.take(OPEN_TIMEOUT):
+            raise OutboxError(f"{self.path} is locked by another process", True)
+        try:
+            self._db = open_file(self.path, self._turnstile)
+            self._is_durable = True
+        finally:
+            self._turnstile.give_back()
+
+    def close(self, *, is_clean: bool = True) -> None:
+        """See `Store`."""
+        held = self._turnstile.is_held or self._turnstile.take(OPEN_TIMEOUT)
+        try:
+            if is_clean and held:
+                with contextlib.suppress(sqlite3.Error):
+                    self._end_life()
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
+        finally:
+            self._turnstile.close()
+            if is_clean:
+                self._lock.remove()
+            else:
+                self._lock.close()
+
+    def _end_life(self) -> None:
+        owned = "SELECT 1 FROM pykka_smtp_mail WHERE state IN ('claimed','dot','told') AND owner = ?"
+        if self._db.execute(owned, (self.life,)).fetchone() is None:
+            self._db.execute("DELETE FROM pykka_smtp_life WHERE id = ?", (self.life,))
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def abandon(self) -> None:
+        """Forget it in a forked child; it belongs to the parent."""
+        _abandoned.append(self._db)
