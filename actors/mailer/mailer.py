@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 from pykka import ActorRef, Future
 from pykka.messages import _ActorStop
 
+from ...signals.bus import publish
 from ...signals.outcome import Outcome
 from ...signals.send_mail import SendMail
 from ..loop import guard
@@ -24,12 +25,13 @@ from ..options.options import Options, collect_options
 from .capacity.capacity import Limits
 from .capacity.pacing import parse_rate
 from .connections.pool import IdleConnections
+from .connections.pooled_smtp_actor import PooledSmtpActor
 from .drains import Drain, Drains
 from .ending import Ending
 from .feeding import AT_MOST, Fed, feed
 from .intake import Intake
 from .jobs.job import Part
-from .jobs.jobs import Jobs
+from .jobs.jobs import Jobs, Publish
 from .jobs.retries import Retries
 from .jobs.retry import RetryPolicy
 from .jobs.statistics import MailerStatistics
@@ -139,6 +141,11 @@ class Mailer(AsyncioActor):
     # Routes emails by the domains of their recipients. Not public yet.
     _find_route: FindRoute | None = None
 
+    # What an `Outbox` does in another way.
+    _publish: Publish = staticmethod(publish)
+    _attempt_type: type[PooledSmtpActor] = PooledSmtpActor
+    _waits_for_probes: bool | None = None  # by default if there are retries
+
     if TYPE_CHECKING:
 
         @classmethod
@@ -204,14 +211,22 @@ class Mailer(AsyncioActor):
         self._destinations = destinations = Destinations[Part](
             random.random,
             give_up_after=self._retry.policy.give_up_after,
-            waits_for_probes=self._retry.policy.max_attempts > 1,
+            waits_for_probes=self._retry.policy.max_attempts > 1
+            if self._waits_for_probes is None
+            else self._waits_for_probes,
         )
         self._routing = Routing(destinations, limits, self._idle, self._find_route)
         self._routing.fix(relays)
-        self._jobs = jobs = Jobs(self._alias)
+        self._jobs = jobs = Jobs(self._alias, self._publish)
         self._drains = Drains(self._answer_drains_soon)
         self._sending = sending = Sending(
-            self, destinations, jobs, self._retry, self._drains, self._routing
+            self,
+            destinations,
+            jobs,
+            self._retry,
+            self._drains,
+            self._routing,
+            self._attempt_type,
         )
         self._ending = Ending(self, destinations, jobs, self._retry, sending, grace)
         self._intake = Intake(self._routing, jobs, destinations, sending, most_queued)

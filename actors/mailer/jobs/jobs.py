@@ -4,7 +4,7 @@ On the loop thread.
 """
 
 from collections import Counter
-from typing import Any
+from typing import Any, Protocol
 
 from ....signals.bus import publish
 from ....signals.outcome import Outcome, SendFailure, outcome_of
@@ -15,11 +15,20 @@ from .job import Job, Part
 from .statistics import Latencies, MailerStatistics, Throughput
 
 
+class Publish(Protocol):
+    """Publishes an outcome, as `signals.bus.publish` does."""
+
+    def __call__(self, outcome: Outcome, *, is_asked: bool) -> object:
+        """Publish it."""
+        ...
+
+
 class Jobs:
     """Keeps each email from `tell` until its one outcome is published.
 
     Args:
         alias: the sender of the signals.
+        publish: publishes an outcome.
 
     Attributes:
         alias: as given.
@@ -33,6 +42,7 @@ class Jobs:
     """
 
     __slots__ = (
+        "_publish",
         "alias",
         "failed",
         "latencies",
@@ -47,8 +57,9 @@ class Jobs:
     sent: int
     submitted: int
 
-    def __init__(self, alias: str) -> None:
+    def __init__(self, alias: str, publish: Publish = publish) -> None:
         self.alias: str = alias
+        self._publish = publish
         self.outstanding: set[Job] = set()
         self.open_parts = self.submitted = self.sent = 0
         self.failed: Counter[FailureKind] = Counter()
@@ -88,7 +99,7 @@ class Jobs:
             outcome = job.outcome or combined(ended, job.mail.all_recipients)
         if job.outcome is None:
             try:
-                publish(outcome, is_asked=job.answer.is_asked)
+                self._publish(outcome, is_asked=job.answer.is_asked)
                 job.outcome = outcome
             finally:
                 job.answer.set(outcome)

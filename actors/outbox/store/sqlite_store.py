@@ -138,6 +138,12 @@ class SqliteStore(Rescues, ByHand):
             finally:
                 self._turnstile.give_back()
 
+    def touch(self) -> None:
+        """See `Store`."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO pykka_smtp_meta VALUES ('touched', ?)", (str(time.time()),)
+        )
+
     def has_room(self) -> bool:
         """Whether the disk has room for more."""
         return has_room(self.path.parent)

@@ -38,6 +38,18 @@ class Store(Protocol):
         """Wait until this process may write; `turn` ends it. Return False after the timeout."""
         ...
 
+    def end_turn(self) -> None:
+        """Undo `wait_turn`, as there is nothing to write."""
+        ...
+
+    def touch(self) -> None:
+        """Write something that changes nothing, to see whether that works."""
+        ...
+
+    def has_room(self) -> bool:
+        """Whether the disk has room for more."""
+        ...
+
     def put(self, mails: Sequence[NewMail]) -> list[int | Clash]:
         """Put emails; return the number of each, or what has its key already."""
         ...

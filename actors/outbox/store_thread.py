@@ -1,0 +1,413 @@
+"""The one thread that works with the file of an outbox.
+
+All that gathers while it writes becomes one transaction, one fsync. There is no timer: with little
+to do an email waits for its own fsync only, with much for one that it shares with hundreds.
+"""
+
+import enum
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from ...signals.dispatcher import log_safely
+from ..loop.threads import OURS
+from .store.errors import OutboxError, error_of, is_broken_disk
+from .store.records import Rescue
+from .store.store import Store
+
+POLL = 0.25
+"""Seconds between two looks whether another process has written: each takes 10 microseconds."""
+_LOOK_FOR_DEAD = 1.0
+"""Seconds between two looks for processes that have died."""
+_SWEEP = 60.0
+"""Seconds between two looks for emails that are old enough to be removed."""
+_SWEPT = 500
+_PAUSE = 0.5
+"""Seconds after which a write that has failed is tried again."""
+PATIENCE = 30.0
+"""Seconds that a put may wait while other processes do not let this one write."""
+_TRIES = 3
+"""Tries of a step that fails, though the disk has not."""
+
+
+class Kind(enum.IntEnum):
+    """What is to be done, in the order in which it is done in one turn."""
+
+    TELL = 0
+    AGAIN = 1
+    GIVE_BACK = 2
+    HEAR = 3
+    PUT = 4
+    HAND = 5
+    """A function that is called with the store, and writes."""
+    MARK = 6
+    TAKE_TOLD = 7
+    CLAIM = 8
+    LOOK = 9
+    """A function that is called with the store, and only reads."""
+
+
+_DURABLE = frozenset((Kind.TELL, Kind.AGAIN, Kind.PUT, Kind.HAND, Kind.MARK))
+_OWED = frozenset((Kind.TELL, Kind.AGAIN, Kind.GIVE_BACK, Kind.HEAR))
+"""What is tried until it succeeds: nothing else says so of an email."""
+_IMPATIENT = frozenset((Kind.PUT, Kind.HAND, Kind.LOOK))
+"""What somebody may be waiting for."""
+
+Then = Callable[[Any], object]
+Done = tuple[Then, Any]
+
+
+class Op:
+    """One thing to do.
+
+    Attributes:
+        kind: what.
+        value: with what; see `Store`.
+        then: is called on the loop thread with the result, or an `OutboxError`.
+        since: when it was submitted, on the monotonic clock.
+        tries: how often it has failed.
+    """
+
+    __slots__ = ("kind", "since", "then", "tries", "value")
+
+    def __init__(self, kind: Kind, value: Any, then: Then) -> None:
+        self.kind = kind
+        self.value = value
+        self.then = then
+        self.since = monotonic()
+        self.tries = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What the thread calls by itself, through `deliver`.
+
+    Attributes:
+        deliver: has pairs of function and argument called on the loop thread; from any thread.
+        changed: another process has written.
+        rescued: the emails of dead processes were taken over.
+        trouble: the file cannot be written: an `OutboxError`; or it can again: None.
+    """
+
+    deliver: Callable[[list[Done]], object]
+    changed: Then
+    rescued: Callable[[Rescue], object]
+    trouble: Callable[[OutboxError | None], object]
+
+
+class StoreThread:
+    """Runs operations on a store, in order, together where that is possible.
+
+    Args:
+        store: the store.
+        watch: what it calls.
+        keep_sent: seconds that an email is kept after its success was heard.
+        keep_failed: the same after a failure.
+        clock: the time, in seconds of UTC.
+
+    Attributes:
+        has_room: whether the disk has room for more emails.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        watch: Watch,
+        *,
+        keep_sent: float,
+        keep_failed: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self.has_room: bool = True
+        self._store = store
+        self._watch = watch
+        self._keep = keep_sent, keep_failed
+        self._clock = clock
+        self._queue: deque[Op] = deque()
+        self._owed: list[Op] = []
+        self._unwanted: list[Any] = []
+        self._lock = threading.Lock()
+        self._alarm = threading.Semaphore(0)
+        self._is_asleep = False
+        self._is_closing = False
+        self._before_close: Callable[[], bool] | None = None
+        self._is_broken = False
+        self._trouble: OutboxError | None = None
+        self._not_before = 0.0
+        self._next_look = self._next_sweep = 0.0
+        self._thread = threading.Thread(target=self._run, name=f"{OURS}outbox", daemon=False)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def submit(self, kind: Kind, value: Any, then: Then) -> None:
+        """Have something done. From any thread, never waits."""
+        with self._lock:
+            self._queue.append(Op(kind, value, then))
+        if self._is_asleep:
+            self._wake()
+
+    def _wake(self) -> None:
+        with self._lock:
+            was_asleep, self._is_asleep = self._is_asleep, False
+        if was_asleep:
+            self._alarm.release()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is left to do; what is done may not have been delivered yet."""
+        return not (self._queue or self._owed)
+
+    @property
+    def trouble(self) -> OutboxError | None:
+        """Why the file cannot be written at the moment, or None."""
+        return self._trouble
+
+    def expire(self) -> None:
+        """Answer what has waited for too long for other processes. On the loop thread."""
+        late: list[Op] = []
+        before = monotonic() - PATIENCE
+        with self._lock:
+            if not self._queue or self._queue[0].since > before:
+                return
+            for op in [op for op in self._queue if op.kind in _IMPATIENT and op.since <= before]:
+                self._queue.remove(op)
+                late.append(op)
+        error = OutboxError(
+            f"other processes have not let this one write for {PATIENCE:.0f} s: is one stopped?",
+            True,
+        )
+        for op in late:
+            op.then(error)
+
+    def close(self, is_ready: Callable[[], bool]) -> None:
+        """End the thread once everything is done, and the life of the store with it.
+
+        Args:
+            is_ready: whether nothing will be submitted any more; asked every few milliseconds.
+        """
+        self._before_close = is_ready
+        self._is_closing = True
+        self._wake()
+
+    def join(self, timeout: float) -> bool:
+        """Wait until the thread has ended; return whether it has."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    # On the thread
+
+    def _run(self) -> None:
+        until: float | None = None
+        while True:
+            try:
+                self._work()
+                if self._is_closing and self.is_idle:
+                    now = monotonic()
+                    until = until or now + PATIENCE
+                    ready = self._before_close is None or self._before_close()
+                    if (ready and self.is_idle) or now >= until:
+                        break
+                    self._sleep(0.005)
+                elif self._is_closing and self._trouble is not None and self._is_hopeless():
+                    break
+            except BaseException as error:  # the emails of the program depend on this thread
+                log_safely(logging.ERROR, "internal error in the outbox's thread", exc=error)
+                self._sleep(_PAUSE)
+        try:
+            self._store.close(is_clean=not self._owed)
+        except Exception as error:
+            log_safely(logging.ERROR, "the outbox was not closed cleanly", exc=error)
+
+    def _is_hopeless(self) -> bool:
+        """Whether what is owed has failed often enough, now that the program ends.
+
+        It is not lost: the next process takes it for what a dead one has left.
+        """
+        return all(op.tries >= _TRIES for op in self._owed) and not self._queue
+
+    def _work(self) -> None:
+        now = monotonic()
+        if self._owed and now >= self._not_before:
+            with self._lock:
+                self._queue.extendleft(reversed(self._owed))
+                self._owed.clear()
+        if self._queue:
+            self._turn()
+        else:
+            pause = POLL if not self._owed else max(0.0, min(POLL, self._not_before - now))
+            self._sleep(pause if not self._is_closing else min(pause, 0.005))
+        self._look_around(monotonic())
+
+    def _sleep(self, seconds: float) -> None:
+        with self._lock:
+            if self._queue:
+                return
+            self._is_asleep = True
+        if not self._alarm.acquire(timeout=seconds):
+            with self._lock:
+                was_asleep, self._is_asleep = self._is_asleep, False
+            if not was_asleep:
+                self._alarm.acquire()  # released at this very moment
+
+    def _take(self) -> list[Op]:
+        with self._lock:
+            ops = list(self._queue)
+            self._queue.clear()
+        return ops
+
+    def _turn(self) -> None:
+        """Do what has gathered. It is taken only once this process may write."""
+        writes = any(op.kind is not Kind.LOOK for op in tuple(self._queue))
+        if writes and not self._is_broken:
+            self._store.wait_turn(PATIENCE * 1000)
+        ops = self._take()
+        if not ops:
+            self._store.end_turn()
+            return
+        self._do(ops)
+
+    def _do(self, ops: list[Op]) -> None:
+        try:
+            if self._is_broken:
+                self._store.reopen()
+                self._is_broken = False
+            done = self._carry_out(ops)
+        except Exception as error:
+            self._failed(ops, error)
+            return
+        if self._trouble is not None:
+            self._trouble = None
+            done.append((self._watch.trouble, None))
+        self._watch.deliver(done)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        try:
+            self._store.tidy()
+        except OutboxError as error:
+            self._note(error)
+
+    def _carry_out(self, ops: list[Op]) -> list[Done]:
+        by_kind: dict[Kind, list[Op]] = {}
+        for op in ops:
+            by_kind.setdefault(op.kind, []).append(op)
+        done: list[Done] = []
+        looks = by_kind.pop(Kind.LOOK, [])
+        if by_kind:
+            is_durable = bool(self._unwanted) or not _DURABLE.isdisjoint(by_kind)
+            with self._store.turn(is_durable=is_durable):
+                if self._unwanted:
+                    self._store.take_back(self._unwanted)
+                for kind in sorted(by_kind):
+                    self._carry_out_kind(kind, by_kind[kind], done)
+            self._unwanted.clear()
+        done += [(op.then, op.value(self._store)) for op in looks]
+        return done
+
+    def _carry_out_kind(self, kind: Kind, ops: Sequence[Op], done: list[Done]) -> None:
+        store = self._store
+        values = [op.value for op in ops]
+        if kind is Kind.PUT:
+            done += zip([op.then for op in ops], store.put(values), strict=True)
+        elif kind is Kind.MARK:
+            lost = store.mark(values)
+            done += [(op.then, op.value not in lost) for op in ops]
+        elif kind is Kind.TELL:
+            lost = store.tell(values)
+            done += [(op.then, op.value.seq not in lost) for op in ops]
+        elif kind is Kind.AGAIN:
+            store.again(values)
+            done += [(op.then, None) for op in ops]
+        elif kind is Kind.GIVE_BACK:
+            store.give_back(values)
+            done += [(op.then, None) for op in ops]
+        elif kind is Kind.HEAR:
+            store.hear([seq for seqs in values for seq in seqs], self._clock())
+            done += [(op.then, None) for op in ops]
+        elif kind is Kind.CLAIM:
+            done += [(op.then, store.claim(self._clock(), **op.value)) for op in ops]
+        elif kind is Kind.TAKE_TOLD:
+            done += [(op.then, store.take_told(*op.value)) for op in ops]
+        else:
+            done += [(op.then, op.value(store)) for op in ops]
+
+    def _failed(self, ops: list[Op], raised: Exception) -> None:
+        """Answer what somebody waits for; keep what must be done."""
+        error = raised if isinstance(raised, OutboxError) else error_of(raised, "the outbox")
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else raised
+        if is_broken_disk(cause):
+            # What of the turn is on disk is unknown, and to repeat an fsync would not tell.
+            self._is_broken = True
+        elif len(ops) > 1 and not error.retryable:
+            for op in ops:  # so that the others do not suffer from one
+                self._do([op])
+            return
+        if not isinstance(raised, OutboxError):
+            log_safely(logging.ERROR, "internal error in the outbox's thread", exc=raised)
+        self._unwanted += [op.value for op in ops if op.kind is Kind.PUT]
+        answers: list[Done] = []
+        for op in ops:
+            op.tries += 1
+            if op.kind not in _OWED:
+                answers.append((op.then, error))
+            elif error.retryable or op.tries < _TRIES:
+                self._owed.append(op)
+            else:
+                log_safely(logging.ERROR, "the outbox gives up %s: %s", op.kind.name, error)
+        self._not_before = monotonic() + _PAUSE
+        self._note(error, answers)
+
+    def _note(self, error: OutboxError, answers: Sequence[Done] = ()) -> None:
+        done = list(answers)
+        if self._trouble is None:
+            done.append((self._watch.trouble, error))
+        self._trouble = error
+        self._watch.deliver(done)
+
+    def _look_around(self, now: float) -> None:
+        if self._trouble is not None and not self._queue and not self._owed:
+            self._try_again(now)
+            return
+        if self._is_closing:
+            return
+        try:
+            if self._store.has_changed():
+                self._watch.deliver([(self._watch.changed, None)])
+            if now >= self._next_look:
+                self._next_look = now + _LOOK_FOR_DEAD
+                self.has_room = self._store.has_room()
+                self._rescue()
+            if now >= self._next_sweep:
+                self._next_sweep = now + _SWEEP
+                self._sweep()
+        except Exception as raised:
+            error = error_of(raised, "the outbox")
+            self._is_broken = self._is_broken or is_broken_disk(raised)
+            self._note(error)
+
+    def _try_again(self, now: float) -> None:
+        """Look, while nothing else is to be done, whether the file can be written again."""
+        if now >= self._not_before:
+            self._not_before = now + _PAUSE
+            self._do([Op(Kind.HAND, lambda store: store.touch(), lambda _: None)])
+
+    def _rescue(self) -> None:
+        dead = self._store.dead_lives()
+        if dead:
+            with self._store.turn(is_durable=True):
+                rescue = self._store.rescue(self._store.dead_lives())
+            self._watch.deliver([(self._watch.rescued, rescue)])
+
+    def _sweep(self) -> None:
+        now = self._clock()
+        sent, failed = self._keep
+        with self._store.turn(is_durable=False):
+            count = self._store.sweep(now - sent, now - failed, _SWEPT)
+        if count == _SWEPT:
+            self._next_sweep = 0.0
