@@ -199,7 +199,7 @@ class Mailer(AsyncioActor):
         if not isinstance(retry, RetryPolicy | None):
             raise TypeError(f"retry: needs a RetryPolicy, not {type(retry).__name__}")
         self._retry = Retries(RetryPolicy() if retry is None else retry, random.random)
-        grace = check_seconds("grace", given["grace"])
+        self._grace = grace = check_seconds("grace", given["grace"])
         self._alias = first.alias
         relays: list[tuple[Options, float | None]] = [(first, None)]
         common = {name: given[name] for name in DEFAULTS if name not in _OF_ONE_RELAY}

@@ -265,7 +265,7 @@ class StoreThread:
         """Do what has gathered. It is taken only once this process may write."""
         writes = any(op.kind is not Kind.LOOK for op in tuple(self._queue))
         if writes and not self._is_broken:
-            self._store.wait_turn(PATIENCE * 1000)
+            self._store.wait_turn()
         ops = self._take()
         if not ops:
             self._store.end_turn()
@@ -348,7 +348,8 @@ class StoreThread:
             for op in ops:  # so that the others do not suffer from one
                 self._do([op])
             return
-        if not isinstance(raised, OutboxError):
+        is_trouble = isinstance(raised, OutboxError)
+        if not is_trouble:
             log_safely(logging.ERROR, "internal error in the outbox's thread", exc=raised)
         self._unwanted += [op.value for op in ops if op.kind is Kind.PUT]
         answers: list[Done] = []
@@ -361,7 +362,10 @@ class StoreThread:
             else:
                 log_safely(logging.ERROR, "the outbox gives up %s: %s", op.kind.name, error)
         self._not_before = monotonic() + _PAUSE
-        self._note(error, answers)
+        if is_trouble:
+            self._note(error, answers)
+        else:
+            self._watch.deliver(answers)
 
     def _note(self, error: OutboxError, answers: Sequence[Done] = ()) -> None:
         done = list(answers)

@@ -281,6 +281,7 @@ class ConnectionWriter(asyncio.Protocol):
     def _go_on_after_gate(self, gate: Gate) -> None:
         # Everything is looked at again: the server may have spoken, or the connection be lost.
         if gate is self.gate and self._deferred_write is None:
+            self.flush()
             self._write_last()
 
     def _turn_back(self, gate: Gate) -> None:

@@ -16,7 +16,7 @@ class ByHand(Looks):
 
     def cancel(self, alias: str | None, name: str, outcome: str, now: float) -> bool:  # noqa: ARG002
         """See `Store`."""
-        set_ = "state = 'told', owner = NULL, outcome = :outcome, is_sent = 0, past = NULL"
+        set_ = "state = 'told', owner = NULL, outcome = :outcome, is_sent = 0"
         return self._by_hand(alias, name, set_, "('ready', 'claimed', 'held')", outcome=outcome)
 
     def hold(self, alias: str | None, name: str) -> bool:

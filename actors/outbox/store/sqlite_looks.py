@@ -111,15 +111,24 @@ class Looks:
         octets: int = (pages[0] - pages[1]) * pages[2]
         return octets
 
-    def undone(self, alias: str) -> bool:
+    def undelivered(self) -> int:
         """See `Store`."""
-        found = self._db.execute(
-            "SELECT EXISTS (SELECT 1 FROM pykka_smtp_mail WHERE state = 'ready' AND alias = :alias)"
-            " OR EXISTS (SELECT 1 FROM pykka_smtp_mail"
-            " WHERE state IN ('claimed', 'dot', 'told') AND alias = :alias)",
-            {"alias": alias},
-        ).fetchone()
-        return bool(found[0])
+        states = (State.READY, State.CLAIMED, State.DOT)
+        columns = [
+            f"(SELECT count(*) FROM pykka_smtp_mail WHERE {_COUNTS[state]})"  # noqa: S608
+            for state in states
+        ]
+        [count] = self._db.execute(f"SELECT {' + '.join(columns)}").fetchone()
+        return int(count)
+
+    def undone(self, alias: str, *, until_heard: bool) -> bool:
+        """See `Store`."""
+        owned = "'claimed', 'dot', 'told'" if until_heard else "'claimed', 'dot'"
+        one = "SELECT EXISTS (SELECT 1 FROM pykka_smtp_mail WHERE alias = ? AND state"
+        return any(
+            self._db.execute(f"{one} {which})", (alias,)).fetchone()[0]
+            for which in (f"IN ({owned})", "= 'ready'")
+        )
 
     def has_changed(self) -> bool:
         """See `Store`."""

@@ -92,9 +92,10 @@ class SqliteStore(Rescues, ByHand):
 
     # Turns
 
-    def wait_turn(self, timeout: float) -> bool:
+    def wait_turn(self) -> None:
         """See `Store`."""
-        return self._turnstile.is_held or self._turnstile.take(timeout)
+        if not self._turnstile.is_held:
+            self._turnstile.take()
 
     def end_turn(self) -> None:
         """Let others write, although this process has not."""
@@ -105,7 +106,7 @@ class SqliteStore(Rescues, ByHand):
         """See `Store`."""
         db = self._db
         try:
-            self._turnstile.take()
+            self.wait_turn()
             if is_durable is not self._is_durable:
                 db.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
                 self._is_durable = is_durable

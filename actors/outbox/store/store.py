@@ -34,8 +34,8 @@ class Store(Protocol):
         """
         ...
 
-    def wait_turn(self, timeout: float) -> bool:
-        """Wait until this process may write; `turn` ends it. Return False after the timeout."""
+    def wait_turn(self) -> None:
+        """Wait until this process may write; `turn`, or `end_turn`, ends that."""
         ...
 
     def end_turn(self) -> None:
@@ -131,12 +131,21 @@ class Store(Protocol):
         """Return how many emails there are in each state."""
         ...
 
+    def undelivered(self) -> int:
+        """Return how many emails are ready, claimed or marked."""
+        ...
+
     def octets(self) -> int:
         """Return the octets in use."""
         ...
 
-    def undone(self, alias: str) -> bool:
-        """Whether an email of this alias has no outcome that was heard, and is not held."""
+    def undone(self, alias: str, *, until_heard: bool) -> bool:
+        """Whether an email of this alias is not held, and has no outcome that was heard.
+
+        Args:
+            alias: the alias.
+            until_heard: False if an outcome that was not heard counts, too.
+        """
         ...
 
     def sweep(self, sent_before: float, failed_before: float, most: int) -> int:

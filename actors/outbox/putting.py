@@ -1,0 +1,251 @@
+"""The taking half of an outbox: from an email to its receipt. On the loop thread."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ...signals.bus import publish_stored
+from ...signals.send_mail import SendMail
+from ...smtp.words.verdict import FailureKind
+from ..loop.asyncio_actor import Answer
+from .entry import Entry
+from .failures import failure_of
+from .messages import Put, Receipt
+from .publishing import Publishing
+from .rules.decisions import Facts
+from .shipping import Shipping
+from .store.errors import OutboxError
+from .store.records import Clash, NewMail
+from .store.store import Store
+from .store_thread import Kind, StoreThread
+
+Submit = Callable[[Kind, Any, Callable[[Any], object]], object]
+
+_COUNT_EVERY = 1.0
+"""Seconds between two counts of what is in the file."""
+
+
+class Putting:
+    """Puts emails into the file.
+
+    Args:
+        alias: the sender of their signals.
+        life: this life; None if it does not publish outcomes.
+        thread: the thread of the file.
+        submit: has something done with the file.
+        shipping: sends them.
+        publishing: publishes their outcomes.
+        most: how many may wait in the file.
+        most_octets: how large the file may be.
+        at_least_once: whether a second copy is better than none, if a `Put` does not say.
+
+    Attributes:
+        put: how many were put.
+        duplicates: how many were there already.
+        pending: how many are on their way into the file.
+    """
+
+    def __init__(
+        self,
+        alias: str,
+        life: int | None,
+        thread: StoreThread,
+        submit: Submit,
+        shipping: Shipping,
+        publishing: Publishing,
+        *,
+        most: int,
+        most_octets: int,
+        at_least_once: bool,
+    ) -> None:
+        self.put = self.duplicates = self.pending = 0
+        self._alias = alias
+        self._life = life
+        self._thread = thread
+        self._submit = submit
+        self._shipping = shipping
+        self._publishing = publishing
+        self._most = most
+        self._most_octets = most_octets
+        self._at_least_once = at_least_once
+        self._in_file = self._octets = 0
+        self._counted_at = 0.0
+        self._claimed = 0  # on their way, with their claim
+
+    def take_put(self, put: Put, answer: Answer, *, is_pressing: bool) -> None:
+        """Put an email, and answer with a `Receipt`."""
+
+        def then(result: int | Clash | OutboxError) -> None:
+            if isinstance(result, OutboxError):
+                self._refuse(put.mail, answer, result)
+            elif isinstance(result, Clash) and not result.is_same:
+                text = f"key {put.key or put.mail.id!r} is that of another email ({result.id})"
+                answer.set_exception((ValueError, ValueError(text), None))
+            elif isinstance(result, Clash):
+                answer.set(Receipt(result.id, put.key or put.mail.id, is_duplicate=True))
+            else:
+                answer.set(Receipt(put.mail.id, put.key or put.mail.id))
+
+        self._take(put, then, is_pressing=is_pressing)
+
+    def take_mail(self, put: Put, answer: Answer, *, is_pressing: bool) -> None:
+        """Put an email, and answer with its outcome, whenever that is."""
+
+        def then(result: int | Clash | OutboxError) -> None:
+            if isinstance(result, OutboxError):
+                self._refuse_mail(put, answer, str(result), retryable=result.retryable)
+            elif isinstance(result, Clash) and not result.is_same:
+                detail = f"id {put.mail.id!r} is that of another email in the outbox"
+                self._refuse_mail(put, answer, detail, retryable=False)
+            elif isinstance(result, Clash) and answer.is_asked:
+                mail = put.text.mail
+                self._submit(
+                    Kind.LOOK,
+                    lambda store: store.get(result.seq),
+                    lambda row: self._publishing.answer_duplicate(row, mail, answer),
+                )
+
+        self._take(put, then, is_pressing=is_pressing, answer=answer)
+
+    def _take(
+        self,
+        put: Put,
+        then: Callable[[int | Clash | OutboxError], object],
+        *,
+        is_pressing: bool,
+        answer: Answer | None = None,
+    ) -> None:
+        refusal = self._refusal()
+        if refusal is not None:
+            then(refusal)
+            return
+        text, now = put.text, time.time()
+        at_least_once = self._at_least_once if put.at_least_once is None else put.at_least_once
+        due = now if put.not_before is None else put.not_before.timestamp()
+        claims = self._claims(put, due, now)
+        new = NewMail(
+            id=text.mail.id,
+            key=put.key or text.mail.id,
+            alias=self._alias,
+            digest=text.digest,
+            env=text.env,
+            body=text.body,
+            priority=put.priority,
+            due=due,
+            expires=None if put.expires is None else put.expires.timestamp(),
+            put_at=now,
+            at_least_once=at_least_once,
+            claim=claims,
+        )
+        self.pending += 1
+        self._claimed += claims
+
+        def done(result: int | Clash | OutboxError) -> None:
+            self.pending -= 1
+            self._claimed -= claims
+            if isinstance(result, int):
+                self._is_put(result, new, text.mail, answer, is_pressing=is_pressing)
+            elif isinstance(result, Clash):
+                self.duplicates += 1
+            then(result)
+
+        self._submit(Kind.PUT, new, done)
+
+    def _claims(self, put: Put, due: float, now: float) -> bool:
+        """Whether an email is sent at once, without a look at those that wait."""
+        shipping = self._shipping
+        if shipping.is_over or due > now or put.priority < 0 or shipping.has_backlog:
+            return False
+        return shipping.room > self._claimed
+
+    def _is_put(
+        self, seq: int, new: NewMail, mail: SendMail, answer: Answer | None, *, is_pressing: bool
+    ) -> None:
+        self.put += 1
+        self._in_file += 1
+        self._octets += len(new.body) + 2 * len(new.env)
+        if answer is not None:
+            self._publishing.wait_for(seq, mail, answer)
+        elif mail.outcome_to is not None:
+            self._publishing.wait_for(seq, mail, Answer(None, set()))
+        if not new.claim:
+            self._shipping.note_put(seq, mail, len(new.body), new.due)
+            return
+        facts = Facts(
+            addresses=mail.all_recipients,
+            left=mail.envelope.forward_paths,
+            put_at=new.put_at,
+            expires=new.expires,
+            at_least_once=new.at_least_once,
+        )
+        self._shipping.take(
+            Entry(
+                seq,
+                mail,
+                alias=self._alias,
+                facts=facts,
+                priority=new.priority,
+                home=self._life,
+                is_pressing=is_pressing,
+            )
+        )
+
+    # Limits
+
+    def _refusal(self) -> OutboxError | None:
+        if self._in_file >= self._most:
+            return OutboxError(
+                f"{self._in_file} emails wait in the outbox (max_queued); put it again later", True
+            )
+        if self._octets >= self._most_octets:
+            return OutboxError(
+                f"the outbox has {self._octets} octets (max_octets); put it again later", True
+            )
+        if not self._thread.has_room:
+            return OutboxError(
+                "the disk is almost full, and the outbox leaves the rest to other programs", True
+            )
+        return None
+
+    def on_tick(self, now: float) -> None:
+        """Count from time to time what is in the file: other processes put and send, too.
+
+        Args:
+            now: the time, on the loop's clock.
+        """
+        if now - self._counted_at >= _COUNT_EVERY and self._thread.trouble is None:
+            self._counted_at = now
+            self._submit(Kind.LOOK, _count, self._counted)
+
+    def _counted(self, result: tuple[int, int] | OutboxError) -> None:
+        if not isinstance(result, OutboxError):
+            self._in_file, self._octets = result
+
+    # Refusals
+
+    def _refuse(self, mail: SendMail, answer: Answer, error: OutboxError) -> None:
+        if answer.is_asked:
+            answer.set_exception((OutboxError, error, None))
+        else:
+            self._publish_refusal(mail, str(error), retryable=error.retryable)
+
+    def _refuse_mail(self, put: Put, answer: Answer, detail: str, *, retryable: bool) -> None:
+        failure = failure_of(
+            put.mail, self._alias, FailureKind.LOCAL, detail, retryable=retryable
+        )
+        publish_stored(failure, is_asked=answer.is_asked, is_replayed=False)
+        answer.set(failure)
+
+    def _publish_refusal(self, mail: SendMail, detail: str, *, retryable: bool) -> None:
+        failure = failure_of(mail, self._alias, FailureKind.LOCAL, detail, retryable=retryable)
+        publish_stored(failure, is_asked=False, is_replayed=False)
+
+    def refuse_late(self, mail: SendMail) -> None:
+        """Publish that an email came too late: the outbox had stopped before it took it."""
+        detail = "the Outbox was stopped before it took the email; it is not in the file"
+        failure = failure_of(mail, self._alias, FailureKind.CANCELLED, detail, retryable=True)
+        publish_stored(failure, is_asked=False, is_replayed=False)
+
+
+def _count(store: Store) -> tuple[int, int]:
+    return store.undelivered(), store.octets()

@@ -1,0 +1,341 @@
+"""The sending half of an outbox: claims, attempts, and what follows them. On the loop thread."""
+
+import datetime as dt
+import logging
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from ...signals.bus import publish_retry
+from ...signals.dispatcher import log_safely
+from ...signals.outcome import Outcome, SendSuccess
+from ...signals.send_mail import SendMail
+from ...smtp.words.verdict import FailureKind
+from ..mailer.jobs.retry import RetryPolicy
+from .entry import Ended, Entry
+from .failures import failure_of, with_alias
+from .gate import MarkGate
+from .rules.decisions import Again, Back, Facts, after_attempt, give_up, in_doubt
+from .rules.states import ALONE_AFTER
+from .store.errors import OutboxError
+from .store.records import Claims, Ending, Later, Row
+from .store_thread import Kind
+from .text.mail_text import mail_of
+from .text.outcome_text import attempts_of_text, attempts_to_text, outcome_to_text
+
+Submit = Callable[[Kind, Any, Callable[[Any], object]], object]
+
+_LEAST_ROOM = 20
+"""Emails in memory at least: their claims and marks are on their way to the disk meanwhile."""
+_MOST_ROOM = 1000
+_AHEAD = 0.5
+"""Seconds of work in memory."""
+_KNOWN = 2000
+"""Emails that were just put, and kept in memory although they must wait."""
+_KNOWN_OCTETS = 32 * 1024 * 1024
+_AFTER_TROUBLE = 1.0
+"""Seconds after which an email is tried again whose mark could not be written."""
+
+
+class Shipping:
+    """Claims emails, has attempts made, and writes what became of them.
+
+    Args:
+        life: this life.
+        submit: has something done with the file.
+        feed: gives an email to the sending half: entry and what takes its outcome.
+        tell: is called with entry and outcome once that is in the file, if it is published here.
+        policy: when to try again.
+        connections: how many emails may be in flight.
+        hears: whether outcomes are published here.
+        pace: returns the recent outcomes per second.
+
+    Attributes:
+        entries: the emails in memory, by number.
+        is_over: whether nothing is claimed any more.
+    """
+
+    def __init__(
+        self,
+        life: int,
+        submit: Submit,
+        feed: Callable[[Entry, Ended], object],
+        tell: Callable[[Entry, Outcome], object],
+        policy: RetryPolicy,
+        connections: int,
+        *,
+        hears: bool,
+        pace: Callable[[], float],
+    ) -> None:
+        self.entries: dict[int, Entry] = {}
+        self.is_over: bool = False
+        self.sent: int = 0
+        self.failed: int = 0
+        self.retries: int = 0
+        self.doubts: int = 0
+        self._life = life
+        self._submit = submit
+        self._feed = feed
+        self._tell = tell
+        self._policy = policy
+        self._least = _LEAST_ROOM + 2 * connections
+        self._hears = hears
+        self._pace = pace
+        self._is_claiming = False
+        self._next_due: float | None = 0.0  # unknown: there may be some
+        self._alone_due: float | None = None
+        self._is_alone_next = False
+        self._not_before = 0.0  # on the same clock; after trouble
+        self._known: OrderedDict[int, tuple[SendMail, int]] = OrderedDict()
+        self._known_octets = 0
+
+    # What is put here
+
+    @property
+    def room(self) -> int:
+        """How many more emails there may be in memory."""
+        if self._is_alone_next or self._has_one_alone:
+            return 0
+        wanted = min(_MOST_ROOM, max(self._least, int(self._pace() * _AHEAD)))
+        return wanted - len(self.entries)
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether emails that are due wait in the file: newer ones must wait behind them."""
+        return self._next_due is not None and self._next_due <= time.time()
+
+    @property
+    def _has_one_alone(self) -> bool:
+        return len(self.entries) == 1 and next(iter(self.entries.values())).is_alone
+
+    def take(self, entry: Entry) -> None:
+        """Send an email that was put and claimed here."""
+        self.entries[entry.seq] = entry
+        self._ship(entry)
+
+    def note_put(self, seq: int, mail: SendMail, octets: int, due: float) -> None:
+        """Note that an email was put here that waits: keep it in memory while there is room."""
+        if self._next_due is None or due < self._next_due:
+            self._next_due = due
+        if self.is_over or octets > _KNOWN_OCTETS // 8:
+            return
+        self._known[seq] = mail, octets
+        self._known_octets += octets
+        # Not while the other thread looks which emails are known: it does not read their text.
+        while not self._is_claiming and (
+            len(self._known) > _KNOWN or self._known_octets > _KNOWN_OCTETS
+        ):
+            _, (_, octets) = self._known.popitem(last=False)
+            self._known_octets -= octets
+
+    # Claims
+
+    def look_soon(self) -> None:
+        """Claim as soon as there is room: other processes may have put emails."""
+        self._next_due = 0.0
+        self.claim()
+
+    def claim(self) -> None:
+        """Claim emails that are due, if there is room for a few."""
+        now = time.time()
+        if self._is_claiming or self.is_over or now < self._not_before:
+            return
+        if self._alone_due is not None and self._alone_due <= now and self._is_alone_next:
+            if not self.entries:
+                self._ask({"most": 1, "alone": True})
+            return
+        if self._next_due is not None and self._next_due <= now:
+            room = self.room
+            if room >= max(1, self._least // 4):
+                self._ask({"most": room, "known": self._known})
+        elif self._alone_due is not None and self._alone_due <= now:
+            self._is_alone_next = True
+            self.claim()
+
+    def _ask(self, wanted: dict[str, Any]) -> None:
+        self._is_claiming = True
+        self._submit(Kind.CLAIM, wanted, self._claimed)
+
+    def _claimed(self, claims: Claims | OutboxError) -> None:
+        self._is_claiming = False
+        if isinstance(claims, OutboxError):
+            self._not_before = time.time() + _AFTER_TROUBLE
+            return
+        self._next_due, self._alone_due = claims.next_due, claims.alone_due
+        # One alone, then some of the others, if there are any: none of them starves.
+        due = self._alone_due
+        self._is_alone_next = due is not None and due <= time.time() and not self._is_alone_next
+        if self.is_over:
+            for row in claims.rows:
+                self._submit(Kind.GIVE_BACK, row.seq, _nothing)
+            return
+        for row in claims.rows:
+            self._take_row(row)
+
+    def _take_row(self, row: Row) -> None:
+        try:
+            entry = self._entry_of(row)
+        except ValueError as error:
+            log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
+            self._submit(Kind.HAND, lambda store: store.hold(row.alias, row.key), _nothing)
+            return
+        self.entries[row.seq] = entry
+        facts = entry.facts
+        if facts.expires is not None and facts.expires <= time.time():
+            self._expire(entry)
+        elif entry.is_alone:
+            # Marked before anything is done with it: if the process dies of it, it will be held.
+            if self._gate_of(entry).ask(lambda: self._ship(entry)) is not None:
+                self._ship(entry)
+        else:
+            self._ship(entry)
+
+    def _entry_of(self, row: Row) -> Entry:
+        known = self._known.pop(row.seq, None)
+        if known is not None:
+            mail, octets = known
+            self._known_octets -= octets
+        else:
+            mail = mail_of(row.env, row.body)
+        facts = Facts(
+            addresses=mail.all_recipients,
+            left=mail.envelope.forward_paths,
+            doubts=row.doubts,
+            put_at=row.put_at,
+            expires=row.expires,
+            at_least_once=row.at_least_once,
+        )
+        if row.past is not None:
+            facts.past, facts.left = attempts_of_text(row.past, mail, row.alias)
+        return Entry(
+            row.seq,
+            mail,
+            alias=row.alias,
+            facts=facts,
+            priority=row.priority,
+            home=row.home,
+            is_alone=row.crashes >= ALONE_AFTER,
+        )
+
+    def _gate_of(self, entry: Entry) -> MarkGate:
+        if entry.gate is None:
+            entry.gate = MarkGate(entry, self._mark)
+        gate: MarkGate = entry.gate
+        return gate
+
+    def _mark(self, entry: Entry, then: Callable[[bool | OutboxError], object]) -> None:
+        expires = entry.facts.expires
+        if expires is not None and expires <= time.time() and not entry.is_dropped:
+            self._expire(entry)
+        if entry.is_dropped:
+            then(False)
+        else:
+            self._submit(Kind.MARK, entry.seq, then)
+
+    def _ship(self, entry: Entry) -> None:
+        self._gate_of(entry)
+        self._feed(entry, Ended(entry, self.attempt_over))
+
+    def _expire(self, entry: Entry) -> None:
+        detail = "it has expired before it was accepted (Put.expires)"
+        failure = failure_of(entry.mail, entry.alias, FailureKind.TIMEOUT, detail)
+        self._end(entry, give_up(entry.facts, failure).outcome)
+
+    # Attempts
+
+    def attempt_over(self, entry: Entry, outcome: Outcome) -> None:
+        """Write what follows an attempt, or a round of them at several relays."""
+        if entry.is_dropped:
+            self._forget(entry)
+            return
+        gate = self._gate_of(entry)
+        if gate.is_lost:
+            log_safely(logging.INFO, "email %s is no longer this process's", entry.mail.id)
+            self._forget(entry)
+            return
+        now = time.time()
+        if gate.is_shut:
+            self._again(entry, Again(now + _AFTER_TROUBLE, entry.facts.past, (), 0), counts=False)
+            return
+        try:
+            decision = after_attempt(
+                entry.facts, outcome, self._policy, now, random.random()  # noqa: S311
+            )
+        except Exception as error:  # the outcome must not be lost, whatever
+            log_safely(logging.ERROR, "internal error after an attempt", exc=error)
+            self._end(entry, outcome)
+            return
+        if isinstance(decision, Back):
+            self._submit(Kind.GIVE_BACK, entry.seq, _nothing)
+            self._forget(entry)
+        elif isinstance(decision, Again):
+            self._again(entry, decision)
+            if outcome.attempts:
+                self._publish_retry(entry, outcome, decision)
+        else:
+            self._end(entry, decision.outcome)
+
+    def _again(self, entry: Entry, again: Again, *, counts: bool = True) -> None:
+        facts = entry.facts
+        left, doubts = (again.left, again.doubts) if counts else (facts.left, facts.doubts)
+        past = None if again.past is None else attempts_to_text(again.past, left)
+        if counts:
+            self.retries += 1
+            self.doubts += again.doubts - facts.doubts
+        self._submit(Kind.AGAIN, Later(entry.seq, again.due, past, doubts), _nothing)
+        if self._next_due is None or again.due < self._next_due:
+            self._next_due = again.due
+        self._forget(entry)
+
+    def _publish_retry(self, entry: Entry, outcome: Outcome, again: Again) -> None:
+        when = dt.datetime.fromtimestamp(again.due, dt.UTC)
+        count = again.past.count if again.past is not None else 1
+        publish_retry(with_alias(outcome, entry.alias), count, when, replayed=False)
+
+    def _end(self, entry: Entry, outcome: Outcome) -> None:
+        entry.is_dropped = True
+        outcome = with_alias(outcome, entry.alias)
+        is_sent = isinstance(outcome, SendSuccess)
+        self.sent += is_sent
+        self.failed += not is_sent
+        publishes = self._hears and entry.home == self._life
+        ending = Ending(entry.seq, outcome_to_text(outcome), is_sent, publishes)
+
+        def told(is_own: Any) -> None:
+            if is_own is True and publishes:
+                self._tell(entry, outcome)
+
+        self._submit(Kind.TELL, ending, told)
+        self._forget(entry)
+
+    def _forget(self, entry: Entry) -> None:
+        if self.entries.pop(entry.seq, None) is not None:
+            self.claim()
+
+    # After a crash of another process
+
+    def take_doubtful(self, row: Row) -> None:
+        """Write the outcome of an email that must not be sent twice, and may have been sent."""
+        try:
+            entry = self._entry_of(row)
+        except ValueError as error:
+            log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
+            return
+        detail = "the process died after the end of the email was sent; it may have been accepted"
+        facts = entry.facts
+        failure = failure_of(
+            entry.mail,
+            entry.alias,
+            FailureKind.CONNECTION,
+            detail,
+            addresses=facts.left,
+            attempts=1,
+            maybe_accepted=True,
+        )
+        self._end(entry, in_doubt(facts, failure).outcome)
+
+
+def _nothing(_result: Any) -> None:
+    """Nothing follows."""
