@@ -150,6 +150,7 @@ class Outbox(Mailer):
             self._submit,
             self._feed,
             self._publishing.publish,
+            self._publishing.take,
             policy,
             given["max_connections"],
             hears=self._hears,

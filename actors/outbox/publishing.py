@@ -51,7 +51,7 @@ class Publishing:
         self._submit = submit
         self._hears = hears
         self._waiting: dict[int, tuple[SendMail, list[Answer]]] = {}
-        self._is_taking = False
+        self._is_taking = self._must_take = False
         # From here on of two threads: this one, and the dispatcher's.
         self._lock = threading.Lock()
         self._unheard: list[int] = []
@@ -123,6 +123,7 @@ class Publishing:
 
     def take(self) -> None:
         """Take outcomes from the file that are to be published here."""
+        self._must_take = self._is_taking
         if self._hears and not self._is_taking and len(self._unheard) < _MOST_WAITING:
             self._is_taking = True
             self._submit(Kind.TAKE_TOLD, (self._alias, _MOST), self._taken)
@@ -133,7 +134,7 @@ class Publishing:
             return
         for row in rows:
             self._take_row(row)
-        if len(rows) == _MOST:
+        if len(rows) == _MOST or self._must_take:
             self.take()
 
     def _take_row(self, row: Row) -> None:

@@ -47,6 +47,7 @@ class Shipping:
         submit: has something done with the file.
         feed: gives an email to the sending half: entry and what takes its outcome.
         tell: is called with entry and outcome once that is in the file, if it is published here.
+        left: is called if another life is to publish it, which may be gone.
         policy: when to try again.
         connections: how many emails may be in flight.
         hears: whether outcomes are published here.
@@ -63,6 +64,7 @@ class Shipping:
         submit: Submit,
         feed: Callable[[Entry, Ended], object],
         tell: Callable[[Entry, Outcome], object],
+        left: Callable[[], object],
         policy: RetryPolicy,
         connections: int,
         *,
@@ -79,6 +81,7 @@ class Shipping:
         self._submit = submit
         self._feed = feed
         self._tell = tell
+        self._left = left
         self._policy = policy
         self._least = _LEAST_ROOM + 2 * connections
         self._hears = hears
@@ -306,6 +309,8 @@ class Shipping:
         def told(is_own: Any) -> None:
             if is_own is True and publishes:
                 self._tell(entry, outcome)
+            elif is_own is True:
+                self._left()
 
         self._submit(Kind.TELL, ending, told)
         self._forget(entry)
