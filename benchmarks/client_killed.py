@@ -27,7 +27,12 @@ from pykka_smtp import (
 from .measure import arguments
 from .processes import HOST
 
-SOON = {"max_attempts": 50, "initial_delay": 0.05, "max_delay": 0.5, "give_up_after": 600.0}
+SOON: dict[str, Any] = {
+    "max_attempts": 50,
+    "initial_delay": 0.05,
+    "max_delay": 0.5,
+    "give_up_after": 600.0,
+}
 
 
 def say(*words: object) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 import re
 import signal
@@ -79,7 +80,7 @@ class _Session(asyncio.Protocol):
         self._transport = transport
         self._transport.write(b"220 mx.test ESMTP\r\n")
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._transport.close()
 
     def data_received(self, data: bytes) -> None:
@@ -174,8 +175,6 @@ class Killed:
     """
 
     def __init__(self, told: dict[str, Any], environment: Mapping[str, str] | None = None) -> None:
-        import os
-
         self.life = Life()
         self._up = threading.Event()
         self.process = subprocess.Popen(
@@ -284,8 +283,7 @@ def tally(lives: list[Life], server: Remembering, path: Path, kills: int) -> Tal
     arrived = server.arrived
     database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     held = {
-        name
-        for (name,) in database.execute("SELECT id FROM pykka_smtp_mail WHERE state = 'held'")
+        name for (name,) in database.execute("SELECT id FROM pykka_smtp_mail WHERE state = 'held'")
     }
     [[integrity]] = database.execute("PRAGMA integrity_check")
     database.close()

@@ -40,8 +40,8 @@ smtp_send_retry: blinker.NamedSignal = blinker.signal(
 
 smtp_outbox_trouble: blinker.NamedSignal = blinker.signal(
     "smtp_outbox_trouble",
-    doc="Sent when the file of an Outbox cannot be written, with `error` and `since`, and once more,"
-    " with None as `error`, when it can again; the sender is the Outbox's alias.",
+    doc="Sent when the file of an Outbox cannot be written, with `error` and `since`, and once"
+    " more, with None as `error`, when it can again; the sender is the Outbox's alias.",
 )
 
 smtp_send_progress: blinker.NamedSignal = blinker.signal(
@@ -184,7 +184,9 @@ def _submit(outcome: Outcome, is_asked: bool, more: dict[str, Any] | None = None
         chosen, default = outcome.mail.failure_signal, smtp_send_failure
     signal = default if chosen is None else _signal(chosen)
     if signal is not None and _has_receivers(signal):
-        dispatcher.submit(_Delivery(outcome, signal, more or _NO_EXTRAS, is_asked))  # which logs it, too
+        dispatcher.submit(
+            _Delivery(outcome, signal, more or _NO_EXTRAS, is_asked)
+        )  # which logs it, too
     elif is_logged(outcome):
         dispatcher.submit(_log, outcome, is_asked)
 

@@ -136,7 +136,7 @@ class Mailer(AsyncioActor):
     """
 
     _ref_type = MailerRef
-    _plain_message = SendMail
+    _plain_message: type | None = SendMail
 
     # Routes emails by the domains of their recipients. Not public yet.
     _find_route: FindRoute | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from pykka.messages import _ActorStop
 
 from ...signals.bus import publish_event, smtp_outbox_trouble
+from ...signals.outcome import Outcome
 from ...signals.outlets.journal import log_mailer
 from ...signals.send_mail import SendMail
 from ...smtp.words.plain import plain_bool, plain_int
@@ -24,23 +25,29 @@ from ..mailer.options import MAILER_DEFAULTS
 from ..options.connection_options import check_names
 from ..options.hiding import harmless_of, wrap_secret_url, wrap_secrets_in
 from ..options.mailer_options import check_count
-from .entry import Ended, Entry
-from .failures import CANCELLED
-from .gate import GatedSmtpActor
+from .draining import Draining
 from .messages import Cancel, Find, Hold, OutboxStatistics, Put, Release, Retry
+from .ops import Done, Kind, Watch
 from .options import OUTBOX_DEFAULTS, RETRY, OutboxOptions
 from .outbox_ref import AsMail, OutboxRef
 from .publishing import Publishing
 from .putting import Putting
-from .shipping import Shipping
+from .sending.entry import Ended, Entry
+from .sending.failures import CANCELLED
+from .sending.gate import GatedSmtpActor
+from .sending.shipping import Shipping
 from .store.errors import OutboxError
 from .store.records import Rescue
 from .store.sqlite_store import SqliteStore
 from .store.store import Store
-from .store_thread import Done, Kind, StoreThread, Watch
+from .store_thread import StoreThread
 
 _HARMLESS = harmless_of(OUTBOX_DEFAULTS)
 _LONGEST = 10 * 365 * 86_400.0
+
+
+def _not_yet(outcome: Outcome, *, is_asked: bool) -> None:
+    """Publish nothing: `Ended` takes the outcome, and it is published once it is in the file."""
 
 
 class Outbox(Mailer):
@@ -63,8 +70,8 @@ class Outbox(Mailer):
     """
 
     _ref_type = OutboxRef
-    _plain_message = None
-    _publish = staticmethod(lambda outcome, *, is_asked: None)  # noqa: ARG005 - see `Ended`
+    _plain_message: type | None = None
+    _publish = staticmethod(_not_yet)
     _attempt_type = GatedSmtpActor
     _waits_for_probes = True
 
@@ -120,15 +127,15 @@ class Outbox(Mailer):
         policy = RETRY if given["retry"] is None else given["retry"]
         if not isinstance(policy, RetryPolicy):
             raise TypeError(f"retry: needs a RetryPolicy, not {type(policy).__name__}")
-        of_mailer = {name: given[name] for name in MAILER_DEFAULTS}
-        super().__init__(server, port, **(of_mailer | {"retry": NO_RETRY}))
+        of_mailer: dict[str, Any] = {name: given[name] for name in MAILER_DEFAULTS}
+        of_mailer["retry"] = NO_RETRY  # they are the outbox's: one in memory would die with it
+        super().__init__(server, port, **of_mailer)
         self._sends = plain_bool("send", given["send"])
         self._hears = plain_bool("hear", given["hear"])
         keep = [_check_kept(name, given[name]) for name in ("keep_sent", "keep_failed")]
         most = check_count("max_queued", given["max_queued"])
         most_octets = plain_int("max_octets", given["max_octets"], 1, 1 << 62)
-        self._own_drains: list[tuple[Answer, float | None, bool]] = []
-        self._is_looking = self._must_look = False
+        self._draining = Draining(self._alias, self._submit, self._has_any_in_hand)
         self._ops = 0
         self._rescued = 0
         self._stops_by: float | None = None
@@ -205,8 +212,6 @@ class Outbox(Mailer):
                 then(result)
             except BaseException as error:  # the others' results must not be lost
                 guard.end(self, error)
-        if self._must_look:
-            self._look_for_end()
         if self._ending.has_begun:
             self._stop_if_done()
 
@@ -216,7 +221,7 @@ class Outbox(Mailer):
         self._publishing.take()
         if self._sends:
             self._shipping.look_soon()
-        self._must_look = bool(self._own_drains)
+        self._draining.look(event_loop().loop.time())
 
     def _lives_rescued(self, rescue: Rescue) -> None:
         self._rescued += rescue.ready
@@ -346,53 +351,22 @@ class Outbox(Mailer):
             return
         self._shipping.claim()
         self._putting.on_tick(now)
-        if self._own_drains:
-            self._look_for_end()
+        self._draining.look(now)
 
     def _drain(self, drain: Drain) -> None:
-        is_pressing = self.is_told_by_receiver
+        pressing = self.is_told_by_receiver
         now = event_loop().loop.time()
-        until = None if drain.timeout is None else now + drain.timeout
-        self._own_drains.append((self.answer_later(), until, is_pressing))
-        self._look_for_end()
+        self._draining.add(drain, self.answer_later(), now, is_pressing=pressing)
 
-    def _look_for_end(self) -> None:
-        """Look in the file whether anything is left, if nothing is left in memory."""
-        self._must_look = False
-        now = event_loop().loop.time()
-        for drain in list(self._own_drains):
-            answer, until, _ = drain
-            if until is not None and now >= until:
-                answer.set(False)
-                self._own_drains.remove(drain)
-        if not self._own_drains or self._is_looking:
-            return
-        is_busy = self._shipping.entries or self._putting.pending or self.actor_inbox.envelopes
-        if is_busy:
-            return
-        drains = list(self._own_drains)
-        until_heard = not any(is_pressing for _, _, is_pressing in drains)
-        self._is_looking = True
-        alias = self._alias
-
-        def looked(is_any: bool | OutboxError) -> None:
-            self._is_looking = False
-            if is_any is not False or self._putting.pending or self.actor_inbox.envelopes:
-                return
-            for drain in drains:
-                if drain in self._own_drains and (until_heard or drain[2]):
-                    drain[0].set(True)
-                    self._own_drains.remove(drain)
-
-        self._submit(Kind.LOOK, lambda store: store.undone(alias, until_heard=until_heard), looked)
+    def _has_any_in_hand(self) -> bool:
+        return bool(self._shipping.entries or self._putting.pending or self.actor_inbox.envelopes)
 
     # The end
 
     @property
     def is_busy(self) -> bool:
         """Whether it is doing something with an email: not while it only waits for its time."""
-        in_hand = self._shipping.entries or self._putting.pending or self.actor_inbox.envelopes
-        return bool(in_hand) or not self._publishing.is_quiet
+        return self._has_any_in_hand() or not self._publishing.is_quiet
 
     def begin_stop(self) -> bool:
         """Give back what waits, and let emails in flight finish; return whether that is done."""
@@ -420,9 +394,7 @@ class Outbox(Mailer):
         """Give back what is left, and have the file closed once receivers have run."""
         self._shipping.is_over = True
         super().on_stop()
-        for answer, _, _ in self._own_drains:
-            answer.set(False)
-        self._own_drains.clear()
+        self._draining.close()
         self._thread.close(lambda: self._publishing.is_quiet)
 
     def main_has_ended(self) -> None:

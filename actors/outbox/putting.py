@@ -8,16 +8,17 @@ from ...signals.bus import publish_stored
 from ...signals.send_mail import SendMail
 from ...smtp.words.verdict import FailureKind
 from ..loop.asyncio_actor import Answer
-from .entry import Entry
-from .failures import failure_of
 from .messages import Put, Receipt
+from .ops import Kind
 from .publishing import Publishing
 from .rules.decisions import Facts
-from .shipping import Shipping
+from .sending.entry import Entry
+from .sending.failures import failure_of
+from .sending.shipping import Shipping
 from .store.errors import OutboxError
-from .store.records import Clash, NewMail
+from .store.records import Clash, NewMail, Row
 from .store.store import Store
-from .store_thread import Kind, StoreThread
+from .store_thread import StoreThread
 
 Submit = Callable[[Kind, Any, Callable[[Any], object]], object]
 
@@ -99,13 +100,18 @@ class Putting:
                 self._refuse_mail(put, answer, detail, retryable=False)
             elif isinstance(result, Clash) and answer.is_asked:
                 mail = put.text.mail
-                self._submit(
-                    Kind.LOOK,
-                    lambda store: store.get(result.seq),
-                    lambda row: self._publishing.answer_duplicate(row, mail, answer),
-                )
+                self._ask_for_outcome(result.seq, mail, answer)
 
         self._take(put, then, is_pressing=is_pressing, answer=answer)
+
+    def _ask_for_outcome(self, seq: int, mail: SendMail, answer: Answer) -> None:
+        def look(store: Store) -> Row | None:
+            return store.get(seq)
+
+        def then(row: Row | OutboxError | None) -> None:
+            self._publishing.answer_duplicate(row, mail, answer)
+
+        self._submit(Kind.LOOK, look, then)
 
     def _take(
         self,
@@ -230,9 +236,7 @@ class Putting:
             self._publish_refusal(mail, str(error), retryable=error.retryable)
 
     def _refuse_mail(self, put: Put, answer: Answer, detail: str, *, retryable: bool) -> None:
-        failure = failure_of(
-            put.mail, self._alias, FailureKind.LOCAL, detail, retryable=retryable
-        )
+        failure = failure_of(put.mail, self._alias, FailureKind.LOCAL, detail, retryable=retryable)
         publish_stored(failure, is_asked=answer.is_asked, is_replayed=False)
         answer.set(failure)
 

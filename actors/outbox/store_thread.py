@@ -4,19 +4,17 @@ All that gathers while it writes becomes one transaction, one fsync. There is no
 to do an email waits for its own fsync only, with much for one that it shares with hundreds.
 """
 
-import enum
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 from ...signals.dispatcher import log_safely
 from ..loop.threads import OURS
+from .ops import DURABLE, IMPATIENT, OWED, Done, Kind, Op, Then, Watch
 from .store.errors import OutboxError, error_of, is_broken_disk
-from .store.records import Rescue
 from .store.store import Store
 
 POLL = 0.25
@@ -32,71 +30,6 @@ PATIENCE = 30.0
 """Seconds that a put may wait while other processes do not let this one write."""
 _TRIES = 3
 """Tries of a step that fails, though the disk has not."""
-
-
-class Kind(enum.IntEnum):
-    """What is to be done, in the order in which it is done in one turn."""
-
-    TELL = 0
-    AGAIN = 1
-    GIVE_BACK = 2
-    HEAR = 3
-    PUT = 4
-    HAND = 5
-    """A function that is called with the store, and writes."""
-    MARK = 6
-    TAKE_TOLD = 7
-    CLAIM = 8
-    LOOK = 9
-    """A function that is called with the store, and only reads."""
-
-
-_DURABLE = frozenset((Kind.TELL, Kind.AGAIN, Kind.PUT, Kind.HAND, Kind.MARK))
-_OWED = frozenset((Kind.TELL, Kind.AGAIN, Kind.GIVE_BACK, Kind.HEAR))
-"""What is tried until it succeeds: nothing else says so of an email."""
-_IMPATIENT = frozenset((Kind.PUT, Kind.HAND, Kind.LOOK))
-"""What somebody may be waiting for."""
-
-Then = Callable[[Any], object]
-Done = tuple[Then, Any]
-
-
-class Op:
-    """One thing to do.
-
-    Attributes:
-        kind: what.
-        value: with what; see `Store`.
-        then: is called on the loop thread with the result, or an `OutboxError`.
-        since: when it was submitted, on the monotonic clock.
-        tries: how often it has failed.
-    """
-
-    __slots__ = ("kind", "since", "then", "tries", "value")
-
-    def __init__(self, kind: Kind, value: Any, then: Then) -> None:
-        self.kind = kind
-        self.value = value
-        self.then = then
-        self.since = monotonic()
-        self.tries = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
-    """What the thread calls by itself, through `deliver`.
-
-    Attributes:
-        deliver: has pairs of function and argument called on the loop thread; from any thread.
-        changed: another process has written.
-        rescued: the emails of dead processes were taken over.
-        trouble: the file cannot be written: an `OutboxError`; or it can again: None.
-    """
-
-    deliver: Callable[[list[Done]], object]
-    changed: Then
-    rescued: Callable[[Rescue], object]
-    trouble: Callable[[OutboxError | None], object]
 
 
 class StoreThread:
@@ -175,7 +108,7 @@ class StoreThread:
         with self._lock:
             if not self._queue or self._queue[0].since > before:
                 return
-            for op in [op for op in self._queue if op.kind in _IMPATIENT and op.since <= before]:
+            for op in [op for op in self._queue if op.kind in IMPATIENT and op.since <= before]:
                 self._queue.remove(op)
                 late.append(op)
         error = OutboxError(
@@ -300,7 +233,7 @@ class StoreThread:
         done: list[Done] = []
         looks = by_kind.pop(Kind.LOOK, [])
         if by_kind:
-            is_durable = bool(self._unwanted) or not _DURABLE.isdisjoint(by_kind)
+            is_durable = bool(self._unwanted) or not DURABLE.isdisjoint(by_kind)
             with self._store.turn(is_durable=is_durable):
                 if self._unwanted:
                     self._store.take_back(self._unwanted)
@@ -355,7 +288,7 @@ class StoreThread:
         answers: list[Done] = []
         for op in ops:
             op.tries += 1
-            if op.kind not in _OWED:
+            if op.kind not in OWED:
                 answers.append((op.then, error))
             elif error.retryable or op.tries < _TRIES:
                 self._owed.append(op)
@@ -399,7 +332,7 @@ class StoreThread:
         """Look, while nothing else is to be done, whether the file can be written again."""
         if now >= self._not_before:
             self._not_before = now + _PAUSE
-            self._do([Op(Kind.HAND, lambda store: store.touch(), lambda _: None)])
+            self._do([Op(Kind.HAND, _touch, lambda _: None)])
 
     def _rescue(self) -> None:
         dead = self._store.dead_lives()
@@ -415,3 +348,7 @@ class StoreThread:
             count = self._store.sweep(now - sent, now - failed, _SWEPT)
         if count == _SWEPT:
             self._next_sweep = 0.0
+
+
+def _touch(store: Store) -> None:
+    store.touch()

@@ -10,8 +10,11 @@ ANYWAY = "PYKKA_SMTP_ANY_FILESYSTEM"
 """The environment variable that allows any file system."""
 
 _REMOTE = frozenset(
-    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "9p", "afs", "ceph", "glusterfs", "lustre")
-    + ("fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "drvfs", "vboxsf", "prl_fs", "virtiofs")
+    {
+        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "9p", "afs", "ceph", "glusterfs"),
+        *("lustre", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "drvfs", "vboxsf", "prl_fs"),
+        "virtiofs",
+    }
 )
 _FLOOR_SHARE, _FLOOR = 0.05, 500 * 1024 * 1024
 

@@ -1,4 +1,4 @@
-"""Opening the SQLite file of an outbox: checks, settings, migrations. Never in silence a new one."""
+"""Opening the SQLite file of an outbox: checks, settings, migrations."""
 
 import contextlib
 import os
@@ -83,14 +83,11 @@ def prepare(path: Path) -> FileLock:
         turnstile = FileLock(side_file(path, "turn"))
     except OSError as error:
         raise error_of(error, str(side_file(path, "turn"))) from error
-    try:
-        if not turnstile.take(OPEN_TIMEOUT):
-            text = f"{path}: another process has not let it be opened for {OPEN_TIMEOUT:.0f} s"
-            raise OutboxError(text, True)
-    except BaseException:
-        turnstile.close()
-        raise
-    return turnstile
+    if turnstile.take(OPEN_TIMEOUT):
+        return turnstile
+    turnstile.close()
+    text = f"{path}: another process has not let it be opened for {OPEN_TIMEOUT:.0f} s"
+    raise OutboxError(text, True)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

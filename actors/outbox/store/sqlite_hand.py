@@ -43,7 +43,7 @@ class ByHand(Looks):
         self, alias: str | None, name: str, set_: str, states: str, *, more: str = "", **args: Any
     ) -> bool:
         done = self._db.execute(
-            f"UPDATE pykka_smtp_mail SET {set_} WHERE seq IN ("  # noqa: S608
+            f"UPDATE pykka_smtp_mail SET {set_} WHERE seq IN ("
             "SELECT seq FROM pykka_smtp_mail WHERE key = :name AND alias = coalesce(:alias, alias)"
             " UNION SELECT seq FROM pykka_smtp_mail WHERE id = :name AND id <> key"
             f" AND alias = coalesce(:alias, alias)) AND state IN {states} {more}",
@@ -55,15 +55,15 @@ class ByHand(Looks):
         """See `Store`."""
         found = self._db.execute(
             "SELECT json_group_array(seq) FROM (SELECT seq FROM pykka_smtp_mail WHERE"
-            " state = 'heard' AND ((is_sent = 1 AND ended_at < ?) OR (is_sent = 0 AND ended_at < ?))"
+            " state = 'heard' AND ((is_sent = 1 AND ended_at < ?)"
+            " OR (is_sent = 0 AND ended_at < ?))"
             " LIMIT ?)",
             (sent_before, failed_before, most),
         ).fetchone()
         seqs: list[int] = json_of(found[0])
         for table in ("body", "mail") if seqs else ():
             self._db.execute(
-                f"DELETE FROM pykka_smtp_{table} WHERE seq IN (SELECT value FROM json_each(?))",  # noqa: S608
+                f"DELETE FROM pykka_smtp_{table} WHERE seq IN (SELECT value FROM json_each(?))",
                 (str(seqs),),
             )
         return len(seqs)
-

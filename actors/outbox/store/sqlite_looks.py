@@ -59,7 +59,7 @@ class Looks:
             args.append(like(wanted["recipient"]))
         try:
             rows = self._db.execute(
-                f"SELECT {_NAMES}, outcome, past, env FROM pykka_smtp_mail"  # noqa: S608
+                f"SELECT {_NAMES}, outcome, past, env FROM pykka_smtp_mail"
                 f" WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?",
                 (*args, wanted.get("limit", 100)),
             ).fetchall()
@@ -74,7 +74,7 @@ class Looks:
         for wanted, names in ((unknown, _ROW), ([s for s in seqs if s in known], _SPARE)):
             if wanted:
                 found = self._db.execute(
-                    f"SELECT json_group_array(json_array({names})) FROM pykka_smtp_mail"  # noqa: S608
+                    f"SELECT json_group_array(json_array({names})) FROM pykka_smtp_mail"
                     " WHERE seq IN (SELECT value FROM json_each(?))",
                     (str(wanted),),
                 ).fetchone()
@@ -96,8 +96,7 @@ class Looks:
         """See `Store`."""
         # One for each state, as each has an index: to group by state would read all emails.
         columns = [
-            f"(SELECT count(*) FROM pykka_smtp_mail WHERE {where})"  # noqa: S608
-            for where in _COUNTS.values()
+            f"(SELECT count(*) FROM pykka_smtp_mail WHERE {where})" for where in _COUNTS.values()
         ]
         found = self._db.execute(f"SELECT {', '.join(columns)}").fetchone()
         return {state.value: count for state, count in zip(_COUNTS, found, strict=True)}
@@ -115,8 +114,7 @@ class Looks:
         """See `Store`."""
         states = (State.READY, State.CLAIMED, State.DOT)
         columns = [
-            f"(SELECT count(*) FROM pykka_smtp_mail WHERE {_COUNTS[state]})"  # noqa: S608
-            for state in states
+            f"(SELECT count(*) FROM pykka_smtp_mail WHERE {_COUNTS[state]})" for state in states
         ]
         [count] = self._db.execute(f"SELECT {' + '.join(columns)}").fetchone()
         return int(count)

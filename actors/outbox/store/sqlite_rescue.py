@@ -1,7 +1,6 @@
 """Lives that have died, and the emails that they left."""
 
 import contextlib
-
 from collections.abc import Sequence
 
 from ..rules.states import ALONE_AFTER
@@ -27,11 +26,11 @@ class Rescues(Looks):
         db, dead = self._db, str(list(lives))
         rescue = Rescue(list(lives))
         its = "owner IN (SELECT value FROM json_each(?))"
-        told = f"UPDATE pykka_smtp_mail SET owner = NULL, replays = replays + 1 WHERE state = 'told' AND {its}"  # noqa: S608, E501
+        told = f"UPDATE pykka_smtp_mail SET owner = NULL, replays = replays + 1 WHERE state = 'told' AND {its}"  # noqa: E501
         db.execute(told, (dead,))
         doubtful = db.execute(
             "SELECT json_group_array(seq) FROM pykka_smtp_mail"
-            f" WHERE state = 'dot' AND NOT at_least_once AND {its}",  # noqa: S608
+            f" WHERE state = 'dot' AND NOT at_least_once AND {its}",
             (dead,),
         ).fetchone()
         seqs: list[int] = json_of(doubtful[0])
@@ -44,20 +43,21 @@ class Rescues(Looks):
             rescue.in_doubt = self._rows(seqs)
         rescue.held = db.execute(
             "UPDATE pykka_smtp_mail SET state = 'held', owner = NULL, crashes = crashes + 1,"
-            f" doubts = doubts + 1 WHERE state = 'dot' AND crashes >= {ALONE_AFTER} AND {its}",  # noqa: S608
+            f" doubts = doubts + 1 WHERE state = 'dot' AND crashes >= {ALONE_AFTER} AND {its}",
             (dead,),
         ).rowcount
         rescue.ready = db.execute(
             "UPDATE pykka_smtp_mail SET owner = NULL,"
             " doubts = doubts + (state = 'dot'),"
-            f" crashes = CASE WHEN state = 'dot' OR crashes < {ALONE_AFTER} THEN crashes + 1"  # noqa: S608
+            f" crashes = CASE WHEN state = 'dot' OR crashes < {ALONE_AFTER} THEN crashes + 1"
             " ELSE crashes END, state = 'ready'"
             f" WHERE state IN ('claimed', 'dot') AND {its}",
             (dead,),
         ).rowcount
-        db.execute("DELETE FROM pykka_smtp_life WHERE id IN (SELECT value FROM json_each(?))", (dead,))
+        db.execute(
+            "DELETE FROM pykka_smtp_life WHERE id IN (SELECT value FROM json_each(?))", (dead,)
+        )
         for life in lives:
             with contextlib.suppress(OSError):
                 life_file(self.path, life).unlink()
         return rescue
-

@@ -10,9 +10,8 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..rules.states import ALONE_AFTER, State
 from . import schema
@@ -102,7 +101,7 @@ class SqliteStore(Rescues, ByHand):
         self._turnstile.give_back()
 
     @contextlib.contextmanager
-    def turn(self, *, is_durable: bool) -> Iterator[None]:
+    def turn(self, *, is_durable: bool) -> Generator[None]:
         """See `Store`."""
         db = self._db
         try:
@@ -170,7 +169,7 @@ class SqliteStore(Rescues, ByHand):
                 )
             ]
             done = db.execute(
-                f"INSERT OR IGNORE INTO pykka_smtp_mail ({_MAIL}) {values(15, len(chunk))}",  # noqa: S608
+                f"INSERT OR IGNORE INTO pykka_smtp_mail ({_MAIL}) {values(15, len(chunk))}",
                 rows,
             )
             found: list[int | Clash] = [seq for seq, _ in chunk]
@@ -180,7 +179,7 @@ class SqliteStore(Rescues, ByHand):
             new = [one for one, result in zip(chunk, found, strict=True) if result == one[0]]
             for part in chunks(new):
                 bodies = [value for seq, mail in part for value in (seq, mail.body)]
-                db.execute(f"INSERT INTO pykka_smtp_body {values(2, len(part))}", bodies)  # noqa: S608
+                db.execute(f"INSERT INTO pykka_smtp_body {values(2, len(part))}", bodies)
         return results
 
     def _clash_of(self, seq: int, mail: NewMail) -> int | Clash:
@@ -201,10 +200,10 @@ class SqliteStore(Rescues, ByHand):
             values_ = (mail.alias, mail.key, mail.id, mail.put_at)
             self._db.execute(
                 "DELETE FROM pykka_smtp_body WHERE seq IN"
-                f" (SELECT seq FROM pykka_smtp_mail WHERE {where})",  # noqa: S608
+                f" (SELECT seq FROM pykka_smtp_mail WHERE {where})",
                 values_,
             )
-            self._db.execute(f"DELETE FROM pykka_smtp_mail WHERE {where}", values_)  # noqa: S608
+            self._db.execute(f"DELETE FROM pykka_smtp_mail WHERE {where}", values_)
 
     def claim(
         self, now: float, most: int, known: Collection[int] = (), *, alone: bool = False
@@ -218,7 +217,7 @@ class SqliteStore(Rescues, ByHand):
             if len(seqs) < most:
                 found = db.execute(
                     "SELECT json_group_array(seq) FROM (SELECT seq FROM pykka_smtp_mail"
-                    f" WHERE state = 'ready' AND priority = ? AND due <= ? AND {crashes}"  # noqa: S608
+                    f" WHERE state = 'ready' AND priority = ? AND due <= ? AND {crashes}"
                     " ORDER BY due, seq LIMIT ?)",
                     (priority, now, most - len(seqs)),
                 ).fetchone()
@@ -233,14 +232,14 @@ class SqliteStore(Rescues, ByHand):
         for priority in self._priorities():
             due = db.execute(
                 "SELECT due FROM pykka_smtp_mail WHERE state = 'ready' AND priority = ?"
-                f" AND crashes < {ALONE_AFTER} ORDER BY due LIMIT 1",  # noqa: S608
+                f" AND crashes < {ALONE_AFTER} ORDER BY due LIMIT 1",
                 (priority,),
             ).fetchone()
             if due is not None and (claims.next_due is None or due[0] < claims.next_due):
                 claims.next_due = due[0]
         due = db.execute(
             "SELECT min(due) FROM pykka_smtp_mail"
-            f" WHERE state = 'ready' AND crashes >= {ALONE_AFTER}"  # noqa: S608
+            f" WHERE state = 'ready' AND crashes >= {ALONE_AFTER}"
         ).fetchone()
         claims.alone_due = due[0]
         return claims
@@ -282,7 +281,7 @@ class SqliteStore(Rescues, ByHand):
                 for value in (e.seq, e.outcome, e.is_sent, self.life if e.publishes else None)
             ]
             done = self._db.execute(
-                f"WITH v(seq, outcome, is_sent, owner) AS ({values(4, len(chunk))})"  # noqa: S608
+                f"WITH v(seq, outcome, is_sent, owner) AS ({values(4, len(chunk))})"
                 " UPDATE pykka_smtp_mail SET state = 'told', outcome = v.outcome,"
                 " is_sent = v.is_sent, past = NULL, owner = v.owner FROM v"
                 " WHERE pykka_smtp_mail.seq = v.seq AND pykka_smtp_mail.owner = ?"
@@ -313,7 +312,7 @@ class SqliteStore(Rescues, ByHand):
         for chunk in chunks(laters):
             rows = [v for one in chunk for v in (one.seq, one.due, one.past, one.doubts)]
             self._db.execute(
-                f"WITH v(seq, due, past, doubts) AS ({values(4, len(chunk))})"  # noqa: S608
+                f"WITH v(seq, due, past, doubts) AS ({values(4, len(chunk))})"
                 " UPDATE pykka_smtp_mail SET state = 'ready', owner = NULL, due = v.due,"
                 " past = v.past, doubts = v.doubts,"
                 " attempts = coalesce(json_extract(v.past, '$.count'), 0) FROM v"
@@ -386,7 +385,9 @@ class SqliteStore(Rescues, ByHand):
                 self._lock.close()
 
     def _end_life(self) -> None:
-        owned = "SELECT 1 FROM pykka_smtp_mail WHERE state IN ('claimed','dot','told') AND owner = ?"
+        owned = (
+            "SELECT 1 FROM pykka_smtp_mail WHERE state IN ('claimed','dot','told') AND owner = ?"
+        )
         if self._db.execute(owned, (self.life,)).fetchone() is None:
             self._db.execute("DELETE FROM pykka_smtp_life WHERE id = ?", (self.life,))
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

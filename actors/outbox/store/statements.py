@@ -40,7 +40,7 @@ def columns_of_bodies(count: int) -> str:
 
 
 def like(text: str) -> str:
-    """Return a pattern for LIKE, with the escape character ``\\``, that finds a text anywhere."""
+    r"""Return a pattern for LIKE, with the escape character ``\``, that finds a text anywhere."""
     for special in ("\\", "%", "_"):
         text = text.replace(special, f"\\{special}")
     return f"%{text}%"

@@ -95,10 +95,7 @@ def _in_memory(mail: SendMail) -> SendMail:
     source = mail.source
     if source is None:
         return mail
-    if isinstance(source, os.PathLike):
-        data = _read(Path(source))
-    else:
-        data = source.read(MAX_SIZE + 1)
+    data = _read(Path(source)) if isinstance(source, os.PathLike) else source.read(MAX_SIZE + 1)
     if not data:
         raise ValueError("message: the email is empty; was the file read to its end?")
     copy = object.__new__(SendMail)
@@ -131,9 +128,10 @@ def _check_json(value: object, path: str, above: set[int]) -> None:
         if value != value or value in {float("inf"), float("-inf")}:  # noqa: PLR0124 - NaN
             raise TypeError(f"{path}: {value!r} is not JSON, which an outbox needs")
         return
-    if id(value) in above:
+    number = id(value)
+    if number in above:
         raise TypeError(f"{path}: contains itself, and so is not JSON, which an outbox needs")
-    above.add(id(value))
+    above.add(number)
     if isinstance(value, list | tuple):
         for index, item in enumerate(cast("list[object]", value)):
             _check_json(item, f"{path}[{index}]", above)
@@ -144,7 +142,7 @@ def _check_json(value: object, path: str, above: set[int]) -> None:
             _check_json(item, f"{path}[{key!r}]", above)
     else:
         raise TypeError(f"{path}: {type(value).__name__} is not JSON, which an outbox needs")
-    above.discard(id(value))
+    above.discard(number)
 
 
 def _name_of(field: str, signal: str | blinker.Signal) -> str:

@@ -7,12 +7,12 @@ and whoever has lost an email to another process cannot complete it.
 from collections.abc import Callable
 from typing import cast
 
-from ...smtp.session.dialog.dialog import Dialog
-from ..mailer.connections.pooled_smtp_actor import PooledSmtpActor
-from ..mailer.sending import Sending
-from ..net.wire.connection import Connection
+from ....smtp.session.dialog.dialog import Dialog
+from ...mailer.connections.pooled_smtp_actor import PooledSmtpActor
+from ...mailer.sending import Sending
+from ...net.wire.connection import Connection
+from ..store.errors import OutboxError
 from .entry import Ended, Entry
-from .store.errors import OutboxError
 
 Mark = Callable[[Entry, Callable[[bool | OutboxError], object]], object]
 """Has an email marked in the file, and calls a function with whether it is still this process's."""

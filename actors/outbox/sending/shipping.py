@@ -8,22 +8,23 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from ...signals.bus import publish_retry
-from ...signals.dispatcher import log_safely
-from ...signals.outcome import Outcome, SendSuccess
-from ...signals.send_mail import SendMail
-from ...smtp.words.verdict import FailureKind
-from ..mailer.jobs.retry import RetryPolicy
+from ....signals.bus import publish_retry
+from ....signals.dispatcher import log_safely
+from ....signals.outcome import Outcome, SendSuccess
+from ....signals.send_mail import SendMail
+from ....smtp.words.verdict import FailureKind
+from ...mailer.jobs.retry import RetryPolicy
+from ..ops import Kind
+from ..rules.decisions import Again, Back, Facts, after_attempt, give_up, in_doubt
+from ..rules.states import ALONE_AFTER
+from ..store.errors import OutboxError
+from ..store.records import Claims, Ending, Later, Row
+from ..store.store import Store
+from ..text.mail_text import mail_of
+from ..text.outcome_text import attempts_of_text, attempts_to_text, outcome_to_text
 from .entry import Ended, Entry
 from .failures import failure_of, with_alias
 from .gate import MarkGate
-from .rules.decisions import Again, Back, Facts, after_attempt, give_up, in_doubt
-from .rules.states import ALONE_AFTER
-from .store.errors import OutboxError
-from .store.records import Claims, Ending, Later, Row
-from .store_thread import Kind
-from .text.mail_text import mail_of
-from .text.outcome_text import attempts_of_text, attempts_to_text, outcome_to_text
 
 Submit = Callable[[Kind, Any, Callable[[Any], object]], object]
 
@@ -182,7 +183,7 @@ class Shipping:
             entry = self._entry_of(row)
         except ValueError as error:
             log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
-            self._submit(Kind.HAND, lambda store: store.hold(row.alias, row.key), _nothing)
+            self._hold(row)
             return
         self.entries[row.seq] = entry
         facts = entry.facts
@@ -194,6 +195,12 @@ class Shipping:
                 self._ship(entry)
         else:
             self._ship(entry)
+
+    def _hold(self, row: Row) -> None:
+        def hold(store: Store) -> bool:
+            return store.hold(row.alias, row.key)
+
+        self._submit(Kind.HAND, hold, _nothing)
 
     def _entry_of(self, row: Row) -> Entry:
         known = self._known.pop(row.seq, None)
@@ -264,7 +271,11 @@ class Shipping:
             return
         try:
             decision = after_attempt(
-                entry.facts, outcome, self._policy, now, random.random()  # noqa: S311
+                entry.facts,
+                outcome,
+                self._policy,
+                now,
+                random.random(),  # noqa: S311
             )
         except Exception as error:  # the outcome must not be lost, whatever
             log_safely(logging.ERROR, "internal error after an attempt", exc=error)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from ...signals.outcome import Outcome, SendFailure
-from ...signals.send_mail import SendMail
-from ...smtp.words.stage import Stage
-from ...smtp.words.verdict import FailureKind, RecipientResult
-from .text.outcome_text import outcome_to_text
+from ....signals.outcome import Outcome, SendFailure
+from ....signals.send_mail import SendMail
+from ....smtp.words.stage import Stage
+from ....smtp.words.verdict import FailureKind, RecipientResult
+from ..text.outcome_text import outcome_to_text
 
 
 def failure_of(

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from ...signals.send_mail import SendMail
-from ..loop.asyncio_actor import Answer
-from .rules.decisions import Facts
+from ....signals.send_mail import SendMail
+from ...loop.asyncio_actor import Answer
+from ..rules.decisions import Facts
 
 
 class Entry:
