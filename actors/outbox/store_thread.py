@@ -71,7 +71,7 @@ class StoreThread:
         self._is_broken = False
         self._trouble: OutboxError | None = None
         self._not_before = 0.0
-        self._next_look = self._next_sweep = 0.0
+        self._next_poll = self._next_look = self._next_sweep = 0.0
         self._thread = threading.Thread(target=self._run, name=f"{OURS}outbox", daemon=False)
 
     def start(self) -> None:
@@ -173,7 +173,8 @@ class StoreThread:
         if self._queue:
             self._turn()
         else:
-            pause = POLL if not self._owed else max(0.0, min(POLL, self._not_before - now))
+            until = min(self._next_poll, self._not_before) if self._owed else self._next_poll
+            pause = min(POLL, max(0.001, until - now))
             self._sleep(pause if not self._is_closing else min(pause, 0.005))
         self._look_around(monotonic())
 
@@ -314,8 +315,10 @@ class StoreThread:
         if self._is_closing:
             return
         try:
-            if self._store.has_changed():
-                self._watch.deliver([(self._watch.changed, None)])
+            if now >= self._next_poll:
+                self._next_poll = now + POLL
+                if self._store.has_changed():
+                    self._watch.deliver([(self._watch.changed, None)])
             if now >= self._next_look:
                 self._next_look = now + _LOOK_FOR_DEAD
                 self.has_room = self._store.has_room()

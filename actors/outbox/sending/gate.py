@@ -35,6 +35,11 @@ class MarkGate:
         self._result: bool | OutboxError | None = None
         self._waiting: list[Callable[[], object]] = []
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether it is being marked, or is."""
+        return self._is_begun
+
     def begin(self) -> None:
         """Begin to mark: the transaction begins, and its end is some round trips away."""
         if not self._is_begun:

@@ -4,8 +4,9 @@ import datetime as dt
 import logging
 import random
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from ....signals.bus import publish_retry
@@ -84,7 +85,9 @@ class Shipping:
         self._tell = tell
         self._left = left
         self._policy = policy
-        self._least = _LEAST_ROOM + 2 * connections
+        self._ahead = 2 * connections  # one half is being marked while the other goes out
+        self._in_line: deque[Entry] = deque()
+        self._least = _LEAST_ROOM + 4 * connections
         self._hears = hears
         self._pace = pace
         self._is_claiming = False
@@ -246,7 +249,24 @@ class Shipping:
 
     def _ship(self, entry: Entry) -> None:
         self._gate_of(entry)
+        self._in_line.append(entry)
+        self._mark_ahead()
         self._feed(entry, Ended(entry, self.attempt_over))
+
+    def _mark_ahead(self) -> None:
+        """Mark emails that come next, while they wait for a connection.
+
+        Each then goes as soon as it has one, and not an fsync later. Only what goes out within a
+        moment, and may be sent twice: if the process dies, these are in doubt.
+        """
+        line, most = self._in_line, self._ahead
+        while line and (line[0].seq not in self.entries or line[0].gate.is_begun):
+            line.popleft()
+        if self._pace() * _AHEAD < most:
+            return
+        for entry in islice(line, most):
+            if entry.facts.at_least_once and entry.seq in self.entries:
+                entry.gate.begin()
 
     def _expire(self, entry: Entry) -> None:
         detail = "it has expired before it was accepted (Put.expires)"
@@ -328,6 +348,7 @@ class Shipping:
 
     def _forget(self, entry: Entry) -> None:
         if self.entries.pop(entry.seq, None) is not None:
+            self._mark_ahead()
             self.claim()
 
     # After a crash of another process

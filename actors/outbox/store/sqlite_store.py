@@ -131,7 +131,8 @@ class SqliteStore(Rescues, ByHand):
             return
         if self._turnstile.take(0.0):
             try:
-                self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+                # It is short then: its length tells when the next is due, to every process.
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 self._db.execute("PRAGMA incremental_vacuum(100)").fetchall()
             except sqlite3.Error as error:
                 raise error_of(error, str(self.path)) from error
@@ -280,11 +281,12 @@ class SqliteStore(Rescues, ByHand):
                 for e in chunk
                 for value in (e.seq, e.outcome, e.is_sent, self.life if e.publishes else None)
             ]
+            # Not WITH ... UPDATE, of which the module does not tell how many rows it has changed.
             done = self._db.execute(
-                f"WITH v(seq, outcome, is_sent, owner) AS ({values(4, len(chunk))})"
-                " UPDATE pykka_smtp_mail SET state = 'told', outcome = v.outcome,"
-                " is_sent = v.is_sent, past = NULL, owner = v.owner FROM v"
-                " WHERE pykka_smtp_mail.seq = v.seq AND pykka_smtp_mail.owner = ?"
+                "UPDATE pykka_smtp_mail SET state = 'told', outcome = v.column2,"
+                " is_sent = v.column3, past = NULL, owner = v.column4"
+                f" FROM ({values(4, len(chunk))}) AS v"
+                " WHERE pykka_smtp_mail.seq = v.column1 AND pykka_smtp_mail.owner = ?"
                 " AND state IN ('claimed', 'dot')",
                 [*rows, self.life],
             )
@@ -312,11 +314,11 @@ class SqliteStore(Rescues, ByHand):
         for chunk in chunks(laters):
             rows = [v for one in chunk for v in (one.seq, one.due, one.past, one.doubts)]
             self._db.execute(
-                f"WITH v(seq, due, past, doubts) AS ({values(4, len(chunk))})"
-                " UPDATE pykka_smtp_mail SET state = 'ready', owner = NULL, due = v.due,"
-                " past = v.past, doubts = v.doubts,"
-                " attempts = coalesce(json_extract(v.past, '$.count'), 0) FROM v"
-                " WHERE pykka_smtp_mail.seq = v.seq AND owner = ? AND state IN ('claimed', 'dot')",
+                "UPDATE pykka_smtp_mail SET state = 'ready', owner = NULL, due = v.column2,"
+                " past = v.column3, doubts = v.column4,"
+                " attempts = coalesce(json_extract(v.column3, '$.count'), 0)"
+                f" FROM ({values(4, len(chunk))}) AS v WHERE pykka_smtp_mail.seq = v.column1"
+                " AND owner = ? AND state IN ('claimed', 'dot')",
                 [*rows, self.life],
             )
 
