@@ -27,7 +27,8 @@ from servers.scripted import ScriptedServer
 from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
 
 pytest_plugins = [
-    *("servers.actor_fixtures", "servers.mailer_fixtures", "servers.sending_fixtures")
+    *("servers.actor_fixtures", "servers.mailer_fixtures", "servers.sending_fixtures"),
+    "servers.outbox_fixtures",
 ]
 
 REAL = {

@@ -293,12 +293,6 @@ class SqliteStore(Rescues, ByHand):
             if done.rowcount != len(chunk):
                 # Lost are those that do not have this outcome now.
                 lost |= {e.seq for e in chunk if not self._has_outcome(e)}
-        sent = [e.seq for e in endings if e.is_sent and e.seq not in lost]
-        if sent:
-            self._db.execute(
-                "DELETE FROM pykka_smtp_body WHERE seq IN (SELECT value FROM json_each(?))",
-                (str(sent),),
-            )
         return lost
 
     def _has_outcome(self, ending: Ending) -> bool:
@@ -337,6 +331,12 @@ class SqliteStore(Rescues, ByHand):
             "UPDATE pykka_smtp_mail SET state = 'heard', owner = NULL, ended_at = ?"
             " WHERE seq IN (SELECT value FROM json_each(?)) AND owner = ? AND state = 'told'",
             (now, str(list(seqs)), self.life),
+        )
+        # With it until here: whoever hears of it may look at the email.
+        self._db.execute(
+            "DELETE FROM pykka_smtp_body WHERE seq IN (SELECT seq FROM pykka_smtp_mail"
+            " WHERE seq IN (SELECT value FROM json_each(?)) AND state = 'heard' AND is_sent = 1)",
+            (str(list(seqs)),),
         )
 
     def take_told(self, alias: str, most: int) -> list[Row]:
