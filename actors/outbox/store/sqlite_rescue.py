@@ -19,7 +19,15 @@ class Rescues(Looks):
     def dead_lives(self) -> list[int]:
         """See `Store`."""
         others = self._db.execute("SELECT id FROM pykka_smtp_life WHERE id <> ?", (self.life,))
-        return [i for (i,) in others.fetchall() if not is_locked(life_file(self.path, i))]
+        lives = [i for (i,) in others.fetchall()]
+        # Also of lives that nobody knows any more: somebody has removed their locks, perhaps.
+        orphans = self._db.execute(
+            "SELECT DISTINCT owner FROM pykka_smtp_mail WHERE state IN ('claimed', 'dot', 'told')"
+            " AND owner <> ? AND owner NOT IN (SELECT id FROM pykka_smtp_life)",
+            (self.life,),
+        )
+        lives += [i for (i,) in orphans.fetchall()]
+        return [life for life in lives if not is_locked(life_file(self.path, life))]
 
     def rescue(self, lives: Sequence[int]) -> Rescue:
         """See `Store`."""

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from servers.certificates import Certificates
+from servers.certificates import Certificates, Tls, server_context
 from servers.outboxes import Outboxes, mail
 from servers.waiting import PATIENCE
 
-from pykka_smtp import Cancel, Drain, FailureKind, Put, SendFailure, SendSuccess
+from pykka_smtp import Cancel, Drain, FailureKind, Find, Put, SendSuccess
 from pykka_smtp.actors.outbox.store.sqlite_store import SqliteStore
 from pykka_smtp.testing import Server
 
@@ -56,8 +56,8 @@ def test_no_email_is_complete_before_the_file_says_that_it_may_be(
     under_tls: bool,
     body: str,
 ) -> None:
-    tls = certificates.server_context() if under_tls else None
-    options = {"tls_context": certificates.trusting_context()} if under_tls else {"tls": "off"}
+    tls = server_context(Tls(certificate=certificates.good)) if under_tls else None
+    options = {"tls_context": certificates.trusting()} if under_tls else {"tls": "off"}
     with Server(offers=offers, tls=tls) as server:
         ref = outboxes.start(server, max_connections=1, **options)
         for number in range(2):  # the first on a new connection, the second on the same
@@ -73,46 +73,35 @@ def test_no_email_is_complete_before_the_file_says_that_it_may_be(
             assert len(server.mails) == number + 1
 
 
-def test_a_cancelled_mail_does_not_go_out_although_its_transaction_has_begun(
-    outboxes: Outboxes, monkeypatch: pytest.MonkeyPatch
+def test_a_cancelled_mail_does_not_go_out_although_it_was_in_line(
+    outboxes: Outboxes, server: Any
 ) -> None:
-    ready, may_go_on = threading.Event(), threading.Event()
+    ref = outboxes.start(server, rate="1/s")
+    ref.ask(Put(mail(1)))
+    ref.ask(Put(mail(2)))  # claimed, and held to the rate
+    assert ref.ask(Find(name="mail-2"))[0].state == "claimed"
 
-    class Held:
-        stages = ("EHLO",)
+    assert ref.ask(Cancel("mail-2"))
 
-        def __call__(self, _moment: Any) -> None:
-            ready.set()
-            may_go_on.wait(PATIENCE)
-
-    with Server(Held()) as server:
-        ref = outboxes.start(server)
-        real = SqliteStore.mark
-        monkeypatch.setattr(SqliteStore, "mark", lambda store, seqs: real(store, seqs))
-        # The connection is being made, so the email is claimed, and not marked yet.
-        monkeypatch.setattr(
-            "pykka_smtp.actors.outbox.sending.gate.MarkGate.begin", _not_before(may_go_on)
-        )
-        ref.ask(Put(mail()))
-        assert ready.wait(PATIENCE)
-        assert ref.ask(Cancel("mail-1"))
-        may_go_on.set()
-
-        [outcome] = outboxes.wait_for(1)
-        assert isinstance(outcome, SendFailure)
-        assert outcome.kind is FailureKind.CANCELLED
-        assert ref.ask(Drain(timeout=PATIENCE))
-        assert server.mails == ()
-    assert len(outboxes.heard) == 1
+    outcomes = {one.mail.id: one for one in outboxes.wait_for(2)}
+    assert outcomes["mail-2"].kind is FailureKind.CANCELLED
+    assert ref.ask(Drain(timeout=PATIENCE))  # when its turn has come, too
+    assert (server.accepted, len(outboxes.heard)) == (1, 2)
 
 
-def _not_before(event: threading.Event) -> Callable[[Any], None]:
-    from pykka_smtp.actors.outbox.sending.gate import MarkGate
+def test_a_mail_that_another_process_took_over_is_not_completed(
+    outboxes: Outboxes, server: Any
+) -> None:
+    ref = outboxes.start(server, rate="1/s")
+    ref.ask(Put(mail(1)))
+    ref.ask(Put(mail(2)))
+    other = SqliteStore(outboxes.path, "other")
+    with other.turn(is_durable=True):
+        taken = "UPDATE pykka_smtp_mail SET owner = ? WHERE id = 'mail-2' AND state = 'claimed'"
+        assert other._db.execute(taken, (other.life,)).rowcount == 1
 
-    real = MarkGate.begin
+    assert not ref.ask(Drain(timeout=2.0))  # for the other has it, as far as anybody knows
 
-    def begin(gate: MarkGate) -> None:
-        if event.is_set():
-            real(gate)
-
-    return begin
+    assert (server.accepted, len(outboxes.heard)) == (1, 1)
+    assert ref.ask(Find(name="mail-2"))[0].state == "claimed"
+    other.close()
