@@ -247,7 +247,12 @@ class Outbox(Mailer):
         since = self._trouble_since
         publish_event(smtp_outbox_trouble, self._alias, error=error, since=since)
         if error is None:
-            self._file_changed(None)
+            claimed, published = list(self._shipping.entries), list(self._publishing.published)
+
+            def reconcile(store: Store) -> None:
+                store.reconcile(claimed, published)
+
+            self._submit(Kind.HAND, reconcile, lambda _: self._file_changed(None))
 
     # Messages
 

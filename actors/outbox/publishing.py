@@ -5,6 +5,7 @@ whether they raise or not. If the process dies in between, the next one publishe
 so: ``replayed=True``.
 """
 
+import functools
 import logging
 import threading
 from collections.abc import Callable
@@ -43,10 +44,12 @@ class Publishing:
 
     Attributes:
         replayed: how many an earlier process may have published.
+        published: the numbers of those that were published, and are not marked as heard yet.
     """
 
     def __init__(self, alias: str, submit: Submit, *, hears: bool) -> None:
         self.replayed: int = 0
+        self.published: set[int] = set()
         self._alias = alias
         self._submit = submit
         self._hears = hears
@@ -82,6 +85,9 @@ class Publishing:
         self._publish(entry.seq, outcome, is_replayed=False)
 
     def _publish(self, seq: int, outcome: Outcome, *, is_replayed: bool) -> None:
+        if seq in self.published:  # see `Store.reconcile`
+            return
+        self.published.add(seq)
         _, answers = self._waiting.pop(seq, (None, ()))
         is_asked = any(answer.is_asked for answer in answers)
         publish_stored(outcome, is_asked=is_asked, is_replayed=is_replayed)
@@ -117,7 +123,10 @@ class Publishing:
             for one in done:
                 self._passed.remove(one)
         for batch, _ in done:
-            self._submit(Kind.HEAR, batch, _nothing)
+            self._submit(Kind.HEAR, batch, functools.partial(self._heard, batch))
+
+    def _heard(self, batch: list[int], _result: None) -> None:
+        self.published.difference_update(batch)
 
     # Outcomes that other processes have written, or left
 

@@ -115,8 +115,7 @@ class StoreThread:
             f"other processes have not let this one write for {PATIENCE:.0f} s: is one stopped?",
             True,
         )
-        for op in late:
-            op.then(error)
+        self._watch.deliver([(op.then, error) for op in late])
 
     def close(self, is_ready: Callable[[], bool]) -> None:
         """End the thread once everything is done, and the life of the store with it.

@@ -88,6 +88,9 @@ def one(
         left = database.execute(
             "SELECT count(*) FROM pykka_smtp_mail WHERE state NOT IN ('heard')"
         ).fetchone()[0]
+        rows = database.execute(
+            "SELECT id, state, owner, home, attempts FROM pykka_smtp_mail WHERE state <> 'heard'"
+        ).fetchall()
         database.close()
         return {
             "fault": fault,
@@ -101,6 +104,7 @@ def one(
             "ended": ended,
             "integrity": integrity,
             "left": left,
+            "rows": rows,
             "trouble": [None if error is None else str(error) for error in told],
         }
 
@@ -109,7 +113,7 @@ def main() -> None:
     """Do as told."""
     told = json.loads(sys.argv[1])
     library = ctypes.CDLL(told["library"])
-    logging.disable(logging.CRITICAL)
+    logging.basicConfig(level=logging.ERROR)
     with Remembering() as server:
         for number, fault in enumerate(told["faults"]):
             print(json.dumps(one(library, Path(told["folder"]), server, number, fault)), flush=True)

@@ -347,7 +347,8 @@ class Shipping:
         self._forget(entry)
 
     def _forget(self, entry: Entry) -> None:
-        if self.entries.pop(entry.seq, None) is not None:
+        if self.entries.get(entry.seq) is entry:
+            del self.entries[entry.seq]
             self._mark_ahead()
             self.claim()
 

@@ -14,6 +14,8 @@ from .locks import FileLock, is_locked
 OPEN_TIMEOUT = 30.0
 """Seconds that opening waits for other processes."""
 MIN_SQLITE = (3, 35, 0)
+_SMALLEST = 512
+"""Octets of a page: of less than one, SQLite makes a new file."""
 _MOST_PAGES_OF_CACHE = -16_000  # KiB, as SQLite has it
 
 
@@ -41,11 +43,8 @@ def open_file(path: Path, turnstile: FileLock) -> sqlite3.Connection:
     try:
         if not path.exists():
             _make(path)
-        elif not path.stat().st_size:
-            raise OutboxError(
-                f"{path} is empty (0 octets), so its emails are lost, or it never had any. If it is"
-                " to be a new outbox, delete it"
-            )
+        else:
+            _check_size(path)
         connection = _connect(path)
     except (sqlite3.Error, OSError) as error:
         raise error_of(error, str(path)) from error
@@ -108,6 +107,21 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _check_size(path: Path) -> None:
+    """Refuse what SQLite would take for a new file.
+
+    By its size: to open it and close it again would drop the locks this process may have on it.
+    """
+    size = path.stat().st_size
+    if not size:
+        raise OutboxError(
+            f"{path} is empty (0 octets), so its emails are lost, or it never had any. If it is to"
+            " be a new outbox, delete it"
+        )
+    if size < _SMALLEST:
+        raise OutboxError(f"{path} has {size} octets, and so is no outbox; it is left as it is")
+
+
 def _make(path: Path) -> None:
     """Make a new file beside, and give it its name once it is on disk: never half of one."""
     for name in ("wal", "journal"):
@@ -125,7 +139,8 @@ def _make(path: Path) -> None:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {schema.VERSION}")
-        connection.execute("PRAGMA journal_mode = WAL")
+        # Not with a write-ahead log yet: what of that did not get into the file is another file's
+        # once this one is renamed, and SQLite's close does not say.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("BEGIN IMMEDIATE")
         schema.create(connection)

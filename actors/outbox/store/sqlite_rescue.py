@@ -1,7 +1,7 @@
 """Lives that have died, and the emails that they left."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ..rules.states import ALONE_AFTER
 from .locks import is_locked
@@ -28,6 +28,18 @@ class Rescues(Looks):
         )
         lives += [i for (i,) in orphans.fetchall()]
         return [life for life in lives if not is_locked(life_file(self.path, life))]
+
+    def reconcile(self, claimed: Collection[int], published: Collection[int]) -> None:
+        """See `Store`."""
+        for states, left, known in (
+            ("'claimed', 'dot'", "state = 'ready', owner = NULL", claimed),
+            ("'told'", "owner = NULL", published),
+        ):
+            self._db.execute(
+                f"UPDATE pykka_smtp_mail SET {left} WHERE state IN ({states}) AND owner = ?"
+                " AND seq NOT IN (SELECT value FROM json_each(?))",
+                (self.life, str(list(known))),
+            )
 
     def rescue(self, lives: Sequence[int]) -> Rescue:
         """See `Store`."""

@@ -103,6 +103,17 @@ class Store(Protocol):
         """Take over the emails of dead lives."""
         ...
 
+    def reconcile(self, claimed: Collection[int], published: Collection[int]) -> None:
+        """Give back what is this life's by the file only.
+
+        A turn that has failed, as its fsync did, may be in the file nevertheless.
+
+        Args:
+            claimed: the numbers of the emails that this life has in hand.
+            published: those whose outcome it has published, and which are not heard yet.
+        """
+        ...
+
     def cancel(self, alias: str | None, name: str, outcome: str, now: float) -> bool:
         """Give an email that has not begun to go out this outcome; return whether it was there."""
         ...
