@@ -44,6 +44,8 @@ from .store_thread import StoreThread
 
 _HARMLESS = harmless_of(OUTBOX_DEFAULTS)
 _LONGEST = 10 * 365 * 86_400.0
+_STRAYS = 2.0
+"""Seconds between two looks for emails that are this life's by the file only."""
 
 
 def _not_yet(outcome: Outcome, *, is_asked: bool) -> None:
@@ -138,6 +140,8 @@ class Outbox(Mailer):
         self._draining = Draining(self._alias, self._submit, self._has_any_in_hand)
         self._ops = 0
         self._rescued = 0
+        self._strays: set[int] = set()
+        self._strays_at = 0.0
         self._stops_by: float | None = None
         file = Path(path)
         self._store = store = SqliteStore(file, self._alias, hears=self._hears)
@@ -247,12 +251,34 @@ class Outbox(Mailer):
         since = self._trouble_since
         publish_event(smtp_outbox_trouble, self._alias, error=error, since=since)
         if error is None:
-            claimed, published = list(self._shipping.entries), list(self._publishing.published)
+            self._reconcile()
 
-            def reconcile(store: Store) -> None:
-                store.reconcile(claimed, published)
+    def _reconcile(self) -> None:
+        """Give back what is this life's by the file only: a turn that failed may be in it."""
+        claimed, published = list(self._shipping.entries), list(self._publishing.published)
 
-            self._submit(Kind.HAND, reconcile, lambda _: self._file_changed(None))
+        def reconcile(store: Store) -> None:
+            store.reconcile(claimed, published)
+
+        self._submit(Kind.HAND, reconcile, lambda _: self._file_changed(None))
+
+    def _look_for_strays(self, now: float) -> None:
+        """Look from time to time whether all that is this life's by the file is in its memory."""
+        if now < self._strays_at or self._thread.trouble is not None:
+            return
+        self._strays_at = now + _STRAYS
+
+        def looked(owned: list[int] | OutboxError) -> None:
+            if isinstance(owned, OutboxError):
+                return
+            known = self._shipping.entries.keys() | self._publishing.published
+            strays = set(owned) - known
+            # Twice: what is on its way between file and memory is seen once only.
+            if strays & self._strays:
+                self._reconcile()
+            self._strays = strays
+
+        self._submit(Kind.LOOK, _owned, looked)
 
     # Messages
 
@@ -356,6 +382,7 @@ class Outbox(Mailer):
             return
         self._shipping.claim()
         self._putting.on_tick(now)
+        self._look_for_strays(now)
         self._draining.look(now)
 
     def _drain(self, drain: Drain) -> None:
@@ -432,6 +459,10 @@ def _check_kept(name: str, value: object) -> float:
 
 def _wanted(find: Find) -> dict[str, Any]:
     return {name: getattr(find, name) for name in find.__slots__}
+
+
+def _owned(store: Store) -> list[int]:
+    return store.owned()
 
 
 def _figures(store: Store) -> tuple[dict[str, int], int]:

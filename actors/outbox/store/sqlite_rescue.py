@@ -29,6 +29,16 @@ class Rescues(Looks):
         lives += [i for (i,) in orphans.fetchall()]
         return [life for life in lives if not is_locked(life_file(self.path, life))]
 
+    def owned(self) -> list[int]:
+        """See `Store`."""
+        found = self._db.execute(
+            "SELECT json_group_array(seq) FROM pykka_smtp_mail"
+            " WHERE state IN ('claimed', 'dot', 'told') AND owner = ?",
+            (self.life,),
+        ).fetchone()
+        owned: list[int] = json_of(found[0])
+        return owned
+
     def reconcile(self, claimed: Collection[int], published: Collection[int]) -> None:
         """See `Store`."""
         for states, left, known in (

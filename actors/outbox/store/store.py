@@ -103,6 +103,10 @@ class Store(Protocol):
         """Take over the emails of dead lives."""
         ...
 
+    def owned(self) -> list[int]:
+        """Return the numbers of the emails that are this life's."""
+        ...
+
     def reconcile(self, claimed: Collection[int], published: Collection[int]) -> None:
         """Give back what is this life's by the file only.
 
