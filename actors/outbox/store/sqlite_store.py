@@ -329,7 +329,9 @@ class SqliteStore(Rescues, ByHand):
         """See `Store`."""
         self._db.execute(
             "UPDATE pykka_smtp_mail SET state = 'heard', owner = NULL, ended_at = ?"
-            " WHERE seq IN (SELECT value FROM json_each(?)) AND owner = ? AND state = 'told'",
+            " WHERE seq IN (SELECT value FROM json_each(?)) AND state = 'told'"
+            # Or nobody's: given back by `reconcile` while it was being published.
+            " AND (owner = ? OR owner IS NULL)",
             (now, str(list(seqs)), self.life),
         )
         # With it until here: whoever hears of it may look at the email.

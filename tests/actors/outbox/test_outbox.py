@@ -50,9 +50,7 @@ def states(path: Path, outboxes: Outboxes) -> dict[str, str]:
     return found
 
 
-def test_a_told_mail_is_sent_and_its_outcome_is_heard_once(
-    outboxes: Outboxes, server: Any
-) -> None:
+def test_a_told_mail_is_sent_and_its_outcome_is_heard_once(outboxes: Outboxes, server: Any) -> None:
     ref = outboxes.start(server)
     ref.tell(mail())
 

@@ -79,9 +79,7 @@ def test_the_recipients_that_may_be_tried_again_are(
 ) -> None:
     made = [result(address, how) for address, how in zip((A, B), results, strict=True)]
 
-    decision = after_attempt(
-        facts(at_least_once=at_least_once), outcome(made), POLICY, 110.0, 0.5
-    )
+    decision = after_attempt(facts(at_least_once=at_least_once), outcome(made), POLICY, 110.0, 0.5)
 
     if left:
         assert isinstance(decision, Again)

@@ -104,9 +104,7 @@ def test_what_becomes_of_a_dead_process_s_mail_is_what_the_rules_say(
     with store.turn(is_durable=True):
         rescue = store.rescue([99])
 
-    expected = after_death(
-        state, crashes=crashes, doubts=1, replays=0, at_least_once=at_least_once
-    )
+    expected = after_death(state, crashes=crashes, doubts=1, replays=0, at_least_once=at_least_once)
     found = row(store, "state", "crashes", "doubts", "replays", "owner")
     if expected.is_in_doubt:  # whoever rescues it writes its outcome
         assert found == ("dot", expected.crashes, 1, 0, store.life)

@@ -279,5 +279,3 @@ def test_nothing_waits_for_a_thread_that_has_stopped(outboxes: Outboxes) -> None
     assert ref.ask(Find()) == []
     outboxes.stop(ref)
     assert not any("outbox" in one.name for one in threading.enumerate())
-
-

@@ -11,12 +11,22 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+)
 
 from pykka_smtp.actors.outbox.store.records import Clash, Ending, Later, NewMail, Row
 from pykka_smtp.actors.outbox.store.sqlite_store import SqliteStore
 
 ALIAS = "a"
+ACTS = [
+    *("put", "put", "claim", "mark", "send", "tell", "put_off", "take_told", "hear"),
+    *("work", "work", "kill", "die_and_be_followed", "stop", "rescue", "cancel"),
+]
+BITS = st.integers(0, 1000)
 
 
 class Life:
@@ -39,14 +49,11 @@ class Life:
 class OutboxMachine(RuleBasedStateMachine):
     """Lives that put, claim, mark, send, tell, hear, and die."""
 
-    lives = Bundle("lives")
-
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "mail.db"
         self.alive: list[Life] = []
-        self.dead = 0
         self.promised: dict[int, bool] = {}  # at least once?
         self.arrived: Counter[int] = Counter()
         self.outcomes: dict[int, str] = {}
@@ -54,18 +61,33 @@ class OutboxMachine(RuleBasedStateMachine):
         self.replays: Counter[int] = Counter()
         self.count = 0
 
-    @rule(target=lives, sends=st.booleans())
-    def start(self, sends: bool) -> Any:
-        if len(self.alive) > 3:
-            return multiple()
-        life = Life(self.path, sends)
-        self.alive.append(life)
-        return life
+    @initialize()
+    def begin(self) -> None:
+        self.alive.append(Life(self.path, sends=True))
 
-    @rule(life=lives, claim=st.booleans(), at_least_once=st.booleans(), again=st.booleans())
+    @rule(sends=st.booleans())
+    def start(self, sends: bool) -> None:
+        if len(self.alive) < 3:
+            self.alive.append(Life(self.path, sends))
+
+    @rule(acts=st.lists(st.tuples(st.integers(0, 9), st.sampled_from(ACTS), BITS), min_size=8))
+    def act(self, acts: list[tuple[int, str, int]]) -> None:
+        """Let one of the lives do something, and another something else, and so on."""
+        for n, what, bits in acts:
+            if not self.alive:
+                return
+            odd, few = bool(bits & 1), 1 + bits // 2 % 6
+            more: dict[str, dict[str, Any]] = {
+                "put": {"claim": odd, "at_least_once": bits % 5 > 0, "again": bits % 7 == 0},
+                "claim": {"most": few, "alone": odd},
+                "send": {"accepted": bits % 4 > 0},
+                "work": {"steps": few},
+                "cancel": {"number": few},
+            }
+            getattr(self, what)(self.alive[n % len(self.alive)], **more.get(what, {}))
+            self.nothing_is_lost()
+
     def put(self, life: Life, claim: bool, at_least_once: bool, again: bool) -> None:
-        if life not in self.alive:
-            return
         number = self.count - 1 if again and self.count else self.count
         new = NewMail(
             id=f"m{number}",
@@ -95,17 +117,13 @@ class OutboxMachine(RuleBasedStateMachine):
             assert row is not None
             life.rows[found] = row
 
-    @rule(life=lives, most=st.integers(1, 3), alone=st.booleans())
     def claim(self, life: Life, most: int, alone: bool) -> None:
-        if life in self.alive and life.sends:
+        if life.sends:
             with life.turn():
                 for row in life.store.claim(1.0, 1 if alone else most, alone=alone).rows:
                     life.rows[row.seq] = row
 
-    @rule(life=lives)
     def mark(self, life: Life) -> None:
-        if life not in self.alive:
-            return
         seqs = [seq for seq in life.rows if seq not in life.marked][:2]
         if seqs:
             with life.turn():
@@ -114,20 +132,14 @@ class OutboxMachine(RuleBasedStateMachine):
                 del life.rows[seq]
             life.marked.update(set(seqs) - lost)
 
-    @rule(life=lives, accepted=st.booleans())
     def send(self, life: Life, accepted: bool) -> None:
         """The end of an email goes out; the server takes it, and its reply comes."""
-        if life not in self.alive:
-            return
         for seq in [seq for seq in life.marked if seq not in life.ended][:1]:
             if accepted:
                 self.arrived[seq] += 1
             life.ended[seq] = accepted
 
-    @rule(life=lives)
     def tell(self, life: Life) -> None:
-        if life not in self.alive:
-            return
         for seq, accepted in list(life.ended.items())[:2]:
             row = life.rows.pop(seq)
             life.marked.discard(seq)
@@ -142,10 +154,7 @@ class OutboxMachine(RuleBasedStateMachine):
             if publishes:
                 self.publish(life, seq, 0)
 
-    @rule(life=lives)
     def put_off(self, life: Life) -> None:
-        if life not in self.alive:
-            return
         for seq in [seq for seq, accepted in life.ended.items() if not accepted][:1]:
             row = life.rows.pop(seq)
             life.marked.discard(seq)
@@ -153,14 +162,12 @@ class OutboxMachine(RuleBasedStateMachine):
             with life.turn():
                 life.store.again([Later(seq, 0.5, None, row.doubts)])
 
-    @rule(life=lives)
     def take_told(self, life: Life) -> None:
-        if life in self.alive:
-            with life.turn():
-                rows = life.store.take_told(ALIAS, 2)
-            for row in rows:
-                assert row.outcome == self.outcomes[row.seq]
-                self.publish(life, row.seq, row.replays)
+        with life.turn():
+            rows = life.store.take_told(ALIAS, 2)
+        for row in rows:
+            assert row.outcome == self.outcomes[row.seq]
+            self.publish(life, row.seq, row.replays)
 
     def publish(self, life: Life, seq: int, replays: int) -> None:
         life.heard[seq] += 1
@@ -169,34 +176,43 @@ class OutboxMachine(RuleBasedStateMachine):
         self.published[seq] += 1
         life.told.append(seq)
 
-    @rule(life=lives)
     def hear(self, life: Life) -> None:
-        if life in self.alive and life.told:
+        if life.told:
             with life.turn():
                 life.store.hear(life.told, 1.0)
             life.told.clear()
 
-    @rule(life=lives)
     def kill(self, life: Life) -> None:
-        if life in self.alive:
-            self.alive.remove(life)
-            life.store.close(is_clean=False)
-            self.dead += 1
+        self.alive.remove(life)
+        life.store.close(is_clean=False)
 
-    @rule(life=lives)
+    def work(self, life: Life, steps: int) -> None:
+        """Do what comes one after the other, up to some step."""
+        for step in (
+            lambda: self.claim(life, 2, alone=False),
+            lambda: self.mark(life),
+            lambda: self.send(life, accepted=True),
+            lambda: self.tell(life),
+            lambda: self.take_told(life),
+            lambda: self.hear(life),
+        )[:steps]:
+            step()
+
+    def die_and_be_followed(self, life: Life) -> None:
+        self.kill(life)
+        follower = Life(self.path, sends=True)
+        self.alive.append(follower)
+        self.rescue(follower)
+
     def stop(self, life: Life) -> None:
-        if life in self.alive:
-            with life.turn():
-                unsent = [seq for seq in life.rows if seq not in life.ended]
-                life.store.give_back(unsent)
-                life.store.hear(life.told, 1.0)
-            self.alive.remove(life)
-            life.store.close()
+        with life.turn():
+            unsent = [seq for seq in life.rows if seq not in life.ended]
+            life.store.give_back(unsent)
+            life.store.hear(life.told, 1.0)
+        self.alive.remove(life)
+        life.store.close()
 
-    @rule(life=lives)
     def rescue(self, life: Life) -> None:
-        if life not in self.alive:
-            return
         dead = life.store.dead_lives()
         if dead:
             with life.turn():
@@ -206,9 +222,8 @@ class OutboxMachine(RuleBasedStateMachine):
                 life.marked.add(row.seq)
                 life.ended[row.seq] = False
 
-    @rule(life=lives, number=st.integers(0, 20))
     def cancel(self, life: Life, number: int) -> None:
-        if life not in self.alive or not self.count:
+        if not self.count:
             return
         with life.turn():
             done = life.store.cancel(ALIAS, f"m{number % self.count}", '{"cancelled":1}', 1.0)
@@ -224,9 +239,13 @@ class OutboxMachine(RuleBasedStateMachine):
     def nothing_is_lost(self) -> None:
         if not self.alive:
             return
-        rows = self.alive[0].store._db.execute(
-            "SELECT seq, state, doubts, at_least_once, outcome, is_sent FROM pykka_smtp_mail"
-        ).fetchall()
+        rows = (
+            self.alive[0]
+            .store._db.execute(
+                "SELECT seq, state, doubts, at_least_once, outcome, is_sent FROM pykka_smtp_mail"
+            )
+            .fetchall()
+        )
         found = {seq: rest for seq, *rest in rows}
         assert set(found) == set(self.promised)
         for seq, (state, doubts, at_least_once, outcome, _) in found.items():
@@ -273,6 +292,4 @@ class OutboxMachine(RuleBasedStateMachine):
 
 
 TestOutboxMachine = OutboxMachine.TestCase
-TestOutboxMachine.settings = settings(
-    max_examples=25, stateful_step_count=40, deadline=None
-)
+TestOutboxMachine.settings = settings(max_examples=25, stateful_step_count=6, deadline=None)
