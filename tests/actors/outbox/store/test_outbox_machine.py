@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from servers.effort import times
 
@@ -275,7 +275,7 @@ class Machine:
         last.store.close()
 
 
-@settings(max_examples=times(40, thoroughly=400), deadline=None)
+@settings(max_examples=times(25, thoroughly=400), deadline=None, phases=[Phase.generate])
 @given(
     acts=st.lists(
         st.tuples(st.integers(0, 9), st.sampled_from(ACTS), BITS), min_size=30, max_size=60
