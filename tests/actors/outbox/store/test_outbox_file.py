@@ -6,7 +6,6 @@ import sqlite3
 import threading
 from pathlib import Path
 
-
 import pytest
 from servers.outboxes import Outboxes, mail
 from servers.waiting import PATIENCE
