@@ -30,6 +30,7 @@ from .net.wire.connecting_wire import name_addresses
 from .net.wire.connection import Connection
 from .options.in_force import in_force
 from .options.options import Options
+from .session_trace import trace_of
 
 if TYPE_CHECKING:
     from .session_watcher import SessionWatcher
@@ -245,24 +246,14 @@ class SendingActor(AsyncioActor):
 
     def _trace(self) -> Trace | None:
         """Return what records the session's lines; None without `debug` and DEBUG logging."""
-        log = _logger.isEnabledFor(logging.DEBUG)
-        watcher = self._watcher
-        if not (self._options.debug or log or watcher):
+        options, watcher = self._options, self._watcher
+        logger = _logger if _logger.isEnabledFor(logging.DEBUG) else None
+        if not (options.debug or logger or watcher):
             return None
-
-        mail = self._mail
-        assert mail is not None
-        transcript = self._transcript = self._transcript or []
-
-        def trace(who: str, line: str) -> None:
-            if self._options.debug:
-                transcript.append(f"{who}: {line}")
-            if log:
-                _logger.debug("%s %s %s: %s", self._options.alias, mail.id, who, line)
-            if watcher is not None:
-                watcher.note_line(who, line)
-
-        return trace
+        assert self._mail is not None
+        if options.debug and self._transcript is None:
+            self._transcript = []
+        return trace_of(self._mail.id, options.alias, self._transcript, logger, watcher)
 
     def connected(self) -> None:
         """Called once per connection, when connected, before its first dialog starts.

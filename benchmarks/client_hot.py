@@ -8,7 +8,7 @@ in each turn; ``limit``, the connections at a time; ``recipients``, of each mail
 of the server's reply to EHLO; ``tells``, whether its replies repeat addresses, with new ones in
 each mail, and have queue ids; ``login``, whether the client authenticates; ``window``, how many
 mails may be outstanding, and then the server does not wait, or 0 for all; ``composed``, whether
-each mail is made of its parts.
+each mail is made of its parts; ``hears``, whether each reply and the progress are heard.
 """
 
 import sys
@@ -25,7 +25,9 @@ from pykka_smtp import (
     SmtpActor,
     set_connection_limit,
     smtp_send_failure,
+    smtp_send_progress,
     smtp_send_success,
+    smtp_server_reply,
 )
 from pykka_smtp.actors.loop.event_loop import event_loop
 
@@ -60,6 +62,10 @@ class CallCounter:
             self.calls += 1
 
 
+def _hear(_sender: str, **_extra: object) -> None:
+    pass
+
+
 class Pipeline:
     """A program that sends mails, and all that it takes.
 
@@ -74,6 +80,8 @@ class Pipeline:
         self._window = told["window"]
         self._is_composed = told["composed"]
         self._told = 0
+        for signal in (smtp_server_reply, smtp_send_progress) if told["hears"] else ():
+            signal.connect(_hear)
         self._server = AnsweringServer(told["offers"], tells=told["tells"])
         self._server.replace_network()
         set_connection_limit(told["limit"])

@@ -28,6 +28,7 @@ _PLAIN: Mapping[str, Any] = {
     "login": False,
     "window": 0,
     "composed": False,
+    "hears": False,
 }
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "": _PLAIN,
@@ -37,6 +38,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "5 recipients": {**_PLAIN, "recipients": 5},
     "made of parts": {**_PLAIN, "composed": True},
     "window of 80": {**_PLAIN, "window": 80},
+    "replies and progress heard": {**_PLAIN, "hears": True},
 }
 """What is different of each, as `client_hot` is told it."""
 

@@ -63,6 +63,8 @@ _MAILS = (
     b"Subject: x\r\n\r\n\xe4\0" + b"." * 1200,
     b"Subject: x\r\n\r\n" + (b"z" * 798 + b"\r\n") * 82,  # over 64 KiB
 )
+_MOST_READS = 256
+"""In how many pieces a file is read, at most or so."""
 _OPTIONS = (
     *[NO_OPTIONS] * 20,
     DeliveryOptions(dsn=Dsn(notify=("failure", "delay"), ret="hdrs", envid="a+b=c", orcpt=True)),
@@ -230,7 +232,8 @@ def _choose_content(choices: Choices, data: bytes) -> tuple[Content, int]:
         case 1:
             return ComposedContent(_letter(data.replace(b"\0", b""))), 0
         case 2 | 3 as which if data:  # an empty file is refused before anything else
-            piece = choices.below(64) + 1
+            # Thousands of reads of one email would find nothing that hundreds do not.
+            piece = max(choices.below(64) + 1, len(data) // _MOST_READS)
             file = Source(data, piece, is_seekable=which == 2)
             return StreamedContent(FileSource(file).open()), piece
         case 4:

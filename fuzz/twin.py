@@ -6,6 +6,7 @@ runs an `ExpressDialog`, where the email may go that way, with a session of its 
 
 import copy
 import dataclasses
+import operator
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +31,10 @@ _FACTS = (
     *("stage", "steps", "verdict", "is_over", "may_end_mail_data", "has_unread"),
     "needs_channel_binding",
 )
+_facts: Callable[[Dialog], tuple[object, ...]] = operator.attrgetter(*_FACTS)
 _INCOMPARABLE = frozenset({"redactor", "refused"})  # each has its own
+
+_KNOWN = tuple(f.name for f in dataclasses.fields(Session) if f.name not in _INCOMPARABLE)
 
 lanes: Counter[str] = Counter()
 """How often an email went all the way, or was handed over: a test of the tests looks at it."""
@@ -88,11 +92,13 @@ class Twin(Dialog):
         told, expects = _told(got), _told(expected)
         if told != expects:  # not `insist`: the words take longer than all the rest
             raise Violation(f"{name}: {told}, not {expects}")
-        for fact in _FACTS:
-            there, here = getattr(other, fact), getattr(self, fact)
-            if there != here:
-                raise Violation(f"{fact} after {name}: {there}, not {here}")
-        insist(_told(other.held) == _told(self.held), f"held after {name}")
+        there, here = _facts(other), _facts(self)
+        if there != here:
+            differ = (pair for pair in zip(_FACTS, there, here, strict=True) if pair[1] != pair[2])
+            fact, that, this = next(differ)
+            raise Violation(f"{fact} after {name}: {that}, not {this}")
+        if other.held is not None or self.held is not None:
+            insist(_told(other.held) == _told(self.held), f"held after {name}")
         is_express = type(other) is ExpressDialog
         if other.is_over and not was_over:
             lanes["all the way" if is_express else "handed over"] += 1
@@ -154,9 +160,5 @@ def _told(value: object) -> object:
             return value
 
 
-def _known(session: Session) -> dict[str, object]:
-    return {
-        field.name: getattr(session, field.name)
-        for field in dataclasses.fields(session)
-        if field.name not in _INCOMPARABLE
-    }
+def _known(session: Session) -> list[object]:
+    return [getattr(session, name) for name in _KNOWN]

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from .actors.mailer.capacity.pacing import Rate
     from .actors.mailer.drains import Drain
     from .actors.mailer.jobs.retry import NO_RETRY, RetryPolicy
-    from .actors.mailer.jobs.statistics import MailerStatistics
-    from .actors.mailer.mailer import Mailer, MailerRef, Statistics
+    from .actors.mailer.jobs.statistics import MailerStatistics, Statistics
+    from .actors.mailer.mailer import Mailer, MailerRef
     from .actors.mailer.options import MailerOptions
     from .actors.outbox.messages import (
         Cancel,
@@ -138,7 +138,7 @@ _LATE = {
     "Rate": "actors.mailer.capacity.pacing",
     "RetryPolicy": "actors.mailer.jobs.retry",
     "ServerReport": "actors.verify",
-    "Statistics": "actors.mailer.mailer",
+    "Statistics": "actors.mailer.jobs.statistics",
     "Cancel": "actors.outbox.messages",
     "Find": "actors.outbox.messages",
     "Hold": "actors.outbox.messages",

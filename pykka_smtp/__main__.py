@@ -2,7 +2,9 @@
 
 import sys
 
-from .cli.main import main
+from .cli.main import main, sendmail
+
+__all__ = ["main", "sendmail"]
 
 if __name__ == "__main__":
     sys.exit(main())

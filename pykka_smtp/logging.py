@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, Unpack
 
-import blinker
 from pykka import ActorDeadError, ActorRef
 from pykka.messages import _ActorStop
 
@@ -25,6 +24,7 @@ from .actors.loop.event_loop import event_loop
 from .actors.options.connection_options import ConnectionOptions
 from .actors.options.mailer_options import check_count
 from .actors.options.option_checks import check_seconds
+from .signals.bus import UNHEARD
 from .signals.forks import in_child, notice_fork
 from .signals.outlets.journal import MAILER, OUTCOMES
 from .signals.recipients import Recipient
@@ -86,10 +86,9 @@ class MailHandler(logging.Handler):
         self._max = check_count("max_records", max_records)
         self._server, self._port, self._options = server, port, options
         self._mailer = mailer
-        # Its emails are known by their ids. The signals are its own: nobody connects to them.
+        # Its emails are known by their ids. Nobody hears of them.
         self._prefix = f"log-{new_id()}-"
         self._sent = 0
-        self._nobody = blinker.Signal()
         self._fields: dict[str, Any] = {"sender": sender, "recipients": recipients}
         self._subject = subject
         self._mail("", 0, logging.NOTSET)  # raises if an address is wrong
@@ -170,8 +169,8 @@ class MailHandler(logging.Handler):
             subject=f"{self._subject}: {count} records, {logging.getLevelName(worst)}",
             body=body,
             headers={"Auto-Submitted": "auto-generated"},  # RFC 3834: no absence notes, please
-            success_signal=self._nobody,
-            failure_signal=self._nobody,
+            success_signal=UNHEARD,
+            failure_signal=UNHEARD,
             id=f"{self._prefix}{self._sent}",
         )
 

@@ -9,6 +9,8 @@ import os
 import sys
 
 COMMAND = "pykka-smtp"
+_COMMANDS = (COMMAND, f"{COMMAND}-sendmail")
+_LINKS = ("sendmail", "mailq", "newaliases")
 _PACKAGE = "pykka_smtp"
 
 
@@ -18,7 +20,9 @@ def is_the_command() -> bool:
     if started == "-m":  # so it is called until its module is found
         return _PACKAGE in sys.orig_argv
     name = os.path.basename(started)  # noqa: PTH119 - pathlib takes its time
-    return name.removesuffix(".exe").removesuffix("-script.py") == COMMAND
+    if name in _LINKS:
+        name = os.path.basename(os.path.realpath(started))  # noqa: PTH119
+    return name.removesuffix(".exe").removesuffix("-script.py") in _COMMANDS
 
 
 def end_quietly_on_ctrl_c() -> None:

@@ -55,6 +55,13 @@ smtp_server_reply: blinker.NamedSignal = blinker.signal(
     " actor's alias.",
 )
 
+UNHEARD: blinker.Signal = blinker.Signal()
+"""The signal of emails about records of a log. No receiver hears of them, by whatever signal: what
+it logged would become the next such email."""
+
+RECEIVER_RAISED = "receiver %s of signal %s raised; the other receivers run"
+"""The log's line about that."""
+
 TRIES = 20
 """How often blinker's tables are read (or changed) while other threads change them.
 
@@ -124,7 +131,8 @@ def publish_event(signal: blinker.Signal, alias: str, **fields: object) -> None:
 
 
 def _submit_event(signal: blinker.Signal, alias: str, fields: dict[str, object]) -> None:
-    if _has_receivers(signal):
+    is_unheard = getattr(fields.get("mail"), "failure_signal", None) is UNHEARD
+    if _has_receivers(signal) and not is_unheard:
         dispatcher.submit(_tell_event, signal, alias, fields)
 
 
@@ -137,7 +145,7 @@ def _tell_event(signal: blinker.Signal, alias: str, fields: dict[str, object]) -
         except BaseException as exc:
             log_safely(
                 logging.ERROR,
-                "receiver %s of signal %s raised; the other receivers run",
+                RECEIVER_RAISED,
                 Described(receiver),
                 Described(signal),
                 exc=exc,
@@ -207,7 +215,7 @@ def _submit_retry(
         attempt=attempt,
         next_time=next_time,
     )
-    if _has_receivers(smtp_send_retry):
+    if _has_receivers(smtp_send_retry) and outcome.mail.failure_signal is not UNHEARD:
         more = {"attempt": attempt, "next_time": next_time, **more}
         dispatcher.submit(_Delivery(outcome, smtp_send_retry, more, is_final=False))
 
@@ -298,7 +306,7 @@ class _Delivery:
                 # SystemExit too: a receiver must end neither this thread nor the process.
                 log_safely(
                     logging.ERROR,
-                    "receiver %s of signal %s raised; the other receivers run",
+                    RECEIVER_RAISED,
                     Described(receiver),
                     Described(self._signal),
                     exc=exc,

@@ -235,6 +235,8 @@ class SendError(OSError):
     """
 
     outcome: SendFailure
+    errno: int | None
+    strerror: str | None
 
     def __init__(self, outcome: SendFailure) -> None:
         # The outcome is the only argument: an exception is pickled by its arguments.

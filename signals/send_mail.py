@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from blinker import Signal
 
@@ -210,7 +210,9 @@ class SendMail:
             _check_signal("success_signal", self.success_signal)
             _check_signal("failure_signal", self.failure_signal)
         if self.outcome_to is not None and not callable(getattr(self.outcome_to, "tell", None)):
-            _set(self, "outcome_to", _on_loop(self.outcome_to))
+            from .outlets.loops import outcome_to_of  # late: few need it
+
+            _set(self, "outcome_to", outcome_to_of(self.outcome_to))
         if self.message is None:
             if names is not None:
                 _set(self, "to_name", only_names(self.to_name, names))
@@ -374,18 +376,6 @@ _set = object.__setattr__
 def _texts_of(email: TextEmail) -> tuple[object, ...]:
     """Return what a text email was made of, without its date and Message-ID."""
     return email.from_name, email.to, email.cc, email.subject, email.body, email.headers
-
-
-def _on_loop(target: object) -> Tellable:
-    if isinstance(target, asyncio.Queue):
-        from .outlets.loops import on_loop  # late: few need it
-
-        try:
-            return on_loop(cast("Any", target))
-        except TypeError as error:
-            raise TypeError(f"outcome_to: {error}") from None
-    hint = "; for a function, write on_loop(function)" if callable(target) else ""
-    raise TypeError(f"outcome_to: needs an actor ref, or anything else with tell(){hint}")
 
 
 def _check_id(value: object) -> None:

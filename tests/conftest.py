@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +30,7 @@ from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
 pytest_plugins = [
     *("servers.actor_fixtures", "servers.mailer_fixtures", "servers.sending_fixtures"),
     "servers.outbox_fixtures",
+    "servers.submitting",
 ]
 
 REAL = {
@@ -43,24 +45,54 @@ LONG = {
     "test_two_thousand_connections_wanted_of_a_server_that_takes_ten",
     "test_whatever_the_servers_do_each_mail_has_one_outcome_and_it_is_true",
     "test_ctrl_c_ends_a_soak_with_the_figures_so_far",
+    "test_a_signal_ends_it_and_its_children_soon",
+    "test_a_competitor_is_left_out_on_request",
+    "test_the_wheel_holds_the_package_and_nothing_else",
+    "test_the_sdist_holds_what_a_distributor_needs",
 }
 """Tests that are marked ``long``."""
+LONG_FILES = {
+    *("test_outlet_injections.py", "test_django_page.py", "test_framework_pages.py"),
+    "test_end_of_a_program_page.py",
+}
+"""Files whose tests are marked ``long``."""
 ONE_LOOP = {
     *("test_lifecycle.py", "test_tls_and_auth.py", "test_proxy.py", "test_secrets.py"),
     *("test_leaks.py", "test_chaos.py", "test_mail_source.py", "test_several_transactions.py"),
     *("test_connect.py", "test_mailer.py", "test_mailer_connections.py", "test_mailer_end.py"),
     *("test_tls_truth.py", "test_next_address.py", "test_mailer_pacing.py"),
     *("test_mailer_recipients.py", "test_receivers_bound.py", "test_mailer_by_domain.py"),
+    *("test_command_line.py", "test_calls_per_email.py", "test_lazy_actors.py"),
+    *("test_end_to_end.py", "test_mailer_backups.py", "test_stop.py", "test_outlets.py"),
+    *("test_session_watcher.py", "test_done.py", "test_destinations.py", "test_service_mailer.py"),
+    *("test_flask.py", "test_starlette.py", "test_django_backend.py", "test_mailer_retries.py"),
+    *("test_feeding.py", "test_mail_handler.py", "test_outbox.py", "test_slow_sources.py"),
+    "test_whole_transactions.py",
 }
 """Tests on both loops of which a plain run does half on the one, half on the other."""
+LONGEST = {
+    *("test_lifecycle.py", "test_mailer_end.py", "test_tls_truth.py", "test_examples.py"),
+    *("test_fuzz_targets.py", "test_injected_errors.py", "test_command_line.py", "test_readme.py"),
+    *("test_real_servers.py", "test_every_server.py", "test_send_program.py", "test_packaging.py"),
+    *("test_frameworks.py", "test_chaos.py", "test_soak.py", "test_benchmarks.py", "test_demo.py"),
+    *("test_contradictory_replies.py", "test_mailer_page.py", "test_mailer_pacing.py"),
+    *("test_express_dialog.py", "test_differential.py", "test_more_servers_harness.py"),
+    *("test_outlets.py", "test_done.py", "test_dialog.py"),
+}
+"""Files with which several processes begin."""
 LOOPS = ("uvloop", "asyncio")
 MOST_PROCESSES = 4
 """More would not do: the last of them ends with the slowest file."""
 HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 
-# Busy machines are slow, not wrong; and a run in CI is to be repeated, not to be lucky.
+# Busy machines are slow, not wrong; and a run in CI is to be repeated, not to be lucky. Elsewhere
+# each run has other examples, so that many runs with few of them find as much.
+IS_CI = "CI" in os.environ
 settings.register_profile(
-    "suite", deadline=None, derandomize="CI" in os.environ, max_examples=times(50, thoroughly=200)
+    "suite",
+    deadline=None,
+    derandomize=IS_CI,
+    max_examples=times(50 if IS_CI else 25, thoroughly=200),
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
@@ -83,6 +115,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     Without pytest-xdist, or with a file named, it is one process.
     """
     option = config.option
+    # The order is ours, see `longest_first`.
+    option.loadscopereorder = False
     is_undecided = getattr(option, "numprocesses", 1) is None and not hasattr(config, "workerinput")
     is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     # pytest-cov has decided by now how it counts: there, `-n` has to stand on the command line.
@@ -94,16 +128,30 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         option.dist = "loadfile"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that need a mail server on this machine, and those that take their time."""
+    if hasattr(config, "workerinput"):
+        longest_first(items)
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
         if REAL & used:
             item.add_marker("real")
         if HEAVY & used:
             item.add_marker("servers")
-        if getattr(item, "originalname", "") in LONG or is_on_the_other_loop(item):
+        is_long = item.path.name in LONG_FILES or getattr(item, "originalname", "") in LONG
+        if is_long or is_on_the_other_loop(item):
             item.add_marker("long")
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first: a process that gets one last is the last to end."""
+    tests = Counter(item.path.name for item in items)
+
+    def rank(item: pytest.Item) -> tuple[bool, int, str]:
+        name = item.path.name
+        return name not in LONGEST, -tests[name], name
+
+    items.sort(key=rank)
 
 
 def is_on_the_other_loop(item: pytest.Item) -> bool:
@@ -137,7 +185,7 @@ def programs_need_not_be_compiled_each_time() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fail a test after which an actor, a thread or a descriptor stays; forget its receivers."""
-    actors_thread = sys.modules.get("pykka_smtp.actors.loop.event_loop")
+    actors_thread = sys.modules.get("pykka_smtp.actors.loop.loop_thread")
     if hasattr(actors_thread, "TICK"):
         # It lingers for two ticks after the last actor. Each test waits for that.
         vars(actors_thread)["TICK"] = 0.001

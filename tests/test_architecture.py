@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
 LAYERS = ("actors", "signals", "smtp")
-PUBLIC = {"pykka_smtp/testing"}
+PUBLIC = {"pykka_smtp/testing", "pykka_smtp/django"}
 """Packages that a program imports by their name."""
 PACKAGES = sorted(
     path.parent.relative_to(ROOT)

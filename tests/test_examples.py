@@ -6,35 +6,53 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+from servers.ports import reserved_port
 from servers.python import python
+from servers.require import require_module
 from servers.sink import AiosmtpdServer, SmtpSink
+from servers.waiting import wait_until
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 NAMES = (
     "ask_and_wait",
     "bulk",
+    "celery_tasks",
     "email_message",
+    "fastapi_app",
+    "flask_app",
     "mailer_bulk",
     "mailer_sigterm",
+    "newsletter",
     "outcome_to_an_actor",
     "per_send_signals",
     "retries",
     "send_one",
     "subscribe_by_sender",
 )
-PLAIN = tuple(name for name in NAMES if name != "bulk")
+FRAMEWORKS = {
+    "celery_tasks": ("celery",),
+    "fastapi_app": ("fastapi", "uvicorn"),
+    "flask_app": ("flask",),
+}
+PLAIN = tuple(
+    name for name in NAMES if name not in {"bulk", "newsletter"} and name not in FRAMEWORKS
+)
 
 Servers = Callable[..., AiosmtpdServer]
 
 
 def run(name: str, *arguments: object, status: int = 0) -> str:
     """Run an example; return what it printed."""
+    for module in FRAMEWORKS.get(name, ()):
+        require_module(module)
     done = python("-W", "error", EXAMPLES / f"{name}.py", *arguments)
     assert (done.returncode, status or done.stderr) == (status, status or ""), done.stderr
     return done.stdout if status == 0 else done.stderr
@@ -181,6 +199,22 @@ def test_mailer_bulk_sends_a_thousand_to_a_server_of_its_own() -> None:
     assert re.search(r"^all done in .* s: [0-9]+ mails a second\n\Z", printed, re.MULTILINE)
 
 
+def test_a_newsletter_goes_to_more_readers_than_may_be_queued(
+    aiosmtpd_server: Servers, tmp_path: Path
+) -> None:
+    server = aiosmtpd_server(replies={"reader7@example.org": "550 5.1.1 who?"})
+    readers = tmp_path / "readers.txt"
+    readers.write_text("".join(f"reader{number}@example.org\n" for number in range(300)))
+
+    done = python("-W", "error", EXAMPLES / "newsletter.py", server.host, server.port, readers)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "told: 300\n" in done.stdout
+    assert done.stdout.count("not sent: ") == 1
+    assert (tmp_path / "readers.txt.left").read_text() == "reader7@example.org\n"
+    assert server.accepted == 299
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends a program at once there")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_mailer_sigterm_tells_of_each_mail_when_it_is_ended(
@@ -220,6 +254,75 @@ def test_mailer_sigterm_ends_by_itself_as_well(aiosmtpd_server: Servers) -> None
     assert run("mailer_sigterm", server.host, server.port, 10) == "told: 10\naccepted: 10\n"
 
 
+def test_the_flask_application_answers_a_request_and_says_what_became_of_its_email(
+    aiosmtpd_server: Servers,
+) -> None:
+    server = aiosmtpd_server()
+    deaf = aiosmtpd_server(replies={".": "554 5.6.0 no"})
+
+    sent = run("flask_app", server.host, server.port).splitlines()
+    failed = run("flask_app", deaf.host, deaf.port).splitlines()
+
+    thanks = "Thank you. We have sent you an email."
+    assert sorted(sent) == [thanks, "shop has sent it: 250 2.0.0 taken"]
+    assert len(failed) == 2
+    assert "554 5.6.0 no" in str(failed)
+    assert server.mails[0].recipients == ("you@example.org",)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends a program at once there")
+def test_the_fastapi_application_serves_requests_and_ends_by_a_signal(
+    aiosmtpd_server: Servers,
+) -> None:
+    for module in FRAMEWORKS["fastapi_app"]:
+        require_module(module)
+    server = aiosmtpd_server(replies={"no@example.org": "550 5.1.1 who?"})
+    with reserved_port("127.0.0.1") as port:
+        command = [sys.executable, EXAMPLES / "fastapi_app.py", server.host, server.port, port]
+        with subprocess.Popen(
+            [str(word) for word in command], stdout=subprocess.PIPE, text=True
+        ) as example:
+            try:
+                url = f"http://127.0.0.1:{port}/"
+                assert wait_until(lambda: post(url + "test?address=you@example.org"), 30)
+                answers = [
+                    post(url + f"{path}@example.org")
+                    for path in ("test?address=you", "test?address=no", "signup?address=her")
+                ]
+                example.send_signal(signal.SIGTERM)
+                printed, _ = example.communicate(timeout=50)
+            finally:
+                example.kill()
+
+    assert [status for status, _ in filter(None, answers)] == [200, 502, 200]
+    assert "550 5.1.1 who?" in str(answers[1])
+    assert len([line for line in printed.splitlines() if line.startswith("outcome: ")]) == 4
+    assert server.accepted == 3
+
+
+def post(url: str) -> tuple[int, str] | None:
+    """Make a request; return status and body, or None if nobody listens."""
+    try:
+        with urllib.request.urlopen(url, b"", 30) as reply:  # noqa: S310 - it is ours
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return None
+
+
+def test_the_celery_task_tells_of_each_recipient(aiosmtpd_server: Servers) -> None:
+    server = aiosmtpd_server(replies={"her@example.org": "550 5.1.1 who?"})
+
+    assert run("celery_tasks", server.host, server.port).splitlines() == [
+        "success 2.0.0 taken",
+        "you@example.org accepted",
+        "her@example.org 5.1.1 who?",
+    ]
+
+
 def test_retries_shows_each_attempt_and_what_it_came_to(aiosmtpd_server: Servers) -> None:
     server = aiosmtpd_server(replies={"her@example.org": "450 4.2.0 greylisted"})
 
@@ -236,6 +339,32 @@ def test_retries_shows_each_attempt_and_what_it_came_to(aiosmtpd_server: Servers
         "attempts: 5",
     ]
     assert server.accepted == 1
+
+
+JUKEBOX = EXAMPLES / "jukebox"
+
+
+def test_the_jukebox_thanks_who_can_be_reached(aiosmtpd_server: Servers) -> None:
+    server = aiosmtpd_server(replies={"her@example.org": "550 5.1.1 who?"})
+
+    done = python("-W", "error", JUKEBOX / "jukebox.py", server.host, server.port)
+
+    thanked, failures = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert thanked == "thanked: ['you@example.org for Kaya']"
+    assert failures.startswith("failures: ['jukebox: mail ")
+    assert "550 5.1.1 who?" in failures
+
+
+@pytest.mark.long  # it is a run of pytest in its own process
+def test_the_tests_of_the_jukebox_pass() -> None:
+    done = python(
+        *("-m", "pytest", "-p", "pytest_pykka_smtp", "-p", "no:cacheprovider", "-q", "-W", "error"),
+        *("-c", "/dev/null", "--rootdir", JUKEBOX, JUKEBOX),
+        env={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
+    )
+
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.servers  # that they work is shown above

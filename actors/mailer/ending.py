@@ -27,6 +27,7 @@ class Ending:
 
     Attributes:
         has_begun: whether the shutdown has begun.
+        grace: as given, or 0 once everything is to be cancelled.
     """
 
     has_begun: bool
@@ -46,7 +47,7 @@ class Ending:
         self._jobs = jobs
         self._retries = retries
         self._sending = sending
-        self._grace = grace
+        self.grace: float = grace
         self._grace_ends: float | None = None
 
     @property
@@ -62,12 +63,12 @@ class Ending:
             at_once: also cancel emails in flight.
         """
         if at_once:
-            self._grace = 0.0
+            self.grace = 0.0
         if not self.has_begun:
             self.forbid_more()
-            self._grace_ends = now + self._grace
+            self._grace_ends = now + self.grace
         self.cancel_waiting()
-        if self._grace <= 0:
+        if self.grace <= 0:
             self._sending.cancel_in_flight()
 
     def forbid_more(self) -> None:

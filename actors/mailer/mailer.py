@@ -3,14 +3,12 @@
 import random
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 from pykka import ActorRef, Future
 from pykka.messages import _ActorStop
 
-from ...signals.bus import publish
 from ...signals.outcome import Outcome
 from ...signals.send_mail import SendMail
 from ..loop import guard
@@ -22,8 +20,6 @@ from ..options.hiding import harmless_of, wrap_secret_url, wrap_secrets_in
 from ..options.mailer_options import check_backups, check_count, check_source
 from ..options.option_checks import check_seconds
 from ..options.options import Options, collect_options
-from .capacity.capacity import Limits
-from .capacity.pacing import parse_rate
 from .connections.pool import IdleConnections
 from .connections.pooled_smtp_actor import PooledSmtpActor
 from .drains import Drain, Drains
@@ -31,20 +27,14 @@ from .ending import Ending
 from .feeding import AT_MOST, Fed, feed
 from .intake import Intake
 from .jobs.job import Part
-from .jobs.jobs import Jobs, Publish
+from .jobs.jobs import Jobs
 from .jobs.retries import Retries
 from .jobs.retry import RetryPolicy
-from .jobs.statistics import MailerStatistics
-from .options import MAILER_DEFAULTS, MailerOptions
+from .jobs.statistics import MailerStatistics, Statistics
+from .options import MAILER_DEFAULTS, MailerOptions, limits_of, policy_of
 from .queue.destinations import Destinations
 from .routing import FindRoute, Routing
 from .sending import Sending
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """Ask a `Mailer` for its `MailerStatistics`."""
-
 
 _OF_ONE_RELAY = frozenset(
     ("url", "tls", "username", "password", "token", "auth", "allow_plaintext_auth")
@@ -138,13 +128,11 @@ class Mailer(AsyncioActor):
     _ref_type = MailerRef
     _plain_message: type | None = SendMail
 
-    # Routes emails by the domains of their recipients. Not public yet.
-    _find_route: FindRoute | None = None
+    _find_route: FindRoute | None = None  # by the domains of recipients. Not public yet
 
     # What an `Outbox` does in another way.
-    _publish: Publish = staticmethod(publish)
     _attempt_type: type[PooledSmtpActor] = PooledSmtpActor
-    _waits_for_probes: bool | None = None  # by default if there are retries
+    _waits_for_probes = False  # though there are no retries here
 
     if TYPE_CHECKING:
 
@@ -185,20 +173,10 @@ class Mailer(AsyncioActor):
         check_names(options, MAILER_DEFAULTS, "Mailer")
         given = MAILER_DEFAULTS | cast("dict[str, Any]", options)
         first = collect_options(server, port, **{name: given[name] for name in DEFAULTS})
-        limits = Limits(
-            max_connections=check_count("max_connections", given["max_connections"]),
-            initial_connections=check_count("initial_connections", given["initial_connections"]),
-            max_mails_per_connection=check_count(
-                "max_mails_per_connection", given["max_mails_per_connection"]
-            ),
-            idle_timeout=check_seconds("idle_timeout", given["idle_timeout"]),
-            rate=parse_rate(given["rate"]),
-        )
+        policy = policy_of(given)
+        self._retry = Retries(policy, random.random)
+        limits = limits_of(given, RetryPolicy() if self._waits_for_probes else policy)
         most_queued = check_count("max_queued", given["max_queued"])
-        retry = given["retry"]
-        if not isinstance(retry, RetryPolicy | None):
-            raise TypeError(f"retry: needs a RetryPolicy, not {type(retry).__name__}")
-        self._retry = Retries(RetryPolicy() if retry is None else retry, random.random)
         self._grace = grace = check_seconds("grace", given["grace"])
         self._alias = first.alias
         relays: list[tuple[Options, float | None]] = [(first, None)]
@@ -210,14 +188,12 @@ class Mailer(AsyncioActor):
         self._idle = IdleConnections(limits.idle_timeout)
         self._destinations = destinations = Destinations[Part](
             random.random,
-            give_up_after=self._retry.policy.give_up_after,
-            waits_for_probes=self._retry.policy.max_attempts > 1
-            if self._waits_for_probes is None
-            else self._waits_for_probes,
+            give_up_after=policy.give_up_after,
+            waits_for_probes=self._waits_for_probes or policy.max_attempts > 1,
         )
         self._routing = Routing(destinations, limits, self._idle, self._find_route)
         self._routing.fix(relays)
-        self._jobs = jobs = Jobs(self._alias, self._publish)
+        self._jobs = jobs = Jobs(self._alias)
         self._drains = Drains(self._answer_drains_soon)
         self._sending = sending = Sending(
             self,

@@ -1,11 +1,14 @@
 """`MailerOptions`: those of a connection, and the options that only a `Mailer` has."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from ..options.connection_options import ConnectionOptions, Default, defaults_of
-from .capacity.concurrency import INITIAL_CONCURRENCY
-from .capacity.pacing import Rate
+from ..options.mailer_options import check_count
+from ..options.option_checks import check_seconds
+from .capacity.capacity import Limits
+from .capacity.concurrency import FIRST_PAUSE, INITIAL_CONCURRENCY, LONGEST_PAUSE
+from .capacity.pacing import Rate, parse_rate
 from .jobs.retry import RetryPolicy
 
 
@@ -52,3 +55,41 @@ class MailerOptions(ConnectionOptions, total=False):
 _ALIAS = "mailer"
 
 MAILER_DEFAULTS: dict[str, Any] = {**defaults_of(MailerOptions), "alias": _ALIAS}
+
+
+def policy_of(given: Mapping[str, Any]) -> RetryPolicy:
+    """Return how deferred emails are retried.
+
+    Args:
+        given: all options, with defaults for those that are left out.
+
+    Raises:
+        TypeError: `retry` is no `RetryPolicy`.
+    """
+    retry = given["retry"]
+    if not isinstance(retry, RetryPolicy | None):
+        raise TypeError(f"retry: needs a RetryPolicy, not {type(retry).__name__}")
+    return RetryPolicy() if retry is None else retry
+
+
+def limits_of(given: Mapping[str, Any], policy: RetryPolicy) -> Limits:
+    """Return the limits for each relay.
+
+    Args:
+        given: all options, with defaults for those that are left out.
+        policy: how deferred emails are retried.
+
+    Raises:
+        ValueError: an option is invalid.
+        TypeError: an option has the wrong type.
+    """
+    most_mails = check_count("max_mails_per_connection", given["max_mails_per_connection"])
+    return Limits(
+        max_connections=check_count("max_connections", given["max_connections"]),
+        initial_connections=check_count("initial_connections", given["initial_connections"]),
+        max_mails_per_connection=most_mails,
+        idle_timeout=check_seconds("idle_timeout", given["idle_timeout"]),
+        rate=parse_rate(given["rate"]),
+        # Where no email waits for a probe, each fails until one has succeeded.
+        longest_pause=LONGEST_PAUSE if policy.max_attempts > 1 else FIRST_PAUSE,
+    )

@@ -20,7 +20,8 @@ from ..loop.event_loop import event_loop
 from ..mailer.drains import Drain
 from ..mailer.jobs.job import Job, Part
 from ..mailer.jobs.retry import NO_RETRY, RetryPolicy
-from ..mailer.mailer import Mailer, Statistics
+from ..mailer.jobs.statistics import Statistics
+from ..mailer.mailer import Mailer
 from ..mailer.options import MAILER_DEFAULTS
 from ..options.connection_options import check_names
 from ..options.hiding import harmless_of, wrap_secret_url, wrap_secrets_in
@@ -73,7 +74,6 @@ class Outbox(Mailer):
 
     _ref_type = OutboxRef
     _plain_message: type | None = None
-    _publish = staticmethod(_not_yet)
     _attempt_type = GatedSmtpActor
     _waits_for_probes = True
 
@@ -132,6 +132,7 @@ class Outbox(Mailer):
         of_mailer: dict[str, Any] = {name: given[name] for name in MAILER_DEFAULTS}
         of_mailer["retry"] = NO_RETRY  # they are the outbox's: one in memory would die with it
         super().__init__(server, port, **of_mailer)
+        self._jobs.publish = _not_yet
         self._sends = plain_bool("send", given["send"])
         self._hears = plain_bool("hear", given["hear"])
         keep = [_check_kept(name, given[name]) for name in ("keep_sent", "keep_failed")]

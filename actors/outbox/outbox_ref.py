@@ -10,7 +10,8 @@ from ...signals.outcome import Outcome
 from ...signals.send_mail import SendMail
 from ..mailer.drains import Drain
 from ..mailer.feeding import AT_MOST
-from ..mailer.mailer import MailerRef, Statistics
+from ..mailer.jobs.statistics import Statistics
+from ..mailer.mailer import MailerRef
 from .messages import Cancel, Find, Hold, OutboxStatistics, Put, Receipt, Release, Retry
 from .store.records import StoredMail
 

@@ -6,7 +6,7 @@ import importlib.util
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,13 +17,15 @@ from .options import add_arguments, add_without
 from .standard_streams import let_go_of_stdout, standard_streams
 from .sysexits import EX_IOERR, EX_OK, EX_OSERR, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
 
+_SENDMAIL = "sendmail"
 _SIGHUP = 1  # Windows has none
 _CREDENTIALS = re.compile(r"://.*@")
 
 _EPILOG = """\
 exit status: 0 done, 64 wrong usage, 65 wrong data, 66 no input, 68 unknown host, 69 service
 unavailable, 70 internal error, 71 system error, 73 cannot create a file, 74 cannot write the
-output, 75 try again later, 76 protocol error, 77 not allowed or not safe, 130 interrupted.
+output, 75 try again later, 76 protocol error, 77 not allowed or not safe, 78 wrong configuration,
+130 interrupted.
 
 In a program:
 
@@ -67,14 +69,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return SIGNALLED + signal.SIGINT
 
 
+def sendmail(arguments: Sequence[str] | None = None) -> int:
+    """Run the command ``sendmail`` alone: ``pykka-smtp-sendmail``, as programs call it.
+
+    Args:
+        arguments: as `main` has it.
+
+    Returns:
+        The exit status.
+    """
+    return main([_SENDMAIL, *(sys.argv[1:] if arguments is None else arguments)])
+
+
 def _run(arguments: Sequence[str] | None) -> int:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == [_SENDMAIL]:
+        # Its options are those of all sendmails, which argparse cannot read.
+        return _printing(lambda: _sendmail(words[1:]))
     parser = _build_parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(words)
     if options.run is None:
         parser.print_help()
         return EX_OK
+    return _printing(lambda: options.run(options))
+
+
+def _printing(run: Callable[[], int]) -> int:
+    """Run a command whose reader may go away before it ends."""
     try:
-        status: int = options.run(options)
+        status = run()
     except BrokenPipeError as error:
         return _without_reader(error, EX_OK)
     try:
@@ -135,6 +158,9 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     add_arguments(send)
     send.set_defaults(run=_send)
+    commands.add_parser(  # for the list; its own help is its own
+        _SENDMAIL, help="pass an email from standard input on, as programs expect of sendmail"
+    )
     return parser
 
 
@@ -172,6 +198,12 @@ def _send(options: argparse.Namespace) -> int:
     from .send.send import run
 
     return run(options, sys.stdout, sys.stderr)
+
+
+def _sendmail(words: Sequence[str]) -> int:
+    from .sendmail.sendmail import run
+
+    return run(words, sys.stdout, sys.stderr)
 
 
 if __name__ == "__main__":

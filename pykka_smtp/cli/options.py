@@ -76,7 +76,11 @@ def _add_recipients(parser: argparse.ArgumentParser) -> None:
         " stdin",
     )
     recipients.add_argument(
-        "--to", action="append", default=[], metavar="ADDRESS", help="can be repeated"
+        "--to",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="an address, or 'Name <address>'; can be repeated",
     )
     recipients.add_argument(
         "--sender",

@@ -233,6 +233,21 @@ def on_loop(target: Target, loop: asyncio.AbstractEventLoop | None = None) -> On
     return made
 
 
+def outcome_to_of(given: object) -> OnLoop:
+    """Return what takes the outcome of an email, where `outcome_to` has no `tell`.
+
+    Raises:
+        TypeError: it is no queue either, or no loop runs in this thread.
+    """
+    if _is_queue(given):
+        try:
+            return on_loop(given)
+        except TypeError as error:
+            raise TypeError(f"outcome_to: {error}") from None
+    hint = "; for a function, write on_loop(function)" if callable(given) else ""
+    raise TypeError(f"outcome_to: needs an actor ref, or anything else with tell(){hint}")
+
+
 def are_all_idle() -> bool:
     """Whether all outcomes that were given to event loops are heard. From any thread."""
     return not any(one.waiting for one in tuple(_busy.values()))

@@ -35,8 +35,8 @@ def failed(sender, outcome, **extra):
 def mail(**options):
     return SendMail(sender="me@a.test", recipients="you@b.test", body="1 2 3", **options)
 
-from pykka_smtp.actors.loop import event_loop
-event_loop.TICK = 0.01
+from pykka_smtp.actors.loop import loop_thread
+loop_thread.TICK = 0.01
 PORT = int(sys.argv[1])
 """
 
@@ -464,7 +464,7 @@ def test_a_child_knows_no_actor_that_its_parent_had_only_half_started_at_the_for
 import threading
 from pykka import ActorRegistry
 from pykka_smtp import Mailer
-from pykka_smtp.actors.loop.event_loop import EventLoopThread
+from pykka_smtp.actors.loop.loop_thread import EventLoopThread
 
 is_half, may_go_on = threading.Event(), threading.Event()
 
@@ -582,7 +582,7 @@ from pykka import ActorDeadError
 
 # A thread that wants the interpreter in the very moment of such a fork leaves a child that hangs:
 # that is between Python and whoever forks.
-event_loop.TICK = 0.5
+loop_thread.TICK = 0.5
 
 def fork():
     # With the interpreter held, and with none of Python's hooks.

@@ -21,6 +21,7 @@ from pykka_smtp import (
 )
 from pykka_smtp.actors import session_watcher
 from pykka_smtp.actors.loop.event_loop import event_loop
+from pykka_smtp.actors.session_watcher import SessionWatcher
 
 Start = Callable[..., ScriptedServer]
 
@@ -82,6 +83,21 @@ def test_the_replies_of_a_mailer_go_with_their_own_commands_on_a_kept_connection
     assert [code for command, code in replies.pairs if command.startswith("MAIL")] == [250] * 3
     assert [code for command, code in replies.pairs if command == "DATA"] == [354] * 3
     assert [code for command, code in replies.pairs if command == "."] == [250] * 3
+
+
+def test_a_mailer_that_reuses_connections_watches_none_of_its_mails_for_ever(
+    loop_kind: str, mailing: Mailing
+) -> None:
+    heard = Heard()
+    with smtp_send_progress.connected_to(heard):
+        ref = mailing.start(mailing.serve(), max_connections=1)
+        for _ in range(3):
+            mailing.ask(ref)
+        assert wait_until_done(PATIENCE)
+        ref.stop()
+
+    # What is watched keeps the loop's thread, and so the program, from ending.
+    assert not any(isinstance(one, SessionWatcher) for one in event_loop()._watched)
 
 
 def test_a_secret_is_masked(scripted_server: Start, replies: Heard) -> None:

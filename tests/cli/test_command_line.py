@@ -283,6 +283,7 @@ def test_ctrl_c_in_a_program_that_imports_the_package_stays_the_programs_own(
         (["-m"], ["python", "-m", "mine"], False),
         (["/usr/bin/pykka-smtp", "send"], ["python", "/usr/bin/pykka-smtp", "send"], True),
         (["pykka-smtp.exe"], ["pykka-smtp.exe"], True),
+        (["/usr/bin/pykka-smtp-sendmail"], ["python", "/usr/bin/pykka-smtp-sendmail"], True),
         (["mine.py", "pykka-smtp"], ["python", "mine.py", "pykka-smtp"], False),
         (["-c"], ["python", "-c", "import pykka_smtp"], False),
         ([], [], False),
@@ -328,3 +329,18 @@ def test_verify_that_cannot_print_says_so_by_its_status_and_not_by_a_traceback(
         done = python(*command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE)
 
     assert (done.returncode, done.stderr) == (74, "")
+
+
+def test_a_link_to_the_sendmail_is_the_command_and_another_sendmail_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script, link = tmp_path / "pykka-smtp-sendmail", tmp_path / "sendmail"
+    script.touch()
+    link.symlink_to(script)
+
+    monkeypatch.setattr(sys, "argv", [str(link)])
+    assert is_the_command()
+
+    link.unlink()
+    link.touch()
+    assert not is_the_command()

@@ -10,7 +10,6 @@ import logging
 import sqlite3
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -116,8 +115,8 @@ def main() -> None:
     logging.basicConfig(level=logging.ERROR)
     with Remembering() as server:
         for number, fault in enumerate(told["faults"]):
-            print(json.dumps(one(library, Path(told["folder"]), server, number, fault)), flush=True)
-    threading.main_thread()
+            found = one(library, Path(told["folder"]), server, number, fault)
+            sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

@@ -66,11 +66,17 @@ class Place:
         return put_back
 
 
+NOT_IMPORTED = {"__main__", "celery", "django", "flask", "starlette"}
+"""Modules that a send does not use, and whose frameworks need not be installed."""
+
+
+@functools.cache
 def modules_of(package: str) -> list[ModuleType]:
-    """Import each module of a package, its programs excepted, and return them."""
+    """Import each module of a package, programs and those for frameworks excepted; return them."""
     top = importlib.import_module(package)
     names = [info.name for info in pkgutil.walk_packages(top.__path__, f"{package}.")]
-    return [top, *map(importlib.import_module, [n for n in names if not n.endswith("__main__")])]
+    wanted = [name for name in names if NOT_IMPORTED.isdisjoint(name.split("."))]
+    return [top, *map(importlib.import_module, wanted)]
 
 
 def places_in(package: str, *, without: str) -> list[Place]:

@@ -14,6 +14,7 @@ PATIENCE = 5.0
 """Seconds for what is already on its way out; only a test that fails waits so long."""
 
 DESCRIPTORS = Path("/proc/self/fd")
+HAS_DESCRIPTORS = DESCRIPTORS.is_dir()
 
 
 class Leftovers:
@@ -25,7 +26,7 @@ class Leftovers:
     def __init__(self) -> None:
         self._threads = set(threading.enumerate())
         self._signals = _signal_names()
-        self._descriptors = _descriptors()
+        self._descriptors = _numbers()
 
     def complaints(self, patience: float = PATIENCE) -> list[str]:
         """Wait for what is ending, remove what is not, and tell of it.
@@ -63,16 +64,16 @@ class Leftovers:
 
     def _descriptors_left(self, end: float) -> list[str]:
         before = self._descriptors
-        if len(_descriptors()) <= len(before):
+        if len(_numbers()) <= len(before):
             return []
         # A socket in a reference cycle warns when it is collected; that fails the test by itself.
         gc.collect()
-        wait_until(lambda: len(_descriptors()) <= len(before), end - time.monotonic())
-        after = _descriptors()
+        wait_until(lambda: len(_numbers()) <= len(before), end - time.monotonic())
+        after = _numbers()
         if len(after) <= len(before):
             return []
-        new = sorted(f"{number} {target}" for number, target in after.items() - before.items())
-        return [f"{len(after) - len(before)} descriptors, of these: {', '.join(new)}"]
+        new = ", ".join(_described(after - before))
+        return [f"{len(after) - len(before)} descriptors, of these: {new}"]
 
 
 def _actors(end: float) -> list[str]:
@@ -94,14 +95,22 @@ def _signal_names() -> set[str]:
     return set() if blinker is None else set(blinker.default_namespace)
 
 
-def _descriptors() -> dict[str, str]:
-    """Give what each open descriptor is; nothing on systems without ``/proc``."""
-    found: dict[str, str] = {}
-    if not DESCRIPTORS.is_dir():
-        return found
+def _numbers() -> set[str]:
+    """Give the open descriptors; none on systems without ``/proc``."""
+    if not HAS_DESCRIPTORS:
+        return set()
     # With strings, not paths: this runs twice in each of thousands of tests.
-    for number in os.listdir(DESCRIPTORS):  # noqa: PTH208
-        # Gone by now: the descriptor with which the folder itself was read.
+    found = set(os.listdir(DESCRIPTORS))  # noqa: PTH208
+    # The folder itself was read with a descriptor, too: with that which is given next.
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    return found - {str(lowest)}
+
+
+def _described(numbers: set[str]) -> list[str]:
+    """Give what each of these descriptors is."""
+    found: list[str] = []
+    for number in sorted(numbers):
         with contextlib.suppress(FileNotFoundError):
-            found[number] = os.readlink(f"{DESCRIPTORS}/{number}")  # noqa: PTH115
+            found.append(f"{number} {(DESCRIPTORS / number).readlink()}")
     return found

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime as dt
-import functools
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -32,7 +31,11 @@ def quick_probes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     A module's ``PROBES`` are the seconds to the first probe, and the most between two.
     """
     pause, longest = request.module.PROBES
-    quick = functools.partial(ConcurrencyWindow, pause=pause, longest_pause=longest)
+
+    def quick(most: int, *, first: int, longest_pause: float) -> ConcurrencyWindow:
+        assert longest_pause >= longest
+        return ConcurrencyWindow(most, first=first, pause=pause, longest_pause=longest)
+
     monkeypatch.setattr(relay_module, "ConcurrencyWindow", quick)
 
 

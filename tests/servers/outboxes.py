@@ -1,5 +1,6 @@
 """Outboxes of a test, and what they said: stopped, and their threads joined, at its end."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -81,10 +82,8 @@ class Outboxes:
 
     def stop(self, ref: OutboxRef) -> None:
         """Stop one, and wait until its file is closed."""
-        try:
+        with contextlib.suppress(ActorDeadError):
             ref.stop(timeout=PATIENCE)
-        except ActorDeadError:
-            pass
         thread = self._threads[self._refs.index(ref)]
         assert thread.join(PATIENCE), "the outbox's thread did not end"
 

@@ -44,4 +44,4 @@ def missing(reason: str) -> NoReturn:
     """Skip for this reason; fail where nothing may be skipped."""
     if os.environ.get(VARIABLE) == "1":
         pytest.fail(f"{reason}, and {VARIABLE}=1", pytrace=False)
-    pytest.skip(reason)
+    pytest.skip(reason, allow_module_level=True)

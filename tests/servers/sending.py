@@ -15,7 +15,10 @@ from typing import Any
 from pykka_smtp.cli import main as command_line
 
 ROOT = Path(__file__).parents[2]
-MAIL = b"From: Me <me@example.com>\nTo: all@example.org\nSubject: News\n\nHello\n.\nBye\n"
+MAIL = (
+    b"From: Me <me@example.com>\nTo: all@example.org\nSubject: News\n"
+    b"Date: Tue, 1 Dec 2026 20:00:00 +0000\nMessage-ID: <1@example.com>\n\nHello\n.\nBye\n"
+)
 ON_THE_WIRE = MAIL.replace(b"\n", b"\r\n")
 PATIENCE = 20  # seconds; reached only by a test that fails
 

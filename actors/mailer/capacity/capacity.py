@@ -7,7 +7,7 @@ Use an instance on one thread only.
 import math
 from dataclasses import dataclass
 
-from .concurrency import ConcurrencyWindow
+from .concurrency import LONGEST_PAUSE, ConcurrencyWindow
 from .pacing import Rate, TokenBucket
 
 
@@ -21,6 +21,7 @@ class Limits:
         max_mails_per_connection: transactions on one connection.
         idle_timeout: seconds that a connection may be idle.
         rate: emails per second, or None.
+        longest_pause: seconds between probes of a dead relay at most.
     """
 
     max_connections: int
@@ -28,6 +29,7 @@ class Limits:
     max_mails_per_connection: int
     idle_timeout: float
     rate: Rate | None
+    longest_pause: float = LONGEST_PAUSE
 
 
 class Capacity:

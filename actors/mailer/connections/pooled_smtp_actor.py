@@ -11,10 +11,10 @@ from ....smtp.session.transaction.delivery import Delivery
 from ....smtp.words.verdict import Failed, Left, Verdict
 from ...loop import guard
 from ...loop.event_loop import event_loop
-from ...loop.lazy_actor import LazyActor, LazyActorRef
 from ...net.connecting.route import ANY
 from ...net.connection_limit import connection_limit
 from ...smtp_actor import SmtpActor, SmtpActorRef
+from .lazy_actor import LazyActor, LazyActorRef
 from .relay import Relay
 
 
@@ -225,8 +225,9 @@ class PooledSmtpActor(  # pyright: ignore[reportIncompatibleVariableOverride] - 
             and self._connection is None
             and self._outcome is not None
             and self._actor_ref.made_parts is None
+            and self._watcher is None
         ):
-            # The same, where nothing is left to release, to cancel, or to refuse.
+            # The same, where nothing is left to release, to cancel, to refuse, or to end.
             self._unregister()
             event_loop().unregister(self)
         else:

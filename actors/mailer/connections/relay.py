@@ -40,7 +40,11 @@ class Relay(Capacity):
         pool: ConnectionPool,
         weight: float | None = None,
     ) -> None:
-        window = ConcurrencyWindow(limits.max_connections, first=limits.initial_connections)
+        window = ConcurrencyWindow(
+            limits.max_connections,
+            first=limits.initial_connections,
+            longest_pause=limits.longest_pause,
+        )
         super().__init__(limits, window, weight)
         self.options: Options = options
         self.pool: ConnectionPool = pool

@@ -4,7 +4,8 @@ On the loop thread.
 """
 
 from collections import Counter
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from ....signals.bus import publish
 from ....signals.outcome import Outcome, SendFailure, outcome_of
@@ -15,20 +16,11 @@ from .job import Job, Part
 from .statistics import Latencies, MailerStatistics, Throughput
 
 
-class Publish(Protocol):
-    """Publishes an outcome, as `signals.bus.publish` does."""
-
-    def __call__(self, outcome: Outcome, *, is_asked: bool) -> object:
-        """Publish it."""
-        ...
-
-
 class Jobs:
     """Keeps each email from `tell` until its one outcome is published.
 
     Args:
         alias: the sender of the signals.
-        publish: publishes an outcome.
 
     Attributes:
         alias: as given.
@@ -39,15 +31,16 @@ class Jobs:
         failed: how many failed, by kind.
         latencies: how long the emails took for which an attempt was made.
         throughput: when those ended.
+        publish: publishes an outcome, as `bus.publish` does.
     """
 
     __slots__ = (
-        "_publish",
         "alias",
         "failed",
         "latencies",
         "open_parts",
         "outstanding",
+        "publish",
         "sent",
         "submitted",
         "throughput",
@@ -57,14 +50,14 @@ class Jobs:
     sent: int
     submitted: int
 
-    def __init__(self, alias: str, publish: Publish = publish) -> None:
+    def __init__(self, alias: str) -> None:
         self.alias: str = alias
-        self._publish = publish
         self.outstanding: set[Job] = set()
         self.open_parts = self.submitted = self.sent = 0
         self.failed: Counter[FailureKind] = Counter()
         self.latencies: Latencies = Latencies()
         self.throughput: Throughput = Throughput()
+        self.publish: Callable[..., None] = publish
 
     def add(self, job: Job) -> None:
         """Add an email."""
@@ -99,7 +92,7 @@ class Jobs:
             outcome = job.outcome or combined(ended, job.mail.all_recipients)
         if job.outcome is None:
             try:
-                self._publish(outcome, is_asked=job.answer.is_asked)
+                self.publish(outcome, is_asked=job.answer.is_asked)
                 job.outcome = outcome
             finally:
                 job.answer.set(outcome)

@@ -153,6 +153,11 @@ class Throughput:
         self._second = second
 
 
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Ask a `Mailer` for its `MailerStatistics`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailerStatistics:
     """What a `Mailer` has done since it started, and what it is doing now.

@@ -14,6 +14,7 @@ from ...smtp.mail.mail_data import scan
 from ...smtp.words.shown import shown
 from .encoding import BOM, wide_encoding
 from .mailbox import read_mailbox
+from .recipients import Named
 
 MAX_MAIL = 256 * 1024 * 1024
 """Bytes. The email is held in memory, and few servers accept a tenth of that."""
@@ -32,6 +33,8 @@ _BLANK_LINE = re.compile(rb"(?:\r\n|\r(?!\n)|\n)(?=[\r\n])")
 _BCC = re.compile(rb"(?:\A|[\r\n])(?:resent-)?bcc[ \t]*+:", re.IGNORECASE)
 _MBOX = b"From "
 
+_EXPECTED = ("From", "Date", "Message-ID")
+"""Fields that each email must have, or should (RFC 5322 §3.6). None is added here."""
 _ASK = "name the sender with --sender"
 
 
@@ -75,16 +78,19 @@ class MailFile:
             raise BadMailError(f"has a From field with an {error}; {_ASK}") from None
 
     def make(
-        self, *, sender: str, to: str | Sequence[str], outcome_to: Tellable | None = None
+        self, *, sender: str, to: Sequence[Named], outcome_to: Tellable | None = None
     ) -> SendMail:
         """Return this email to some recipients.
 
         Args:
             sender: the reverse-path.
-            to: the recipients.
+            to: the recipients; names do not count.
             outcome_to: receives the outcome.
         """
-        return SendMail(sender=sender, recipients=to, message=self.data, outcome_to=outcome_to)
+        addresses = [address for _, address in to]
+        return SendMail(
+            sender=sender, recipients=addresses, message=self.data, outcome_to=outcome_to
+        )
 
 
 def read_mail(file: IO[bytes]) -> MailFile:
@@ -112,6 +118,12 @@ def read_mail(file: IO[bytes]) -> MailFile:
         warnings.append(
             f"has a line in its header that is no field: {shown(broken)};"
             " servers and readers may take what follows for the text"
+        )
+    names = {name for name, _ in _fields(data)}
+    missing = [name for name in _EXPECTED if name.lower().encode() not in names]
+    if missing and broken is None:  # they may stand behind the broken line
+        warnings.append(
+            f"has no {' and no '.join(missing)}; it goes out without, and may be taken for spam"
         )
     if facts.nul or facts.longest_line > MAX_TEXT_LINE:
         what = "a NUL octet" if facts.nul else f"a line of {facts.longest_line} octets"

@@ -4,7 +4,7 @@ RFC 5322 §3.4: a name and an address in angle brackets, or the bare address; wi
 between, and comments in comments (§3.2.2). The address is used as it is, after a check.
 
 `smtp.mail.mailbox` is for headers that this package writes. Here another program has written the
-text, so its name may be an encoded word or an address, and only the address is used.
+text, so its name may be an encoded word or an address.
 """
 
 import re
@@ -74,8 +74,8 @@ def _name(text: str) -> str | None:
     return _SPACES.sub(" ", text) or None
 
 
-def read_recipient(text: str, *, more: str) -> str:
-    """Return the address of a recipient, as written by hand or by a spreadsheet.
+def read_recipient(text: str, *, more: str) -> tuple[str | None, str]:
+    """Return name, or None, and address of a recipient, as written by hand or by a spreadsheet.
 
     Args:
         text: an address, optionally with a name or a comment, and optionally all of it in quotes.
@@ -85,7 +85,7 @@ def read_recipient(text: str, *, more: str) -> str:
         AddressError: it does not contain exactly one address, or the address is invalid.
     """
     try:
-        return check_forward_path(text)
+        return None, check_forward_path(text)
     except AddressError as error:
         flaw = error
     if cell := _CELL.fullmatch(text):
@@ -93,7 +93,7 @@ def read_recipient(text: str, *, more: str) -> str:
         return read_recipient(cell[1].replace('""', '"').strip(), more=more)
     mailbox = read_mailbox(text)
     if mailbox is not None and mailbox[1] != text:
-        return check_forward_path(mailbox[1])
+        return mailbox[0], check_forward_path(mailbox[1])
     if any(separator in text for separator in ",;\t"):
         raise AddressError(f"invalid address {shown(text)}: it is more than one; {more}")
     if "<" in text:

@@ -7,9 +7,10 @@ small, and the list can't change meanwhile.
 
 import tempfile
 from collections.abc import Iterator
-from typing import IO, Self
+from typing import IO, Self, TypeAlias
 
 from ...smtp.mail.domain import AddressError
+from ...smtp.mail.mailbox import check_display_name
 from .encoding import BOM, wide_encoding
 from .mailbox import read_recipient
 
@@ -20,6 +21,10 @@ MAX_COMPLAINTS = 20
 _IN_MEMORY = 1024 * 1024
 """Bytes of checked addresses that are kept in memory; more go to a temporary file."""
 _ONE_A_LINE = "write one address a line"
+
+
+Named: TypeAlias = tuple[str | None, str]
+"""A name, or None, and an address."""
 
 
 class BadLinesError(Exception):
@@ -37,7 +42,7 @@ class BadLinesError(Exception):
 
 
 class Recipients:
-    """Checked addresses, in order. May be iterated over any number of times.
+    """Checked addresses, in order, with names. May be iterated over any number of times.
 
     Use it in a ``with`` statement, because it may have an open file.
     """
@@ -50,9 +55,15 @@ class Recipients:
         return self._count
 
     def __iter__(self) -> Iterator[str]:
+        for _, address in self.named():
+            yield address
+
+    def named(self) -> Iterator[Named]:
+        """Yield name, or None, and address of each."""
         self._file.seek(0)
         for line in self._file:
-            yield line[:-1].decode()
+            address, _, name = line[:-1].decode().partition("\t")
+            yield name or None, address
 
     def __enter__(self) -> Self:
         return self
@@ -65,15 +76,15 @@ class Recipients:
         """Add an address.
 
         Args:
-            text: the address, perhaps with a name, which is ignored.
+            text: the address, perhaps with a name.
             more: the advice for an error if there are several in `text`.
 
         Raises:
             AddressError: it is not an address.
             OSError: the disk is full.
         """
-        address = read_recipient(text, more=more)
-        self._file.write(address.encode() + b"\n")
+        name, address = read_recipient(text, more=more)
+        self._file.write(f"{address}\t{_shown_in_to(name)}\n".encode())
         self._count += 1
 
     def add_lines(self, lines: IO[bytes], name: str) -> None:
@@ -108,6 +119,16 @@ class Recipients:
                     complaints.append(f"{name}, line {number}: {_flaw(error)}")
         if count:
             raise BadLinesError(complaints, count)
+
+
+def _shown_in_to(name: str | None) -> str:
+    """Return a name that an email of ours can show; an empty text for any other."""
+    if name is None:
+        return ""
+    try:
+        return check_display_name("To", name)
+    except ValueError:  # a complete email goes out without it anyway
+        return ""
 
 
 def _lines_of(file: IO[bytes]) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from ...signals.tellable import Tellable
 from ...smtp.mail.address import check_mailbox
 from ...smtp.mail.domain import AddressError
 from .mailbox import read_mailbox
+from .recipients import Named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +35,13 @@ class WrittenMail:
         return self._split()[1]
 
     def make(
-        self, *, sender: str, to: str | Sequence[str], outcome_to: Tellable | None = None
+        self, *, sender: str, to: Sequence[Named], outcome_to: Tellable | None = None
     ) -> SendMail:
         """Return this email to some recipients.
 
         Args:
             sender: the reverse-path.
-            to: the recipients.
+            to: the recipients, whose names are shown in To.
             outcome_to: receives the outcome.
 
         Raises:
@@ -58,13 +59,13 @@ class WrittenMail:
             outcome_to=outcome_to,
         )
 
-    def size_for(self, sender: str, to: str) -> int:
+    def size_for(self, sender: str, to: Named) -> int:
         """Return the size in bytes of the email to one recipient, as the server will count it.
 
         Raises:
             ValueError: a part can't be sent.
         """
-        content = self.make(sender=sender, to=to).content
+        content = self.make(sender=sender, to=[to]).content
         assert content is not None
         return len(content.render(eight_bit=True).data or b"")
 

@@ -197,7 +197,7 @@ def _write_mail(options: argparse.Namespace) -> WrittenMail:
 def _try(mail: WrittenMail, sender: str, recipients: Recipients) -> int:
     """Compose the first email, because an error in it is an error in all; return its size."""
     try:
-        return mail.size_for(sender, next(iter(recipients)))
+        return mail.size_for(sender, next(recipients.named()))
     except ValueError as error:
         raise CannotSendError(EX_DATAERR, f"cannot write the email: {error}") from None
 

@@ -59,7 +59,8 @@ class BulkPlan:
         Args:
             outcome_to: receives their outcomes.
         """
-        for to in [tuple(self.recipients)] if self.together else self.recipients:
+        named = self.recipients.named()
+        for to in [tuple(named)] if self.together else ((one,) for one in named):
             yield self.mail.make(sender=self.sender, to=to, outcome_to=outcome_to)
 
 
@@ -197,7 +198,8 @@ class BulkSend:
 
     def _record(self, row: Row, outcome: Outcome | None = None) -> None:
         self.tally.add(row, outcome)
-        self._throughput.add(time.monotonic())
+        if row.result != "not sent":  # when hundreds are cancelled at once, nothing is fast
+            self._throughput.add(time.monotonic())
         if self._report is None:
             return
         self._unsaved.append(row)

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,9 @@ from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp.actors import AsyncioActor
 from pykka_smtp.actors.loop import event_loop as module
-from pykka_smtp.actors.loop.event_loop import EventLoopThread, event_loop
+from pykka_smtp.actors.loop import loop_thread
+from pykka_smtp.actors.loop.event_loop import event_loop
+from pykka_smtp.actors.loop.loop_thread import EventLoopThread
 from pykka_smtp.actors.loop.new_loop import new_event_loop
 from pykka_smtp.actors.loop.threads import main_was_interrupted
 from pykka_smtp.signals.dispatcher import dispatcher
@@ -44,7 +47,7 @@ def thread_of(actor: Any) -> threading.Thread:
 @pytest.fixture
 def main_has_ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Have the loop believe that the main thread waits for it to end."""
-    monkeypatch.setattr(module, "main_has_ended", lambda: True)
+    monkeypatch.setattr(loop_thread, "main_has_ended", lambda: True)
     yield
     assert has_ended()
 
@@ -100,7 +103,7 @@ def test_the_thread_comes_back_as_often_as_it_is_needed_and_leaves_no_descriptor
 def test_a_program_that_starts_one_actor_after_the_other_keeps_the_thread(
     loop_kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "TICK", 0.2)
+    monkeypatch.setattr(loop_thread, "TICK", 0.2)
     seen = set()
 
     for _ in range(50):
@@ -114,7 +117,7 @@ def test_a_program_that_starts_one_actor_after_the_other_keeps_the_thread(
 def test_starts_that_meet_the_thread_just_as_it_ends_are_never_lost(
     loop_kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "TICK", 0.0002)
+    monkeypatch.setattr(loop_thread, "TICK", 0.0002)
 
     for _ in range(200):
         ref = Echo.start()
@@ -414,6 +417,23 @@ def test_a_wake_up_of_a_loop_that_has_ended_leaves_the_next_loops_actors_alone(
     ref.stop(timeout=PATIENCE)
 
 
+def test_the_loop_runs_in_no_context_of_the_program(loop_kind: str) -> None:
+    # A web framework keeps a request in its context, and what a turn opens would keep it, too.
+    mark: ContextVar[str] = ContextVar("mark")
+
+    def look(actor: Any) -> str | None:
+        return mark.get(None)
+
+    mark.set("of the request that starts the loop")
+    ref = Echo.start()
+    first = ref.ask(look, timeout=PATIENCE)
+    mark.set("of another request")
+    second = ref.ask(look, timeout=PATIENCE)
+    ref.stop(timeout=PATIENCE)
+
+    assert (first, second) == (None, None)
+
+
 def test_a_look_by_a_loop_that_has_ended_changes_nothing(loop_kind: str) -> None:
     ref = Echo.start()
     old = asyncio.new_event_loop()
@@ -433,11 +453,11 @@ def test_a_finalizer_that_starts_an_actor_while_the_loop_starts_makes_no_second_
 
     def make_slowly() -> asyncio.AbstractEventLoop:
         # What the garbage collector may do in the middle of anything.
-        monkeypatch.setattr(module, "new_event_loop", make)
+        monkeypatch.setattr(loop_thread, "new_event_loop", make)
         started.append(Echo.start())
         return make()
 
-    monkeypatch.setattr(module, "new_event_loop", make_slowly)
+    monkeypatch.setattr(loop_thread, "new_event_loop", make_slowly)
 
     started.append(Echo.start())
 
@@ -635,7 +655,7 @@ def test_where_closed_descriptors_cannot_be_taken_uvloop_is_not_used(
 def test_once_the_main_thread_has_ended_the_loop_ends_with_the_last_actor_at_once(
     loop_kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "TICK", 3600)
+    monkeypatch.setattr(loop_thread, "TICK", 3600)
     ref = Echo.start()
 
     ref.stop(timeout=PATIENCE)

@@ -14,10 +14,10 @@ from servers.mailing import Mailing
 from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import Mailer, SmtpActor
-from pykka_smtp.actors.loop import lazy_actor
 from pykka_smtp.actors.loop.actor_parts import StopFlag
 from pykka_smtp.actors.loop.inbox import Inbox
-from pykka_smtp.actors.loop.lazy_actor import LazyActorRef
+from pykka_smtp.actors.mailer.connections import lazy_actor
+from pykka_smtp.actors.mailer.connections.lazy_actor import LazyActorRef
 from pykka_smtp.actors.mailer.connections.pooled_smtp_actor import PooledSmtpActor
 from pykka_smtp.actors.smtp_actor import SmtpActorRef
 

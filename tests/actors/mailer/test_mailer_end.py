@@ -597,11 +597,11 @@ PRELUDE = """
 import sys
 import threading
 from pykka_smtp import *
-from pykka_smtp.actors.loop import event_loop
+from pykka_smtp.actors.loop import loop_thread
 from pykka_smtp.actors.mailer.connections import relay
 from pykka_smtp.actors.mailer.capacity.concurrency import ConcurrencyWindow
 
-event_loop.TICK = 0.01
+loop_thread.TICK = 0.01
 PORT = int(sys.argv[1])
 
 def say(*words):

@@ -14,6 +14,7 @@ from servers.texts import up_to
 from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import NO_RETRY, FailureKind, Mailer, MailerStatistics, RetryPolicy
+from pykka_smtp.actors.mailer.capacity.concurrency import FIRST_PAUSE, LONGEST_PAUSE
 from pykka_smtp.actors.mailer.connections import relay as relay_module
 from pykka_smtp.actors.mailer.sending import Sending
 from pykka_smtp.testing.moods import At, Moment
@@ -455,6 +456,18 @@ def test_a_relay_that_does_not_answer_is_dead_after_a_few_mails(
     assert statistics.dead_relays == (relay.removeprefix("smtp://"),)
     assert statistics.window == 1
     assert statistics.failed_by_kind == {FailureKind.CONNECT: tried}
+
+
+def test_a_dead_relay_is_probed_every_ten_seconds_where_no_mail_waits_for_it(
+    mailing: Mailing,
+) -> None:
+    longest = {}
+    for retry in (NO_RETRY, RetryPolicy()):
+        actor = mailing.start(mailing.serve(), retry=retry)._actor_weakref()
+        assert isinstance(actor, Mailer)
+        longest[retry] = actor._routing.fixed.relays[0].window._longest_pause
+
+    assert longest == {NO_RETRY: FIRST_PAUSE, RetryPolicy(): LONGEST_PAUSE}
 
 
 @pytest.mark.usefixtures("quick_probes")

@@ -293,7 +293,7 @@ def test_a_file_is_read_when_it_is_put(outboxes: Outboxes, tmp_path: Path, serve
     outboxes.wait_for(1)
 
     assert b"from a file" in server.mails[0].data
-    with pytest.raises(OSError, match="mail.eml"):
+    with pytest.raises(OSError, match=r"mail\.eml"):
         Put(SendMail(message=path, **given))
 
 

@@ -46,7 +46,28 @@ def test_a_bcc_behind_a_broken_line_is_found_up_to_the_first_blank_line(
     ],
 )
 def test_a_bcc_that_is_no_field_of_the_header_is_none(text: str, end: str) -> None:
-    assert read_mail(io.BytesIO(text.replace("\n", end).encode())).warnings == ()
+    warnings = read_mail(io.BytesIO(text.replace("\n", end).encode())).warnings
+
+    assert warnings == (
+        "has no Date and no Message-ID; it goes out without, and may be taken for spam",
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "missing"),
+    [
+        ("Subject: x", "From and no Date and no Message-ID"),
+        ("FROM : a@x.test\nmessage-id: <1@x.test>", "Date"),
+        ("From: a@x.test\nDate: x\nMessage-ID: <1@x.test>", None),
+        ("From: a@x.test\nDate: x\n\nMessage-ID: <1@x.test>", "Message-ID"),
+    ],
+)
+def test_a_mail_without_the_usual_fields_gets_a_remark(header: str, missing: str | None) -> None:
+    remark = f"has no {missing}; it goes out without, and may be taken for spam"
+
+    warnings = read_mail(io.BytesIO(f"{header}\n\nHello\n".encode())).warnings
+
+    assert warnings == (() if missing is None else (remark,))
 
 
 def test_a_mail_with_a_broken_header_and_a_bcc_is_not_sent(shell: Shell) -> None:

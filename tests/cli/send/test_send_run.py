@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -83,6 +84,13 @@ def test_a_mailer_that_dies_under_ones_hands_has_not_tried_the_mail(run: Any) ->
 
     assert tally.counts == {"not sent": 3}
     assert tally.status() == 75
+
+
+def test_what_was_not_sent_does_not_count_as_speed(run: Any) -> None:
+    def take(_mail: SendMail) -> None:
+        raise pykka.ActorDeadError
+
+    assert run(take)._throughput.per_second(time.monotonic()) == 0
 
 
 def test_a_mail_without_an_outcome_is_in_doubt_and_not_waited_for_for_ever(

@@ -5,6 +5,7 @@ import io
 import json
 import sys
 from email import message_from_bytes, policy
+from pathlib import Path
 
 import pytest
 from servers.scripted import ScriptedServer, Start
@@ -41,6 +42,24 @@ def test_each_recipient_stands_in_to_alone_and_all_together(server: ScriptedServ
     parsed = [message_from_bytes(mail.data, policy=policy.default) for mail in server.mails]
     assert [mail["To"] for mail in parsed] == ["a@x.test", "b@x.test", "a@x.test, b@x.test"]
     assert len({mail["Message-ID"] for mail in parsed}) == 3
+
+
+def test_names_of_recipients_are_shown_in_to(server: ScriptedServer, tmp_path: Path) -> None:
+    to = ("--to", '"A, a" <a@x.test>', "--to", "=?utf-8?q?B?= <b@x.test>", "--connections", "1")
+    file = tmp_path / "more.txt"
+    file.write_text("J\u00f6rg <c@x.test>\nd@x.test\n")
+
+    for more in ((), ("--together",)):
+        status = send("--url", url_of(server), *to, "--to-file", str(file), *WRITTEN, *more)
+        assert status == 0
+
+    fields = [message_from_bytes(mail.data, policy=policy.default)["To"] for mail in server.mails]
+    assert [mail.recipients[0] for mail in server.mails] == [
+        *(f"{name}@x.test" for name in "abcd"),
+        "a@x.test",
+    ]
+    shown = ['"A, a" <a@x.test>', "b@x.test", "J\u00f6rg <c@x.test>", "d@x.test"]
+    assert [str(field) for field in fields] == [*shown, ", ".join(shown)]
 
 
 @pytest.mark.parametrize("bounces", ["<>", "bounces@example.com"])

@@ -42,12 +42,12 @@ def store(tmp_path: Path) -> Any:
 
 def force(store: SqliteStore, **values: object) -> None:
     names = ", ".join(f"{name} = ?" for name in values)
-    store._db.execute(f"UPDATE pykka_smtp_mail SET {names}", tuple(values.values()))
+    store._db.execute(f"UPDATE pykka_smtp_mail SET {names}", tuple(values.values()))  # noqa: S608
 
 
 def row(store: SqliteStore, *names: str) -> tuple[Any, ...]:
     found: tuple[Any, ...] = store._db.execute(
-        f"SELECT {', '.join(names)} FROM pykka_smtp_mail"
+        f"SELECT {', '.join(names)} FROM pykka_smtp_mail"  # noqa: S608
     ).fetchone()
     return found
 

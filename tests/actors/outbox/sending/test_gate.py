@@ -26,7 +26,7 @@ LARGE = "1 2 3 4 5 6\r\n" * 30_000
 def marks(monkeypatch: pytest.MonkeyPatch) -> Iterator["Marks"]:
     """Stand between the outbox and its file when it marks emails."""
     made = Marks(SqliteStore.mark)
-    monkeypatch.setattr(SqliteStore, "mark", lambda store, seqs: made(store, seqs))
+    monkeypatch.setattr(SqliteStore, "mark", lambda store, seqs: made(store, seqs))  # noqa: PLW0108 - a function is bound
     yield made
     made.may_go_on.set()
 

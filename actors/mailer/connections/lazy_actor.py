@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from pykka import Actor, ActorRef
 
-from .actor_parts import StopFlag, new_urn
-from .asyncio_actor import AsyncioActor
-from .event_loop import event_loop
-from .inbox import Inbox
+from ...loop.actor_parts import StopFlag, new_urn
+from ...loop.asyncio_actor import AsyncioActor
+from ...loop.event_loop import event_loop
+from ...loop.inbox import Inbox
 
 A = TypeVar("A", bound=Actor)
 

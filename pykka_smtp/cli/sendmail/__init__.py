@@ -1,0 +1,1 @@
+"""``pykka-smtp sendmail``: what programs expect of /usr/sbin/sendmail. Never a queue."""

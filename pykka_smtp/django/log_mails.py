@@ -1,0 +1,97 @@
+"""Emails that a log handler sends, such as Django's `AdminEmailHandler`.
+
+A handler that sends emails can be given a record about the failure of such an email. If that became
+an email as well, there would be no end. So these emails have no receivers: nothing that a receiver
+logs, or raises, is about them. And no record about one of them, or about the inside of pykka-smtp,
+becomes an email. Other handlers have all these records.
+"""
+
+import itertools
+import logging
+import re
+import sys
+import threading
+from typing import Any
+
+from ..signals.bus import RECEIVER_RAISED, UNHEARD
+from ..signals.forks import in_child
+from ..signals.outlets.journal import OUTCOMES
+from ..signals.send_mail import new_id
+
+_HANDLE = logging.Handler.handle.__code__
+_MOST_FRAMES = 1_000
+_LOOP = "pykka-smtp-loop"
+_OURS = "pykka_smtp"
+
+
+# The ids of such emails, of all processes (a record may come from another one), and those of
+# `pykka_smtp.logging.MailHandler`: two handlers must not mail about each other's emails in turn.
+_OF_A_LOG = re.compile(r"log-[0-9a-f]{24}-[0-9]+")
+
+
+class _Ids:
+    """Makes ids of these emails, by which their records are known."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self._prefix = f"log-{new_id()}-"
+        self._numbers = itertools.count(1)
+
+    def __call__(self) -> str:
+        return f"{self._prefix}{next(self._numbers)}"
+
+
+_new_log_id = _Ids()
+in_child(_new_log_id.renew)
+
+
+class Sending(threading.local):
+    """What this thread does.
+
+    Attributes:
+        is_at_it: whether it is within the backend: what Pykka logs there becomes no email.
+        is_for_a_log: whether that is for a log handler: then nothing that is logged does.
+    """
+
+    is_at_it: bool = False
+    is_for_a_log: bool = False
+
+
+sending: Sending = Sending()
+
+
+def fields_of_a_log_mail() -> dict[str, Any]:
+    """Return what the `SendMail` of such an email has in addition."""
+    return {"success_signal": UNHEARD, "failure_signal": UNHEARD, "id": _new_log_id()}
+
+
+def record_in_hand() -> logging.LogRecord | None:
+    """Return the record that a log handler is handling in this thread, or None.
+
+    The handler may be any: one that is called by a queue's listener, too.
+    """
+    frame: Any = sys._getframe(1)
+    for _ in range(_MOST_FRAMES):
+        if frame is None:
+            return None
+        if frame.f_code is _HANDLE:
+            record = frame.f_locals.get("record")
+            return record if isinstance(record, logging.LogRecord) else None
+        frame = frame.f_back
+    return None
+
+
+def may_be_mailed(record: logging.LogRecord) -> bool:
+    """Whether an email about a record cannot be the cause of another such record."""
+    if sending.is_for_a_log:
+        return False
+    first = record.name.partition(".")[0]
+    if first == _OURS:
+        if record.name == OUTCOMES:
+            return not _OF_A_LOG.fullmatch(str(getattr(record, "mail", "")))
+        return record.msg == RECEIVER_RAISED  # by a receiver of the program, so of other emails
+    if first in {"pykka", "asyncio"}:  # of actors that send, too
+        return not sending.is_at_it and record.threadName != _LOOP
+    return True
