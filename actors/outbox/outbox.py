@@ -38,7 +38,7 @@ from .sending.failures import CANCELLED
 from .sending.gate import GatedSmtpActor
 from .sending.shipping import Shipping
 from .store.errors import OutboxError
-from .store.records import Rescue
+from .store.records import Rescue, Row
 from .store.sqlite_store import SqliteStore
 from .store.store import Store
 from .store_thread import StoreThread
@@ -187,12 +187,13 @@ class Outbox(Mailer):
         return f"<Outbox {self._alias!r} {self._store.path} {len(self._shipping.entries)} in hand>"
 
     def _start_actor_loop(self) -> None:
-        self._thread.start()
         try:
             super()._start_actor_loop()
         except BaseException:
-            self._thread.close(lambda: True)
+            self._store.close()
             raise
+        # After the loop: what the thread finds at once has somebody to be told to.
+        self._thread.start()
 
     # The file
 
@@ -258,10 +259,16 @@ class Outbox(Mailer):
         """Give back what is this life's by the file only: a turn that failed may be in it."""
         claimed, published = list(self._shipping.entries), list(self._publishing.published)
 
-        def reconcile(store: Store) -> None:
-            store.reconcile(claimed, published)
+        def reconcile(store: Store) -> list[Row]:
+            return store.reconcile(claimed, published)
 
-        self._submit(Kind.HAND, reconcile, lambda _: self._file_changed(None))
+        def reconciled(rows: list[Row] | OutboxError) -> None:
+            for row in [] if isinstance(rows, OutboxError) else rows:
+                if row.seq not in self._shipping.entries:
+                    self._shipping.take_doubtful(row)
+            self._file_changed(None)
+
+        self._submit(Kind.HAND, reconcile, reconciled)
 
     def _look_for_strays(self, now: float) -> None:
         """Look from time to time whether all that is this life's by the file is in its memory."""

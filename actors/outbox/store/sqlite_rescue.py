@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 
 from ..rules.states import ALONE_AFTER
 from .locks import is_locked
-from .records import Rescue
+from .records import Rescue, Row
 from .sqlite_file import life_file
 from .sqlite_looks import Looks
 from .statements import json_of
@@ -39,17 +39,25 @@ class Rescues(Looks):
         owned: list[int] = json_of(found[0])
         return owned
 
-    def reconcile(self, claimed: Collection[int], published: Collection[int]) -> None:
+    def reconcile(self, claimed: Collection[int], published: Collection[int]) -> list[Row]:
         """See `Store`."""
+        its = "owner = ? AND seq NOT IN (SELECT value FROM json_each(?))"
+        doubtful = self._db.execute(
+            "SELECT json_group_array(seq) FROM pykka_smtp_mail"
+            f" WHERE state = 'dot' AND NOT at_least_once AND {its}",
+            (self.life, str(list(claimed))),
+        ).fetchone()
         for states, left, known in (
-            ("'claimed', 'dot'", "state = 'ready', owner = NULL", claimed),
+            ("'claimed'", "state = 'ready', owner = NULL", claimed),
+            ("'dot'", "state = 'ready', owner = NULL, doubts = doubts + 1", claimed),
             ("'told'", "owner = NULL", published),
         ):
+            more = " AND at_least_once" if states == "'dot'" else ""
             self._db.execute(
-                f"UPDATE pykka_smtp_mail SET {left} WHERE state IN ({states}) AND owner = ?"
-                " AND seq NOT IN (SELECT value FROM json_each(?))",
+                f"UPDATE pykka_smtp_mail SET {left} WHERE state IN ({states}) AND {its}{more}",
                 (self.life, str(list(known))),
             )
+        return self._rows(json_of(doubtful[0]))
 
     def rescue(self, lives: Sequence[int]) -> Rescue:
         """See `Store`."""

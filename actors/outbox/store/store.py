@@ -107,8 +107,8 @@ class Store(Protocol):
         """Return the numbers of the emails that are this life's."""
         ...
 
-    def reconcile(self, claimed: Collection[int], published: Collection[int]) -> None:
-        """Give back what is this life's by the file only.
+    def reconcile(self, claimed: Collection[int], published: Collection[int]) -> list[Row]:
+        """Give back what is this life's by the file only; return what must not be sent twice.
 
         A turn that has failed, as its fsync did, may be in the file nevertheless.
 
