@@ -53,7 +53,9 @@ def one(
         path = Path(folder) / "mail.db"
         heard: list[str] = []
         told: list[Any] = []
-        promised, errors, starts = [], [], []
+        promised: list[str] = []
+        errors: list[str] = []
+        starts: list[str] = []
 
         def hear(_sender: str, outcome: Any, **_extra: object) -> None:
             heard.append(outcome.mail.id)

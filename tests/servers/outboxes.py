@@ -68,15 +68,14 @@ class Outboxes:
 
     def start(self, server: Any = None, **options: Any) -> OutboxRef:
         """Start an outbox; without a server it puts only."""
-        given = {"retry": SOON, "alias": "shop"} | options
+        given: dict[str, Any] = {"retry": SOON, "alias": "shop"} | options
         if server is None and "url" not in given:
             given["send"] = False
         elif server is not None:
             given |= {"server": server.host, "port": server.port}
         ref = Outbox.start(self.path, **given)
         self._refs.append(ref)
-        actor = ref._actor_weakref()
-        assert actor is not None
+        actor: Any = ref._actor_weakref()
         self._threads.append(actor._thread)
         return ref
 

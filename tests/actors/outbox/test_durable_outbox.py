@@ -285,7 +285,7 @@ def test_a_file_is_read_when_it_is_put(outboxes: Outboxes, tmp_path: Path, serve
     path = tmp_path / "mail.eml"
     path.write_bytes(b"Subject: x\r\n\r\nfrom a file\r\n")
     ref = outboxes.start()
-    given = {"sender": "me@example.com", "recipients": "you@example.org", "id": "f"}
+    given: dict[str, Any] = {"sender": "me@example.com", "recipients": "you@example.org", "id": "f"}
     ref.ask(Put(SendMail(message=path, **given)))
     path.unlink()
     outboxes.stop(ref)

@@ -42,11 +42,15 @@ def result(address: str, how: str) -> RecipientResult:
 
 
 def outcome(results: Sequence[RecipientResult], **given: Any) -> Any:
-    common = {"mail": mail(recipients=[A, B]), "alias": "a", "recipients": tuple(results)}
+    common: dict[str, Any] = {
+        "mail": mail(recipients=[A, B]),
+        "alias": "a",
+        "recipients": tuple(results),
+    }
     if any(one.accepted for one in results):
         return SendSuccess(reply=YES, **(common | given))
     maybe = any(one.maybe_accepted for one in results)
-    values = {
+    values: dict[str, Any] = {
         "kind": FailureKind.CONNECTION if maybe else FailureKind.SMTP,
         "stage": Stage.DOT,
         "detail": "it failed",
@@ -57,7 +61,8 @@ def outcome(results: Sequence[RecipientResult], **given: Any) -> Any:
 
 
 def facts(**given: Any) -> Facts:
-    return Facts(**({"addresses": (A, B), "left": (A, B), "put_at": 100.0} | given))
+    values: dict[str, Any] = {"addresses": (A, B), "left": (A, B), "put_at": 100.0}
+    return Facts(**(values | given))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from servers.certificates import Certificates, Tls, server_context
 from servers.outboxes import Outboxes, mail
 from servers.waiting import PATIENCE
 
-from pykka_smtp import Cancel, Drain, FailureKind, Find, Put, SendSuccess
+from pykka_smtp import Cancel, Drain, FailureKind, Find, Put, SendFailure, SendSuccess
 from pykka_smtp.actors.outbox.store.sqlite_store import SqliteStore
 from pykka_smtp.testing import Server
 
@@ -84,7 +84,9 @@ def test_a_cancelled_mail_does_not_go_out_although_it_was_in_line(
     assert ref.ask(Cancel("mail-2"))
 
     outcomes = {one.mail.id: one for one in outboxes.wait_for(2)}
-    assert outcomes["mail-2"].kind is FailureKind.CANCELLED
+    cancelled = outcomes["mail-2"]
+    assert isinstance(cancelled, SendFailure)
+    assert cancelled.kind is FailureKind.CANCELLED
     assert ref.ask(Drain(timeout=PATIENCE))  # when its turn has come, too
     assert (server.accepted, len(outboxes.heard)) == (1, 2)
 

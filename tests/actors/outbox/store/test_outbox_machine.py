@@ -6,6 +6,7 @@ by one life, and each that may have come twice says so.
 
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -173,14 +174,15 @@ class Machine:
 
     def work(self, life: Life, steps: int) -> None:
         """Do what comes one after the other, up to some step."""
-        for step in (
+        doing: list[Callable[[], None]] = [
             lambda: self.claim(life, 2, alone=False),
             lambda: self.mark(life),
             lambda: self.send(life, accepted=True),
             lambda: self.tell(life),
             lambda: self.take_told(life),
             lambda: self.hear(life),
-        )[:steps]:
+        ]
+        for step in doing[:steps]:
             step()
 
     def die_and_be_followed(self, life: Life) -> None:
