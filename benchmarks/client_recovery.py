@@ -47,6 +47,7 @@ def leave(path: Path, rows: int) -> None:
                     for number in range(first, min(first + _TURN, rows))
                 ]
             )
+        store.tidy()
     for _ in range(rows // 5 // _TURN):
         with store.turn(is_durable=True):
             store.claim(now + 1, _TURN)
