@@ -21,6 +21,8 @@ POLL = 0.25
 """Seconds between two looks whether another process has written: each takes 10 microseconds."""
 _LOOK_FOR_DEAD = 1.0
 """Seconds between two looks for processes that have died."""
+_FIRST_LOOK = 0.2
+"""Seconds before the first: what waits may go first, however much the dead have left."""
 _SWEEP = 60.0
 """Seconds between two looks for emails that are old enough to be removed."""
 _SWEPT = 500
@@ -136,6 +138,7 @@ class StoreThread:
 
     def _run(self) -> None:
         until: float | None = None
+        self._next_look = monotonic() + _FIRST_LOOK
         while True:
             try:
                 self._work()
