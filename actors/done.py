@@ -74,8 +74,10 @@ async def wait_until_done_async(timeout: float | None = None) -> bool:  # noqa: 
     pause = _PAUSE
     while True:
         with contextlib.suppress(TimeoutError):
-            if await asyncio.wait_for(_look(), max(_within(_LOOK, until), _LONGEST_PAUSE)):
-                return True
+            # Not `wait_for`: in Python 3.11 it loses a cancellation that comes with the answer.
+            async with asyncio.timeout(max(_within(_LOOK, until), _LONGEST_PAUSE)):
+                if await _look():
+                    return True
         if (left := _within(pause, until)) <= 0:
             return False
         await asyncio.sleep(left)

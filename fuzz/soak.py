@@ -34,7 +34,7 @@ from .soak_parts import parts
 from .soak_report import SoakReport
 from .soak_servers import Servers, all_servers
 from .soak_teller import Teller
-from .surroundings import PATIENCE, resident, resources
+from .surroundings import PATIENCE, REPORTS, resident, resources
 
 _CONNECTIONS = 24
 """Of the whole process: fewer than the Mailers would like, so that they take them from others."""
@@ -264,7 +264,9 @@ class _Log(logging.Handler):
         self._logger = logging.getLogger(name)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take a line."""
+        """Take a line, unless it tells what servers do, or that a queue is full."""
+        if record.name in REPORTS:
+            return
         line = record.getMessage()
         if "the other receivers run" in line:
             self.raised += 1

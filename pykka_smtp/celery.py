@@ -7,12 +7,9 @@
     send.delay(sender="me@example.com", recipients="you@example.org", body="Hello")
 """
 
-import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any, Unpack, cast
-
-from pykka import ActorDeadError
 
 try:
     from celery import Celery, signals  # pyright: ignore[reportMissingTypeStubs]
@@ -26,7 +23,7 @@ except ModuleNotFoundError as _error:
 from .actors.done import wait_until_done
 from .actors.mailer.jobs.retry import NO_RETRY
 from .actors.mailer.options import MailerOptions
-from .service_mailer import GRACE, Finish, ProcessMailer, hide_secrets
+from .service_mailer import GRACE, ProcessMailer, hide_secrets
 from .signals.outcome import SendError, SendFailure
 from .signals.send_mail import SendMail
 
@@ -136,10 +133,7 @@ def wait_at_shutdown(timeout: float = GRACE) -> None:
 
 def _wait(**_given: object) -> None:
     for mailer in _mailers:
-        ref = mailer.started
-        if ref is not None:
-            with contextlib.suppress(ActorDeadError):
-                ref.tell(Finish())
+        mailer.finish()
     if not wait_until_done(_limit[0]):
         _logger.warning(
             "after %g s there are still emails without an outcome; the process ends without them",

@@ -27,7 +27,7 @@ except ModuleNotFoundError as _error:
 from .actors.mailer.mailer import MailerRef
 from .actors.mailer.options import MailerOptions
 from .actors.options.option_checks import check_alias
-from .service_mailer import Finish, ProcessMailer, Receiver, hide_secrets
+from .service_mailer import ProcessMailer, Receiver, hide_secrets
 from .signals.described import Described
 from .signals.outcome import Outcome, SendSuccess
 from .signals.recipients import Recipient, split_names
@@ -298,9 +298,7 @@ class _InContext:
 
 def _finish(*mailers: ProcessMailer) -> None:
     for mailer in mailers:
-        ref = mailer.started
-        if ref is not None:
-            ref.tell(Finish())
+        mailer.finish()
 
 
 # Settings

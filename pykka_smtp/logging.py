@@ -25,10 +25,12 @@ from .actors.options.connection_options import ConnectionOptions
 from .actors.options.mailer_options import check_count
 from .actors.options.option_checks import check_seconds
 from .signals.bus import UNHEARD
+from .signals.dispatcher import log_safely
 from .signals.forks import in_child, notice_fork
 from .signals.outlets.journal import MAILER, OUTCOMES
+from .signals.outlets.log_mails import is_of_a_log, new_log_id
 from .signals.recipients import Recipient
-from .signals.send_mail import SendMail, new_id
+from .signals.send_mail import SendMail
 
 MAX_TEXT = 10_000
 """Characters of one record: the rest is cut off."""
@@ -44,7 +46,7 @@ class MailHandler(logging.Handler):
     once. Logging never waits for it.
 
     What becomes of these emails is a record of ``pykka_smtp.outcomes``, for other handlers; it is
-    sent by no signal, and this handler leaves it out, so that no email is about its own failure.
+    sent by no signal, and such handlers leave it out, so that no email is about the failure of one.
     It takes the records of that logger about other emails, and those of ``pykka_smtp.mailer``, but
     nothing else of this package, nor what its event-loop thread has to say.
 
@@ -86,9 +88,6 @@ class MailHandler(logging.Handler):
         self._max = check_count("max_records", max_records)
         self._server, self._port, self._options = server, port, options
         self._mailer = mailer
-        # Its emails are known by their ids. Nobody hears of them.
-        self._prefix = f"log-{new_id()}-"
-        self._sent = 0
         self._fields: dict[str, Any] = {"sender": sender, "recipients": recipients}
         self._subject = subject
         self._mail("", 0, logging.NOTSET)  # raises if an address is wrong
@@ -139,7 +138,7 @@ class MailHandler(logging.Handler):
                 return True  # it may be about this handler's emails
             if record.name not in {OUTCOMES, MAILER}:
                 return True
-            return str(getattr(record, "mail", "")).startswith(self._prefix)
+            return is_of_a_log(record)
         return first in {"pykka", "asyncio"} and record.threadName == _LOOP
 
     def send_now(self) -> None:
@@ -158,12 +157,14 @@ class MailHandler(logging.Handler):
             lines.append(f"({dropped} more records came in this time, and were dropped.)")
         mail = self._mail("\n".join(lines), len(texts), max(level for level, _ in texts))
         if self._mailer is not None:
-            self._mailer.tell(mail)
+            try:
+                self._mailer.tell(mail)
+            except ActorDeadError as error:
+                log_safely(logging.WARNING, "%d records are not mailed: %s", len(texts), error)
         else:
             SmtpActor.start(self._server, self._port, **self._options).tell(mail)
 
     def _mail(self, body: str, count: int, worst: int) -> SendMail:
-        self._sent += 1
         return SendMail(
             **self._fields,
             subject=f"{self._subject}: {count} records, {logging.getLevelName(worst)}",
@@ -171,7 +172,7 @@ class MailHandler(logging.Handler):
             headers={"Auto-Submitted": "auto-generated"},  # RFC 3834: no absence notes, please
             success_signal=UNHEARD,
             failure_signal=UNHEARD,
-            id=f"{self._prefix}{self._sent}",
+            id=new_log_id(),
         )
 
     def flush(self) -> None:
@@ -206,13 +207,17 @@ class _Timer(AsyncioActor):
         self._stop()
 
     def main_has_ended(self) -> None:
-        """Send at once: the interpreter waits for this actor."""
+        """Send at once, before a Mailer stops; and stop: the interpreter waits for this actor."""
+        self._send()
         self.ask_to_stop(_ActorStop())
 
     def on_stop(self) -> None:
         """Send."""
         event_loop().remove_shutdown_listener(self)
         self._wait.cancel()
+        self._send()
+
+    def _send(self) -> None:
         if not self._is_over:
             self._is_over = True
             self._handler.send_now()

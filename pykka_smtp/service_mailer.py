@@ -4,6 +4,7 @@ A framework says when a process ends, and a service manager kills it some time a
 between, what was told is sent; what is only due in an hour is given up.
 """
 
+import contextlib
 import logging
 import os
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from pykka import ActorDeadError
 from pykka.messages import _ActorStop
 
 from .actors.loop.event_loop import event_loop
@@ -152,6 +154,13 @@ class ProcessMailer:
         """The Mailer of this process, if there is one."""
         ref = self._refs.get(os.getpid())
         return ref if ref is not None and ref.is_alive() else None
+
+    def finish(self) -> None:
+        """Let the Mailer of this process, if there is one, send what it was told, and stop."""
+        ref = self.started
+        if ref is not None:
+            with contextlib.suppress(ActorDeadError):  # somebody else has stopped it since
+                ref.tell(Finish())
 
     def _start(self) -> MailerRef:
         pid = os.getpid()

@@ -32,6 +32,7 @@ from .actors.done import wait_until_done_async
 from .actors.mailer.mailer import MailerRef
 from .actors.mailer.options import MailerOptions
 from .service_mailer import GRACE, Finish, ServiceMailer, hide_secrets
+from .signals.forwarding import Subscription
 from .signals.outlets.receivers import connect_async
 
 _NAME = "mailer"
@@ -117,8 +118,10 @@ async def mailing(
     hide_secrets(given)
     grace: float = given.setdefault("grace", GRACE)
     mailer = ServiceMailer.start(server, port, **given)
-    subscriptions = [connect_async(receiver) for receiver in receivers]
+    subscriptions: list[Subscription] = []
     try:
+        for receiver in receivers:  # one by one: what is connected is kept if the next is refused
+            subscriptions.append(connect_async(receiver))  # noqa: PERF401
         yield mailer
     finally:
         with contextlib.suppress(ActorDeadError):

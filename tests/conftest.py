@@ -49,27 +49,23 @@ LONG = {
     "test_a_competitor_is_left_out_on_request",
     "test_the_wheel_holds_the_package_and_nothing_else",
     "test_the_sdist_holds_what_a_distributor_needs",
+    "test_no_yes_to_the_mail_is_lost_behind_a_refusal_whatever_the_server_says",
+    "test_whatever_happens_at_some_octets_both_say_the_same",
+    "test_random_sessions_are_the_same_on_both",
+    "test_two_hundred_times_what_was_told_is_out_and_heard",
+    "test_two_hundred_times_a_drain_is_answered_after_the_receivers",
+    "test_two_hundred_times_an_asyncio_program_awaits_what_its_own_loop_hears",
+    "test_a_program_that_hangs_is_killed_with_its_children",
+    "test_a_server_that_reads_slowly_and_in_time_gets_the_mail",
 }
 """Tests that are marked ``long``."""
 LONG_FILES = {
     *("test_outlet_injections.py", "test_django_page.py", "test_framework_pages.py"),
-    "test_end_of_a_program_page.py",
+    *("test_end_of_a_program_page.py", "test_bus_injections.py", "test_injected_errors.py"),
+    *("test_leaks.py", "test_chaos.py", "test_soak.py", "test_fuzz_targets.py"),
+    *("test_stored_mails.py", "test_differential.py", "test_real_servers.py", "test_on_socket.py"),
 }
 """Files whose tests are marked ``long``."""
-ONE_LOOP = {
-    *("test_lifecycle.py", "test_tls_and_auth.py", "test_proxy.py", "test_secrets.py"),
-    *("test_leaks.py", "test_chaos.py", "test_mail_source.py", "test_several_transactions.py"),
-    *("test_connect.py", "test_mailer.py", "test_mailer_connections.py", "test_mailer_end.py"),
-    *("test_tls_truth.py", "test_next_address.py", "test_mailer_pacing.py"),
-    *("test_mailer_recipients.py", "test_receivers_bound.py", "test_mailer_by_domain.py"),
-    *("test_command_line.py", "test_calls_per_email.py", "test_lazy_actors.py"),
-    *("test_end_to_end.py", "test_mailer_backups.py", "test_stop.py", "test_outlets.py"),
-    *("test_session_watcher.py", "test_done.py", "test_destinations.py", "test_service_mailer.py"),
-    *("test_flask.py", "test_starlette.py", "test_django_backend.py", "test_mailer_retries.py"),
-    *("test_feeding.py", "test_mail_handler.py", "test_outbox.py", "test_slow_sources.py"),
-    "test_whole_transactions.py",
-}
-"""Tests on both loops of which a plain run does half on the one, half on the other."""
 LONGEST = {
     *("test_lifecycle.py", "test_mailer_end.py", "test_tls_truth.py", "test_examples.py"),
     *("test_fuzz_targets.py", "test_injected_errors.py", "test_command_line.py", "test_readme.py"),
@@ -122,8 +118,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     # pytest-cov has decided by now how it counts: there, `-n` has to stand on the command line.
     is_counted = bool(getattr(option, "cov_source", None))
     if is_undecided and is_whole and not (option.usepdb or option.collectonly or is_counted):
-        # One more than processors: one of them always waits for something.
-        option.numprocesses = min((os.cpu_count() or 1) + 1, MOST_PROCESSES)
+        # More than processors, because most tests wait for something most of the time.
+        option.numprocesses = min(2 * (os.cpu_count() or 1), MOST_PROCESSES)
         # What a module's tests share, such as a server, is then started once.
         option.dist = "loadfile"
 
@@ -157,7 +153,7 @@ def longest_first(items: list[pytest.Item]) -> None:
 def is_on_the_other_loop(item: pytest.Item) -> bool:
     """Whether a plain run does this test on the other loop, and not on this one."""
     callspec = getattr(item, "callspec", None)
-    if callspec is None or item.path.name not in ONE_LOOP or not HAS_UVLOOP:
+    if callspec is None or not HAS_UVLOOP:
         return False
     for loop in LOOPS:
         if loop in callspec.params.values():

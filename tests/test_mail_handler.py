@@ -243,3 +243,71 @@ os.waitpid(child, 0)
     printed("-c", program + script)
 
     assert sorted(mail.get_payload() for mail in mails(server)) == ["child\r\n", "parent\r\n"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_emails_of_a_forked_child_are_no_copies_of_its_parents(server: ScriptedServer) -> None:
+    program = PROGRAM.format(host=server.host, port=server.port)
+    script = """
+children = []
+for number in range(2):
+    if not (child := os.fork()):
+        logging.error("child")
+        sys.exit()
+    children.append(child)
+logging.error("parent")
+for child in children:
+    os.waitpid(child, 0)
+"""
+    printed("-c", program + script)
+
+    assert len({mail["Message-ID"] for mail in mails(server)}) == 3
+
+
+def test_two_handlers_do_not_mail_about_each_others_emails_in_turn() -> None:
+    script = """
+import logging
+from pykka_smtp.logging import MailHandler
+for name in ("app", "audit"):
+    handler = MailHandler(url="refuse:", sender=f"{name}@a.test", recipients="ops@b.test")
+    logging.getLogger().addHandler(handler)
+class Count(logging.Handler):
+    def emit(self, record):
+        print(record.name, flush=True)
+logging.getLogger().addHandler(Count())
+logging.error("once")
+"""
+    assert printed("-c", script).split() == ["root", *2 * ["pykka_smtp.outcomes"]]
+
+
+def test_last_words_go_out_by_a_mailer_too(server: ScriptedServer) -> None:
+    script = f"""
+import logging, warnings
+warnings.simplefilter("ignore")
+from pykka_smtp import Mailer
+from pykka_smtp.logging import MailHandler
+for number in range(5):
+    mailer = Mailer.start({server.host!r}, {server.port})
+    handler = MailHandler(
+        mailer=mailer, sender="app@a.test", recipients="ops@b.test", interval=60
+    )
+    logging.getLogger().addHandler(handler)
+logging.error("last words")
+"""
+    printed("-c", script)
+
+    assert [mail.get_payload() for mail in mails(server)] == 5 * ["last words\r\n"]
+
+
+def test_records_for_a_mailer_that_has_stopped_are_missed_in_one_line(
+    server: ScriptedServer, attach: Attach, caplog: pytest.LogCaptureFixture
+) -> None:
+    mailer = Mailer.start(server.host, server.port)
+    logger, handler = attach(None, mailer=mailer, interval=60)
+    mailer.stop()
+
+    logger.error("for nobody")
+    handler.flush()
+
+    assert wait_until(lambda: "1 records are not mailed" in caplog.text, PATIENCE)
+    assert "Traceback" not in caplog.text

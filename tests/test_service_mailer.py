@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from pykka import ActorDeadError
 from servers.python import printed, python
 from servers.require import require_module
 from servers.scripted import ScriptedServer
@@ -140,6 +141,19 @@ def test_one_that_was_stopped_is_followed_by_another(server: ScriptedServer) -> 
     assert mailer.started is None
     assert isinstance(mailer.ref.ask(mail()), SendSuccess)
     mailer.ref.stop()
+
+
+def test_one_that_is_being_stopped_by_somebody_else_may_be_finished_too() -> None:
+    stopped = ServiceMailer.start()
+    stopped.stop()
+
+    class LooksTooEarly(ProcessMailer):
+        started = stopped  # alive when it looked
+
+    LooksTooEarly({}).finish()
+
+    with pytest.raises(ActorDeadError):
+        stopped.tell(Finish())
 
 
 def test_a_wrong_option_is_an_error_before_anything_is_started() -> None:

@@ -21,7 +21,7 @@ from pykka_smtp.signals import bus
 from pykka_smtp.signals.dispatcher import Dispatcher
 from pykka_smtp.signals.outcome import Outcome
 
-SECONDS = times(2, thoroughly=20)
+SECONDS = times(5, thoroughly=20)
 
 RULES = ("missing", "double", "false successes", "lost", "came twice", "refused, and heard of")
 

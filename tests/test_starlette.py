@@ -13,11 +13,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from pykka import ActorRegistry
 from servers.ports import reserved_port
 from servers.require import require_module
 from servers.waiting import PATIENCE, wait_until
 
-from pykka_smtp import MailerRef, Outcome, SendFailure, SendMail, SendSuccess, SmtpActor
+from pykka_smtp import (
+    MailerRef,
+    Outcome,
+    SendFailure,
+    SendMail,
+    SendSuccess,
+    SmtpActor,
+    smtp_send_success,
+)
 from pykka_smtp.testing import Server, record_mails
 from pykka_smtp.testing.moods import defer, hold
 
@@ -51,6 +60,21 @@ def application(lifespan: Any) -> Starlette:
 def running(app: Any) -> Any:
     """Return the lifespan, as an ASGI server runs it; it gives the state."""
     return app.router.lifespan_context(app)
+
+
+def test_a_receiver_that_is_refused_leaves_neither_a_mailer_nor_a_connection_to_a_signal() -> None:
+    heard = len(smtp_send_success.receivers)
+
+    async def serve() -> None:
+        wrong: Any = 3
+        with pytest.raises(TypeError, match="receiver: needs a callable"):
+            async with mailing(url="record:", receivers=[print, wrong]):
+                pass
+
+    asyncio.run(serve())
+
+    assert not ActorRegistry.get_all()
+    assert len(smtp_send_success.receivers) == heard
 
 
 async def get(app: Any, path: str, state: Any) -> str:

@@ -49,7 +49,7 @@ class EventLoopThread:
         self._wake_pending = False
         self._watched: set[Ticking] = set()
         self._clock: asyncio.TimerHandle | None = None  # the next tick
-        self._standing: set[ShutdownListener] = set()
+        self._standing: dict[ShutdownListener, None] = {}  # in the order in which they came
         self._writers = EndOfTurn(self)
         self._was_idle = False
         self._is_over = False
@@ -183,11 +183,11 @@ class EventLoopThread:
 
         For what would otherwise keep the process from exiting.
         """
-        self._standing.add(standing)
+        self._standing[standing] = None
 
     def remove_shutdown_listener(self, standing: ShutdownListener) -> None:
         """Undo `add_shutdown_listener`."""
-        self._standing.discard(standing)
+        self._standing.pop(standing, None)
 
     def cancel_all(self, timeout: float) -> None:
         """Cancel all actors, and wait until their outcomes are published. Not on the loop thread.
@@ -335,9 +335,10 @@ class EventLoopThread:
         if main_ended and not self._is_over and main_was_interrupted():
             self._cancel_alive()
         if main_ended and self._standing and not others_run():
-            for one in list(self._standing):
+            # The youngest first: a log handler has last words for a Mailer that was there before.
+            for one in list(reversed(self._standing)):
                 one.main_has_ended()
-                self._standing.discard(one)
+                self._standing.pop(one, None)
         with self._lock:
             if self._loop is not loop:
                 return False

@@ -6,45 +6,19 @@ logs, or raises, is about them. And no record about one of them, or about the in
 becomes an email. Other handlers have all these records.
 """
 
-import itertools
 import logging
-import re
 import sys
 import threading
 from typing import Any
 
 from ..signals.bus import RECEIVER_RAISED, UNHEARD
-from ..signals.forks import in_child
 from ..signals.outlets.journal import OUTCOMES
-from ..signals.send_mail import new_id
+from ..signals.outlets.log_mails import is_of_a_log, new_log_id
 
 _HANDLE = logging.Handler.handle.__code__
 _MOST_FRAMES = 1_000
 _LOOP = "pykka-smtp-loop"
 _OURS = "pykka_smtp"
-
-
-# The ids of such emails, of all processes (a record may come from another one), and those of
-# `pykka_smtp.logging.MailHandler`: two handlers must not mail about each other's emails in turn.
-_OF_A_LOG = re.compile(r"log-[0-9a-f]{24}-[0-9]+")
-
-
-class _Ids:
-    """Makes ids of these emails, by which their records are known."""
-
-    def __init__(self) -> None:
-        self.renew()
-
-    def renew(self) -> None:
-        self._prefix = f"log-{new_id()}-"
-        self._numbers = itertools.count(1)
-
-    def __call__(self) -> str:
-        return f"{self._prefix}{next(self._numbers)}"
-
-
-_new_log_id = _Ids()
-in_child(_new_log_id.renew)
 
 
 class Sending(threading.local):
@@ -64,7 +38,7 @@ sending: Sending = Sending()
 
 def fields_of_a_log_mail() -> dict[str, Any]:
     """Return what the `SendMail` of such an email has in addition."""
-    return {"success_signal": UNHEARD, "failure_signal": UNHEARD, "id": _new_log_id()}
+    return {"success_signal": UNHEARD, "failure_signal": UNHEARD, "id": new_log_id()}
 
 
 def record_in_hand() -> logging.LogRecord | None:
@@ -90,7 +64,7 @@ def may_be_mailed(record: logging.LogRecord) -> bool:
     first = record.name.partition(".")[0]
     if first == _OURS:
         if record.name == OUTCOMES:
-            return not _OF_A_LOG.fullmatch(str(getattr(record, "mail", "")))
+            return not is_of_a_log(record)
         return record.msg == RECEIVER_RAISED  # by a receiver of the program, so of other emails
     if first in {"pykka", "asyncio"}:  # of actors that send, too
         return not sending.is_at_it and record.threadName != _LOOP

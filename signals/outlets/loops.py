@@ -36,8 +36,8 @@ class OnLoop:
     """
 
     __slots__ = (
-        *("__weakref__", "_call", "_ended", "_is_scheduled", "_lock", "_loop", "_process"),
-        *("_room", "_taken", "_target", "_task", "_waiting"),
+        *("__weakref__", "_call", "_ended", "_heard", "_is_scheduled", "_lock", "_loop"),
+        *("_process", "_room", "_taken", "_target", "_task", "_waiting", "_was_cancelled"),
     )
 
     def __init__(self, target: Target, loop: asyncio.AbstractEventLoop) -> None:
@@ -48,8 +48,9 @@ class OnLoop:
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._waiting: deque[tuple[tuple[Any, ...], dict[str, Any]]] = deque()
-        self._is_scheduled = False
+        self._is_scheduled = self._was_cancelled = False
         self._task: asyncio.Task[object] | None = None
+        self._heard: tuple[tuple[Any, ...], dict[str, Any]] = (), {}  # in that task
         # Counts, rather than the length of the queue: what is being heard counts, too.
         self._taken = self._ended = 0
 
@@ -62,6 +63,8 @@ class OnLoop:
         return hash((id(self._target), id(self._loop)))
 
     def __str__(self) -> str:
+        if _is_queue(self._target):  # not with all that is in it, as its own text
+            return f"{type(self._target).__name__} at {id(self._target):#x}"
         return str(Described(self._target))
 
     def __repr__(self) -> str:
@@ -70,6 +73,8 @@ class OnLoop:
     @property
     def waiting(self) -> int:
         """How many outcomes were taken, and are not heard yet; 0 once nothing can hear them."""
+        if self._process != _processes:
+            return 0  # its parent has logged them, or has them heard
         if self.is_closed and self._taken != self._ended:
             self._drop()
         return self._taken - self._ended
@@ -89,6 +94,10 @@ class OnLoop:
         Waits only while `MOST_WAITING` calls wait already, and the loop may still come to them.
         """
         notice_fork()
+        if self._process != _processes:
+            # Without the lock, which another thread of the parent may have held at the fork.
+            self._log_lost(args, named)
+            return
         with self._lock:
             self._taken += 1
             _busy[id(self)] = self
@@ -114,33 +123,41 @@ class OnLoop:
 
     def _schedule(self) -> None:
         try:
-            if self._process == _processes:
-                self._loop.call_soon_threadsafe(self._start)
-                return
+            self._loop.call_soon_threadsafe(self._start)
         except RuntimeError:  # it is closed
-            pass
-        self._drop()
+            self._drop()
 
-    def _drop(self, why: str = "") -> None:
+    def _drop(self, why: str = "is closed") -> None:
         """Log that what waits is not heard, and forget it."""
         with self._lock:
             lost = list(self._waiting)
             self._waiting.clear()
+            if self._task is not None and self._ended != self._taken:  # it will never end
+                lost.insert(0, self._heard)
             self._ended = self._taken
             self._is_scheduled = False
             self._forget_if_idle()
-        why = why or ("is closed" if self._process == _processes else "is the parent process's")
         for args, named in lost:
-            log_safely(
-                logging.WARNING,
-                "the event loop of %s %s; outcome not delivered: %s",
-                self,
-                why,
-                named.get("outcome", args[0] if args else None),
-            )
+            self._log_lost(args, named, why)
+
+    def _log_lost(
+        self, args: tuple[Any, ...], named: dict[str, Any], why: str = "is the parent process's"
+    ) -> None:
+        log_safely(
+            logging.WARNING,
+            "the event loop of %s %s; outcome not delivered: %s",
+            self,
+            why,
+            named.get("outcome", args[0] if args else None),
+        )
 
     def _start(self) -> None:
         """Take what waits. On the loop."""
+        if self._was_cancelled:
+            # The loop is probably ending: a task that began now would be destroyed.
+            self._was_cancelled = False
+            self._loop.call_later(_LOOK, self._start)
+            return
         self._is_scheduled = False
         if self._task is None:  # else it goes on by itself
             self._go_on()
@@ -156,6 +173,7 @@ class OnLoop:
                     # A coroutine as it is: a task that is cancelled before it begins closes it.
                     if not inspect.iscoroutine(result):
                         result = _finish(result)
+                    self._heard = args, named
                     self._task = self._loop.create_task(result)
                     self._task.add_done_callback(self._task_ended)
                     return
@@ -183,12 +201,13 @@ class OnLoop:
         self._room.notify_all()
 
     def _task_ended(self, task: "asyncio.Task[object]") -> None:
-        self._task = None
+        self._task, self._heard = None, ((), {})
         self._count()
         if task.cancelled():
             log_safely(logging.WARNING, "%s was cancelled while it heard an outcome", self)
             if task.cancelling():
-                # By `asyncio.run`, which ends the loop: a task that began now would be destroyed.
+                # By `asyncio.run`, which ends the loop.
+                self._was_cancelled = True
                 self._drop("is ending")
                 return
         elif (exc := task.exception()) is not None:

@@ -26,7 +26,9 @@ from pykka_smtp import (
     wait_until_done,
     wait_until_done_async,
 )
+from pykka_smtp.actors import done
 from pykka_smtp.actors.loop.event_loop import event_loop
+from pykka_smtp.actors.loop.future import LoopFuture
 
 REPETITIONS = 200
 
@@ -237,6 +239,31 @@ def test_a_wait_that_is_cancelled_leaves_nothing_behind(mailing: Mailing, door: 
         assert await wait_until_done_async(0.05) is False
         door.open()
         assert await wait_until_done_async(PATIENCE)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_cancellation_that_comes_with_an_answer_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    answers: list[LoopFuture] = []
+
+    def look() -> LoopFuture:
+        answers.append(LoopFuture())
+        return answers[-1]
+
+    monkeypatch.setattr(done, "_look", look)
+
+    async def main() -> None:
+        waiting = asyncio.create_task(wait_until_done_async())
+        await asyncio.sleep(0)
+        answers[0].set(False)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait({waiting}, timeout=PATIENCE)
+        assert waiting.cancelled()
 
     asyncio.run(main())
 

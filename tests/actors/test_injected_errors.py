@@ -20,6 +20,7 @@ from pykka import ActorDeadError, ActorRegistry
 from servers.certificates import Certificates, Tls, server_context
 from servers.effort import IS_THOROUGH, times
 from servers.injection import Injection, Place, places_in, quiet
+from servers.nothing_left import descriptors, nothing_left, what_is_left
 from servers.scripted import ScriptedServer, polite
 from servers.waiting import wait_until
 
@@ -152,32 +153,6 @@ def by_domain(server: ScriptedServer) -> type[Mailer]:
         _find_route = staticmethod(lambda _domain: Route((server.host,), options))
 
     return ByDomain
-
-
-def nothing_left() -> bool:
-    loop = event_loop()
-    return not (
-        ActorRegistry.get_all()
-        or connection_limit._in_use
-        or connection_limit._waiting
-        or connection_limit._reclaimable
-        or loop._alive
-        or loop._watched
-        or loop._standing
-    )
-
-
-def what_is_left() -> str:
-    loop = event_loop()
-    return (
-        f"actors {ActorRegistry.get_all()}, permits {connection_limit._in_use},"
-        f" waiting {list(connection_limit._waiting)}, spare {list(connection_limit._reclaimable)},"
-        f" alive {loop._alive}, watched {loop._watched}, standing {loop._standing}"
-    )
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.fixture

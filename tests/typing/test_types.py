@@ -103,12 +103,18 @@ def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return made
 
 
+GO_ON = {"pykka.md"}
+"""Pages on which each block goes on where the one before ended."""
+
+
 def programs() -> Iterator[tuple[str, str]]:
     """Give the pages' programs, and their names: the blocks of Python that import something."""
     for page in PAGES:
         if page.name == "django.md":  # Django has no types; tests/with_django runs the page
             continue
         blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+        if page.name in GO_ON:
+            blocks = ["".join(blocks)]
         for number, code in enumerate(blocks):
             if re.search(r"^(import|from) ", code, re.MULTILINE):
                 yield f"{page.stem.replace('-', '_').lower()}_{number}.py", code

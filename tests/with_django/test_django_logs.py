@@ -213,14 +213,14 @@ def test_no_error_email_is_about_one_of_another_process_or_of_a_mail_handler(
     attach: Attach,
 ) -> None:
     bundles = MailHandler(sender="app@a.test", recipients="ops@b.test")
-    prefixes = [bundles._prefix, f"log-{new_id()}-", "log-of-mine-"]
+    ids = [bundles._mail("", 0, logging.ERROR).id, f"log-{new_id()}-1", "log-of-mine-1"]
     bundles.close()
     with Server() as server:
         attach(server, "pykka_smtp.outcomes")
         logger = logging.getLogger("pykka_smtp.outcomes")
 
-        for prefix in prefixes:
-            logger.warning("not sent: %s1", prefix, extra={"mail": f"{prefix}1"})
+        for id_ in ids:
+            logger.warning("not sent: %s", id_, extra={"mail": id_})
 
         assert tried(server) == ["Subject: [Django] WARNING: not sent: log-of-mine-1"]
 

@@ -6,11 +6,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from email.message import EmailMessage
 
-from ....smtp.words.peer import Peer
 from ....smtp.words.shown import escaped, one_line
 from ...loop.event_loop import event_loop
 from ...loop.workers import Workers
-from .outlet import OFFERS, Outlet, Plan, Rejected, Sink, Taken
+from .outlet import OFFERS, Outlet, Rejected, Sink, Taken
 
 _MOST_PARSED = 1_048_576
 """Octets of an email that are kept to be shown; of the rest, only the number is."""
@@ -25,35 +24,16 @@ _RULE = "-" * _WIDTH
 class ConsoleOutlet(Outlet):
     """Shows emails on standard error."""
 
-    @property
-    def name(self) -> str:
-        """Its URL."""
-        return "console:"
-
-    @property
-    def offers(self) -> Sequence[str]:
-        """What it can do."""
-        return OFFERS
-
-    @property
-    def peer(self) -> Peer | None:
-        """None."""
-        return None
+    name: str = "console:"
+    offers: Sequence[str] = OFFERS
 
     def pool(self) -> Workers | None:
         """Return the threads for files: who reads standard error may be slow."""
         return event_loop().file_pool
 
-    def check(self) -> None:
-        """Nothing can be wrong yet."""
-
     def sink(self, taken: Taken) -> Sink:
         """Return what shows one email."""
         return _ConsoleSink(taken)
-
-    def plan_for(self, taken: Taken, path: str) -> Plan | None:  # noqa: ARG002
-        """Return None: everybody is accepted."""
-        return None
 
 
 class _ConsoleSink(Sink):

@@ -9,13 +9,11 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 
-from ....smtp.words.peer import Peer
-from ....smtp.words.verdict import FailureKind
 from ...loop.event_loop import event_loop
 from ...loop.workers import Workers
-from .outlet import OFFERS_OF_A_KEEPER, Broken, Outlet, Plan, Rejected, Sink, Taken
+from .outlet import Outlet, Rejected, Sink, Taken, unusable
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _MODE = 0o600  # emails are private
@@ -31,21 +29,7 @@ class FolderOutlet(Outlet):
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-
-    @property
-    def name(self) -> str:
-        """Its URL, for messages."""
-        return f"file://{self._folder}"
-
-    @property
-    def offers(self) -> Sequence[str]:
-        """All that an email may ask for: it stands in the envelope."""
-        return OFFERS_OF_A_KEEPER
-
-    @property
-    def peer(self) -> Peer | None:
-        """None."""
-        return None
+        self.name: str = f"file://{folder}"
 
     def pool(self) -> Workers | None:
         """Return the threads for files."""
@@ -66,21 +50,11 @@ class FolderOutlet(Outlet):
             if not os.access(self._folder, os.W_OK | os.X_OK):
                 number = errno.EACCES
         if number is not None:
-            raise Broken(
-                FailureKind.CONNECT,
-                f"{self.name}: {os.strerror(number)}",
-                retryable=True,
-                operation="open",
-                errno=number,
-            )
+            raise unusable(self.name, "open", number)
 
     def sink(self, taken: Taken) -> Sink:
         """Return what writes one email."""
         return _FileSink(self._folder, taken)
-
-    def plan_for(self, taken: Taken, path: str) -> Plan | None:  # noqa: ARG002
-        """Return None: everybody is accepted."""
-        return None
 
 
 class _FileSink(Sink):

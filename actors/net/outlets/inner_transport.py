@@ -167,7 +167,9 @@ class InnerTransport(asyncio.Transport):
     async def _feed(self) -> None:
         """Pass the mail data to the sink; at its end, reply as the sink says."""
         server, sink = self._server, self._sink
-        assert sink is not None
+        if sink is None:  # closed before this task began
+            self._feeding = None
+            return
         try:
             while server.data:
                 data = bytes(server.data)

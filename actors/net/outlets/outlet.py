@@ -1,5 +1,7 @@
 """What takes emails instead of a server: an `Outlet`, and its `Sink` for each email."""
 
+import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -7,6 +9,14 @@ from typing import Protocol
 from ....smtp.words.peer import Peer
 from ....smtp.words.verdict import FailureKind
 from ...loop.workers import Workers
+
+OFFERS: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE", "ENHANCEDSTATUSCODES")
+"""What every outlet can do."""
+OFFERS_OF_A_KEEPER: tuple[str, ...] = (
+    *OFFERS,
+    *("DSN", "DELIVERBY", "MT-PRIORITY", "FUTURERELEASE 999999999 9999-12-31T23:59:59Z"),
+)
+"""What one offers that keeps the envelope with its parameters, and delivers nothing."""
 
 
 class Rejected(Exception):  # noqa: N818 - it is a reply
@@ -50,6 +60,23 @@ class Broken(Exception):  # noqa: N818 - no caller sees it
         self.maybe_taken: bool = maybe_taken
         self.operation: str | None = operation
         self.errno: int | None = errno
+
+
+def unusable(name: str, operation: str, number: int) -> Broken:
+    """Return the error of an outlet that the system lets nobody use.
+
+    Args:
+        name: the outlet's.
+        operation: the system's operation that failed, or would.
+        number: the system's error number.
+    """
+    return Broken(
+        FailureKind.CONNECT,
+        f"{name}: {os.strerror(number)}",
+        retryable=True,
+        operation=operation,
+        errno=number,
+    )
 
 
 @dataclass(slots=True)
@@ -106,54 +133,42 @@ class Sink(Protocol):
         ...
 
 
-class Outlet(Protocol):
+class Outlet(ABC):
     """Takes emails instead of a server. On the loop thread, except for `check`.
 
     Attributes:
         name: its URL without options, for messages.
-        offers: the lines of its EHLO reply.
+        offers: the lines of its EHLO reply, after the first.
         peer: what outcomes report as their peer, or None.
     """
 
-    @property
-    def name(self) -> str:
-        """Its URL without options, for messages."""
-        ...
+    name: str
+    offers: Sequence[str] = OFFERS_OF_A_KEEPER
+    peer: Peer | None = None
 
-    @property
-    def offers(self) -> Sequence[str]:
-        """The lines of its EHLO reply, after the first."""
-        ...
-
-    @property
-    def peer(self) -> Peer | None:
-        """What outcomes report as their peer."""
-        ...
+    @abstractmethod
+    def sink(self, taken: Taken) -> Sink:
+        """Return what takes the email of a transaction. Opens nothing yet."""
 
     def pool(self) -> Workers | None:
         """Return the threads in which it may block, or None if it never does."""
-        ...
+        return None
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027 - most can be used always
         """Check that it can be used. In one of those threads.
 
         Raises:
             Broken: it cannot.
         """
-        ...
 
-    def sink(self, taken: Taken) -> Sink:
-        """Return what takes the email of a transaction. Opens nothing yet."""
-        ...
-
-    def plan_for(self, taken: Taken, path: str) -> "Plan | None":
+    def plan_for(self, taken: Taken, path: str) -> "Plan | None":  # noqa: ARG002
         """Return what happens at a recipient, or None if it is accepted.
 
         Args:
             taken: the transaction so far.
             path: the recipient.
         """
-        ...
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +184,3 @@ class Plan:
     reply: str = ""
     times_out: bool = False
     loses_the_answer: bool = False
-
-
-OFFERS: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE", "ENHANCEDSTATUSCODES")
-"""What every outlet can do."""
-OFFERS_OF_A_KEEPER: tuple[str, ...] = (
-    *OFFERS,
-    *("DSN", "DELIVERBY", "MT-PRIORITY", "FUTURERELEASE 999999999 9999-12-31T23:59:59Z"),
-)
-"""What one offers that keeps the envelope with its parameters, and delivers nothing."""

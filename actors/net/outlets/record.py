@@ -3,13 +3,10 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ....signals.forks import in_child
-from ....smtp.words.peer import Peer
-from ...loop.workers import Workers
-from .outlet import OFFERS_OF_A_KEEPER, Outlet, Plan, Sink, Taken
+from .outlet import Outlet, Sink, Taken
 
 MOST_MAILS = 1000
 MOST_BYTES = 67_108_864
@@ -97,38 +94,12 @@ class RecordOutlet(Outlet):
     """
 
     def __init__(self, name: str, kept: Kept) -> None:
-        self._name = name
+        self.name: str = name
         self._kept = kept
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return self._name
-
-    @property
-    def offers(self) -> Sequence[str]:
-        """All that an email may ask for."""
-        return OFFERS_OF_A_KEEPER
-
-    @property
-    def peer(self) -> Peer | None:
-        """None."""
-        return None
-
-    def pool(self) -> Workers | None:
-        """Return None: it never blocks."""
-        return None
-
-    def check(self) -> None:
-        """Nothing can be wrong."""
 
     def sink(self, taken: Taken) -> Sink:
         """Return what keeps one email."""
         return _RecordSink(self._kept, taken)
-
-    def plan_for(self, taken: Taken, path: str) -> Plan | None:  # noqa: ARG002
-        """Return None: everybody is accepted."""
-        return None
 
 
 class _RecordSink(Sink):

@@ -5,13 +5,10 @@ import os
 from collections.abc import Sequence
 
 from ....smtp.words.peer import Peer
-from ....smtp.words.verdict import FailureKind
 from ...loop.event_loop import event_loop
 from ...loop.workers import Workers
-from .outlet import OFFERS, Broken, Outlet, Plan, Sink, Taken
+from .outlet import OFFERS, Outlet, Sink, Taken, unusable
 from .program_sink import ProgramSink
-
-_OFFERS = (*OFFERS, "LIMITS RCPTMAX=500")  # the recipients are arguments, which have a bound
 
 
 class SendmailOutlet(Outlet):
@@ -22,25 +19,14 @@ class SendmailOutlet(Outlet):
         args: words that come before those options.
     """
 
+    # The recipients are arguments, which have a bound.
+    offers: Sequence[str] = (*OFFERS, "LIMITS RCPTMAX=500")
+
     def __init__(self, program: str, args: tuple[str, ...] = ()) -> None:
         self._program = program
         self._args = args
-        self._peer = Peer(host=program, address="", port=0)
-
-    @property
-    def name(self) -> str:
-        """Its URL without options."""
-        return f"sendmail://{self._program}"
-
-    @property
-    def offers(self) -> Sequence[str]:
-        """What the program can be expected to do."""
-        return _OFFERS
-
-    @property
-    def peer(self) -> Peer | None:
-        """The program."""
-        return self._peer
+        self.name: str = f"sendmail://{program}"
+        self.peer: Peer | None = Peer(host=program, address="", port=0)
 
     def pool(self) -> Workers | None:
         """Return the threads for what may block on anything."""
@@ -63,20 +49,10 @@ class SendmailOutlet(Outlet):
             elif not os.access(self._program, os.X_OK):
                 number = errno.EACCES
         if number is not None:
-            raise Broken(
-                FailureKind.CONNECT,
-                f"{self.name}: {os.strerror(number)}",
-                retryable=True,
-                operation="exec",
-                errno=number,
-            )
+            raise unusable(self.name, "exec", number)
 
     def sink(self, taken: Taken) -> Sink:
         """Return what passes one email to the program."""
         # RFC 5321's null reverse-path is "<>" on the command line, too.
         command = (self._program, *self._args, "-i", "-f", taken.sender or "<>", "--")
         return ProgramSink(command, taken.recipients)
-
-    def plan_for(self, taken: Taken, path: str) -> Plan | None:  # noqa: ARG002
-        """Return None: the program decides at the end."""
-        return None

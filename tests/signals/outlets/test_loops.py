@@ -342,6 +342,27 @@ loop.close()
     assert lines[1] == "of the parent"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_does_not_wait_for_a_lock_that_a_thread_of_the_parent_held() -> None:
+    script = """
+import asyncio, logging, os, signal, sys, warnings
+warnings.simplefilter("ignore")
+from pykka_smtp import on_loop
+logging.basicConfig(stream=sys.stdout)
+made = on_loop(print, asyncio.new_event_loop())
+with made._lock:
+    child = os.fork()
+    if child == 0:
+        signal.alarm(5)
+        made.tell("of the child")
+        print(made)
+        sys.stdout.flush()
+        os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    assert "outcome not delivered: of the child" in printed("-c", script)
+
+
 def test_a_loop_that_ends_while_a_receiver_runs_says_which_it_was(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -358,3 +379,66 @@ def test_a_loop_that_ends_while_a_receiver_runs_says_which_it_was(
     asyncio.run(main())
 
     assert "slow was cancelled while it heard an outcome" in caplog.text
+
+
+def test_what_comes_while_the_loop_ends_is_logged_once_and_no_task_is_destroyed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made: OnLoop
+
+    async def slow(number: int) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            asyncio.get_running_loop().call_later(0.001, made.tell, number + 1)
+            raise
+
+    async def main() -> None:
+        nonlocal made
+        made = on_loop(slow)
+        made.tell(0)
+        await heard(lambda: made._task is not None)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    assert made._task is not None
+    made._task.cancel()
+    loop.run_until_complete(asyncio.sleep(0.01))  # as `asyncio.run` waits for its threads
+    loop.close()
+
+    assert module.are_all_idle()
+    assert caplog.text.count("is closed; outcome not delivered: 1") == 1
+    assert made._task is None
+
+
+def test_an_outcome_that_is_being_heard_when_the_loop_is_closed_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def slow(number: int) -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> OnLoop:
+        made = on_loop(slow)
+        made.tell(1)
+        made.tell(2)
+        await heard(lambda: made._task is not None)
+        return made
+
+    loop = asyncio.new_event_loop()
+    made = loop.run_until_complete(main())
+    assert made._task is not None
+    made._task._log_destroy_pending = False  # type: ignore[attr-defined]
+    loop.close()
+
+    assert module.are_all_idle()
+    assert [line.rpartition(" ")[2] for line in caplog.messages] == ["1", "2"]
+
+
+def test_a_log_line_does_not_have_all_that_is_in_a_queue() -> None:
+    async def described() -> str:
+        queue: asyncio.Queue[str] = asyncio.Queue()
+        await queue.put("something long")
+        made = on_loop(queue)
+        return f"{made} {made!r} {forward_to(made)}"
+
+    assert "something long" not in asyncio.run(described())

@@ -11,11 +11,10 @@ import pytest
 from pykka import ActorDeadError, ActorRegistry
 from servers.effort import IS_THOROUGH, times
 from servers.injection import Injection, Place, places_in, quiet
+from servers.nothing_left import descriptors, nothing_left
 from servers.waiting import wait_until
 
 from pykka_smtp import Mailer, Outcome, RetryPolicy, SendFailure, SendMail, SendSuccess, SmtpActor
-from pykka_smtp.actors.loop.event_loop import event_loop
-from pykka_smtp.actors.net.connection_limit import connection_limit
 from pykka_smtp.actors.net.outlets.record import recorded
 
 PATIENCE = times(5, thoroughly=2)
@@ -107,22 +106,6 @@ class Scene:
         size = len(MESSAGE.replace(b"\r\n", b"\n"))
         found = self.folder.glob("got-*")
         return {path.name[4:] for path in found if path.stat().st_size == size}
-
-
-def nothing_left() -> bool:
-    loop = event_loop()
-    return not (
-        ActorRegistry.get_all()
-        or connection_limit._in_use
-        or connection_limit._waiting
-        or connection_limit._reclaimable
-        or loop._alive
-        or loop._watched
-    )
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.fixture

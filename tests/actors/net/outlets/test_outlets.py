@@ -28,8 +28,10 @@ from pykka_smtp import (
     SmtpActor,
     Stage,
     verify,
+    wait_until_done,
 )
 from pykka_smtp.actors.net.outlets import folder as folder_module
+from pykka_smtp.actors.net.outlets.inner_transport import InnerTransport
 from pykka_smtp.actors.net.outlets.record import Kept, KeptMail, recorded
 
 PATIENCE = 10.0
@@ -312,6 +314,26 @@ def test_a_stop_while_the_disk_hangs_ends_the_send_at_once(
     assert outcome.maybe_accepted is (when == "finish")
     assert wait_until(lambda: not list(tmp_path.glob(".*")), PATIENCE)
     assert len(files(tmp_path, "eml")) <= (when == "finish")
+
+
+def test_a_stop_just_before_the_disk_gets_the_first_octet_is_no_internal_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = InnerTransport._read
+
+    def read_and_close(transport: InnerTransport) -> None:
+        real(transport)
+        if transport._feeding is not None:
+            transport.close()
+
+    monkeypatch.setattr(InnerTransport, "_read", read_and_close)
+
+    outcome = failure(send(f"file://{tmp_path}"))
+
+    assert outcome.kind is FailureKind.CONNECTION
+    assert wait_until_done(PATIENCE)
+    assert "internal error" not in caplog.text
+    assert not list(tmp_path.iterdir())
 
 
 # The console
