@@ -75,15 +75,16 @@ class Putting:
         self._counted_at = 0.0
         self._claimed = 0  # on their way, with their claim
 
-    def take_put(self, put: Put, answer: Answer, *, is_pressing: bool) -> None:
-        """Put an email, and answer with a `Receipt`."""
-        self._take(put.text, put, answer, is_pressing)
+    def take(self, text: MailText, put: Put | None, answer: Answer, *, is_pressing: bool) -> None:
+        """Put an email.
 
-    def take_mail(self, text: MailText, answer: Answer, *, is_pressing: bool) -> None:
-        """Put an email, and answer with its outcome, whenever that is."""
-        self._take(text, None, answer, is_pressing)
-
-    def _take(self, text: MailText, put: Put | None, answer: Answer, is_pressing: bool) -> None:
+        Args:
+            text: the email.
+            put: how; its answer is a `Receipt`. If None, the answer is the outcome, whenever that
+                is.
+            answer: the answer.
+            is_pressing: whether a signal receiver may be waiting for its outcome.
+        """
         refusal = self._refusal()
         if refusal is not None:
             self._answer(text.mail, put, answer, refusal)

@@ -34,7 +34,7 @@ _LEAST_ROOM = 20
 _MOST_ROOM = 1000
 _AHEAD = 0.5
 """Seconds of work in memory."""
-_MOMENT = 0.03
+_MOMENT = 0.05
 """Seconds of work that is marked ahead, if more than two emails for each connection."""
 _SOON = 60.0
 """Seconds: an email that waits for longer is not kept in memory."""
@@ -91,6 +91,8 @@ class Shipping:
         self._policy = policy
         self._connections = connections
         self._most_marked = self._marked = 0
+        self._ended = 0  # since the last tick
+        self._ticked_at = 0.0
         self._is_fast = False
         self._in_line: deque[Entry] = deque()  # not marked yet
         self._least = self._most = _LEAST_ROOM + 4 * connections
@@ -113,9 +115,15 @@ class Shipping:
             return 0
         return self._most - len(self.entries)
 
-    def on_tick(self) -> None:
-        """Follow the pace, and claim what is due."""
-        pace, connections = self._pace(), self._connections
+    def on_tick(self, now: float) -> None:
+        """Follow the pace, and claim what is due.
+
+        Args:
+            now: the time, on the loop's clock.
+        """
+        ended, since, self._ended, self._ticked_at = self._ended, self._ticked_at, 0, now
+        # The mean of the last seconds lags behind while the pace goes up.
+        pace, connections = max(self._pace(), ended / max(now - since, 0.1)), self._connections
         self._most = min(_MOST_ROOM, max(self._least, int(pace * _AHEAD)))
         self._is_fast = pace * _AHEAD >= 2 * connections
         # Besides those in flight: one half is being marked while the other goes out.
@@ -381,6 +389,7 @@ class Shipping:
         if self.entries.get(entry.seq) is entry:
             del self.entries[entry.seq]
             self._marked -= entry.is_marked
+            self._ended += 1
             self._mark_ahead()
             self.claim()
 
