@@ -45,6 +45,8 @@ class Visit(ByHand):
         self._turnstile: FileLock | None = None
         if not path.exists():
             raise OutboxError(f"{path}: there is no such file")
+        if path.is_dir():
+            raise OutboxError(f"{path} is a folder; name a file in it")
         if writes:
             self._turnstile = prepare(path)
             try:
