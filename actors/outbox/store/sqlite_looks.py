@@ -59,7 +59,9 @@ class Looks:
             args.append(like(wanted["recipient"]))
         return list(self._select(where, args, wanted.get("limit", 100)))
 
-    def _select(self, where: Sequence[str], args: Sequence[Any], limit: int) -> Iterator[StoredMail]:
+    def _select(
+        self, where: Sequence[str], args: Sequence[Any], limit: int
+    ) -> Iterator[StoredMail]:
         """Yield the emails to which all conditions apply, the oldest first.
 
         Raises:

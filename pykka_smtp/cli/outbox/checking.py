@@ -97,7 +97,9 @@ def _check_times(options: argparse.Namespace, visit: Visit, findings: _Findings)
     if counts["held"] > options.max_held:
         is_one = counts["held"] == 1
         text = f"{plural(counts['held'], 'email')} {'is' if is_one else 'are'} held"
-        findings.add(WARNING, f"{text} until somebody releases or cancels {'it' if is_one else 'them'}")
+        findings.add(
+            WARNING, f"{text} until somebody releases or cancels {'it' if is_one else 'them'}"
+        )
 
 
 def _check_lives(visit: Visit, findings: _Findings) -> None:

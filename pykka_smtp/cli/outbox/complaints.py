@@ -100,7 +100,7 @@ def status_of(error: Exception, path: str) -> int:
     if isinstance(raised, OutboxError):
         if raised.retryable:
             return EX_TEMPFAIL
-        return EX_DATAERR if os.path.lexists(path) else EX_NOINPUT  # noqa: PTH110 - never raises
+        return EX_DATAERR if os.path.lexists(path) else EX_NOINPUT
     if isinstance(raised, OSError):
         return _BY_ERRNO.get(raised.errno or 0, EX_IOERR)
     return EX_DATAERR

@@ -1,4 +1,4 @@
-"""Plain lines on standard error, for a terminal, a file or the journal of systemd; and its notices."""
+"""Plain lines on standard error, for a terminal, a file or systemd, which gets notices, too."""
 
 import contextlib
 import datetime as dt

@@ -120,7 +120,11 @@ def _told(options: argparse.Namespace) -> dict[str, Any]:
         "rate": None if rate is None else [rate.per_second, rate.burst],
     }
     given |= {name: value for name, value in more.items() if value is not None}
-    return {"path": str(Path(options.path).absolute()), "imports": options.imports, "options": given}
+    return {
+        "path": str(Path(options.path).absolute()),
+        "imports": options.imports,
+        "options": given,
+    }
 
 
 def _check_url(name: str, url: str) -> None:

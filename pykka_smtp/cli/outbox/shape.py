@@ -46,7 +46,9 @@ class Shape:
         rows = self._sorted()
         width = max([len("TOTAL"), *[min(len(domain), 60) for domain, _ in rows[:most]]])
         lines = [" " * width + "".join(f"{head:>{_WIDTH}}" for head in _HEADS)]
-        lines += [_row(name, counts, width) for name, counts in [("TOTAL", self._total), *rows[:most]]]
+        lines += [
+            _row(name, counts, width) for name, counts in [("TOTAL", self._total), *rows[:most]]
+        ]
         if len(rows) > most:
             lines.append(f"... and {plural(len(rows) - most, 'domain')} more")
         return lines

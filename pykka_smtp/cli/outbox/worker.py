@@ -46,7 +46,8 @@ def main() -> int:
             importlib.import_module(module)
         ref = _start(told)
     except Exception as error:  # of the program's own modules, too
-        log.error("cannot start: %s: %s", type(error).__name__, error)
+        text = f"cannot start: {type(error).__name__}: {error}"
+        log.error("%s", text)  # noqa: TRY400 - one line
         return _status(error, told["path"])
     say({"up": True})
     threading.Thread(target=_wait_for_parent, args=(stop,), daemon=True).start()
@@ -105,11 +106,13 @@ def _work(
     log: logging.Logger,
     grace: float,
 ) -> int:
-    while not stop.wait(TICK):
+    is_over = False
+    while not is_over:
+        is_over = stop.wait(TICK)  # and once more: for the last line about what was done
         try:
             figures = ref.ask(Statistics(), timeout=_ANSWER)
         except ActorDeadError:
-            log.error("the Outbox has ended by itself")
+            log.error("the Outbox has ended by itself")  # noqa: TRY400 - one line
             return EX_SOFTWARE
         except (Timeout, OSError):
             continue  # the Outbox itself says what is wrong with its file

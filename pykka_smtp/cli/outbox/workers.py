@@ -1,7 +1,7 @@
 """Worker processes: started, started again when they die, and stopped. On one thread.
 
-Pauses between two starts of a worker grow from `FIRST_PAUSE` to `LONGEST_PAUSE`, and are short again
-after it has worked for `GOOD_LIFE`.
+Pauses between two starts of a worker grow from `FIRST_PAUSE` to `LONGEST_PAUSE`, and are short
+again after it has worked for `GOOD_LIFE`.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ class _Process:
             "from pykka_smtp.cli.outbox.worker import main\n"
             "sys.exit(main())"
         )
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - this program
             [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self.pid: int = self._process.pid
@@ -179,6 +179,7 @@ class Workers:
             process.figures = said
 
     def _ended(self, place: _Place, process: _Process) -> None:
+        process.stop()  # closes the pipe to it
         status, now = process.status, time.monotonic()
         if self._is_stopping:
             if status != EX_OK:
@@ -189,7 +190,9 @@ class Workers:
             return
         if now - process.began >= GOOD_LIFE:
             place.pause = FIRST_PAUSE
-        text = "worker %d (process %d) died of %s; it is started again in %.2g s, and nothing is lost"
+        text = (
+            "worker %d (process %d) died of %s; it is started again in %.2g s, and nothing is lost"
+        )
         self._log.error(text, place.number, process.pid, _named(status), place.pause)
         self._put_off(place, now)
 

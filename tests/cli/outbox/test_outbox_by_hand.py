@@ -10,6 +10,8 @@ from servers.outboxes import Outboxes, mail
 from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import FailureKind, Find, Put, SendFailure, SendSuccess
+from pykka_smtp.testing import refuse
+from pykka_smtp.testing.polite import Polite
 
 
 def test_what_is_cancelled_is_not_sent_and_its_process_hears_of_it(
@@ -49,15 +51,11 @@ def test_what_is_held_waits_until_it_is_released(
 def test_what_has_failed_is_sent_again(
     outboxes: Outboxes, outbox_command: OutboxCommand, scripted_server: Any
 ) -> None:
-    from pykka_smtp.testing.polite import polite
-
-    replies = {"you@example.org": "550 5.1.1 who?"}
-    server = scripted_server(polite(replies=replies))
+    server = scripted_server(Polite(moods=[refuse("RCPT", times=1)]))
     ref = outboxes.start(server)
     ref.tell(mail(1))
     assert isinstance(outboxes.wait_for(1)[0], SendFailure)
     assert wait_until(lambda: ref.ask(Find(state="heard")), PATIENCE)
-    replies.clear()
 
     assert outbox_command("retry", "mail-1") == 0
 

@@ -41,7 +41,11 @@ def test_all_is_well(one_waits: Path, outbox_command: OutboxCommand) -> None:
         ("UPDATE pykka_smtp_mail SET due = due - 1000", 1, "was due 16m ago"),
         ("UPDATE pykka_smtp_mail SET due = due - 10000", 2, "was due 2h ago"),
         ("UPDATE pykka_smtp_mail SET state = 'held'", 1, "1 email is held"),
-        ("UPDATE pykka_smtp_mail SET state = 'told', put_at = put_at - 5000", 1, "nobody has heard"),
+        (
+            "UPDATE pykka_smtp_mail SET state = 'told', put_at = put_at - 5000",
+            1,
+            "nobody has heard",
+        ),
         ("DELETE FROM pykka_smtp_body", 2, "1 email has lost the body"),
         ("INSERT INTO pykka_smtp_body VALUES (99, 'x')", 1, "1 body has no email"),
         (

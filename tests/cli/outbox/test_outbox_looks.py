@@ -84,11 +84,11 @@ def test_the_shape_counts_by_domain_and_age(
 
     assert outbox_command("list", "--shape") == 0
 
-    rows = {line.split()[0]: line.split()[1:] for line in outbox_command.out.splitlines()}
-    assert rows["T"] == "5 10 20 40 80 160 320 640 1280 1280+".split()
-    assert rows["TOTAL"] == "4 2 0 1 0 0 0 0 0 0 1".split()
-    assert rows["x.test"] == "2 0 0 1 0 0 0 0 0 0 1".split()
-    assert rows["z.test"] == "1 1 0 0 0 0 0 0 0 0 0".split()
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in outbox_command.out.splitlines()}
+    assert rows["T"] == "5 10 20 40 80 160 320 640 1280 1280+"
+    assert rows["TOTAL"] == "4 2 0 1 0 0 0 0 0 0 1"
+    assert rows["x.test"] == "2 0 0 1 0 0 0 0 0 0 1"
+    assert rows["z.test"] == "1 1 0 0 0 0 0 0 0 0 0"
     shape = outbox_command.json("list", "--shape")
     assert shape["domains"]["x.test"] == [0, 0, 1, 0, 0, 0, 0, 0, 0, 1]
 
@@ -98,7 +98,9 @@ def test_times_in_json_are_iso_8601_in_utc(
 ) -> None:
     full(outboxes)
 
-    [two] = outbox_command.json("list", "--to", "a@X.test", "--state", "ready", "--alias", "shop")[1:]
+    [two] = outbox_command.json("list", "--to", "a@X.test", "--state", "ready", "--alias", "shop")[
+        1:
+    ]
 
     assert dt.datetime.fromisoformat(two["due"]) > dt.datetime.now(dt.UTC)
     assert two["put_at"].endswith("Z")
@@ -125,7 +127,16 @@ def test_with_body_it_prints_the_email_alone(
 ) -> None:
     full(outboxes)
     done = subprocess.run(
-        [sys.executable, "-m", "pykka_smtp", "outbox", "show", outbox_command.path, "mail-3", "--body"],
+        [
+            sys.executable,
+            "-m",
+            "pykka_smtp",
+            "outbox",
+            "show",
+            outbox_command.path,
+            "mail-3",
+            "--body",
+        ],
         capture_output=True,
         check=True,
     )
