@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from servers.outbox_fixtures import OutboxCommand
 from servers.outboxes import Outboxes, mail
+from servers.require import require_root
 
 from pykka_smtp import Put
 
@@ -264,8 +265,7 @@ def test_a_key_of_two_aliases_needs_the_alias(
 def test_a_copy_that_cannot_be_written_can_be_read(
     outboxes: Outboxes, outbox_command: OutboxCommand, tmp_path: Path
 ) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to be somebody else")
+    require_root()
     full(outboxes)
     assert outbox_command("list") == 0  # what is imported late may not be readable to others
     folder = tmp_path / "copies"
