@@ -1,4 +1,4 @@
-"""`handover`: an email in the program's own transaction, for an Outbox on the program's own file."""
+"""`handover`: an email in the program's own transaction, for an Outbox on its own file."""
 
 import datetime as dt
 import time
@@ -33,10 +33,10 @@ def handover(
             handover(connection, SendMail(...), key="order-4711")
 
     If the transaction is committed, the email will be sent: by an Outbox on the same file, in this
-    process or another, such as ``pykka-smtp outbox run``. If it is rolled back, there never was one.
+    process or another, such as ``pykka-smtp outbox run``. If it is rolled back, there was none.
 
-    The connection is of `sqlite3`; a ``Session``, ``scoped_session`` or ``Connection`` of SQLAlchemy;
-    or ``django.db.connection``; to an SQLite file. The tables are made by an Outbox that is
+    The connection is of `sqlite3`; a ``Session``, ``scoped_session`` or ``Connection`` of
+    SQLAlchemy; or ``django.db.connection``; to an SQLite file. The tables are made by an Outbox that is
     started on the file, or by the statements of `outbox_schema`. A connection that commits each
     statement by itself (autocommit) commits the email at once.
 

@@ -1,12 +1,11 @@
 """``pykka-smtp outbox check``: whether the file is whole, and whether its emails go out in time."""
 
 import argparse
-import sqlite3
 import time
 from pathlib import Path
 from typing import Any, TextIO
 
-from ...actors.outbox.store.errors import OutboxError, error_of
+from ...actors.outbox.store.errors import RAISED, error_of
 from ...actors.outbox.store.sqlite_visit import Visit
 from ..output.printable import print_lines
 from .arguments import STATES
@@ -60,7 +59,7 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
             if not options.quick:
                 visit.watch(Patience(err, "checking the whole file").look)
                 _check_pages(visit, findings)
-    except (OutboxError, sqlite3.Error, OSError, ValueError) as error:
+    except (*RAISED, ValueError) as error:
         findings.add(CRITICAL, str(error_of(error, options.path)))
     word = _WORDS[findings.status]
     if options.json:

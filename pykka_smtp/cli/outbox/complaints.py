@@ -4,11 +4,10 @@ import argparse
 import contextlib
 import errno
 import os
-import sqlite3
 from collections.abc import Callable
 from typing import TextIO
 
-from ...actors.outbox.store.errors import OutboxError, error_of
+from ...actors.outbox.store.errors import RAISED, OutboxError, error_of
 from ..output.printable import print_lines
 from ..sysexits import (
     EX_CANTCREAT,
@@ -68,7 +67,7 @@ def complaining(options: argparse.Namespace, run: Run, out: TextIO, err: TextIO)
     except ComplaintError as error:
         complain(err, options.command, *error.complaints)
         return error.status
-    except (OSError, sqlite3.Error, ValueError) as error:
+    except (*RAISED, ValueError) as error:
         raised = error_of(error, options.path)
         complain(err, options.command, str(raised))
         return status_of(error, options.path)

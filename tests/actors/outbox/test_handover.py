@@ -298,7 +298,7 @@ def test_another_database_of_sqlalchemy_is_refused_with_what_to_do() -> None:
     from sqlalchemy.dialects import postgresql
 
     connection = object.__new__(sqlalchemy.Connection)
-    connection.dialect = postgresql.dialect()
+    connection.dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
     with pytest.raises(ValueError, match=r"is postgresql, and must be SQLite; .*committed"):
         handover(connection, mail(1))
