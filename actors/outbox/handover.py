@@ -36,9 +36,9 @@ def handover(
     process or another, such as ``pykka-smtp outbox run``. If it is rolled back, there was none.
 
     The connection is of `sqlite3`; a ``Session``, ``scoped_session`` or ``Connection`` of
-    SQLAlchemy; or ``django.db.connection``; to an SQLite file. The tables are made by an Outbox that is
-    started on the file, or by the statements of `outbox_schema`. A connection that commits each
-    statement by itself (autocommit) commits the email at once.
+    SQLAlchemy; or ``django.db.connection``; to an SQLite file. The tables are made by an Outbox
+    that is started on the file, or by the statements of `outbox_schema`. A connection that commits
+    each statement by itself (autocommit) commits the email at once.
 
     Call it on the thread of the connection. It needs the write lock, as each ``INSERT`` does.
 

@@ -3,7 +3,6 @@
 import errno
 import sqlite3
 
-
 RAISED = (sqlite3.Error, OSError)
 """What work with a file raises; see `error_of`."""
 

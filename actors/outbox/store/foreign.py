@@ -1,8 +1,8 @@
 """Connections of the program to its own SQLite file: of sqlite3, SQLAlchemy and Django.
 
 An email is written in the program's own transaction: it is there if that is committed, and was
-never there if it is rolled back. Neither SQLAlchemy nor Django is imported: who has a connection of one
-has imported it.
+never there if it is rolled back. Neither SQLAlchemy nor Django is imported: who has a connection
+of one has imported it.
 """
 
 import contextlib
