@@ -38,7 +38,7 @@ from .signals.recipients import Recipient, split_names
 from .signals.send_mail import SendMail
 
 if TYPE_CHECKING:
-    from .testing import Outbox
+    from .testing import RecordedMails
 
 _KEY = "pykka_smtp"
 _FLASK_MAILS_KEY = "mail"
@@ -183,7 +183,7 @@ class Mail:
         """The `Mailer` of this application and process, for `Statistics` or `tell_all`."""
         return self._state().mailer
 
-    def record_messages(self) -> AbstractContextManager["Outbox"]:
+    def record_messages(self) -> AbstractContextManager["RecordedMails"]:
         """Record what is sent in a ``with`` block, for tests: `pykka_smtp.testing.record_mails`."""
         from .testing import record_mails
 
