@@ -22,6 +22,7 @@ from pykka_smtp.actors.outbox.store.sqlite_store import SqliteStore
 
 ROOT = Path(__file__).parents[3]
 SECTOR = 512
+CHANCE = random.Random(1)  # noqa: S311
 SENT = {"dot", "told", "heard"}
 
 
@@ -160,7 +161,7 @@ def test_whenever_the_power_goes_all_that_was_promised_is_on_the_disk(
     made = run(tmp_path, mails)
 
     count = 0
-    for image in list(made.images(random.Random(1)))[::share]:
+    for image in list(made.images(CHANCE))[::share]:
         judge(image, made, tmp_path / "image")
         count += 1
 
@@ -171,7 +172,7 @@ def test_whenever_the_power_goes_all_that_was_promised_is_on_the_disk(
 
 def test_a_file_that_forgets_its_log_does_not_pass(tmp_path: Path) -> None:
     made = run(tmp_path, 6)
-    last = list(made.images(random.Random(1)))[-1]
+    last = list(made.images(CHANCE))[-1]
     without = Image("without its log", made.copy(0, "d"), b"", last.before)
 
     with pytest.raises(AssertionError, match="without its log"):
