@@ -125,8 +125,9 @@ class Publishing:
         for batch, _ in done:
             self._submit(Kind.HEAR, batch, functools.partial(self._heard, batch))
 
-    def _heard(self, batch: list[int], _result: None) -> None:
-        self.published.difference_update(batch)
+    def _heard(self, batch: list[int], result: OutboxError | None) -> None:
+        if result is None:
+            self.published.difference_update(batch)
 
     # Outcomes that other processes have written, or left
 
