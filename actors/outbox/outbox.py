@@ -30,6 +30,7 @@ from .sending.gate import GatedSmtpActor
 from .sending.shipping import Shipping
 from .store.sqlite_store import SqliteStore
 from .store_thread import StoreThread
+from .timing import Timing
 from .upkeep import Upkeep
 
 _HARMLESS = harmless_of(OUTBOX_DEFAULTS)
@@ -154,6 +155,7 @@ class Outbox(Mailer):
             self._draining,
             sends=self._sends,
         )
+        self._timing = Timing(submit, self._shipping, given["retry"], sends=self._sends)
         self._asking = Asking(self._alias, submit, upkeep.file_changed)
 
     def __repr__(self) -> str:
@@ -254,6 +256,7 @@ class Outbox(Mailer):
         if self._ending.has_begun:
             self._stop_if_done()
             return
+        self._timing.on_tick(now)
         self._shipping.claim()
         self._putting.on_tick(now)
         self._upkeep.on_tick(now)

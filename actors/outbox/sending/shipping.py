@@ -189,8 +189,7 @@ class Shipping:
             self._hold(row)
             return
         self.entries[row.seq] = entry
-        facts = entry.facts
-        if facts.expires is not None and facts.expires <= time.time():
+        if entry.has_expired(time.time()):
             self._expire(entry)
         elif entry.is_alone:
             # Marked before anything is done with it: if the process dies of it, it will be held.
@@ -234,13 +233,12 @@ class Shipping:
 
     def _gate_of(self, entry: Entry) -> MarkGate:
         if entry.gate is None:
-            entry.gate = MarkGate(entry, self._mark)
+            entry.gate = MarkGate(entry, self._mark, self._expire)
         gate: MarkGate = entry.gate
         return gate
 
     def _mark(self, entry: Entry, then: Callable[[bool | OutboxError], object]) -> None:
-        expires = entry.facts.expires
-        if expires is not None and expires <= time.time() and not entry.is_dropped:
+        if entry.has_expired(time.time()):
             self._expire(entry)
         if entry.is_dropped:
             then(False)
@@ -267,6 +265,35 @@ class Shipping:
         for entry in islice(line, most):
             if entry.facts.at_least_once and entry.seq in self.entries:
                 entry.gate.begin()
+
+    def expire(self, now: float) -> None:
+        """Give up what has expired, and whose end has not gone out.
+
+        Args:
+            now: the time, in seconds of UTC.
+        """
+        for entry in [one for one in self.entries.values() if one.has_expired(now)]:
+            if not self._gate_of(entry).is_passed:
+                self._expire(entry)
+
+    def take_expired(self, row: Row) -> None:
+        """Write the outcome of an email that expired in the file."""
+        try:
+            self._expire(self._entry_of(row))
+        except ValueError as error:
+            log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
+            self._hold(row)
+
+    def follow_clock(self, step: float) -> None:
+        """Go on after somebody has set the clock.
+
+        Args:
+            step: by how many seconds.
+        """
+        for entry in self.entries.values():
+            entry.facts.put_at += step
+        self._not_before = 0.0
+        self.look_soon()
 
     def _expire(self, entry: Entry) -> None:
         detail = "it has expired before it was accepted (Put.expires)"

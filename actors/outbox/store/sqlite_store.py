@@ -20,7 +20,7 @@ from .locks import FileLock
 from .sqlite_file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
 from .sqlite_hand import ByHand
 from .sqlite_rescue import Rescues
-from .sqlite_steps import Steps
+from .sqlite_time import Times
 
 _LONG_LOG = 4 * 1024 * 1024
 """Octets of the log from which on a checkpoint is due."""
@@ -29,7 +29,7 @@ _abandoned: list[sqlite3.Connection] = []
 """A parent's connections, in a forked child: to close one there could remove the parent's log."""
 
 
-class SqliteStore(Steps, Rescues, ByHand):
+class SqliteStore(Times, Rescues, ByHand):
     """An outbox in an SQLite file. See `Store`.
 
     Args:
