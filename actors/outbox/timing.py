@@ -39,7 +39,9 @@ class Timing:
         self._sends = sends
         self._seen: ClockNote | None = None
         self._is_following = self._is_looking = False
-        self._next_look = self._next_try = 0.0
+        self._next_look = 0.0
+        if sends:
+            shipping.before_claim = self._follow_clock
 
     def on_tick(self, now: float) -> None:
         """Look.
@@ -48,7 +50,7 @@ class Timing:
             now: the time, on the loop's clock.
         """
         if self._sends:
-            self._follow_clock(now)
+            self._follow_clock()
         if now >= self._next_look:
             self._next_look = now + _EVERY
             self._shipping.expire(time.time())
@@ -58,13 +60,13 @@ class Timing:
 
     # The clock
 
-    def _follow_clock(self, now: float) -> None:
+    def _follow_clock(self) -> None:
         seen, is_now = self._seen, clock_note()
-        if seen is not None and abs(is_now.offset - seen.offset) < LEAST_STEP:
+        if self._is_following or (
+            seen is not None and abs(is_now.offset - seen.offset) < LEAST_STEP
+        ):
             return
-        if self._is_following or now < self._next_try:
-            return
-        self._is_following, self._next_try = True, now + _EVERY
+        self._is_following = True
         longest = self._longest
 
         def follow(store: Store) -> float:

@@ -58,6 +58,7 @@ class Shipping:
     Attributes:
         entries: the emails in memory, by number.
         is_over: whether nothing is claimed any more.
+        before_claim: is called before a claim, and may have something done with the file first.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Shipping:
     ) -> None:
         self.entries: dict[int, Entry] = {}
         self.is_over: bool = False
+        self.before_claim: Callable[[], object] = _none
         self.sent: int = 0
         self.failed: int = 0
         self.retries: int = 0
@@ -162,6 +164,7 @@ class Shipping:
             self.claim()
 
     def _ask(self, wanted: dict[str, Any]) -> None:
+        self.before_claim()
         self._is_claiming = True
         self._submit(Kind.CLAIM, wanted, self._claimed)
 
@@ -400,6 +403,10 @@ class Shipping:
             maybe_accepted=True,
         )
         self._end(entry, in_doubt(facts, failure).outcome)
+
+
+def _none() -> None:
+    """Nothing is to be done before."""
 
 
 def _nothing(_result: Any) -> None:

@@ -162,6 +162,7 @@ def told(path: Path, server: Remembering, **more: Any) -> dict[str, Any]:
     return base | {"at_least_once": True, "life": 0} | more
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
 def test_nobody_takes_the_emails_of_a_process_that_stands_still(tmp_path: Path) -> None:
     path = tmp_path / "mail.db"
