@@ -21,7 +21,7 @@ from .draining import Draining
 from .messages import Cancel, Find, Hold, OutboxStatistics, Put, Release, Retry
 from .ops import Watch
 from .options import OUTBOX_DEFAULTS, OutboxOptions, checked, of_mailer
-from .outbox_ref import AsMail, OutboxRef
+from .outbox_ref import OutboxRef
 from .publishing import Publishing
 from .putting import Putting
 from .results import Results
@@ -30,6 +30,7 @@ from .sending.gate import GatedSmtpActor
 from .sending.shipping import Shipping
 from .store.sqlite_store import SqliteStore
 from .store_thread import StoreThread
+from .text.mail_text import MailText, to_text
 from .timing import Timing
 from .upkeep import Upkeep
 
@@ -60,7 +61,7 @@ class Outbox(Mailer):
     """
 
     _ref_type = OutboxRef
-    _plain_message: type | None = None
+    _plain_message: type | None = MailText
     _attempt_type = GatedSmtpActor
     _waits_for_probes = True
 
@@ -189,10 +190,10 @@ class Outbox(Mailer):
 
     def on_receive(self, message: Any) -> Any:
         """Put an email, or answer a question."""
-        if isinstance(message, SendMail):
-            self._take_mail(Put(message))
-        elif isinstance(message, AsMail):
-            self._take_mail(message.put)
+        if isinstance(message, MailText):
+            self._take_mail(message)
+        elif isinstance(message, SendMail):
+            self._take_mail(to_text(message))
         elif isinstance(message, Put):
             pressing = self.is_told_by_receiver
             self._putting.take_put(message, self.answer_later(), is_pressing=pressing)
@@ -209,9 +210,9 @@ class Outbox(Mailer):
             return self.misunderstood(message, "an Outbox takes a SendMail or a Put")
         return None
 
-    def _take_mail(self, put: Put) -> None:
+    def _take_mail(self, text: MailText) -> None:
         pressing = self.is_told_by_receiver
-        self._putting.take_mail(put, self.answer_later(), is_pressing=pressing)
+        self._putting.take_mail(text, self.answer_later(), is_pressing=pressing)
 
     def _statistics(self, counts: dict[str, int], octets: int) -> OutboxStatistics:
         shipping, putting, trouble = self._shipping, self._putting, self._thread.trouble
@@ -257,7 +258,7 @@ class Outbox(Mailer):
             self._stop_if_done()
             return
         self._timing.on_tick(now)
-        self._shipping.claim()
+        self._shipping.on_tick()
         self._putting.on_tick(now)
         self._upkeep.on_tick(now)
         self._draining.look(now)
@@ -312,11 +313,10 @@ class Outbox(Mailer):
 
     def on_discard(self, message: Any) -> None:
         """Publish that an email came after the Outbox had stopped."""
-        if isinstance(message, AsMail):
-            message = message.put
-        if isinstance(message, Put | SendMail):
-            mail = message.mail if isinstance(message, Put) else message
-            self._putting.refuse_late(mail)
+        if isinstance(message, SendMail):
+            self._putting.refuse_late(message)
+        elif isinstance(message, Put | MailText):
+            self._putting.refuse_late(message.mail)
         else:
             super(Mailer, self).on_discard(message)
 

@@ -88,8 +88,9 @@ class Publishing:
         if seq in self.published:  # see `Store.reconcile`
             return
         self.published.add(seq)
-        _, answers = self._waiting.pop(seq, (None, ()))
-        is_asked = any(answer.is_asked for answer in answers)
+        waiting = self._waiting.pop(seq, None)
+        answers = () if waiting is None else waiting[1]
+        is_asked = waiting is not None and any(answer.is_asked for answer in answers)
         publish_stored(outcome, is_asked=is_asked, is_replayed=is_replayed)
         for answer in answers:
             answer.set(outcome)

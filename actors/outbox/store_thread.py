@@ -45,7 +45,6 @@ class StoreThread:
 
     Attributes:
         has_room: whether the disk has room for more emails.
-        submitted: how many operations were submitted; each has one result.
     """
 
     _watch: Watch
@@ -59,12 +58,12 @@ class StoreThread:
         clock: Callable[[], float],
     ) -> None:
         self.has_room: bool = True
-        self.submitted: int = 0
         self._store = store
         self._keep = keep_sent, keep_failed
         self._clock = clock
         self._queue: deque[Op] = deque()
         self._owed: list[Op] = []
+        self._taken = 0
         self._unwanted: list[Any] = []
         self._lock = threading.Lock()
         self._alarm = threading.Semaphore(0)
@@ -88,9 +87,8 @@ class StoreThread:
 
     def submit(self, kind: Kind, value: Any, then: Then) -> None:
         """Have something done. From any thread, never waits."""
-        with self._lock:
-            self._queue.append(Op(kind, value, then))
-            self.submitted += 1
+        # Without the lock, for which the loop thread would often wait: see `_sleep` and `_take`.
+        self._queue.append(Op(kind, value, then))
         if self._is_asleep:
             self._wake()
 
@@ -99,6 +97,12 @@ class StoreThread:
             was_asleep, self._is_asleep = self._is_asleep, False
         if was_asleep:
             self._alarm.release()
+
+    @property
+    def submitted(self) -> int:
+        """How many operations were submitted; each has one result."""
+        with self._lock:
+            return self._taken + len(self._queue)
 
     @property
     def is_idle(self) -> bool:
@@ -117,9 +121,11 @@ class StoreThread:
         with self._lock:
             if not self._queue or self._queue[0].since > before:
                 return
-            for op in [op for op in self._queue if op.kind in IMPATIENT and op.since <= before]:
-                self._queue.remove(op)
-                late.append(op)
+            for op in self._queue.copy():  # others append to it without the lock
+                if op.kind in IMPATIENT and op.since <= before:
+                    self._queue.remove(op)
+                    late.append(op)
+            self._taken += len(late)
         error = OutboxError(
             f"other processes have not let this one write for {PATIENCE:.0f} s: is one stopped?",
             True,
@@ -178,6 +184,7 @@ class StoreThread:
         if self._owed and now >= self._not_before:
             with self._lock:
                 self._queue.extendleft(reversed(self._owed))
+                self._taken -= len(self._owed)
                 self._owed.clear()
         if self._queue:
             self._turn()
@@ -188,25 +195,24 @@ class StoreThread:
         self._look_around(monotonic())
 
     def _sleep(self, seconds: float) -> None:
-        with self._lock:
-            if self._queue:
-                return
-            self._is_asleep = True
-        if not self._alarm.acquire(timeout=seconds):
+        self._is_asleep = True  # then look: who appends after that look wakes this thread
+        if self._queue or not self._alarm.acquire(timeout=seconds):
             with self._lock:
                 was_asleep, self._is_asleep = self._is_asleep, False
             if not was_asleep:
                 self._alarm.acquire()  # released at this very moment
 
     def _take(self) -> list[Op]:
+        # Without a lock others append, but only this thread, and who has it, takes out.
         with self._lock:
-            ops = list(self._queue)
-            self._queue.clear()
+            count = len(self._queue)
+            ops = [self._queue.popleft() for _ in range(count)]
+            self._taken += count
         return ops
 
     def _turn(self) -> None:
         """Do what has gathered. It is taken only once this process may write."""
-        writes = any(op.kind is not Kind.LOOK for op in tuple(self._queue))
+        writes = any(op.kind is not Kind.LOOK for op in self._queue.copy())
         if writes and not self._is_broken:
             self._store.wait_turn()
         ops = self._take()

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from ..rules.states import ALONE_AFTER, State
 from .records import Claims, Clash, Ending, Later, NewMail, Row
 from .sqlite_looks import Looks
-from .statements import chunks, json_of, values
+from .statements import OWNED, chunks, json_of, spare, values
 
 _MAIL = (
     "seq, id, key, alias, digest, env, size, priority, due, expires, put_at, at_least_once, state,"
@@ -38,8 +38,9 @@ class Steps(Looks):
                 )
             ]
             done = db.execute(
-                f"INSERT OR IGNORE INTO pykka_smtp_mail ({_MAIL}) {values(15, len(chunk))}",
-                rows,
+                f"INSERT OR IGNORE INTO pykka_smtp_mail ({_MAIL}) SELECT * FROM"
+                f" ({values(15, len(chunk))}) WHERE column1 IS NOT NULL",
+                [*rows, *[None] * (15 * spare(len(chunk)))],
             )
             found: list[int | Clash] = [seq for seq, _ in chunk]
             if done.rowcount != len(chunk):
@@ -48,7 +49,11 @@ class Steps(Looks):
             new = [one for one, result in zip(chunk, found, strict=True) if result == one[0]]
             for part in chunks(new):
                 bodies = [value for seq, mail in part for value in (seq, mail.body)]
-                db.execute(f"INSERT INTO pykka_smtp_body {values(2, len(part))}", bodies)
+                db.execute(
+                    f"INSERT INTO pykka_smtp_body SELECT * FROM ({values(2, len(part))})"
+                    " WHERE column1 IS NOT NULL",
+                    [*bodies, *[None] * (2 * spare(len(part)))],
+                )
         return results
 
     def _clash_of(self, seq: int, mail: NewMail) -> int | Clash:
@@ -156,7 +161,7 @@ class Steps(Looks):
                 f" FROM ({values(4, len(chunk))}) AS v"
                 " WHERE pykka_smtp_mail.seq = v.column1 AND pykka_smtp_mail.owner = ?"
                 " AND state IN ('claimed', 'dot')",
-                [*rows, self.life],
+                [*rows, *[None] * (4 * spare(len(chunk))), self.life],
             )
             if done.rowcount != len(chunk):
                 # Lost are those that do not have this outcome now.
@@ -181,7 +186,7 @@ class Steps(Looks):
                 " attempts = coalesce(json_extract(v.column3, '$.count'), 0)"
                 f" FROM ({values(4, len(chunk))}) AS v WHERE pykka_smtp_mail.seq = v.column1"
                 " AND owner = ? AND state IN ('claimed', 'dot')",
-                [*rows, self.life],
+                [*rows, *[None] * (4 * spare(len(chunk))), self.life],
             )
 
     def give_back(self, seqs: Sequence[int]) -> None:
@@ -205,7 +210,8 @@ class Steps(Looks):
         # With it until here: whoever hears of it may look at the email.
         self._db.execute(
             "DELETE FROM pykka_smtp_body WHERE seq IN (SELECT seq FROM pykka_smtp_mail"
-            " WHERE seq IN (SELECT value FROM json_each(?)) AND state = 'heard' AND is_sent = 1)",
+            # The plus: not by the index of all that were heard.
+            " WHERE seq IN (SELECT value FROM json_each(?)) AND +state = 'heard' AND +is_sent = 1)",
             (str(list(seqs)),),
         )
 
@@ -213,8 +219,9 @@ class Steps(Looks):
         """See `Store`."""
         found = self._db.execute(
             "SELECT json_group_array(seq) FROM (SELECT seq FROM pykka_smtp_mail"
-            " WHERE state = 'told' AND owner IS NULL AND alias = ? AND (home IS NULL OR home = ?"
-            " OR home NOT IN (SELECT id FROM pykka_smtp_life)) ORDER BY seq LIMIT ?)",
+            f" WHERE {OWNED} AND state = 'told' AND owner IS NULL AND +alias = ?"
+            " AND (home IS NULL OR home = ? OR home NOT IN (SELECT id FROM pykka_smtp_life))"
+            " ORDER BY seq LIMIT ?)",
             (alias, self.life, most),
         ).fetchone()
         seqs: list[int] = json_of(found[0])
