@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..text.mail_text import is_whole
 from .errors import error_of
 from .sqlite_file import check_size
 
 _TOGETHER = 64
-_COLUMNS = "seq, id, key, alias, state, env, outcome"
+_COLUMNS = "seq, id, key, alias, state, env, outcome, digest"
+_CHANGED = "its text is not what was put"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +114,7 @@ def _one(database: sqlite3.Connection, seq: int) -> Iterator[ReadableMail]:
     for columns, table in ((_COLUMNS, "mail"), ("data", "body")):
         try:
             found = database.execute(
-                f"SELECT {columns} FROM pykka_smtp_{table} WHERE seq = ?",  # noqa: S608
+                f"SELECT {columns} FROM pykka_smtp_{table} WHERE seq = ?",
                 (seq,),
             ).fetchone()
         except sqlite3.Error as error:
@@ -121,14 +123,16 @@ def _one(database: sqlite3.Connection, seq: int) -> Iterator[ReadableMail]:
         parts.append(found)
     mail, body = parts
     if mail is not None or body is not None:
-        values = mail or (seq, "", "", "", "", "", None)
+        values = mail or (seq, "", "", "", "", "", None, None)
         yield _mail((*values, None if body is None else body[0]), "; ".join(problems))
 
 
 def _mail(row: tuple[Any, ...], problem: str = "") -> ReadableMail:
-    seq, *texts, outcome, body = row
+    seq, *texts, outcome, digest, body = row
     words = ["" if text is None else str(text) for text in texts]
     name, key, alias, state, env = words
+    if isinstance(body, bytes) and isinstance(digest, bytes) and not is_whole(env, body, digest):
+        problem = f"{problem}; {_CHANGED}" if problem else _CHANGED
     return ReadableMail(
         seq=seq,
         id=name,

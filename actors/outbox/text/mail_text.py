@@ -89,6 +89,26 @@ def to_text(mail: SendMail) -> MailText:
     return MailText(mail, text, body, digest.digest())
 
 
+def is_whole(env: str, body: bytes, digest: bytes) -> bool:
+    """Whether an email is as it was put: SQLite does not see all damage.
+
+    Args:
+        env: everything but the body, as JSON.
+        body: the body.
+        digest: what `to_text` returned.
+    """
+    try:
+        made: dict[str, Any] = json.loads(env)
+        is_complete = made["kind"] == _COMPLETE
+        start = len(f'{{"id":{_to_json(made["id"])},')
+        end = env.rindex(',"kind":' if is_complete else ',"date":')
+    except (ValueError, TypeError, KeyError):
+        return False
+    now = hashlib.blake2b(env[start:end].encode("utf-8", "surrogatepass"), digest_size=16)
+    now.update(_undated(body) if is_complete else body)
+    return now.digest() == digest
+
+
 def mail_of(env: str, body: bytes) -> SendMail:
     """Return the email of its text.
 
