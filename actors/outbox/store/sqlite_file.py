@@ -40,18 +40,22 @@ def open_file(path: Path, turnstile: FileLock) -> sqlite3.Connection:
     Raises:
         OutboxError: it cannot be used. It is left as it is.
     """
+    is_checked = False
     try:
         if not path.exists():
             _make(path)
         else:
-            _check_size(path)
+            check_size(path)
+            is_checked = _check_without_writing(path)
         connection = _connect(path)
     except (sqlite3.Error, OSError) as error:
         raise error_of(error, str(path)) from error
     try:
-        _check_version(connection, path)
+        if not is_checked:
+            _check_version(connection, path)
         _set_up(connection)
-        _check_pages(connection, path)
+        if not is_checked:
+            _check_pages(connection, path)
         _migrate(connection, path)
     except BaseException as error:
         with contextlib.suppress(sqlite3.Error):
@@ -107,7 +111,23 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _check_size(path: Path) -> None:
+def _check_without_writing(path: Path) -> bool:
+    """Refuse a newer or damaged file; return whether it was looked at.
+
+    With a connection that cannot write: another would move what is in the log into the file, at the
+    latest when it is closed.
+    """
+    if side_file(path, "journal").exists():
+        return False  # of a program whose transaction has to be undone first
+    uri = path.absolute().as_uri() + "?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, timeout=OPEN_TIMEOUT, isolation_level=None)
+    with contextlib.closing(connection):
+        _check_version(connection, path)
+        _check_pages(connection, path)
+    return True
+
+
+def check_size(path: Path) -> None:
     """Refuse what SQLite would take for a new file.
 
     By its size: to open it and close it again would drop the locks this process may have on it.
@@ -125,9 +145,10 @@ def _check_size(path: Path) -> None:
 def _make(path: Path) -> None:
     """Make a new file beside, and give it its name once it is on disk: never half of one."""
     for name in ("wal", "journal"):
-        if side_file(path, name).exists():
+        side = side_file(path, name)
+        if side.exists() and side.stat().st_size:
             raise OutboxError(
-                f"{path} is missing, but {side_file(path, name).name} is there, which may have its"
+                f"{path} is missing, but {side.name} is there, which may have its"
                 " emails. Bring the file back, or move the other away"
             )
     made = side_file(path, "new")

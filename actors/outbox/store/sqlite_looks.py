@@ -8,13 +8,13 @@ from typing import Any
 from ..rules.states import State
 from .errors import error_of
 from .records import Row, StoredMail
-from .statements import chunks, columns_of_bodies, detail_of, json_of, like
+from .statements import OWNED, chunks, columns_of_bodies, detail_of, json_of, like, spare
 
 _COUNTS = {
     State.READY: "state = 'ready'",
-    State.CLAIMED: "state = 'claimed'",
-    State.DOT: "state = 'dot'",
-    State.TOLD: "state = 'told'",
+    State.CLAIMED: f"{OWNED} AND state = 'claimed'",
+    State.DOT: f"{OWNED} AND state = 'dot'",
+    State.TOLD: f"{OWNED} AND state = 'told'",
     State.HEARD: "state = 'heard'",
     State.HELD: "state = 'held'",
 }
@@ -93,8 +93,9 @@ class Looks:
                     values_[7] = bool(values_[7])
                     rows[values_[0]] = Row(**dict(zip(_FIELDS, values_, strict=True)))
         for chunk in chunks(unknown):
-            bodies = self._db.execute(columns_of_bodies(len(chunk)), chunk).fetchone()
-            for seq, body in zip(chunk, bodies, strict=True):
+            wanted = [*chunk, *[None] * spare(len(chunk))]
+            bodies = self._db.execute(columns_of_bodies(len(chunk)), wanted).fetchone()
+            for seq, body in zip(chunk, bodies, strict=False):
                 if seq in rows:
                     rows[seq].body = body or b""
         return [rows[seq] for seq in seqs if seq in rows]
@@ -132,11 +133,12 @@ class Looks:
 
     def undone(self, alias: str, *, until_heard: bool) -> bool:
         """See `Store`."""
-        owned = "'claimed', 'dot', 'told'" if until_heard else "'claimed', 'dot'"
-        one = "SELECT EXISTS (SELECT 1 FROM pykka_smtp_mail WHERE alias = ? AND state"
+        owned = OWNED if until_heard else f"{OWNED} AND state <> 'told'"
+        # Not by the index of keys, as it would look at all that were ever sent.
+        one = "SELECT EXISTS (SELECT 1 FROM pykka_smtp_mail WHERE +alias = ? AND"
         return any(
             self._db.execute(f"{one} {which})", (alias,)).fetchone()[0]
-            for which in (f"IN ({owned})", "= 'ready'")
+            for which in (owned, "state = 'ready'")
         )
 
     def has_changed(self) -> bool:
