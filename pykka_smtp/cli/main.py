@@ -14,7 +14,7 @@ from .. import __version__
 from ..quiet_start import COMMAND, stop_ending_quietly
 from .help_format import HelpFormatter
 from .options import add_arguments, add_without
-from .outbox_page.arguments import add_page_arguments
+from .outbox.arguments import add_arguments as add_outbox_arguments
 from .standard_streams import let_go_of_stdout, standard_streams
 from .sysexits import EX_IOERR, EX_OK, EX_OSERR, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
 
@@ -159,17 +159,10 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     add_arguments(send)
     send.set_defaults(run=_send)
-    outbox = commands.add_parser("outbox", help="look at an outbox, and change what is in it")
-    outbox_commands = outbox.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    page = outbox_commands.add_parser(
-        "page",
-        help="show an outbox as a page for a browser",
-        description="Serve a page that shows what is in an outbox: what waits, is under way, has"
-        " failed or is in doubt. Emails can be searched, retried, cancelled, held and released"
-        " there. Every user of this machine can open it, unless there is a token.",
+    outbox = commands.add_parser(
+        "outbox", help="look at the file of an Outbox, change what waits in it, and send it"
     )
-    add_page_arguments(page)
-    page.set_defaults(run=_outbox_page)
+    add_outbox_arguments(outbox)
     commands.add_parser(  # for the list; its own help is its own
         _SENDMAIL, help="pass an email from standard input on, as programs expect of sendmail"
     )
@@ -208,12 +201,6 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _send(options: argparse.Namespace) -> int:
     from .send.send import run
-
-    return run(options, sys.stdout, sys.stderr)
-
-
-def _outbox_page(options: argparse.Namespace) -> int:
-    from .outbox_page.command import run
 
     return run(options, sys.stdout, sys.stderr)
 

@@ -4,10 +4,18 @@ import argparse
 
 from .access import TOKEN
 
+PAGE_DESCRIPTION = """\
+Serve a page that shows what is in the file: what waits, is under way, has failed or is in doubt,
+and what the last hour has brought. There, emails can be searched, retried, cancelled, held and
+released.
+
+Every user of this machine can open the page, unless there is a token. Ctrl-C ends it; the outbox
+does not need it.
+"""
+
 
 def add_page_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the subcommand."""
-    parser.add_argument("path", metavar="PATH", help="the file of the outbox")
     parser.add_argument(
         "--host",
         default="127.0.0.1",

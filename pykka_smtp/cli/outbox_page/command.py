@@ -11,7 +11,7 @@ from ...actors.outbox.sending.failures import CANCELLED
 from ...actors.outbox.store.errors import OutboxError
 from ...actors.outbox.store.outside.acting import act
 from ..output.printable import print_lines
-from ..sysexits import EX_NOINPUT, EX_OK, EX_OSERR, EX_TEMPFAIL, EX_USAGE
+from ..sysexits import EX_OK, EX_OSERR, EX_USAGE
 from .access import MIN_TOKEN, TOKEN, Access, is_loopback, made_token
 from .overview import Overview
 from .requests import Desk
@@ -30,6 +30,10 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
 
     Returns:
         The exit status.
+
+    Raises:
+        OutboxError: the file cannot be read.
+        BrokenPipeError: the reader of `out` has gone.
     """
     path, host = Path(options.path), str(options.host)
     token = os.environ.get(TOKEN)
@@ -56,10 +60,7 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
         with PageServer(host, options.port, desk) as server:
             _announce(server, path, host, token if is_made else None, out, err)
             server.serve_forever()
-    except OutboxError as error:
-        print_lines(err, f"{_NAME}: {error}")
-        return EX_TEMPFAIL if error.retryable else EX_NOINPUT
-    except BrokenPipeError:
+    except (BrokenPipeError, OutboxError):
         raise
     except OSError as error:
         print_lines(err, f"{_NAME}: cannot listen on {host}:{options.port}: {error.strerror}")

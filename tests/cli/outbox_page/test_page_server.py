@@ -397,7 +397,7 @@ def test_the_databases_of_others_and_of_other_versions_are_refused(
     with contextlib.closing(sqlite3.connect(other)) as db:
         db.execute("CREATE TABLE diary (day TEXT)")
     with serving(other) as page:
-        assert "no outbox is in it" in error(page)
+        assert "is no outbox" in error(page)
     for version, words in ((99, "newer pykka-smtp"), (0, "older pykka-smtp")):
         with contextlib.closing(sqlite3.connect(outboxes.path)) as db:
             db.execute("UPDATE pykka_smtp_meta SET value = ? WHERE key = 'version'", (version,))

@@ -12,6 +12,7 @@ from ..errors import OutboxError, error_of
 from ..locks import is_locked
 from ..sqlite_file import life_file
 from ..sqlite_looks import Looks
+from ..sqlite_visit import open_to_read
 
 _PATIENCE = 1.0
 """Seconds that a read waits while the file is locked."""
@@ -79,40 +80,21 @@ class Reader(Looks):
         if self._file == found:
             return
         self.close()
-        self._db = self._connect()
-        self._file = found
-        version = schema.version_of(self._db)
-        if version == schema.VERSION:
-            return
-        self.close()
-        if version is None:
-            raise OutboxError(f"{self.path} is an SQLite file, but no outbox is in it")
-        if version > schema.VERSION:
-            raise OutboxError(
-                f"{self.path} was written by a newer pykka-smtp (its schema is {version}, this one"
-                f" knows {schema.VERSION}): upgrade this program"
-            )
-        raise OutboxError(
-            f"{self.path} was written by an older pykka-smtp (its schema is {version}): the next"
-            " start of an Outbox migrates it"
-        )
-
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(
-            self.path.absolute().as_uri() + "?mode=ro",
-            uri=True,
-            timeout=_PATIENCE,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        db = open_to_read(self.path, _PATIENCE)
         try:
             db.execute("PRAGMA query_only = ON")
             db.execute("PRAGMA trusted_schema = OFF")
+            version = schema.version_of(db)
+            if version != schema.VERSION:
+                raise OutboxError(
+                    f"{self.path} was written by an older pykka-smtp (its schema is {version}): the"
+                    " next start of an Outbox migrates it"
+                )
         except BaseException:
             db.close()
             raise
         db.set_progress_handler(lambda: time.monotonic() > self._ends_at, _STEPS)
-        return db
+        self._db, self._file = db, found
 
     def lives(self) -> tuple[int, int]:
         """Return how many processes have the file open, and how many have died and left emails."""
