@@ -45,10 +45,10 @@ class Browser:
         self._session: str | None = None
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
-        # The shell puts the pipes where Chromium wants them.
+        # The shell puts the pipes where Chromium wants them; dash could not, see its "<&".
         words = [program, *FLAGS, f"--user-data-dir={self._folder.name}", "about:blank"]
         self._child = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "sh", *words],
+            ["bash", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "bash", *words],
             pass_fds=(theirs_in, theirs_out),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
