@@ -133,9 +133,9 @@ class Overview:
 def _shown(email: Mapping[str, Any]) -> dict[str, Any]:
     """Return an email as the page shows it."""
     env, outcome = email["env"], email["outcome"]
-    last = outcome or email["past"].get("last") or {}
+    last: dict[str, Any] = outcome or email["past"].get("last") or {}
     everybody = [*(env.get("to") or ()), *(env.get("cc") or ()), *(env.get("bcc") or ())]
-    results = outcome.get("recipients") or email["past"].get("results") or []
+    results: list[Any] = outcome.get("recipients") or email["past"].get("results") or []
     plain = (
         *("seq", "id", "key", "alias", "state", "priority", "put_at", "due", "expires"),
         *("ended_at", "attempts", "doubts", "crashes", "size"),

@@ -75,7 +75,8 @@ class PageRequest(http.server.BaseHTTPRequestHandler):
 
     @property
     def _desk(self) -> Desk:
-        return cast("Any", self.server).desk
+        desk: Desk = cast("Any", self.server).desk
+        return desk
 
     @property
     def _cookie(self) -> str:
@@ -117,7 +118,7 @@ class PageRequest(http.server.BaseHTTPRequestHandler):
     def _get(self, path: str, words: dict[str, str]) -> None:
         if path in _FILES:
             name, kind = _FILES[path]
-            folder = importlib.resources.files(__package__) / "static"
+            folder = importlib.resources.files(__name__.rpartition(".")[0]) / "static"
             self._send((folder / name).read_bytes(), kind)
         elif path == "/api/state":
             self._check_let_in()

@@ -13,7 +13,7 @@ from servers.outboxes import Outboxes, mail
 from servers.served_page import ServedPage, serving
 from servers.waiting import PATIENCE
 
-from pykka_smtp import Find, Hold, OutboxRef, Put, SendMail, SendSuccess
+from pykka_smtp import Find, Hold, OutboxRef, Put, SendFailure, SendMail, SendSuccess
 from pykka_smtp.testing import Server, refuse
 
 TOKEN = "a-token-of-some-length"
@@ -165,6 +165,7 @@ def test_what_was_cancelled_on_the_page_is_told_to_the_program(
     page.act("cancel", "order-2")
 
     [outcome] = outboxes.wait_for(1)
+    assert isinstance(outcome, SendFailure)
     assert (outcome.mail.id, outcome.kind.name) == ("mail-2", "CANCELLED")
 
 

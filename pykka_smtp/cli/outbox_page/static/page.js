@@ -114,6 +114,7 @@ function badges(email) {
   if (state === "told") list.append(badge("its outcome is on the way to the program"));
   if (hasFailed(email)) list.append(badge(KINDS[email.kind] ? `failed: ${KINDS[email.kind]}` : "failed", "bad"));
   if (email.is_sent) list.append(badge("accepted", "good"));
+  if (email.is_sent && email.refused.length) list.append(badge(`not for ${email.refused.length} of ${email.recipient_count}`, "bad"));
   if (email.maybe) list.append(badge("may have been accepted", "doubt"));
   if (email.doubts > 0) {
     const times = email.doubts === 1 ? "1 earlier attempt" : `${email.doubts} earlier attempts`;
@@ -138,7 +139,7 @@ function facts(email) {
   const more = email.recipient_count - email.recipients.length;
   add("To", email.recipients.join(", ") + (more > 0 ? ` and ${number(more)} more` : ""));
   email.refused.forEach((line) => add("Not accepted", line));
-  add("Size", `${number(email.size)} octets`);
+  add("Size", email.size === 1 ? "1 octet" : `${number(email.size)} octets`);
   add("Put", time(email.put_at, "", true));
   if (email.state === "ready") add("Due", time(email.due, "", true));
   if (email.expires !== null) add("Expires", time(email.expires, "", true));
