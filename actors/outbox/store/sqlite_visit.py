@@ -222,14 +222,18 @@ def domains_of(mail: StoredMail) -> set[str]:
     return {address.rpartition("@")[2].lower() for address in mail.recipients}
 
 
-def open_to_read(path: Path) -> sqlite3.Connection:
+def open_to_read(path: Path, timeout: float = _READ_TIMEOUT) -> sqlite3.Connection:
     """Open a file that has an outbox for reading only.
+
+    Args:
+        path: the file.
+        timeout: seconds to wait while it is locked.
 
     Raises:
         OutboxError: it has none, or cannot be read.
     """
     try:
-        connection = _connect(path)
+        connection = _connect(path, timeout)
         try:
             version = schema.version_of(connection)
         except BaseException:
@@ -248,21 +252,21 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, timeout: float) -> sqlite3.Connection:
     try:
-        return _connected(path, "mode=ro")
+        return _connected(path, "mode=ro", timeout)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF not in {_CANTOPEN, _READONLY} or _has_log(path):
             raise
         # A copy on a disk that cannot be written: nobody writes, and there is no log to read.
-        return _connected(path, "mode=ro&immutable=1")
+        return _connected(path, "mode=ro&immutable=1", timeout)
 
 
-def _connected(path: Path, how: str) -> sqlite3.Connection:
+def _connected(path: Path, how: str, timeout: float) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?{how}",
         uri=True,
-        timeout=_READ_TIMEOUT,
+        timeout=timeout,
         isolation_level=None,
         check_same_thread=False,
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...actors.mailer.capacity.pacing import parse_rate
 from ..options import MAX_CONNECTIONS, add_without
+from ..outbox_page.arguments import PAGE_DESCRIPTION, add_page_arguments
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Any]
@@ -74,6 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_export(commands)
     _add_import(commands)
     _add_run(commands)
+    text = "show what is in the file as a page for a browser"
+    page = _add(commands, "page", ".outbox_page.command", text, description=PAGE_DESCRIPTION)
+    add_page_arguments(page)
 
 
 def _add(
