@@ -8,7 +8,7 @@ from ...signals.send_mail import SendMail
 from ..options.option_checks import check_alias
 from .messages import Put, Receipt
 from .options import OUTBOX_DEFAULTS, RETRY
-from .store.foreign import put_in_transaction
+from .store.outside.foreign import put_in_transaction
 from .store.records import NewMail
 from .store.schema import script
 

@@ -237,7 +237,7 @@ def _add_import(commands: "Commands") -> None:
 
 def _add_run(commands: "Commands") -> None:
     text = "send what is in the file, with worker processes"
-    parser = _add(commands, "run", "running", text, description=_RUN_DESCRIPTION)
+    parser = _add(commands, "run", "run.running", text, description=_RUN_DESCRIPTION)
     parser.add_argument(
         "--workers", type=_whole(MAX_WORKERS), default=1, metavar="N", help="processes (default: 1)"
     )

@@ -10,14 +10,14 @@ from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 from typing import Self
 
-from ..rules.states import State
-from . import schema
-from .errors import OutboxError, error_of
-from .locks import FileLock, is_locked
-from .records import StoredMail
-from .sqlite_file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
-from .sqlite_hand import ByHand
-from .statements import like
+from ...rules.states import State
+from .. import schema
+from ..errors import OutboxError, error_of
+from ..locks import FileLock, is_locked
+from ..records import StoredMail
+from ..sqlite_file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
+from ..sqlite_hand import ByHand
+from ..statements import like
 
 UNLIMITED = -1
 _UNDONE = (State.READY, State.CLAIMED, State.DOT, State.TOLD, State.HELD)
