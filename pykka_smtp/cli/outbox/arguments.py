@@ -233,6 +233,11 @@ def _add_import(commands: "Commands") -> None:
         action="store_true",
         help="rather no email than two, if a process dies while it is being sent",
     )
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="put what FILE.json says was sent, or has failed, too",
+    )
 
 
 def _add_run(commands: "Commands") -> None:
