@@ -54,6 +54,20 @@ def create(connection: sqlite3.Connection) -> None:
     note_version(connection)
 
 
+def script() -> str:
+    """Return the statements that make the tables where there are none."""
+    tables = [
+        " ".join(statement.split())
+        .replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ")
+        .replace("CREATE INDEX ", "CREATE INDEX IF NOT EXISTS ")
+        .replace("CREATE UNIQUE INDEX ", "CREATE UNIQUE INDEX IF NOT EXISTS ")
+        for statement in _TABLES.split(";")
+        if statement.strip()
+    ]
+    version = f"INSERT OR IGNORE INTO pykka_smtp_meta VALUES ('version', '{VERSION}')"
+    return "".join(f"{statement};\n" for statement in [*tables, version])
+
+
 def note_version(connection: sqlite3.Connection) -> None:
     """Note in the file that it has this version."""
     connection.execute(

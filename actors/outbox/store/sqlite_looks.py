@@ -1,7 +1,7 @@
 """What of an outbox can be looked at: emails, counts, changes. Writes nothing."""
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +57,26 @@ class Looks:
         if wanted.get("recipient") is not None:
             where.append("env LIKE ? ESCAPE '\\'")
             args.append(like(wanted["recipient"]))
+        return list(self._select(where, args, wanted.get("limit", 100)))
+
+    def _select(
+        self, where: Sequence[str], args: Sequence[Any], limit: int
+    ) -> Iterator[StoredMail]:
+        """Yield the emails to which all conditions apply, the oldest first.
+
+        Raises:
+            OutboxError: they cannot be read.
+        """
         try:
             rows = self._db.execute(
                 f"SELECT {_NAMES}, outcome, past, env FROM pykka_smtp_mail"
                 f" WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?",
-                (*args, wanted.get("limit", 100)),
-            ).fetchall()
+                (*args, limit),
+            )
+            for row in rows:
+                yield _stored(row)
         except sqlite3.Error as error:
             raise error_of(error, str(self.path)) from error
-        return [_stored(row) for row in rows]
 
     def _rows(self, seqs: Sequence[int], known: Collection[int] = ()) -> list[Row]:
         """Return emails with their text, in this order."""

@@ -268,8 +268,7 @@ def _composed(made: dict[str, Any], body: bytes) -> SendMail:
     content = mail.content
     assert isinstance(content, ComposedContent)
     # As they were when it was put: a second copy is the same email to whoever gets both.
-    _set(content.email, "date", dt.datetime.fromisoformat(made["date"]))
-    _set(content.email, "message_id", made["message_id"])
+    content.email.date_back(dt.datetime.fromisoformat(made["date"]), made["message_id"])
     return mail
 
 
