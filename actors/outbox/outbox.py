@@ -28,7 +28,7 @@ from .results import Results
 from .sending.entry import Ended, Entry
 from .sending.gate import GatedSmtpActor
 from .sending.shipping import Shipping
-from .store.sqlite_store import SqliteStore
+from .store.sealed_store import open_store
 from .store_thread import StoreThread
 from .text.mail_text import MailText, to_text
 from .timing import Timing
@@ -117,7 +117,7 @@ class Outbox(Mailer):
         self._jobs.publish = _not_yet
         self._sends, hears = given["send"], given["hear"]
         self._stops_by: float | None = None
-        self._store = store = SqliteStore(Path(path), self._alias, hears=hears)
+        self._store = store = open_store(Path(path), self._alias, given)
         self._results = Results(self, self._delivered)
         self._thread = thread = StoreThread(
             store, keep_sent=given["keep_sent"], keep_failed=given["keep_failed"], clock=time.time

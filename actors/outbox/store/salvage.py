@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..text.mail_text import is_whole
+from ..text.seals import sealed_of
 from .errors import error_of
 from .sqlite_file import check_size
 
@@ -127,11 +128,15 @@ def _one(database: sqlite3.Connection, seq: int) -> Iterator[ReadableMail]:
         yield _mail((*values, None if body is None else body[0]), "; ".join(problems))
 
 
+def _is_changed(env: str, body: bytes, digest: bytes) -> bool:
+    return not is_whole(env, body, digest) and sealed_of(env) is None
+
+
 def _mail(row: tuple[Any, ...], problem: str = "") -> ReadableMail:
     seq, *texts, outcome, digest, body = row
     words = ["" if text is None else str(text) for text in texts]
     name, key, alias, state, env = words
-    if isinstance(body, bytes) and isinstance(digest, bytes) and not is_whole(env, body, digest):
+    if isinstance(body, bytes) and isinstance(digest, bytes) and _is_changed(env, body, digest):
         problem = f"{problem}; {_CHANGED}" if problem else _CHANGED
     return ReadableMail(
         seq=seq,

@@ -4,6 +4,7 @@ import contextlib
 import os
 import sqlite3
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from . import schema
@@ -34,8 +35,16 @@ def life_file(path: Path, life: int) -> Path:
     return side_file(path, f"life-{life}")
 
 
-def open_file(path: Path, turnstile: FileLock) -> sqlite3.Connection:
+def open_file(
+    path: Path, turnstile: FileLock, check: Callable[[sqlite3.Connection], object] | None = None
+) -> sqlite3.Connection:
     """Open the file, or make it if there is none; its turnstile is held.
+
+    Args:
+        path: the file.
+        turnstile: its turnstile.
+        check: looks into a file that has an outbox, before anything is written; raises if it must
+            not be opened.
 
     Raises:
         OutboxError: it cannot be used. It is left as it is.
@@ -46,7 +55,7 @@ def open_file(path: Path, turnstile: FileLock) -> sqlite3.Connection:
             _make(path)
         else:
             check_size(path)
-            is_checked = _check_without_writing(path)
+            is_checked = _check_without_writing(path, check)
         connection = _connect(path)
     except (sqlite3.Error, OSError) as error:
         raise error_of(error, str(path)) from error
@@ -56,6 +65,7 @@ def open_file(path: Path, turnstile: FileLock) -> sqlite3.Connection:
         _set_up(connection)
         if not is_checked:
             _check_pages(connection, path)
+            _check_tables(connection, check)
         _migrate(connection, path)
     except BaseException as error:
         with contextlib.suppress(sqlite3.Error):
@@ -111,7 +121,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _check_without_writing(path: Path) -> bool:
+def _check_without_writing(
+    path: Path, check: Callable[[sqlite3.Connection], object] | None
+) -> bool:
     """Refuse a newer or damaged file; return whether it was looked at.
 
     With a connection that cannot write: another would move what is in the log into the file, at the
@@ -124,7 +136,15 @@ def _check_without_writing(path: Path) -> bool:
     with contextlib.closing(connection):
         _check_version(connection, path)
         _check_pages(connection, path)
+        _check_tables(connection, check)
     return True
+
+
+def _check_tables(
+    connection: sqlite3.Connection, check: Callable[[sqlite3.Connection], object] | None
+) -> None:
+    if check is not None and schema.version_of(connection) is not None:
+        check(connection)
 
 
 def check_size(path: Path) -> None:

@@ -31,6 +31,9 @@ _FIELDS = [
     *("doubts", "crashes", "replays", "past", "outcome", "env"),
 ]
 
+SEALED = "(sealed)"
+"""The sender of an email that this process cannot open."""
+
 
 class Looks:
     """The reading half of a `SqliteStore`; also for a connection that was opened for reading."""
@@ -74,9 +77,13 @@ class Looks:
                 (*args, limit),
             )
             for row in rows:
-                yield _stored(row)
+                yield _stored(self._opened(row))
         except sqlite3.Error as error:
             raise error_of(error, str(self.path)) from error
+
+    def _opened(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return a row whose last three, outcome, attempts and env, are not sealed."""
+        return row
 
     def _rows(self, seqs: Sequence[int], known: Collection[int] = ()) -> list[Row]:
         """Return emails with their text, in this order."""
@@ -153,9 +160,12 @@ def _stored(row: tuple[Any, ...]) -> StoredMail:
     named = dict(zip(_NAMES.replace("\n", "").split(","), values, strict=True))
     named = {name.strip(): value for name, value in named.items()}
     made = json_of(env)
-    everybody = (*made["to"], *made.get("cc", ()), *made.get("bcc", ()))
+    everybody = (*made.get("to", ()), *made.get("cc", ()), *made.get("bcc", ()))
     named["is_sent"] = None if named["is_sent"] is None else bool(named["is_sent"])
     named["at_least_once"] = bool(named["at_least_once"])
     return StoredMail(
-        sender=made["from"], recipients=everybody, detail=detail_of(outcome, past), **named
+        sender=made.get("from", SEALED),
+        recipients=everybody,
+        detail=detail_of(outcome, past),
+        **named,
     )
