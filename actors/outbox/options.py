@@ -1,6 +1,6 @@
 """`OutboxOptions`: those of a `Mailer`, and the options that only an `Outbox` has."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, cast
 
 from ...smtp.words.plain import plain_bool, plain_int
@@ -48,6 +48,13 @@ class OutboxOptions(MailerOptions, total=False):
     max_octets: Annotated[int, Default(10_000_000_000)]
     """Octets of the file from which on nothing can be put, 10 GB if left out."""
 
+    seal: Annotated[Callable[[bytes], bytes] | None, Default(None)]
+    """Encrypts emails, attempts and outcomes before they are written, such as `Fernet.encrypt`; on
+    the thread of the file. Keys, ids, aliases, times and states stay readable. None if left out."""
+
+    open: Annotated[Callable[[bytes], bytes] | None, Default(None)]
+    """Decrypts what `seal` has encrypted, and raises if it cannot. None if left out."""
+
 
 OUTBOX_DEFAULTS: dict[str, Any] = {
     **MAILER_DEFAULTS,
@@ -79,6 +86,11 @@ def checked(options: Mapping[str, Any]) -> dict[str, Any]:
         given[name] = _check_kept(name, given[name])
     given["max_queued"] = check_count("max_queued", given["max_queued"])
     given["max_octets"] = plain_int("max_octets", given["max_octets"], 1, 1 << 62)
+    for name, other in (("seal", "open"), ("open", "seal")):
+        if given[name] is not None and not callable(given[name]):
+            raise TypeError(f"{name}: needs a function, not {type(given[name]).__name__}")
+        if given[name] is not None and given[other] is None:
+            raise ValueError(f"{name}: needs {other}, too")
     return given
 
 

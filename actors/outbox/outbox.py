@@ -28,9 +28,10 @@ from .results import Results
 from .sending.entry import Ended, Entry
 from .sending.gate import GatedSmtpActor
 from .sending.shipping import Shipping
-from .store.sqlite_store import SqliteStore
+from .store.sealed_store import open_store
 from .store_thread import StoreThread
 from .text.mail_text import MailText, to_text
+from .timing import Timing
 from .upkeep import Upkeep
 
 _HARMLESS = harmless_of(OUTBOX_DEFAULTS)
@@ -116,7 +117,7 @@ class Outbox(Mailer):
         self._jobs.publish = _not_yet
         self._sends, hears = given["send"], given["hear"]
         self._stops_by: float | None = None
-        self._store = store = SqliteStore(Path(path), self._alias, hears=hears)
+        self._store = store = open_store(Path(path), self._alias, given)
         self._results = Results(self, self._delivered)
         self._thread = thread = StoreThread(
             store, keep_sent=given["keep_sent"], keep_failed=given["keep_failed"], clock=time.time
@@ -155,6 +156,7 @@ class Outbox(Mailer):
             self._draining,
             sends=self._sends,
         )
+        self._timing = Timing(submit, self._shipping, given["retry"], sends=self._sends)
         self._asking = Asking(self._alias, submit, upkeep.file_changed)
 
     def __repr__(self) -> str:
@@ -252,6 +254,7 @@ class Outbox(Mailer):
         if self._ending.has_begun:
             self._stop_if_done()
             return
+        self._timing.on_tick(now)
         self._shipping.on_tick(now)
         self._putting.on_tick(now)
         self._upkeep.on_tick(now)

@@ -14,6 +14,7 @@ from .. import __version__
 from ..quiet_start import COMMAND, stop_ending_quietly
 from .help_format import HelpFormatter
 from .options import add_arguments, add_without
+from .outbox.arguments import add_arguments as add_outbox_arguments
 from .standard_streams import let_go_of_stdout, standard_streams
 from .sysexits import EX_IOERR, EX_OK, EX_OSERR, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
 
@@ -158,6 +159,10 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     add_arguments(send)
     send.set_defaults(run=_send)
+    outbox = commands.add_parser(
+        "outbox", help="look at the file of an Outbox, change what waits in it, and send it"
+    )
+    add_outbox_arguments(outbox)
     commands.add_parser(  # for the list; its own help is its own
         _SENDMAIL, help="pass an email from standard input on, as programs expect of sendmail"
     )

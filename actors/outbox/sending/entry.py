@@ -53,6 +53,15 @@ class Entry:
         self.is_dropped = self.is_marked = False
         self.gate: Any = None
 
+    def has_expired(self, now: float) -> bool:
+        """Whether it is useless by now, and nothing else is decided about it.
+
+        Args:
+            now: the time, in seconds of UTC.
+        """
+        expires = self.facts.expires
+        return expires is not None and expires <= now and not self.is_dropped
+
 
 class Ended(Answer):
     """Takes the outcome of a round of attempts from the sending half.

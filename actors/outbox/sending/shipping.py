@@ -62,6 +62,7 @@ class Shipping:
     Attributes:
         entries: the emails in memory, by number.
         is_over: whether nothing is claimed any more.
+        before_claim: is called before a claim, and may have something done with the file first.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Shipping:
     ) -> None:
         self.entries: dict[int, Entry] = {}
         self.is_over: bool = False
+        self.before_claim: Callable[[], object] = _none
         self.sent: int = 0
         self.failed: int = 0
         self.retries: int = 0
@@ -182,6 +184,7 @@ class Shipping:
             self.claim()
 
     def _ask(self, wanted: dict[str, Any]) -> None:
+        self.before_claim()
         self._is_claiming = True
         self._submit(Kind.CLAIM, wanted, self._claimed)
 
@@ -220,8 +223,7 @@ class Shipping:
             self._hold(row)
             return
         self.entries[row.seq] = entry
-        facts = entry.facts
-        if facts.expires is not None and facts.expires <= time.time():
+        if entry.has_expired(time.time()):
             self._expire(entry)
         elif entry.is_alone:
             # Marked before anything is done with it: if the process dies of it, it will be held.
@@ -265,13 +267,12 @@ class Shipping:
 
     def _gate_of(self, entry: Entry) -> MarkGate:
         if entry.gate is None:
-            entry.gate = MarkGate(entry, self._mark)
+            entry.gate = MarkGate(entry, self._mark, self._expire)
         gate: MarkGate = entry.gate
         return gate
 
     def _mark(self, entry: Entry, then: Callable[[bool | OutboxError], object]) -> None:
-        expires = entry.facts.expires
-        if expires is not None and expires <= time.time() and not entry.is_dropped:
+        if entry.has_expired(time.time()):
             self._expire(entry)
         if entry.is_dropped:
             then(False)
@@ -302,6 +303,35 @@ class Shipping:
             line.popleft()
             if is_next:
                 entry.gate.begin()
+
+    def expire(self, now: float) -> None:
+        """Give up what has expired, and whose end has not gone out.
+
+        Args:
+            now: the time, in seconds of UTC.
+        """
+        for entry in [one for one in self.entries.values() if one.has_expired(now)]:
+            if not self._gate_of(entry).is_passed:
+                self._expire(entry)
+
+    def take_expired(self, row: Row) -> None:
+        """Write the outcome of an email that expired in the file."""
+        try:
+            self._expire(self._entry_of(row))
+        except ValueError as error:
+            log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
+            self._hold(row)
+
+    def follow_clock(self, step: float) -> None:
+        """Go on after somebody has set the clock.
+
+        Args:
+            step: by how many seconds.
+        """
+        for entry in self.entries.values():
+            entry.facts.put_at += step
+        self._not_before = 0.0
+        self.look_soon()
 
     def _expire(self, entry: Entry) -> None:
         detail = "it has expired before it was accepted (Put.expires)"
@@ -414,6 +444,10 @@ class Shipping:
             maybe_accepted=True,
         )
         self._end(entry, in_doubt(facts, failure).outcome)
+
+
+def _none() -> None:
+    """Nothing is to be done before."""
 
 
 def _nothing(_result: Any) -> None:

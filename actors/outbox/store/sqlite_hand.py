@@ -32,7 +32,8 @@ class ByHand(Looks):
     def retry(self, alias: str | None, name: str, now: float) -> bool:
         """See `Store`."""
         set_ = (
-            "state = 'ready', owner = NULL, crashes = 0, due = :now, put_at = :now, past = NULL,"
+            "state = 'ready', owner = NULL, crashes = 0, due = :now, put_at = :now, put_off = 0,"
+            " past = NULL,"
             " doubts = max(doubts, coalesce(json_extract(outcome, '$.maybe'), 0)), outcome = NULL,"
             " attempts = 0, expires = NULL, is_sent = NULL, ended_at = NULL"
         )

@@ -1,7 +1,7 @@
 """What of an outbox can be looked at: emails, counts, changes. Writes nothing."""
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ _NAMES = (
 _HEARD = "seq, id, key, alias, priority, expires, put_at, at_least_once, home, doubts, crashes, "
 _ROW = _HEARD + "replays, past, outcome, env"
 _SPARE = _HEARD + "replays, past, outcome, ''"
+
+SEALED = "(sealed)"
+"""The sender of an email that this process cannot open."""
 
 
 class Looks:
@@ -54,15 +57,30 @@ class Looks:
         if wanted.get("recipient") is not None:
             where.append("env LIKE ? ESCAPE '\\'")
             args.append(like(wanted["recipient"]))
+        return list(self._select(where, args, wanted.get("limit", 100)))
+
+    def _select(
+        self, where: Sequence[str], args: Sequence[Any], limit: int
+    ) -> Iterator[StoredMail]:
+        """Yield the emails to which all conditions apply, the oldest first.
+
+        Raises:
+            OutboxError: they cannot be read.
+        """
         try:
             rows = self._db.execute(
                 f"SELECT {_NAMES}, outcome, past, env FROM pykka_smtp_mail"
                 f" WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?",
-                (*args, wanted.get("limit", 100)),
-            ).fetchall()
+                (*args, limit),
+            )
+            for row in rows:
+                yield _stored(self._opened(row))
         except sqlite3.Error as error:
             raise error_of(error, str(self.path)) from error
-        return [_stored(row) for row in rows]
+
+    def _opened(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return a row whose last three, outcome, attempts and env, are not sealed."""
+        return row
 
     def _rows(self, seqs: Sequence[int], known: Collection[int] = ()) -> list[Row]:
         """Return emails with their text, in this order."""
@@ -139,9 +157,12 @@ def _stored(row: tuple[Any, ...]) -> StoredMail:
     named = dict(zip(_NAMES.replace("\n", "").split(","), values, strict=True))
     named = {name.strip(): value for name, value in named.items()}
     made = json_of(env)
-    everybody = (*made["to"], *made.get("cc", ()), *made.get("bcc", ()))
+    everybody = (*made.get("to", ()), *made.get("cc", ()), *made.get("bcc", ()))
     named["is_sent"] = None if named["is_sent"] is None else bool(named["is_sent"])
     named["at_least_once"] = bool(named["at_least_once"])
     return StoredMail(
-        sender=made["from"], recipients=everybody, detail=detail_of(outcome, past), **named
+        sender=made.get("from", SEALED),
+        recipients=everybody,
+        detail=detail_of(outcome, past),
+        **named,
     )

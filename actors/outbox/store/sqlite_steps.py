@@ -181,8 +181,8 @@ class Steps(Looks):
         for chunk in chunks(laters):
             rows = [v for one in chunk for v in (one.seq, one.due, one.past, one.doubts)]
             self._db.execute(
-                "UPDATE pykka_smtp_mail SET state = 'ready', owner = NULL, due = v.column2,"
-                " past = v.column3, doubts = v.column4,"
+                "UPDATE pykka_smtp_mail SET state = 'ready', owner = NULL, put_off = 1,"
+                " due = v.column2, past = v.column3, doubts = v.column4,"
                 " attempts = coalesce(json_extract(v.column3, '$.count'), 0)"
                 f" FROM ({values(4, len(chunk))}) AS v WHERE pykka_smtp_mail.seq = v.column1"
                 " AND owner = ? AND state IN ('claimed', 'dot')",

@@ -20,16 +20,23 @@ from .locks import FileLock
 from .sqlite_file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
 from .sqlite_hand import ByHand
 from .sqlite_rescue import Rescues
-from .sqlite_steps import Steps
+from .sqlite_time import Times
 
 _LONG_LOG = 4 * 1024 * 1024
 """Octets of the log from which on a checkpoint is due."""
+
+
+def proof_in(connection: sqlite3.Connection) -> str | None:
+    """Return the proof of the key that a file was sealed with; None if it is not sealed."""
+    row = connection.execute("SELECT value FROM pykka_smtp_meta WHERE key = 'seal'").fetchone()
+    return None if row is None else row[0]
+
 
 _abandoned: list[sqlite3.Connection] = []
 """A parent's connections, in a forked child: to close one there could remove the parent's log."""
 
 
-class SqliteStore(Steps, Rescues, ByHand):
+class SqliteStore(Times, Rescues, ByHand):
     """An outbox in an SQLite file. See `Store`.
 
     Args:
@@ -49,7 +56,7 @@ class SqliteStore(Steps, Rescues, ByHand):
         self._seen = 0
         self._turnstile = prepare(path)
         try:
-            self._db = open_file(path, self._turnstile)
+            self._db = open_file(path, self._turnstile, self._check_seal)
             try:
                 self._begin_life()
             except BaseException:
@@ -60,6 +67,13 @@ class SqliteStore(Steps, Rescues, ByHand):
             self._turnstile.close()
             raise
         self._turnstile.give_back()
+
+    def _check_seal(self, connection: sqlite3.Connection) -> None:
+        if proof_in(connection) is not None:
+            raise OutboxError(
+                f"the emails of {self.path} are sealed, and it is left as it is: start it with the"
+                " seal and open that it was made with"
+            )
 
     def _begin_life(self) -> None:
         try:
@@ -152,7 +166,7 @@ class SqliteStore(Steps, Rescues, ByHand):
         if not self._turnstile.take(OPEN_TIMEOUT):
             raise OutboxError(f"{self.path} is locked by another process", True)
         try:
-            self._db = open_file(self.path, self._turnstile)
+            self._db = open_file(self.path, self._turnstile, self._check_seal)
             self._is_durable = True
         finally:
             self._turnstile.give_back()

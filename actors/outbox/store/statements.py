@@ -56,6 +56,8 @@ def detail_of(outcome: str | None, past: str | None) -> str:
         outcome: the outcome, as JSON; or None.
         past: the attempts, as JSON; or None.
     """
-    made: dict[str, Any] = json_of(outcome) if outcome else json_of(past)["last"] if past else {}
+    made: dict[str, Any] = (
+        json_of(outcome) if outcome else json_of(past).get("last", {}) if past else {}
+    )
     reply = made.get("reply")
     return made.get("detail") or (" ".join(map(str, reply)) if reply else "")

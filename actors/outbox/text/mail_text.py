@@ -91,6 +91,26 @@ def to_text(mail: SendMail) -> MailText:
     return MailText(mail, text, body, digest.digest())
 
 
+def is_whole(env: str, body: bytes, digest: bytes) -> bool:
+    """Whether an email is as it was put: SQLite does not see all damage.
+
+    Args:
+        env: everything but the body, as JSON.
+        body: the body.
+        digest: what `to_text` returned.
+    """
+    try:
+        made: dict[str, Any] = json.loads(env)
+        is_complete = made["kind"] == _COMPLETE
+        start = len(f'{{"id":{_to_json(made["id"])},')
+        end = env.rindex(',"kind":' if is_complete else ',"date":')
+    except (ValueError, TypeError, KeyError):
+        return False
+    now = hashlib.blake2b(env[start:end].encode("utf-8", "surrogatepass"), digest_size=16)
+    now.update(_undated(body) if is_complete else body)
+    return now.digest() == digest
+
+
 def mail_of(env: str, body: bytes) -> SendMail:
     """Return the email of its text.
 
@@ -250,8 +270,7 @@ def _composed(made: dict[str, Any], body: bytes) -> SendMail:
     content = mail.content
     assert isinstance(content, ComposedContent)
     # As they were when it was put: a second copy is the same email to whoever gets both.
-    _set(content.email, "date", dt.datetime.fromisoformat(made["date"]))
-    _set(content.email, "message_id", made["message_id"])
+    content.email.date_back(dt.datetime.fromisoformat(made["date"]), made["message_id"])
     return mail
 
 
