@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .actors.mailer.jobs.statistics import MailerStatistics, Statistics
     from .actors.mailer.mailer import Mailer, MailerRef
     from .actors.mailer.options import MailerOptions
+    from .actors.outbox.handover import handover, outbox_schema
     from .actors.outbox.messages import (
         Cancel,
         Find,
@@ -114,7 +115,9 @@ __all__ = [
     "StoredMail",
     "connect_async",
     "forward_to",
+    "handover",
     "on_loop",
+    "outbox_schema",
     "set_connection_limit",
     "smtp_outbox_trouble",
     "smtp_send_failure",
@@ -139,6 +142,8 @@ _LATE = {
     "RetryPolicy": "actors.mailer.jobs.retry",
     "ServerReport": "actors.verify",
     "Statistics": "actors.mailer.jobs.statistics",
+    "handover": "actors.outbox.handover",
+    "outbox_schema": "actors.outbox.handover",
     "Cancel": "actors.outbox.messages",
     "Find": "actors.outbox.messages",
     "Hold": "actors.outbox.messages",

@@ -61,16 +61,18 @@ class Op:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """What the thread calls by itself, through `deliver`.
+    """What the thread calls by itself.
 
     Attributes:
-        deliver: has pairs of function and argument called on the loop thread; from any thread.
+        deliver: has pairs of function and result called on the loop thread; from any thread.
+        call: has one of the functions below called there.
         changed: another process has written.
         rescued: the emails of dead processes were taken over.
         trouble: the file cannot be written: an `OutboxError`; or it can again: None.
     """
 
     deliver: Callable[[list[Done]], object]
+    call: Callable[[Then, Any], object]
     changed: Then
     rescued: Callable[[Rescue], object]
     trouble: Callable[[OutboxError | None], object]

@@ -1,12 +1,16 @@
 """`OutboxOptions`: those of a `Mailer`, and the options that only an `Outbox` has."""
 
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, cast
 
-from ..mailer.jobs.retry import RetryPolicy
+from ...smtp.words.plain import plain_bool, plain_int
+from ..mailer.jobs.retry import NO_RETRY, RetryPolicy
 from ..mailer.options import MAILER_DEFAULTS, MailerOptions
-from ..options.connection_options import Default, defaults_of
+from ..options.connection_options import Default, check_names, defaults_of
+from ..options.mailer_options import check_count
 
 _DAY = 86_400.0
+_LONGEST = 10 * 365 * _DAY
 
 RETRY = RetryPolicy(
     max_attempts=100,
@@ -44,6 +48,13 @@ class OutboxOptions(MailerOptions, total=False):
     max_octets: Annotated[int, Default(10_000_000_000)]
     """Octets of the file from which on nothing can be put, 10 GB if left out."""
 
+    seal: Annotated[Callable[[bytes], bytes] | None, Default(None)]
+    """Encrypts emails, attempts and outcomes before they are written, such as `Fernet.encrypt`; on
+    the thread of the file. Keys, ids, aliases, times and states stay readable. None if left out."""
+
+    open: Annotated[Callable[[bytes], bytes] | None, Default(None)]
+    """Decrypts what `seal` has encrypted, and raises if it cannot. None if left out."""
+
 
 OUTBOX_DEFAULTS: dict[str, Any] = {
     **MAILER_DEFAULTS,
@@ -52,3 +63,47 @@ OUTBOX_DEFAULTS: dict[str, Any] = {
     "max_queued": 1_000_000,
     "retry": RETRY,
 }
+
+
+def checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of an `Outbox` with defaults for those left out.
+
+    Those that a `Mailer` has, too, are checked there.
+
+    Raises:
+        ValueError: an option is invalid.
+        TypeError: an option has the wrong type, or is unknown.
+    """
+    check_names(options, OUTBOX_DEFAULTS, "Outbox")
+    given = OUTBOX_DEFAULTS | dict(options)
+    if given["retry"] is None:
+        given["retry"] = RETRY
+    elif not isinstance(given["retry"], RetryPolicy):
+        raise TypeError(f"retry: needs a RetryPolicy, not {type(given['retry']).__name__}")
+    for name in ("send", "hear"):
+        given[name] = plain_bool(name, given[name])
+    for name in ("keep_sent", "keep_failed"):
+        given[name] = _check_kept(name, given[name])
+    given["max_queued"] = check_count("max_queued", given["max_queued"])
+    given["max_octets"] = plain_int("max_octets", given["max_octets"], 1, 1 << 62)
+    for name, other in (("seal", "open"), ("open", "seal")):
+        if given[name] is not None and not callable(given[name]):
+            raise TypeError(f"{name}: needs a function, not {type(given[name]).__name__}")
+        if given[name] is not None and given[other] is None:
+            raise ValueError(f"{name}: needs {other}, too")
+    return given
+
+
+def of_mailer(given: Mapping[str, Any]) -> MailerOptions:
+    """Return the options of the `Mailer` that an `Outbox` is."""
+    options = {name: given[name] for name in MAILER_DEFAULTS}
+    options["retry"] = NO_RETRY  # they are the outbox's: one in memory would die with it
+    return cast("MailerOptions", options)
+
+
+def _check_kept(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name}: needs seconds, not {type(value).__name__}")
+    if not 0 <= value <= _LONGEST:
+        raise ValueError(f"{name}: needs seconds from 0 to {_LONGEST:.0f}, not {value}")
+    return float(value)

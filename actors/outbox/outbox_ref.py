@@ -1,7 +1,6 @@
 """`OutboxRef`: emails are made into text where they are told, not on the loop thread."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pykka import Future
@@ -14,21 +13,11 @@ from ..mailer.jobs.statistics import Statistics
 from ..mailer.mailer import MailerRef
 from .messages import Cancel, Find, Hold, OutboxStatistics, Put, Receipt, Release, Retry
 from .store.records import StoredMail
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AsMail:
-    """An email whose answer is its outcome, not a receipt.
-
-    Attributes:
-        put: the email, as text.
-    """
-
-    put: Put
+from .text.mail_text import to_text
 
 
 def _made(message: Any) -> Any:
-    return AsMail(Put(message)) if isinstance(message, SendMail) else message
+    return to_text(message) if isinstance(message, SendMail) else message
 
 
 class OutboxRef(MailerRef):

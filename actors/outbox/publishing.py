@@ -88,8 +88,9 @@ class Publishing:
         if seq in self.published:  # see `Store.reconcile`
             return
         self.published.add(seq)
-        _, answers = self._waiting.pop(seq, (None, ()))
-        is_asked = any(answer.is_asked for answer in answers)
+        waiting = self._waiting.pop(seq, None)
+        answers = () if waiting is None else waiting[1]
+        is_asked = waiting is not None and any(answer.is_asked for answer in answers)
         publish_stored(outcome, is_asked=is_asked, is_replayed=is_replayed)
         for answer in answers:
             answer.set(outcome)
@@ -125,8 +126,9 @@ class Publishing:
         for batch, _ in done:
             self._submit(Kind.HEAR, batch, functools.partial(self._heard, batch))
 
-    def _heard(self, batch: list[int], _result: None) -> None:
-        self.published.difference_update(batch)
+    def _heard(self, batch: list[int], result: OutboxError | None) -> None:
+        if result is None:
+            self.published.difference_update(batch)
 
     # Outcomes that other processes have written, or left
 

@@ -19,6 +19,7 @@ from .store.errors import OutboxError
 from .store.records import Clash, NewMail, Row
 from .store.store import Store
 from .store_thread import StoreThread
+from .text.mail_text import MailText
 
 Submit = Callable[[Kind, Any, Callable[[Any], object]], object]
 
@@ -87,22 +88,24 @@ class Putting:
             else:
                 answer.set(Receipt(put.mail.id, put.key or put.mail.id))
 
-        self._take(put, then, is_pressing=is_pressing)
+        self._take(put.text, put, then, is_pressing=is_pressing)
 
-    def take_mail(self, put: Put, answer: Answer, *, is_pressing: bool) -> None:
+    def take_mail(self, text: MailText, answer: Answer, *, is_pressing: bool) -> None:
         """Put an email, and answer with its outcome, whenever that is."""
 
         def then(result: int | Clash | OutboxError) -> None:
+            if isinstance(result, int):
+                return
+            mail = text.mail
             if isinstance(result, OutboxError):
-                self._refuse_mail(put, answer, str(result), retryable=result.retryable)
-            elif isinstance(result, Clash) and not result.is_same:
-                detail = f"id {put.mail.id!r} is that of another email in the outbox"
-                self._refuse_mail(put, answer, detail, retryable=False)
-            elif isinstance(result, Clash) and answer.is_asked:
-                mail = put.text.mail
+                self._refuse_mail(mail, answer, str(result), retryable=result.retryable)
+            elif not result.is_same:
+                detail = f"id {mail.id!r} is that of another email in the outbox"
+                self._refuse_mail(mail, answer, detail, retryable=False)
+            elif answer.is_asked:
                 self._ask_for_outcome(result.seq, mail, answer)
 
-        self._take(put, then, is_pressing=is_pressing, answer=answer)
+        self._take(text, None, then, is_pressing=is_pressing, answer=answer)
 
     def _ask_for_outcome(self, seq: int, mail: SendMail, answer: Answer) -> None:
         def look(store: Store) -> Row | None:
@@ -115,7 +118,8 @@ class Putting:
 
     def _take(
         self,
-        put: Put,
+        text: MailText,
+        put: Put | None,
         then: Callable[[int | Clash | OutboxError], object],
         *,
         is_pressing: bool,
@@ -125,30 +129,13 @@ class Putting:
         if refusal is not None:
             then(refusal)
             return
-        text, now = put.text, time.time()
-        at_least_once = self._at_least_once if put.at_least_once is None else put.at_least_once
-        due = now if put.not_before is None else put.not_before.timestamp()
-        claims = self._claims(put, due, now)
-        new = NewMail(
-            id=text.mail.id,
-            key=put.key or text.mail.id,
-            alias=self._alias,
-            digest=text.digest,
-            env=text.env,
-            body=text.body,
-            priority=put.priority,
-            due=due,
-            expires=None if put.expires is None else put.expires.timestamp(),
-            put_at=now,
-            at_least_once=at_least_once,
-            claim=claims,
-        )
+        new = self._new(text, put)
         self.pending += 1
-        self._claimed += claims
+        self._claimed += new.claim
 
         def done(result: int | Clash | OutboxError) -> None:
             self.pending -= 1
-            self._claimed -= claims
+            self._claimed -= new.claim
             if isinstance(result, int):
                 self._is_put(result, new, text.mail, answer, is_pressing=is_pressing)
             elif isinstance(result, Clash):
@@ -157,10 +144,39 @@ class Putting:
 
         self._submit(Kind.PUT, new, done)
 
-    def _claims(self, put: Put, due: float, now: float) -> bool:
+    def _new(self, text: MailText, put: Put | None) -> NewMail:
+        mail, now = text.mail, time.time()
+        new = NewMail(
+            id=mail.id,
+            key=mail.id,
+            alias=self._alias,
+            digest=text.digest,
+            env=text.env,
+            body=text.body,
+            priority=0,
+            due=now,
+            expires=None,
+            put_at=now,
+            at_least_once=self._at_least_once,
+            claim=False,
+        )
+        if put is not None:
+            new.priority = put.priority
+            if put.key is not None:
+                new.key = put.key
+            if put.not_before is not None:
+                new.due = put.not_before.timestamp()
+            if put.expires is not None:
+                new.expires = put.expires.timestamp()
+            if put.at_least_once is not None:
+                new.at_least_once = put.at_least_once
+        new.claim = self._claims(new)
+        return new
+
+    def _claims(self, new: NewMail) -> bool:
         """Whether an email is sent at once, without a look at those that wait."""
         shipping = self._shipping
-        if shipping.is_over or due > now or put.priority < 0 or shipping.has_backlog:
+        if shipping.is_over or new.due > new.put_at or new.priority < 0 or shipping.has_backlog:
             return False
         return shipping.room > self._claimed
 
@@ -235,8 +251,8 @@ class Putting:
         else:
             self._publish_refusal(mail, str(error), retryable=error.retryable)
 
-    def _refuse_mail(self, put: Put, answer: Answer, detail: str, *, retryable: bool) -> None:
-        failure = failure_of(put.mail, self._alias, FailureKind.LOCAL, detail, retryable=retryable)
+    def _refuse_mail(self, mail: SendMail, answer: Answer, detail: str, *, retryable: bool) -> None:
+        failure = failure_of(mail, self._alias, FailureKind.LOCAL, detail, retryable=retryable)
         publish_stored(failure, is_asked=answer.is_asked, is_replayed=False)
         answer.set(failure)
 

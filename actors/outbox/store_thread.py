@@ -39,7 +39,6 @@ class StoreThread:
 
     Args:
         store: the store.
-        watch: what it calls.
         keep_sent: seconds that an email is kept after its success was heard.
         keep_failed: the same after a failure.
         clock: the time, in seconds of UTC.
@@ -48,10 +47,11 @@ class StoreThread:
         has_room: whether the disk has room for more emails.
     """
 
+    _watch: Watch
+
     def __init__(
         self,
         store: Store,
-        watch: Watch,
         *,
         keep_sent: float,
         keep_failed: float,
@@ -59,11 +59,11 @@ class StoreThread:
     ) -> None:
         self.has_room: bool = True
         self._store = store
-        self._watch = watch
         self._keep = keep_sent, keep_failed
         self._clock = clock
         self._queue: deque[Op] = deque()
         self._owed: list[Op] = []
+        self._taken = 0
         self._unwanted: list[Any] = []
         self._lock = threading.Lock()
         self._alarm = threading.Semaphore(0)
@@ -76,14 +76,19 @@ class StoreThread:
         self._next_poll = self._next_look = self._next_sweep = 0.0
         self._thread = threading.Thread(target=self._run, name=f"{OURS}outbox", daemon=False)
 
-    def start(self) -> None:
-        """Start the thread."""
+    def start(self, watch: Watch) -> None:
+        """Start the thread.
+
+        Args:
+            watch: what it calls.
+        """
+        self._watch = watch
         self._thread.start()
 
     def submit(self, kind: Kind, value: Any, then: Then) -> None:
         """Have something done. From any thread, never waits."""
-        with self._lock:
-            self._queue.append(Op(kind, value, then))
+        # Without the lock, for which the loop thread would often wait: see `_sleep` and `_take`.
+        self._queue.append(Op(kind, value, then))
         if self._is_asleep:
             self._wake()
 
@@ -92,6 +97,12 @@ class StoreThread:
             was_asleep, self._is_asleep = self._is_asleep, False
         if was_asleep:
             self._alarm.release()
+
+    @property
+    def submitted(self) -> int:
+        """How many operations were submitted; each has one result."""
+        with self._lock:
+            return self._taken + len(self._queue)
 
     @property
     def is_idle(self) -> bool:
@@ -110,9 +121,11 @@ class StoreThread:
         with self._lock:
             if not self._queue or self._queue[0].since > before:
                 return
-            for op in [op for op in self._queue if op.kind in IMPATIENT and op.since <= before]:
-                self._queue.remove(op)
-                late.append(op)
+            for op in self._queue.copy():  # others append to it without the lock
+                if op.kind in IMPATIENT and op.since <= before:
+                    self._queue.remove(op)
+                    late.append(op)
+            self._taken += len(late)
         error = OutboxError(
             f"other processes have not let this one write for {PATIENCE:.0f} s: is one stopped?",
             True,
@@ -171,6 +184,7 @@ class StoreThread:
         if self._owed and now >= self._not_before:
             with self._lock:
                 self._queue.extendleft(reversed(self._owed))
+                self._taken -= len(self._owed)
                 self._owed.clear()
         if self._queue:
             self._turn()
@@ -181,25 +195,24 @@ class StoreThread:
         self._look_around(monotonic())
 
     def _sleep(self, seconds: float) -> None:
-        with self._lock:
-            if self._queue:
-                return
-            self._is_asleep = True
-        if not self._alarm.acquire(timeout=seconds):
+        self._is_asleep = True  # then look: who appends after that look wakes this thread
+        if self._queue or not self._alarm.acquire(timeout=seconds):
             with self._lock:
                 was_asleep, self._is_asleep = self._is_asleep, False
             if not was_asleep:
                 self._alarm.acquire()  # released at this very moment
 
     def _take(self) -> list[Op]:
+        # Without a lock others append, but only this thread, and who has it, takes out.
         with self._lock:
-            ops = list(self._queue)
-            self._queue.clear()
+            count = len(self._queue)
+            ops = [self._queue.popleft() for _ in range(count)]
+            self._taken += count
         return ops
 
     def _turn(self) -> None:
         """Do what has gathered. It is taken only once this process may write."""
-        writes = any(op.kind is not Kind.LOOK for op in tuple(self._queue))
+        writes = any(op.kind is not Kind.LOOK for op in self._queue.copy())
         if writes and not self._is_broken:
             self._store.wait_turn()
         ops = self._take()
@@ -210,18 +223,24 @@ class StoreThread:
 
     def _do(self, ops: list[Op]) -> None:
         try:
-            if self._is_broken:
-                self._store.reopen()
-                self._is_broken = False
+            self._mend()
             done = self._carry_out(ops)
         except Exception as error:
             self._failed(ops, error)
             return
+        self._watch.deliver(done)
+        self._can_write()
+        self._tidy()
+
+    def _mend(self) -> None:
+        if self._is_broken:
+            self._store.reopen()
+            self._is_broken = False
+
+    def _can_write(self) -> None:
         if self._trouble is not None:
             self._trouble = None
-            done.append((self._watch.trouble, None))
-        self._watch.deliver(done)
-        self._tidy()
+            self._watch.call(self._watch.trouble, None)
 
     def _tidy(self) -> None:
         try:
@@ -297,18 +316,17 @@ class StoreThread:
                 self._owed.append(op)
             else:
                 log_safely(logging.ERROR, "the outbox gives up %s: %s", op.kind.name, error)
+                answers.append((op.then, error))
         self._not_before = monotonic() + _PAUSE
-        if is_trouble:
-            self._note(error, answers)
-        else:
+        if answers:
             self._watch.deliver(answers)
+        if is_trouble:
+            self._note(error)
 
-    def _note(self, error: OutboxError, answers: Sequence[Done] = ()) -> None:
-        done = list(answers)
-        if self._trouble is None:
-            done.append((self._watch.trouble, error))
-        self._trouble = error
-        self._watch.deliver(done)
+    def _note(self, error: OutboxError) -> None:
+        was_trouble, self._trouble = self._trouble, error
+        if was_trouble is None:
+            self._watch.call(self._watch.trouble, error)
 
     def _look_around(self, now: float) -> None:
         if self._trouble is not None and not self._queue and not self._owed:
@@ -320,7 +338,7 @@ class StoreThread:
             if now >= self._next_poll:
                 self._next_poll = now + POLL
                 if self._store.has_changed():
-                    self._watch.deliver([(self._watch.changed, None)])
+                    self._watch.call(self._watch.changed, None)
             if now >= self._next_look:
                 self._next_look = now + _LOOK_FOR_DEAD
                 self.has_room = self._store.has_room()
@@ -335,16 +353,24 @@ class StoreThread:
 
     def _try_again(self, now: float) -> None:
         """Look, while nothing else is to be done, whether the file can be written again."""
-        if now >= self._not_before:
-            self._not_before = now + _PAUSE
-            self._do([Op(Kind.HAND, _touch, lambda _: None)])
+        if now < self._not_before:
+            return
+        self._not_before = now + _PAUSE
+        try:
+            self._mend()
+            with self._store.turn(is_durable=True):
+                self._store.touch()
+        except Exception as error:
+            self._failed([], error)
+        else:
+            self._can_write()
 
     def _rescue(self) -> None:
         dead = self._store.dead_lives()
         if dead:
             with self._store.turn(is_durable=True):
                 rescue = self._store.rescue(self._store.dead_lives())
-            self._watch.deliver([(self._watch.rescued, rescue)])
+            self._watch.call(self._watch.rescued, rescue)
 
     def _sweep(self) -> None:
         now = self._clock()
@@ -353,7 +379,3 @@ class StoreThread:
             count = self._store.sweep(now - sent, now - failed, _SWEPT)
         if count == _SWEPT:
             self._next_sweep = 0.0
-
-
-def _touch(store: Store) -> None:
-    store.touch()

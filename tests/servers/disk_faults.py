@@ -1,6 +1,6 @@
 """A program whose disk fails: it puts emails, and says what it was promised and what came.
 
-Arguments, as JSON: ``folder``; ``faults``: for each kind, calls before, failures, error number.
+Arguments, as JSON: ``folder``; ``mails``: how many each time; ``faults``: for each kind, calls before, failures, error number.
 Run with ``disk_faults.c`` preloaded.
 """
 
@@ -30,7 +30,6 @@ from pykka_smtp import (
 SOON = RetryPolicy(
     max_attempts=50, initial_delay=0.02, max_delay=0.1, give_up_after=60.0, at_least_once=True
 )
-MAILS = 6
 
 
 def start(path: Path, port: int, errors: list[str]) -> Any:
@@ -46,7 +45,7 @@ def start(path: Path, port: int, errors: list[str]) -> Any:
 
 
 def one(
-    library: Any, parent: Path, server: Remembering, number: int, fault: list[int]
+    library: Any, parent: Path, server: Remembering, number: int, fault: list[int], mails: int
 ) -> dict[str, Any]:
     """Let one fault happen; return what became of the emails."""
     with tempfile.TemporaryDirectory(dir=parent) as folder:
@@ -68,7 +67,7 @@ def one(
         smtp_outbox_trouble.connect(trouble)
         library.outbox_faults_arm(*fault)
         outbox = start(path, server.port, starts)
-        for mail in range(MAILS):
+        for mail in range(mails):
             name = f"{number}-{mail}"
             given = SendMail(sender="a@b.test", recipients="c@d.test", body="x", id=name)
             try:
@@ -117,7 +116,7 @@ def main() -> None:
     logging.basicConfig(level=logging.ERROR)
     with Remembering() as server:
         for number, fault in enumerate(told["faults"]):
-            found = one(library, Path(told["folder"]), server, number, fault)
+            found = one(library, Path(told["folder"]), server, number, fault, told["mails"])
             sys.stdout.write(json.dumps(found) + "\n")
 
 

@@ -41,6 +41,8 @@ class Step(enum.StrEnum):
     AGAIN = "again"
     TELL = "tell"
     HEAR = "hear"
+    EXPIRE = "expire"
+    """It is taken to be told, as it is useless by now."""
     CANCEL = "cancel"
     HOLD = "hold"
     RELEASE = "release"
@@ -56,6 +58,7 @@ FROM: Mapping[Step, tuple[State, ...]] = {
     Step.AGAIN: (_S.CLAIMED, _S.DOT),
     Step.TELL: (_S.CLAIMED, _S.DOT),
     Step.HEAR: (_S.TOLD,),
+    Step.EXPIRE: (_S.READY, _S.HELD),
     Step.CANCEL: (_S.READY, _S.CLAIMED, _S.HELD),
     Step.HOLD: (_S.READY, _S.CLAIMED),
     Step.RELEASE: (_S.HELD,),
@@ -70,6 +73,7 @@ TO: Mapping[Step, State] = {
     Step.AGAIN: _S.READY,
     Step.TELL: _S.TOLD,
     Step.HEAR: _S.HEARD,
+    Step.EXPIRE: _S.CLAIMED,
     Step.CANCEL: _S.TOLD,
     Step.HOLD: _S.HELD,
     Step.RELEASE: _S.READY,

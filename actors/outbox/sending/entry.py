@@ -19,14 +19,15 @@ class Entry:
         priority: its priority.
         home: the life that put it; None if any may publish its outcome.
         gate: the gate of this round of attempts.
+        is_marked: whether the file is told, or was, that its end may go out.
         is_alone: whether it is sent alone, as processes have died with it.
         is_pressing: whether a signal receiver may be waiting for its outcome.
         is_dropped: whether its outcome is decided otherwise, so that attempts don't count.
     """
 
     __slots__ = (
-        *("alias", "facts", "gate", "home", "is_alone", "is_dropped", "is_pressing"),
-        *("mail", "priority", "seq"),
+        *("alias", "facts", "gate", "home", "is_alone", "is_dropped", "is_marked"),
+        *("is_pressing", "mail", "priority", "seq"),
     )
 
     def __init__(
@@ -49,8 +50,17 @@ class Entry:
         self.home = home
         self.is_alone = is_alone
         self.is_pressing = is_pressing
-        self.is_dropped = False
+        self.is_dropped = self.is_marked = False
         self.gate: Any = None
+
+    def has_expired(self, now: float) -> bool:
+        """Whether it is useless by now, and nothing else is decided about it.
+
+        Args:
+            now: the time, in seconds of UTC.
+        """
+        expires = self.facts.expires
+        return expires is not None and expires <= now and not self.is_dropped
 
 
 class Ended(Answer):

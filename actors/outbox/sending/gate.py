@@ -4,6 +4,7 @@ So a process that dies leaves a file in which it is known of which emails a serv
 and whoever has lost an email to another process cannot complete it.
 """
 
+import time
 from collections.abc import Callable
 from typing import cast
 
@@ -24,13 +25,16 @@ class MarkGate:
     Args:
         entry: the email.
         mark: marks it.
+        expire: is called if it has expired before its end went out.
     """
 
-    __slots__ = ("_entry", "_is_begun", "_mark", "_result", "_waiting")
+    __slots__ = ("_entry", "_expire", "_is_begun", "_mark", "_result", "_waiting", "is_passed")
 
-    def __init__(self, entry: Entry, mark: Mark) -> None:
+    def __init__(self, entry: Entry, mark: Mark, expire: Callable[[Entry], object]) -> None:
+        self.is_passed: bool = False  # its end may be on the wire
         self._entry = entry
         self._mark = mark
+        self._expire = expire
         self._is_begun = False
         self._result: bool | OutboxError | None = None
         self._waiting: list[Callable[[], object]] = []
@@ -52,7 +56,18 @@ class MarkGate:
         if self._result is None:
             self._waiting.append(then)
             return None
+        if self._result is True and not self.is_passed:
+            self._pass()
         return self._result is True
+
+    def _pass(self) -> None:
+        entry = self._entry
+        if entry.facts.expires is not None and entry.has_expired(time.time()):
+            self._expire(entry)
+        if entry.is_dropped:
+            self._result = False
+        else:
+            self.is_passed = True
 
     @property
     def is_shut(self) -> bool:
@@ -69,7 +84,7 @@ class MarkGate:
         """See `net.wire.wire.Gate`."""
         if isinstance(self._result, OutboxError):
             return str(self._result)
-        return "it was cancelled, or another process has taken it over"
+        return "it has expired or was cancelled, or another process has taken it over"
 
     def _marked(self, result: bool | OutboxError) -> None:
         self._result = result

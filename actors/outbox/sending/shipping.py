@@ -4,9 +4,8 @@ import datetime as dt
 import logging
 import random
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from typing import Any
 
 from ....signals.bus import publish_retry
@@ -34,7 +33,9 @@ _LEAST_ROOM = 20
 _MOST_ROOM = 1000
 _AHEAD = 0.5
 """Seconds of work in memory."""
-_KNOWN = 2000
+_SOON = 60.0
+"""Seconds: an email that waits for longer is not kept in memory."""
+_KNOWN = 5000
 """Emails that were just put, and kept in memory although they must wait."""
 _KNOWN_OCTETS = 32 * 1024 * 1024
 _AFTER_TROUBLE = 1.0
@@ -58,6 +59,7 @@ class Shipping:
     Attributes:
         entries: the emails in memory, by number.
         is_over: whether nothing is claimed any more.
+        before_claim: is called before a claim, and may have something done with the file first.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Shipping:
     ) -> None:
         self.entries: dict[int, Entry] = {}
         self.is_over: bool = False
+        self.before_claim: Callable[[], object] = _none
         self.sent: int = 0
         self.failed: int = 0
         self.retries: int = 0
@@ -85,9 +88,12 @@ class Shipping:
         self._tell = tell
         self._left = left
         self._policy = policy
-        self._ahead = 2 * connections  # one half is being marked while the other goes out
-        self._in_line: deque[Entry] = deque()
-        self._least = _LEAST_ROOM + 4 * connections
+        # Besides those in flight: one half is being marked while the other goes out.
+        self._most_marked = 3 * connections
+        self._marked = 0
+        self._is_fast = False
+        self._in_line: deque[Entry] = deque()  # not marked yet
+        self._least = self._most = _LEAST_ROOM + 4 * connections
         self._hears = hears
         self._pace = pace
         self._is_claiming = False
@@ -95,7 +101,7 @@ class Shipping:
         self._alone_due: float | None = None
         self._is_alone_next = False
         self._not_before = 0.0  # on the same clock; after trouble
-        self._known: OrderedDict[int, tuple[SendMail, int]] = OrderedDict()
+        self._known: dict[int, tuple[SendMail, int]] = {}
         self._known_octets = 0
 
     # What is put here
@@ -105,8 +111,14 @@ class Shipping:
         """How many more emails there may be in memory."""
         if self._is_alone_next or self._has_one_alone:
             return 0
-        wanted = min(_MOST_ROOM, max(self._least, int(self._pace() * _AHEAD)))
-        return wanted - len(self.entries)
+        return self._most - len(self.entries)
+
+    def on_tick(self) -> None:
+        """Follow the pace, and claim what is due."""
+        ahead = self._pace() * _AHEAD
+        self._most = min(_MOST_ROOM, max(self._least, int(ahead)))
+        self._is_fast = ahead >= self._most_marked
+        self.claim()
 
     @property
     def has_backlog(self) -> bool:
@@ -126,16 +138,12 @@ class Shipping:
         """Note that an email was put here that waits: keep it in memory while there is room."""
         if self._next_due is None or due < self._next_due:
             self._next_due = due
-        if self.is_over or octets > _KNOWN_OCTETS // 8:
+        if self.is_over or octets > _KNOWN_OCTETS // 8 or due > time.time() + _SOON:
             return
-        self._known[seq] = mail, octets
-        self._known_octets += octets
-        # Not while the other thread looks which emails are known: it does not read their text.
-        while not self._is_claiming and (
-            len(self._known) > _KNOWN or self._known_octets > _KNOWN_OCTETS
-        ):
-            _, (_, octets) = self._known.popitem(last=False)
-            self._known_octets -= octets
+        # Rather the oldest: they go first.
+        if len(self._known) < _KNOWN and self._known_octets + octets <= _KNOWN_OCTETS:
+            self._known[seq] = mail, octets
+            self._known_octets += octets
 
     # Claims
 
@@ -146,8 +154,10 @@ class Shipping:
 
     def claim(self) -> None:
         """Claim emails that are due, if there is room for a few."""
+        if (self._next_due is None and self._alone_due is None) or self._is_claiming:
+            return
         now = time.time()
-        if self._is_claiming or self.is_over or now < self._not_before:
+        if self.is_over or now < self._not_before:
             return
         if self._alone_due is not None and self._alone_due <= now and self._is_alone_next:
             if not self.entries:
@@ -162,6 +172,7 @@ class Shipping:
             self.claim()
 
     def _ask(self, wanted: dict[str, Any]) -> None:
+        self.before_claim()
         self._is_claiming = True
         self._submit(Kind.CLAIM, wanted, self._claimed)
 
@@ -180,6 +191,17 @@ class Shipping:
             return
         for row in claims.rows:
             self._take_row(row)
+        if claims.rows and not self._is_claiming:
+            self._forget_known(claims.rows[-1].seq)
+
+    def _forget_known(self, before: int) -> None:
+        """Forget emails that were put before one that goes now: others have claimed them.
+
+        Or they have another priority. Not while the other thread looks which emails are known: it
+        does not read their text.
+        """
+        while self._known and (first := next(iter(self._known))) < before:
+            self._known_octets -= self._known.pop(first)[1]
 
     def _take_row(self, row: Row) -> None:
         try:
@@ -189,8 +211,7 @@ class Shipping:
             self._hold(row)
             return
         self.entries[row.seq] = entry
-        facts = entry.facts
-        if facts.expires is not None and facts.expires <= time.time():
+        if entry.has_expired(time.time()):
             self._expire(entry)
         elif entry.is_alone:
             # Marked before anything is done with it: if the process dies of it, it will be held.
@@ -234,23 +255,25 @@ class Shipping:
 
     def _gate_of(self, entry: Entry) -> MarkGate:
         if entry.gate is None:
-            entry.gate = MarkGate(entry, self._mark)
+            entry.gate = MarkGate(entry, self._mark, self._expire)
         gate: MarkGate = entry.gate
         return gate
 
     def _mark(self, entry: Entry, then: Callable[[bool | OutboxError], object]) -> None:
-        expires = entry.facts.expires
-        if expires is not None and expires <= time.time() and not entry.is_dropped:
+        if entry.has_expired(time.time()):
             self._expire(entry)
         if entry.is_dropped:
             then(False)
         else:
+            entry.is_marked = True
+            self._marked += 1
             self._submit(Kind.MARK, entry.seq, then)
 
     def _ship(self, entry: Entry) -> None:
         self._gate_of(entry)
-        self._in_line.append(entry)
-        self._mark_ahead()
+        if entry.facts.at_least_once:
+            self._in_line.append(entry)
+            self._mark_ahead()
         self._feed(entry, Ended(entry, self.attempt_over))
 
     def _mark_ahead(self) -> None:
@@ -259,14 +282,44 @@ class Shipping:
         Each then goes as soon as it has one, and not an fsync later. Only what goes out within a
         moment, and may be sent twice: if the process dies, these are in doubt.
         """
-        line, most = self._in_line, self._ahead
-        while line and (line[0].seq not in self.entries or line[0].gate.is_begun):
+        line = self._in_line
+        while line:
+            entry = line[0]
+            is_next = entry.seq in self.entries and not entry.gate.is_begun
+            if is_next and (not self._is_fast or self._marked >= self._most_marked):
+                break
             line.popleft()
-        if self._pace() * _AHEAD < most:
-            return
-        for entry in islice(line, most):
-            if entry.facts.at_least_once and entry.seq in self.entries:
+            if is_next:
                 entry.gate.begin()
+
+    def expire(self, now: float) -> None:
+        """Give up what has expired, and whose end has not gone out.
+
+        Args:
+            now: the time, in seconds of UTC.
+        """
+        for entry in [one for one in self.entries.values() if one.has_expired(now)]:
+            if not self._gate_of(entry).is_passed:
+                self._expire(entry)
+
+    def take_expired(self, row: Row) -> None:
+        """Write the outcome of an email that expired in the file."""
+        try:
+            self._expire(self._entry_of(row))
+        except ValueError as error:
+            log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
+            self._hold(row)
+
+    def follow_clock(self, step: float) -> None:
+        """Go on after somebody has set the clock.
+
+        Args:
+            step: by how many seconds.
+        """
+        for entry in self.entries.values():
+            entry.facts.put_at += step
+        self._not_before = 0.0
+        self.look_soon()
 
     def _expire(self, entry: Entry) -> None:
         detail = "it has expired before it was accepted (Put.expires)"
@@ -349,6 +402,7 @@ class Shipping:
     def _forget(self, entry: Entry) -> None:
         if self.entries.get(entry.seq) is entry:
             del self.entries[entry.seq]
+            self._marked -= entry.is_marked
             self._mark_ahead()
             self.claim()
 
@@ -373,6 +427,10 @@ class Shipping:
             maybe_accepted=True,
         )
         self._end(entry, in_doubt(facts, failure).outcome)
+
+
+def _none() -> None:
+    """Nothing is to be done before."""
 
 
 def _nothing(_result: Any) -> None:

@@ -3,6 +3,9 @@
 import errno
 import sqlite3
 
+RAISED = (sqlite3.Error, OSError)
+"""What work with a file raises; see `error_of`."""
+
 
 class OutboxError(OSError):
     """The file of an outbox cannot be opened, read or written.

@@ -21,7 +21,8 @@ CREATE TABLE pykka_smtp_mail (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL, key TEXT NOT NULL, alias TEXT NOT NULL, digest BLOB NOT NULL,
   state TEXT NOT NULL DEFAULT 'ready', priority INTEGER NOT NULL DEFAULT 0,
-  due REAL NOT NULL, expires REAL, put_at REAL NOT NULL, ended_at REAL,
+  due REAL NOT NULL, put_off INTEGER NOT NULL DEFAULT 0, expires REAL,
+  put_at REAL NOT NULL, ended_at REAL,
   owner INTEGER, home INTEGER,
   attempts INTEGER NOT NULL DEFAULT 0, doubts INTEGER NOT NULL DEFAULT 0,
   crashes INTEGER NOT NULL DEFAULT 0, replays INTEGER NOT NULL DEFAULT 0,
@@ -36,6 +37,8 @@ CREATE INDEX pykka_smtp_mail_alone ON pykka_smtp_mail (due) WHERE state = 'ready
 CREATE INDEX pykka_smtp_mail_owned ON pykka_smtp_mail (state, owner)
   WHERE state IN ('claimed', 'dot', 'told');
 CREATE INDEX pykka_smtp_mail_heard ON pykka_smtp_mail (is_sent, ended_at) WHERE state = 'heard';
+CREATE INDEX pykka_smtp_mail_expires ON pykka_smtp_mail (expires)
+  WHERE state IN ('ready', 'held') AND expires IS NOT NULL;
 CREATE INDEX pykka_smtp_mail_held ON pykka_smtp_mail (seq) WHERE state = 'held';
 """
 
@@ -49,6 +52,20 @@ def create(connection: sqlite3.Connection) -> None:
         if statement.strip():
             connection.execute(statement)
     note_version(connection)
+
+
+def script() -> str:
+    """Return the statements that make the tables where there are none."""
+    tables = [
+        " ".join(statement.split())
+        .replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ")
+        .replace("CREATE INDEX ", "CREATE INDEX IF NOT EXISTS ")
+        .replace("CREATE UNIQUE INDEX ", "CREATE UNIQUE INDEX IF NOT EXISTS ")
+        for statement in _TABLES.split(";")
+        if statement.strip()
+    ]
+    version = f"INSERT OR IGNORE INTO pykka_smtp_meta VALUES ('version', '{VERSION}')"
+    return "".join(f"{statement};\n" for statement in [*tables, version])
 
 
 def note_version(connection: sqlite3.Connection) -> None:

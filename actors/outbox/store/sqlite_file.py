@@ -4,6 +4,7 @@ import contextlib
 import os
 import sqlite3
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from . import schema
@@ -34,24 +35,37 @@ def life_file(path: Path, life: int) -> Path:
     return side_file(path, f"life-{life}")
 
 
-def open_file(path: Path, turnstile: FileLock) -> sqlite3.Connection:
+def open_file(
+    path: Path, turnstile: FileLock, check: Callable[[sqlite3.Connection], object] | None = None
+) -> sqlite3.Connection:
     """Open the file, or make it if there is none; its turnstile is held.
+
+    Args:
+        path: the file.
+        turnstile: its turnstile.
+        check: looks into a file that has an outbox, before anything is written; raises if it must
+            not be opened.
 
     Raises:
         OutboxError: it cannot be used. It is left as it is.
     """
+    is_checked = False
     try:
         if not path.exists():
             _make(path)
         else:
-            _check_size(path)
+            check_size(path)
+            is_checked = _check_without_writing(path, check)
         connection = _connect(path)
     except (sqlite3.Error, OSError) as error:
         raise error_of(error, str(path)) from error
     try:
-        _check_version(connection, path)
+        if not is_checked:
+            _check_version(connection, path)
         _set_up(connection)
-        _check_pages(connection, path)
+        if not is_checked:
+            _check_pages(connection, path)
+            _check_tables(connection, check)
         _migrate(connection, path)
     except BaseException as error:
         with contextlib.suppress(sqlite3.Error):
@@ -107,7 +121,33 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _check_size(path: Path) -> None:
+def _check_without_writing(
+    path: Path, check: Callable[[sqlite3.Connection], object] | None
+) -> bool:
+    """Refuse a newer or damaged file; return whether it was looked at.
+
+    With a connection that cannot write: another would move what is in the log into the file, at the
+    latest when it is closed.
+    """
+    if side_file(path, "journal").exists():
+        return False  # of a program whose transaction has to be undone first
+    uri = path.absolute().as_uri() + "?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, timeout=OPEN_TIMEOUT, isolation_level=None)
+    with contextlib.closing(connection):
+        _check_version(connection, path)
+        _check_pages(connection, path)
+        _check_tables(connection, check)
+    return True
+
+
+def _check_tables(
+    connection: sqlite3.Connection, check: Callable[[sqlite3.Connection], object] | None
+) -> None:
+    if check is not None and schema.version_of(connection) is not None:
+        check(connection)
+
+
+def check_size(path: Path) -> None:
     """Refuse what SQLite would take for a new file.
 
     By its size: to open it and close it again would drop the locks this process may have on it.
@@ -125,9 +165,10 @@ def _check_size(path: Path) -> None:
 def _make(path: Path) -> None:
     """Make a new file beside, and give it its name once it is on disk: never half of one."""
     for name in ("wal", "journal"):
-        if side_file(path, name).exists():
+        side = side_file(path, name)
+        if side.exists() and side.stat().st_size:
             raise OutboxError(
-                f"{path} is missing, but {side_file(path, name).name} is there, which may have its"
+                f"{path} is missing, but {side.name} is there, which may have its"
                 " emails. Bring the file back, or move the other away"
             )
     made = side_file(path, "new")

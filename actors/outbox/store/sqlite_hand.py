@@ -32,7 +32,8 @@ class ByHand(Looks):
     def retry(self, alias: str | None, name: str, now: float) -> bool:
         """See `Store`."""
         set_ = (
-            "state = 'ready', owner = NULL, crashes = 0, due = :now, put_at = :now, past = NULL,"
+            "state = 'ready', owner = NULL, crashes = 0, due = :now, put_at = :now, put_off = 0,"
+            " past = NULL,"
             " doubts = max(doubts, coalesce(json_extract(outcome, '$.maybe'), 0)), outcome = NULL,"
             " attempts = 0, expires = NULL, is_sent = NULL, ended_at = NULL"
         )
@@ -42,11 +43,12 @@ class ByHand(Looks):
     def _by_hand(
         self, alias: str | None, name: str, set_: str, states: str, *, more: str = "", **args: Any
     ) -> bool:
+        whose = "" if alias is None else " AND alias = :alias"
         done = self._db.execute(
             f"UPDATE pykka_smtp_mail SET {set_} WHERE seq IN ("
-            "SELECT seq FROM pykka_smtp_mail WHERE key = :name AND alias = coalesce(:alias, alias)"
+            f"SELECT seq FROM pykka_smtp_mail WHERE key = :name{whose}"
             " UNION SELECT seq FROM pykka_smtp_mail WHERE id = :name AND id <> key"
-            f" AND alias = coalesce(:alias, alias)) AND state IN {states} {more}",
+            f"{whose}) AND state IN {states} {more}",
             {"name": name, "alias": alias} | args,
         )
         return done.rowcount > 0
@@ -54,10 +56,10 @@ class ByHand(Looks):
     def sweep(self, sent_before: float, failed_before: float, most: int) -> int:
         """See `Store`."""
         found = self._db.execute(
-            "SELECT json_group_array(seq) FROM (SELECT seq FROM pykka_smtp_mail WHERE"
-            " state = 'heard' AND ((is_sent = 1 AND ended_at < ?)"
-            " OR (is_sent = 0 AND ended_at < ?))"
-            " LIMIT ?)",
+            "SELECT json_group_array(seq) FROM (SELECT seq FROM pykka_smtp_mail"
+            " WHERE state = 'heard' AND is_sent = 1 AND ended_at < ? UNION ALL"
+            " SELECT seq FROM pykka_smtp_mail"
+            " WHERE state = 'heard' AND is_sent = 0 AND ended_at < ? LIMIT ?)",
             (sent_before, failed_before, most),
         ).fetchone()
         seqs: list[int] = json_of(found[0])

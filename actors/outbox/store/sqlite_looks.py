@@ -8,13 +8,13 @@ from typing import Any
 from ..rules.states import State
 from .errors import error_of
 from .records import Row, StoredMail
-from .statements import chunks, columns_of_bodies, detail_of, json_of, like
+from .statements import OWNED, chunks, columns_of_bodies, detail_of, json_of, like, spare
 
 _COUNTS = {
     State.READY: "state = 'ready'",
-    State.CLAIMED: "state = 'claimed'",
-    State.DOT: "state = 'dot'",
-    State.TOLD: "state = 'told'",
+    State.CLAIMED: f"{OWNED} AND state = 'claimed'",
+    State.DOT: f"{OWNED} AND state = 'dot'",
+    State.TOLD: f"{OWNED} AND state = 'told'",
     State.HEARD: "state = 'heard'",
     State.HELD: "state = 'held'",
 }
@@ -30,6 +30,9 @@ _FIELDS = [
     *("seq", "id", "key", "alias", "priority", "expires", "put_at", "at_least_once", "home"),
     *("doubts", "crashes", "replays", "past", "outcome", "env"),
 ]
+
+SEALED = "(sealed)"
+"""The sender of an email that this process cannot open."""
 
 
 class Looks:
@@ -74,9 +77,13 @@ class Looks:
                 (*args, limit),
             )
             for row in rows:
-                yield _stored(row)
+                yield _stored(self._opened(row))
         except sqlite3.Error as error:
             raise error_of(error, str(self.path)) from error
+
+    def _opened(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return a row whose last three, outcome, attempts and env, are not sealed."""
+        return row
 
     def _rows(self, seqs: Sequence[int], known: Collection[int] = ()) -> list[Row]:
         """Return emails with their text, in this order."""
@@ -93,8 +100,9 @@ class Looks:
                     values_[7] = bool(values_[7])
                     rows[values_[0]] = Row(**dict(zip(_FIELDS, values_, strict=True)))
         for chunk in chunks(unknown):
-            bodies = self._db.execute(columns_of_bodies(len(chunk)), chunk).fetchone()
-            for seq, body in zip(chunk, bodies, strict=True):
+            wanted = [*chunk, *[None] * spare(len(chunk))]
+            bodies = self._db.execute(columns_of_bodies(len(chunk)), wanted).fetchone()
+            for seq, body in zip(chunk, bodies, strict=False):
                 if seq in rows:
                     rows[seq].body = body or b""
         return [rows[seq] for seq in seqs if seq in rows]
@@ -132,11 +140,12 @@ class Looks:
 
     def undone(self, alias: str, *, until_heard: bool) -> bool:
         """See `Store`."""
-        owned = "'claimed', 'dot', 'told'" if until_heard else "'claimed', 'dot'"
-        one = "SELECT EXISTS (SELECT 1 FROM pykka_smtp_mail WHERE alias = ? AND state"
+        owned = OWNED if until_heard else f"{OWNED} AND state <> 'told'"
+        # Not by the index of keys, as it would look at all that were ever sent.
+        one = "SELECT EXISTS (SELECT 1 FROM pykka_smtp_mail WHERE +alias = ? AND"
         return any(
             self._db.execute(f"{one} {which})", (alias,)).fetchone()[0]
-            for which in (f"IN ({owned})", "= 'ready'")
+            for which in (owned, "state = 'ready'")
         )
 
     def has_changed(self) -> bool:
@@ -151,9 +160,12 @@ def _stored(row: tuple[Any, ...]) -> StoredMail:
     named = dict(zip(_NAMES.replace("\n", "").split(","), values, strict=True))
     named = {name.strip(): value for name, value in named.items()}
     made = json_of(env)
-    everybody = (*made["to"], *made.get("cc", ()), *made.get("bcc", ()))
+    everybody = (*made.get("to", ()), *made.get("cc", ()), *made.get("bcc", ()))
     named["is_sent"] = None if named["is_sent"] is None else bool(named["is_sent"])
     named["at_least_once"] = bool(named["at_least_once"])
     return StoredMail(
-        sender=made["from"], recipients=everybody, detail=detail_of(outcome, past), **named
+        sender=made.get("from", SEALED),
+        recipients=everybody,
+        detail=detail_of(outcome, past),
+        **named,
     )

@@ -8,7 +8,7 @@ from .locks import is_locked
 from .records import Rescue, Row
 from .sqlite_file import life_file
 from .sqlite_looks import Looks
-from .statements import json_of
+from .statements import OWNED, json_of
 
 
 class Rescues(Looks):
@@ -22,7 +22,7 @@ class Rescues(Looks):
         lives = [i for (i,) in others.fetchall()]
         # Also of lives that nobody knows any more: somebody has removed their locks, perhaps.
         orphans = self._db.execute(
-            "SELECT DISTINCT owner FROM pykka_smtp_mail WHERE state IN ('claimed', 'dot', 'told')"
+            f"SELECT DISTINCT owner FROM pykka_smtp_mail WHERE {OWNED}"
             " AND owner <> ? AND owner NOT IN (SELECT id FROM pykka_smtp_life)",
             (self.life,),
         )
@@ -32,8 +32,7 @@ class Rescues(Looks):
     def owned(self) -> list[int]:
         """See `Store`."""
         found = self._db.execute(
-            "SELECT json_group_array(seq) FROM pykka_smtp_mail"
-            " WHERE state IN ('claimed', 'dot', 'told') AND owner = ?",
+            f"SELECT json_group_array(seq) FROM pykka_smtp_mail WHERE {OWNED} AND owner = ?",
             (self.life,),
         ).fetchone()
         owned: list[int] = json_of(found[0])
@@ -41,7 +40,7 @@ class Rescues(Looks):
 
     def reconcile(self, claimed: Collection[int], published: Collection[int]) -> list[Row]:
         """See `Store`."""
-        its = "owner = ? AND seq NOT IN (SELECT value FROM json_each(?))"
+        its = f"{OWNED} AND owner = ? AND seq NOT IN (SELECT value FROM json_each(?))"
         doubtful = self._db.execute(
             "SELECT json_group_array(seq) FROM pykka_smtp_mail"
             f" WHERE state = 'dot' AND NOT at_least_once AND {its}",
@@ -63,9 +62,12 @@ class Rescues(Looks):
         """See `Store`."""
         db, dead = self._db, str(list(lives))
         rescue = Rescue(list(lives))
-        its = "owner IN (SELECT value FROM json_each(?))"
-        told = f"UPDATE pykka_smtp_mail SET owner = NULL, replays = replays + 1 WHERE state = 'told' AND {its}"  # noqa: E501
-        db.execute(told, (dead,))
+        its = f"{OWNED} AND owner IN (SELECT value FROM json_each(?))"
+        db.execute(
+            "UPDATE pykka_smtp_mail SET owner = NULL, replays = replays + 1"
+            f" WHERE state = 'told' AND {its}",
+            (dead,),
+        )
         doubtful = db.execute(
             "SELECT json_group_array(seq) FROM pykka_smtp_mail"
             f" WHERE state = 'dot' AND NOT at_least_once AND {its}",

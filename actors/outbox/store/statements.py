@@ -10,33 +10,36 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 _MOST = 64
+OWNED = "state IN ('claimed', 'dot', 'told')"
+"""As the index of those says it: SQLite takes that index only where a statement has these words."""
 _T = TypeVar("_T")
 
 json_of = json.JSONDecoder().decode
 
 
 def chunks(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    """Yield rows in pieces whose lengths are powers of two: so there are few statements."""
-    at, size = 0, _MOST
-    while at < len(rows):
-        while size > len(rows) - at:
-            size //= 2
-        yield rows[at : at + size]
-        at += size
+    """Yield rows in pieces of no more than one statement takes."""
+    for at in range(0, len(rows), _MOST):
+        yield rows[at : at + _MOST]
 
 
-@functools.cache  # few, see `chunks`
+def spare(rows: int) -> int:
+    """Return how many empty rows make these a power of two: so there are few statements."""
+    return (1 << (rows - 1).bit_length()) - rows
+
+
+@functools.cache  # few, see `spare`
 def values(columns: int, rows: int) -> str:
-    """Return ``VALUES (?, ?), …`` for so many rows."""
+    """Return ``VALUES (?, ?), …`` for so many rows and the spare ones."""
     row = f"({', '.join('?' * columns)})"
-    return f"VALUES {', '.join([row] * rows)}"
+    return f"VALUES {', '.join([row] * (rows + spare(rows)))}"
 
 
 @functools.cache
 def columns_of_bodies(count: int) -> str:
-    """Return a statement that selects so many bodies as the columns of one row."""
+    """Return a statement that selects so many bodies, and spare ones, as columns of one row."""
     one = "(SELECT data FROM pykka_smtp_body WHERE seq = ?)"
-    return f"SELECT {', '.join([one] * count)}"
+    return f"SELECT {', '.join([one] * (count + spare(count)))}"
 
 
 def like(text: str) -> str:
@@ -53,6 +56,8 @@ def detail_of(outcome: str | None, past: str | None) -> str:
         outcome: the outcome, as JSON; or None.
         past: the attempts, as JSON; or None.
     """
-    made: dict[str, Any] = json_of(outcome) if outcome else json_of(past)["last"] if past else {}
+    made: dict[str, Any] = (
+        json_of(outcome) if outcome else json_of(past).get("last", {}) if past else {}
+    )
     reply = made.get("reply")
     return made.get("detail") or (" ".join(map(str, reply)) if reply else "")

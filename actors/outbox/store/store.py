@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from ..rules.clocks import ClockNote
 from .records import Claims, Clash, Ending, Later, NewMail, Rescue, Row, StoredMail
 
 
@@ -132,6 +133,27 @@ class Store(Protocol):
 
     def retry(self, alias: str | None, name: str, now: float) -> bool:
         """Make an email due now that waits, is held or has failed; return whether it was there."""
+        ...
+
+    def has_expired(self, now: float) -> bool:
+        """Whether an email that waits, or is held, is useless by now. Writes nothing."""
+        ...
+
+    def take_expired(self, now: float, most: int) -> list[Row]:
+        """Claim emails that wait, or are held, and are useless by now: they are not sent."""
+        ...
+
+    def follow_clock(
+        self, seen: ClockNote | None, is_now: ClockNote, now: float, longest: float
+    ) -> float:
+        """Adapt due times if somebody has set the clock; return by how many seconds.
+
+        Args:
+            seen: where the clock was when this process looked last; None at its start.
+            is_now: where it is.
+            now: the time, in seconds of UTC.
+            longest: seconds that an email which was put off has to wait at most.
+        """
         ...
 
     def find(self, **wanted: Any) -> list[StoredMail]:

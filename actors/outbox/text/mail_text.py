@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +22,11 @@ MAX_SIZE = 64 * 1024 * 1024
 """Octets of an email that a row of the file may hold."""
 
 _TEXT, _OCTETS, _COMPLETE = "text", "octets", "complete"
+_NO_CONTEXT, _PLAIN = {"context": None}, '"context":null'
+_COMPLETE_MADE, _COMPLETE_ONLY = {"kind": _COMPLETE}, '"kind":"complete"'
 _set = object.__setattr__
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_DATED = re.compile(rb"^(?:date|message-id):.*\n(?:[ \t].*\n)*", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ def to_text(mail: SendMail) -> MailText:
     """
     mail = _in_memory(mail)
     content = mail.content
-    env: dict[str, Any] = {"id": mail.id, "from": mail.sender, "to": mail.recipients}
+    env: dict[str, Any] = {}
     if mail.cc:
         env["cc"] = mail.cc
     if mail.bcc:
@@ -66,15 +70,43 @@ def to_text(mail: SendMail) -> MailText:
     made: dict[str, Any] = {}
     if isinstance(content, ComposedContent):
         body = _add_email(env, made, content.email)
+        undated = body
     else:
         assert isinstance(content, CompleteContent)
         body = _add_complete(made, content)
+        undated = _undated(body)
     if len(body) > MAX_SIZE:
         raise ValueError(f"the email has {len(body)} octets; an outbox takes {MAX_SIZE}")
-    named = _to_json({name: value for name, value in env.items() if name != "id"})
+    # One object, written in three parts: the middle one is what makes two emails the same. By hand
+    # where that is easy, as it is done for each email.
+    to = ",".join([_to_json(path) for path in mail.recipients])
+    rest = _PLAIN if env == _NO_CONTEXT else _to_json(env)[1:-1]
+    named = f'"from":{_to_json(mail.sender)},"to":[{to}],{rest}'
     digest = hashlib.blake2b(named.encode("utf-8", "surrogatepass"), digest_size=16)
-    digest.update(body if isinstance(content, ComposedContent) else _undated(body))
-    return MailText(mail, _to_json(env | made), body, digest.digest())
+    digest.update(undated)
+    kind = _COMPLETE_ONLY if made == _COMPLETE_MADE else _to_json(made)[1:-1]
+    text = f'{{"id":{_to_json(mail.id)},{named},{kind}}}'
+    return MailText(mail, text, body, digest.digest())
+
+
+def is_whole(env: str, body: bytes, digest: bytes) -> bool:
+    """Whether an email is as it was put: SQLite does not see all damage.
+
+    Args:
+        env: everything but the body, as JSON.
+        body: the body.
+        digest: what `to_text` returned.
+    """
+    try:
+        made: dict[str, Any] = json.loads(env)
+        is_complete = made["kind"] == _COMPLETE
+        start = len(f'{{"id":{_to_json(made["id"])},')
+        end = env.rindex(',"kind":' if is_complete else ',"date":')
+    except (ValueError, TypeError, KeyError):
+        return False
+    now = hashlib.blake2b(env[start:end].encode("utf-8", "surrogatepass"), digest_size=16)
+    now.update(_undated(body) if is_complete else body)
+    return now.digest() == digest
 
 
 def mail_of(env: str, body: bytes) -> SendMail:
@@ -272,13 +304,5 @@ def _complete(made: dict[str, Any], body: bytes) -> SendMail:
 
 def _undated(data: bytes) -> bytes:
     """Return a complete message without its Date and Message-ID."""
-    head, end, body = data.partition(b"\r\n\r\n" if b"\r\n\r\n" in data else b"\n\n")
-    lines = head.splitlines(keepends=True)
-    kept: list[bytes] = []
-    is_left_out = False
-    for line in lines:
-        if line[:1] not in (b" ", b"\t"):
-            is_left_out = line[:11].lower().startswith((b"date:", b"message-id:"))
-        if not is_left_out:
-            kept.append(line)
-    return b"".join(kept) + end + body
+    at = data.find(b"\n\r\n") + 1 or data.find(b"\n\n") + 1 or len(data)
+    return _DATED.sub(b"", data[:at]) + data[at:]

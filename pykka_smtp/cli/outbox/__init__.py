@@ -1,1 +1,1 @@
-"""``pykka-smtp outbox``: what people do with the file of an Outbox. Never a decision about an email."""
+"""``pykka-smtp outbox``: what people do with the file. Never a decision about an email."""

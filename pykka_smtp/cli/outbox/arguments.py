@@ -1,4 +1,4 @@
-"""The arguments of ``pykka-smtp outbox``: a subcommand each, whose module is imported when it runs."""
+"""The arguments of ``pykka-smtp outbox``; the module of a subcommand is imported when it runs."""
 
 import argparse
 import importlib
@@ -32,18 +32,18 @@ email, 69 the email is in no state for it, 73 a file cannot be created, 74 the d
 locked: try again later, 77 not allowed. "check" has its own: see its help.
 """
 _CHECK_EPILOG = """\
-exit status, as monitors have it: 0 all is well; 1 a warning: an email is late, held, or not heard, a
-process has died and nobody has taken over what it had, or a body has no email; 2 critical: the file
-is missing, damaged or cannot be read, an email is very late, or has lost its body.
+exit status, as monitors have it: 0 all is well; 1 a warning: an email is late, held, or not heard,
+a process has died and nobody has taken over what it had, or a body has no email; 2 critical: the
+file is missing, damaged or cannot be read, an email is very late, or has lost its body.
 """
 _RUN_DESCRIPTION = """\
 Send what is in the file, with one worker process or several, until SIGTERM or Ctrl-C. Emails in
 flight then get --grace seconds; what waits stays in the file. A worker that dies is started again,
 after a pause that grows to 30 seconds, and what it had in hand is taken over at once.
 
-Outcomes go home, to the programs that have put the emails. Those of programs that no longer run, or
-that have only handed emails over, wait for an Outbox with their alias: --hear ALIAS has this command
-be one. It logs each outcome, and with --import the receivers of your program hear it.
+Outcomes go home, to the programs that have put the emails. Those of programs that no longer run,
+or that have only handed emails over, wait for an Outbox with their alias: --hear ALIAS has this
+command be one. It logs each outcome, and with --import the receivers of your program hear it.
 
 Messages go to standard error, a line each. The command can be run by systemd, with Type=notify or
 without.
@@ -85,7 +85,10 @@ def _add(
 ) -> argparse.ArgumentParser:
     """Add a subcommand; ``run`` of its module is called with options, stdout and stderr."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=more.pop("description", f"{text[0].upper()}{text[1:]}."), **more
+        name,
+        help=text,
+        description=more.pop("description", f"{text[0].upper()}{text[1:]}."),
+        **more,
     )
     parser.set_defaults(run=_late(module), command=name)
     parser.add_argument("path", metavar="PATH", help="the file of the Outbox")
@@ -147,7 +150,9 @@ def _add_show(commands: "Commands") -> None:
     parser.add_argument("name", metavar="KEY", help="its key or id")
     parser.add_argument("--alias", metavar="ALIAS", help="its alias, if several have this key")
     parser.add_argument(
-        "--body", action="store_true", help="print the email itself, header and all, and nothing else"
+        "--body",
+        action="store_true",
+        help="print the email itself, header and all, and nothing else",
     )
 
 
@@ -160,7 +165,10 @@ def _add_by_hand(commands: "Commands") -> None:
     }.items():
         parser = _add(commands, name, "by_hand", text, json=True)
         parser.add_argument(
-            "names", nargs="+", metavar="KEY", help="keys or ids; - reads them, one a line, from stdin"
+            "names",
+            nargs="+",
+            metavar="KEY",
+            help="keys or ids; - reads them, one a line, from stdin",
         )
         parser.add_argument("--alias", metavar="ALIAS", help="their alias. Default: any")
 
@@ -225,11 +233,16 @@ def _add_import(commands: "Commands") -> None:
         action="store_true",
         help="rather no email than two, if a process dies while it is being sent",
     )
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="put what FILE.json says was sent, or has failed, too",
+    )
 
 
 def _add_run(commands: "Commands") -> None:
     text = "send what is in the file, with worker processes"
-    parser = _add(commands, "run", "running", text, description=_RUN_DESCRIPTION)
+    parser = _add(commands, "run", "run.running", text, description=_RUN_DESCRIPTION)
     parser.add_argument(
         "--workers", type=_whole(MAX_WORKERS), default=1, metavar="N", help="processes (default: 1)"
     )
@@ -237,7 +250,11 @@ def _add_run(commands: "Commands") -> None:
         "--url", metavar="URL", help="a relay URL; default: SMTP_URL from the environment"
     )
     parser.add_argument(
-        "--backup", action="append", default=[], metavar="URL", help="another relay; can be repeated"
+        "--backup",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="another relay; can be repeated",
     )
     parser.add_argument(
         "--connections",

@@ -1,13 +1,12 @@
 """``pykka-smtp outbox check``: whether the file is whole, and whether its emails go out in time."""
 
 import argparse
-import sqlite3
 import time
 from pathlib import Path
 from typing import Any, TextIO
 
-from ...actors.outbox.store.errors import OutboxError, error_of
-from ...actors.outbox.store.sqlite_visit import Visit
+from ...actors.outbox.store.errors import RAISED, error_of
+from ...actors.outbox.store.outside.visit import Visit
 from ..output.printable import print_lines
 from .arguments import STATES
 from .patience import Patience
@@ -60,7 +59,7 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
             if not options.quick:
                 visit.watch(Patience(err, "checking the whole file").look)
                 _check_pages(visit, findings)
-    except (OutboxError, sqlite3.Error, OSError, ValueError) as error:
+    except (*RAISED, ValueError) as error:
         findings.add(CRITICAL, str(error_of(error, options.path)))
     word = _WORDS[findings.status]
     if options.json:
@@ -97,7 +96,9 @@ def _check_times(options: argparse.Namespace, visit: Visit, findings: _Findings)
     if counts["held"] > options.max_held:
         is_one = counts["held"] == 1
         text = f"{plural(counts['held'], 'email')} {'is' if is_one else 'are'} held"
-        findings.add(WARNING, f"{text} until somebody releases or cancels {'it' if is_one else 'them'}")
+        findings.add(
+            WARNING, f"{text} until somebody releases or cancels {'it' if is_one else 'them'}"
+        )
 
 
 def _check_lives(visit: Visit, findings: _Findings) -> None:

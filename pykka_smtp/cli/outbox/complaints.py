@@ -4,11 +4,10 @@ import argparse
 import contextlib
 import errno
 import os
-import sqlite3
 from collections.abc import Callable
 from typing import TextIO
 
-from ...actors.outbox.store.errors import OutboxError, error_of
+from ...actors.outbox.store.errors import RAISED, OutboxError, error_of
 from ..output.printable import print_lines
 from ..sysexits import (
     EX_CANTCREAT,
@@ -68,7 +67,7 @@ def complaining(options: argparse.Namespace, run: Run, out: TextIO, err: TextIO)
     except ComplaintError as error:
         complain(err, options.command, *error.complaints)
         return error.status
-    except (OSError, sqlite3.Error, ValueError) as error:
+    except (*RAISED, ValueError) as error:
         raised = error_of(error, options.path)
         complain(err, options.command, str(raised))
         return status_of(error, options.path)
@@ -100,7 +99,7 @@ def status_of(error: Exception, path: str) -> int:
     if isinstance(raised, OutboxError):
         if raised.retryable:
             return EX_TEMPFAIL
-        return EX_DATAERR if os.path.lexists(path) else EX_NOINPUT  # noqa: PTH110 - never raises
+        return EX_DATAERR if os.path.lexists(path) else EX_NOINPUT
     if isinstance(raised, OSError):
         return _BY_ERRNO.get(raised.errno or 0, EX_IOERR)
     return EX_DATAERR

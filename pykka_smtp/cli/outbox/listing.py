@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from ...actors.outbox.store.outside.visit import UNLIMITED, Visit
 from ...actors.outbox.store.records import StoredMail
-from ...actors.outbox.store.sqlite_visit import UNLIMITED, Visit
 from ..output.printable import print_lines
 from .arguments import STATES
 from .shape import Shape
@@ -92,7 +92,9 @@ def _print_mails(options: argparse.Namespace, visit: Visit, now: float, out: Tex
     limit = options.limit or _LIMIT
     mails = list(filtered(options, visit, now, limit + 1))
     if mails:
-        print_lines(out, _WIDTHS.format("STATE", "AGE", "TRIES", "SIZE", "KEY, SENDER > RECIPIENTS"))
+        print_lines(
+            out, _WIDTHS.format("STATE", "AGE", "TRIES", "SIZE", "KEY, SENDER > RECIPIENTS")
+        )
     for mail in mails[:limit]:
         print_lines(out, *_lines(mail, now))
     if len(mails) > limit:

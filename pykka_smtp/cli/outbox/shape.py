@@ -3,8 +3,8 @@
 from collections import Counter
 from typing import Any
 
+from ...actors.outbox.store.outside.visit import domains_of
 from ...actors.outbox.store.records import StoredMail
-from ...actors.outbox.store.sqlite_visit import domains_of
 from .words import plural
 
 _FIRST, _COUNT = 5, 9
@@ -46,7 +46,9 @@ class Shape:
         rows = self._sorted()
         width = max([len("TOTAL"), *[min(len(domain), 60) for domain, _ in rows[:most]]])
         lines = [" " * width + "".join(f"{head:>{_WIDTH}}" for head in _HEADS)]
-        lines += [_row(name, counts, width) for name, counts in [("TOTAL", self._total), *rows[:most]]]
+        lines += [
+            _row(name, counts, width) for name, counts in [("TOTAL", self._total), *rows[:most]]
+        ]
         if len(rows) > most:
             lines.append(f"... and {plural(len(rows) - most, 'domain')} more")
         return lines

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from ...actors.outbox.store.outside.visit import Visit
 from ...actors.outbox.store.records import Row, StoredMail
-from ...actors.outbox.store.sqlite_visit import Visit
 from ...actors.outbox.text.mail_text import mail_of
 from ...actors.outbox.text.outcome_text import attempts_of_text, outcome_of_text
 from ...signals.outcome import Outcome
@@ -74,14 +74,16 @@ def eml_of(mail: SendMail) -> bytes:
 
 def _print_body(mail: SendMail, stored: StoredMail, out: TextIO) -> None:
     data = eml_of(mail)
-    if not stored.size or stored.is_sent and not data:
+    if not stored.size or (stored.is_sent and not data):
         raise ComplaintError(EX_NOINPUT, "its body is no longer kept: it was sent")
     try:
         out.flush()
         binary: Any = getattr(out, "buffer", None)
         if binary is None or out.isatty():
             # A terminal would take octets of the email for commands.
-            print_lines(out, *data.decode("utf-8", "backslashreplace").splitlines(), most=len(data) + 1)
+            print_lines(
+                out, *data.decode("utf-8", "backslashreplace").splitlines(), most=len(data) + 1
+            )
         else:
             binary.write(data)
             binary.flush()

@@ -59,6 +59,7 @@ STEPS = {
     Step.AGAIN: lambda s: s.again([Later(1, 5.0, None, 0)]),
     Step.TELL: lambda s: s.tell([Ending(1, '{"detail":""}', False, True)]),
     Step.HEAR: lambda s: s.hear([1], 1.0),
+    Step.EXPIRE: lambda s: s.take_expired(1.0, 5),
     Step.CANCEL: lambda s: s.cancel("a", "1", "{}", 1.0),
     Step.HOLD: lambda s: s.hold("a", "1"),
     Step.RELEASE: lambda s: s.release("a", "1", 1.0),
@@ -71,7 +72,9 @@ def test_a_step_happens_in_the_states_of_the_table_and_in_no_other(
     store: SqliteStore, step: Step
 ) -> None:
     for state in State:
-        force(store, state=state, owner=store.life if state in OWNED else None, due=0.0)
+        force(
+            store, state=state, owner=store.life if state in OWNED else None, due=0.0, expires=0.5
+        )
 
         with store.turn(is_durable=True):
             STEPS[step](store)

@@ -33,7 +33,9 @@ def test_a_second_copy_has_the_date_of_the_first(given: dict[str, Any]) -> None:
 
     copy = mail_of(json.dumps(json.loads(text.env) | {"date": THEN}), text.body)
 
-    expected = re.sub(rb"(?m)^Date: .*?\r$", b"Date: Thu, 29 Feb 2024 12:00:00 +0100\r", octets(mail))
+    expected = re.sub(
+        rb"(?m)^Date: .*?\r$", b"Date: Thu, 29 Feb 2024 12:00:00 +0100\r", octets(mail)
+    )
     assert octets(copy) == expected != octets(mail)
 
 
