@@ -38,7 +38,7 @@ class Clock:
         self._real = time.time
 
     def __call__(self) -> float:
-        return self._real() + self.step
+        return float(self._real()) + self.step
 
 
 @pytest.fixture
