@@ -8,8 +8,8 @@ from ...signals.send_mail import SendMail
 from ..options.option_checks import check_alias
 from .messages import Put, Receipt
 from .options import OUTBOX_DEFAULTS, RETRY
-from .store.foreign import put_in_transaction
-from .store.records import NewMail
+from .store.outside.foreign import put_in_transaction
+from .store.records import Clash, NewMail
 from .store.schema import script
 
 
@@ -74,22 +74,49 @@ def handover(
         priority=priority,
         at_least_once=at_least_once,
     )
+    new = new_mail(put, OUTBOX_DEFAULTS["alias"] if alias is None else alias)
+    clash = put_in_transaction(connection, new)
+    return receipt_of(new, clash)
+
+
+def new_mail(put: Put, alias: str) -> NewMail:
+    """Return what is written into the file, for an email that no life of an Outbox has put.
+
+    Args:
+        put: the email, checked.
+        alias: the alias of its signals.
+
+    Raises:
+        ValueError: the alias is invalid.
+        TypeError: it has the wrong type.
+    """
     text, now = put.text, time.time()
-    new = NewMail(
+    return NewMail(
         id=text.mail.id,
-        key=key or text.mail.id,
-        alias=check_alias(OUTBOX_DEFAULTS["alias"] if alias is None else alias),
+        key=put.key or text.mail.id,
+        alias=check_alias(alias),
         digest=text.digest,
         env=text.env,
         body=text.body,
-        priority=priority,
-        due=now if not_before is None else not_before.timestamp(),
-        expires=None if expires is None else expires.timestamp(),
+        priority=put.priority,
+        due=now if put.not_before is None else put.not_before.timestamp(),
+        expires=None if put.expires is None else put.expires.timestamp(),
         put_at=now,
-        at_least_once=RETRY.at_least_once if at_least_once is None else at_least_once,
+        at_least_once=RETRY.at_least_once if put.at_least_once is None else put.at_least_once,
         claim=False,
     )
-    clash = put_in_transaction(connection, new)
+
+
+def receipt_of(new: NewMail, clash: Clash | None) -> Receipt:
+    """Return the receipt of an email.
+
+    Args:
+        new: the email.
+        clash: what has its key already, or None.
+
+    Raises:
+        ValueError: that is another email.
+    """
     if clash is None:
         return Receipt(new.id, new.key)
     if not clash.is_same:

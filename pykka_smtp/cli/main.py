@@ -131,8 +131,9 @@ def _build_parser() -> argparse.ArgumentParser:
         "demo",
         help="send seven emails to servers on this machine, and show the signals",
         description="Start an SMTP server and some that misbehave, on free loopback ports, send"
-        " an email for each way in which a send can end, and show each signal as it arrives."
-        " Nothing leaves this machine.",
+        " an email for each way in which a send can end, and show each signal as it arrives. Then"
+        " put five emails into an outbox, kill the process that sends them, and send them all the"
+        " same. Nothing leaves this machine.",
     )
     demo.set_defaults(run=_demo)
     verify = commands.add_parser(
@@ -177,10 +178,11 @@ def _demo(_options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return EX_UNAVAILABLE
-    from .demo.demo import run
+    from .demo import demo, second_act
 
     try:
-        done = run(sys.stdout, sys.stderr)
+        done = demo.run(sys.stdout, sys.stderr)
+        done = second_act.run(sys.stdout, sys.stderr) and done
     except BrokenPipeError:
         raise
     except OSError as error:

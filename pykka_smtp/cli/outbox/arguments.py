@@ -233,11 +233,16 @@ def _add_import(commands: "Commands") -> None:
         action="store_true",
         help="rather no email than two, if a process dies while it is being sent",
     )
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="put what FILE.json says was sent, or has failed, too",
+    )
 
 
 def _add_run(commands: "Commands") -> None:
     text = "send what is in the file, with worker processes"
-    parser = _add(commands, "run", "running", text, description=_RUN_DESCRIPTION)
+    parser = _add(commands, "run", "run.running", text, description=_RUN_DESCRIPTION)
     parser.add_argument(
         "--workers", type=_whole(MAX_WORKERS), default=1, metavar="N", help="processes (default: 1)"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ...actors.outbox.sending.failures import CANCELLED
-from ...actors.outbox.store.sqlite_visit import Visit
+from ...actors.outbox.store.outside.visit import Visit
 from ..output.printable import print_lines
 from ..sysexits import EX_NOINPUT, EX_OK, EX_UNAVAILABLE
 from .complaints import ComplaintError, complain

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ...actors.outbox.store.errors import RAISED, error_of
-from ...actors.outbox.store.sqlite_visit import Visit
+from ...actors.outbox.store.outside.visit import Visit
 from ..output.printable import print_lines
 from .arguments import STATES
 from .patience import Patience

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from ...actors.outbox.store.outside.visit import UNLIMITED, Visit
 from ...actors.outbox.store.records import StoredMail
-from ...actors.outbox.store.sqlite_visit import UNLIMITED, Visit
 from ..output.printable import print_lines
 from .arguments import STATES
 from .shape import Shape

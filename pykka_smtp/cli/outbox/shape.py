@@ -3,8 +3,8 @@
 from collections import Counter
 from typing import Any
 
+from ...actors.outbox.store.outside.visit import domains_of
 from ...actors.outbox.store.records import StoredMail
-from ...actors.outbox.store.sqlite_visit import domains_of
 from .words import plural
 
 _FIRST, _COUNT = 5, 9

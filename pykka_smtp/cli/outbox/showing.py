@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from ...actors.outbox.store.outside.visit import Visit
 from ...actors.outbox.store.records import Row, StoredMail
-from ...actors.outbox.store.sqlite_visit import Visit
 from ...actors.outbox.text.mail_text import mail_of
 from ...actors.outbox.text.outcome_text import attempts_of_text, outcome_of_text
 from ...signals.outcome import Outcome

@@ -112,12 +112,13 @@ def test_the_alias_chooses_between_two_emails_with_one_key(
 def test_a_process_that_writes_for_long_is_waited_for_and_then_said_so(
     outboxes: Outboxes, outbox_command: OutboxCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pykka_smtp.actors.outbox.store import sqlite_file, sqlite_visit
+    from pykka_smtp.actors.outbox.store import sqlite_file
     from pykka_smtp.actors.outbox.store.locks import FileLock
+    from pykka_smtp.actors.outbox.store.outside import visit
 
     ref = outboxes.start()
     ref.ask(Put(mail(1)))
-    for module in (sqlite_file, sqlite_visit):
+    for module in (sqlite_file, visit):
         monkeypatch.setattr(module, "OPEN_TIMEOUT", 0.05)
     turn = FileLock(sqlite_file.side_file(outbox_command.path, "turn"))
     assert turn.take(PATIENCE)

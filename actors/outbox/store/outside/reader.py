@@ -12,7 +12,7 @@ from ..errors import OutboxError, error_of
 from ..locks import is_locked
 from ..sqlite_file import life_file
 from ..sqlite_looks import Looks
-from ..sqlite_visit import open_to_read
+from .visit import open_to_read
 
 _PATIENCE = 1.0
 """Seconds that a read waits while the file is locked."""

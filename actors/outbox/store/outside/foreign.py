@@ -11,10 +11,10 @@ import sys
 from collections.abc import Generator
 from typing import Any
 
-from ..rules.states import State
-from .errors import OutboxError
-from .records import Clash, NewMail
-from .schema import VERSION
+from ...rules.states import State
+from ..errors import OutboxError
+from ..records import Clash, NewMail
+from ..schema import VERSION
 
 _INSTEAD = "hand it to an Outbox once the transaction is committed, with Outbox.ask(Put(...))"
 _COLUMNS = "id, key, alias, digest, env, size, priority, due, expires, put_at, at_least_once, state"

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
-from ...actors.mailer.capacity.pacing import Rate, parse_rate
-from ...actors.options.options import collect_options
-from ...smtp.sasl.secret import Secret
-from ..sysexits import EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
-from .complaints import ComplaintError
+from ....actors.mailer.capacity.pacing import Rate, parse_rate
+from ....actors.options.options import collect_options
+from ....smtp.sasl.secret import Secret
+from ...sysexits import EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
+from ..complaints import ComplaintError
 from .lines import log_plainly, notify_manager
 from .signals import Signals
 from .workers import Workers

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 
-from ...smtp.words.shown import escaped, one_line
+from ....smtp.words.shown import escaped, one_line
 
 _MOST = 2_000
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))

@@ -10,14 +10,16 @@ from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 from typing import Self
 
-from ..rules.states import State
-from . import schema
-from .errors import OutboxError, error_of
-from .locks import FileLock, is_locked
-from .records import StoredMail
-from .sqlite_file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
-from .sqlite_hand import ByHand
-from .statements import like
+from ...rules.states import State
+from .. import schema
+from ..errors import OutboxError, error_of
+from ..file_system import has_room
+from ..locks import FileLock, is_locked
+from ..records import Clash, NewMail, StoredMail
+from ..sqlite_file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
+from ..sqlite_hand import ByHand
+from ..statements import like
+from .foreign import put_in_transaction
 
 UNLIMITED = -1
 _UNDONE = (State.READY, State.CLAIMED, State.DOT, State.TOLD, State.HELD)
@@ -34,16 +36,17 @@ class Visit(ByHand):
         path: the file. It must exist.
         writes: whether it is to be changed. A visit that only reads needs no turn, and can look at
             a file that cannot be written.
+        makes: whether the file is made if there is none.
 
     Raises:
         OutboxError: there is no such file, or it cannot be used. It is left as it is.
     """
 
-    def __init__(self, path: Path, *, writes: bool = False) -> None:
+    def __init__(self, path: Path, *, writes: bool = False, makes: bool = False) -> None:
         self.path: Path = path
         self._seen = 0
         self._turnstile: FileLock | None = None
-        if not path.exists():
+        if not makes and not path.exists():
             raise OutboxError(f"{path}: there is no such file")
         if path.is_dir():
             raise OutboxError(f"{path} is a folder; name a file in it")
@@ -79,6 +82,8 @@ class Visit(ByHand):
             OutboxError: at its end: nothing was changed.
         """
         assert self._turnstile is not None
+        if not has_room(self.path.parent):
+            raise OutboxError(f"{self.path}: the disk is almost full; nothing was changed", True)
         if not self._turnstile.take(OPEN_TIMEOUT):
             raise OutboxError(f"{self.path} is locked by another process", True)
         try:
@@ -94,6 +99,10 @@ class Visit(ByHand):
             raise error_of(error, str(self.path)) from error
         finally:
             self._turnstile.give_back()
+
+    def put(self, mail: NewMail) -> Clash | None:
+        """Put an email, in a `turn`; return what has its key already, or None."""
+        return put_in_transaction(self._db, mail)
 
     # Looks
 

@@ -18,13 +18,13 @@ from typing import Any
 
 from pykka import ActorDeadError, Timeout
 
-from ...actors.mailer.capacity.pacing import Rate
-from ...actors.mailer.jobs.statistics import Statistics
-from ...actors.net.connection_limit import connection_limit
-from ...actors.outbox.outbox import Outbox
-from ...actors.outbox.outbox_ref import OutboxRef
-from ..sysexits import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE
-from .complaints import status_of
+from ....actors.mailer.capacity.pacing import Rate
+from ....actors.mailer.jobs.statistics import Statistics
+from ....actors.net.connection_limit import connection_limit
+from ....actors.outbox.outbox import Outbox
+from ....actors.outbox.outbox_ref import OutboxRef
+from ...sysexits import EX_OK, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE
+from ..complaints import status_of
 from .lines import log_plainly
 
 TICK = 1.0

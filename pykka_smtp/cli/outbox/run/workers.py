@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..sysexits import (
+from ...sysexits import (
     EX_CANTCREAT,
     EX_CONFIG,
     EX_DATAERR,
@@ -48,7 +48,7 @@ class _Process:
         self.figures: dict[str, int] = {}
         code = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
-            "from pykka_smtp.cli.outbox.worker import main\n"
+            "from pykka_smtp.cli.outbox.run.worker import main\n"
             "sys.exit(main())"
         )
         self._process = subprocess.Popen(  # noqa: S603 - this program
