@@ -5,10 +5,10 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from ...actors.outbox.store.errors import OutboxError
 from ...actors.outbox.store.outside.visit import Visit
@@ -106,7 +106,7 @@ def _chosen(
 
 
 @contextlib.contextmanager
-def _visit(path: Path, seals: Seals | None) -> Iterator[Visit | None]:
+def _visit(path: Path, seals: Seals | None) -> Generator[Visit | None]:
     """Give a look at the rest that is known of each email, where the file allows one."""
     try:
         visit = Visit(path, seals=seals)
@@ -190,7 +190,7 @@ def _envelope(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def _list(value: object) -> list[Any]:
-    return list(value) if isinstance(value, list) else []
+    return [*cast("Sequence[Any]", value)] if isinstance(value, list) else []
 
 
 def _object_of(text: str) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def _object_of(text: str) -> dict[str, Any]:
         made = json.loads(text)
     except ValueError:
         return {}
-    return made if isinstance(made, dict) else {}
+    return cast("dict[str, Any]", made) if isinstance(made, dict) else {}
 
 
 def _write(path: Path, data: bytes) -> None:

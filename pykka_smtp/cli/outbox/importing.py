@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from ...actors.outbox.handover import new_mail, receipt_of
 from ...actors.outbox.messages import Put
@@ -176,12 +176,13 @@ def _beside(path: Path) -> dict[str, Any]:
     if side == path or not side.is_file():
         return {}
     try:
-        made = json.loads(side.read_bytes())
+        made: Any = json.loads(side.read_bytes())
     except ValueError as error:
         raise ValueError(f"{side.name} beside it is no JSON: {error}") from None
-    if not isinstance(made, dict) or not isinstance(made.get("envelope"), dict):
+    facts = cast("dict[str, Any]", made) if isinstance(made, dict) else {}
+    if not isinstance(facts.get("envelope"), dict):
         raise ValueError(f"{side.name} beside it is not of an export: it has no envelope")  # noqa: TRY004
-    return made
+    return facts
 
 
 def _check_not_done(beside: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import argparse
 import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 from ...actors.outbox.text.seals import Seals, sealed_of
 from ..sysexits import EX_UNAVAILABLE, EX_USAGE
@@ -30,8 +31,9 @@ def seals_of(options: argparse.Namespace) -> Seals | None:
     except Exception as error:  # of the program
         text = f"--seals: cannot import {name}: {type(error).__name__}"
         raise ComplaintError(EX_UNAVAILABLE, text) from None  # its text may be about the key
-    seal, open_ = getattr(module, "seal", None), getattr(module, "open", None)
-    if not callable(seal) or not callable(open_):
+    seal: Any = getattr(module, "seal", None)
+    open_: Any = getattr(module, "open", None)
+    if not all(map(callable, (seal, open_))):
         text = f"--seals: {name} needs the functions seal and open, of bytes to bytes"
         raise ComplaintError(EX_USAGE, text)
     return Seals(seal, open_)
