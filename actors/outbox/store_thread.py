@@ -24,9 +24,13 @@ _LOOK_FOR_DEAD = 1.0
 """Seconds between two looks for processes that have died."""
 _FIRST_LOOK = 0.2
 """Seconds before the first: what waits may go first, however much the dead have left."""
+_RESCUED = 2000
+"""Emails of the dead that are taken over in one turn."""
 _SWEEP = 60.0
 """Seconds between two looks for emails that are old enough to be removed."""
 _SWEPT = 500
+_TIDY = 0.05
+"""Seconds between two looks whether the log is long."""
 _PAUSE = 0.5
 """Seconds after which a write that has failed is tried again."""
 PATIENCE = 30.0
@@ -80,7 +84,7 @@ class StoreThread:
         self._is_broken = False
         self._trouble: OutboxError | None = None
         self._not_before = 0.0
-        self._next_poll = self._next_look = self._next_sweep = 0.0
+        self._next_poll = self._next_look = self._next_sweep = self._next_tidy = 0.0
         self._thread = threading.Thread(target=self._run, name=f"{OURS}outbox", daemon=False)
 
     def start(self, watch: Watch) -> None:
@@ -158,7 +162,7 @@ class StoreThread:
 
     def _run(self) -> None:
         until: float | None = None
-        self._next_look = monotonic() + _FIRST_LOOK
+        self._next_look = self._next_tidy = monotonic() + _FIRST_LOOK
         while True:
             try:
                 self._work()
@@ -253,6 +257,10 @@ class StoreThread:
             self._watch.call(self._watch.trouble, None)
 
     def _tidy(self) -> None:
+        now = monotonic()
+        if now < self._next_tidy:
+            return
+        self._next_tidy = now + _TIDY
         try:
             self._store.tidy()
         except OutboxError as error:
@@ -379,7 +387,9 @@ class StoreThread:
         dead = self._store.dead_lives()
         if dead:
             with self._store.turn(is_durable=True):
-                rescue = self._store.rescue(self._store.dead_lives())
+                rescue = self._store.rescue(self._store.dead_lives(), _RESCUED)
+            if not rescue.is_over:
+                self._next_look = 0.0  # and what has gathered meanwhile is done before
             self._watch.call(self._watch.rescued, rescue)
 
     def _sweep(self) -> None:
