@@ -21,13 +21,22 @@ class Rescues(Looks):
         others = self._db.execute("SELECT id FROM pykka_smtp_life WHERE id <> ?", (self.life,))
         lives = [i for (i,) in others.fetchall()]
         # Also of lives that nobody knows any more: somebody has removed their locks, perhaps.
-        orphans = self._db.execute(
-            f"SELECT DISTINCT owner FROM pykka_smtp_mail WHERE {OWNED}"
-            " AND owner <> ? AND owner NOT IN (SELECT id FROM pykka_smtp_life)",
-            (self.life,),
-        )
-        lives += [i for (i,) in orphans.fetchall()]
+        lives += self._owners().difference(lives, (self.life,))
         return [life for life in lives if not is_locked(life_file(self.path, life))]
+
+    def _owners(self) -> set[int]:
+        """Return the lives that own emails, with one step for each and not for each email."""
+        owners: set[int] = set()
+        for state in ("claimed", "dot", "told"):
+            last: int | None = 0
+            while last is not None:
+                [last] = self._db.execute(
+                    "SELECT min(owner) FROM pykka_smtp_mail"
+                    f" WHERE {OWNED} AND state = ? AND owner > ?",
+                    (state, last),
+                ).fetchone()
+                owners.update(() if last is None else (last,))
+        return owners
 
     def owned(self) -> list[int]:
         """See `Store`."""
@@ -100,8 +109,9 @@ class Rescues(Looks):
             f" WHERE state IN ('claimed', 'dot') AND {its}",
             (left,),
         ).rowcount
-        if rescue.is_over:
-            self._forget_lives(lives)
+        # Even if there are more: owned by nobody, these are still found. And outcomes for it are
+        # published elsewhere from now on.
+        self._forget_lives(lives)
         return rescue
 
     def _forget_lives(self, lives: Sequence[int]) -> None:

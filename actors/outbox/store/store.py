@@ -103,7 +103,7 @@ class Store(Protocol):
         """Take over emails of dead lives.
 
         Args:
-            lives: the numbers of the lives. They are dead until all their emails are taken over.
+            lives: the numbers of the lives.
             most: how many emails: others wait meanwhile.
         """
         ...
