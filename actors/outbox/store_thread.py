@@ -35,9 +35,11 @@ _PAUSE = 0.5
 """Seconds after which a write that has failed is tried again."""
 PATIENCE = 30.0
 """Seconds that a put may wait while other processes do not let this one write."""
+_MOST_PUTS = 256
+"""Emails that are put in one turn."""
 _MANY = 32
 """Operations in a turn after which there is a pause."""
-_BREATH = 0.008
+_BREATH = 0.012
 """Seconds of that pause: for twice as many a turn takes little longer, and so costs half for each.
 Half of a turn's price is that two threads pass Python's lock to and fro at each statement."""
 _TRIES = 3
@@ -71,7 +73,8 @@ class StoreThread:
         self._store = store
         self._keep = keep_sent, keep_failed
         self._clock = clock
-        self._queue: deque[Op] = deque()
+        self._queue: deque[Op] = deque()  # all but puts
+        self._puts: deque[Op] = deque()
         self._owed: list[Op] = []
         self._taken = 0
         self._was_busy = False
@@ -99,7 +102,7 @@ class StoreThread:
     def submit(self, kind: Kind, value: Any, then: Then) -> None:
         """Have something done. From any thread, never waits."""
         # Without the lock, for which the loop thread would often wait: see `_sleep` and `_take`.
-        self._queue.append(Op(kind, value, then))
+        (self._puts if kind is Kind.PUT else self._queue).append(Op(kind, value, then))
         if self._is_asleep:
             self._wake()
 
@@ -113,12 +116,12 @@ class StoreThread:
     def submitted(self) -> int:
         """How many operations were submitted; each has one result."""
         with self._lock:
-            return self._taken + len(self._queue)
+            return self._taken + len(self._queue) + len(self._puts)
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is left to do; what is done may not have been delivered yet."""
-        return not (self._queue or self._owed)
+        return not (self._queue or self._puts or self._owed)
 
     @property
     def trouble(self) -> OutboxError | None:
@@ -130,13 +133,16 @@ class StoreThread:
         late: list[Op] = []
         before = monotonic() - PATIENCE
         with self._lock:
-            if not self._queue or self._queue[0].since > before:
-                return
-            for op in self._queue.copy():  # others append to it without the lock
-                if op.kind in IMPATIENT and op.since <= before:
-                    self._queue.remove(op)
-                    late.append(op)
+            for queue in (self._puts, self._queue):
+                if not queue or queue[0].since > before:
+                    continue
+                for op in queue.copy():  # others append to it without the lock
+                    if op.kind in IMPATIENT and op.since <= before:
+                        queue.remove(op)
+                        late.append(op)
             self._taken += len(late)
+        if not late:
+            return
         error = OutboxError(
             f"other processes have not let this one write for {PATIENCE:.0f} s: is one stopped?",
             True,
@@ -188,7 +194,8 @@ class StoreThread:
 
         It is not lost: the next process takes it for what a dead one has left.
         """
-        return all(op.tries >= _TRIES for op in self._owed) and not self._queue
+        is_all = not (self._queue or self._puts)
+        return is_all and all(op.tries >= _TRIES for op in self._owed)
 
     def _work(self) -> None:
         now = monotonic()
@@ -197,7 +204,7 @@ class StoreThread:
                 self._queue.extendleft(reversed(self._owed))
                 self._taken -= len(self._owed)
                 self._owed.clear()
-        if self._queue:
+        if self._queue or self._puts:
             self._turn()
         else:
             until = min(self._next_poll, self._not_before) if self._owed else self._next_poll
@@ -207,7 +214,7 @@ class StoreThread:
 
     def _sleep(self, seconds: float) -> None:
         self._is_asleep = True  # then look: who appends after that look wakes this thread
-        if self._queue or not self._alarm.acquire(timeout=seconds):
+        if self._queue or self._puts or not self._alarm.acquire(timeout=seconds):
             with self._lock:
                 was_asleep, self._is_asleep = self._is_asleep, False
             if not was_asleep:
@@ -216,16 +223,17 @@ class StoreThread:
     def _take(self) -> list[Op]:
         # Without a lock others append, but only this thread, and who has it, takes out.
         with self._lock:
-            count = len(self._queue)
-            ops = [self._queue.popleft() for _ in range(count)]
-            self._taken += count
+            ops = [self._queue.popleft() for _ in range(len(self._queue))]
+            # Not all puts, if there are many: what goes out now does not wait for them.
+            ops += [self._puts.popleft() for _ in range(min(len(self._puts), _MOST_PUTS))]
+            self._taken += len(ops)
         return ops
 
     def _turn(self) -> None:
         """Do what has gathered. It is taken only once this process may write."""
-        if self._was_busy:
+        if self._was_busy and len(self._puts) < _MOST_PUTS:
             time.sleep(_BREATH)
-        writes = any(op.kind is not Kind.LOOK for op in self._queue.copy())
+        writes = self._puts or any(op.kind is not Kind.LOOK for op in self._queue.copy())
         if writes and not self._is_broken:
             self._store.wait_turn()
         ops = self._take()
@@ -347,7 +355,7 @@ class StoreThread:
             self._watch.call(self._watch.trouble, error)
 
     def _look_around(self, now: float) -> None:
-        if self._trouble is not None and not self._queue and not self._owed:
+        if self._trouble is not None and self.is_idle:
             self._try_again(now)
             return
         if self._is_closing:

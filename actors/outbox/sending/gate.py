@@ -49,6 +49,7 @@ class MarkGate:
         """See `net.wire.wire.Gate`."""
         self.begin()
         if self._result is None:
+            self._entry.has_waited = True
             self._waiting.append(then)
             return None
         return self._result is True

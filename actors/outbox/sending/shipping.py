@@ -34,8 +34,8 @@ _LEAST_ROOM = 20
 _MOST_ROOM = 1000
 _AHEAD = 0.5
 """Seconds of work in memory."""
-_MOMENT = 0.05
-"""Seconds of work that is marked ahead, if more than two emails for each connection."""
+_MOST_AHEAD = 500
+"""Emails that are marked ahead at most."""
 _SOON = 60.0
 """Seconds: an email that waits for longer is not kept in memory."""
 _KNOWN = 5000
@@ -91,7 +91,8 @@ class Shipping:
         self._policy = policy
         self._connections = connections
         self._most_marked = self._marked = 0
-        self._ended = 0  # since the last tick
+        self._ahead = 2 * connections
+        self._ended = self._waited = 0  # since the last tick
         self._ticked_at = 0.0
         self._is_fast = False
         self._in_line: deque[Entry] = deque()  # not marked yet
@@ -127,7 +128,13 @@ class Shipping:
         self._most = min(_MOST_ROOM, max(self._least, int(pace * _AHEAD)))
         self._is_fast = pace * _AHEAD >= 2 * connections
         # Besides those in flight: one half is being marked while the other goes out.
-        self._most_marked = connections + max(2 * connections, int(pace * _MOMENT))
+        # More, while the disk is slow: as many as are needed for few to wait at their gates.
+        if self._is_fast and self._waited > ended // 8:
+            self._ahead = min(_MOST_AHEAD, self._ahead + self._ahead // 2)
+        else:
+            self._ahead = max(2 * connections, self._ahead - self._ahead // 8)
+        self._waited = 0
+        self._most_marked = connections + self._ahead
         self.claim()
 
     @property
@@ -390,6 +397,7 @@ class Shipping:
             del self.entries[entry.seq]
             self._marked -= entry.is_marked
             self._ended += 1
+            self._waited += entry.has_waited
             self._mark_ahead()
             self.claim()
 
