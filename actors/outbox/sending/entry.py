@@ -7,6 +7,8 @@ from ....signals.send_mail import SendMail
 from ...loop.asyncio_actor import Answer
 from ..rules.decisions import Facts
 
+_NOBODY: set[Answer] = set()
+
 
 class Entry:
     """An email that this process has claimed.
@@ -65,7 +67,7 @@ class Ended(Answer):
     __slots__ = ("_then", "entry")
 
     def __init__(self, entry: Entry, then: Callable[[Entry, Any], object]) -> None:
-        super().__init__(None, set())
+        super().__init__(None, _NOBODY)
         self.entry: Entry = entry
         self._then: Callable[[Entry, Any], object] | None = then
 

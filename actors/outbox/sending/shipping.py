@@ -97,6 +97,7 @@ class Shipping:
         self._is_fast = False
         self._in_line: deque[Entry] = deque()  # not marked yet
         self._least = self._most = _LEAST_ROOM + 4 * connections
+        self._few = self._least // 4  # room for fewer is not worth a look into the file
         self._hears = hears
         self._pace = pace
         self._is_claiming = False
@@ -182,7 +183,7 @@ class Shipping:
             return
         if self._next_due is not None and self._next_due <= now:
             room = self.room
-            if room >= max(1, self._least // 4):
+            if room >= self._few:
                 self._ask({"most": room, "known": self._known})
         elif self._alone_due is not None and self._alone_due <= now:
             self._is_alone_next = True
@@ -373,7 +374,8 @@ class Shipping:
 
     def _end(self, entry: Entry, outcome: Outcome) -> None:
         entry.is_dropped = True
-        outcome = with_alias(outcome, entry.alias)
+        if outcome.alias != entry.alias:
+            outcome = with_alias(outcome, entry.alias)
         is_sent = isinstance(outcome, SendSuccess)
         self.sent += is_sent
         self.failed += not is_sent
@@ -399,7 +401,8 @@ class Shipping:
             self._ended += 1
             self._waited += entry.has_waited
             self._mark_ahead()
-            self.claim()
+            if not self._is_claiming and self._most - len(self.entries) >= self._few:
+                self.claim()
 
     # After a crash of another process
 
