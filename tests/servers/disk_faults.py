@@ -1,6 +1,7 @@
 """A program whose disk fails: it puts emails, and says what it was promised and what came.
 
-Arguments, as JSON: ``folder``; ``mails``: how many each time; ``faults``: for each kind, calls before, failures, error number.
+Arguments, as JSON: ``folder``; ``mails``: how many each time; ``faults``: for each kind,
+calls before, failures, error number.
 Run with ``disk_faults.c`` preloaded.
 """
 

@@ -9,6 +9,10 @@ from pathlib import Path
 from ..rules.clocks import ClockNote
 
 
+_MOST_APART = 0.5
+"""Seconds between two readings that belong together."""
+
+
 @cache
 def _boot() -> str:
     """Name this start of the system, and the time namespace: empty if the system does not say."""
@@ -29,4 +33,9 @@ def _steady() -> float:
 
 def clock_note() -> ClockNote:
     """Return where the clock is."""
-    return ClockNote(_boot(), time.time() - _steady())
+    while True:
+        before = _steady()
+        now = time.time()
+        # Not if the process was stopped in between: that would look as if the clock had been set.
+        if _steady() - before < _MOST_APART:
+            return ClockNote(_boot(), now - before)

@@ -30,6 +30,10 @@ class OutboxError(OSError):
         return self.detail
 
 
+class OlderLifeError(OutboxError):
+    """The file must wait for its migration until a process has ended that runs older code."""
+
+
 _DAMAGED = (
     "is damaged ({}); it is left as it is. Move it and the files beside it away, start with a new"
     " one, and take what can be read from the old"

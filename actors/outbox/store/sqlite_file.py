@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import schema
-from .errors import OutboxError, error_of
+from .errors import OlderLifeError, OutboxError, error_of
 from .file_system import check_file_system
 from .locks import FileLock, is_locked
 
@@ -267,7 +267,7 @@ def _refuse_older_lives(connection: sqlite3.Connection, path: Path) -> None:
     """Refuse to migrate while a process runs that knows the older version only."""
     for life, pid, alias in connection.execute("SELECT id, pid, alias FROM pykka_smtp_life"):
         if is_locked(life_file(path, life)):
-            raise OutboxError(
+            raise OlderLifeError(
                 f"{path} has an older schema, and process {pid} ({alias}) still works with that:"
                 " end it first",
                 True,

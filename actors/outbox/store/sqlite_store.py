@@ -6,6 +6,7 @@ begins while another process commits can damage the file.
 """
 
 import contextlib
+import logging
 import os
 import socket
 import sqlite3
@@ -13,8 +14,9 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
+from ....signals.dispatcher import log_safely
 from . import schema
-from .errors import OutboxError, error_of
+from .errors import OlderLifeError, OutboxError, error_of
 from .file_system import has_room
 from .locks import FileLock
 from .sqlite_file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
@@ -22,6 +24,8 @@ from .sqlite_hand import ByHand
 from .sqlite_rescue import Rescues
 from .sqlite_time import Times
 
+_OLDER_PATIENCE = 30.0
+"""Seconds that a start waits for processes of older code, before it migrates the file."""
 _LONG_LOG = 4 * 1024 * 1024
 """Octets of the log from which on a checkpoint is due."""
 
@@ -56,7 +60,7 @@ class SqliteStore(Times, Rescues, ByHand):
         self._seen = 0
         self._turnstile = prepare(path)
         try:
-            self._db = open_file(path, self._turnstile, self._check_seal)
+            self._db = self._opened_file()
             try:
                 self._begin_life()
             except BaseException:
@@ -67,6 +71,24 @@ class SqliteStore(Times, Rescues, ByHand):
             self._turnstile.close()
             raise
         self._turnstile.give_back()
+
+    def _opened_file(self) -> sqlite3.Connection:
+        """Open the file; wait, while processes of older code work with one that is older, too."""
+        until = time.monotonic() + _OLDER_PATIENCE
+        is_said = False
+        while True:
+            try:
+                return open_file(self.path, self._turnstile, self._check_seal)
+            except OlderLifeError as error:
+                if time.monotonic() >= until:
+                    raise
+                if not is_said:
+                    log_safely(logging.WARNING, "waiting: %s", error)
+                is_said = True
+                # They need their turn, to come to their end.
+                self._turnstile.give_back()
+                time.sleep(0.1)
+                self._turnstile.take(OPEN_TIMEOUT)
 
     def _check_seal(self, connection: sqlite3.Connection) -> None:
         if proof_in(connection) is not None:

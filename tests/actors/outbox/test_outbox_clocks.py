@@ -31,14 +31,15 @@ class Clock:
 
     Attributes:
         step: by how many seconds it was set.
+        stood: for how many seconds the process stood still; other clocks have gone on, too.
     """
 
     def __init__(self) -> None:
-        self.step = 0.0
+        self.step = self.stood = 0.0
         self._real = time.time
 
     def __call__(self) -> float:
-        return self._real() + self.step
+        return float(self._real()) + self.step + self.stood
 
 
 @pytest.fixture
@@ -142,19 +143,33 @@ def test_emails_go_on_while_the_clock_is_set_and_none_comes_twice(
 def test_an_hour_that_a_process_stood_still_makes_it_send_what_is_due_once(
     outboxes: Outboxes, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stood = 0.0
     steady = clocks._steady
-    monkeypatch.setattr(clocks, "_steady", lambda: steady() + stood)
+    monkeypatch.setattr(clocks, "_steady", lambda: steady() + clock.stood)
     with Server(defer("RCPT", times=20)) as server:
         ref = outboxes.start(server, retry=HOURLY)
         ref.tell_all(mail(number) for number in range(20))
         assert wait_until(lambda: len(ref.ask(Find(state="ready"))) == 20, PATIENCE)
 
-        clock.step = stood = 3601.0  # both have gone on
+        clock.stood = 3601.0
 
         assert len(outboxes.wait_for(20)) == 20
         assert server.accepted == 20
         assert {one.attempts for one, _ in outboxes.heard} == {2}
+
+
+def test_a_process_that_is_stopped_between_two_readings_sees_no_clock_that_was_set(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = clocks.clock_note()
+    steady, stops = clocks._steady, iter([0.0, 3600.0])
+
+    def stopped() -> float:
+        clock.stood += next(stops, 0.0)
+        return steady() + clock.stood
+
+    monkeypatch.setattr(clocks, "_steady", stopped)
+
+    assert abs(clocks.clock_note().offset - before.offset) < 1.0
 
 
 def told(path: Path, server: Remembering, **more: Any) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def test_whichever_of_the_first_sixty_calls_fails_no_promise_is_broken(
 ) -> None:
     faults = [[kind, k, 1 + k % 4, number] for k in range(60)]
 
-    found = outcomes(library, tmp_path, faults, mails=20)
+    found = outcomes(library, tmp_path, faults, mails=30)
 
     judge(found)
     assert len(found) == 60

@@ -14,7 +14,7 @@ from servers.outboxes import Outboxes, mail
 from servers.waiting import PATIENCE, wait_until
 
 from benchmarks.kills import Killed, Life, Remembering, tally
-from pykka_smtp import Drain, Find, Put, SendFailure, SendSuccess, Statistics
+from pykka_smtp import Cancel, Drain, Find, Put, SendFailure, SendSuccess, Statistics
 
 ROOT = Path(__file__).parents[3]
 
@@ -158,6 +158,53 @@ def test_a_mail_that_has_seen_three_crashes_is_sent_alone(outboxes: Outboxes, se
 
     assert ref.ask(Drain(timeout=PATIENCE))
     assert {type(one) for one in outboxes.wait_for(10)} == {SendSuccess}
+
+
+@pytest.mark.long
+def test_who_is_there_at_crash_after_crash_is_sent_alone_and_held_after_one_more(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "mail.db"
+    with Outboxes(tmp_path) as outboxes:
+        ref = outboxes.start(alias="killed", hear=False)
+        ref.tell_all(mail(number) for number in range(2))
+        outboxes.stop(ref)
+    arrivals: list[set[str]] = []
+    for life in range(5):
+        with Remembering(latency=60.0) as server:
+            program = Killed(told(path, server, life=life, threads=0))
+            try:
+                program.wait_until_up()
+                count = 2 if life < 3 else 1
+                assert wait_until(lambda n=count, s=server: len(s.arrived) >= n, PATIENCE)  # type: ignore[misc]
+            finally:
+                program.kill()
+            arrivals.append(set(server.arrived))
+
+    both = {"mail-0", "mail-1"}
+    assert arrivals[:3] == [both] * 3
+    assert [len(one) for one in arrivals[3:]] == [1, 1]  # alone
+    assert arrivals[3] | arrivals[4] == both
+    with Outboxes(tmp_path) as outboxes:
+        ref = outboxes.start(hear=False)
+        assert wait_until(lambda: len(ref.ask(Find(state="held"))) == 2, PATIENCE)
+        assert {(one.crashes, one.doubts) for one in ref.ask(Find())} == {(4, 4)}
+
+
+def test_two_programs_may_have_the_same_key(outboxes: Outboxes, server: Any) -> None:
+    one, other = outboxes.start(alias="one"), outboxes.start(alias="other")
+
+    assert not one.ask(Put(mail(1), key="order-1")).is_duplicate
+    assert not other.ask(Put(mail(2), key="order-1")).is_duplicate
+    assert one.ask(Put(mail(1), key="order-1")).is_duplicate
+    assert one.ask(Cancel("order-1"))
+
+    assert outboxes.wait_for(1)[0].mail.id == "mail-1"
+    [left] = other.ask(Find(name="order-1", state="ready"))
+    assert (left.id, left.alias) == ("mail-2", "other")
+    outboxes.start(server, alias="worker")
+    outboxes.wait_until(lambda: len(outboxes.heard) == 2)
+    assert {outcome.alias for outcome, _ in outboxes.heard} == {"one", "other"}
 
 
 PUTS = """

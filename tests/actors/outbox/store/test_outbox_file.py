@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from servers.outboxes import Outboxes, mail
-from servers.waiting import PATIENCE
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import Drain, Find, Outbox, OutboxError, Put
-from pykka_smtp.actors.outbox.store import file_system, schema, sqlite_file
+from pykka_smtp.actors.outbox.store import file_system, schema, sqlite_file, sqlite_store
 from pykka_smtp.actors.outbox.store.locks import FileLock, is_locked
 from pykka_smtp.actors.outbox.store.sqlite_store import SqliteStore
 
@@ -97,6 +97,7 @@ def test_an_older_file_is_migrated_once_no_older_process_works_with_it(
     older = SqliteStore(path, "older")
     monkeypatch.setattr(schema, "VERSION", 2)
     monkeypatch.setitem(schema.MIGRATIONS, 1, to_two)
+    monkeypatch.setattr(sqlite_store, "_OLDER_PATIENCE", 0.0)
     with pytest.raises(OutboxError, match=r"process \d+ \(older\) still works with that") as caught:
         SqliteStore(path, "newer")
     assert caught.value.retryable
@@ -108,6 +109,56 @@ def test_an_older_file_is_migrated_once_no_older_process_works_with_it(
     assert newer._db.execute("SELECT fresh FROM pykka_smtp_mail").fetchone() == (None,)
     assert newer._db.execute("PRAGMA user_version").fetchone() == (2,)
     newer.close()
+
+
+def test_a_migration_waits_until_the_last_older_process_has_ended(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    older = SqliteStore(path, "older")
+    monkeypatch.setattr(schema, "VERSION", 2)
+    monkeypatch.setitem(schema.MIGRATIONS, 1, lambda _database: None)
+    opened: list[SqliteStore] = []
+    thread = threading.Thread(target=lambda: opened.append(SqliteStore(path, "newer")))
+    thread.start()
+    assert wait_until(lambda: "(older) still works with that" in caplog.text, PATIENCE)
+    with older.turn(is_durable=True):  # it gets its turn meanwhile
+        older.hold("shop", "mail-1")
+    assert not opened
+
+    older.close()
+
+    thread.join(PATIENCE)
+    [newer] = opened
+    assert newer.counts()["held"] == 1
+    assert newer._db.execute("PRAGMA user_version").fetchone() == (2,)
+    newer.close()
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(database: sqlite3.Connection) -> None:
+        database.execute("ALTER TABLE pykka_smtp_mail ADD COLUMN fresh TEXT")
+        database.execute("DELETE FROM pykka_smtp_body")
+
+    def fails(database: sqlite3.Connection) -> None:
+        database.execute("SELECT 1 FROM nowhere")
+
+    with monkeypatch.context() as newer:
+        newer.setattr(schema, "VERSION", 3)
+        newer.setitem(schema.MIGRATIONS, 1, half)
+        newer.setitem(schema.MIGRATIONS, 2, fails)
+        with pytest.raises(OutboxError, match="nowhere"):
+            SqliteStore(path, "newer")
+
+    store = SqliteStore(path, "shop")
+
+    assert store.counts()["ready"] == MAILS
+    row = store.get(1)
+    assert row is not None
+    assert row.body
+    assert store._db.execute("PRAGMA user_version").fetchone() == (1,)
+    store.close()
 
 
 def test_a_log_that_was_cut_loses_at_most_its_end_and_never_the_rest(
