@@ -44,7 +44,9 @@ FRAMEWORKS = {
     "flask_app": ("flask",),
 }
 PLAIN = tuple(
-    name for name in NAMES if name not in {"bulk", "newsletter"} and name not in FRAMEWORKS
+    name
+    for name in NAMES
+    if name not in {"bulk", "newsletter", "outbox"} and name not in FRAMEWORKS
 )
 
 Servers = Callable[..., AiosmtpdServer]

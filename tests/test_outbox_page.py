@@ -25,7 +25,9 @@ def blocks() -> list[str]:
 
 def run(number: int, server: Any, folder: Path) -> list[str]:
     here = f'server="{server.host}", port={server.port}'
-    code = blocks()[number].replace(HERE, here).replace('"mail.db"', repr(str(folder / "mail.db")))
+    code = blocks()[number].replace(HERE, here)
+    for name in ("mail.db", "app.db"):
+        code = code.replace(f'"{name}"', repr(str(folder / name)))
     with Program(code, loop="asyncio") as program:
         lines = program.end(within=30)
         assert program.status == 0, program.errors
@@ -61,8 +63,14 @@ def test_two_outboxes_on_one_file_start_and_stop(server: Any, tmp_path: Path) ->
     assert run(2, server, tmp_path) == []
 
 
+def test_what_is_handed_over_in_a_transaction_is_sent(server: Any, tmp_path: Path) -> None:
+    assert run(3, server, tmp_path) == []
+
+    assert server.accepted == 1
+
+
 def test_every_block_was_run() -> None:
-    assert len(blocks()) == 3
+    assert len(blocks()) == 4
 
 
 def test_the_arguments_of_put_are_all_there() -> None:

@@ -2,15 +2,18 @@
 
 import datetime as dt
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ...signals.send_mail import SendMail
 from ..options.option_checks import check_alias
 from .messages import Put, Receipt
 from .options import OUTBOX_DEFAULTS, RETRY
+from .store.errors import OutboxError
 from .store.outside.foreign import put_in_transaction
 from .store.records import Clash, NewMail
 from .store.schema import script
+from .text.seals import SealError, Seals
 
 
 def handover(
@@ -23,6 +26,7 @@ def handover(
     expires: dt.datetime | None = None,
     priority: int = 0,
     at_least_once: bool | None = None,
+    seal: Callable[[bytes], bytes] | None = None,
 ) -> Receipt:
     """Put an email into the program's own database, in the transaction of the program.
 
@@ -52,6 +56,7 @@ def handover(
         expires: as for `Put`.
         priority: as for `Put`.
         at_least_once: as for `Put`; True by default, whatever an Outbox says.
+        seal: that of the Outbox, if its emails are sealed.
 
     Returns:
         The receipt. It counts once the transaction is committed.
@@ -59,7 +64,8 @@ def handover(
     Raises:
         TypeError: the connection is of another kind; or as for `Put`.
         ValueError: the database is not SQLite; the key is that of another email; or as for `Put`.
-        OutboxError: the database has no tables of an outbox.
+        OutboxError: the database has no tables of an outbox; or its emails are sealed, and `seal`
+            is missing, or has raised.
         Exception: what the connection raises, if the database cannot be written.
     """
     if mail.outcome_to is not None:
@@ -74,30 +80,39 @@ def handover(
         priority=priority,
         at_least_once=at_least_once,
     )
-    new = new_mail(put, OUTBOX_DEFAULTS["alias"] if alias is None else alias)
+    new = new_mail(put, OUTBOX_DEFAULTS["alias"] if alias is None else alias, seal)
     clash = put_in_transaction(connection, new)
     return receipt_of(new, clash)
 
 
-def new_mail(put: Put, alias: str) -> NewMail:
+def new_mail(put: Put, alias: str, seal: Callable[[bytes], bytes] | None = None) -> NewMail:
     """Return what is written into the file, for an email that no life of an Outbox has put.
 
     Args:
         put: the email, checked.
         alias: the alias of its signals.
+        seal: encrypts it, or None.
 
     Raises:
         ValueError: the alias is invalid.
         TypeError: it has the wrong type.
+        OutboxError: `seal` has raised.
     """
     text, now = put.text, time.time()
+    env, body = text.env, text.body
+    if seal is not None:
+        seals = Seals(seal, seal)  # nothing is opened
+        try:
+            env, body = seals.text(env), seals.body(body)
+        except SealError as error:
+            raise OutboxError(str(error)) from None
     return NewMail(
         id=text.mail.id,
         key=put.key or text.mail.id,
         alias=check_alias(alias),
         digest=text.digest,
-        env=text.env,
-        body=text.body,
+        env=env,
+        body=body,
         priority=put.priority,
         due=now if put.not_before is None else put.not_before.timestamp(),
         expires=None if put.expires is None else put.expires.timestamp(),

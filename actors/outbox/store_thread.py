@@ -24,16 +24,22 @@ _LOOK_FOR_DEAD = 1.0
 """Seconds between two looks for processes that have died."""
 _FIRST_LOOK = 0.2
 """Seconds before the first: what waits may go first, however much the dead have left."""
+_RESCUED = 2000
+"""Emails of the dead that are taken over in one turn."""
 _SWEEP = 60.0
 """Seconds between two looks for emails that are old enough to be removed."""
 _SWEPT = 500
+_TIDY = 0.05
+"""Seconds between two looks whether the log is long."""
 _PAUSE = 0.5
 """Seconds after which a write that has failed is tried again."""
 PATIENCE = 30.0
 """Seconds that a put may wait while other processes do not let this one write."""
+_MOST_PUTS = 256
+"""Emails that are put in one turn."""
 _MANY = 32
 """Operations in a turn after which there is a pause."""
-_BREATH = 0.008
+_BREATH = 0.012
 """Seconds of that pause: for twice as many a turn takes little longer, and so costs half for each.
 Half of a turn's price is that two threads pass Python's lock to and fro at each statement."""
 _TRIES = 3
@@ -67,7 +73,8 @@ class StoreThread:
         self._store = store
         self._keep = keep_sent, keep_failed
         self._clock = clock
-        self._queue: deque[Op] = deque()
+        self._queue: deque[Op] = deque()  # all but puts
+        self._puts: deque[Op] = deque()
         self._owed: list[Op] = []
         self._taken = 0
         self._was_busy = False
@@ -80,7 +87,7 @@ class StoreThread:
         self._is_broken = False
         self._trouble: OutboxError | None = None
         self._not_before = 0.0
-        self._next_poll = self._next_look = self._next_sweep = 0.0
+        self._next_poll = self._next_look = self._next_sweep = self._next_tidy = 0.0
         self._thread = threading.Thread(target=self._run, name=f"{OURS}outbox", daemon=False)
 
     def start(self, watch: Watch) -> None:
@@ -95,7 +102,7 @@ class StoreThread:
     def submit(self, kind: Kind, value: Any, then: Then) -> None:
         """Have something done. From any thread, never waits."""
         # Without the lock, for which the loop thread would often wait: see `_sleep` and `_take`.
-        self._queue.append(Op(kind, value, then))
+        (self._puts if kind is Kind.PUT else self._queue).append(Op(kind, value, then))
         if self._is_asleep:
             self._wake()
 
@@ -109,12 +116,12 @@ class StoreThread:
     def submitted(self) -> int:
         """How many operations were submitted; each has one result."""
         with self._lock:
-            return self._taken + len(self._queue)
+            return self._taken + len(self._queue) + len(self._puts)
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is left to do; what is done may not have been delivered yet."""
-        return not (self._queue or self._owed)
+        return not (self._queue or self._puts or self._owed)
 
     @property
     def trouble(self) -> OutboxError | None:
@@ -126,13 +133,16 @@ class StoreThread:
         late: list[Op] = []
         before = monotonic() - PATIENCE
         with self._lock:
-            if not self._queue or self._queue[0].since > before:
-                return
-            for op in self._queue.copy():  # others append to it without the lock
-                if op.kind in IMPATIENT and op.since <= before:
-                    self._queue.remove(op)
-                    late.append(op)
+            for queue in (self._puts, self._queue):
+                if not queue or queue[0].since > before:
+                    continue
+                for op in queue.copy():  # others append to it without the lock
+                    if op.kind in IMPATIENT and op.since <= before:
+                        queue.remove(op)
+                        late.append(op)
             self._taken += len(late)
+        if not late:
+            return
         error = OutboxError(
             f"other processes have not let this one write for {PATIENCE:.0f} s: is one stopped?",
             True,
@@ -158,7 +168,7 @@ class StoreThread:
 
     def _run(self) -> None:
         until: float | None = None
-        self._next_look = monotonic() + _FIRST_LOOK
+        self._next_look = self._next_tidy = monotonic() + _FIRST_LOOK
         while True:
             try:
                 self._work()
@@ -184,7 +194,8 @@ class StoreThread:
 
         It is not lost: the next process takes it for what a dead one has left.
         """
-        return all(op.tries >= _TRIES for op in self._owed) and not self._queue
+        is_all = not (self._queue or self._puts)
+        return is_all and all(op.tries >= _TRIES for op in self._owed)
 
     def _work(self) -> None:
         now = monotonic()
@@ -193,7 +204,7 @@ class StoreThread:
                 self._queue.extendleft(reversed(self._owed))
                 self._taken -= len(self._owed)
                 self._owed.clear()
-        if self._queue:
+        if self._queue or self._puts:
             self._turn()
         else:
             until = min(self._next_poll, self._not_before) if self._owed else self._next_poll
@@ -203,7 +214,7 @@ class StoreThread:
 
     def _sleep(self, seconds: float) -> None:
         self._is_asleep = True  # then look: who appends after that look wakes this thread
-        if self._queue or not self._alarm.acquire(timeout=seconds):
+        if self._queue or self._puts or not self._alarm.acquire(timeout=seconds):
             with self._lock:
                 was_asleep, self._is_asleep = self._is_asleep, False
             if not was_asleep:
@@ -212,16 +223,17 @@ class StoreThread:
     def _take(self) -> list[Op]:
         # Without a lock others append, but only this thread, and who has it, takes out.
         with self._lock:
-            count = len(self._queue)
-            ops = [self._queue.popleft() for _ in range(count)]
-            self._taken += count
+            ops = [self._queue.popleft() for _ in range(len(self._queue))]
+            # Not all puts, if there are many: what goes out now does not wait for them.
+            ops += [self._puts.popleft() for _ in range(min(len(self._puts), _MOST_PUTS))]
+            self._taken += len(ops)
         return ops
 
     def _turn(self) -> None:
         """Do what has gathered. It is taken only once this process may write."""
-        if self._was_busy:
+        if self._was_busy and len(self._puts) < _MOST_PUTS:
             time.sleep(_BREATH)
-        writes = any(op.kind is not Kind.LOOK for op in self._queue.copy())
+        writes = self._puts or any(op.kind is not Kind.LOOK for op in self._queue.copy())
         if writes and not self._is_broken:
             self._store.wait_turn()
         ops = self._take()
@@ -253,6 +265,10 @@ class StoreThread:
             self._watch.call(self._watch.trouble, None)
 
     def _tidy(self) -> None:
+        now = monotonic()
+        if now < self._next_tidy:
+            return
+        self._next_tidy = now + _TIDY
         try:
             self._store.tidy()
         except OutboxError as error:
@@ -339,7 +355,7 @@ class StoreThread:
             self._watch.call(self._watch.trouble, error)
 
     def _look_around(self, now: float) -> None:
-        if self._trouble is not None and not self._queue and not self._owed:
+        if self._trouble is not None and self.is_idle:
             self._try_again(now)
             return
         if self._is_closing:
@@ -379,7 +395,9 @@ class StoreThread:
         dead = self._store.dead_lives()
         if dead:
             with self._store.turn(is_durable=True):
-                rescue = self._store.rescue(self._store.dead_lives())
+                rescue = self._store.rescue(self._store.dead_lives(), _RESCUED)
+            if not rescue.is_over:
+                self._next_look = 0.0  # and what has gathered meanwhile is done before
             self._watch.call(self._watch.rescued, rescue)
 
     def _sweep(self) -> None:

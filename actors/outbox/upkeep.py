@@ -56,6 +56,7 @@ class Upkeep:
         self._publishing = publishing
         self._draining = draining
         self._sends = sends
+        self._taken_over = [0, 0, 0]  # since the last line in the log
         self._trouble_since: float | None = None
         self._strays: set[int] = set()
         self._strays_at = 0.0
@@ -72,13 +73,16 @@ class Upkeep:
     def lives_rescued(self, rescue: Rescue) -> None:
         """Go on with what dead processes have left."""
         self.rescued += rescue.ready
-        if rescue.ready or rescue.held or rescue.in_doubt:
+        found = (rescue.ready, rescue.held, len(rescue.in_doubt))
+        self._taken_over = list(map(sum, zip(self._taken_over, found, strict=True)))
+        if rescue.is_over and any(self._taken_over):
             log_mailer(
                 logging.WARNING,
                 "%s: %d processes have died; took over %d emails, %d are held, %d are in doubt",
-                *(self._alias, len(rescue.lives), rescue.ready, rescue.held, len(rescue.in_doubt)),
+                *(self._alias, len(rescue.lives), *self._taken_over),
                 alias=self._alias,
             )
+            self._taken_over = [0, 0, 0]
         for row in rescue.in_doubt:
             self._shipping.take_doubtful(row)
         self.file_changed()

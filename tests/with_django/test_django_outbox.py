@@ -1,5 +1,6 @@
 """Messages that are handed over in a project's transaction, with the real Django."""
 
+import hashlib
 import sqlite3
 from pathlib import Path
 
@@ -41,8 +42,10 @@ from django.db import connection, transaction
 
 
 def project(folder: Path, settings: str, *command: str) -> str:
-    (folder / "settings_of_a_test.py").write_text(SETTINGS + settings)
-    env = {"DJANGO_SETTINGS_MODULE": "settings_of_a_test", "PYTHONPATH": str(folder)}
+    # Each has a name of its own: one that was compiled in the same second would count instead.
+    name = f"settings_{hashlib.sha256(settings.encode()).hexdigest()}"
+    (folder / f"{name}.py").write_text(SETTINGS + settings)
+    env = {"DJANGO_SETTINGS_MODULE": name, "PYTHONPATH": str(folder)}
     done = python("-W", "error", *OF_THE_PROJECT, *command, cwd=folder, env=env)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr

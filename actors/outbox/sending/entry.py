@@ -7,6 +7,8 @@ from ....signals.send_mail import SendMail
 from ...loop.asyncio_actor import Answer
 from ..rules.decisions import Facts
 
+_NOBODY: set[Answer] = set()
+
 
 class Entry:
     """An email that this process has claimed.
@@ -22,12 +24,13 @@ class Entry:
         is_marked: whether the file is told, or was, that its end may go out.
         is_alone: whether it is sent alone, as processes have died with it.
         is_pressing: whether a signal receiver may be waiting for its outcome.
+        has_waited: whether an attempt had to wait for the gate.
         is_dropped: whether its outcome is decided otherwise, so that attempts don't count.
     """
 
     __slots__ = (
         *("alias", "facts", "gate", "home", "is_alone", "is_dropped", "is_marked"),
-        *("is_pressing", "mail", "priority", "seq"),
+        *("has_waited", "is_pressing", "mail", "priority", "seq"),
     )
 
     def __init__(
@@ -50,7 +53,7 @@ class Entry:
         self.home = home
         self.is_alone = is_alone
         self.is_pressing = is_pressing
-        self.is_dropped = self.is_marked = False
+        self.is_dropped = self.is_marked = self.has_waited = False
         self.gate: Any = None
 
     def has_expired(self, now: float) -> bool:
@@ -73,7 +76,7 @@ class Ended(Answer):
     __slots__ = ("_then", "entry")
 
     def __init__(self, entry: Entry, then: Callable[[Entry, Any], object]) -> None:
-        super().__init__(None, set())
+        super().__init__(None, _NOBODY)
         self.entry: Entry = entry
         self._then: Callable[[Entry, Any], object] | None = then
 

@@ -53,6 +53,7 @@ class MarkGate:
         """See `net.wire.wire.Gate`."""
         self.begin()
         if self._result is None:
+            self._entry.has_waited = True
             self._waiting.append(then)
             return None
         if self._result is True and not self.is_passed:

@@ -34,8 +34,8 @@ _LEAST_ROOM = 20
 _MOST_ROOM = 1000
 _AHEAD = 0.5
 """Seconds of work in memory."""
-_MOMENT = 0.05
-"""Seconds of work that is marked ahead, if more than two emails for each connection."""
+_MOST_AHEAD = 500
+"""Emails that are marked ahead at most."""
 _SOON = 60.0
 """Seconds: an email that waits for longer is not kept in memory."""
 _KNOWN = 5000
@@ -93,11 +93,13 @@ class Shipping:
         self._policy = policy
         self._connections = connections
         self._most_marked = self._marked = 0
-        self._ended = 0  # since the last tick
+        self._ahead = 2 * connections
+        self._ended = self._waited = 0  # since the last tick
         self._ticked_at = 0.0
         self._is_fast = False
         self._in_line: deque[Entry] = deque()  # not marked yet
         self._least = self._most = _LEAST_ROOM + 4 * connections
+        self._few = self._least // 4  # room for fewer is not worth a look into the file
         self._hears = hears
         self._pace = pace
         self._is_claiming = False
@@ -129,7 +131,13 @@ class Shipping:
         self._most = min(_MOST_ROOM, max(self._least, int(pace * _AHEAD)))
         self._is_fast = pace * _AHEAD >= 2 * connections
         # Besides those in flight: one half is being marked while the other goes out.
-        self._most_marked = connections + max(2 * connections, int(pace * _MOMENT))
+        # More, while the disk is slow: as many as are needed for few to wait at their gates.
+        if self._is_fast and self._waited > ended // 8:
+            self._ahead = min(_MOST_AHEAD, self._ahead + self._ahead // 2)
+        else:
+            self._ahead = max(2 * connections, self._ahead - self._ahead // 8)
+        self._waited = 0
+        self._most_marked = connections + self._ahead
         self.claim()
 
     @property
@@ -177,7 +185,7 @@ class Shipping:
             return
         if self._next_due is not None and self._next_due <= now:
             room = self.room
-            if room >= max(1, self._least // 4):
+            if room >= self._few:
                 self._ask({"most": room, "known": self._known})
         elif self._alone_due is not None and self._alone_due <= now:
             self._is_alone_next = True
@@ -396,7 +404,8 @@ class Shipping:
 
     def _end(self, entry: Entry, outcome: Outcome) -> None:
         entry.is_dropped = True
-        outcome = with_alias(outcome, entry.alias)
+        if outcome.alias != entry.alias:
+            outcome = with_alias(outcome, entry.alias)
         is_sent = isinstance(outcome, SendSuccess)
         self.sent += is_sent
         self.failed += not is_sent
@@ -420,8 +429,10 @@ class Shipping:
             del self.entries[entry.seq]
             self._marked -= entry.is_marked
             self._ended += 1
+            self._waited += entry.has_waited
             self._mark_ahead()
-            self.claim()
+            if not self._is_claiming and self._most - len(self.entries) >= self._few:
+                self.claim()
 
     # After a crash of another process
 

@@ -148,16 +148,18 @@ class Claims:
 
 @dataclass(slots=True)
 class Rescue:
-    """What became of the emails of dead processes.
+    """What became of emails of dead processes.
 
     Attributes:
         lives: the numbers of these.
+        is_over: whether these were all.
         ready: how many emails wait again.
         held: how many are held, as processes died of them.
         in_doubt: emails that may have been accepted, and must not be sent twice: the caller tells.
     """
 
     lives: list[int] = field(default_factory=list[int])
+    is_over: bool = True
     ready: int = 0
     held: int = 0
     in_doubt: list[Row] = field(default_factory=list[Row])

@@ -97,8 +97,8 @@ class Looks:
                     values_[7] = bool(values_[7])
                     rows[values_[0]] = Row(*values_)
         for chunk in chunks(unknown):
-            wanted = [*chunk, *[None] * spare(len(chunk))]
-            bodies = self._db.execute(columns_of_bodies(len(chunk)), wanted).fetchone()
+            padded: list[int | None] = [*chunk, *[None] * spare(len(chunk))]
+            bodies = self._db.execute(columns_of_bodies(len(chunk)), padded).fetchone()
             for seq, body in zip(chunk, bodies, strict=False):
                 if seq in rows:
                     rows[seq].body = body or b""

@@ -21,13 +21,22 @@ class Rescues(Looks):
         others = self._db.execute("SELECT id FROM pykka_smtp_life WHERE id <> ?", (self.life,))
         lives = [i for (i,) in others.fetchall()]
         # Also of lives that nobody knows any more: somebody has removed their locks, perhaps.
-        orphans = self._db.execute(
-            f"SELECT DISTINCT owner FROM pykka_smtp_mail WHERE {OWNED}"
-            " AND owner <> ? AND owner NOT IN (SELECT id FROM pykka_smtp_life)",
-            (self.life,),
-        )
-        lives += [i for (i,) in orphans.fetchall()]
+        lives += self._owners().difference(lives, (self.life,))
         return [life for life in lives if not is_locked(life_file(self.path, life))]
+
+    def _owners(self) -> set[int]:
+        """Return the lives that own emails, with one step for each and not for each email."""
+        owners: set[int] = set()
+        for state in ("claimed", "dot", "told"):
+            last: int | None = 0
+            while last is not None:
+                [last] = self._db.execute(
+                    "SELECT min(owner) FROM pykka_smtp_mail"
+                    f" WHERE {OWNED} AND state = ? AND owner > ?",
+                    (state, last),
+                ).fetchone()
+                owners.update(() if last is None else (last,))
+        return owners
 
     def owned(self) -> list[int]:
         """See `Store`."""
@@ -58,20 +67,25 @@ class Rescues(Looks):
             )
         return self._rows(json_of(doubtful[0]))
 
-    def rescue(self, lives: Sequence[int]) -> Rescue:
+    def rescue(self, lives: Sequence[int], most: int) -> Rescue:
         """See `Store`."""
         db, dead = self._db, str(list(lives))
-        rescue = Rescue(list(lives))
-        its = f"{OWNED} AND owner IN (SELECT value FROM json_each(?))"
+        found = db.execute(
+            "SELECT json_group_array(seq) FROM (SELECT seq FROM pykka_smtp_mail"
+            f" WHERE {OWNED} AND owner IN (SELECT value FROM json_each(?)) LIMIT ?)",
+            (dead, most),
+        ).fetchone()
+        its, left = "seq IN (SELECT value FROM json_each(?))", found[0]
+        rescue = Rescue(list(lives), is_over=len(json_of(left)) < most)
         db.execute(
             "UPDATE pykka_smtp_mail SET owner = NULL, replays = replays + 1"
             f" WHERE state = 'told' AND {its}",
-            (dead,),
+            (left,),
         )
         doubtful = db.execute(
             "SELECT json_group_array(seq) FROM pykka_smtp_mail"
             f" WHERE state = 'dot' AND NOT at_least_once AND {its}",
-            (dead,),
+            (left,),
         ).fetchone()
         seqs: list[int] = json_of(doubtful[0])
         if seqs:
@@ -81,10 +95,11 @@ class Rescues(Looks):
                 (self.life, str(seqs)),
             )
             rescue.in_doubt = self._rows(seqs)
+        its = f"{its} AND owner <> {self.life}"
         rescue.held = db.execute(
             "UPDATE pykka_smtp_mail SET state = 'held', owner = NULL, crashes = crashes + 1,"
             f" doubts = doubts + 1 WHERE state = 'dot' AND crashes >= {ALONE_AFTER} AND {its}",
-            (dead,),
+            (left,),
         ).rowcount
         rescue.ready = db.execute(
             "UPDATE pykka_smtp_mail SET owner = NULL,"
@@ -92,12 +107,18 @@ class Rescues(Looks):
             f" crashes = CASE WHEN state = 'dot' OR crashes < {ALONE_AFTER} THEN crashes + 1"
             " ELSE crashes END, state = 'ready'"
             f" WHERE state IN ('claimed', 'dot') AND {its}",
-            (dead,),
+            (left,),
         ).rowcount
-        db.execute(
-            "DELETE FROM pykka_smtp_life WHERE id IN (SELECT value FROM json_each(?))", (dead,)
+        # Even if there are more: owned by nobody, these are still found. And outcomes for it are
+        # published elsewhere from now on.
+        self._forget_lives(lives)
+        return rescue
+
+    def _forget_lives(self, lives: Sequence[int]) -> None:
+        self._db.execute(
+            "DELETE FROM pykka_smtp_life WHERE id IN (SELECT value FROM json_each(?))",
+            (str(list(lives)),),
         )
         for life in lives:
             with contextlib.suppress(OSError):
                 life_file(self.path, life).unlink()
-        return rescue

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-_MOST = 64
+_MOST = 128
 OWNED = "state IN ('claimed', 'dot', 'told')"
 """As the index of those says it: SQLite takes that index only where a statement has these words."""
 _T = TypeVar("_T")

@@ -100,8 +100,13 @@ class Store(Protocol):
         """Return the numbers of lives that have died. Writes nothing."""
         ...
 
-    def rescue(self, lives: Sequence[int]) -> Rescue:
-        """Take over the emails of dead lives."""
+    def rescue(self, lives: Sequence[int], most: int) -> Rescue:
+        """Take over emails of dead lives.
+
+        Args:
+            lives: the numbers of the lives.
+            most: how many emails: others wait meanwhile.
+        """
         ...
 
     def owned(self) -> list[int]:

@@ -111,6 +111,7 @@ def _add_list(commands: "Commands") -> None:
     text = "print what is in the file: an email a line, or counts by domain and age"
     parser = _add(commands, "list", "listing", text, json=True)
     _add_filters(parser)
+    _add_seals(parser)
     parser.add_argument(
         "--shape",
         action="store_true",
@@ -145,10 +146,19 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_seals(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--seals",
+        metavar="MODULE",
+        help="a module of your program with its functions seal and open, if emails are sealed",
+    )
+
+
 def _add_show(commands: "Commands") -> None:
     parser = _add(commands, "show", "showing", "print all that is known of an email", json=True)
     parser.add_argument("name", metavar="KEY", help="its key or id")
     parser.add_argument("--alias", metavar="ALIAS", help="its alias, if several have this key")
+    _add_seals(parser)
     parser.add_argument(
         "--body",
         action="store_true",
@@ -206,6 +216,7 @@ def _add_export(commands: "Commands") -> None:
     parser = _add(commands, "export", "exporting", text)
     parser.add_argument("folder", metavar="FOLDER", help="a new or empty folder")
     _add_filters(parser)
+    _add_seals(parser)
 
 
 def _add_import(commands: "Commands") -> None:
@@ -238,6 +249,7 @@ def _add_import(commands: "Commands") -> None:
         action="store_true",
         help="put what FILE.json says was sent, or has failed, too",
     )
+    _add_seals(parser)
 
 
 def _add_run(commands: "Commands") -> None:
@@ -287,6 +299,7 @@ def _add_run(commands: "Commands") -> None:
         metavar="MODULE",
         help="import a module first, with receivers of your program; can be repeated",
     )
+    _add_seals(parser)
     add_without(parser)
 
 

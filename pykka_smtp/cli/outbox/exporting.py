@@ -5,15 +5,17 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from ...actors.outbox.store.errors import OutboxError
 from ...actors.outbox.store.outside.visit import Visit
 from ...actors.outbox.store.records import StoredMail
 from ...actors.outbox.store.salvage import ReadableMail, readable
 from ...actors.outbox.text.mail_text import mail_of
+from ...actors.outbox.text.seals import Seals, sealed_of
 from ...signals.send_mail import SendMail
 from ...smtp.mail.content import ComposedContent
 from ..output.printable import print_lines
@@ -21,6 +23,7 @@ from ..sysexits import EX_CANTCREAT, EX_DATAERR, EX_OK
 from .arguments import STATES
 from .complaints import ComplaintError, complain
 from .patience import Patience
+from .sealing import SEALED, seals_of
 from .showing import eml_of
 from .words import mail_as_dict, plural
 
@@ -51,7 +54,7 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     _make(folder)
     patience = Patience(err, "exporting")
     done = broken = 0
-    for mail, stored in _chosen(options):
+    for mail, stored in _chosen(options, seals_of(options)):
         problem = _export(mail, stored, folder)
         done += 1
         broken += bool(problem)
@@ -78,14 +81,17 @@ def _make(folder: Path) -> None:
         raise ComplaintError(EX_CANTCREAT, f"cannot write into {folder}: {why}")
 
 
-def _chosen(options: argparse.Namespace) -> Iterator[tuple[ReadableMail, StoredMail | None]]:
+def _chosen(
+    options: argparse.Namespace, seals: Seals | None
+) -> Iterator[tuple[ReadableMail, StoredMail | None]]:
     path = Path(options.path)
     if not path.exists():
         raise OutboxError(f"{path}: there is no such file")
     states = options.state or [state for state in STATES if state != "heard"]
     before = None if options.older is None else time.time() - options.older
-    with _visit(path) as visit:
-        for mail in readable(path):
+    with _visit(path, seals) as visit:
+        for found in readable(path):
+            mail = found if seals is None else _opened(found, seals)
             stored = None
             with contextlib.suppress(OSError, ValueError, KeyError):
                 stored = None if visit is None else visit.stored(mail.seq)
@@ -100,15 +106,29 @@ def _chosen(options: argparse.Namespace) -> Iterator[tuple[ReadableMail, StoredM
 
 
 @contextlib.contextmanager
-def _visit(path: Path) -> Iterator[Visit | None]:
+def _visit(path: Path, seals: Seals | None) -> Generator[Visit | None]:
     """Give a look at the rest that is known of each email, where the file allows one."""
     try:
-        visit = Visit(path)
+        visit = Visit(path, seals=seals)
     except OSError:
         yield None
         return
     with visit:
         yield visit
+
+
+def _opened(mail: ReadableMail, seals: Seals) -> ReadableMail:
+    if sealed_of(mail.env) is None:
+        return mail
+    try:
+        return replace(
+            mail,
+            env=seals.open_text(mail.env),
+            body=None if mail.body is None else seals.open_body(mail.body),
+            outcome=None if mail.outcome is None else seals.open_text(mail.outcome),
+        )
+    except ValueError as error:
+        return replace(mail, problem=str(error))
 
 
 def _is_wanted(options: argparse.Namespace, stored: StoredMail, before: float | None) -> bool:
@@ -130,7 +150,9 @@ def _export(mail: ReadableMail, stored: StoredMail | None, folder: Path) -> str:
     if stored is not None:
         facts |= mail_as_dict(stored)
     composed: SendMail | None = None
-    if mail.body is not None:
+    if sealed_of(mail.env) is not None:
+        problems = problems or [SEALED]
+    elif mail.body is not None:
         try:
             composed = mail_of(mail.env, mail.body)
             _write(folder / f"{mail.seq:08}.eml", _portable(composed))
@@ -168,7 +190,7 @@ def _envelope(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def _list(value: object) -> list[Any]:
-    return list(value) if isinstance(value, list) else []
+    return [*cast("Sequence[Any]", value)] if isinstance(value, list) else []
 
 
 def _object_of(text: str) -> dict[str, Any]:
@@ -176,7 +198,7 @@ def _object_of(text: str) -> dict[str, Any]:
         made = json.loads(text)
     except ValueError:
         return {}
-    return made if isinstance(made, dict) else {}
+    return cast("dict[str, Any]", made) if isinstance(made, dict) else {}
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -13,13 +13,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from ...actors.outbox.handover import new_mail, receipt_of
 from ...actors.outbox.messages import Put
 from ...actors.outbox.options import OUTBOX_DEFAULTS
 from ...actors.outbox.store.outside.visit import Visit
 from ...actors.outbox.text.mail_text import mail_of
+from ...actors.outbox.text.seals import Seals
 from ...signals.send_mail import SendMail
 from ...smtp.mail.address import check_forward_path, check_reverse_path
 from ...smtp.mail.domain import AddressError
@@ -29,6 +30,7 @@ from ..output.printable import print_lines
 from ..sysexits import EX_DATAERR, EX_NOINPUT, EX_OK, EX_USAGE
 from .complaints import ComplaintError, complain
 from .patience import Patience
+from .sealing import seals_of
 
 _STDIN = "-"
 _AT_ONCE = 50
@@ -67,9 +69,11 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
         raise ComplaintError(EX_USAGE, "only one email can come from stdin")
     _check_addresses(options)
     patience, count, status = Patience(err, "importing"), 0, EX_OK
-    with Visit(Path(options.path), writes=True, makes=True) as visit:
+    seals = seals_of(options)
+    with Visit(Path(options.path), writes=True, makes=True, seals=seals) as visit:
         for some in _together(options, err):
-            for name, text, is_bad in _put(visit, [one for one in some if isinstance(one, _Ready)]):
+            emails = [one for one in some if isinstance(one, _Ready)]
+            for name, text, is_bad in _put(visit, seals, emails):
                 if is_bad:
                     complain(err, options.command, f"{name}: {text}")
                     status = status or EX_DATAERR
@@ -116,13 +120,13 @@ def _together(options: argparse.Namespace, err: TextIO) -> Iterator[list[_Ready 
         yield some
 
 
-def _put(visit: Visit, some: list[_Ready]) -> list[tuple[str, str, bool]]:
+def _put(visit: Visit, seals: Seals | None, some: list[_Ready]) -> list[tuple[str, str, bool]]:
     said: list[tuple[str, str, bool]] = []
     if not some:
         return said
     with visit.turn():
         for one in some:
-            new = new_mail(one.put, one.alias)
+            new = new_mail(one.put, one.alias, None if seals is None else seals.body)
             try:
                 receipt = receipt_of(new, visit.put(new))
             except ValueError as error:
@@ -172,12 +176,13 @@ def _beside(path: Path) -> dict[str, Any]:
     if side == path or not side.is_file():
         return {}
     try:
-        made = json.loads(side.read_bytes())
+        made: Any = json.loads(side.read_bytes())
     except ValueError as error:
         raise ValueError(f"{side.name} beside it is no JSON: {error}") from None
-    if not isinstance(made, dict) or not isinstance(made.get("envelope"), dict):
+    facts = cast("dict[str, Any]", made) if isinstance(made, dict) else {}
+    if not isinstance(facts.get("envelope"), dict):
         raise ValueError(f"{side.name} beside it is not of an export: it has no envelope")  # noqa: TRY004
-    return made
+    return facts
 
 
 def _check_not_done(beside: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from ...actors.outbox.store.outside.visit import UNLIMITED, Visit
 from ...actors.outbox.store.records import StoredMail
 from ..output.printable import print_lines
 from .arguments import STATES
+from .sealing import seals_of
 from .shape import Shape
 from .words import duration, mail_as_dict, plural, print_json, recipients, size
 
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace, out: TextIO, _err: TextIO) -> int:
         BrokenPipeError: the reader of `out` has gone.
     """
     now = time.time()
-    with Visit(Path(options.path)) as visit:
+    with Visit(Path(options.path), seals=seals_of(options)) as visit:
         if options.shape:
             _print_shape(options, visit, now, out)
         elif options.keys:

@@ -18,6 +18,7 @@ from ...smtp.words.verdict import RecipientResult
 from ..output.printable import print_lines
 from ..sysexits import EX_NOINPUT, EX_OK
 from .complaints import ComplaintError
+from .sealing import check_opened, seals_of
 from .words import duration, mail_as_dict, print_json, size, utc
 
 _WIDTH = 12
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace, out: TextIO, _err: TextIO) -> int:
         ValueError: the text of the email cannot be read.
         BrokenPipeError: the reader of `out` has gone.
     """
-    with Visit(Path(options.path)) as visit:
+    with Visit(Path(options.path), seals=seals_of(options)) as visit:
         seqs = visit.seqs_named(options.name, options.alias)
         if not seqs:
             raise ComplaintError(EX_NOINPUT, f"there is no email with the key or id {options.name}")
@@ -55,6 +56,7 @@ def run(options: argparse.Namespace, out: TextIO, _err: TextIO) -> int:
         stored, row = visit.stored(seqs[0]), visit.get(seqs[0])
     if stored is None or row is None:  # it was removed this very moment
         raise ComplaintError(EX_NOINPUT, f"the email {options.name} is no longer kept")
+    check_opened(row.env)
     mail = mail_of(row.env, row.body)
     if options.body:
         _print_body(mail, stored, out)

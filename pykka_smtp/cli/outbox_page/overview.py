@@ -48,6 +48,10 @@ class Overview:
         with self._lock:
             self._looks.close()
 
+    def look_anew(self) -> None:
+        """Have the next look count again, as somebody has done something."""
+        self._summary_until = 0.0
+
     def view(self, name: str, most: int) -> dict[str, Any]:
         """Return a summary, and the emails of a view.
 
@@ -144,7 +148,7 @@ def _shown(email: Mapping[str, Any]) -> dict[str, Any]:
         "is_sent": None if email["is_sent"] is None else bool(email["is_sent"]),
         "at_least_once": bool(email["at_least_once"]),
         "maybe": bool(outcome.get("maybe")),
-        "is_readable": bool(env),
+        "is_readable": bool(env) and "sealed" not in env,
         "sender": _text(env.get("from") or ""),
         "recipients": [_text(one) for one in everybody[:_MOST_SHOWN]],
         "recipient_count": len(everybody),

@@ -179,6 +179,7 @@ class PageRequest(http.server.BaseHTTPRequestHandler):
         if step is None or alias is None or not key:
             raise _Refusal(HTTPStatus.BAD_REQUEST, "That is no request of this page.")
         done = self._desk.act(step, alias, key)
+        self._desk.overview.look_anew()
         self._desk.note(f"{step} {key} ({alias}): {'done' if done else 'too late'}")
         self._send_json({"done": done})
 

@@ -1,10 +1,11 @@
 """Make the tables of an outbox. They stay if it is undone: emails may wait in them."""
 
+import importlib
 from typing import Any
 
-from django.db import migrations
-
 from ...actors.outbox.handover import outbox_schema
+
+migrations: Any = importlib.import_module("django.db.migrations")  # it has no types
 
 
 def make_tables(_apps: Any, schema_editor: Any) -> None:
@@ -20,4 +21,4 @@ class Migration(migrations.Migration):  # type: ignore[misc]
 
     initial = True
     dependencies = ()
-    operations = (migrations.RunPython(make_tables, migrations.RunPython.noop),)
+    operations: Any = (migrations.RunPython(make_tables, migrations.RunPython.noop),)

@@ -12,6 +12,7 @@ from collections.abc import Generator
 from typing import Any
 
 from ...rules.states import State
+from ...text.seals import sealed_of
 from ..errors import OutboxError
 from ..records import Clash, NewMail
 from ..schema import VERSION
@@ -22,7 +23,10 @@ _INSERT = (
     f"INSERT INTO pykka_smtp_mail ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'ready')"
     " ON CONFLICT (alias, key) DO NOTHING"
 )
-_READ_VERSION = "SELECT value FROM pykka_smtp_meta WHERE key = 'version'"
+_READ_META = (
+    "SELECT (SELECT value FROM pykka_smtp_meta WHERE key = 'version'),"
+    " (SELECT 1 FROM pykka_smtp_meta WHERE key = 'seal')"
+)
 _FIND = "SELECT seq, id, digest FROM pykka_smtp_mail WHERE alias = ? AND key = ?"
 _NO_TABLE = "no such table: pykka_smtp_"
 
@@ -50,12 +54,14 @@ def put_in_transaction(connection: Any, mail: NewMail) -> Clash | None:
 
 
 def _put(database: "_Database", mail: NewMail) -> Clash | None:
-    [version], _ = database.execute(_READ_VERSION)
+    (version, needs_seal), _ = database.execute(_READ_META)
     if int(version) != VERSION:
         raise OutboxError(
             f"the outbox's tables have version {int(version)}, and this pykka-smtp needs {VERSION}:"
             + (" start an Outbox on the file" if int(version) < VERSION else " upgrade it")
         )
+    if needs_seal and sealed_of(mail.env) is None:
+        raise OutboxError("the emails of the outbox are sealed: give its seal, too")
     values = (
         *(mail.id, mail.key, mail.alias, mail.digest, mail.env, len(mail.body), mail.priority),
         *(mail.due, mail.expires, mail.put_at, mail.at_least_once),

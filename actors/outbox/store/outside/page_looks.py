@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..statements import like
+from ..statements import OWNED, like
 from .reader import Reader
 
 MOST = 500
@@ -27,26 +27,23 @@ _HEARD_BAD = (
     "SELECT seq, ended_at AS at FROM pykka_smtp_mail WHERE state = 'heard' AND is_sent = 0{}"
     " ORDER BY ended_at DESC LIMIT {}"
 )
+_TOLD = f"{OWNED} AND state = 'told'"
 _MAYBE = "coalesce(json_extract(outcome, '$.maybe'), 0)"
 VIEWS: dict[str, str] = {
     "waiting": (
-        "SELECT seq FROM pykka_smtp_mail WHERE state = 'ready'"
-        " ORDER BY priority DESC, due, seq LIMIT :most"
+        "SELECT seq FROM pykka_smtp_mail WHERE state = 'ready' AND priority = :priority"
+        " ORDER BY due, seq LIMIT :most"
     ),
-    "working": (
-        "SELECT seq FROM pykka_smtp_mail WHERE state IN ('claimed', 'dot', 'told')"
-        " ORDER BY seq LIMIT :most"
-    ),
+    "working": (f"SELECT seq FROM pykka_smtp_mail WHERE {OWNED} ORDER BY seq LIMIT :most"),
     "failed": (
         "SELECT seq FROM (SELECT seq, 9e99 AS at FROM pykka_smtp_mail"
-        " WHERE state = 'told' AND is_sent = 0"
+        f" WHERE {_TOLD} AND is_sent = 0"
         f" UNION ALL SELECT * FROM ({_HEARD_BAD.format('', ':most')}))"
         " ORDER BY at DESC, seq DESC LIMIT :most"
     ),
     "doubts": (
         "SELECT seq FROM (SELECT seq FROM pykka_smtp_mail WHERE state = 'ready' AND doubts > 0"
-        " UNION SELECT seq FROM pykka_smtp_mail WHERE state IN ('claimed', 'dot', 'told')"
-        f" AND (doubts > 0 OR {_MAYBE})"
+        f" UNION SELECT seq FROM pykka_smtp_mail WHERE {OWNED} AND (doubts > 0 OR {_MAYBE})"
         " UNION SELECT seq FROM pykka_smtp_mail WHERE state = 'held' AND doubts > 0"
         " UNION SELECT seq FROM (SELECT seq, doubts, outcome FROM pykka_smtp_mail"
         f" WHERE state = 'heard' AND is_sent = 0 ORDER BY ended_at DESC LIMIT {_NEWEST})"
@@ -86,14 +83,28 @@ class PageLooks(Reader):
             name: one of `VIEWS`.
             most: how many at most.
         """
-        found = self._db.execute(VIEWS[name], {"most": min(most, MOST)})
-        return [seq for (seq,) in found.fetchall()]
+        most = min(most, MOST)
+        seqs: list[int] = []
+        # One statement for each priority goes through the index; one for all would sort.
+        for priority in self._priorities() if name == "waiting" else (0,):
+            wanted = {"most": most - len(seqs), "priority": priority}
+            seqs += [seq for (seq,) in self._db.execute(VIEWS[name], wanted).fetchall()]
+        return seqs
+
+    def _priorities(self) -> list[int]:
+        """Return the priorities of emails that wait, the highest first."""
+        one = "SELECT max(priority) FROM pykka_smtp_mail WHERE state = 'ready'"
+        found = self._db.execute(
+            f"WITH RECURSIVE p(v) AS ({one} UNION ALL SELECT ({one} AND priority < v) FROM p"
+            " WHERE v IS NOT NULL) SELECT v FROM p WHERE v IS NOT NULL"
+        )
+        return [priority for (priority,) in found.fetchall()]
 
     def failed(self) -> int:
         """Return how many emails have failed, and are kept."""
         [count] = self._db.execute(
             "SELECT (SELECT count(*) FROM pykka_smtp_mail WHERE state = 'heard' AND is_sent = 0)"
-            " + (SELECT count(*) FROM pykka_smtp_mail WHERE state = 'told' AND is_sent = 0)"
+            f" + (SELECT count(*) FROM pykka_smtp_mail WHERE {_TOLD} AND is_sent = 0)"
         ).fetchone()
         return int(count)
 
@@ -118,11 +129,14 @@ class PageLooks(Reader):
 
     def oldest_due(self) -> float | None:
         """Return since when the email is due that waits longest, in seconds of UTC; or None."""
-        [due] = self._db.execute(
-            "SELECT min(due) FROM (SELECT due FROM pykka_smtp_mail WHERE state = 'ready'"
-            " ORDER BY priority DESC, due, seq LIMIT 1)"
-        ).fetchone()
-        return due if due is None else float(due)
+        first = (
+            "SELECT due FROM pykka_smtp_mail WHERE state = 'ready' AND priority = ?"
+            " ORDER BY due, seq LIMIT 1"
+        )
+        return min(
+            (self._db.execute(first, (one,)).fetchone()[0] for one in self._priorities()),
+            default=None,
+        )
 
     def emails(self, seqs: Sequence[int]) -> list[dict[str, Any]]:
         """Return what is known of emails, in this order; those that are gone are left out."""

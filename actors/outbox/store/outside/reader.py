@@ -84,17 +84,20 @@ class Reader(Looks):
         try:
             db.execute("PRAGMA query_only = ON")
             db.execute("PRAGMA trusted_schema = OFF")
-            version = schema.version_of(db)
-            if version != schema.VERSION:
-                raise OutboxError(
-                    f"{self.path} was written by an older pykka-smtp (its schema is {version}): the"
-                    " next start of an Outbox migrates it"
-                )
+            self._check_version(db)
         except BaseException:
             db.close()
             raise
         db.set_progress_handler(lambda: time.monotonic() > self._ends_at, _STEPS)
         self._db, self._file = db, found
+
+    def _check_version(self, db: sqlite3.Connection) -> None:
+        version = schema.version_of(db)
+        if version != schema.VERSION:
+            raise OutboxError(
+                f"{self.path} was written by an older pykka-smtp (its schema is {version}): the"
+                " next start of an Outbox migrates it"
+            )
 
     def lives(self) -> tuple[int, int]:
         """Return how many processes have the file open, and how many have died and left emails."""

@@ -6,16 +6,17 @@ nothing, and makes no file; processes that work with the file are not disturbed.
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from ...rules.states import State
+from ...text.seals import Seals, sealed_of
 from .. import schema
 from ..errors import OutboxError, error_of
 from ..file_system import has_room
 from ..locks import FileLock, is_locked
-from ..records import Clash, NewMail, StoredMail
+from ..records import Clash, NewMail, Row, StoredMail
 from ..sqlite_file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
 from ..sqlite_hand import ByHand
 from ..statements import like
@@ -37,13 +38,22 @@ class Visit(ByHand):
         writes: whether it is to be changed. A visit that only reads needs no turn, and can look at
             a file that cannot be written.
         makes: whether the file is made if there is none.
+        seals: opens emails that are sealed; None to leave them as they are.
 
     Raises:
         OutboxError: there is no such file, or it cannot be used. It is left as it is.
     """
 
-    def __init__(self, path: Path, *, writes: bool = False, makes: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        writes: bool = False,
+        makes: bool = False,
+        seals: Seals | None = None,
+    ) -> None:
         self.path: Path = path
+        self._seals = seals
         self._seen = 0
         self._turnstile: FileLock | None = None
         if not makes and not path.exists():
@@ -63,6 +73,29 @@ class Visit(ByHand):
 
     def __enter__(self) -> Self:
         return self
+
+    def _opened(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        *values, outcome, past, env = row
+        return (*values, *[self._text(text) for text in (outcome, past, env)])
+
+    def _rows(self, seqs: Sequence[int], known: Collection[int] = ()) -> list[Row]:
+        rows = super()._rows(seqs, known)
+        for row in rows:
+            row.outcome, row.past = self._text(row.outcome), self._text(row.past)
+            is_sealed = sealed_of(row.env) is not None
+            row.env = self._text(row.env) or ""
+            if is_sealed and self._seals is not None and row.body:
+                row.body = self._seals.open_body(row.body)
+        return rows
+
+    def _text(self, text: str | None) -> str | None:
+        if not text or self._seals is None:
+            return text
+        try:
+            return self._seals.open_text(text)
+        except ValueError as error:
+            text = f"{self.path}: an email is sealed with another key: {error}"
+            raise OutboxError(text) from None
 
     def __exit__(self, *_error: object) -> None:
         """Close the file."""
@@ -136,12 +169,13 @@ class Visit(ByHand):
                 where.append(condition)
                 args.append(value)
         for value in (recipient, None if domain is None else f"@{domain}"):
-            if value is not None:
+            if value is not None and self._seals is None:
                 where.append("env LIKE ? ESCAPE '\\'")
                 args.append(like(value))
         left = limit
-        for mail in self._select(where, args, limit if domain is None else UNLIMITED):
-            if domain is None or domain.lower() in domains_of(mail):
+        is_looked_at = domain is not None or recipient is not None
+        for mail in self._select(where, args, UNLIMITED if is_looked_at else limit):
+            if _is_to(mail, domain, recipient):
                 yield mail
                 left -= 1
                 if left == 0:
@@ -224,6 +258,13 @@ class Visit(ByHand):
         except sqlite3.Error as error:
             raise error_of(error, str(self.path)) from error
         return due, told
+
+
+def _is_to(mail: StoredMail, domain: str | None, recipient: str | None) -> bool:
+    if domain is not None and domain.lower() not in domains_of(mail):
+        return False
+    part = (recipient or "").lower()
+    return not part or any(part in address.lower() for address in mail.recipients)
 
 
 def domains_of(mail: StoredMail) -> set[str]:

@@ -5,7 +5,6 @@ import logging
 import math
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,6 +14,7 @@ from ....actors.options.options import collect_options
 from ....smtp.sasl.secret import Secret
 from ...sysexits import EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
 from ..complaints import ComplaintError
+from ..sealing import import_here, seals_of
 from .lines import log_plainly, notify_manager
 from .signals import Signals
 from .workers import Workers
@@ -102,9 +102,9 @@ def _told(options: argparse.Namespace) -> dict[str, Any]:
     folder = Path(options.path).absolute().parent
     if not folder.is_dir():
         raise ComplaintError(EX_USAGE, f"{folder} is no folder; make it first")
-    if options.imports:
-        # As of other servers of programs: modules of the folder where it is started are found.
-        sys.path.insert(0, str(Path.cwd()))
+    if options.imports or options.seals:
+        import_here()
+    seals_of(options)  # checks it
     rate = _share(options)
     given = {
         "url": url,
@@ -123,6 +123,7 @@ def _told(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "path": str(Path(options.path).absolute()),
         "imports": options.imports,
+        "seals": options.seals,
         "options": given,
     }
 

@@ -44,6 +44,9 @@ def main() -> int:
     try:
         for module in told["imports"]:
             importlib.import_module(module)
+        if told["seals"] is not None:
+            seals = importlib.import_module(told["seals"])
+            told["options"] |= {"seal": seals.seal, "open": seals.open}
         ref = _start(told)
     except Exception as error:  # of the program's own modules, too
         text = f"cannot start: {type(error).__name__}: {error}"

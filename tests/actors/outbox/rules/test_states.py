@@ -105,7 +105,7 @@ def test_what_becomes_of_a_dead_process_s_mail_is_what_the_rules_say(
     assert store.dead_lives() == [99]
 
     with store.turn(is_durable=True):
-        rescue = store.rescue([99])
+        rescue = store.rescue([99], 10)
 
     expected = after_death(state, crashes=crashes, doubts=1, replays=0, at_least_once=at_least_once)
     found = row(store, "state", "crashes", "doubts", "replays", "owner")

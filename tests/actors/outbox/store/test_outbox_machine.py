@@ -203,7 +203,7 @@ class Machine:
         dead = life.store.dead_lives()
         if dead:
             with life.turn():
-                found = life.store.rescue(dead)
+                found = life.store.rescue(dead, 2)
             for row in found.in_doubt:
                 life.rows[row.seq] = row
                 life.marked.add(row.seq)

@@ -43,7 +43,7 @@ def do_everything(store: SqliteStore) -> None:
         store.tell([Ending(seq, "{}", True, False) for seq in store.owned()])
         store.take_told("a", 10)
         store.reconcile([1], [2])
-        store.rescue([999])
+        store.rescue([999], 10)
         store.sweep(1.0, 1.0, 10)
         store.hold("a", "m4")
         store.release("a", "m4", 1.0)
