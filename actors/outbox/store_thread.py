@@ -39,7 +39,7 @@ _MOST_PUTS = 256
 """Emails that are put in one turn."""
 _MANY = 32
 """Operations in a turn after which there is a pause."""
-_BREATH = 0.012
+_BREATH = 0.008
 """Seconds of that pause: for twice as many a turn takes little longer, and so costs half for each.
 Half of a turn's price is that two threads pass Python's lock to and fro at each statement."""
 _TRIES = 3

@@ -34,8 +34,9 @@ _LEAST_ROOM = 20
 _MOST_ROOM = 1000
 _AHEAD = 0.5
 """Seconds of work in memory."""
-_MOST_AHEAD = 500
-"""Emails that are marked ahead at most."""
+_MOST_AHEAD = 8
+"""Emails for each connection that are marked, and have no outcome in the file, at most: a kill may
+double those, so more would be faster while the disk is slow, but no better."""
 _SOON = 60.0
 """Seconds: an email that waits for longer is not kept in memory."""
 _KNOWN = 5000
@@ -131,7 +132,7 @@ class Shipping:
         # Besides those in flight: one half is being marked while the other goes out.
         # More, while the disk is slow: as many as are needed for few to wait at their gates.
         if self._is_fast and self._waited > ended // 8:
-            self._ahead = min(_MOST_AHEAD, self._ahead + self._ahead // 2)
+            self._ahead = min(_MOST_AHEAD * connections, self._ahead + self._ahead // 2)
         else:
             self._ahead = max(2 * connections, self._ahead - self._ahead // 8)
         self._waited = 0
@@ -382,16 +383,22 @@ class Shipping:
         publishes = self._hears and entry.home == self._life
         ending = Ending(entry.seq, outcome_to_text(outcome), is_sent, publishes)
 
-        told = functools.partial(self._told, entry, outcome) if publishes else self._left_told
+        was_marked, entry.is_marked = entry.is_marked, False
+        told = functools.partial(self._told, entry, outcome, publishes, was_marked)
         self._submit(Kind.TELL, ending, told)
         self._forget(entry)
 
-    def _told(self, entry: Entry, outcome: Outcome, is_own: Any) -> None:
-        if is_own is True:
+    def _told(
+        self, entry: Entry, outcome: Outcome, publishes: bool, was_marked: bool, is_own: Any
+    ) -> None:
+        if was_marked:  # until now a kill would have doubled it
+            self._marked -= 1
+            self._mark_ahead()
+        if is_own is not True:
+            return
+        if publishes:
             self._tell(entry, outcome)
-
-    def _left_told(self, is_own: Any) -> None:
-        if is_own is True:
+        else:
             self._left()
 
     def _forget(self, entry: Entry) -> None:
