@@ -26,6 +26,7 @@ from ..text.outcome_text import attempts_of_text, attempts_to_text, outcome_to_t
 from .entry import Ended, Entry
 from .failures import failure_of, with_alias
 from .gate import MarkGate
+from .known import Known
 
 Submit = Callable[[Kind, Any, Callable[[Any], object]], object]
 
@@ -37,11 +38,6 @@ _AHEAD = 0.5
 _MOST_AHEAD = 8
 """Emails for each connection that are marked, and have no outcome in the file, at most: a kill may
 double those, so more would be faster while the disk is slow, but no better."""
-_SOON = 60.0
-"""Seconds: an email that waits for longer is not kept in memory."""
-_KNOWN = 5000
-"""Emails that were just put, and kept in memory although they must wait."""
-_KNOWN_OCTETS = 32 * 1024 * 1024
 _AFTER_TROUBLE = 1.0
 """Seconds after which an email is tried again whose mark could not be written."""
 
@@ -106,8 +102,7 @@ class Shipping:
         self._alone_due: float | None = None
         self._is_alone_next = False
         self._not_before = 0.0  # on the same clock; after trouble
-        self._known: dict[int, tuple[SendMail, int]] = {}
-        self._known_octets = 0
+        self._known = Known()
 
     # What is put here
 
@@ -157,12 +152,8 @@ class Shipping:
         """Note that an email was put here that waits: keep it in memory while there is room."""
         if self._next_due is None or due < self._next_due:
             self._next_due = due
-        if self.is_over or octets > _KNOWN_OCTETS // 8 or due > time.time() + _SOON:
-            return
-        # Rather the oldest: they go first.
-        if len(self._known) < _KNOWN and self._known_octets + octets <= _KNOWN_OCTETS:
-            self._known[seq] = mail, octets
-            self._known_octets += octets
+        if not self.is_over:
+            self._known.add(seq, mail, octets, due)
 
     # Claims
 
@@ -185,7 +176,7 @@ class Shipping:
         if self._next_due is not None and self._next_due <= now:
             room = self.room
             if room >= self._few:
-                self._ask({"most": room, "known": self._known})
+                self._ask({"most": room, "known": self._known.mails})
         elif self._alone_due is not None and self._alone_due <= now:
             self._is_alone_next = True
             self.claim()
@@ -210,16 +201,7 @@ class Shipping:
         for row in claims.rows:
             self._take_row(row)
         if claims.rows and not self._is_claiming:
-            self._forget_known(claims.rows[-1].seq)
-
-    def _forget_known(self, before: int) -> None:
-        """Forget emails that were put before one that goes now: others have claimed them.
-
-        Or they have another priority. Not while the other thread looks which emails are known: it
-        does not read their text.
-        """
-        while self._known and (first := next(iter(self._known))) < before:
-            self._known_octets -= self._known.pop(first)[1]
+            self._known.forget(claims.rows[-1].seq)
 
     def _take_row(self, row: Row) -> None:
         try:
@@ -246,12 +228,7 @@ class Shipping:
         self._submit(Kind.HAND, hold, _nothing)
 
     def _entry_of(self, row: Row) -> Entry:
-        known = self._known.pop(row.seq, None)
-        if known is not None:
-            mail, octets = known
-            self._known_octets -= octets
-        else:
-            mail = mail_of(row.env, row.body)
+        mail = self._known.pop(row.seq) or mail_of(row.env, row.body)
         facts = Facts(
             addresses=mail.all_recipients,
             left=mail.envelope.forward_paths,
