@@ -13,7 +13,6 @@ from ....signals.bus import publish_retry
 from ....signals.dispatcher import log_safely
 from ....signals.outcome import Outcome, SendSuccess
 from ....signals.send_mail import SendMail
-from ....smtp.words.verdict import FailureKind
 from ...mailer.jobs.retry import RetryPolicy
 from ..ops import Kind
 from ..rules.decisions import Again, Facts, Told, after_attempt, give_up, in_doubt
@@ -24,7 +23,7 @@ from ..store.store import Store
 from ..text.mail_text import mail_of
 from ..text.outcome_text import attempts_of_text, attempts_to_text, outcome_to_text
 from .entry import Ended, Entry
-from .failures import failure_of, with_alias
+from .failures import died_with, expired, with_alias
 from .gate import MarkGate
 from .known import Known
 
@@ -39,7 +38,7 @@ _MOST_AHEAD = 8
 """Emails for each connection that are marked, and have no outcome in the file, at most: a kill may
 double those, so more would be faster while the disk is slow, but no better."""
 _AFTER_TROUBLE = 1.0
-"""Seconds after which an email is tried again whose mark could not be written."""
+"""Seconds until an email is tried again whose mark could not be written."""
 
 
 class Shipping:
@@ -194,12 +193,11 @@ class Shipping:
         # One alone, then some of the others, if there are any: none of them starves.
         due = self._alone_due
         self._is_alone_next = due is not None and due <= time.time() and not self._is_alone_next
-        if self.is_over:
-            for row in claims.rows:
-                self._submit(Kind.GIVE_BACK, row.seq, _nothing)
-            return
         for row in claims.rows:
-            self._take_row(row)
+            if self.is_over:
+                self._submit(Kind.GIVE_BACK, row.seq, _nothing)
+            else:
+                self._take_row(row)
         if claims.rows and not self._is_claiming:
             self._known.forget(claims.rows[-1].seq)
 
@@ -222,10 +220,7 @@ class Shipping:
             self._ship(entry)
 
     def _hold(self, row: Row) -> None:
-        def hold(store: Store) -> bool:
-            return store.hold(row.alias, row.key)
-
-        self._submit(Kind.HAND, hold, _nothing)
+        self._submit(Kind.HAND, functools.partial(_held, row), _nothing)
 
     def _entry_of(self, row: Row) -> Entry:
         mail = self._known.pop(row.seq) or mail_of(row.env, row.body)
@@ -290,8 +285,7 @@ class Shipping:
                 entry.gate.begin()
 
     def _expire(self, entry: Entry) -> None:
-        detail = "it has expired before it was accepted (Put.expires)"
-        failure = failure_of(entry.mail, entry.alias, FailureKind.TIMEOUT, detail)
+        failure = expired(entry.mail, entry.alias)
         self._end(entry, give_up(entry.facts, failure).outcome)
 
     # Attempts
@@ -373,10 +367,7 @@ class Shipping:
             self._mark_ahead()
         if is_own is not True:
             return
-        if publishes:
-            self._tell(entry, outcome)
-        else:
-            self._left()
+        self._tell(entry, outcome) if publishes else self._left()
 
     def _forget(self, entry: Entry) -> None:
         if self.entries.get(entry.seq) is entry:
@@ -397,18 +388,12 @@ class Shipping:
         except ValueError as error:
             log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
             return
-        detail = "the process died after the end of the email was sent; it may have been accepted"
-        facts = entry.facts
-        failure = failure_of(
-            entry.mail,
-            entry.alias,
-            FailureKind.CONNECTION,
-            detail,
-            addresses=facts.left,
-            attempts=1,
-            maybe_accepted=True,
-        )
-        self._end(entry, in_doubt(facts, failure).outcome)
+        failure = died_with(entry.mail, entry.alias, entry.facts.left)
+        self._end(entry, in_doubt(entry.facts, failure).outcome)
+
+
+def _held(row: Row, store: Store) -> bool:
+    return store.hold(row.alias, row.key)
 
 
 def _nothing(_result: Any) -> None:
