@@ -7,16 +7,16 @@ to do an email waits for its own fsync only, with much for one that it shares wi
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
 from ...signals.dispatcher import log_safely
 from ..loop.threads import OURS
-from .ops import DURABLE, IMPATIENT, OWED, Done, Kind, Op, Then, Watch
+from .ops import DURABLE, OWED, Done, Kind, Op, Then, Watch
 from .store.errors import OutboxError, error_of, is_broken_disk
 from .store.store import Store
+from .waiting import Waiting
 
 POLL = 0.25
 """Seconds between two looks whether another process has written: each takes 10 microseconds."""
@@ -35,11 +35,9 @@ _PAUSE = 0.5
 """Seconds after which a write that has failed is tried again."""
 PATIENCE = 30.0
 """Seconds that a put may wait while other processes do not let this one write."""
-_MOST_PUTS = 256
-"""Emails that are put in one turn."""
 _MANY = 32
 """Operations in a turn after which there is a pause."""
-_BREATH = 0.012
+_BREATH = 0.008
 """Seconds of that pause: for twice as many a turn takes little longer, and so costs half for each.
 Half of a turn's price is that two threads pass Python's lock to and fro at each statement."""
 _TRIES = 3
@@ -73,10 +71,8 @@ class StoreThread:
         self._store = store
         self._keep = keep_sent, keep_failed
         self._clock = clock
-        self._queue: deque[Op] = deque()  # all but puts
-        self._puts: deque[Op] = deque()
+        self._waiting = Waiting()
         self._owed: list[Op] = []
-        self._taken = 0
         self._was_busy = False
         self._unwanted: list[Any] = []
         self._lock = threading.Lock()
@@ -101,8 +97,7 @@ class StoreThread:
 
     def submit(self, kind: Kind, value: Any, then: Then) -> None:
         """Have something done. From any thread, never waits."""
-        # Without the lock, for which the loop thread would often wait: see `_sleep` and `_take`.
-        (self._puts if kind is Kind.PUT else self._queue).append(Op(kind, value, then))
+        self._waiting.add(Op(kind, value, then))
         if self._is_asleep:
             self._wake()
 
@@ -115,13 +110,12 @@ class StoreThread:
     @property
     def submitted(self) -> int:
         """How many operations were submitted; each has one result."""
-        with self._lock:
-            return self._taken + len(self._queue) + len(self._puts)
+        return self._waiting.count
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is left to do; what is done may not have been delivered yet."""
-        return not (self._queue or self._puts or self._owed)
+        return not (self._waiting or self._owed)
 
     @property
     def trouble(self) -> OutboxError | None:
@@ -130,17 +124,7 @@ class StoreThread:
 
     def expire(self) -> None:
         """Answer what has waited for too long for other processes. On the loop thread."""
-        late: list[Op] = []
-        before = monotonic() - PATIENCE
-        with self._lock:
-            for queue in (self._puts, self._queue):
-                if not queue or queue[0].since > before:
-                    continue
-                for op in queue.copy():  # others append to it without the lock
-                    if op.kind in IMPATIENT and op.since <= before:
-                        queue.remove(op)
-                        late.append(op)
-            self._taken += len(late)
+        late = self._waiting.take_late(monotonic() - PATIENCE)
         if not late:
             return
         error = OutboxError(
@@ -194,17 +178,14 @@ class StoreThread:
 
         It is not lost: the next process takes it for what a dead one has left.
         """
-        is_all = not (self._queue or self._puts)
-        return is_all and all(op.tries >= _TRIES for op in self._owed)
+        return all(op.tries >= _TRIES for op in self._owed) and not self._waiting
 
     def _work(self) -> None:
         now = monotonic()
         if self._owed and now >= self._not_before:
-            with self._lock:
-                self._queue.extendleft(reversed(self._owed))
-                self._taken -= len(self._owed)
-                self._owed.clear()
-        if self._queue or self._puts:
+            self._waiting.add_again(self._owed)
+            self._owed.clear()
+        if self._waiting:
             self._turn()
         else:
             until = min(self._next_poll, self._not_before) if self._owed else self._next_poll
@@ -214,29 +195,19 @@ class StoreThread:
 
     def _sleep(self, seconds: float) -> None:
         self._is_asleep = True  # then look: who appends after that look wakes this thread
-        if self._queue or self._puts or not self._alarm.acquire(timeout=seconds):
+        if self._waiting or not self._alarm.acquire(timeout=seconds):
             with self._lock:
                 was_asleep, self._is_asleep = self._is_asleep, False
             if not was_asleep:
                 self._alarm.acquire()  # released at this very moment
 
-    def _take(self) -> list[Op]:
-        # Without a lock others append, but only this thread, and who has it, takes out.
-        with self._lock:
-            ops = [self._queue.popleft() for _ in range(len(self._queue))]
-            # Not all puts, if there are many: what goes out now does not wait for them.
-            ops += [self._puts.popleft() for _ in range(min(len(self._puts), _MOST_PUTS))]
-            self._taken += len(ops)
-        return ops
-
     def _turn(self) -> None:
         """Do what has gathered. It is taken only once this process may write."""
-        if self._was_busy and len(self._puts) < _MOST_PUTS:
+        if self._was_busy and not self._waiting.has_many_puts:
             time.sleep(_BREATH)
-        writes = self._puts or any(op.kind is not Kind.LOOK for op in self._queue.copy())
-        if writes and not self._is_broken:
+        if self._waiting.writes and not self._is_broken:
             self._store.wait_turn()
-        ops = self._take()
+        ops = self._waiting.take()
         if not ops:
             self._store.end_turn()
             return

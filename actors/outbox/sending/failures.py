@@ -58,6 +58,32 @@ def failure_of(
     )
 
 
+def expired(mail: SendMail, alias: str) -> SendFailure:
+    """Return the failure of an email that is useless by now. See `failure_of`."""
+    detail = "it has expired before it was accepted (Put.expires)"
+    return failure_of(mail, alias, FailureKind.TIMEOUT, detail)
+
+
+def died_with(mail: SendMail, alias: str, left: Sequence[str]) -> SendFailure:
+    """Return the failure of an email whose end may have gone out before its process died.
+
+    Args:
+        mail: the email.
+        alias: the sender of its signal.
+        left: the recipients of that attempt.
+    """
+    detail = "the process died after the end of the email was sent; it may have been accepted"
+    return failure_of(
+        mail,
+        alias,
+        FailureKind.CONNECTION,
+        detail,
+        addresses=left,
+        attempts=1,
+        maybe_accepted=True,
+    )
+
+
 def with_alias(outcome: Outcome, alias: str) -> Outcome:
     """Return an outcome with the alias of the email, which another program may have put."""
     if outcome.alias == alias:

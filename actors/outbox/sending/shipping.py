@@ -13,7 +13,6 @@ from ....signals.bus import publish_retry
 from ....signals.dispatcher import log_safely
 from ....signals.outcome import Outcome, SendSuccess
 from ....signals.send_mail import SendMail
-from ....smtp.words.verdict import FailureKind
 from ...mailer.jobs.retry import RetryPolicy
 from ..ops import Kind
 from ..rules.decisions import Again, Facts, Told, after_attempt, give_up, in_doubt
@@ -24,8 +23,9 @@ from ..store.store import Store
 from ..text.mail_text import mail_of
 from ..text.outcome_text import attempts_of_text, attempts_to_text, outcome_to_text
 from .entry import Ended, Entry
-from .failures import failure_of, with_alias
+from .failures import died_with, expired, with_alias
 from .gate import MarkGate
+from .known import Known
 
 Submit = Callable[[Kind, Any, Callable[[Any], object]], object]
 
@@ -34,15 +34,11 @@ _LEAST_ROOM = 20
 _MOST_ROOM = 1000
 _AHEAD = 0.5
 """Seconds of work in memory."""
-_MOST_AHEAD = 500
-"""Emails that are marked ahead at most."""
-_SOON = 60.0
-"""Seconds: an email that waits for longer is not kept in memory."""
-_KNOWN = 5000
-"""Emails that were just put, and kept in memory although they must wait."""
-_KNOWN_OCTETS = 32 * 1024 * 1024
+_MOST_AHEAD = 8
+"""Emails for each connection that are marked, and have no outcome in the file, at most: a kill may
+double those, so more would be faster while the disk is slow, but no better."""
 _AFTER_TROUBLE = 1.0
-"""Seconds after which an email is tried again whose mark could not be written."""
+"""Seconds until an email is tried again whose mark could not be written."""
 
 
 class Shipping:
@@ -107,8 +103,7 @@ class Shipping:
         self._alone_due: float | None = None
         self._is_alone_next = False
         self._not_before = 0.0  # on the same clock; after trouble
-        self._known: dict[int, tuple[SendMail, int]] = {}
-        self._known_octets = 0
+        self._known = Known()
 
     # What is put here
 
@@ -133,7 +128,7 @@ class Shipping:
         # Besides those in flight: one half is being marked while the other goes out.
         # More, while the disk is slow: as many as are needed for few to wait at their gates.
         if self._is_fast and self._waited > ended // 8:
-            self._ahead = min(_MOST_AHEAD, self._ahead + self._ahead // 2)
+            self._ahead = min(_MOST_AHEAD * connections, self._ahead + self._ahead // 2)
         else:
             self._ahead = max(2 * connections, self._ahead - self._ahead // 8)
         self._waited = 0
@@ -158,12 +153,8 @@ class Shipping:
         """Note that an email was put here that waits: keep it in memory while there is room."""
         if self._next_due is None or due < self._next_due:
             self._next_due = due
-        if self.is_over or octets > _KNOWN_OCTETS // 8 or due > time.time() + _SOON:
-            return
-        # Rather the oldest: they go first.
-        if len(self._known) < _KNOWN and self._known_octets + octets <= _KNOWN_OCTETS:
-            self._known[seq] = mail, octets
-            self._known_octets += octets
+        if not self.is_over:
+            self._known.add(seq, mail, octets, due)
 
     # Claims
 
@@ -186,7 +177,7 @@ class Shipping:
         if self._next_due is not None and self._next_due <= now:
             room = self.room
             if room >= self._few:
-                self._ask({"most": room, "known": self._known})
+                self._ask({"most": room, "known": self._known.mails})
         elif self._alone_due is not None and self._alone_due <= now:
             self._is_alone_next = True
             self.claim()
@@ -205,23 +196,13 @@ class Shipping:
         # One alone, then some of the others, if there are any: none of them starves.
         due = self._alone_due
         self._is_alone_next = due is not None and due <= time.time() and not self._is_alone_next
-        if self.is_over:
-            for row in claims.rows:
-                self._submit(Kind.GIVE_BACK, row.seq, _nothing)
-            return
         for row in claims.rows:
-            self._take_row(row)
+            if self.is_over:
+                self._submit(Kind.GIVE_BACK, row.seq, _nothing)
+            else:
+                self._take_row(row)
         if claims.rows and not self._is_claiming:
-            self._forget_known(claims.rows[-1].seq)
-
-    def _forget_known(self, before: int) -> None:
-        """Forget emails that were put before one that goes now: others have claimed them.
-
-        Or they have another priority. Not while the other thread looks which emails are known: it
-        does not read their text.
-        """
-        while self._known and (first := next(iter(self._known))) < before:
-            self._known_octets -= self._known.pop(first)[1]
+            self._known.forget(claims.rows[-1].seq)
 
     def _take_row(self, row: Row) -> None:
         try:
@@ -241,18 +222,10 @@ class Shipping:
             self._ship(entry)
 
     def _hold(self, row: Row) -> None:
-        def hold(store: Store) -> bool:
-            return store.hold(row.alias, row.key)
-
-        self._submit(Kind.HAND, hold, _nothing)
+        self._submit(Kind.HAND, functools.partial(_held, row), _nothing)
 
     def _entry_of(self, row: Row) -> Entry:
-        known = self._known.pop(row.seq, None)
-        if known is not None:
-            mail, octets = known
-            self._known_octets -= octets
-        else:
-            mail = mail_of(row.env, row.body)
+        mail = self._known.pop(row.seq) or mail_of(row.env, row.body)
         facts = Facts(
             addresses=mail.all_recipients,
             left=mail.envelope.forward_paths,
@@ -342,8 +315,7 @@ class Shipping:
         self.look_soon()
 
     def _expire(self, entry: Entry) -> None:
-        detail = "it has expired before it was accepted (Put.expires)"
-        failure = failure_of(entry.mail, entry.alias, FailureKind.TIMEOUT, detail)
+        failure = expired(entry.mail, entry.alias)
         self._end(entry, give_up(entry.facts, failure).outcome)
 
     # Attempts
@@ -412,17 +384,20 @@ class Shipping:
         publishes = self._hears and entry.home == self._life
         ending = Ending(entry.seq, outcome_to_text(outcome), is_sent, publishes)
 
-        told = functools.partial(self._told, entry, outcome) if publishes else self._left_told
+        was_marked, entry.is_marked = entry.is_marked, False
+        told = functools.partial(self._told, entry, outcome, publishes, was_marked)
         self._submit(Kind.TELL, ending, told)
         self._forget(entry)
 
-    def _told(self, entry: Entry, outcome: Outcome, is_own: Any) -> None:
-        if is_own is True:
-            self._tell(entry, outcome)
-
-    def _left_told(self, is_own: Any) -> None:
-        if is_own is True:
-            self._left()
+    def _told(
+        self, entry: Entry, outcome: Outcome, publishes: bool, was_marked: bool, is_own: Any
+    ) -> None:
+        if was_marked:  # until now a kill would have doubled it
+            self._marked -= 1
+            self._mark_ahead()
+        if is_own is not True:
+            return
+        self._tell(entry, outcome) if publishes else self._left()
 
     def _forget(self, entry: Entry) -> None:
         if self.entries.get(entry.seq) is entry:
@@ -443,18 +418,12 @@ class Shipping:
         except ValueError as error:
             log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
             return
-        detail = "the process died after the end of the email was sent; it may have been accepted"
-        facts = entry.facts
-        failure = failure_of(
-            entry.mail,
-            entry.alias,
-            FailureKind.CONNECTION,
-            detail,
-            addresses=facts.left,
-            attempts=1,
-            maybe_accepted=True,
-        )
-        self._end(entry, in_doubt(facts, failure).outcome)
+        failure = died_with(entry.mail, entry.alias, entry.facts.left)
+        self._end(entry, in_doubt(entry.facts, failure).outcome)
+
+
+def _held(row: Row, store: Store) -> bool:
+    return store.hold(row.alias, row.key)
 
 
 def _none() -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ..rules.clocks import ClockNote
 
-
 _MOST_APART = 0.5
 """Seconds between two readings that belong together."""
 
