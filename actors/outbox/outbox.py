@@ -190,13 +190,13 @@ class Outbox(Mailer):
 
     def on_receive(self, message: Any) -> Any:
         """Put an email, or answer a question."""
+        pressing = self.is_told_by_receiver
         if isinstance(message, MailText):
-            self._take_mail(message)
-        elif isinstance(message, SendMail):
-            self._take_mail(to_text(message))
+            self._putting.take(message, None, self.answer_later(), is_pressing=pressing)
         elif isinstance(message, Put):
-            pressing = self.is_told_by_receiver
-            self._putting.take_put(message, self.answer_later(), is_pressing=pressing)
+            self._putting.take(message.text, message, self.answer_later(), is_pressing=pressing)
+        elif isinstance(message, SendMail):
+            self._putting.take(to_text(message), None, self.answer_later(), is_pressing=pressing)
         elif isinstance(message, Cancel | Hold | Release | Retry):
             self._asking.change(message, self.answer_later())
         elif isinstance(message, Find):
@@ -204,15 +204,11 @@ class Outbox(Mailer):
         elif isinstance(message, Statistics):
             self._asking.count(self._statistics, self.answer_later())
         elif isinstance(message, Drain):
-            pressing, now = self.is_told_by_receiver, event_loop().loop.time()
+            now = event_loop().loop.time()
             self._draining.add(message, self.answer_later(), now, is_pressing=pressing)
         else:
             return self.misunderstood(message, "an Outbox takes a SendMail or a Put")
         return None
-
-    def _take_mail(self, text: MailText) -> None:
-        pressing = self.is_told_by_receiver
-        self._putting.take_mail(text, self.answer_later(), is_pressing=pressing)
 
     def _statistics(self, counts: dict[str, int], octets: int) -> OutboxStatistics:
         shipping, putting, trouble = self._shipping, self._putting, self._thread.trouble
@@ -234,9 +230,10 @@ class Outbox(Mailer):
     # Sending
 
     def _feed(self, entry: Entry, ended: Ended) -> None:
-        now = event_loop().loop.time()
-        job = Job(entry.mail, ended, now, entry.is_pressing)
-        envelope = entry.mail.envelope.only(entry.facts.left)
+        envelope, left = entry.mail.envelope, entry.facts.left
+        if left is not envelope.forward_paths:
+            envelope = envelope.only(left)
+        job = Job(entry.mail, ended, self._sending.time(), entry.is_pressing)
         job.parts = (Part(job, envelope, self._routing.fixed),)
         self._jobs.add(job)
         if self._sending.is_over:
@@ -258,7 +255,7 @@ class Outbox(Mailer):
             self._stop_if_done()
             return
         self._timing.on_tick(now)
-        self._shipping.on_tick()
+        self._shipping.on_tick(now)
         self._putting.on_tick(now)
         self._upkeep.on_tick(now)
         self._draining.look(now)

@@ -1,5 +1,6 @@
 """The taking half of an outbox: from an email to its receipt. On the loop thread."""
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -74,38 +75,71 @@ class Putting:
         self._counted_at = 0.0
         self._claimed = 0  # on their way, with their claim
 
-    def take_put(self, put: Put, answer: Answer, *, is_pressing: bool) -> None:
-        """Put an email, and answer with a `Receipt`."""
+    def take(self, text: MailText, put: Put | None, answer: Answer, *, is_pressing: bool) -> None:
+        """Put an email.
 
-        def then(result: int | Clash | OutboxError) -> None:
-            if isinstance(result, OutboxError):
-                self._refuse(put.mail, answer, result)
-            elif isinstance(result, Clash) and not result.is_same:
-                text = f"key {put.key or put.mail.id!r} is that of another email ({result.id})"
-                answer.set_exception((ValueError, ValueError(text), None))
-            elif isinstance(result, Clash):
-                answer.set(Receipt(result.id, put.key or put.mail.id, is_duplicate=True))
+        Args:
+            text: the email.
+            put: how; its answer is a `Receipt`. If None, the answer is the outcome, whenever that
+                is.
+            answer: the answer.
+            is_pressing: whether a signal receiver may be waiting for its outcome.
+        """
+        refusal = self._refusal()
+        if refusal is not None:
+            self._answer(text.mail, put, answer, refusal)
+            return
+        new = self._new(text, put)
+        self.pending += 1
+        self._claimed += new.claim
+        done = functools.partial(self._done, new, text.mail, put, answer, is_pressing)
+        self._submit(Kind.PUT, new, done)
+
+    def _done(
+        self,
+        new: NewMail,
+        mail: SendMail,
+        put: Put | None,
+        answer: Answer,
+        is_pressing: bool,
+        result: int | Clash | OutboxError,
+    ) -> None:
+        self.pending -= 1
+        self._claimed -= new.claim
+        if isinstance(result, int):
+            if put is None:
+                self._publishing.wait_for(result, mail, answer)
+            elif mail.outcome_to is not None:
+                self._publishing.wait_for(result, mail, Answer(None, set()))
+            self._is_put(result, new, mail, is_pressing=is_pressing)
+            if put is not None:
+                answer.set(Receipt(mail.id, new.key))
+            return
+        if isinstance(result, Clash):
+            self.duplicates += 1
+        self._answer(mail, put, answer, result)
+
+    def _answer(
+        self, mail: SendMail, put: Put | None, answer: Answer, result: Clash | OutboxError
+    ) -> None:
+        """Answer that an email was not put, or was there before."""
+        if isinstance(result, OutboxError):
+            if put is not None and answer.is_asked:
+                answer.set_exception((OutboxError, result, None))
             else:
-                answer.set(Receipt(put.mail.id, put.key or put.mail.id))
-
-        self._take(put.text, put, then, is_pressing=is_pressing)
-
-    def take_mail(self, text: MailText, answer: Answer, *, is_pressing: bool) -> None:
-        """Put an email, and answer with its outcome, whenever that is."""
-
-        def then(result: int | Clash | OutboxError) -> None:
-            if isinstance(result, int):
-                return
-            mail = text.mail
-            if isinstance(result, OutboxError):
-                self._refuse_mail(mail, answer, str(result), retryable=result.retryable)
-            elif not result.is_same:
-                detail = f"id {mail.id!r} is that of another email in the outbox"
-                self._refuse_mail(mail, answer, detail, retryable=False)
-            elif answer.is_asked:
-                self._ask_for_outcome(result.seq, mail, answer)
-
-        self._take(text, None, then, is_pressing=is_pressing, answer=answer)
+                self._refuse(mail, answer, str(result), retryable=result.retryable)
+        elif put is not None:
+            key = put.key or mail.id
+            if result.is_same:
+                answer.set(Receipt(result.id, key, is_duplicate=True))
+            else:
+                error = ValueError(f"key {key!r} is that of another email ({result.id})")
+                answer.set_exception((ValueError, error, None))
+        elif not result.is_same:
+            detail = f"id {mail.id!r} is that of another email in the outbox"
+            self._refuse(mail, answer, detail, retryable=False)
+        elif answer.is_asked:
+            self._ask_for_outcome(result.seq, mail, answer)
 
     def _ask_for_outcome(self, seq: int, mail: SendMail, answer: Answer) -> None:
         def look(store: Store) -> Row | None:
@@ -115,34 +149,6 @@ class Putting:
             self._publishing.answer_duplicate(row, mail, answer)
 
         self._submit(Kind.LOOK, look, then)
-
-    def _take(
-        self,
-        text: MailText,
-        put: Put | None,
-        then: Callable[[int | Clash | OutboxError], object],
-        *,
-        is_pressing: bool,
-        answer: Answer | None = None,
-    ) -> None:
-        refusal = self._refusal()
-        if refusal is not None:
-            then(refusal)
-            return
-        new = self._new(text, put)
-        self.pending += 1
-        self._claimed += new.claim
-
-        def done(result: int | Clash | OutboxError) -> None:
-            self.pending -= 1
-            self._claimed -= new.claim
-            if isinstance(result, int):
-                self._is_put(result, new, text.mail, answer, is_pressing=is_pressing)
-            elif isinstance(result, Clash):
-                self.duplicates += 1
-            then(result)
-
-        self._submit(Kind.PUT, new, done)
 
     def _new(self, text: MailText, put: Put | None) -> NewMail:
         mail, now = text.mail, time.time()
@@ -180,16 +186,10 @@ class Putting:
             return False
         return shipping.room > self._claimed
 
-    def _is_put(
-        self, seq: int, new: NewMail, mail: SendMail, answer: Answer | None, *, is_pressing: bool
-    ) -> None:
+    def _is_put(self, seq: int, new: NewMail, mail: SendMail, *, is_pressing: bool) -> None:
         self.put += 1
         self._in_file += 1
         self._octets += len(new.body) + 2 * len(new.env)
-        if answer is not None:
-            self._publishing.wait_for(seq, mail, answer)
-        elif mail.outcome_to is not None:
-            self._publishing.wait_for(seq, mail, Answer(None, set()))
         if not new.claim:
             self._shipping.note_put(seq, mail, len(new.body), new.due)
             return
@@ -245,20 +245,10 @@ class Putting:
 
     # Refusals
 
-    def _refuse(self, mail: SendMail, answer: Answer, error: OutboxError) -> None:
-        if answer.is_asked:
-            answer.set_exception((OutboxError, error, None))
-        else:
-            self._publish_refusal(mail, str(error), retryable=error.retryable)
-
-    def _refuse_mail(self, mail: SendMail, answer: Answer, detail: str, *, retryable: bool) -> None:
+    def _refuse(self, mail: SendMail, answer: Answer, detail: str, *, retryable: bool) -> None:
         failure = failure_of(mail, self._alias, FailureKind.LOCAL, detail, retryable=retryable)
         publish_stored(failure, is_asked=answer.is_asked, is_replayed=False)
         answer.set(failure)
-
-    def _publish_refusal(self, mail: SendMail, detail: str, *, retryable: bool) -> None:
-        failure = failure_of(mail, self._alias, FailureKind.LOCAL, detail, retryable=retryable)
-        publish_stored(failure, is_asked=False, is_replayed=False)
 
     def refuse_late(self, mail: SendMail) -> None:
         """Publish that an email came too late: the outbox had stopped before it took it."""

@@ -6,6 +6,7 @@ to do an email waits for its own fsync only, with much for one that it shares wi
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -30,6 +31,11 @@ _PAUSE = 0.5
 """Seconds after which a write that has failed is tried again."""
 PATIENCE = 30.0
 """Seconds that a put may wait while other processes do not let this one write."""
+_MANY = 32
+"""Operations in a turn after which there is a pause."""
+_BREATH = 0.008
+"""Seconds of that pause: for twice as many a turn takes little longer, and so costs half for each.
+Half of a turn's price is that two threads pass Python's lock to and fro at each statement."""
 _TRIES = 3
 """Tries of a step that fails, though the disk has not."""
 
@@ -64,6 +70,7 @@ class StoreThread:
         self._queue: deque[Op] = deque()
         self._owed: list[Op] = []
         self._taken = 0
+        self._was_busy = False
         self._unwanted: list[Any] = []
         self._lock = threading.Lock()
         self._alarm = threading.Semaphore(0)
@@ -212,6 +219,8 @@ class StoreThread:
 
     def _turn(self) -> None:
         """Do what has gathered. It is taken only once this process may write."""
+        if self._was_busy:
+            time.sleep(_BREATH)
         writes = any(op.kind is not Kind.LOOK for op in self._queue.copy())
         if writes and not self._is_broken:
             self._store.wait_turn()
@@ -219,6 +228,7 @@ class StoreThread:
         if not ops:
             self._store.end_turn()
             return
+        self._was_busy = len(ops) >= _MANY
         self._do(ops)
 
     def _do(self, ops: list[Op]) -> None:

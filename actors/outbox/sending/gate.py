@@ -6,14 +6,13 @@ and whoever has lost an email to another process cannot complete it.
 
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import Any
 
 from ....smtp.session.dialog.dialog import Dialog
 from ...mailer.connections.pooled_smtp_actor import PooledSmtpActor
-from ...mailer.sending import Sending
 from ...net.wire.connection import Connection
 from ..store.errors import OutboxError
-from .entry import Ended, Entry
+from .entry import Entry
 
 Mark = Callable[[Entry, Callable[[bool | OutboxError], object]], object]
 """Has an email marked in the file, and calls a function with whether it is still this process's."""
@@ -100,9 +99,9 @@ class GatedSmtpActor(PooledSmtpActor):
 
     def begin(self, now: float) -> None:
         """See `PooledSmtpActor`."""
-        part = cast("Sending", self._observer).in_flight[self]
-        entry = cast("Ended", part.job.answer).entry
-        self._gate = cast("MarkGate", entry.gate)
+        # The observer is a `Sending`, the answer an `Ended`.
+        observer: Any = self._observer
+        self._gate = observer.in_flight[self].job.answer.entry.gate
         super().begin(now)
 
     def _run(self, dialog: Dialog, connection: Connection) -> None:

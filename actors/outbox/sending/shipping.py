@@ -1,6 +1,7 @@
 """The sending half of an outbox: claims, attempts, and what follows them. On the loop thread."""
 
 import datetime as dt
+import functools
 import logging
 import random
 import time
@@ -15,7 +16,7 @@ from ....signals.send_mail import SendMail
 from ....smtp.words.verdict import FailureKind
 from ...mailer.jobs.retry import RetryPolicy
 from ..ops import Kind
-from ..rules.decisions import Again, Back, Facts, after_attempt, give_up, in_doubt
+from ..rules.decisions import Again, Facts, Told, after_attempt, give_up, in_doubt
 from ..rules.states import ALONE_AFTER
 from ..store.errors import OutboxError
 from ..store.records import Claims, Ending, Later, Row
@@ -33,6 +34,8 @@ _LEAST_ROOM = 20
 _MOST_ROOM = 1000
 _AHEAD = 0.5
 """Seconds of work in memory."""
+_MOMENT = 0.05
+"""Seconds of work that is marked ahead, if more than two emails for each connection."""
 _SOON = 60.0
 """Seconds: an email that waits for longer is not kept in memory."""
 _KNOWN = 5000
@@ -88,9 +91,10 @@ class Shipping:
         self._tell = tell
         self._left = left
         self._policy = policy
-        # Besides those in flight: one half is being marked while the other goes out.
-        self._most_marked = 3 * connections
-        self._marked = 0
+        self._connections = connections
+        self._most_marked = self._marked = 0
+        self._ended = 0  # since the last tick
+        self._ticked_at = 0.0
         self._is_fast = False
         self._in_line: deque[Entry] = deque()  # not marked yet
         self._least = self._most = _LEAST_ROOM + 4 * connections
@@ -113,11 +117,19 @@ class Shipping:
             return 0
         return self._most - len(self.entries)
 
-    def on_tick(self) -> None:
-        """Follow the pace, and claim what is due."""
-        ahead = self._pace() * _AHEAD
-        self._most = min(_MOST_ROOM, max(self._least, int(ahead)))
-        self._is_fast = ahead >= self._most_marked
+    def on_tick(self, now: float) -> None:
+        """Follow the pace, and claim what is due.
+
+        Args:
+            now: the time, on the loop's clock.
+        """
+        ended, since, self._ended, self._ticked_at = self._ended, self._ticked_at, 0, now
+        # The mean of the last seconds lags behind while the pace goes up.
+        pace, connections = max(self._pace(), ended / max(now - since, 0.1)), self._connections
+        self._most = min(_MOST_ROOM, max(self._least, int(pace * _AHEAD)))
+        self._is_fast = pace * _AHEAD >= 2 * connections
+        # Besides those in flight: one half is being marked while the other goes out.
+        self._most_marked = connections + max(2 * connections, int(pace * _MOMENT))
         self.claim()
 
     @property
@@ -354,15 +366,16 @@ class Shipping:
             log_safely(logging.ERROR, "internal error after an attempt", exc=error)
             self._end(entry, outcome)
             return
-        if isinstance(decision, Back):
-            self._submit(Kind.GIVE_BACK, entry.seq, _nothing)
-            self._forget(entry)
+        if isinstance(decision, Told):
+            self._end(entry, decision.outcome)
         elif isinstance(decision, Again):
             self._again(entry, decision)
             if outcome.attempts:
                 self._publish_retry(entry, outcome, decision)
         else:
-            self._end(entry, decision.outcome)
+            self._submit(Kind.GIVE_BACK, entry.seq, _nothing)
+            self._forget(entry)
+        entry.gate = None  # it refers to the entry: without the circle both are gone at once
 
     def _again(self, entry: Entry, again: Again, *, counts: bool = True) -> None:
         facts = entry.facts
@@ -390,19 +403,23 @@ class Shipping:
         publishes = self._hears and entry.home == self._life
         ending = Ending(entry.seq, outcome_to_text(outcome), is_sent, publishes)
 
-        def told(is_own: Any) -> None:
-            if is_own is True and publishes:
-                self._tell(entry, outcome)
-            elif is_own is True:
-                self._left()
-
+        told = functools.partial(self._told, entry, outcome) if publishes else self._left_told
         self._submit(Kind.TELL, ending, told)
         self._forget(entry)
+
+    def _told(self, entry: Entry, outcome: Outcome, is_own: Any) -> None:
+        if is_own is True:
+            self._tell(entry, outcome)
+
+    def _left_told(self, is_own: Any) -> None:
+        if is_own is True:
+            self._left()
 
     def _forget(self, entry: Entry) -> None:
         if self.entries.get(entry.seq) is entry:
             del self.entries[entry.seq]
             self._marked -= entry.is_marked
+            self._ended += 1
             self._mark_ahead()
             self.claim()
 

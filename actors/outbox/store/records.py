@@ -55,7 +55,7 @@ class Clash:
     state: State
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Row:
     """An email of the file, for the process that has claimed it, or publishes its outcome.
 

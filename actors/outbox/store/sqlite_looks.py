@@ -23,13 +23,10 @@ _NAMES = (
     " is_sent, at_least_once"
 )
 
+# In the order of `Row`.
 _HEARD = "seq, id, key, alias, priority, expires, put_at, at_least_once, home, doubts, crashes, "
 _ROW = _HEARD + "replays, past, outcome, env"
 _SPARE = _HEARD + "replays, past, outcome, ''"
-_FIELDS = [
-    *("seq", "id", "key", "alias", "priority", "expires", "put_at", "at_least_once", "home"),
-    *("doubts", "crashes", "replays", "past", "outcome", "env"),
-]
 
 SEALED = "(sealed)"
 """The sender of an email that this process cannot open."""
@@ -98,7 +95,7 @@ class Looks:
                 ).fetchone()
                 for values_ in json_of(found[0]):
                     values_[7] = bool(values_[7])
-                    rows[values_[0]] = Row(**dict(zip(_FIELDS, values_, strict=True)))
+                    rows[values_[0]] = Row(*values_)
         for chunk in chunks(unknown):
             wanted = [*chunk, *[None] * spare(len(chunk))]
             bodies = self._db.execute(columns_of_bodies(len(chunk)), wanted).fetchone()

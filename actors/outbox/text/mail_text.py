@@ -8,6 +8,7 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ _NO_CONTEXT, _PLAIN = {"context": None}, '"context":null'
 _COMPLETE_MADE, _COMPLETE_ONLY = {"kind": _COMPLETE}, '"kind":"complete"'
 _set = object.__setattr__
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_quoted = encode_basestring
 _DATED = re.compile(rb"^(?:date|message-id):.*\n(?:[ \t].*\n)*", re.IGNORECASE | re.MULTILINE)
 
 
@@ -79,13 +81,13 @@ def to_text(mail: SendMail) -> MailText:
         raise ValueError(f"the email has {len(body)} octets; an outbox takes {MAX_SIZE}")
     # One object, written in three parts: the middle one is what makes two emails the same. By hand
     # where that is easy, as it is done for each email.
-    to = ",".join([_to_json(path) for path in mail.recipients])
+    to = ",".join(map(_quoted, mail.recipients))
     rest = _PLAIN if env == _NO_CONTEXT else _to_json(env)[1:-1]
-    named = f'"from":{_to_json(mail.sender)},"to":[{to}],{rest}'
+    named = f'"from":{_quoted(mail.sender)},"to":[{to}],{rest}'
     digest = hashlib.blake2b(named.encode("utf-8", "surrogatepass"), digest_size=16)
     digest.update(undated)
     kind = _COMPLETE_ONLY if made == _COMPLETE_MADE else _to_json(made)[1:-1]
-    text = f'{{"id":{_to_json(mail.id)},{named},{kind}}}'
+    text = f'{{"id":{_quoted(mail.id)},{named},{kind}}}'
     return MailText(mail, text, body, digest.digest())
 
 

@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Sequence
+from json.encoder import encode_basestring
 from typing import Any
 
 from ....signals.attempts import Attempts
@@ -14,6 +15,7 @@ from ....smtp.words.stage import Stage
 from ....smtp.words.verdict import FailureKind, RecipientResult
 
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_quoted = encode_basestring  # what that encoder does with a text, without a look at its type
 _PEER = ("host", "address", "port", "tls_version", "tls_cipher", "tls_verified")
 
 
@@ -26,8 +28,7 @@ def outcome_to_text(outcome: Outcome) -> str:
     for result in outcome.recipients:
         if not result.accepted or result.peer is not None:
             return _to_json(_outcome(outcome))
-        text = _text_of_reply(result.reply)
-        results.append(f"[{_to_json(result.address)},1,{text}]")
+        results.append(f"[{_quoted(result.address)},1,{_text_of_reply(result.reply)}]")
     doubts = f',"doubts":{outcome.doubts}' if outcome.doubts else ""
     return (
         f'{{"reply":{_text_of_reply(outcome.reply)},"peer":{_text_of_peer(outcome.peer)},'
@@ -203,4 +204,7 @@ def _text_of_peer(peer: Peer | None) -> str:
 def _text_of_reply(reply: Reply | None) -> str:
     if reply is None:
         return "null"
-    return f"[{reply.code},{','.join([_to_json(line) for line in reply.lines])}]"
+    lines = reply.lines
+    if len(lines) == 1:
+        return f"[{reply.code},{_quoted(lines[0])}]"
+    return f"[{reply.code},{','.join(map(_quoted, lines))}]"
