@@ -52,7 +52,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def due_in(ref: Any, name: str) -> float:
     [found] = ref.ask(Find(name=name))
-    return found.due - time.time()
+    return float(found.due - time.time())
 
 
 def put_off(outboxes: Outboxes, server: Any) -> tuple[Any, StoredMail]:

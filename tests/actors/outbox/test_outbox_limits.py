@@ -70,7 +70,7 @@ def test_the_rest_of_the_disk_is_left_to_others_and_sending_goes_on(
         def f_bavail(self) -> int:
             return free[0]
 
-    monkeypatch.setattr(file_system.os, "statvfs", lambda _folder: Disk())
+    monkeypatch.setattr(os, "statvfs", lambda _folder: Disk())
     ref = outboxes.start(server)
     assert wait_until(lambda: not takes(ref, 2), PATIENCE)
     full(ref, "the disk is almost full")
@@ -100,7 +100,7 @@ def test_the_floor_is_five_percent_or_500_mb(
     class Disk:
         f_frsize, f_blocks, f_bavail = 4096, size // 4096, free // 4096
 
-    monkeypatch.setattr(file_system.os, "statvfs", lambda _folder: Disk())
+    monkeypatch.setattr(os, "statvfs", lambda _folder: Disk())
 
     assert file_system.has_room(tmp_path) is has_room
 
