@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -114,7 +114,7 @@ def run(out: TextIO, err: TextIO) -> bool:
 
 
 @contextmanager
-def _first_life(path: Path, server: Server) -> Iterator["subprocess.Popen[str]"]:
+def _first_life(path: Path, server: Server) -> Generator["subprocess.Popen[str]"]:
     """Start the process that is to be killed; it is gone at the end of the block."""
     module = f"{__package__}.first_life"
     with subprocess.Popen(  # noqa: S603 - our own module
