@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pykka_smtp import Outbox, smtp_send_success
 from pykka_smtp.actors.outbox.store.records import NewMail
-from pykka_smtp.actors.outbox.store.sqlite_store import SqliteStore
+from pykka_smtp.actors.outbox.store.sqlite.sqlite_store import SqliteStore
 from pykka_smtp.actors.outbox.text.mail_text import to_text
 
 from .client_pykka import ready

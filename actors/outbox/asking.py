@@ -6,10 +6,10 @@ from typing import Any
 
 from ..loop.asyncio_actor import Answer
 from .messages import Cancel, Find, Hold, Release, Retry
-from .ops import Kind
 from .sending.failures import CANCELLED
 from .store.errors import OutboxError
 from .store.store import Store
+from .thread.ops import Kind
 
 Submit = Callable[[Kind, Any, Callable[[Any], object]], object]
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from ..loop.asyncio_actor import Answer
 from ..mailer.drains import Drain
-from .ops import Kind
 from .store.errors import OutboxError
 from .store.store import Store
+from .thread.ops import Kind
 
 Submit = Callable[[Kind, Any, Callable[[Any], object]], object]
 _Owed = tuple[Answer, float | None, bool]

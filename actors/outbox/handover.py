@@ -12,7 +12,7 @@ from .options import OUTBOX_DEFAULTS, RETRY
 from .store.errors import OutboxError
 from .store.outside.foreign import put_in_transaction
 from .store.records import Clash, NewMail
-from .store.schema import script
+from .store.sqlite.schema import script
 from .text.seals import SealError, Seals
 
 

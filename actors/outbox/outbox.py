@@ -19,18 +19,18 @@ from ..options.hiding import harmless_of, wrap_secret_url, wrap_secrets_in
 from .asking import Asking
 from .draining import Draining
 from .messages import Cancel, Find, Hold, OutboxStatistics, Put, Release, Retry
-from .ops import Watch
 from .options import OUTBOX_DEFAULTS, OutboxOptions, checked, of_mailer
 from .outbox_ref import OutboxRef
 from .publishing import Publishing
 from .putting import Putting
-from .results import Results
 from .sending.entry import Ended, Entry
 from .sending.gate import GatedSmtpActor
 from .sending.shipping import Shipping
 from .store.sealed_store import open_store
-from .store_thread import StoreThread
 from .text.mail_text import MailText, to_text
+from .thread.ops import Watch
+from .thread.results import Results
+from .thread.store_thread import StoreThread
 from .timing import Timing
 from .upkeep import Upkeep
 

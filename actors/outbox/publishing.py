@@ -17,7 +17,6 @@ from ...signals.outcome import Outcome, SendFailure
 from ...signals.outlets import loops
 from ...signals.send_mail import SendMail
 from ..loop.asyncio_actor import Answer
-from .ops import Kind
 from .rules.decisions import Facts, give_up
 from .sending.entry import Entry
 from .sending.failures import failure_of
@@ -25,6 +24,7 @@ from .store.errors import OutboxError
 from .store.records import Row
 from .text.mail_text import mail_of
 from .text.outcome_text import attempts_of_text, outcome_of_text
+from .thread.ops import Kind
 
 Submit = Callable[[Kind, Any, Callable[[Any], object]], object]
 

@@ -10,7 +10,6 @@ from ...signals.send_mail import SendMail
 from ...smtp.words.verdict import FailureKind
 from ..loop.asyncio_actor import Answer
 from .messages import Put, Receipt
-from .ops import Kind
 from .publishing import Publishing
 from .rules.decisions import Facts
 from .sending.entry import Entry
@@ -19,8 +18,9 @@ from .sending.shipping import Shipping
 from .store.errors import OutboxError
 from .store.records import Clash, NewMail, Row
 from .store.store import Store
-from .store_thread import StoreThread
 from .text.mail_text import MailText
+from .thread.ops import Kind
+from .thread.store_thread import StoreThread
 
 Submit = Callable[[Kind, Any, Callable[[Any], object]], object]
 

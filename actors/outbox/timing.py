@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..mailer.jobs.retry import RetryPolicy
-from .ops import Kind
 from .rules.clocks import LEAST_STEP, ClockNote
 from .sending.shipping import Shipping
 from .store.clock import clock_note
 from .store.errors import OutboxError
 from .store.records import Row
 from .store.store import Store
+from .thread.ops import Kind
 
 Submit = Callable[[Kind, Any, Callable[[Any], object]], object]
 

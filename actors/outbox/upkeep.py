@@ -9,12 +9,12 @@ from ...signals.bus import publish_event, smtp_outbox_trouble
 from ...signals.outlets.journal import log_mailer
 from ..loop.event_loop import event_loop
 from .draining import Draining
-from .ops import Kind
 from .publishing import Publishing
 from .sending.shipping import Shipping
 from .store.errors import OutboxError
 from .store.records import Rescue, Row
 from .store.store import Store
+from .thread.ops import Kind
 
 Submit = Callable[[Kind, Any, Callable[[Any], object]], object]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.kills import Remembering
 from pykka_smtp import Drain, Outbox, Put, SendMail, smtp_send_failure, smtp_send_success
-from pykka_smtp.actors.outbox.store import sqlite_store
+from pykka_smtp.actors.outbox.store.sqlite import sqlite_store
 
 
 class Noting(Counter[str]):
@@ -61,7 +61,9 @@ def main() -> None:
         for thread in threads:
             thread.join()
         assert outbox.ask(Drain(timeout=50))
-        thread = outbox._actor_weakref()._thread
+        actor = outbox._actor_weakref()
+        assert isinstance(actor, Outbox)
+        thread = actor._thread
         outbox.stop()
         assert thread.join(20)
     for line in said:

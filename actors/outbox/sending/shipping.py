@@ -14,7 +14,6 @@ from ....signals.dispatcher import log_safely
 from ....signals.outcome import Outcome, SendSuccess
 from ....signals.send_mail import SendMail
 from ...mailer.jobs.retry import RetryPolicy
-from ..ops import Kind
 from ..rules.decisions import Again, Facts, Told, after_attempt, give_up, in_doubt
 from ..rules.states import ALONE_AFTER
 from ..store.errors import OutboxError
@@ -22,6 +21,7 @@ from ..store.records import Claims, Ending, Later, Row
 from ..store.store import Store
 from ..text.mail_text import mail_of
 from ..text.outcome_text import attempts_of_text, attempts_to_text, outcome_to_text
+from ..thread.ops import Kind
 from .entry import Ended, Entry
 from .failures import died_with, expired, with_alias
 from .gate import MarkGate

@@ -10,7 +10,7 @@ from typing import Any
 from ..text.seals import Seals
 from .errors import OutboxError
 from .records import Clash, Ending, Later, NewMail, Row, StoredMail
-from .sqlite_store import SqliteStore, proof_in
+from .sqlite.sqlite_store import SqliteStore, proof_in
 
 _MOST_FILTERED = 10_000
 

@@ -13,7 +13,7 @@ from typing import Any, TextIO, cast
 from ...actors.outbox.store.errors import OutboxError
 from ...actors.outbox.store.outside.visit import Visit
 from ...actors.outbox.store.records import StoredMail
-from ...actors.outbox.store.salvage import ReadableMail, readable
+from ...actors.outbox.store.sqlite.salvage import ReadableMail, readable
 from ...actors.outbox.text.mail_text import mail_of
 from ...actors.outbox.text.seals import Seals, sealed_of
 from ...signals.send_mail import SendMail

@@ -9,7 +9,7 @@ from servers.outboxes import Outboxes, mail
 from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import Drain, FailureKind, Find, Hold, Put, Release, RetryPolicy, SendFailure
-from pykka_smtp.actors.outbox.store.sqlite_store import SqliteStore
+from pykka_smtp.actors.outbox.store.sqlite.sqlite_store import SqliteStore
 from pykka_smtp.testing import Server, defer
 
 HOURLY = RetryPolicy(initial_delay=3600.0, max_delay=3600.0, give_up_after=86_400.0)

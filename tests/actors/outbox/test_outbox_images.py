@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from pykka_smtp.actors.outbox.store.sqlite_store import SqliteStore
+from pykka_smtp.actors.outbox.store.sqlite.sqlite_store import SqliteStore
 
 ROOT = Path(__file__).parents[3]
 SECTOR = 512

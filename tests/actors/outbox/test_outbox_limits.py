@@ -10,9 +10,9 @@ from servers.outboxes import Outboxes, mail
 from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import Drain, FailureKind, Find, OutboxError, Put, SendFailure, Statistics
-from pykka_smtp.actors.outbox import store_thread
 from pykka_smtp.actors.outbox.store import file_system
-from pykka_smtp.actors.outbox.store.sqlite_store import SqliteStore
+from pykka_smtp.actors.outbox.store.sqlite.sqlite_store import SqliteStore
+from pykka_smtp.actors.outbox.thread import store_thread
 from pykka_smtp.testing import Server
 
 SECRETS = {"password": "pass-word-1", "token": "to-ken-2", "url": "url-word-3", "proxy": "proxy-4"}

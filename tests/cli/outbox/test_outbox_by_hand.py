@@ -112,9 +112,9 @@ def test_the_alias_chooses_between_two_emails_with_one_key(
 def test_a_process_that_writes_for_long_is_waited_for_and_then_said_so(
     outboxes: Outboxes, outbox_command: OutboxCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pykka_smtp.actors.outbox.store import sqlite_file
     from pykka_smtp.actors.outbox.store.locks import FileLock
     from pykka_smtp.actors.outbox.store.outside import visit
+    from pykka_smtp.actors.outbox.store.sqlite import file as sqlite_file
 
     ref = outboxes.start()
     ref.ask(Put(mail(1)))

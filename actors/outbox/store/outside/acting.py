@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 from ...rules.states import Step
-from .. import schema
 from ..errors import OutboxError, error_of
 from ..file_system import check_file_system
 from ..locks import FileLock
-from ..sqlite_file import side_file
-from ..sqlite_hand import ByHand
+from ..sqlite import schema
+from ..sqlite.by_hand import ByHand
+from ..sqlite.file import side_file
 
 BY_HAND = (Step.CANCEL, Step.HOLD, Step.RELEASE, Step.RETRY)
 """What a person can do."""

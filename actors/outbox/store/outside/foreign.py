@@ -15,7 +15,7 @@ from ...rules.states import State
 from ...text.seals import sealed_of
 from ..errors import OutboxError
 from ..records import Clash, NewMail
-from ..schema import VERSION
+from ..sqlite.schema import VERSION
 
 _INSTEAD = "hand it to an Outbox once the transaction is committed, with Outbox.ask(Put(...))"
 _COLUMNS = "id, key, alias, digest, env, size, priority, due, expires, put_at, at_least_once, state"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..statements import OWNED, like
+from ..sqlite.statements import OWNED, like
 from .reader import Reader
 
 MOST = 500

@@ -7,11 +7,11 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
-from .. import schema
 from ..errors import OutboxError, error_of
 from ..locks import is_locked
-from ..sqlite_file import life_file
-from ..sqlite_looks import Looks
+from ..sqlite import schema
+from ..sqlite.file import life_file
+from ..sqlite.looks import Looks
 from .visit import open_to_read
 
 _PATIENCE = 1.0

@@ -12,14 +12,14 @@ from typing import Any, Self
 
 from ...rules.states import State
 from ...text.seals import Seals, sealed_of
-from .. import schema
 from ..errors import OutboxError, error_of
 from ..file_system import has_room
 from ..locks import FileLock, is_locked
 from ..records import Clash, NewMail, Row, StoredMail
-from ..sqlite_file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
-from ..sqlite_hand import ByHand
-from ..statements import like
+from ..sqlite import schema
+from ..sqlite.by_hand import ByHand
+from ..sqlite.file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
+from ..sqlite.statements import like
 from .foreign import put_in_transaction
 
 UNLIMITED = -1

@@ -7,7 +7,7 @@ import pytest
 
 from pykka_smtp.actors.outbox.rules.states import FROM, OF_OWNER, TO, State, Step, after_death
 from pykka_smtp.actors.outbox.store.records import Ending, Later, NewMail
-from pykka_smtp.actors.outbox.store.sqlite_store import SqliteStore
+from pykka_smtp.actors.outbox.store.sqlite.sqlite_store import SqliteStore
 
 OWNED = (State.CLAIMED, State.DOT, State.TOLD)
 

@@ -10,7 +10,7 @@ from servers.outboxes import Outboxes, mail
 from servers.waiting import PATIENCE
 
 from pykka_smtp import Cancel, Drain, FailureKind, Find, Put, SendFailure, SendSuccess
-from pykka_smtp.actors.outbox.store.sqlite_store import SqliteStore
+from pykka_smtp.actors.outbox.store.sqlite.sqlite_store import SqliteStore
 from pykka_smtp.testing import Server
 
 OFFERS = {

@@ -11,9 +11,11 @@ from servers.outboxes import Outboxes, mail
 from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import Drain, Find, Outbox, OutboxError, Put
-from pykka_smtp.actors.outbox.store import file_system, schema, sqlite_file, sqlite_store
+from pykka_smtp.actors.outbox.store import file_system
 from pykka_smtp.actors.outbox.store.locks import FileLock, is_locked
-from pykka_smtp.actors.outbox.store.sqlite_store import SqliteStore
+from pykka_smtp.actors.outbox.store.sqlite import file as sqlite_file
+from pykka_smtp.actors.outbox.store.sqlite import schema, sqlite_store
+from pykka_smtp.actors.outbox.store.sqlite.sqlite_store import SqliteStore
 
 MAILS = 40
 
@@ -211,7 +213,7 @@ def test_a_file_that_another_process_keeps_locked_is_refused_after_a_while(
 def test_a_put_that_other_processes_do_not_let_through_is_answered(
     outboxes: Outboxes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pykka_smtp.actors.outbox.store_thread.PATIENCE", 0.2)
+    monkeypatch.setattr("pykka_smtp.actors.outbox.thread.store_thread.PATIENCE", 0.2)
     ref = outboxes.start()
     held = FileLock(outboxes.path.with_name("mail.db-turn"))
     held.take()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from servers.effort import times
 
 from pykka_smtp.actors.outbox.store.records import Clash, Ending, Later, NewMail, Row
-from pykka_smtp.actors.outbox.store.sqlite_store import SqliteStore
+from pykka_smtp.actors.outbox.store.sqlite.sqlite_store import SqliteStore
 
 ALIAS = "a"
 ACTS = [

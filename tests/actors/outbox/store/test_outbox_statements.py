@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pykka_smtp.actors.outbox.store.records import Ending, Later, NewMail
-from pykka_smtp.actors.outbox.store.sqlite_store import SqliteStore
+from pykka_smtp.actors.outbox.store.sqlite.sqlite_store import SqliteStore
 
 # An index of what waits or is held is as short as that; those of keys and of what was heard grow.
 _SLOW = ("mail_key (alias=?)", "mail_heard (is_sent=?)")

@@ -11,8 +11,8 @@ from servers.effort import times
 from servers.outboxes import Outboxes, mail
 
 from pykka_smtp import Outbox, OutboxError, Put
-from pykka_smtp.actors.outbox.store.salvage import readable
-from pykka_smtp.actors.outbox.store.sqlite_store import SqliteStore
+from pykka_smtp.actors.outbox.store.sqlite.salvage import readable
+from pykka_smtp.actors.outbox.store.sqlite.sqlite_store import SqliteStore
 
 MAILS = 40
 PAGE = 4096
@@ -169,7 +169,7 @@ def test_what_is_no_file_of_an_outbox_any_more_has_nothing_to_read(path: Path, s
 def test_a_file_that_another_program_has_locked_is_refused_after_a_while(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pykka_smtp.actors.outbox.store.sqlite_file.OPEN_TIMEOUT", 0.2)
+    monkeypatch.setattr("pykka_smtp.actors.outbox.store.sqlite.file.OPEN_TIMEOUT", 0.2)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:

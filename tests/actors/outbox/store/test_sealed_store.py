@@ -22,7 +22,7 @@ from pykka_smtp import (
     SendFailure,
     SendSuccess,
 )
-from pykka_smtp.actors.outbox.store.salvage import readable
+from pykka_smtp.actors.outbox.store.sqlite.salvage import readable
 from pykka_smtp.testing import Server, defer, refuse
 
 HIDDEN = ("me@example.com", "you@example.org", "example.org", "A subject", "A body", "a-context")

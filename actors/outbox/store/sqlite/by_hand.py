@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .sqlite_looks import Looks
+from .looks import Looks
 from .statements import json_of
 
 _RETRIABLE = (

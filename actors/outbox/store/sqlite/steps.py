@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Sequence
 
-from ..rules.states import ALONE_AFTER, State
-from .records import Claims, Clash, Ending, Later, NewMail, Row
-from .sqlite_looks import Looks
+from ...rules.states import ALONE_AFTER, State
+from ..records import Claims, Clash, Ending, Later, NewMail, Row
+from .looks import Looks
 from .statements import OWNED, chunks, json_of, spare, values
 
 _MAIL = (

@@ -3,11 +3,11 @@
 import contextlib
 from collections.abc import Collection, Sequence
 
-from ..rules.states import ALONE_AFTER
-from .locks import is_locked
-from .records import Rescue, Row
-from .sqlite_file import life_file
-from .sqlite_looks import Looks
+from ...rules.states import ALONE_AFTER
+from ..locks import is_locked
+from ..records import Rescue, Row
+from .file import life_file
+from .looks import Looks
 from .statements import OWNED, json_of
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..text.mail_text import is_whole
-from ..text.seals import sealed_of
-from .errors import error_of
-from .sqlite_file import check_size
+from ...text.mail_text import is_whole
+from ...text.seals import sealed_of
+from ..errors import error_of
+from .file import check_size
 
 _TOGETHER = 64
 _COLUMNS = "seq, id, key, alias, state, env, outcome, digest"
@@ -60,10 +60,14 @@ def readable(path: Path) -> Iterator[ReadableMail]:
     except (OSError, sqlite3.Error) as error:
         raise error_of(error, str(path)) from error
     with contextlib.closing(database):
-        database.text_factory = lambda octets: octets.decode("utf-8", "replace")
+        database.text_factory = _text
         numbers = _numbers(database, path)
         for first in range(numbers.start, numbers.stop, _TOGETHER):
             yield from _some(database, range(first, min(first + _TOGETHER, numbers.stop)))
+
+
+def _text(octets: bytes) -> str:
+    return octets.decode("utf-8", "replace")
 
 
 def _numbers(database: sqlite3.Connection, path: Path) -> range:

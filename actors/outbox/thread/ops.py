@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from .store.errors import OutboxError
-from .store.records import Rescue
+from ..store.errors import OutboxError
+from ..store.records import Rescue
 
 
 class Kind(enum.IntEnum):

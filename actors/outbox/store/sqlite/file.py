@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from ..errors import OlderLifeError, OutboxError, error_of
+from ..file_system import check_file_system
+from ..locks import FileLock, is_locked
 from . import schema
-from .errors import OlderLifeError, OutboxError, error_of
-from .file_system import check_file_system
-from .locks import FileLock, is_locked
 
 OPEN_TIMEOUT = 30.0
 """Seconds that opening waits for other processes."""

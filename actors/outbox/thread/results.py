@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..loop import guard
-from ..loop.event_loop import event_loop
+from ...loop import guard
+from ...loop.event_loop import event_loop
 from .ops import Done, Then
 
 

@@ -3,10 +3,10 @@
 import dataclasses
 import json
 
-from ..rules.clocks import SLACK, ClockNote, step_between
-from .records import Row
-from .sqlite_steps import Steps
+from ...rules.clocks import SLACK, ClockNote, step_between
+from ..records import Row
 from .statements import json_of
+from .steps import Steps
 
 _WAITS = "state IN ('ready', 'held') AND expires IS NOT NULL AND expires <= ?"
 _CLOCK = "clock"

@@ -14,15 +14,15 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
-from ....signals.dispatcher import log_safely
+from .....signals.dispatcher import log_safely
+from ..errors import OlderLifeError, OutboxError, error_of
+from ..file_system import has_room
+from ..locks import FileLock
 from . import schema
-from .errors import OlderLifeError, OutboxError, error_of
-from .file_system import has_room
-from .locks import FileLock
-from .sqlite_file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
-from .sqlite_hand import ByHand
-from .sqlite_rescue import Rescues
-from .sqlite_time import Times
+from .by_hand import ByHand
+from .file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
+from .rescue import Rescues
+from .times import Times
 
 _OLDER_PATIENCE = 30.0
 """Seconds that a start waits for processes of older code, before it migrates the file."""

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
-from ...signals.dispatcher import log_safely
-from ..loop.threads import OURS
+from ....signals.dispatcher import log_safely
+from ...loop.threads import OURS
+from ..store.errors import OutboxError, error_of, is_broken_disk
+from ..store.store import Store
 from .ops import DURABLE, OWED, Done, Kind, Op, Then, Watch
-from .store.errors import OutboxError, error_of, is_broken_disk
-from .store.store import Store
 from .waiting import Waiting
 
 POLL = 0.25

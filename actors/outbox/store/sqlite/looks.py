@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..rules.states import State
-from .errors import error_of
-from .records import Row, StoredMail
+from ...rules.states import State
+from ..errors import error_of
+from ..records import Row, StoredMail
 from .statements import OWNED, chunks, columns_of_bodies, detail_of, json_of, like, spare
 
 _COUNTS = {
