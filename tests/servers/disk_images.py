@@ -63,9 +63,9 @@ def main() -> None:
         assert outbox.ask(Drain(timeout=50))
         actor = outbox._actor_weakref()
         assert isinstance(actor, Outbox)
-        thread = actor._thread
+        of_file = actor._thread
         outbox.stop()
-        assert thread.join(20)
+        assert of_file.join(20)
     for line in said:
         sys.stdout.write(json.dumps(line) + "\n")
 
