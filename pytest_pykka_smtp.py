@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pykka_smtp.testing import Outbox
+    from pykka_smtp.testing import RecordedMails
 
 _VARIABLE = "PYKKA_SMTP_URL_ALL"
 _PATIENCE = 5.0
@@ -41,13 +41,13 @@ def _set_back(before: str | None) -> None:
 
 
 @pytest.fixture
-def smtp_outbox() -> "Iterator[Outbox]":
-    """Record the emails of this test instead of sending them; see `pykka_smtp.testing.Outbox`.
+def smtp_outbox() -> "Iterator[RecordedMails]":
+    """Record the emails of this test instead of sending them; see `RecordedMails`.
 
     After the test, the actors that were started in it are stopped, and their threads have ended.
     """
     from pykka_smtp.testing import record_mails
-    from pykka_smtp.testing.outbox import sends
+    from pykka_smtp.testing.recorded import sends
 
     before = sends.alive()
     try:

@@ -20,6 +20,7 @@ from . import (
     in_flight,
     latency,
     machine,
+    outbox,
     overload,
     reuse,
     round_trips,
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Result]] = {
             attachment,
             overload,
             destinations,
+            outbox,
             hot,
             comparison,
         )

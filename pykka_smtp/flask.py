@@ -10,9 +10,11 @@ It reads Flask-Mail's settings, and sends Flask-Mail's ``Message`` as well.
 """
 
 import functools
+import os
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, Unpack, cast, overload
 
 try:
@@ -27,14 +29,16 @@ except ModuleNotFoundError as _error:
 from .actors.mailer.mailer import MailerRef
 from .actors.mailer.options import MailerOptions
 from .actors.options.option_checks import check_alias
-from .service_mailer import ProcessMailer, Receiver, hide_secrets
+from .actors.outbox.messages import Put
+from .actors.outbox.outbox_ref import OutboxRef
+from .service_mailer import ProcessMailer, ProcessOutbox, Receiver, hide_secrets
 from .signals.described import Described
 from .signals.outcome import Outcome, SendSuccess
 from .signals.recipients import Recipient, split_names
 from .signals.send_mail import SendMail
 
 if TYPE_CHECKING:
-    from .testing import Outbox
+    from .testing import RecordedMails
 
 _KEY = "pykka_smtp"
 _FLASK_MAILS_KEY = "mail"
@@ -71,7 +75,8 @@ class Mail:
     Settings, as in Flask-Mail: ``MAIL_SERVER``, ``MAIL_PORT``, ``MAIL_USE_TLS``, ``MAIL_USE_SSL``,
     ``MAIL_USERNAME``, ``MAIL_PASSWORD``, ``MAIL_DEFAULT_SENDER``, ``MAIL_MAX_EMAILS``,
     ``MAIL_DEBUG``, ``MAIL_SUPPRESS_SEND`` and ``MAIL_ASCII_ATTACHMENTS`` (for its ``Message``). Or
-    ``SMTP_URL``, a relay URL, instead of the first six. See docs/flask.md for what differs.
+    ``SMTP_URL``, a relay URL, instead of the first six. With ``SMTP_OUTBOX``, the path of a file,
+    an `Outbox` takes the place of the Mailer. See docs/flask.md for what differs.
 
     Args:
         app: the application; or call `init_app` later.
@@ -106,7 +111,7 @@ class Mail:
         app.extensions.setdefault(_FLASK_MAILS_KEY, state)
 
     def send(self, mail: Sendable | None = None, /, **fields: Any) -> None:
-        """Send an email, and do not wait.
+        """Send an email, and do not wait; with ``SMTP_OUTBOX``, only until it is on disk.
 
         Args:
             mail: a `SendMail`, or a ``Message`` of Flask-Mail; or instead of it,
@@ -117,9 +122,10 @@ class Mail:
             ValueError: the email is invalid.
             TypeError: something has the wrong type.
             RuntimeError: there is no application context, or the application was not initialised.
+            OutboxError: the file of ``SMTP_OUTBOX`` cannot be written. Nothing is sent.
         """
         state = self._state()
-        state.mailer.tell(state.made(mail, fields))
+        state.send(state.made(mail, fields))
 
     def ask(
         self, mail: Sendable | None = None, /, *, timeout: float | None = None, **fields: Any
@@ -177,7 +183,7 @@ class Mail:
         """The `Mailer` of this application and process, for `Statistics` or `tell_all`."""
         return self._state().mailer
 
-    def record_messages(self) -> AbstractContextManager["Outbox"]:
+    def record_messages(self) -> AbstractContextManager["RecordedMails"]:
         """Record what is sent in a ``with`` block, for tests: `pykka_smtp.testing.record_mails`."""
         from .testing import record_mails
 
@@ -227,14 +233,23 @@ class _State:
         )
         self._check_default_sender()
         # Secrets are wrapped where they are first passed on: no frame's locals show them.
-        self._mailer = ProcessMailer(_settings(app, options) | options, self.find_receivers)
+        self._has_outbox = bool(_setting(app, "SMTP_OUTBOX"))
+        self._mailer = self._mailer_of(_settings(app, options) | options)
         few = {name: value for name, value in options.items() if name in _RECORDS}
         alias = check_alias(options.get("alias", _alias(app)))
         self._recording = ProcessMailer(
-            {"url": "record:", "alias": alias, **few}, self.find_receivers
+            {"url": "record:", "alias": alias, **few},
+            None if self._has_outbox else self.find_receivers,  # one finds them for the alias
         )
         # In tests there is an application for each; its Mailer would live as long as the process.
         weakref.finalize(self, _finish, self._mailer, self._recording).atexit = False
+
+    def _mailer_of(self, options: dict[str, Any]) -> ProcessMailer:
+        hide_secrets(options)
+        if not self._has_outbox:
+            return ProcessMailer(options, self.find_receivers)
+        sends = bool(_setting(self._app, "SMTP_OUTBOX_SEND", default=True))
+        return ProcessOutbox(_path(self._app), options, self.find_receivers, sends=sends)
 
     def _check_default_sender(self) -> None:
         if self.default_sender is not None:
@@ -250,6 +265,14 @@ class _State:
         if is_suppressed is None:
             is_suppressed = self._app.testing
         return (self._recording if is_suppressed else self._mailer).ref
+
+    def send(self, mail: SendMail) -> None:
+        """Have an email sent."""
+        mailer = self.mailer
+        if self._has_outbox and isinstance(mailer, OutboxRef):
+            mailer.ask(Put(mail))
+        else:
+            mailer.tell(mail)
 
     def made(self, mail: Sendable | None, fields: dict[str, Any]) -> SendMail:
         """Return the email."""
@@ -304,9 +327,17 @@ def _finish(*mailers: ProcessMailer) -> None:
 # Settings
 
 
-def _setting(app: flask.Flask, name: str) -> Any:
+def _setting(app: flask.Flask, name: str, default: object = None) -> Any:
     # Not kept in a variable, which a traceback might show with all that is in it.
-    return cast("dict[str, Any]", app.config).get(name)
+    return cast("dict[str, Any]", app.config).get(name, default)
+
+
+def _path(app: flask.Flask) -> str:
+    path = _setting(app, "SMTP_OUTBOX")
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"SMTP_OUTBOX: needs the path of a file, not {type(path).__name__}")
+    # Not in the current folder: each server of programs starts in another.
+    return os.fspath(Path(app.instance_path) / cast("str | os.PathLike[str]", path))
 
 
 def _alias(app: flask.Flask) -> str:

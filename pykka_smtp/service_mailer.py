@@ -20,7 +20,7 @@ from .actors.loop.event_loop import event_loop
 from .actors.mailer.mailer import Mailer, MailerRef
 from .actors.mailer.options import MAILER_DEFAULTS
 from .actors.options.hiding import harmless_of, wrap_secrets_in
-from .signals.bus import publish
+from .signals.bus import publish, smtp_send_failure, smtp_send_success
 from .signals.described import Described
 from .signals.dispatcher import dispatcher, log_safely
 from .signals.outcome import Outcome
@@ -167,8 +167,50 @@ class ProcessMailer:
         with self._locks.setdefault(pid, threading.RLock()):
             ref = self.started
             if ref is None:
-                ref = ServiceMailer.start(**self._options)
-                if self._inform is not None:
-                    ref.tell(self._inform)
+                ref = self._started()
                 self._refs = {pid: ref}
             return ref
+
+    def _started(self) -> MailerRef:
+        ref = ServiceMailer.start(**self._options)
+        if self._inform is not None:
+            ref.tell(self._inform)
+        return ref
+
+
+class ProcessOutbox(ProcessMailer):
+    """The `Outbox` of each process on one file, started when it is first used.
+
+    Args:
+        path: the file.
+        options: as of a `ProcessMailer`; with an alias.
+        find: as of a `ProcessMailer`. It finds receivers for all outcomes with this alias: those
+            of emails that another process has put, too.
+        sends: whether it sends, or leaves that to another process.
+    """
+
+    def __init__(
+        self, path: str, options: dict[str, Any], find: FindReceivers, *, sends: bool
+    ) -> None:
+        super().__init__(options)
+        self._path = path
+        self._sends = sends
+        self._find = weakref.WeakMethod(find)
+        for signal in (smtp_send_success, smtp_send_failure):
+            signal.connect(self._pass_on, sender=options["alias"])
+
+    def finish(self) -> None:
+        """Stop the Outbox of this process, if there is one. What waits stays in the file."""
+        ref = self.started
+        if ref is not None:
+            ref.stop(block=False)
+
+    def _started(self) -> MailerRef:
+        from .actors.outbox.outbox import Outbox
+
+        return Outbox.start(self._path, send=self._sends, **self._options)
+
+    def _pass_on(self, _alias: str, outcome: Outcome, **_extra: object) -> None:
+        find = self._find()
+        for receiver in find(outcome) if find else ():
+            _hear(receiver, outcome)

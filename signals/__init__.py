@@ -6,6 +6,7 @@ if __name__ == "signals":
 from ..smtp.words.peer import Peer
 from .bus import (
     publish,
+    smtp_outbox_trouble,
     smtp_send_failure,
     smtp_send_progress,
     smtp_send_retry,
@@ -26,6 +27,7 @@ __all__ = [
     "Subscription",
     "forward_to",
     "publish",
+    "smtp_outbox_trouble",
     "smtp_send_failure",
     "smtp_send_progress",
     "smtp_send_retry",

@@ -35,6 +35,61 @@ class Attempts:
         self._warnings: list[str] = []
         self._is_given_up = False
 
+    @property
+    def last(self) -> Outcome | None:
+        """The outcome of the last attempt."""
+        return self._last
+
+    @property
+    def success(self) -> SendSuccess | None:
+        """The first success among the attempts."""
+        return self._success
+
+    @property
+    def results(self) -> tuple[RecipientResult, ...]:
+        """The result of each recipient so far."""
+        return tuple(self._results.values())
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of all attempts together."""
+        return self._elapsed
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings of all attempts."""
+        return tuple(self._warnings)
+
+    @classmethod
+    def restored(
+        cls,
+        *,
+        count: int,
+        last: Outcome,
+        success: SendSuccess | None,
+        results: Sequence[RecipientResult],
+        elapsed: float,
+        warnings: Sequence[str],
+    ) -> "Attempts":
+        """Return attempts that were made by another process; their transcripts are left out.
+
+        Args:
+            count: how many have ended.
+            last: the outcome of the last.
+            success: the first success among them.
+            results: the result of each recipient.
+            elapsed: seconds of all together.
+            warnings: of all together.
+        """
+        self = cls()
+        self.count = count
+        self._parts = max(count, 2)  # so that they are combined, not taken for the last alone
+        self._last, self._success = last, success
+        self._results = {result.address: result for result in results}
+        self._elapsed = elapsed
+        self._warnings = list(warnings)
+        return self
+
     def add(self, outcome: Outcome, *, is_whole: bool = True) -> None:
         """Add the outcome of one attempt, or of a part of one.
 

@@ -38,6 +38,12 @@ smtp_send_retry: blinker.NamedSignal = blinker.signal(
     " `next_time`; the sender is the Mailer's alias. The outcome of the send comes later.",
 )
 
+smtp_outbox_trouble: blinker.NamedSignal = blinker.signal(
+    "smtp_outbox_trouble",
+    doc="Sent when the file of an Outbox cannot be written, with `error` and `since`, and once"
+    " more, with None as `error`, when it can again; the sender is the Outbox's alias.",
+)
+
 smtp_send_progress: blinker.NamedSignal = blinker.signal(
     "smtp_send_progress",
     doc="Sent up to ten times a second while an email is sent, with `mail`, `stage`, `sent` and"
@@ -85,7 +91,22 @@ def publish(outcome: Outcome, *, is_asked: bool = False) -> None:
         _once_more(exc, _submit, outcome, is_asked)
 
 
-def publish_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> None:
+def publish_stored(outcome: Outcome, *, is_asked: bool, is_replayed: bool) -> None:
+    """Publish the outcome of an email that an `Outbox` has kept. See `publish`.
+
+    Receivers have one more argument, ``replayed``.
+
+    Args:
+        outcome: the outcome.
+        is_asked: whether it answers an `ask`.
+        is_replayed: whether an earlier process may have published it already.
+    """
+    if outcome.mail.outcome_to is not None:
+        _surely(_post, outcome)
+    _surely(_submit, outcome, is_asked, {"replayed": is_replayed})
+
+
+def publish_retry(outcome: Outcome, attempt: int, next_time: dt.datetime, **more: object) -> None:
     """Publish that a retry of an email is scheduled.
 
     Receivers of `smtp_send_retry` are called as
@@ -96,8 +117,9 @@ def publish_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> Non
         outcome: the outcome of this attempt; its recipients are those of the attempt.
         attempt: the number of this attempt; the first is 1.
         next_time: when the next attempt may begin, in UTC.
+        more: further arguments of the receivers.
     """
-    _surely(_submit_retry, outcome, attempt, next_time)
+    _surely(_submit_retry, outcome, attempt, next_time, more)
 
 
 def publish_event(signal: blinker.Signal, alias: str, **fields: object) -> None:
@@ -163,14 +185,16 @@ def _post(outcome: Outcome) -> None:
     dispatcher.post(_tell, outcome)
 
 
-def _submit(outcome: Outcome, is_asked: bool) -> None:
+def _submit(outcome: Outcome, is_asked: bool, more: dict[str, Any] | None = None) -> None:
     if isinstance(outcome, SendSuccess):
         chosen, default = outcome.mail.success_signal, smtp_send_success
     else:
         chosen, default = outcome.mail.failure_signal, smtp_send_failure
     signal = default if chosen is None else _signal(chosen)
     if signal is not None and _has_receivers(signal):
-        dispatcher.submit(_Delivery(outcome, signal, _NO_EXTRAS, is_asked))  # which logs it, too
+        dispatcher.submit(
+            _Delivery(outcome, signal, more or _NO_EXTRAS, is_asked)
+        )  # which logs it, too
     elif is_logged(outcome):
         dispatcher.submit(_log, outcome, is_asked)
 
@@ -179,7 +203,9 @@ def _log(outcome: Outcome, is_heard: bool) -> None:
     log_outcome(outcome, is_heard=is_heard or outcome.mail.outcome_to is not None)
 
 
-def _submit_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> None:
+def _submit_retry(
+    outcome: Outcome, attempt: int, next_time: dt.datetime, more: dict[str, Any]
+) -> None:
     log_mailer(
         logging.INFO,
         "attempt %d at an email has ended, the next is at %s: %s",
@@ -190,8 +216,8 @@ def _submit_retry(outcome: Outcome, attempt: int, next_time: dt.datetime) -> Non
         next_time=next_time,
     )
     if _has_receivers(smtp_send_retry) and outcome.mail.failure_signal is not UNHEARD:
-        more = {"attempt": attempt, "next_time": next_time}
-        dispatcher.submit(_Delivery(outcome, smtp_send_retry, more))
+        more = {"attempt": attempt, "next_time": next_time, **more}
+        dispatcher.submit(_Delivery(outcome, smtp_send_retry, more, is_final=False))
 
 
 def _has_receivers(signal: blinker.Signal) -> bool:
@@ -229,7 +255,7 @@ class _Delivery:
     with the receiver after the one that it had reached.
     """
 
-    __slots__ = ("_is_asked", "_left", "_more", "_now", "_outcome", "_signal")
+    __slots__ = ("_is_asked", "_is_final", "_left", "_more", "_now", "_outcome", "_signal")
 
     def __init__(
         self,
@@ -237,7 +263,9 @@ class _Delivery:
         signal: blinker.Signal,
         more: dict[str, Any],
         is_asked: bool = False,
+        is_final: bool = True,
     ) -> None:
+        self._is_final = is_final
         self._outcome = outcome
         self._is_asked = is_asked
         self._signal = signal
@@ -263,7 +291,7 @@ class _Delivery:
             is_any = _has_receivers(self._signal)
             left = self._left = _receivers_of(self._signal, outcome.alias) if is_any else []
             left.reverse()
-            if self._more is _NO_EXTRAS:
+            if self._is_final:
                 _log(outcome, self._is_asked or bool(left))
         dispatcher.running = self
         while left:

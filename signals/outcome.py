@@ -45,6 +45,8 @@ class _Outcome:
         warnings: oddities that did not affect the outcome, one line each.
         attempts: how many attempts there were. A `Mailer` retries deferred emails, and may fail
             an email without any attempt.
+        doubts: how many earlier attempts may have been accepted, so that there may be so many more
+            copies of the email. Always 0, except with an `Outbox`.
     """
 
     # The caller's context may be any object, and `mail` holds it: neither need be hashable.
@@ -58,6 +60,7 @@ class _Outcome:
     transcript: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     attempts: int = 1
+    doubts: int = 0
 
     @property
     def message_id(self) -> str | None:
@@ -89,6 +92,7 @@ class _Outcome:
             "peer": _peer_as_dict(self.peer),
             "elapsed": self.elapsed,
             "attempts": self.attempts,
+            "doubts": self.doubts,
             "warnings": list(self.warnings),
         }
 
@@ -283,7 +287,7 @@ def outcome_of(
         made.elapsed = elapsed
         made.transcript = transcript
         made.warnings = verdict.warnings
-        made.attempts = attempts
+        made.attempts, made.doubts = attempts, 0
         made.__class__ = SendSuccess
         success: SendSuccess = made
         return success

@@ -29,7 +29,7 @@ FIRST = (
     *("compose", "round_trips"),
 )
 REUSED = ("reuse", "composed_reuse", "round_trip_50ms", "tls")
-LOADED = ("latency", "attachment", "overload", "destinations")
+LOADED = ("latency", "attachment", "overload", "destinations", "outbox")
 ALONE = ("hot",)
 BESIDE = ("comparison",)
 HAS_MAILER = hasattr(pykka_smtp, "Mailer")

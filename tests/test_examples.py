@@ -31,6 +31,7 @@ NAMES = (
     "mailer_bulk",
     "mailer_sigterm",
     "newsletter",
+    "outbox",
     "outcome_to_an_actor",
     "per_send_signals",
     "retries",
@@ -43,7 +44,9 @@ FRAMEWORKS = {
     "flask_app": ("flask",),
 }
 PLAIN = tuple(
-    name for name in NAMES if name not in {"bulk", "newsletter"} and name not in FRAMEWORKS
+    name
+    for name in NAMES
+    if name not in {"bulk", "newsletter", "outbox"} and name not in FRAMEWORKS
 )
 
 Servers = Callable[..., AiosmtpdServer]
@@ -246,6 +249,27 @@ def test_mailer_sigterm_tells_of_each_mail_when_it_is_ended(
     assert sum(counts.values()) == 200
     assert counts["CANCELLED"] > 0
     assert counts.get("accepted", 0) == server.accepted
+
+
+def test_outbox_is_killed_and_goes_on_and_every_order_is_sent_and_heard(
+    aiosmtpd_server: Servers, tmp_path: Path
+) -> None:
+    server = aiosmtpd_server()
+
+    lines = run("outbox", server.host, server.port, tmp_path / "orders.db").splitlines()
+
+    assert "life 1: 10 put, 0 were in the file" in lines
+    assert "life 1 was killed" in lines
+    assert "life 2: 0 put, 10 were in the file" in lines
+    assert lines[-2:] == ["life 2: all are told: True", "life 2 has ended"]
+    accepted = [line for line in lines if " accepted" in line]
+    assert {line.split()[2] for line in accepted} == {f"order-{number}" for number in range(10)}
+    # Three were heard in the first life; of those the first two at most are not told again.
+    assert 10 <= len(accepted) <= 13
+    # Two connections: that is how many can have been sent twice, and each of them says so.
+    twice = [line for line in accepted if "perhaps sent twice" in line]
+    assert 10 <= server.accepted <= 10 + len(twice)
+    assert len(twice) <= 2
 
 
 def test_mailer_sigterm_ends_by_itself_as_well(aiosmtpd_server: Servers) -> None:

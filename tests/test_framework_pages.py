@@ -82,12 +82,23 @@ with app.app_context():
     assert "shop sent: <you@example.com>" in lines
 
 
+def test_an_order_in_flask_is_on_disk(tmp_path: Path) -> None:
+    require_module("flask")
+    path = tmp_path / "mail.db"
+    code = BLOCKS["flask"][2].replace("/var/lib/shop/mail.db", str(path))
+    more = "print(app.test_client().post('/order').text)"
+
+    assert printed("-W", "error", "-c", code + more) == "You get an email.\n"
+
+    assert b"Your order" in path.read_bytes()
+
+
 def test_the_test_of_a_flask_application() -> None:
     require_module("flask")
     from pykka_smtp.testing import record_mails
 
     names: dict[str, Any] = {}
-    exec(compile(BLOCKS["flask"][2], "flask.md", "exec"), names)  # noqa: S102 - it is ours
+    exec(compile(BLOCKS["flask"][3], "flask.md", "exec"), names)  # noqa: S102 - it is ours
     with record_mails() as outbox:
         names["test_who_signs_up_is_welcomed"](outbox)
     with names["app"].app_context():
@@ -99,7 +110,7 @@ def test_the_page_has_each_setting_that_flask_mail_has_or_that_is_read() -> None
     source = (ROOT / "pykka_smtp" / "flask.py").read_text()
 
     assert named == set(re.findall(r'_setting\(\s*\w+(?:\._app)?, "(\w+)"', source))
-    assert len(named) == 12
+    assert len(named) == 14
 
 
 # FastAPI
@@ -166,7 +177,7 @@ def test_a_task_that_tells(server: Any, environment: dict[str, str]) -> None:
 
 def test_all_the_code_of_the_pages_is_run_here() -> None:
     assert {name: len(blocks) for name, blocks in BLOCKS.items()} == {
-        "flask": 3,
+        "flask": 4,
         "fastapi": 3,
         "celery": 4,
     }

@@ -15,6 +15,8 @@ from servers.require import missing, require_module
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("actors", "signals", "smtp")
+STATIC = ROOT / "pykka_smtp" / "cli" / "outbox_page" / "static"
+"""The page that `pykka-smtp outbox page` serves."""
 NOT_SOURCE = shutil.ignore_patterns(
     *(".git", ".venv*", "__pycache__", ".*_cache", ".hypothesis", ".coverage*", "htmlcov"),
     *("build", "dist", "*.egg-info", "node_modules", "results"),
@@ -118,7 +120,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
 
     expected = {module.as_posix() for module in modules_of_the_package()}
     plugin = {f"{module}.py" for module in configuration()["py-modules"]}
-    assert names == expected | plugin | {"pykka_smtp/py.typed"}
+    page = {path.relative_to(ROOT).as_posix() for path in STATIC.iterdir()}
+    assert len(page) == 4
+    assert names == expected | plugin | page | {"pykka_smtp/py.typed"}
 
 
 def test_the_sdist_holds_what_a_distributor_needs(built: Path) -> None:

@@ -174,7 +174,7 @@ def plain(user: str, password: str) -> str:
 
 
 def test_all_the_code_of_the_readme_is_run_here() -> None:
-    assert len(blocks(README, "python")) == 3
+    assert len(blocks(README, "python")) == 4
     assert len(blocks(OUTCOMES, "python")) == 7
 
 
@@ -190,6 +190,18 @@ def test_the_example_with_a_mailer_sends_all_on_connections_that_it_keeps(
     # Two threads print, each a word at a time: the one may come amid the line of the other.
     assert sorted(printed) == sorted(f"True\nnot sent: her@example.org {refused}\n")
     assert [mail.recipients for mail in server.mails] == [("you@example.org",)]
+
+
+def test_the_example_with_an_outbox_prints_a_receipt_and_the_mail_is_on_disk(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "mail.db"
+    code = blocks(README, "python")[3].replace('"mail.db"', repr(str(path)))
+
+    printed = run(code, server)
+
+    assert re.fullmatch(r"Receipt\(id='\w+', key='order-4711', is_duplicate=False\)\n", printed)
+    assert path.stat().st_size > 0
 
 
 def test_the_first_code_for_an_outcome_tells_its_four_cases_apart(scripted_server: Servers) -> None:

@@ -79,9 +79,10 @@ class Ending:
         """Cancel all queued emails."""
         for destination in list(self._destinations):
             for part in self._destinations.take_all(destination):
-                guard.call(self._owner, self._cancel, part)
+                guard.call(self._owner, self.cancel_part, part)
 
-    def _cancel(self, part: Part) -> None:
+    def cancel_part(self, part: Part) -> None:
+        """Cancel a part that is not in flight."""
         now = self._sending.time()
         self._jobs.fail_without_attempt(part, FailureKind.CANCELLED, _STOPPED, now)
 

@@ -21,6 +21,7 @@ from ..options.mailer_options import check_backups, check_count, check_source
 from ..options.option_checks import check_seconds
 from ..options.options import Options, collect_options
 from .connections.pool import IdleConnections
+from .connections.pooled_smtp_actor import PooledSmtpActor
 from .drains import Drain, Drains
 from .ending import Ending
 from .feeding import AT_MOST, Fed, feed
@@ -28,6 +29,7 @@ from .intake import Intake
 from .jobs.job import Part
 from .jobs.jobs import Jobs
 from .jobs.retries import Retries
+from .jobs.retry import RetryPolicy
 from .jobs.statistics import MailerStatistics, Statistics
 from .options import MAILER_DEFAULTS, MailerOptions, limits_of, policy_of
 from .queue.destinations import Destinations
@@ -124,9 +126,13 @@ class Mailer(AsyncioActor):
     """
 
     _ref_type = MailerRef
-    _plain_message = SendMail
+    _plain_message: type | None = SendMail
 
     _find_route: FindRoute | None = None  # by the domains of recipients. Not public yet
+
+    # What an `Outbox` does in another way.
+    _attempt_type: type[PooledSmtpActor] = PooledSmtpActor
+    _waits_for_probes = False  # though there are no retries here
 
     if TYPE_CHECKING:
 
@@ -169,9 +175,9 @@ class Mailer(AsyncioActor):
         first = collect_options(server, port, **{name: given[name] for name in DEFAULTS})
         policy = policy_of(given)
         self._retry = Retries(policy, random.random)
-        limits = limits_of(given, policy)
+        limits = limits_of(given, RetryPolicy() if self._waits_for_probes else policy)
         most_queued = check_count("max_queued", given["max_queued"])
-        grace = check_seconds("grace", given["grace"])
+        self._grace = grace = check_seconds("grace", given["grace"])
         self._alias = first.alias
         relays: list[tuple[Options, float | None]] = [(first, None)]
         common = {name: given[name] for name in DEFAULTS if name not in _OF_ONE_RELAY}
@@ -183,14 +189,20 @@ class Mailer(AsyncioActor):
         self._destinations = destinations = Destinations[Part](
             random.random,
             give_up_after=policy.give_up_after,
-            waits_for_probes=policy.max_attempts > 1,
+            waits_for_probes=self._waits_for_probes or policy.max_attempts > 1,
         )
         self._routing = Routing(destinations, limits, self._idle, self._find_route)
         self._routing.fix(relays)
         self._jobs = jobs = Jobs(self._alias)
         self._drains = Drains(self._answer_drains_soon)
         self._sending = sending = Sending(
-            self, destinations, jobs, self._retry, self._drains, self._routing
+            self,
+            destinations,
+            jobs,
+            self._retry,
+            self._drains,
+            self._routing,
+            self._attempt_type,
         )
         self._ending = Ending(self, destinations, jobs, self._retry, sending, grace)
         self._intake = Intake(self._routing, jobs, destinations, sending, most_queued)

@@ -48,6 +48,7 @@ class Sending:
         routing: whether there are many destinations. They share the process's connections, so no
             more attempts are in flight than there may be connections; one alone has a limit of its
             own.
+        attempt_type: the type of the actor of each attempt.
 
     Attributes:
         in_flight: the part of each attempt, by its actor.
@@ -63,7 +64,9 @@ class Sending:
         retries: Retries,
         drains: Drains,
         routing: Routing,
+        attempt_type: type[PooledSmtpActor] = PooledSmtpActor,
     ) -> None:
+        self._attempt_type = attempt_type
         self.in_flight: dict[PooledSmtpActor, Part] = {}
         self.is_over = False
         self._owner = owner
@@ -120,7 +123,7 @@ class Sending:
             guard.call(actor, actor.go_on)
             return
         relay: Relay = destination.relays[part.relay]  # type: ignore[assignment] # a Mailer's are
-        actor = PooledSmtpActor(self, relay, part.job.mail, part.envelope)
+        actor = self._attempt_type(self, relay, part.job.mail, part.envelope)
         destination.in_flight += 1
         self.in_flight[actor] = part
         try:

@@ -5,18 +5,18 @@ from collections.abc import Iterator
 import pytest
 from jukebox import Jukebox
 
-from pykka_smtp.testing import Outbox
+from pykka_smtp.testing import RecordedMails
 
 
 @pytest.fixture
-def jukebox(smtp_outbox: Outbox) -> Iterator[Jukebox]:  # noqa: ARG001 - it keeps all emails
+def jukebox(smtp_outbox: RecordedMails) -> Iterator[Jukebox]:  # noqa: ARG001 - it keeps all emails
     """Start all actors, and stop them after the test."""
     made = Jukebox("mail.invalid", 25)
     yield made
     made.stop()
 
 
-def settle(jukebox: Jukebox, outbox: Outbox) -> None:
+def settle(jukebox: Jukebox, outbox: RecordedMails) -> None:
     """Wait until each actor has handled what is in its inbox, and all emails are out.
 
     The outbox waits for emails. An actor answers when it has handled what came before.
@@ -27,7 +27,7 @@ def settle(jukebox: Jukebox, outbox: Outbox) -> None:
     jukebox.watch.failures.get()
 
 
-def test_who_wishes_for_a_track_is_thanked(jukebox: Jukebox, smtp_outbox: Outbox) -> None:
+def test_who_wishes_for_a_track_is_thanked(jukebox: Jukebox, smtp_outbox: RecordedMails) -> None:
     jukebox.core.play("Kaya", "you@example.org").get()
     settle(jukebox, smtp_outbox)
 
@@ -38,7 +38,7 @@ def test_who_wishes_for_a_track_is_thanked(jukebox: Jukebox, smtp_outbox: Outbox
 
 
 def test_who_cannot_be_reached_is_not_written_to_again(
-    jukebox: Jukebox, smtp_outbox: Outbox
+    jukebox: Jukebox, smtp_outbox: RecordedMails
 ) -> None:
     smtp_outbox.refuse("550 5.1.1 no such mailbox", to="no@example.org")
 

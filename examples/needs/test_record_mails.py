@@ -1,7 +1,7 @@
 """A test of a program that sends: nothing leaves, and the test looks at it."""
 
 from pykka_smtp import SendMail, SmtpActor
-from pykka_smtp.testing import Outbox
+from pykka_smtp.testing import RecordedMails
 
 
 def invite(address: str) -> None:
@@ -10,7 +10,7 @@ def invite(address: str) -> None:
     SmtpActor.start("localhost").tell(mail)
 
 
-def test_an_invitation_is_sent(smtp_outbox: Outbox) -> None:
+def test_an_invitation_is_sent(smtp_outbox: RecordedMails) -> None:
     invite("you@example.org")
 
     # begin

@@ -15,6 +15,7 @@ from ..quiet_start import COMMAND, stop_ending_quietly
 from .help_format import HelpFormatter
 from .merge.arguments import add_arguments as add_merge_arguments
 from .options import add_arguments, add_without
+from .outbox.arguments import add_arguments as add_outbox_arguments
 from .standard_streams import let_go_of_stdout, standard_streams
 from .sysexits import EX_IOERR, EX_OK, EX_OSERR, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
 
@@ -131,8 +132,9 @@ def _build_parser() -> argparse.ArgumentParser:
         "demo",
         help="send seven emails to servers on this machine, and show the signals",
         description="Start an SMTP server and some that misbehave, on free loopback ports, send"
-        " an email for each way in which a send can end, and show each signal as it arrives."
-        " Nothing leaves this machine.",
+        " an email for each way in which a send can end, and show each signal as it arrives. Then"
+        " put five emails into an outbox, kill the process that sends them, and send them all the"
+        " same. Nothing leaves this machine.",
     )
     demo.set_defaults(run=_demo)
     verify = commands.add_parser(
@@ -172,6 +174,10 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     preview.add_argument("mail", metavar="MAIL", help="a file with the email; - for stdin")
     preview.set_defaults(run=_preview)
+    outbox = commands.add_parser(
+        "outbox", help="look at the file of an Outbox, change what waits in it, and send it"
+    )
+    add_outbox_arguments(outbox)
     commands.add_parser(  # for the list; its own help is its own
         _SENDMAIL, help="pass an email from standard input on, as programs expect of sendmail"
     )
@@ -186,10 +192,11 @@ def _demo(_options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return EX_UNAVAILABLE
-    from .demo.demo import run
+    from .demo import demo, second_act
 
     try:
-        done = run(sys.stdout, sys.stderr)
+        done = demo.run(sys.stdout, sys.stderr)
+        done = second_act.run(sys.stdout, sys.stderr) and done
     except BrokenPipeError:
         raise
     except OSError as error:

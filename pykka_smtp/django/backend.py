@@ -18,7 +18,7 @@ from ..actors.options.hiding import wrap_secrets_in
 from ..signals.outcome import Outcome, SendFailure
 from ..signals.send_mail import SendMail
 from ..smtp.sasl.secret import Secret
-from . import log_mails
+from . import log_mails, transactions
 from .addresses import address_of
 from .installed import BaseEmailBackend
 from .mailers import Certificate, mailers
@@ -62,6 +62,8 @@ class EmailBackend(BaseEmailBackend):
             unless `host` is given.
         wait: whether `send_messages` waits for the outcomes. Default: the setting SMTP_WAIT, or
             True.
+        outbox: the alias of a database on SQLite: messages are handed over in its transaction,
+            and sent by an Outbox on the same file. Default: the setting SMTP_OUTBOX, or None.
         options: any option of a `Mailer`, such as ``max_connections`` or ``rate``. Default: those
             of the setting SMTP_OPTIONS.
 
@@ -86,6 +88,7 @@ class EmailBackend(BaseEmailBackend):
         *,
         url: str | Secret | Callable[[], str] | None = None,
         wait: bool | None = None,
+        outbox: str | None = None,
         **options: Any,
     ) -> None:
         if isinstance(password, str):
@@ -110,6 +113,7 @@ class EmailBackend(BaseEmailBackend):
         self.wait: bool = True if wait is None else wait
         self._url: Secret | None = hidden_url(url)
         self._more = more
+        self.outbox: str | None = outbox
         if self.alias is None:
             self._take_settings(wait)
         else:
@@ -128,6 +132,9 @@ class EmailBackend(BaseEmailBackend):
         self._more = common | self._more
         if self.timeout is None:
             self.timeout = setting("EMAIL_TIMEOUT")
+        if self.outbox is None:
+            self.outbox = setting("SMTP_OUTBOX", None)
+        self._check_outbox()
         if self._url is not None:
             self._follow_url(what)
             return
@@ -154,6 +161,7 @@ class EmailBackend(BaseEmailBackend):
     def _take_defaults(self) -> None:
         """Take the defaults of what OPTIONS does not define."""
         self.use_tls, self.use_ssl = bool(self.use_tls), bool(self.use_ssl)
+        self._check_outbox()
         if self._url is not None:
             self._follow_url("url")
             return
@@ -166,6 +174,15 @@ class EmailBackend(BaseEmailBackend):
             )
         if self.port is None:
             self.port = _DEFAULT_PORTS[self._tls]
+
+    def _check_outbox(self) -> None:
+        if self.outbox is not None:
+            try:
+                transactions.check_database(self.outbox)
+            except ValueError as error:
+                if self.alias is not None:
+                    self._refuse(str(error))
+                raise
 
     def _follow_url(self, what: str) -> None:
         """Show host and port of the URL, which is checked so."""
@@ -209,7 +226,8 @@ class EmailBackend(BaseEmailBackend):
 
         It waits for all outcomes, unless `wait` is False: then it hands the messages over, and
         waits only while 1000 of them have no outcome. A message from a log handler, such as
-        `AdminEmailHandler`, is never waited for.
+        `AdminEmailHandler`, is never waited for. With `outbox`, messages are only written into the
+        database; but those of log handlers are sent, as their transaction may be rolled back.
 
         Args:
             email_messages: any iterable of them. A message without recipients is left out.
@@ -229,6 +247,9 @@ class EmailBackend(BaseEmailBackend):
         record = log_mails.record_in_hand()
         if record is not None:
             return self._send_for_a_log(email_messages, record)
+        if self.outbox is not None:
+            mails = (mail for _, mail in _mails_of(email_messages, has_context=False))
+            return transactions.hand_over(self.outbox, mails, self.alias or ALIAS)
         before, log_mails.sending.is_at_it = log_mails.sending.is_at_it, True
         try:
             return self._send_and_wait(email_messages) if self.wait else self._tell(email_messages)
@@ -340,7 +361,7 @@ class _Results:
 
 
 def _mails_of(
-    messages: Iterable[Any], *, is_of_a_log: bool = False
+    messages: Iterable[Any], *, is_of_a_log: bool = False, has_context: bool = True
 ) -> Iterator[tuple[Any, SendMail]]:
     """Yield each message that has recipients, and the email that it is.
 
@@ -360,7 +381,7 @@ def _mails_of(
                 recipients=recipients,
                 # Made here, and not by SendMail: Django's own errors reach the caller unchanged.
                 message=message.message(),
-                context=message,
+                context=message if has_context else None,
                 **more,
             ),
         )

@@ -22,16 +22,16 @@ but the standard library, in either.
 
 from .auth import logins
 from .moods import answer, defer, drip, drop, early, hold, refuse, reset, silence
-from .outbox.outbox import Outbox, record_mails
-from .outbox.recorded_mail import Attachment, RecordedMail
+from .recorded.recorded_mail import Attachment, RecordedMail
+from .recorded.recorded_mails import RecordedMails, record_mails
 from .server import Server
 from .talk.ledger import ReceivedMail
 
 __all__ = [
     "Attachment",
-    "Outbox",
     "ReceivedMail",
     "RecordedMail",
+    "RecordedMails",
     "Server",
     "answer",
     "defer",

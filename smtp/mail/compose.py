@@ -62,6 +62,24 @@ class TextEmail(Head):
         """
         return not self._head.isascii()
 
+    def date_back(self, date: dt.datetime, message_id: str) -> None:
+        """Give it the date and Message-ID of the email of which it is a copy.
+
+        Args:
+            date: when the email was written, with time zone.
+            message_id: its Message-ID, with the angle brackets.
+        """
+        head = self._head
+        for old, new in (
+            (date_field(self.date), date_field(date)),
+            (message_id_field(self.message_id), message_id_field(message_id)),
+        ):
+            # Not found where a field of the caller's has replaced it.
+            head = head.replace(f"\r\n{old}\r\n".encode(), f"\r\n{new}\r\n".encode(), 1)
+        _set(self, "_head", head)
+        _set(self, "date", date)
+        _set(self, "message_id", message_id)
+
     def render(self, *, eight_bit: bool) -> bytes:
         """Return the complete message, with CRLF line ends and without dot-stuffing.
 

@@ -48,7 +48,7 @@ class Leftovers:
         blinker = sys.modules.get("blinker")
         if blinker is None:
             return
-        ours = {"smtp_send_success", "smtp_send_failure", "smtp_send_retry"}
+        ours = {"smtp_send_success", "smtp_send_failure", "smtp_send_retry", "smtp_outbox_trouble"}
         for name in ours | (_signal_names() - self._signals):
             if name in blinker.default_namespace:
                 # blinker's own means, "useful for tests".

@@ -366,6 +366,7 @@ def test_as_dict_of_a_success_goes_through_json() -> None:
         },
         "elapsed": 0.25,
         "attempts": 1,
+        "doubts": 0,
         "warnings": ["no reply to QUIT"],
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from servers.certificates import Certificates, Tls, server_context
+from servers.outboxes import Outboxes
 from servers.python import python
 from servers.require import require_module
 
@@ -23,6 +24,8 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     OUTCOMES,
     RECEIVER,
     COMMIT,
+    HAND_OVER,
+    ATOMIC,
     TESTS,
     CELERY,
     LOGGING,
@@ -128,6 +131,20 @@ def test_an_invitation_is_sent_at_the_commit(run: Run) -> None:
         assert [mail.recipients for mail in server.mails] == [("you@example.org",)]
 
 
+@pytest.mark.long
+def test_emails_in_the_transaction_are_handed_over_and_sent(run: Run, tmp_path: Path) -> None:
+    settings = PLAIN + HAND_OVER
+    run(settings, "-m", "django", "migrate")
+    run(settings, "-c", f"{SETUP}{ATOMIC}\norder('you@example.org')")
+
+    with Server() as server, Outboxes(tmp_path) as outboxes:
+        outboxes.path = tmp_path / "db"
+        outboxes.start(server, alias="django")
+        [outcome] = outboxes.wait_for(1)
+
+    assert outcome.mail.recipients == ("you@example.org",)
+
+
 def test_the_tests_of_a_project_pass(run: Run, tmp_path: Path) -> None:
     (tmp_path / "test_invitations.py").write_text(TESTS)
 
@@ -213,4 +230,4 @@ def test_the_example_is_run_as_it_says() -> None:
 
 
 def test_all_the_code_of_the_page_is_run_here() -> None:
-    assert len(BLOCKS) == 9
+    assert len(BLOCKS) == 11

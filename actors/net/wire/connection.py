@@ -128,6 +128,11 @@ class Connection(ClosingWire):
         self._dialog = cast("Dialog", IdleDialog(self._dialog.quirks))
 
     @property
+    def is_connected(self) -> bool:
+        """Whether it has been connected, so that the next dialog begins at once."""
+        return self._transport is not None
+
+    @property
     def is_reusable(self) -> bool:
         """Whether a released connection is still open, without an unsolicited reply to read."""
         return self.is_still_open and not self.has_something_to_read()

@@ -4,10 +4,11 @@ That moment depends on whether input is pending, but never on what a reply says.
 """
 
 import asyncio
+import functools
 import select
 import ssl
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from ....smtp.mail.mail_data import encode_whole
 from ....smtp.session.dialog.dialog import Dialog
@@ -18,6 +19,23 @@ from ..data.mail_source import PIECE, FileSource
 from ..data.mail_writer import MailWriter
 from ..timeouts import MIN_DATA_RATE
 from ..tls.channel import TlsChannel
+
+
+class Gate(Protocol):
+    """Decides when the end of an email may go out: after that, the server may have accepted it."""
+
+    def ask(self, then: Callable[[], object]) -> bool | None:
+        """Return whether it may go out; None if that is not known yet.
+
+        Args:
+            then: is called on the loop thread once it is known, if it is not.
+        """
+        ...
+
+    @property
+    def why_not(self) -> str:
+        """Why it may not, in one line for people."""
+        ...
 
 
 class ConnectionWriter(asyncio.Protocol):
@@ -36,6 +54,7 @@ class ConnectionWriter(asyncio.Protocol):
     _unsent = b""
     _deferred_write: Callable[[], None] | None = None
     _last: bytes | None = None  # the end of the mail data, not written yet
+    gate: Gate | None = None  # of this email, until it has let its end pass
     _dot_written = False  # the end of mail data is passed to the transport, but not sent yet
     _has_looked = False  # whether no input was pending, in this very turn of the loop
     _written = 0  # octets of mail data passed to the transport
@@ -226,6 +245,8 @@ class ConnectionWriter(asyncio.Protocol):
         self._write_end()
 
     def _write_end(self) -> None:
+        if self.gate is not None and not self._passes(self.gate):
+            return
         transport = self._transport
         last, self._last = self._last, None
         held = self._dialog.held
@@ -244,6 +265,28 @@ class ConnectionWriter(asyncio.Protocol):
             self._dot_is_out()
         else:
             transport.set_write_buffer_limits(high=0)
+
+    def _passes(self, gate: Gate) -> bool:
+        """Whether what is to be written may be: commands always, the end of mail data if it may."""
+        if isinstance(self._dialog.held, CommandGroup):
+            return True
+        may_pass = gate.ask(functools.partial(guard.call, self, self._go_on_after_gate, gate))
+        if may_pass:
+            self.gate = None
+        elif may_pass is False:
+            # Not at once: the caller is still in the middle of its own actions.
+            self._loop.call_soon(guard.call, self, self._turn_back, gate)
+        return bool(may_pass)
+
+    def _go_on_after_gate(self, gate: Gate) -> None:
+        # Everything is looked at again: the server may have spoken, or the connection be lost.
+        if gate is self.gate and self._deferred_write is None:
+            self.flush()
+            self._write_last()
+
+    def _turn_back(self, gate: Gate) -> None:
+        if gate is self.gate and not self._dialog.is_over:
+            self.source_failed(gate.why_not)
 
     def _dot_is_out(self) -> None:
         self._dot_written = False

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,12 +26,14 @@ INTERPRETER = [sys.executable, "-W", "error"]
 COMMAND = [*INTERPRETER, "-m", "pykka_smtp"]
 HURRIED = """
 import sys
-from pykka_smtp.cli import demo, main
+from pykka_smtp.cli import main
+from pykka_smtp.cli.demo import demo
 demo.SILENT_TIMEOUT = 0.3
 sys.exit(main.main(["demo"]))
 """
 """The demo, which does not wait for the silent server as long as it does for people."""
 PROOF = re.compile(r"7 sends, 2 success, 5 failure, 7 signals, [0-9]+\.[0-9] s")
+SECOND_PROOF = re.compile(r"5 put, 1 process killed, 5 sent, 1 perhaps twice, [0-9]+\.[0-9] s")
 EXPECTED = {
     "accepted": "success for 1 of 1",
     "one of three recipients refused": "success for 2 of 3",
@@ -69,13 +72,43 @@ def test_the_demo_shows_each_case_and_ends_with_the_proof_in_under_ten_seconds(
 ) -> None:
     assert demo_run.seconds < 10
     assert (demo_run.status, demo_run.errors) == (0, "")
-    header, *rows, proof = demo_run.lines
+    header, *rows, proof = demo_run.lines[: demo_run.lines.index("")]
     assert PROOF.fullmatch(proof)
+    assert SECOND_PROOF.fullmatch(demo_run.lines[-1])
     # Columns begin where the header says: that is what aligned means.
     title_at, verdict_at, details_at = map(header.index, ("email", "outcome", "details"))
     shown = {row[title_at:verdict_at].strip(): row[verdict_at:details_at].strip() for row in rows}
     assert shown == EXPECTED
     assert all(re.match(r"[0-9]\.[0-9]{2} s  ", row) and row[details_at:].strip() for row in rows)
+
+
+def test_in_the_second_act_a_process_is_killed_and_all_that_had_a_receipt_is_told(
+    demo_run: DemoRun,
+) -> None:
+    title, put, killed, *told, _proof = demo_run.lines[demo_run.lines.index("") + 1 :]
+
+    assert title.startswith("The Outbox: five emails in a file, kill -9")
+    assert put.endswith("5 receipts: so many emails are on disk")
+    assert "kill -9" in killed
+    outcomes = {line.split()[2]: line for line in told}
+    assert sorted(outcomes) == [f"order-{number}" for number in range(1, 6)]
+    assert all("accepted: 250 2.0.0 taken" in line for line in told)
+    assert [key for key, line in outcomes.items() if "doubts=1" in line] == ["order-1"]
+    assert all(len(line) < 80 for line in demo_run.lines[demo_run.lines.index("") :])
+
+
+def test_the_second_act_says_what_did_not_happen(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pykka_smtp.cli.demo import second_act
+
+    monkeypatch.setattr(second_act, "LIMIT", 0.2)
+    monkeypatch.setattr(sys, "executable", shutil.which("true"))
+    out, err = io.StringIO(), io.StringIO()
+
+    assert second_act.run(out, err) is False
+    assert err.getvalue() == (
+        "pykka-smtp demo: of 5 emails 0 had a receipt, and 0 were sent; in doubt: none\n"
+    )
+    assert out.getvalue().splitlines()[-1].startswith("0 put, 1 process killed, 0 sent, ")
 
 
 def test_the_demo_shows_a_signal_when_it_comes_not_at_the_end(demo_run: DemoRun) -> None:
@@ -129,7 +162,9 @@ def test_on_a_terminal_the_demo_draws_a_table_that_fills() -> None:
 
     assert (process.returncode, errors) == (0, b"")
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode())
+    text, _, second = text.replace("\r", "").partition("\n\nThe Outbox: ")
     assert PROOF.fullmatch(text.splitlines()[-1])
+    assert SECOND_PROOF.fullmatch(second.splitlines()[-1])
     # Drawn anew with each signal: at first all wait, in the end none does.
     assert text.count("sending") >= 7
     last = text[text.rindex("outcome") :]

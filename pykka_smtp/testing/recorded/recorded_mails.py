@@ -14,7 +14,7 @@ _PATIENCE = 5.0
 
 
 @contextlib.contextmanager
-def record_mails(*, patience: float = _PATIENCE) -> Generator["Outbox", None, None]:
+def record_mails(*, patience: float = _PATIENCE) -> Generator["RecordedMails", None, None]:
     """Record the emails of all actors of this process instead of sending them.
 
     ::
@@ -31,7 +31,7 @@ def record_mails(*, patience: float = _PATIENCE) -> Generator["Outbox", None, No
         patience: seconds that a look at the outbox waits for emails on their way.
     """
     outlet = PlannedOutlet()
-    outbox = Outbox(outlet, patience)
+    outbox = RecordedMails(outlet, patience)
     diversion.begin(outlet)
     try:
         yield outbox
@@ -44,7 +44,7 @@ def record_mails(*, patience: float = _PATIENCE) -> Generator["Outbox", None, No
             diversion.end(outlet)
 
 
-class Outbox(Sequence[RecordedMail]):
+class RecordedMails(Sequence[RecordedMail]):
     """The recorded emails, in the order in which they were accepted.
 
     Each look at it (its length, an item, a loop) first waits until all emails that were told have
@@ -58,7 +58,7 @@ class Outbox(Sequence[RecordedMail]):
         self._parsed: dict[int, RecordedMail] = {}
 
     def __repr__(self) -> str:
-        return f"<Outbox {list(self._recorded())}>"
+        return f"<RecordedMails {list(self._recorded())}>"
 
     @overload
     def __getitem__(self, index: int) -> RecordedMail: ...

@@ -1,0 +1,434 @@
+"""The sending half of an outbox: claims, attempts, and what follows them. On the loop thread."""
+
+import datetime as dt
+import functools
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ....signals.bus import publish_retry
+from ....signals.dispatcher import log_safely
+from ....signals.outcome import Outcome, SendSuccess
+from ....signals.send_mail import SendMail
+from ...mailer.jobs.retry import RetryPolicy
+from ..rules.decisions import Again, Facts, Told, after_attempt, give_up, in_doubt
+from ..rules.states import ALONE_AFTER
+from ..store.errors import OutboxError
+from ..store.records import Claims, Ending, Later, Row
+from ..store.store import Store
+from ..text.mail_text import mail_of
+from ..text.outcome_text import attempts_of_text, attempts_to_text, outcome_to_text
+from ..thread.ops import Kind
+from .entry import Ended, Entry
+from .failures import died_with, expired, with_alias
+from .gate import MarkGate
+from .known import Known
+
+Submit = Callable[[Kind, Any, Callable[[Any], object]], object]
+
+_LEAST_ROOM = 20
+"""Emails in memory at least: their claims and marks are on their way to the disk meanwhile."""
+_MOST_ROOM = 1000
+_AHEAD = 0.5
+"""Seconds of work in memory."""
+_MOST_AHEAD = 8
+"""Emails for each connection that are marked, and have no outcome in the file, at most: a kill may
+double those, so more would be faster while the disk is slow, but no better."""
+_AFTER_TROUBLE = 1.0
+"""Seconds until an email is tried again whose mark could not be written."""
+
+
+class Shipping:
+    """Claims emails, has attempts made, and writes what became of them.
+
+    Args:
+        life: this life.
+        submit: has something done with the file.
+        feed: gives an email to the sending half: entry and what takes its outcome.
+        tell: is called with entry and outcome once that is in the file, if it is published here.
+        left: is called if another life is to publish it, which may be gone.
+        policy: when to try again.
+        connections: how many emails may be in flight.
+        hears: whether outcomes are published here.
+        pace: returns the recent outcomes per second.
+
+    Attributes:
+        entries: the emails in memory, by number.
+        is_over: whether nothing is claimed any more.
+        before_claim: is called before a claim, and may have something done with the file first.
+    """
+
+    def __init__(
+        self,
+        life: int,
+        submit: Submit,
+        feed: Callable[[Entry, Ended], object],
+        tell: Callable[[Entry, Outcome], object],
+        left: Callable[[], object],
+        policy: RetryPolicy,
+        connections: int,
+        *,
+        hears: bool,
+        pace: Callable[[], float],
+    ) -> None:
+        self.entries: dict[int, Entry] = {}
+        self.is_over: bool = False
+        self.before_claim: Callable[[], object] = _none
+        self.sent: int = 0
+        self.failed: int = 0
+        self.retries: int = 0
+        self.doubts: int = 0
+        self._life = life
+        self._submit = submit
+        self._feed = feed
+        self._tell = tell
+        self._left = left
+        self._policy = policy
+        self._connections = connections
+        self._most_marked = self._marked = 0
+        self._ahead = 2 * connections
+        self._ended = self._waited = 0  # since the last tick
+        self._ticked_at = 0.0
+        self._is_fast = False
+        self._in_line: deque[Entry] = deque()  # not marked yet
+        self._least = self._most = _LEAST_ROOM + 4 * connections
+        self._few = self._least // 4  # room for fewer is not worth a look into the file
+        self._hears = hears
+        self._pace = pace
+        self._is_claiming = False
+        self._next_due: float | None = 0.0  # unknown: there may be some
+        self._alone_due: float | None = None
+        self._is_alone_next = False
+        self._not_before = 0.0  # on the same clock; after trouble
+        self._known = Known()
+
+    # What is put here
+
+    @property
+    def room(self) -> int:
+        """How many more emails there may be in memory."""
+        if self._is_alone_next or self._has_one_alone:
+            return 0
+        return self._most - len(self.entries)
+
+    def on_tick(self, now: float) -> None:
+        """Follow the pace, and claim what is due.
+
+        Args:
+            now: the time, on the loop's clock.
+        """
+        ended, since, self._ended, self._ticked_at = self._ended, self._ticked_at, 0, now
+        # The mean of the last seconds lags behind while the pace goes up.
+        pace, connections = max(self._pace(), ended / max(now - since, 0.1)), self._connections
+        self._most = min(_MOST_ROOM, max(self._least, int(pace * _AHEAD)))
+        self._is_fast = pace * _AHEAD >= 2 * connections
+        # Besides those in flight: one half is being marked while the other goes out.
+        # More, while the disk is slow: as many as are needed for few to wait at their gates.
+        if self._is_fast and self._waited > ended // 8:
+            self._ahead = min(_MOST_AHEAD * connections, self._ahead + self._ahead // 2)
+        else:
+            self._ahead = max(2 * connections, self._ahead - self._ahead // 8)
+        self._waited = 0
+        self._most_marked = connections + self._ahead
+        self.claim()
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether emails that are due wait in the file: newer ones must wait behind them."""
+        return self._next_due is not None and self._next_due <= time.time()
+
+    @property
+    def _has_one_alone(self) -> bool:
+        return len(self.entries) == 1 and next(iter(self.entries.values())).is_alone
+
+    def take(self, entry: Entry) -> None:
+        """Send an email that was put and claimed here."""
+        self.entries[entry.seq] = entry
+        self._ship(entry)
+
+    def note_put(self, seq: int, mail: SendMail, octets: int, due: float) -> None:
+        """Note that an email was put here that waits: keep it in memory while there is room."""
+        if self._next_due is None or due < self._next_due:
+            self._next_due = due
+        if not self.is_over:
+            self._known.add(seq, mail, octets, due)
+
+    # Claims
+
+    def look_soon(self) -> None:
+        """Claim as soon as there is room: other processes may have put emails."""
+        self._next_due = 0.0
+        self.claim()
+
+    def claim(self) -> None:
+        """Claim emails that are due, if there is room for a few."""
+        if (self._next_due is None and self._alone_due is None) or self._is_claiming:
+            return
+        now = time.time()
+        if self.is_over or now < self._not_before:
+            return
+        if self._alone_due is not None and self._alone_due <= now and self._is_alone_next:
+            if not self.entries:
+                self._ask({"most": 1, "alone": True})
+            return
+        if self._next_due is not None and self._next_due <= now:
+            room = self.room
+            if room >= self._few:
+                self._ask({"most": room, "known": self._known.mails})
+        elif self._alone_due is not None and self._alone_due <= now:
+            self._is_alone_next = True
+            self.claim()
+
+    def _ask(self, wanted: dict[str, Any]) -> None:
+        self.before_claim()
+        self._is_claiming = True
+        self._submit(Kind.CLAIM, wanted, self._claimed)
+
+    def _claimed(self, claims: Claims | OutboxError) -> None:
+        self._is_claiming = False
+        if isinstance(claims, OutboxError):
+            self._not_before = time.time() + _AFTER_TROUBLE
+            return
+        self._next_due, self._alone_due = claims.next_due, claims.alone_due
+        # One alone, then some of the others, if there are any: none of them starves.
+        due = self._alone_due
+        self._is_alone_next = due is not None and due <= time.time() and not self._is_alone_next
+        for row in claims.rows:
+            if self.is_over:
+                self._submit(Kind.GIVE_BACK, row.seq, _nothing)
+            else:
+                self._take_row(row)
+        if claims.rows and not self._is_claiming:
+            self._known.forget(claims.rows[-1].seq)
+
+    def _take_row(self, row: Row) -> None:
+        try:
+            entry = self._entry_of(row)
+        except ValueError as error:
+            log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
+            self._hold(row)
+            return
+        self.entries[row.seq] = entry
+        if entry.has_expired(time.time()):
+            self._expire(entry)
+        elif entry.is_alone:
+            # Marked before anything is done with it: if the process dies of it, it will be held.
+            if self._gate_of(entry).ask(lambda: self._ship(entry)) is not None:
+                self._ship(entry)
+        else:
+            self._ship(entry)
+
+    def _hold(self, row: Row) -> None:
+        self._submit(Kind.HAND, functools.partial(_held, row), _nothing)
+
+    def _entry_of(self, row: Row) -> Entry:
+        mail = self._known.pop(row.seq) or mail_of(row.env, row.body)
+        facts = Facts(
+            addresses=mail.all_recipients,
+            left=mail.envelope.forward_paths,
+            doubts=row.doubts,
+            put_at=row.put_at,
+            expires=row.expires,
+            at_least_once=row.at_least_once,
+        )
+        if row.past is not None:
+            facts.past, facts.left = attempts_of_text(row.past, mail, row.alias)
+        return Entry(
+            row.seq,
+            mail,
+            alias=row.alias,
+            facts=facts,
+            priority=row.priority,
+            home=row.home,
+            is_alone=row.crashes >= ALONE_AFTER,
+        )
+
+    def _gate_of(self, entry: Entry) -> MarkGate:
+        if entry.gate is None:
+            entry.gate = MarkGate(entry, self._mark, self._expire)
+        gate: MarkGate = entry.gate
+        return gate
+
+    def _mark(self, entry: Entry, then: Callable[[bool | OutboxError], object]) -> None:
+        if entry.has_expired(time.time()):
+            self._expire(entry)
+        if entry.is_dropped:
+            then(False)
+        else:
+            entry.is_marked = True
+            self._marked += 1
+            self._submit(Kind.MARK, entry.seq, then)
+
+    def _ship(self, entry: Entry) -> None:
+        self._gate_of(entry)
+        if entry.facts.at_least_once:
+            self._in_line.append(entry)
+            self._mark_ahead()
+        self._feed(entry, Ended(entry, self.attempt_over))
+
+    def _mark_ahead(self) -> None:
+        """Mark emails that come next, while they wait for a connection.
+
+        Each then goes as soon as it has one, and not an fsync later. Only what goes out within a
+        moment, and may be sent twice: if the process dies, these are in doubt.
+        """
+        line = self._in_line
+        while line:
+            entry = line[0]
+            is_next = entry.seq in self.entries and not entry.gate.is_begun
+            if is_next and (not self._is_fast or self._marked >= self._most_marked):
+                break
+            line.popleft()
+            if is_next:
+                entry.gate.begin()
+
+    def expire(self, now: float) -> None:
+        """Give up what has expired, and whose end has not gone out.
+
+        Args:
+            now: the time, in seconds of UTC.
+        """
+        for entry in [one for one in self.entries.values() if one.has_expired(now)]:
+            if not self._gate_of(entry).is_passed:
+                self._expire(entry)
+
+    def take_expired(self, row: Row) -> None:
+        """Write the outcome of an email that expired in the file."""
+        try:
+            self._expire(self._entry_of(row))
+        except ValueError as error:
+            log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
+            self._hold(row)
+
+    def follow_clock(self, step: float) -> None:
+        """Go on after somebody has set the clock.
+
+        Args:
+            step: by how many seconds.
+        """
+        for entry in self.entries.values():
+            entry.facts.put_at += step
+        self._not_before = 0.0
+        self.look_soon()
+
+    def _expire(self, entry: Entry) -> None:
+        failure = expired(entry.mail, entry.alias)
+        self._end(entry, give_up(entry.facts, failure).outcome)
+
+    # Attempts
+
+    def attempt_over(self, entry: Entry, outcome: Outcome) -> None:
+        """Write what follows an attempt, or a round of them at several relays."""
+        if entry.is_dropped:
+            self._forget(entry)
+            return
+        gate = self._gate_of(entry)
+        if gate.is_lost:
+            log_safely(logging.INFO, "email %s is no longer this process's", entry.mail.id)
+            self._forget(entry)
+            return
+        now = time.time()
+        if gate.is_shut:
+            self._again(entry, Again(now + _AFTER_TROUBLE, entry.facts.past, (), 0), counts=False)
+            return
+        try:
+            decision = after_attempt(
+                entry.facts,
+                outcome,
+                self._policy,
+                now,
+                random.random(),  # noqa: S311
+            )
+        except Exception as error:  # the outcome must not be lost, whatever
+            log_safely(logging.ERROR, "internal error after an attempt", exc=error)
+            self._end(entry, outcome)
+            return
+        if isinstance(decision, Told):
+            self._end(entry, decision.outcome)
+        elif isinstance(decision, Again):
+            self._again(entry, decision)
+            if outcome.attempts:
+                self._publish_retry(entry, outcome, decision)
+        else:
+            self._submit(Kind.GIVE_BACK, entry.seq, _nothing)
+            self._forget(entry)
+        entry.gate = None  # it refers to the entry: without the circle both are gone at once
+
+    def _again(self, entry: Entry, again: Again, *, counts: bool = True) -> None:
+        facts = entry.facts
+        left, doubts = (again.left, again.doubts) if counts else (facts.left, facts.doubts)
+        past = None if again.past is None else attempts_to_text(again.past, left)
+        if counts:
+            self.retries += 1
+            self.doubts += again.doubts - facts.doubts
+        self._submit(Kind.AGAIN, Later(entry.seq, again.due, past, doubts), _nothing)
+        if self._next_due is None or again.due < self._next_due:
+            self._next_due = again.due
+        self._forget(entry)
+
+    def _publish_retry(self, entry: Entry, outcome: Outcome, again: Again) -> None:
+        when = dt.datetime.fromtimestamp(again.due, dt.UTC)
+        count = again.past.count if again.past is not None else 1
+        publish_retry(with_alias(outcome, entry.alias), count, when, replayed=False)
+
+    def _end(self, entry: Entry, outcome: Outcome) -> None:
+        entry.is_dropped = True
+        if outcome.alias != entry.alias:
+            outcome = with_alias(outcome, entry.alias)
+        is_sent = isinstance(outcome, SendSuccess)
+        self.sent += is_sent
+        self.failed += not is_sent
+        publishes = self._hears and entry.home == self._life
+        ending = Ending(entry.seq, outcome_to_text(outcome), is_sent, publishes)
+
+        was_marked, entry.is_marked = entry.is_marked, False
+        told = functools.partial(self._told, entry, outcome, publishes, was_marked)
+        self._submit(Kind.TELL, ending, told)
+        self._forget(entry)
+
+    def _told(
+        self, entry: Entry, outcome: Outcome, publishes: bool, was_marked: bool, is_own: Any
+    ) -> None:
+        if was_marked:  # until now a kill would have doubled it
+            self._marked -= 1
+            self._mark_ahead()
+        if is_own is not True:
+            return
+        self._tell(entry, outcome) if publishes else self._left()
+
+    def _forget(self, entry: Entry) -> None:
+        if self.entries.get(entry.seq) is entry:
+            del self.entries[entry.seq]
+            self._marked -= entry.is_marked
+            self._ended += 1
+            self._waited += entry.has_waited
+            self._mark_ahead()
+            if not self._is_claiming and self._most - len(self.entries) >= self._few:
+                self.claim()
+
+    # After a crash of another process
+
+    def take_doubtful(self, row: Row) -> None:
+        """Write the outcome of an email that must not be sent twice, and may have been sent."""
+        try:
+            entry = self._entry_of(row)
+        except ValueError as error:
+            log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
+            return
+        failure = died_with(entry.mail, entry.alias, entry.facts.left)
+        self._end(entry, in_doubt(entry.facts, failure).outcome)
+
+
+def _held(row: Row, store: Store) -> bool:
+    return store.hold(row.alias, row.key)
+
+
+def _none() -> None:
+    """Nothing is to be done before."""
+
+
+def _nothing(_result: Any) -> None:
+    """Nothing follows."""

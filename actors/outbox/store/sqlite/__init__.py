@@ -1,0 +1,1 @@
+"""The file of an outbox, by SQLite: its tables, a statement for each step. Never a decision."""

@@ -1,0 +1,222 @@
+"""`SqliteStore`: an outbox in an SQLite file, for any number of processes of one machine.
+
+Writes and checkpoints happen only while the turnstile is held. SQLite's own way to wait for its
+lock starves processes that put one email at a time; and of versions up to 3.51.2 a checkpoint that
+begins while another process commits can damage the file.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+from .....signals.dispatcher import log_safely
+from ..errors import OlderLifeError, OutboxError, error_of
+from ..file_system import has_room
+from ..locks import FileLock
+from . import schema
+from .by_hand import ByHand
+from .file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
+from .rescue import Rescues
+from .times import Times
+
+_OLDER_PATIENCE = 30.0
+"""Seconds that a start waits for processes of older code, before it migrates the file."""
+_LONG_LOG = 4 * 1024 * 1024
+"""Octets of the log from which on a checkpoint is due."""
+
+
+def proof_in(connection: sqlite3.Connection) -> str | None:
+    """Return the proof of the key that a file was sealed with; None if it is not sealed."""
+    row = connection.execute("SELECT value FROM pykka_smtp_meta WHERE key = 'seal'").fetchone()
+    return None if row is None else row[0]
+
+
+_abandoned: list[sqlite3.Connection] = []
+"""A parent's connections, in a forked child: to close one there could remove the parent's log."""
+
+
+class SqliteStore(Times, Rescues, ByHand):
+    """An outbox in an SQLite file. See `Store`.
+
+    Args:
+        path: the file.
+        alias: whose outcomes this life publishes.
+        hears: whether it publishes outcomes: those of the emails that it puts wait for it then.
+
+    Raises:
+        OutboxError: the file cannot be used.
+    """
+
+    def __init__(self, path: Path, alias: str, *, hears: bool = True) -> None:
+        self.path: Path = path
+        self._alias = alias
+        self._hears = hears
+        self._is_durable = True
+        self._seen = 0
+        self._turnstile = prepare(path)
+        try:
+            self._db = self._opened_file()
+            try:
+                self._begin_life()
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.close()
+                raise
+        except BaseException:
+            self._turnstile.close()
+            raise
+        self._turnstile.give_back()
+
+    def _opened_file(self) -> sqlite3.Connection:
+        """Open the file; wait, while processes of older code work with one that is older, too."""
+        until = time.monotonic() + _OLDER_PATIENCE
+        is_said = False
+        while True:
+            try:
+                return open_file(self.path, self._turnstile, self._check_seal)
+            except OlderLifeError as error:
+                if time.monotonic() >= until:
+                    raise
+                if not is_said:
+                    log_safely(logging.WARNING, "waiting: %s", error)
+                is_said = True
+                # They need their turn, to come to their end.
+                self._turnstile.give_back()
+                time.sleep(0.1)
+                self._turnstile.take(OPEN_TIMEOUT)
+
+    def _check_seal(self, connection: sqlite3.Connection) -> None:
+        if proof_in(connection) is not None:
+            raise OutboxError(
+                f"the emails of {self.path} are sealed, and it is left as it is: start it with the"
+                " seal and open that it was made with"
+            )
+
+    def _begin_life(self) -> None:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            made = self._db.execute(
+                "INSERT INTO pykka_smtp_life (pid, host, alias, began, version)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (os.getpid(), socket.gethostname(), self._alias, time.time(), schema.VERSION),
+            )
+            assert made.lastrowid is not None
+            self.life: int = made.lastrowid
+            # Before anybody can see that life: it would be taken for dead.
+            self._lock = FileLock(life_file(self.path, self.life))
+            try:
+                self._lock.take(OPEN_TIMEOUT)
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._lock.remove()
+                raise
+        except (sqlite3.Error, OSError) as error:
+            raise error_of(error, str(self.path)) from error
+        self.has_changed()
+
+    # Turns
+
+    def wait_turn(self) -> None:
+        """See `Store`."""
+        if not self._turnstile.is_held:
+            self._turnstile.take()
+
+    def end_turn(self) -> None:
+        """Let others write, although this process has not."""
+        self._turnstile.give_back()
+
+    @contextlib.contextmanager
+    def turn(self, *, is_durable: bool) -> Generator[None]:
+        """See `Store`."""
+        db = self._db
+        try:
+            self.wait_turn()
+            if is_durable is not self._is_durable:
+                db.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
+                self._is_durable = is_durable
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+        except (sqlite3.Error, OSError) as error:
+            raise error_of(error, str(self.path)) from error
+        finally:
+            self._turnstile.give_back()
+
+    def tidy(self) -> None:
+        """See `Store`."""
+        try:
+            if side_file(self.path, "wal").stat().st_size < _LONG_LOG:
+                return
+        except OSError:
+            return
+        if self._turnstile.take(0.0):
+            try:
+                # It is short then: its length tells when the next is due, to every process.
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._db.execute("PRAGMA incremental_vacuum(100)").fetchall()
+            except sqlite3.Error as error:
+                raise error_of(error, str(self.path)) from error
+            finally:
+                self._turnstile.give_back()
+
+    def touch(self) -> None:
+        """See `Store`."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO pykka_smtp_meta VALUES ('touched', ?)", (str(time.time()),)
+        )
+
+    def has_room(self) -> bool:
+        """Whether the disk has room for more."""
+        return has_room(self.path.parent)
+
+    # The end
+
+    def reopen(self) -> None:
+        """See `Store`."""
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+        if not self._turnstile.take(OPEN_TIMEOUT):
+            raise OutboxError(f"{self.path} is locked by another process", True)
+        try:
+            self._db = open_file(self.path, self._turnstile, self._check_seal)
+            self._is_durable = True
+        finally:
+            self._turnstile.give_back()
+
+    def close(self, *, is_clean: bool = True) -> None:
+        """See `Store`."""
+        held = self._turnstile.is_held or self._turnstile.take(OPEN_TIMEOUT)
+        try:
+            if is_clean and held:
+                with contextlib.suppress(sqlite3.Error):
+                    self._end_life()
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
+        finally:
+            self._turnstile.close()
+            if is_clean:
+                self._lock.remove()
+            else:
+                self._lock.close()
+
+    def _end_life(self) -> None:
+        owned = (
+            "SELECT 1 FROM pykka_smtp_mail WHERE state IN ('claimed','dot','told') AND owner = ?"
+        )
+        if self._db.execute(owned, (self.life,)).fetchone() is None:
+            self._db.execute("DELETE FROM pykka_smtp_life WHERE id = ?", (self.life,))
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def abandon(self) -> None:
+        """Forget it in a forked child; it belongs to the parent."""
+        _abandoned.append(self._db)

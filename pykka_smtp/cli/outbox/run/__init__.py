@@ -1,0 +1,1 @@
+"""``outbox run``: worker processes, and who keeps them running. Never an email."""

@@ -1,0 +1,1 @@
+"""``pykka-smtp outbox page``: an operator's view of an outbox. Never sends, claims or publishes."""

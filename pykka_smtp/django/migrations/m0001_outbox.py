@@ -1,0 +1,24 @@
+"""Make the tables of an outbox. They stay if it is undone: emails may wait in them."""
+
+import importlib
+from typing import Any
+
+from ...actors.outbox.handover import outbox_schema
+
+migrations: Any = importlib.import_module("django.db.migrations")  # it has no types
+
+
+def make_tables(_apps: Any, schema_editor: Any) -> None:
+    """Make the tables where the database is SQLite."""
+    if schema_editor.connection.vendor == "sqlite":
+        for statement in outbox_schema().split(";\n"):
+            if statement:
+                schema_editor.execute(statement)
+
+
+class Migration(migrations.Migration):  # type: ignore[misc]
+    """The first."""
+
+    initial = True
+    dependencies = ()
+    operations: Any = (migrations.RunPython(make_tables, migrations.RunPython.noop),)
