@@ -4,10 +4,12 @@
 microseconds here. An email of several MIME parts is a `parts.parts_email.PartsEmail`.
 """
 
+import datetime as dt
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from .header import date_field, message_id_field
 from .mail_data import MailFacts, encode_whole, scan
 from .parts.head import Head
 from .parts.text import MAX_LINE, describe, lines_of, octets_of, to_quoted_printable

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import blinker
 
 from ....signals.send_mail import SendMail
 from ....smtp.mail.compose import TextEmail
-from ....smtp.mail.content import CompleteContent, ComposedContent
+from ....smtp.mail.content import CompleteContent, ComposedContent, Content
 from ....smtp.mail.delivery_options import DeliverBy, Dsn
 
 MAX_SIZE = 64 * 1024 * 1024
@@ -28,6 +28,8 @@ _COMPLETE_MADE, _COMPLETE_ONLY = {"kind": _COMPLETE}, '"kind":"complete"'
 _set = object.__setattr__
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _quoted = encode_basestring
+_UNIQUE = re.compile(rb'boundary="=_[123]_([0-9a-f]{24})"')
+"""The random part of the boundaries of an email that was made here."""
 _DATED = re.compile(rb"^(?:date|message-id):.*\n(?:[ \t].*\n)*", re.IGNORECASE | re.MULTILINE)
 
 
@@ -70,12 +72,12 @@ def to_text(mail: SendMail) -> MailText:
         if signal is not None:
             env[name] = _name_of(name, signal)
     made: dict[str, Any] = {}
-    if isinstance(content, ComposedContent):
-        body = _add_email(env, made, content.email)
+    email = content.email if isinstance(content, ComposedContent) else None
+    if isinstance(email, TextEmail) and not email.fields:
+        body = _add_email(env, made, email)
         undated = body
     else:
-        assert isinstance(content, CompleteContent)
-        body = _add_complete(made, content)
+        body = _add_complete(made, _complete_content(content))
         undated = _undated(body)
     if len(body) > MAX_SIZE:
         raise ValueError(f"the email has {len(body)} octets; an outbox takes {MAX_SIZE}")
@@ -129,15 +131,46 @@ def _in_memory(mail: SendMail) -> SendMail:
     source = mail.source
     if source is None:
         return mail
-    data = _read(Path(source)) if isinstance(source, os.PathLike) else source.read(MAX_SIZE + 1)
-    if not data:
-        raise ValueError("message: the email is empty; was the file read to its end?")
     copy = object.__new__(SendMail)
     for name in SendMail.__slots__:
         _set(copy, name, getattr(mail, name))
+    if mail.message is None:
+        data = _read_parts(mail)
+        _set(copy, "content", CompleteContent(data, needs_smtputf8=mail.needs_smtputf8))
+        return copy
+    message = cast("os.PathLike[str] | BinaryIO", source)
+    data = _read(Path(message)) if isinstance(message, os.PathLike) else message.read(MAX_SIZE + 1)
+    if not data:
+        raise ValueError("message: the email is empty; was the file read to its end?")
     _set(copy, "message", data)
     _set(copy, "content", CompleteContent(data))
     return copy
+
+
+def _read_parts(mail: SendMail) -> bytes:
+    """Return an email with files, which are read: what is promised is in the file."""
+    from ....signals.composing.octets import pieces_of  # late: few need it
+
+    pieces: list[bytes] = []
+    size = 0
+    for piece in pieces_of(mail):
+        size += len(piece)
+        if size > MAX_SIZE:
+            raise ValueError(f"the email has more than {MAX_SIZE} octets; an outbox takes no more")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _complete_content(content: Content | None) -> CompleteContent:
+    """Return an email that is more than a text as a complete message, in its forms."""
+    if isinstance(content, CompleteContent):
+        return content
+    assert isinstance(content, ComposedContent)
+    data = content.render(eight_bit=True).data
+    seven_bit = content.render(eight_bit=False).data
+    assert data is not None
+    differs = seven_bit if seven_bit != data else None
+    return CompleteContent(data, differs, needs_smtputf8=content.needs_smtputf8)
 
 
 def _read(path: Path) -> bytes:
@@ -291,8 +324,7 @@ def _complete(made: dict[str, Any], body: bytes) -> SendMail:
     data, seven_bit = (body, None) if at is None else (body[:at], body[at:])
     mail = SendMail(
         sender=made["from"],
-        recipients=tuple(made["to"]),
-        cc=(),
+        recipients=(*made["to"], *made.get("cc", ())),
         bcc=tuple(made.get("bcc", ())),
         message=data,
         context=made["context"],
@@ -305,6 +337,8 @@ def _complete(made: dict[str, Any], body: bytes) -> SendMail:
 
 
 def _undated(data: bytes) -> bytes:
-    """Return a complete message without its Date and Message-ID."""
+    """Return a complete message without its Date and Message-ID, and random boundaries."""
     at = data.find(b"\n\r\n") + 1 or data.find(b"\n\n") + 1 or len(data)
+    if random := _UNIQUE.search(data, 0, at):
+        data = data.replace(random[1], b" " * len(random[1]))
     return _DATED.sub(b"", data[:at]) + data[at:]

@@ -2,12 +2,15 @@
 
 import json
 import re
+from email import message_from_bytes
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pykka_smtp import SendMail
-from pykka_smtp.actors.outbox.text.mail_text import mail_of, to_text
+from pykka_smtp import Attachment, SendMail
+from pykka_smtp.actors.outbox.text import mail_text
+from pykka_smtp.actors.outbox.text.mail_text import is_whole, mail_of, to_text
 
 THEN = "2024-02-29T12:00:00+01:00"
 
@@ -49,3 +52,83 @@ def test_a_date_of_the_callers_stays() -> None:
     copy = mail_of(json.dumps(json.loads(text.env) | {"date": THEN}), text.body)
 
     assert octets(copy) == octets(mail)
+
+
+# Of several parts
+
+
+def of_parts(**given: Any) -> SendMail:
+    return SendMail(
+        **{
+            "sender": "Me <me@a.test>",
+            "recipients": ["You <you@b.test>"],
+            "cc": "her@c.test",
+            "bcc": "him@d.test",
+            "subject": "Grüße",
+            "body": "See the logo.",
+            "html": '<p>See <img src="cid:logo"></p>',
+            "inline": {"logo": Attachment(b"\x89PNG", name="logo.png")},
+            "reply_to": "all@a.test",
+            "id": "one",
+        }
+        | given
+    )
+
+
+def test_an_email_of_several_parts_comes_back_octet_for_octet() -> None:
+    text = to_text(of_parts())
+    back = mail_of(text.env, text.body)
+
+    assert back.as_bytes() == text.mail.as_bytes()
+    assert back.all_recipients == ("you@b.test", "her@c.test", "him@d.test")
+    assert back.envelope == text.mail.envelope
+    assert is_whole(text.env, text.body, text.digest)
+
+
+def test_a_text_with_a_field_of_its_own_argument_comes_back_in_both_forms() -> None:
+    mail = SendMail(
+        sender="me@a.test", recipients="you@b.test", body="Grüße", reply_to="all@a.test"
+    )
+    text = to_text(mail)
+    back = mail_of(text.env, text.body)
+
+    assert mail.content is not None
+    assert back.content is not None
+    for eight_bit in (True, False):
+        rendition = back.content.render(eight_bit=eight_bit)
+        assert rendition.data == mail.content.render(eight_bit=eight_bit).data
+        assert b"Reply-To: all@a.test\r\n" in (rendition.data or b"")
+
+
+def test_the_same_parts_are_the_same_email_and_others_are_not() -> None:
+    first = to_text(of_parts()).digest
+
+    assert to_text(of_parts()).digest == first  # though its boundaries are random
+    assert to_text(of_parts(html="<p>No logo</p>", inline={})).digest != first
+    assert to_text(of_parts(cc="them@c.test")).digest != first
+
+
+def test_files_are_read_when_the_email_is_put(tmp_path: Path) -> None:
+    path = tmp_path / "large.bin"
+    path.write_bytes(bytes(range(256)) * 8192)  # too large to be put together in memory
+    mail = of_parts(attachments=[path])
+    assert mail.content is None
+
+    text = to_text(mail)
+    path.unlink()
+
+    back = mail_of(text.env, text.body)
+    attached = [part for part in message_from_bytes(back.as_bytes()).walk() if part.get_filename()]
+    assert attached[-1].get_payload(decode=True) == bytes(range(256)) * 8192
+    assert text.mail.content is not None  # this process sends that, too
+
+
+def test_files_that_are_larger_than_a_row_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(mail_text, "MAX_SIZE", 1_500_000)
+    path = tmp_path / "large.bin"
+    path.write_bytes(b"x" * 2_000_000)
+
+    with pytest.raises(ValueError, match="the email has more than 1500000 octets"):
+        to_text(of_parts(attachments=[path]))
