@@ -57,7 +57,9 @@ class RelaxedBody:
             start = until
 
     def _feed_block(self, block: bytes) -> None:
-        text = _with_single_spaces(self._open + block).replace(b" \r\n", b"\r\n")
+        text = _with_single_spaces(self._open + block)
+        if b" " in text:
+            text = text.replace(b" \r\n", b"\r\n")
         rest = text.rstrip(b" \r\n")
         if rest:
             while self._lines:
@@ -84,6 +86,9 @@ def _with_single_spaces(text: bytes) -> bytes:
     """
     if b"\t" in text:
         text = text.replace(b"\t", b" ")
-    while b"  " in text:
-        text = text.replace(b"  ", b" ")
+    while b" " in text:
+        shorter = text.replace(b"  ", b" ")
+        if len(shorter) == len(text):
+            break
+        text = shorter
     return text
