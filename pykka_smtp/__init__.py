@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from .signals.composing.html import Html
     from .signals.outlets.loops import on_loop
     from .signals.outlets.receivers import connect_async
+    from .signals.signing.dkim import Dkim
     from .smtp.mail.parts.fields import Unsubscribe
 
 __version__ = "0.1.0"
@@ -69,6 +70,7 @@ __all__ = [
     "AutoreplyRefused",
     "ConnectionOptions",
     "DeliverBy",
+    "Dkim",
     "Drain",
     "Dsn",
     "FailureKind",
@@ -112,6 +114,7 @@ __all__ = [
 _LATE = {
     "Attachment": "signals.composing.attachment",
     "AutoreplyRefused": "signals.composing.autoreply",
+    "Dkim": "signals.signing.dkim",
     "Drain": "actors.mailer.drains",
     "Mailer": "actors.mailer.mailer",
     "Html": "signals.composing.html",

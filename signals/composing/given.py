@@ -12,6 +12,7 @@ from ..recipients import Recipient
 from ..tellable import Tellable
 
 if TYPE_CHECKING:
+    from ..signing.dkim import Dkim, Signers
     from .attachment import Attachable, Attachment, Embeddable
 
 NO_SUBJECT = "(none)"
@@ -81,6 +82,19 @@ class Inline:
         def __get__(self, mail: object, kind: object = None) -> "Mapping[str, Attachment]": ...
         def __get__(self, mail: object, kind: object = None) -> Any: ...
         def __set__(self, mail: object, given: "Mapping[str, Embeddable]") -> None: ...
+
+
+class Signing:
+    """The type of a field that is given one `Dkim`, too, and then holds a tuple or None."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, mail: None, kind: object = None) -> Any: ...
+        @overload
+        def __get__(self, mail: object, kind: object = None) -> "Signers | None": ...
+        def __get__(self, mail: object, kind: object = None) -> Any: ...
+        def __set__(self, mail: object, by: "Dkim | Iterable[Dkim] | None") -> None: ...
 
 
 class OutcomeTo:

@@ -118,7 +118,7 @@ class Dkim:
         return self
 
     def __getstate__(self) -> NoReturn:
-        raise TypeError("a Dkim is never pickled, because of its key: give it to the Mailer instead")
+        raise TypeError("a Dkim is never pickled, because of its key; give it to the Mailer")
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         self.__getstate__()
@@ -186,16 +186,14 @@ def signed(content: Content, signers: Sequence[Dkim]) -> CompleteContent:
     if facts is None or not facts.is_plain:
         data = in_lines(data)
     fields = fields_by(signers, digest_of(data))
-    return CompleteContent(
-        fields + data, needs_smtputf8=content.needs_smtputf8, is_signed=True
-    )
+    return CompleteContent(fields + data, needs_smtputf8=content.needs_smtputf8, is_signed=True)
 
 
 def _checked_domain(domain: object) -> str:
     domain = plain_str("domain", domain)
+    if domain.startswith("["):
+        raise ValueError(f"domain: an address literal is none: {shown(domain)}")
     try:
-        if domain.startswith("["):
-            raise ValueError("an address literal is no domain")
         return domain_to_ascii(domain).lower()
     except ValueError as error:
         raise ValueError(f"domain: {error}: {shown(domain)}") from None

@@ -159,11 +159,11 @@ def _problem(tags: dict[str, str]) -> str | None:
     if missing:
         return f"the signature has no {', '.join(f'{name}=' for name in missing)}"
     if tags["v"] != "1":
-        return f"the signature has v={ascii(tags['v'][:10])}, not v=1"
+        return f"the signature has v={tags['v'][:10]!a}, not v=1"
     if tags["a"] not in _KINDS:
-        return f"the algorithm {ascii(tags['a'][:30])} is not one of {', '.join(_KINDS)}"
+        return f"the algorithm {tags['a'][:30]!a} is not one of {', '.join(_KINDS)}"
     if not all(form in _FORMS for form in tags.get("c", "simple").split("/", 1)):
-        return f"the form c={ascii(tags['c'][:30])} is unknown"
+        return f"the form c={tags['c'][:30]!a} is unknown"
     if "from" not in [name.strip().lower() for name in tags["h"].split(":")]:
         return "From is not signed"
     user_domain = tags.get("i", "@" + tags["d"]).rpartition("@")[2].lower()

@@ -30,7 +30,7 @@ def tags_of(text: str) -> dict[str, str]:
         name, equals, value = piece.partition("=")
         name = name.strip()
         if not equals or not _NAME.fullmatch(name):
-            raise TagListError(f"not a tag: {ascii(piece.strip()[:30])}")
+            raise TagListError(f"not a tag: {piece.strip()[:30]!a}")
         if name in tags:
             raise TagListError(f"the tag {name}= is there twice")
         tags[name] = value.strip()
