@@ -1,5 +1,6 @@
 """`Dkim`: a domain that signs emails, with its key (RFC 6376)."""
 
+import logging
 import os
 import re
 import time
@@ -13,6 +14,7 @@ from ...smtp.mail.dkim.signature import RSA, signature_field
 from ...smtp.mail.domain import domain_to_ascii
 from ...smtp.words.plain import plain_int, plain_str
 from ...smtp.words.shown import shown
+from ..dispatcher import log_safely
 from .private_key import GivenKey, private_key
 
 if TYPE_CHECKING:
@@ -109,6 +111,8 @@ class Dkim:
         )
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_key"):  # `__init__` raised
+            return "<Dkim>"
         return f"Dkim({self._domain!r}, {self._selector!r}, key=***)"
 
     def __copy__(self) -> "Dkim":
@@ -123,6 +127,10 @@ class Dkim:
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         self.__getstate__()
 
+
+_DOMAIN = re.compile(rb"@([A-Za-z0-9.-]{1,255})>?$")
+_MOST_WARNED = 1000
+_warned: set[str] = set()
 
 Signers = tuple[Dkim, ...]
 """Who signs an email, in the order of their signatures."""
@@ -163,6 +171,7 @@ def fields_by(signers: Sequence[Dkim], digest: Digest) -> bytes:
         signers: who signs.
         digest: what is signed.
     """
+    _warn_if_unaligned(signers, digest.author)
     now = int(time.time())
     return b"".join([signer.field(digest, now) for signer in signers])
 
@@ -187,6 +196,27 @@ def signed(content: Content, signers: Sequence[Dkim]) -> CompleteContent:
         data = in_lines(data)
     fields = fields_by(signers, digest_of(data))
     return CompleteContent(fields + data, needs_smtputf8=content.needs_smtputf8, is_signed=True)
+
+
+def _warn_if_unaligned(signers: Sequence[Dkim], author: bytes) -> None:
+    """Log once for each domain of authors that no signature is of it (RFC 7489 §3.1.1)."""
+    found = _DOMAIN.search(author)
+    if found is None:
+        return
+    domain = found[1].decode().lower()
+    for signer in signers:
+        # Whether one above both counts, only a list of public suffixes tells.
+        if f".{domain}".endswith(f".{signer.domain}") or signer.domain.endswith(f".{domain}"):
+            return
+    if domain in _warned or len(_warned) >= _MOST_WARNED:
+        return
+    _warned.add(domain)
+    log_safely(
+        logging.WARNING,
+        "dkim: emails from %s are signed by %s, which DMARC does not count for them",
+        domain,
+        ", ".join([signer.domain for signer in signers]),
+    )
 
 
 def _checked_domain(domain: object) -> str:

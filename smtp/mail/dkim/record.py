@@ -66,7 +66,7 @@ def parse_record(text: str) -> KeyRecord:
         raise TagListError("the record has no p=, the public key")
     kind = tags.get("k", "rsa")
     if kind not in _KEYS:
-        raise TagListError(f"the record's key is {ascii(kind[:20])}, not {' or '.join(_KEYS)}")
+        raise TagListError(f"the record's key is {kind[:20]!a}, not {' or '.join(_KEYS)}")
     if "sha256" not in tags.get("h", "sha256").split(":"):
         raise TagListError("the record does not permit SHA-256 (h=)")
     if not {"*", "email"} & set(tags.get("s", "*").split(":")):
