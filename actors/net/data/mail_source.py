@@ -212,6 +212,8 @@ class FileSource:
             if self._must_be_ascii and not piece.isascii():
                 raise SourceError("the email has 8-bit data, which the server does not take")
             self._scanner.feed(piece)
+            if self._front:
+                self._sum = zlib.crc32(piece, self._sum)
             # Never empty, although the encoder may hold back a line end: empty means the end.
             return self._encoder.encode(piece) or self.read()
         if self._is_at_end:
@@ -220,7 +222,10 @@ class FileSource:
         if self._is_empty:
             raise SourceError(_EMPTY)
         facts = self._scanner.finish()
-        if not (self._facts is None or self._first_sum is None or facts == self._facts):
+        is_another = self._front and self._sum != self._first_sum  # any octet breaks a signature
+        if is_another or not (
+            self._facts is None or self._first_sum is None or facts == self._facts
+        ):
             raise SourceError("the email changed while it was sent")
         if facts.nul or facts.longest_line > MAX_TEXT_LINE:
             raise SourceError(f"the email has a NUL octet, or a line over {MAX_TEXT_LINE} octets")
