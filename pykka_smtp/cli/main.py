@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from .. import __version__
 from ..quiet_start import COMMAND, stop_ending_quietly
+from .dkim.arguments import add_commands
 from .help_format import HelpFormatter
 from .options import add_arguments, add_without
 from .standard_streams import let_go_of_stdout, standard_streams
@@ -166,6 +167,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     preview.add_argument("mail", metavar="MAIL", help="a file with the email; - for stdin")
     preview.set_defaults(run=_preview)
+    add_commands(commands)
     commands.add_parser(  # for the list; its own help is its own
         _SENDMAIL, help="pass an email from standard input on, as programs expect of sendmail"
     )

@@ -109,6 +109,28 @@ def private_key(given: GivenKey) -> PrivateKey:
     return _usable(library, GivenKey(key))
 
 
+def new_key(kind: str, bits: int) -> bytes:
+    """Return a new private key in PEM form, which nothing protects: keep it in a safe file.
+
+    Takes up to a second for a long RSA key.
+
+    Args:
+        kind: ``"rsa"`` or ``"ed25519"``.
+        bits: the length of an RSA key.
+
+    Raises:
+        ImportError: the library is not installed.
+    """
+    library = cryptography()
+    if kind == "rsa":
+        key = library.rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    else:
+        key = library.ed25519.Ed25519PrivateKey.generate()
+    form = library.serialization
+    pem = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+    return cast("bytes", pem)
+
+
 def _read(given: GivenKey) -> GivenKey:
     path = Path(cast("os.PathLike[str]", given.value))
     with path.open("rb") as file:

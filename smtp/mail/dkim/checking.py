@@ -85,21 +85,27 @@ class Signed:
             record: the public key.
             verify: the operation with this key.
         """
-        tags = signature.tags
         if signature.problem is not None:
             return signature.problem
         if not record.public_key:
             return "the key was revoked: the record has an empty p="
         if _KINDS[signature.algorithm] != record.kind:
             return f"it is {signature.algorithm}, but the key is of the kind {record.kind}"
-        header_form, _, body_form = tags.get("c", "simple/simple").partition("/")
-        body_form = body_form or "simple"
-        if self._body_hash(body_form, tags.get("l")) != _decoded(tags["bh"]):
+        if not self.has_its_body(signature):
             return "the body was changed after it was signed"
-        octets = self._signed_fields(signature, header_form)
-        if not verify(record, _decoded(tags["b"]), octets):
+        octets = self._signed_fields(signature, signature.tags.get("c", "simple").partition("/")[0])
+        if not verify(record, _decoded(signature.tags["b"]), octets):
             return "the header was changed after it was signed, or the key is another"
         return None
+
+    def has_its_body(self, signature: Signature) -> bool:
+        """Whether the body is the one that was signed; for this, no key is needed.
+
+        Args:
+            signature: one of `signatures`, without a problem.
+        """
+        form = signature.tags.get("c", "simple").partition("/")[2] or "simple"
+        return self._body_hash(form, signature.tags.get("l")) == _decoded(signature.tags["bh"])
 
     def _body_hash(self, form: str, length: str | None) -> bytes:
         if form == "relaxed" and length is None:
