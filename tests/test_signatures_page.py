@@ -29,4 +29,4 @@ def test_an_example_on_the_page_is_a_program_that_runs(number: int) -> None:
 def test_the_table_has_each_argument_of_dkim() -> None:
     named = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
 
-    assert named[:4] == [name for name in inspect.signature(Dkim).parameters]
+    assert named[:4] == list(inspect.signature(Dkim).parameters)

@@ -46,7 +46,7 @@ class GivenKey:
     __slots__ = ("value",)
 
     def __init__(self, value: object, /) -> None:
-        self.value = value
+        self.value: object = value
 
     def __repr__(self) -> str:
         return "***"
@@ -70,9 +70,9 @@ class PrivateKey:
     __slots__ = ("algorithm", "public", "sign")
 
     def __init__(self, algorithm: str, public: KeyRecord, sign: Callable[[bytes], bytes]) -> None:
-        self.algorithm = algorithm
-        self.public = public
-        self.sign = sign
+        self.algorithm: str = algorithm
+        self.public: KeyRecord = public
+        self.sign: Callable[[bytes], bytes] = sign
 
     def __repr__(self) -> str:
         return "***"

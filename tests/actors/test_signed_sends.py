@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from servers.require import require_module
 from servers.scripted import ScriptedServer, Start, polite
 from servers.signers import DOMAIN, by_dkimpy, by_ed25519, by_mailauth, by_rsa
 from servers.sink import AiosmtpdServer, StoringSink
-from servers.waiting import PATIENCE
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import (
     Attachment,
@@ -105,6 +106,10 @@ def test_an_address_beyond_ascii_is_signed_too(
     assert "From: \u00fc@b.test".encode() in received.data
 
 
+def has_six(server: Any) -> bool:
+    return len(server.mails) == 6
+
+
 @pytest.mark.real
 def test_what_smtp_sink_and_aiosmtpd_have_stored_verifies(
     aiosmtpd_server: Callable[..., AiosmtpdServer], tmp_path: Path, signers: tuple[Dkim, Dkim]
@@ -116,7 +121,7 @@ def test_what_smtp_sink_and_aiosmtpd_have_stored_verifies(
             for mail in sent:
                 ref = SmtpActor.start(server.host, server.port, dkim=signers)
                 assert isinstance(ref.ask(mail, timeout=PATIENCE), SendSuccess)
-            server.wait_for(lambda server=server: len(server.mails) == 6)
+            wait_until(partial(has_six, server), PATIENCE)
             stored += [mail.data for mail in server.mails]
 
     assert len(stored) == 12
@@ -145,7 +150,7 @@ def test_an_email_alone_can_be_signed(server: ScriptedServer, tmp_path: Path) ->
     mailer = Mailer.start(server.host, server.port)
     try:
         for given in ({"body": "x"}, {"message": path}):
-            mail = SendMail(**PLAIN, **given, dkim=[by_ed25519(), by_rsa()])  # type: ignore[arg-type]
+            mail = SendMail(**PLAIN, **given, dkim=[by_ed25519(), by_rsa()])
             assert isinstance(mailer.ask(mail, timeout=PATIENCE), SendSuccess)
             assert b"DKIM" not in mail.as_bytes()
         assert isinstance(mailer.ask(SendMail(**PLAIN), timeout=PATIENCE), SendSuccess)
@@ -272,6 +277,7 @@ def test_a_stopped_send_that_waits_for_its_signature_is_cancelled(
     finally:
         go_on.set()
 
+    assert isinstance(failure, SendFailure)
     assert failure.kind is FailureKind.CANCELLED
     assert server.lines == ()
 

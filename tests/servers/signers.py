@@ -1,6 +1,7 @@
 """Domains that sign, and two foreign verifiers: dkimpy, and mailauth of npm."""
 
 import base64
+import importlib
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -59,8 +60,7 @@ def by_dkimpy(data: bytes, dns: Mapping[str, str] | None = None) -> list[bool]:
     """Return dkimpy's verdict on each signature of an email."""
     require_module("dkim")
     require_module("nacl")
-    import dkim
-
+    dkim: Any = importlib.import_module("dkim")
     known = {f"{name}.".encode(): text.encode() for name, text in (dns or records()).items()}
     try:
         verifier = dkim.DKIM(data)

@@ -136,13 +136,13 @@ def _flaw(signed: Signed, signature: Signature, record: KeyRecord) -> str | None
 
 
 def _records(given: Sequence[str], keys: Sequence[str]) -> Iterator[tuple[str | None, KeyRecord]]:
-    for text in given:
-        is_text = "p=" in text
-        if not is_text:
-            with Path(text).open("rb") as file:
-                content = file.read(_MAX_RECORDS).decode("utf-8", "replace")
+    for text_or_file in given:
+        text = text_or_file
+        if "p=" not in text:
+            with Path(text_or_file).open("rb") as file:
+                text = file.read(_MAX_RECORDS).decode("utf-8", "replace")
         try:
-            yield from _records_in(text if is_text else content)
+            yield from _records_in(text)
         except TagListError as error:
             raise _WrongInputError(f"--record: {error}") from None
     for name in keys:

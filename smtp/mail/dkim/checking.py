@@ -127,8 +127,8 @@ class Signed:
             left = by_name.get(name.strip().lower().encode())
             if left:
                 chosen.append(left.pop())
-        name, _, value = signature._raw.partition(b":")
-        own = b"%b:%b" % (name, _VALUE_OF_B.sub(rb"\1", value, count=1))
+        field, _, value = signature._raw.partition(b":")
+        own = b"%b:%b" % (field, _VALUE_OF_B.sub(rb"\1", value, count=1))
         if form == "relaxed":
             chosen = [relaxed_fields(field)[0][1] for field in chosen]
             own = relaxed_fields(own)[0][1]

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -164,11 +165,9 @@ def test_a_change_is_found_and_where_it_is(here: Path, capsys: Capture) -> None:
 def test_an_expired_signature_is_bad(
     here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pykka_smtp.signals.signing import dkim as signing
-
     old = Dkim("b.test", "rsa", key=rsa_key(), expires_after=60)
     with monkeypatch.context() as patch:
-        patch.setattr(signing.time, "time", lambda: 1_000_000_000.0)
+        patch.setattr(time, "time", lambda: 1_000_000_000.0)
         mail_by(here / "mail.eml", old)
 
     assert main(["dkim-check", "mail.eml", "--record", old.record]) == 65
