@@ -23,6 +23,7 @@ from . import (
     overload,
     reuse,
     round_trips,
+    signing,
     throughput,
     tls_speed,
 )
@@ -53,6 +54,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Result]] = {
             destinations,
             hot,
             comparison,
+            signing,
         )
     },
 }
