@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..signals.bus import publish, smtp_send_progress, smtp_server_reply
 from ..signals.outcome import Outcome, outcome_of
 from ..signals.send_mail import SendMail
-from ..smtp.mail.content import Content, StreamedContent
+from ..smtp.mail.content import Content
 from ..smtp.mail.envelope import Envelope
 from ..smtp.session.dialog.dialog import Dialog
 from ..smtp.session.dialog.transcript import Trace
@@ -30,6 +30,7 @@ from .net.wire.connecting_wire import name_addresses
 from .net.wire.connection import Connection
 from .options.in_force import in_force
 from .options.options import Options
+from .preparation import prepare, source_of
 from .session_trace import trace_of
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class SendingActor(AsyncioActor):
     _connection: Connection | None = None
     _dialog: Dialog | None = None
     _source: FileSource | None = None
-    _content: Content | None = None  # of an email in a file, once that is open
+    _content: Content | None = None  # of an email in a file, or signed, once it is ready
     _second: tuple[Delivery, Route] | None = None  # next, once this connection is closed
     _fallback: tuple[Delivery, Route] | None = None  # used if every other address fails
     _may_try_again = True
@@ -148,34 +149,33 @@ class SendingActor(AsyncioActor):
         mail = self._mail
         assert mail is not None
         self._began = event_loop().loop.time()
-        content = mail.content or self._content
-        if content is not None:
+        content = self._content or mail.content
+        if content is not None and (self._content or not (mail.dkim or self._options.dkim)):
             self._connect(mail, content)
         else:
-            self._opening = self._spawn(self._open_source, mail)
+            self._opening = self._spawn(self._prepare, mail)
 
     def _spawn(
         self, function: Callable[..., Coroutine[Any, Any, None]], *args: object
     ) -> "asyncio.Task[None]":
         return event_loop().loop.create_task(guard.run(self, function, *args))
 
-    async def _open_source(self, mail: SendMail) -> None:
-        """Open the file before connecting: an unreadable email needs no connection."""
-        assert mail.source is not None
-        source = self._source = FileSource(mail.source)
+    async def _prepare(self, mail: SendMail) -> None:
+        """Open the file, or sign, before connecting: an unreadable email needs no connection."""
+        source = self._source = source_of(mail, self._options.dkim)
         loop = event_loop().loop
         timer = loop.call_later(_PROMPT, guard.call, self, self._step_aside)
         try:
-            opening = event_loop().file_open_pool.run(source.open)
-            facts = await asyncio.wait_for(opening, self._options.timeouts.deadline)
+            preparing = prepare(mail, self._options.dkim, source)
+            content = await asyncio.wait_for(preparing, self._options.timeouts.deadline)
         except (SourceError, BlockingIOError) as error:
             self._end_without_connection(FailureKind.LOCAL, str(error))
         except TimeoutError:
             self._end_without_connection(FailureKind.LOCAL, "reading the email took too long")
         else:
             if not self._has_stopped:
-                self._content = StreamedContent(facts, mail.needs_smtputf8)
-                self._step_back(mail, self._content)
+                self._content = content
+                self._step_back(mail, content)
         finally:
             timer.cancel()
 
@@ -242,7 +242,7 @@ class SendingActor(AsyncioActor):
             from .session_watcher import SessionWatcher  # late: few need it
 
             self._watcher = SessionWatcher(mail, self._options.alias)
-        self._watcher.begin(connection, mail.content or self._content)
+        self._watcher.begin(connection, self._content or mail.content)
 
     def _trace(self) -> Trace | None:
         """Return what records the session's lines; None without `debug` and DEBUG logging."""

@@ -24,6 +24,7 @@ from . import (
     overload,
     reuse,
     round_trips,
+    signing,
     throughput,
     tls_speed,
 )
@@ -55,6 +56,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Result]] = {
             outbox,
             hot,
             comparison,
+            signing,
         )
     },
 }

@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from .signals.composing.html import Html
     from .signals.outlets.loops import on_loop
     from .signals.outlets.receivers import connect_async
+    from .signals.signing.dkim import Dkim
     from .signals.templates.template import Template
     from .signals.templates.template_error import TemplateError
     from .smtp.mail.parts.fields import Unsubscribe
@@ -89,6 +90,7 @@ __all__ = [
     "Cancel",
     "ConnectionOptions",
     "DeliverBy",
+    "Dkim",
     "Drain",
     "Dsn",
     "FailureKind",
@@ -149,6 +151,7 @@ __all__ = [
 _LATE = {
     "Attachment": "signals.composing.attachment",
     "AutoreplyRefused": "signals.composing.autoreply",
+    "Dkim": "signals.signing.dkim",
     "Drain": "actors.mailer.drains",
     "Mailer": "actors.mailer.mailer",
     "Html": "signals.composing.html",

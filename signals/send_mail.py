@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .composing.arguments import MailArguments
     from .composing.attachment import Attachment
     from .composing.html import Html
+    from .signing.dkim import Signers
 
 _NULL_REVERSE_PATH = "<>"
 _NOTHING_ASKED = (None,) * 5
@@ -65,6 +66,7 @@ _NO_COPY: Any = NOBODY
 _NOBODY_ELSE: Any = None
 _NO_FILES: Any = ()
 _NO_IMAGES: Any = None
+_NOT_SIGNED: Any = None
 
 
 @quick_frozen
@@ -119,6 +121,8 @@ class SendMail:
         hold_until: the time until which it should hold it: a datetime with time zone.
         priority: -9 (lowest) to 9 (highest).
         require_tls: fail unless the server promises to pass the email on under verified TLS only.
+        dkim: who signs it: a `Dkim` or several, instead of those that the actor has as an option;
+            ``()`` for no signature.
         context: any object; the outcome has it unchanged.
         success_signal: a signal, or its name, to publish instead of `smtp_send_success`.
         failure_signal: the same for `smtp_send_failure`.
@@ -160,6 +164,7 @@ class SendMail:
     hold_until: dt.datetime | None = field(default=None, repr=False)
     priority: int | None = field(default=None, repr=False)
     require_tls: bool = field(default=False, repr=False)
+    dkim: "Signers | None" = field(default=_NOT_SIGNED, repr=False)
     context: Any = field(default=None, repr=False)
     success_signal: str | Signal | None = field(default=None, repr=False)
     failure_signal: str | Signal | None = field(default=None, repr=False)
@@ -202,6 +207,10 @@ class SendMail:
             raise with_advice(error, given, self.cc, self.bcc) from None
         _set(self, "envelope", envelope)
         check_id(self.id)
+        if self.dkim is not None:
+            from .signing.dkim import signers_of  # late: few need it
+
+            _set(self, "dkim", signers_of(self.dkim))
         if not (self.success_signal is None and self.failure_signal is None):
             check_signal("success_signal", self.success_signal)
             check_signal("failure_signal", self.failure_signal)

@@ -11,6 +11,7 @@ once the main thread has ended.
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -28,6 +29,8 @@ TICK = 0.1
 """Seconds between two checks of the time limits, and of whether the thread is still needed."""
 _LAST_TICK = 0.01
 """The same, once the main thread has ended and only signal receivers are still running."""
+_MOST_SIGNING = 8
+"""Threads that sign: more would sign more than one loop can send."""
 INTERRUPT_GRACE = 1.0
 """Seconds that outcomes have to be published after the program was interrupted: enough for signal
 receivers that do not block, and short for a person who has pressed Ctrl-C."""
@@ -64,7 +67,13 @@ class EventLoopThread:
         self.file_open_pool: Workers = Workers("new-files", 2)
         # Separate: a program's function may block on anything, even on an email that waits here.
         self.token_pool: Workers = Workers("tokens", 3)
-        self._workers = (self.resolver_pool, self.file_pool, self.file_open_pool, self.token_pool)
+        # As many as there are processors: signing computes, and without the interpreter's lock.
+        most = min(os.cpu_count() or 1, _MOST_SIGNING)
+        self.signing_pool: Workers = Workers("signatures", most, is_late=True)
+        self._workers = (
+            *(self.resolver_pool, self.file_pool, self.file_open_pool, self.token_pool),
+            self.signing_pool,
+        )
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

@@ -90,15 +90,18 @@ class Workers:
     A job whose caller was cancelled is not run.
     """
 
-    def __init__(self, name: str, most: int) -> None:
+    def __init__(self, name: str, most: int, *, is_late: bool = False) -> None:
         """Create a pool without threads; `start` starts the first.
 
         Args:
             name: a part of the names of the threads.
             most: the maximum number of threads, without those that hang.
+            is_late: start no thread before the first job, as few programs have any. If none can be
+                started then, because the process ends, jobs run on the loop thread.
         """
         self._name = name
         self._most = most
+        self._is_late = is_late
         self._count = 0  # of the threads that serve the present loop
         self._unfinished = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -114,7 +117,7 @@ class Workers:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the first thread."""
         self._loop = loop
-        if len(self._threads) < _MAX_THREADS:
+        if not self._is_late and len(self._threads) < _MAX_THREADS:
             self._add_thread()
 
     def close(self) -> None:
@@ -151,6 +154,8 @@ class Workers:
             # If no thread can be started, those that exist must do.
             with contextlib.suppress(RuntimeError):
                 self._add_thread()
+        if not self._count and self._is_late:
+            self._jobs.get_nowait().do()  # type: ignore[union-attr] # it is this job
         return future
 
     def surely(self, function: Callable[[], object]) -> None:

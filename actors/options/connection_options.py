@@ -5,10 +5,13 @@ A new option is a line here, and a row in the documentation, which a test compar
 
 import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from ..net.connecting.connect import SourceAddress
 from ..net.timeouts import DEFAULT_DEADLINE, DEFAULT_TIMEOUT
+
+if TYPE_CHECKING:
+    from ...signals.signing.dkim import Dkim
 
 
 class Default:
@@ -97,6 +100,10 @@ class ConnectionOptions(TypedDict, total=False):
     without: Annotated[str | Collection[str], Default(())]
     """The names of extensions not to use, such as ``("CHUNKING",)``, for a server that offers one
     that does not work. Default: none."""
+
+    dkim: Annotated["Dkim | Sequence[Dkim]", Default(())]
+    """Who signs the emails (RFC 6376): `Dkim` objects, domains with their keys. An email with a
+    `dkim` of its own is signed by that instead. Default: nobody."""
 
 
 def defaults_of(options: Any) -> dict[str, Any]:

@@ -16,8 +16,9 @@ _SECRET_NAMES = frozenset({"url", "password", "token", "proxy"})
 _PLACE_NAMES = frozenset({"server", "port"})
 """The options that can be given by position, where a caller may give a URL by mistake."""
 _BACKUPS = "backups"
+_DKIM = "dkim"
 _OCTETS = (bytes, bytearray)
-_SENSITIVE = _SECRET_NAMES | _PLACE_NAMES | {_BACKUPS}
+_SENSITIVE = _SECRET_NAMES | _PLACE_NAMES | {_BACKUPS, _DKIM}
 
 
 def check_secrets(options: Mapping[str, object]) -> None:
@@ -51,6 +52,8 @@ def wrap_secrets_in(given: dict[str, Any], harmless: Collection[str] | None = No
             given[name] = wrap_secret_url(value)
         elif name == _BACKUPS:
             given[name] = wrap_backup_secrets(value)
+        elif name == _DKIM:
+            given[name] = _without_keys(value)
         else:
             given[name] = _hidden(value)
 
@@ -83,6 +86,16 @@ def wrap_backup_secrets(backups: Any) -> Any:
         return backups
     few = itertools.islice(cast("Iterable[object]", backups), MAX_BACKUPS + 1)
     return tuple([_hide_backup(backup) for backup in few])
+
+
+def _without_keys(value: Any) -> Any:
+    """Replace what was given instead of `Dkim` objects, and may be a key; they hide theirs."""
+    if isinstance(value, str | bytes | bytearray):
+        return _husk(value)
+    if isinstance(value, list | tuple):
+        given = cast("Sequence[object]", value)
+        return tuple([_without_keys(one) for one in given])
+    return value
 
 
 def _hide_backup(backup: object) -> object:

@@ -29,6 +29,7 @@ from .option_checks import (
 )
 
 if TYPE_CHECKING:
+    from ...signals.signing.dkim import Signers
     from ...smtp.session.opening.authentication import Authentication
     from ..net.connecting.proxy import Proxy
     from ..net.outlets.outlet import Outlet
@@ -66,6 +67,7 @@ class Options:
         without: keywords of extensions not to use, even if the server offers them.
         quirks: the server's known protocol faults. All sends with the same options share them.
         make_connection: makes a connection; if not to a server, then to an outlet.
+        dkim: who signs the emails.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Options:
     without: frozenset[str] = frozenset()
     quirks: Quirks = field(default_factory=Quirks)
     make_connection: "Callable[[Options, Route], Connection]" = Connection
+    dkim: "Signers" = ()
 
     def new_connection(self, route: Route = ANY) -> Connection:
         """Return a new connection: to the server, or to the outlet that takes its place.
@@ -139,6 +142,10 @@ def collect_options(
         options["auth"] = tuple(cast("list[object]", options["auth"]))
     if options["without"] != ():
         options["without"] = check_without(options["without"])
+    if options["dkim"] != ():
+        from ...signals.signing.dkim import signers_of  # late: few programs sign
+
+        options["dkim"] = signers_of(options["dkim"])
     # Read each time: it may have been set after the import, as by a file of settings.
     for_all = Secret(os.environ[URL_FOR_ALL]) if URL_FOR_ALL in os.environ else None
     try:
@@ -240,6 +247,7 @@ def _make(given: dict[str, Any]) -> Options:
         source_address=given["source_address"],
         proxy=_proxy(given, allow_plaintext_auth=allow_plaintext_auth),
         without=given["without"],
+        dkim=given["dkim"],
     )
     if given.get("outlet") is None:
         return made_options

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from .. import __version__
 from ..quiet_start import COMMAND, stop_ending_quietly
+from .dkim.arguments import add_commands
 from .help_format import HelpFormatter
 from .merge.arguments import add_arguments as add_merge_arguments
 from .options import add_arguments, add_without
@@ -178,6 +179,7 @@ def _build_parser() -> argparse.ArgumentParser:
         "outbox", help="look at the file of an Outbox, change what waits in it, and send it"
     )
     add_outbox_arguments(outbox)
+    add_commands(commands)
     commands.add_parser(  # for the list; its own help is its own
         _SENDMAIL, help="pass an email from standard input on, as programs expect of sendmail"
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ...smtp.mail.delivery_options import DeliverBy, Dsn
     from ...smtp.mail.parts.fields import Unsubscribe
     from ..complete_message import CompleteMessage
+    from ..signing.dkim import Dkim
     from .attachment import Attachable, Embeddable
     from .html import Html
 
@@ -50,6 +51,7 @@ class MailArguments(TypedDict, total=False):
     hold_until: dt.datetime | None
     priority: int | None
     require_tls: bool
+    dkim: "Dkim | Iterable[Dkim] | None"
     context: Any
     success_signal: str | Signal | None
     failure_signal: str | Signal | None

@@ -16,7 +16,7 @@ def are_same(mine: Any, its: Any) -> bool:
 def _asked(mail: Any) -> tuple[object, ...]:
     return (
         *(mail.sender, mail.recipients, mail.cc, mail.bcc, mail._options(), mail.context),
-        *(mail.success_signal, mail.failure_signal, mail.outcome_to),
+        *(mail.success_signal, mail.failure_signal, mail.outcome_to, mail.dkim),
     )
 
 

@@ -1,7 +1,9 @@
 """DKIM signatures, made and verified by dkimpy with a key of the tests' own."""
 
 import base64
+import importlib
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -43,14 +45,12 @@ def key() -> tuple[bytes, bytes]:
 
 def signature(data: bytes, form: bytes) -> bytes:
     require_module("dkim")
-    import dkim
-
+    dkim: Any = importlib.import_module("dkim")
     signed: bytes = dkim.sign(data, b"sel", b"b.test", key()[0], canonicalize=(form, form))
     return signed
 
 
 def verifies(data: bytes) -> bool:
-    import dkim
-
+    dkim: Any = importlib.import_module("dkim")
     verdict: bool = dkim.verify(data, dnsfunc=lambda *_args, **_more: key()[1])
     return verdict

@@ -3,7 +3,7 @@
 # no user is made. They come into $PYKKA_SMTP_SERVERS (default: ~/.cache/pykka-smtp-tests), one folder for each:
 #
 #   exim, opensmtpd, dovecot    root folders for chroot: the programs of Debian's packages, and the libraries they need
-#   node                        node_modules with smtp-server, and a link to the node that runs it
+#   node                        node_modules with smtp-server and mailauth, and a link to the node that runs them
 #
 # Needs apt-get, dpkg-deb (as root) and npm. Does nothing where everything is there already.
 set -euo pipefail
@@ -12,6 +12,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 cache=${PYKKA_SMTP_SERVERS:-${HOME:-/root}/.cache/pykka-smtp-tests}
 new=$cache/new # under the lock below
 smtp_server='^3.18.3'
+mailauth='^4.13.3' # verifies signatures of DKIM
 umask 022
 
 die() {
@@ -111,10 +112,10 @@ make_node() {
     # The program itself: what is on PATH may be a script that starts it.
     ln -sfn "$(node -p process.execPath)" "$folder/bin/node"
     if made_by_this_script "$folder"; then
-        echo "node's smtp-server is there already."
+        echo "node's smtp-server and mailauth are there already."
         return
     fi
-    npm install --prefix "$folder" --no-audit --no-fund --no-package-lock --loglevel=error "smtp-server@$smtp_server"
+    npm install --prefix "$folder" --no-audit --no-fund --no-package-lock --loglevel=error "smtp-server@$smtp_server" "mailauth@$mailauth"
     cp "$here/install.sh" "$folder/.made-by"
 }
 

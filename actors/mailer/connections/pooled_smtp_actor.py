@@ -106,10 +106,10 @@ class PooledSmtpActor(  # pyright: ignore[reportIncompatibleVariableOverride] - 
         mail = self._mail
         assert mail is not None
         content = mail.content
-        if content is not None:
+        if content is not None and not (mail.dkim or self._options.dkim):
             self._connect(mail, content)
         else:
-            self._opening = self._spawn(self._open_source, mail)
+            self._opening = self._spawn(self._prepare, mail)
 
     def _step_aside(self) -> None:
         self._observer.attempt_steps_aside(self)

@@ -8,10 +8,12 @@ import select
 import stat
 import zlib
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, cast
 
 from ....signals.complete_message import MailSource
 from ....smtp.mail.content import MAX_TEXT_LINE
+from ....smtp.mail.dkim.digest import Digest, Digester, UnsignableError
 from ....smtp.mail.mail_data import MailDataEncoder, MailFacts, MailScanner, encode_whole
 from ....smtp.mail.parts.head import Head
 from ...loop import guard
@@ -27,6 +29,7 @@ _LOOK = 0.2
 """Seconds between two checks of whether the email of a silent pipe was cancelled."""
 _LONGEST_TEXT = 300
 _EMPTY = "the email is empty; was the file read to its end?"
+_TWICE = "it can be read only once, but must be read twice to be signed (dkim=)"
 
 
 class SourceError(Exception):
@@ -64,8 +67,22 @@ class FileSource:
     Any exception of the file, even SystemExit, becomes a `SourceError`: the file is not ours.
     """
 
-    def __init__(self, source: "MailSource | PartsEmail") -> None:
+    def __init__(
+        self,
+        source: "MailSource | PartsEmail",
+        sign: "Callable[[Digest], bytes] | None" = None,
+    ) -> None:
+        """Store the arguments; `open` is next.
+
+        Args:
+            source: the email.
+            sign: returns its signatures, complete fields; None for no signature.
+        """
         self._source = source
+        self._sign = sign
+        self._digester = None if sign is None else Digester()
+        self._front = b""  # the signatures
+        self._must_send_front = False
         self._file: IO[bytes] | None = None
         self._read_some: Callable[[], object] = bytes
         self._number: int | None = None  # of the descriptor to wait for, if it can be silent
@@ -115,17 +132,35 @@ class FileSource:
             self._read_some = _reader(self._file, self._number)
             seekable = getattr(self._file, "seekable", None)
             if self._number is not None or not (seekable and seekable()):
+                if self._sign is not None:
+                    raise ValueError(_TWICE)
                 return None
             self._start = self._file.tell()
+        return self._read_first()
+
+    def _read_first(self) -> MailFacts:
+        """Read the email once, and sign it."""
+        assert self._file is not None
+        assert self._start is not None
+        digester = self._digester
         while piece := self._read("cannot read the email"):
             self._scanner.feed(piece)
             self._first_sum = zlib.crc32(piece, self._first_sum or 0)
+            if digester is not None:
+                with _signing():
+                    digester.feed(piece)
         if self._is_empty:
             raise SourceError(_EMPTY)
         with _theirs("cannot read the email"):
             self._file.seek(self._start)
-        self._facts, self._scanner = self._scanner.finish(), MailScanner()
-        return self._facts
+        facts, self._scanner = self._scanner.finish(), MailScanner()
+        self._facts = facts
+        if digester is None or self._sign is None:
+            return facts
+        with _signing():
+            self._front = self._sign(digester.finish())
+        self._digester = None
+        return replace(facts, size=len(self._front) + facts.size)
 
     def _open_parts(self, email: "PartsEmail") -> MailFacts:
         """Open the files of an email of several parts, whose size is known without reading them."""
@@ -135,7 +170,10 @@ class FileSource:
             parts = PartsFile(email)
             self._file = cast("IO[bytes]", parts)  # all that is needed of one
             self._read_some = functools.partial(parts.read, PIECE)
-        self._start, self._first_sum, self._facts = 0, None, parts.facts
+        self._start = 0
+        if self._sign is not None:
+            return self._read_first()
+        self._first_sum, self._facts = None, parts.facts
         return parts.facts
 
     def begin(self, *, transparent: bool, may_be_eight_bit: bool) -> None:
@@ -150,6 +188,7 @@ class FileSource:
         self._must_be_ascii = not may_be_eight_bit
         self._is_at_end = False
         self._must_rewind = self._start is not None
+        self._must_send_front = bool(self._front)
 
     def read(self) -> bytes | None:
         """Return the next piece in wire form, or None at the end.
@@ -163,6 +202,9 @@ class FileSource:
             with _theirs("cannot read the rest of the email"):
                 self._file.seek(self._start)
             self._must_rewind = False
+        if self._must_send_front:
+            self._must_send_front = False
+            return self._front
         piece = self._read("cannot read the rest of the email")
         if self._facts is not None and self._facts.is_plain:
             return self._as_it_stands(piece)
@@ -170,6 +212,8 @@ class FileSource:
             if self._must_be_ascii and not piece.isascii():
                 raise SourceError("the email has 8-bit data, which the server does not take")
             self._scanner.feed(piece)
+            if self._front:
+                self._sum = zlib.crc32(piece, self._sum)
             # Never empty, although the encoder may hold back a line end: empty means the end.
             return self._encoder.encode(piece) or self.read()
         if self._is_at_end:
@@ -178,7 +222,10 @@ class FileSource:
         if self._is_empty:
             raise SourceError(_EMPTY)
         facts = self._scanner.finish()
-        if not (self._facts is None or self._first_sum is None or facts == self._facts):
+        is_another = self._front and self._sum != self._first_sum  # any octet breaks a signature
+        if is_another or not (
+            self._facts is None or self._first_sum is None or facts == self._facts
+        ):
             raise SourceError("the email changed while it was sent")
         if facts.nul or facts.longest_line > MAX_TEXT_LINE:
             raise SourceError(f"the email has a NUL octet, or a line over {MAX_TEXT_LINE} octets")
@@ -235,6 +282,15 @@ class FileSource:
         while not poll.poll(_LOOK * 1000):
             if self._is_given_up:
                 raise SourceError("the send was cancelled")
+
+
+@contextlib.contextmanager
+def _signing() -> Generator[None, None, None]:
+    """Turn the error of an email that can't be signed into a `SourceError`."""
+    try:
+        yield
+    except UnsignableError as error:
+        raise SourceError(f"cannot sign the email: {error}") from None
 
 
 @contextlib.contextmanager

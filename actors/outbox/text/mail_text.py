@@ -243,6 +243,10 @@ def _add_options(env: dict[str, Any], mail: SendMail) -> None:
         env["priority"] = mail.priority
     if mail.require_tls:
         env["require_tls"] = True
+    if mail.dkim is not None:
+        if mail.dkim:
+            raise ValueError("dkim: a key is not kept in the file; give it to the Outbox")
+        env["unsigned"] = True
 
 
 def _options_of(made: Mapping[str, Any]) -> dict[str, Any]:
@@ -250,6 +254,8 @@ def _options_of(made: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("hold_for", "priority", "require_tls", "success_signal", "failure_signal"):
         if name in made:
             options[name] = made[name]
+    if "unsigned" in made:
+        options["dkim"] = ()
     if "dsn" in made:
         options["dsn"] = Dsn(**made["dsn"])
     if "by" in made:

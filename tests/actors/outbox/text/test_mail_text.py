@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.signers import rsa_key
 
-from pykka_smtp import Attachment, SendMail
+from pykka_smtp import Attachment, Dkim, SendMail
 from pykka_smtp.actors.outbox.text import mail_text
 from pykka_smtp.actors.outbox.text.mail_text import is_whole, mail_of, to_text
 
@@ -132,3 +133,13 @@ def test_files_that_are_larger_than_a_row_are_refused(
 
     with pytest.raises(ValueError, match="the email has more than 1500000 octets"):
         to_text(of_parts(attachments=[path]))
+
+
+def test_a_key_is_not_kept_and_that_an_email_is_not_to_be_signed_is() -> None:
+    given: dict[str, Any] = {"sender": "me@a.test", "recipients": "you@b.test", "body": "1"}
+
+    with pytest.raises(ValueError, match="dkim: a key is not kept in the file; give it to the"):
+        to_text(SendMail(**given, dkim=Dkim("a.test", "one", key=rsa_key())))
+    text = to_text(SendMail(**given, dkim=()))
+
+    assert mail_of(text.env, text.body).dkim == ()

@@ -1,0 +1,1 @@
+"""The commands ``dkim-key`` and ``dkim-check``. Never a name look-up."""

@@ -1,0 +1,1 @@
+"""Who signs emails: domains with their keys. Never how an email is sent."""
