@@ -308,8 +308,10 @@ def _composed(made: dict[str, Any], body: bytes) -> SendMail:
     )
     content = mail.content
     assert isinstance(content, ComposedContent)
+    email = content.email
+    assert isinstance(email, TextEmail)
     # As they were when it was put: a second copy is the same email to whoever gets both.
-    content.email.date_back(dt.datetime.fromisoformat(made["date"]), made["message_id"])
+    email.date_back(dt.datetime.fromisoformat(made["date"]), made["message_id"])
     return mail
 
 
