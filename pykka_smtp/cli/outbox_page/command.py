@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TextIO
 
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
 
 
 @contextlib.contextmanager
-def _interrupted_by_ctrl_c(server: PageServer) -> Iterator[None]:
+def _interrupted_by_ctrl_c(server: PageServer) -> Generator[None]:
     """Have Ctrl-C end the server wherever it comes.
 
     Python drops what a signal handler raises while a callback of a weak reference runs, for
