@@ -1,8 +1,12 @@
 """``pykka-smtp outbox page``: starts the page, and ends it at Ctrl-C."""
 
 import argparse
+import contextlib
 import os
+import signal
 import socket
+import threading
+from collections.abc import Generator
 from pathlib import Path
 from typing import TextIO
 
@@ -59,7 +63,8 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
         )
         with PageServer(host, options.port, desk) as server:
             _announce(server, path, host, token if is_made else None, out, err)
-            server.serve_forever()
+            with _interrupted_by_ctrl_c(server):
+                server.serve_forever()
     except (BrokenPipeError, OutboxError):
         raise
     except OSError as error:
@@ -70,6 +75,30 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     finally:
         overview.close()
     return EX_OK
+
+
+@contextlib.contextmanager
+def _interrupted_by_ctrl_c(server: PageServer) -> Generator[None]:
+    """Have Ctrl-C end the server wherever it comes.
+
+    Python drops what a signal handler raises while a callback of a weak reference runs, for
+    instance of a thread that has just ended.
+    """
+
+    def interrupt(_number: int, _frame: object) -> None:
+        server.is_interrupted = True
+        raise KeyboardInterrupt
+
+    is_ours = threading.current_thread() is threading.main_thread() and (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if is_ours:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _wrong_options(options: argparse.Namespace, token: str | None) -> str | None:

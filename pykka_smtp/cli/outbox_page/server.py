@@ -27,6 +27,9 @@ class PageServer(http.server.ThreadingHTTPServer):
         port: 0 for one that is free.
         desk: what the requests are about.
 
+    Attributes:
+        is_interrupted: whether it is to end; set by a signal handler.
+
     Raises:
         OSError: it cannot listen there.
     """
@@ -36,6 +39,7 @@ class PageServer(http.server.ThreadingHTTPServer):
 
     def __init__(self, host: str, port: int, desk: Desk) -> None:
         self.desk: Desk = desk
+        self.is_interrupted: bool = False
         self._free = threading.BoundedSemaphore(_MOST_THREADS)
         self._open: dict[socket.socket, float] = {}
         self._open_lock = threading.Lock()
@@ -84,7 +88,13 @@ class PageServer(http.server.ThreadingHTTPServer):
         self._free.release()
 
     def service_actions(self) -> None:
-        """End requests that take too long; called every half second."""
+        """End requests that take too long; called every half second.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C has come.
+        """
+        if self.is_interrupted:
+            raise KeyboardInterrupt
         self._end_requests(time.monotonic())
 
     def _end_requests(self, begun_before: float) -> None:

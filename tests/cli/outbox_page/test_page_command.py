@@ -17,6 +17,11 @@ from servers.outboxes import Outboxes, mail
 from servers.waiting import PATIENCE
 
 from pykka_smtp import Put
+from pykka_smtp.cli.outbox_page import command
+from pykka_smtp.cli.outbox_page.access import Access
+from pykka_smtp.cli.outbox_page.overview import Overview
+from pykka_smtp.cli.outbox_page.requests import Desk
+from pykka_smtp.cli.outbox_page.server import PageServer
 
 COMMAND = [sys.executable, "-W", "error", "-m", "pykka_smtp", "outbox", "page"]
 TOKEN = "a-token-of-some-length"
@@ -95,6 +100,28 @@ def test_it_prints_where_the_page_is_and_serves_until_ctrl_c(path: Path) -> None
     assert status == 0
     assert out == ""
     assert err == "pykka-smtp outbox page: hold mail-1 (shop): done\n"
+
+
+def test_ctrl_c_ends_it_although_python_has_dropped_the_exception(path: Path) -> None:
+    class Dropping(PageServer):
+        def service_actions(self) -> None:
+            if not self.is_interrupted:
+                with contextlib.suppress(KeyboardInterrupt):
+                    signal.raise_signal(signal.SIGINT)
+            super().service_actions()
+
+    overview = Overview(path)
+    access = Access(None, {"127.0.0.1"})
+    desk = Desk(overview=overview, access=access, act=lambda *_: True, note=print)
+    with (
+        contextlib.closing(overview),
+        Dropping("127.0.0.1", 0, desk) as server,
+        pytest.raises(KeyboardInterrupt),
+        command._interrupted_by_ctrl_c(server),
+    ):
+        server.serve_forever()
+
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_for_other_machines_a_token_is_made_and_printed_once(path: Path) -> None:

@@ -95,9 +95,9 @@ def test_a_mail_that_another_process_took_over_is_not_completed(
     outboxes: Outboxes, server: Any
 ) -> None:
     ref = outboxes.start(server, rate="1/s")
-    ref.ask(Put(mail(1)))
-    ref.ask(Put(mail(2)))
     other = SqliteStore(outboxes.path, "other")
+    ref.ask(Put(mail(1)))
+    ref.ask(Put(mail(2)))  # has a second until it goes
     with other.turn(is_durable=True):
         taken = "UPDATE pykka_smtp_mail SET owner = ? WHERE id = 'mail-2' AND state = 'claimed'"
         assert other._db.execute(taken, (other.life,)).rowcount == 1
