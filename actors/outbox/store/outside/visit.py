@@ -18,7 +18,7 @@ from ..locks import FileLock, is_locked
 from ..records import Clash, NewMail, Row, StoredMail
 from ..sqlite import schema
 from ..sqlite.by_hand import ByHand
-from ..sqlite.file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
+from ..sqlite.file import OPEN_TIMEOUT, life_file, open_file, prepare, real_path, side_file
 from ..sqlite.statements import like
 from .foreign import put_in_transaction
 
@@ -52,6 +52,7 @@ class Visit(ByHand):
         makes: bool = False,
         seals: Seals | None = None,
     ) -> None:
+        path = real_path(path)
         self.path: Path = path
         self._seals = seals
         self._seen = 0

@@ -20,6 +20,17 @@ _SMALLEST = 512
 _MOST_PAGES_OF_CACHE = -16_000  # KiB, as SQLite has it
 
 
+def real_path(path: Path) -> Path:
+    """Return where an outbox is, whatever becomes of the current folder and of links to it.
+
+    All processes must find the same files beside it: a life whose lock is not found is dead.
+
+    Args:
+        path: the outbox, as a program names it.
+    """
+    return Path(os.path.realpath(path))
+
+
 def side_file(path: Path, name: str) -> Path:
     """Return the path of a file beside an outbox.
 

@@ -20,7 +20,7 @@ from ..file_system import has_room
 from ..locks import FileLock
 from . import schema
 from .by_hand import ByHand
-from .file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
+from .file import OPEN_TIMEOUT, life_file, open_file, prepare, real_path, side_file
 from .rescue import Rescues
 from .times import Times
 
@@ -53,6 +53,7 @@ class SqliteStore(Times, Rescues, ByHand):
     """
 
     def __init__(self, path: Path, alias: str, *, hears: bool = True) -> None:
+        path = real_path(path)
         self.path: Path = path
         self._alias = alias
         self._hears = hears

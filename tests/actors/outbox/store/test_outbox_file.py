@@ -331,3 +331,37 @@ def test_nothing_waits_for_a_thread_that_has_stopped(outboxes: Outboxes) -> None
     assert ref.ask(Find()) == []
     outboxes.stop(ref)
     assert not any("outbox" in one.name for one in threading.enumerate())
+
+
+def lives_that_seem_dead(first: Path, second: Path) -> list[int]:
+    """Start a life on a file by each name; return those of others that the second takes for dead."""
+    one, two = SqliteStore(first, "one"), SqliteStore(second, "two")
+    try:
+        return two.dead_lives()
+    finally:
+        two.close()
+        one.close()
+
+
+def test_nobody_seems_dead_because_a_path_is_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "link.db"
+    link.symlink_to(tmp_path / "mail.db")
+
+    assert lives_that_seem_dead(tmp_path / "mail.db", link) == []
+    assert [one.name for one in link.parent.iterdir()] == ["link.db"]
+
+
+def test_nobody_seems_dead_after_a_change_of_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one, two = SqliteStore(tmp_path / "mail.db", "one"), SqliteStore(Path("mail.db"), "two")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    try:
+        assert two.dead_lives() == []
+    finally:
+        two.close()
+        one.close()
