@@ -32,7 +32,9 @@ class SealedStore(SqliteStore):
         self._seals = seals
         super().__init__(path, alias, hears=hears)
         try:
-            if proof_in(self._db) is None:
+            with self.look():
+                is_new = proof_in(self._db) is None
+            if is_new:
                 with self.turn(is_durable=True):
                     self._db.execute(
                         "INSERT INTO pykka_smtp_meta VALUES ('seal', ?)", (seals.proof(),)

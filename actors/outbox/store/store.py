@@ -43,6 +43,10 @@ class Store(Protocol):
         """Undo `wait_turn`, as there is nothing to write."""
         ...
 
+    def look(self) -> AbstractContextManager[object]:
+        """Return a context in which is read outside of a turn: no fork happens meanwhile."""
+        ...
+
     def touch(self) -> None:
         """Write something that changes nothing, to see whether that works."""
         ...

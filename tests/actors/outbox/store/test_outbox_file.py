@@ -334,7 +334,7 @@ def test_nothing_waits_for_a_thread_that_has_stopped(outboxes: Outboxes) -> None
 
 
 def lives_that_seem_dead(first: Path, second: Path) -> list[int]:
-    """Start a life on a file by each name; return those of others that the second takes for dead."""
+    """Start a life by each name; return those of others that the second takes for dead."""
     one, two = SqliteStore(first, "one"), SqliteStore(second, "two")
     try:
         return two.dead_lives()
