@@ -211,6 +211,11 @@ class Shipping:
             log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
             self._hold(row)
             return
+        if (older := self.entries.get(row.seq)) is not None:
+            # A person has held and released it meanwhile: only one of both may go out. The older
+            # one, if its mark was written, could not have been held.
+            self._gate_of(older).lose()
+            self._forget(older)
         self.entries[row.seq] = entry
         if entry.has_expired(time.time()):
             self._expire(entry)
