@@ -134,7 +134,8 @@ def test_a_mail_that_was_held_and_released_in_line_goes_out_once(outboxes: Outbo
         )
         assert ref.ask(Hold("mail-3"))
         assert ref.ask(Release("mail-3"))
-        assert wait_until(lambda: has_state("mail-3", "claimed"))  # anew, by the same process
+        # Anew, by the same process.
+        assert wait_until(lambda: has_state("mail-3", "claimed"), PATIENCE)
         ref.ask(Put(mail(4)))
         first.set()
 
