@@ -216,6 +216,44 @@ def test_only_the_recipients_that_were_deferred_are_tried_again(outboxes: Outbox
     assert _note is not None
 
 
+def test_a_retry_by_hand_is_for_those_only_who_do_not_have_the_mail_yet(
+    outboxes: Outboxes,
+) -> None:
+    with Server(defer("RCPT", to="later@example.org", times=1)) as server:
+        ref = outboxes.start(server, retry=RetryPolicy(initial_delay=600, at_least_once=True))
+        ref.tell(mail(recipients=["you@example.org", "later@example.org"]))
+        assert wait_until(lambda: ref.ask(Find())[0].attempts == 1, PATIENCE)
+
+        assert ref.ask(Retry("mail-1"))
+        [outcome] = outboxes.wait_for(1)
+
+        assert [one.recipients for one in server.mails] == [
+            *(("you@example.org",), ("later@example.org",))
+        ]
+    assert isinstance(outcome, SendSuccess)
+    assert (outcome.attempts, outcome.refused) == (2, ())
+    assert [one.address for one in outcome.recipients] == ["you@example.org", "later@example.org"]
+
+
+def test_a_retry_of_a_cancelled_mail_is_for_those_only_who_do_not_have_it_yet(
+    outboxes: Outboxes,
+) -> None:
+    with Server(defer("RCPT", to="later@example.org", times=1)) as server:
+        ref = outboxes.start(server, retry=RetryPolicy(initial_delay=600, at_least_once=True))
+        ref.tell(mail(recipients=["you@example.org", "later@example.org"]))
+        assert wait_until(lambda: ref.ask(Find())[0].attempts == 1, PATIENCE)
+        assert ref.ask(Cancel("mail-1"))
+        outboxes.wait_for(1)
+        assert wait_until(lambda: ref.ask(Find(state="heard")), PATIENCE)
+
+        assert ref.ask(Retry("mail-1"))
+        outboxes.wait_for(2)
+
+        assert [one.recipients for one in server.mails] == [
+            *(("you@example.org",), ("later@example.org",))
+        ]
+
+
 def test_a_retry_that_was_begun_by_one_process_is_ended_by_the_next(outboxes: Outboxes) -> None:
     patient = RetryPolicy(max_attempts=5, initial_delay=0.5, max_delay=0.5)
     with Server(defer("RCPT", to="later@example.org")) as server:
