@@ -437,3 +437,15 @@ def test_ten_thousand_puts_at_once_share_few_transactions(outboxes: Outboxes) ->
 
     assert ref.ask(Statistics()).ready == 2000
     assert time.monotonic() - began < PATIENCE
+
+
+def test_find_looks_for_a_recipient_among_the_recipients_only(outboxes: Outboxes) -> None:
+    ref = outboxes.start()
+    ref.ask(Put(mail(1, subject="about you@example.org", recipients="bob@example.net")))
+    ref.ask(Put(mail(2, recipients='"a b"@example.org')))
+    ref.ask(Put(mail(3, recipients="Bob@Example.net")))
+
+    assert [one.id for one in ref.ask(Find(recipient="you@"))] == []
+    assert [one.id for one in ref.ask(Find(recipient='"a b"@'))] == ["mail-2"]
+    assert [one.id for one in ref.ask(Find(recipient="bob@example"))] == ["mail-1", "mail-3"]
+    assert [one.id for one in ref.ask(Find(recipient="bob@example", limit=1))] == ["mail-1"]

@@ -36,7 +36,8 @@ class ByHand(Looks):
             # that has failed, nobody has it, and none are there.
             "state = 'ready', owner = NULL, crashes = 0, due = :now, put_at = :now, put_off = 0,"
             " doubts = max(doubts, coalesce(json_extract(outcome, '$.maybe'), 0)), outcome = NULL,"
-            " attempts = coalesce(json_extract(past, '$.count'), 0), expires = NULL, is_sent = NULL, ended_at = NULL"
+            " attempts = coalesce(json_extract(past, '$.count'), 0), expires = NULL,"
+            " is_sent = NULL, ended_at = NULL"
         )
         which = "('ready', 'held', 'heard')"
         return self._by_hand(alias, name, set_, which, more=_RETRIABLE, now=now)
