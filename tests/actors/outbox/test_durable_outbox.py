@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -449,3 +450,20 @@ def test_find_looks_for_a_recipient_among_the_recipients_only(outboxes: Outboxes
     assert [one.id for one in ref.ask(Find(recipient='"a b"@'))] == ["mail-2"]
     assert [one.id for one in ref.ask(Find(recipient="bob@example"))] == ["mail-1", "mail-3"]
     assert [one.id for one in ref.ask(Find(recipient="bob@example", limit=1))] == ["mail-1"]
+
+
+def test_who_asks_an_outbox_that_does_not_hear_is_refused_and_does_not_wait_for_ever(
+    outboxes: Outboxes,
+) -> None:
+    ref = outboxes.start(url="record:", hear=False)
+    waits: Any = SimpleNamespace(tell=print)
+
+    for question in (mail(1), Put(mail(2, outcome_to=waits))):
+        with pytest.raises(ValueError, match="hear=False hears no outcome"):
+            ref.ask(question, timeout=PATIENCE)
+    ref.tell(mail(3, outcome_to=waits))
+
+    [outcome] = outboxes.wait_for(1)
+    assert isinstance(outcome, SendFailure)
+    assert (outcome.kind, outcome.mail.id) == (FailureKind.LOCAL, "mail-3")
+    assert ref.ask(Find()) == []
