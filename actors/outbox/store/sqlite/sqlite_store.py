@@ -21,7 +21,7 @@ from ..forks import ForkGuard
 from ..locks import FileLock
 from . import schema
 from .by_hand import ByHand
-from .file import OPEN_TIMEOUT, life_file, open_file, prepare, real_path, side_file
+from .file import OPEN_TIMEOUT, FilesInPlace, life_file, open_file, prepare, real_path, side_file
 from .rescue import Rescues
 from .times import Times
 
@@ -63,6 +63,7 @@ class SqliteStore(Times, Rescues, ByHand):
                 with guard:
                     guard.connection = self._db = self._opened_file()
                     self._begin_life()
+                    self._files = FilesInPlace(path)
             except BaseException:
                 with guard, contextlib.suppress(sqlite3.Error):
                     if guard.connection is not None:
@@ -138,6 +139,7 @@ class SqliteStore(Times, Rescues, ByHand):
         db = self._db
         try:
             self.wait_turn()
+            self._files.check()
             with self._guard:
                 if is_durable is not self._is_durable:
                     db.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
@@ -150,6 +152,8 @@ class SqliteStore(Times, Rescues, ByHand):
                     with contextlib.suppress(sqlite3.Error):
                         db.execute("ROLLBACK")
                     raise
+        except OutboxError:
+            raise
         except (sqlite3.Error, OSError) as error:
             raise error_of(error, str(self.path)) from error
         finally:
@@ -191,6 +195,7 @@ class SqliteStore(Times, Rescues, ByHand):
 
     def reopen(self) -> None:
         """See `Store`."""
+        self._files.check()  # or a new file would be made
         with self._guard, contextlib.suppress(sqlite3.Error):
             self._db.close()
         if not self._turnstile.take(OPEN_TIMEOUT):
@@ -199,6 +204,7 @@ class SqliteStore(Times, Rescues, ByHand):
             with self._guard as guard:
                 self._db = open_file(self.path, self._turnstile, self._check_seal)
                 guard.connection = self._db
+            self._files = FilesInPlace(self.path)
             self._is_durable = True
         finally:
             self._turnstile.give_back()

@@ -10,7 +10,7 @@ import pytest
 from servers.outboxes import Outboxes, mail
 from servers.waiting import PATIENCE, wait_until
 
-from pykka_smtp import Drain, Find, Outbox, OutboxError, Put
+from pykka_smtp import Drain, Find, Outbox, OutboxError, Put, Statistics
 from pykka_smtp.actors.outbox.store import file_system
 from pykka_smtp.actors.outbox.store.locks import FileLock, is_locked
 from pykka_smtp.actors.outbox.store.sqlite import file as sqlite_file
@@ -365,3 +365,45 @@ def test_nobody_seems_dead_after_a_change_of_the_current_folder(
     finally:
         two.close()
         one.close()
+
+
+@pytest.mark.parametrize("name", ["mail.db", "mail.db-wal"])
+def test_there_is_no_receipt_while_the_file_or_its_log_is_gone(
+    outboxes: Outboxes, name: str
+) -> None:
+    ref = outboxes.start()
+    ref.ask(Put(mail(1)))
+    file = outboxes.path.with_name(name)
+    file.rename(file.with_name("away"))
+
+    for _ in range(2):
+        with pytest.raises(OutboxError, match=f"{name} has gone while it is in use") as caught:
+            ref.ask(Put(mail(2)))
+        assert caught.value.retryable
+    assert not file.exists()  # none was made anew
+
+    file.with_name("away").rename(file)
+    assert wait_until(lambda: ref.ask(Statistics()).trouble is None, PATIENCE)
+    ref.ask(Put(mail(3)))
+    assert [one.id for one in ref.ask(Find())] == ["mail-1", "mail-3"]
+
+
+def test_there_is_no_receipt_once_another_file_has_taken_the_place(
+    outboxes: Outboxes, tmp_path: Path
+) -> None:
+    ref = outboxes.start()
+    other = tmp_path / "other.db"
+    SqliteStore(other, "other").close()
+    other.rename(outboxes.path)
+
+    with pytest.raises(OutboxError, match="was replaced or cut while it is in use"):
+        ref.ask(Put(mail(1)))
+
+
+def test_there_is_no_receipt_once_the_file_was_cut(outboxes: Outboxes) -> None:
+    ref = outboxes.start()
+    ref.ask(Put(mail(1)))
+    os.truncate(outboxes.path, 0)
+
+    with pytest.raises(OutboxError, match="was replaced or cut while it is in use"):
+        ref.ask(Put(mail(2)))
