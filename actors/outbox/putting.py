@@ -137,8 +137,9 @@ class Putting:
             if result.is_same:
                 answer.set(Receipt(result.id, key, is_duplicate=True))
             else:
-                error = ValueError(f"key {key!r} is that of another email ({result.id})")
-                answer.set_exception((ValueError, error, None))
+                self._refuse_for_good(
+                    f"key {key!r} is that of another email ({result.id})", mail, answer
+                )
         elif not result.is_same:
             detail = f"id {mail.id!r} is that of another email in the outbox"
             self._refuse(mail, answer, detail, retryable=False)
@@ -148,10 +149,7 @@ class Putting:
     def _answer_deaf(self, mail: SendMail, answer: Answer) -> None:
         """Answer who would wait for an outcome for ever."""
         text = "an Outbox with hear=False hears no outcome: put the email, without outcome_to"
-        if answer.is_asked:
-            answer.set_exception((ValueError, ValueError(text), None))
-        else:
-            self._refuse(mail, answer, text, retryable=False)
+        self._refuse_for_good(text, mail, answer)
 
     def _ask_for_outcome(self, seq: int, mail: SendMail, answer: Answer) -> None:
         def look(store: Store) -> Row | None:
@@ -257,6 +255,13 @@ class Putting:
             self._in_file, self._octets = result
 
     # Refusals
+
+    def _refuse_for_good(self, why: str, mail: SendMail, answer: Answer) -> None:
+        """Raise where somebody waits; else publish it: no email is dropped without a word."""
+        if answer.is_asked:
+            answer.set_exception((ValueError, ValueError(why), None))
+        else:
+            self._refuse(mail, answer, why, retryable=False)
 
     def _refuse(self, mail: SendMail, answer: Answer, detail: str, *, retryable: bool) -> None:
         failure = failure_of(mail, self._alias, FailureKind.LOCAL, detail, retryable=retryable)

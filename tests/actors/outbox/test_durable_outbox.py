@@ -467,3 +467,22 @@ def test_who_asks_an_outbox_that_does_not_hear_is_refused_and_does_not_wait_for_
     assert isinstance(outcome, SendFailure)
     assert (outcome.kind, outcome.mail.id) == (FailureKind.LOCAL, "mail-3")
     assert ref.ask(Find()) == []
+
+
+def test_a_put_that_was_told_with_the_key_of_another_mail_is_not_dropped_without_a_word(
+    outboxes: Outboxes,
+) -> None:
+    ref = outboxes.start()
+    ref.ask(Put(mail(1), key="k"))
+
+    ref.tell(Put(mail(2), key="k"))
+
+    [outcome] = outboxes.wait_for(1)
+    assert isinstance(outcome, SendFailure)
+    assert (outcome.kind, outcome.mail.id) == (FailureKind.LOCAL, "mail-2")
+    assert outcome.detail == "key 'k' is that of another email (mail-1)"
+
+
+def test_a_context_that_is_no_unicode_text_is_refused_where_it_is_put() -> None:
+    with pytest.raises(ValueError, match="context: has a lone surrogate"):
+        Put(mail(context={"name": "\ud800"}))
