@@ -92,6 +92,10 @@ class Store(Protocol):
         """Give back claimed emails of which nothing went out."""
         ...
 
+    def set_aside(self, seq: int) -> None:
+        """Hold an email that cannot be read, whatever time it is; a person looks at it."""
+        ...
+
     def hear(self, seqs: Sequence[int], now: float) -> None:
         """Note that receivers of these outcomes have run."""
         ...
