@@ -68,10 +68,6 @@ def handover(
             is missing, or has raised.
         Exception: what the connection raises, if the database cannot be written.
     """
-    if mail.outcome_to is not None:
-        raise ValueError(
-            "outcome_to: the outcome of an email that is handed over goes to signals only"
-        )
     put = Put(
         mail,
         key=key,
@@ -80,6 +76,10 @@ def handover(
         priority=priority,
         at_least_once=at_least_once,
     )
+    if mail.outcome_to is not None:
+        raise ValueError(
+            "outcome_to: the outcome of an email that is handed over goes to signals only"
+        )
     new = new_mail(put, OUTBOX_DEFAULTS["alias"] if alias is None else alias, seal)
     clash = put_in_transaction(connection, new)
     return receipt_of(new, clash)
