@@ -13,7 +13,7 @@ from .store.errors import OutboxError
 from .store.outside.foreign import put_in_transaction
 from .store.records import Clash, NewMail
 from .store.sqlite.schema import script
-from .text.seals import SealError, Seals
+from .text.seals import NO_DIGEST, SealError, Seals
 
 
 def handover(
@@ -56,7 +56,8 @@ def handover(
         expires: as for `Put`.
         priority: as for `Put`.
         at_least_once: as for `Put`; True by default, whatever an Outbox says.
-        seal: that of the Outbox, if its emails are sealed.
+        seal: that of the Outbox, if its emails are sealed. It cannot open what is there, so any
+            email with a known key is a duplicate then.
 
     Returns:
         The receipt. It counts once the transaction is committed.
@@ -99,8 +100,9 @@ def new_mail(put: Put, alias: str, seal: Callable[[bytes], bytes] | None = None)
         OutboxError: `seal` has raised.
     """
     text, now = put.text, time.time()
-    env, body = text.env, text.body
+    env, body, digest = text.env, text.body, text.digest
     if seal is not None:
+        digest = NO_DIGEST
         seals = Seals(seal, seal)  # nothing is opened
         try:
             env, body = seals.text(env), seals.body(body)
@@ -110,7 +112,7 @@ def new_mail(put: Put, alias: str, seal: Callable[[bytes], bytes] | None = None)
         id=text.mail.id,
         key=put.key or text.mail.id,
         alias=check_alias(alias),
-        digest=text.digest,
+        digest=digest,
         env=env,
         body=body,
         priority=put.priority,
