@@ -140,6 +140,8 @@ def prepare(path: Path) -> FileLock:
         raise OutboxError(f"{folder} is no folder; make it first, for {path.name} to be in it")
     if path.is_dir():
         raise OutboxError(f"{path} is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise OutboxError(f"{path} is no regular file, and cannot be an outbox")
     check_file_system(folder)
     try:
         turnstile = FileLock(side_file(path, "turn"))

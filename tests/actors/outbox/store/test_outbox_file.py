@@ -73,6 +73,12 @@ def test_a_file_that_is_gone_is_missed_if_its_log_is_there(path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="needs /dev/null")
+def test_nobody_is_told_to_delete_a_device() -> None:
+    assert "is no regular file" in str(refusal(Path("/dev/null")))
+    assert not Path("/dev/null-turn").exists()
+
+
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mail.db"
     path.write_text("From: me\n\nI am an email.\n" * 1000)
