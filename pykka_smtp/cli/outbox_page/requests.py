@@ -92,15 +92,21 @@ class PageRequest(http.server.BaseHTTPRequestHandler):
         self._answer(self._post)
 
     def _answer(self, make: Callable[[str, dict[str, str]], None]) -> None:
-        url = urllib.parse.urlsplit(self.path)
-        words = dict(urllib.parse.parse_qsl(url.query, max_num_fields=10)) if url.query else {}
         try:
             self._check_origin()
-            make(url.path, words)
+            make(*self._asked())
         except _Refusal as refusal:
             self._send_json({"error": refusal.text}, refusal.status)
         except OutboxError as error:
             self._send_json({"error": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def _asked(self) -> tuple[str, dict[str, str]]:
+        try:
+            url = urllib.parse.urlsplit(self.path)
+            words = urllib.parse.parse_qsl(url.query, max_num_fields=10) if url.query else []
+        except ValueError:
+            raise _Refusal(HTTPStatus.BAD_REQUEST, "That is no request of this page.") from None
+        return url.path, dict(words)
 
     def _check_origin(self) -> None:
         if not self._desk.access.is_own_name(self.headers.get("Host")):

@@ -49,6 +49,11 @@ def like(text: str) -> str:
     return f"%{text}%"
 
 
+def like_in_json(text: str) -> str:
+    """Return a pattern as `like` does, for a text within a string of JSON."""
+    return like(json.dumps(text, ensure_ascii=False)[1:-1])
+
+
 def detail_of(outcome: str | None, past: str | None) -> str:
     """Return what the text of an outcome, or of the last attempt, says in a line.
 
