@@ -61,7 +61,9 @@ class Putting:
         most_octets: int,
         at_least_once: bool,
     ) -> None:
-        self.put = self.duplicates = self.pending = 0
+        self.put: int = 0
+        self.duplicates: int = 0
+        self.pending: int = 0
         self._alias = alias
         self._life = life
         self._thread = thread

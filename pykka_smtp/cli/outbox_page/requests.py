@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from ...actors.outbox.rules.states import Step
 from ...actors.outbox.store.errors import OutboxError
@@ -68,10 +68,10 @@ class _Refusal(Exception):  # noqa: N818 - an answer
 class PageRequest(http.server.BaseHTTPRequestHandler):
     """Answers one request, and closes the connection: none is kept, so none holds a thread."""
 
-    protocol_version = "HTTP/1.0"
-    timeout = 5.0
-    server_version = "pykka-smtp"
-    sys_version = ""
+    protocol_version: str = "HTTP/1.0"
+    timeout: ClassVar[float | None] = 5.0
+    server_version: str = "pykka-smtp"
+    sys_version: str = ""
 
     @property
     def _desk(self) -> Desk:

@@ -6,7 +6,7 @@ for a single row.
 
 import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 _MOST = 128
@@ -14,7 +14,7 @@ OWNED = "state IN ('claimed', 'dot', 'told')"
 """As the index of those says it: SQLite takes that index only where a statement has these words."""
 _T = TypeVar("_T")
 
-json_of = json.JSONDecoder().decode
+json_of: Callable[[str], Any] = json.JSONDecoder().decode
 
 
 def chunks(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
