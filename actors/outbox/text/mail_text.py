@@ -144,7 +144,7 @@ def _in_memory(mail: SendMail) -> SendMail:
 
 
 def _read(path: Path) -> bytes:
-    with open(path, "rb", opener=_open) as file:  # noqa: PTH123 - a path has no opener
+    with open(path, "rb", opener=_open) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError(f"message: {path} is no regular file")
         return file.read(MAX_SIZE + 1)
