@@ -27,10 +27,12 @@ from .sending.entry import Ended, Entry
 from .sending.gate import GatedSmtpActor
 from .sending.shipping import Shipping
 from .store.sealed_store import open_store
+from .store.wake import HEARERS, SENDERS
 from .text.mail_text import MailText, to_text
 from .thread.ops import Watch
 from .thread.results import Results
 from .thread.store_thread import StoreThread
+from .thread.waking import Waking
 from .timing import Timing
 from .upkeep import Upkeep
 
@@ -156,6 +158,8 @@ class Outbox(Mailer):
             self._draining,
             sends=self._sends,
         )
+        self._roles = SENDERS * self._sends | HEARERS * hears
+        self._waking = Waking(self, submit, upkeep.file_changed)
         self._timing = Timing(submit, self._shipping, given["retry"], sends=self._sends)
         self._asking = Asking(self._alias, submit, upkeep.file_changed)
 
@@ -186,6 +190,8 @@ class Outbox(Mailer):
     def on_start(self) -> None:
         """Called on the loop thread before the first actor message: look at what is in the file."""
         super().on_start()
+        if self._roles:
+            self._waking.start(self._store.listen(self._roles))
         self._upkeep.file_changed()
 
     def on_receive(self, message: Any) -> Any:
@@ -301,6 +307,7 @@ class Outbox(Mailer):
         """Give back what is left, and have the file closed once receivers have run."""
         self._shipping.is_over = self._upkeep.is_over = True
         super().on_stop()
+        self._waking.close()
         self._draining.close()
         self._thread.close(lambda: self._publishing.is_quiet)
 

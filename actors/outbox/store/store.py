@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ..rules.clocks import ClockNote
 from .records import Claims, Clash, Ending, Later, NewMail, Rescue, Row, StoredMail
+from .wake import WakeSocket
 
 
 class Store(Protocol):
@@ -204,6 +205,24 @@ class Store(Protocol):
 
     def has_changed(self) -> bool:
         """Whether another process has written since the last call."""
+        ...
+
+    def listen(self, roles: int) -> WakeSocket | None:
+        """Return a new socket at which others wake this life; None if it can have none.
+
+        Not on the store's thread, but on that which has the socket.
+
+        Args:
+            roles: `SENDERS`, `HEARERS`, or both.
+        """
+        ...
+
+    def wake(self, concerned: int) -> None:
+        """Wake other lives, after a turn. Never waits, never raises.
+
+        Args:
+            concerned: whom the turn concerns: `SENDERS`, `HEARERS`, both or 0.
+        """
         ...
 
     def tidy(self) -> None:

@@ -1,13 +1,14 @@
 """What is to be done with the file of an outbox, one email at a time."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 from ..store.errors import OutboxError
 from ..store.records import Rescue
+from ..store.wake import HEARERS, SENDERS
 
 
 class Kind(enum.IntEnum):
@@ -76,3 +77,21 @@ class Watch:
     changed: Then
     rescued: Callable[[Rescue], object]
     trouble: Callable[[OutboxError | None], object]
+
+
+def concerned(ops: Iterable[Op]) -> int:
+    """Return which other processes should look, once these are in the file.
+
+    Not those of emails that this process has in hand itself, nor of its own outcomes.
+    """
+    found = 0
+    for op in ops:
+        if op.kind is Kind.PUT:
+            found |= 0 if op.value.claim else SENDERS
+        elif op.kind is Kind.TELL:
+            found |= 0 if op.value.publishes else HEARERS
+        elif op.kind is Kind.GIVE_BACK:
+            found |= SENDERS
+        elif op.kind is Kind.HAND:
+            found |= SENDERS | HEARERS
+    return found

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from ...rules.states import ALONE_AFTER
 from ..locks import is_locked
 from ..records import Rescue, Row
+from ..wake import remove_wake_socket
 from .file import life_file
 from .looks import Looks
 from .statements import OWNED, json_of
@@ -122,3 +123,4 @@ class Rescues(Looks):
         for life in lives:
             with contextlib.suppress(OSError):
                 life_file(self.path, life).unlink()
+            remove_wake_socket(self.path, life)

@@ -19,6 +19,7 @@ from ..errors import OlderLifeError, OutboxError, error_of
 from ..file_system import has_room
 from ..forks import ForkGuard
 from ..locks import FileLock
+from ..wake import OtherLives, WakeSocket
 from . import schema
 from .by_hand import ByHand
 from .file import OPEN_TIMEOUT, FilesInPlace, life_file, open_file, prepare, real_path, side_file
@@ -74,6 +75,7 @@ class SqliteStore(Times, Rescues, ByHand):
             self._turnstile.close()
             raise
         self._turnstile.give_back()
+        self._others = OtherLives(path, self.life)
 
     def _opened_file(self) -> sqlite3.Connection:
         """Open the file; wait, while processes of older code work with one that is older, too."""
@@ -191,6 +193,18 @@ class SqliteStore(Times, Rescues, ByHand):
         """Whether the disk has room for more."""
         return has_room(self.path.parent)
 
+    # Other lives
+
+    def listen(self, roles: int) -> WakeSocket | None:
+        """See `Store`."""
+        with contextlib.suppress(OSError):
+            return WakeSocket(self.path, self.life, roles)
+        return None
+
+    def wake(self, concerned: int) -> None:
+        """See `Store`."""
+        self._others.wake(concerned)
+
     # The end
 
     def reopen(self) -> None:
@@ -221,6 +235,7 @@ class SqliteStore(Times, Rescues, ByHand):
                     self._db.close()
         finally:
             self._guard.forget()
+            self._others.close()
             self._turnstile.close()
             if is_clean:
                 self._lock.remove()
