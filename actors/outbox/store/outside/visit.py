@@ -20,6 +20,7 @@ from ..sqlite import schema
 from ..sqlite.by_hand import ByHand
 from ..sqlite.file import OPEN_TIMEOUT, life_file, open_file, prepare, real_path, side_file
 from ..sqlite.statements import like_in_json
+from ..wake import wake_lives
 from .foreign import put_in_transaction
 
 UNLIMITED = -1
@@ -133,6 +134,7 @@ class Visit(ByHand):
             raise error_of(error, str(self.path)) from error
         finally:
             self._turnstile.give_back()
+        wake_lives(self.path)
 
     def put(self, mail: NewMail) -> Clash | None:
         """Put an email, in a `turn`; return what has its key already, or None."""
