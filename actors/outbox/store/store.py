@@ -217,11 +217,12 @@ class Store(Protocol):
         """
         ...
 
-    def wake(self, concerned: int) -> None:
+    def wake(self, emails: int, outcomes: int) -> None:
         """Wake other lives, after a turn. Never waits, never raises.
 
         Args:
-            concerned: whom the turn concerns: `SENDERS`, `HEARERS`, both or 0.
+            emails: how many emails others may send.
+            outcomes: how many outcomes others are to hear.
         """
         ...
 

@@ -1,7 +1,8 @@
 """Sockets beside the file of an outbox: a process that has written wakes those that wait for it.
 
-A datagram says nothing but "look". It may be lost, or come from anybody: processes look from time
-to time without one, too. So all errors here are ignored, and nothing waits.
+A datagram has one octet: how many emails or outcomes there are more, 255 at most. It may be lost,
+or come from anybody, as processes look from time to time without one, too. So all errors here are
+ignored, and nothing waits.
 
 There are no such sockets where the system has none (Windows); nor where the path of one is too
 long, and the system has no other name for its folder (Linux has).
@@ -19,7 +20,7 @@ from typing import Any
 from ....signals.forks import in_child
 
 SENDERS, HEARERS = 1, 2
-"""Whom a change concerns: lives that send, and lives that hear outcomes; both with ``|``."""
+"""What a life does that is to be woken: it sends, or it hears outcomes; both with ``|``."""
 
 _ROLES = {SENDERS: "send", HEARERS: "hear", SENDERS | HEARERS: "both"}
 _NAME = re.compile(r"([0-9]{1,19})-(send|hear|both)", re.ASCII)
@@ -32,7 +33,10 @@ _MOST_LIVES = 1000
 _FRESH = 0.1
 """Seconds during which a folder may change once more, and not look it: its time is coarse."""
 _SHARE = 20
-"""A list of the folder is used for so many times as long as it took to read."""
+"""A list of the folder is used for so many times as long as it took to read: others may put many
+files into it."""
+_LONGEST_USE = 1.0
+"""Seconds that it is used so at most."""
 
 _AF_UNIX: Any = getattr(socket, "AF_UNIX", None)
 _open: "weakref.WeakSet[_Socket]" = weakref.WeakSet()
@@ -115,11 +119,17 @@ class WakeSocket(_Socket):
         """Return the descriptor; -1 once it is closed."""
         return self._socket.fileno()
 
-    def drain(self) -> None:
-        """Read what has come, up to a bound: many datagrams are one reason to look."""
+    def drain(self) -> int:
+        """Read what has come, up to a bound: many datagrams are one reason to look.
+
+        Returns:
+            How many emails or outcomes they speak of, if they are other lives'.
+        """
+        number = 0
         with contextlib.suppress(OSError):
             for _ in range(_MOST_READ):
-                self._socket.recv(1)
+                number += sum(self._socket.recv(1))
+        return number
 
     def close(self) -> None:
         """Remove it."""
@@ -148,25 +158,27 @@ class OtherLives:
         with contextlib.suppress(OSError):
             self._socket = _Socket(self._folder)
 
-    def wake(self, concerned: int) -> None:
-        """Wake the lives that a change concerns, now that it is in the file. Never waits.
+    def wake(self, emails: int, outcomes: int) -> None:
+        """Wake those lives that something in the file concerns. Never waits, never raises.
 
         Args:
-            concerned: `SENDERS`, `HEARERS`, both or 0.
+            emails: how many emails others may send.
+            outcomes: how many outcomes others are to hear.
         """
-        if not concerned or self._socket is None:
+        if not (emails or outcomes) or self._socket is None:
             return
         try:
             self._refresh(self._socket)
         except OSError:
             return
         for address, roles in list(self._lives.items()):
-            if roles & concerned:
-                self._wake_one(self._socket, address)
+            number = emails * bool(roles & SENDERS) + outcomes * bool(roles & HEARERS)
+            if number:
+                self._wake_one(self._socket, address, bytes((min(number, 255),)))
 
-    def _wake_one(self, own: _Socket, address: str) -> None:
+    def _wake_one(self, own: _Socket, address: str, octet: bytes) -> None:
         try:
-            own._socket.sendto(b"w", address)
+            own._socket.sendto(octet, address)
         except BlockingIOError:
             pass  # it has enough to read already
         except OSError:
@@ -175,15 +187,16 @@ class OtherLives:
     def _refresh(self, own: _Socket) -> None:
         """List the folder again if it has changed. To see that it has not takes 2 microseconds."""
         changed_at = os.stat(self._folder).st_mtime_ns  # noqa: PTH116 - faster
-        began = time.monotonic()
-        if changed_at == self._changed_at or began < self._list_again_at:
+        if changed_at == self._changed_at or time.monotonic() < self._list_again_at:
             return
+        began = time.thread_time()  # of the processor: not how long others had it meanwhile
         self._lives = {}
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 if entry.name.startswith(self._prefix):
                     self._add(own, entry.name)
-        self._list_again_at = began + _SHARE * (time.monotonic() - began)
+        took = time.thread_time() - began
+        self._list_again_at = time.monotonic() + min(_SHARE * took, _LONGEST_USE)
         is_fresh = abs(time.time() - changed_at / 1e9) < _FRESH
         self._changed_at = None if is_fresh else changed_at
 
@@ -208,7 +221,7 @@ def wake_lives(path: Path) -> None:
         path: the outbox, without links.
     """
     with contextlib.closing(OtherLives(path)) as lives:
-        lives.wake(SENDERS | HEARERS)
+        lives.wake(1, 1)
 
 
 def remove_wake_socket(path: Path, life: int) -> None:

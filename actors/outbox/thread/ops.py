@@ -8,7 +8,6 @@ from typing import Any
 
 from ..store.errors import OutboxError
 from ..store.records import Rescue
-from ..store.wake import HEARERS, SENDERS
 
 
 class Kind(enum.IntEnum):
@@ -79,19 +78,25 @@ class Watch:
     trouble: Callable[[OutboxError | None], object]
 
 
-def concerned(ops: Iterable[Op]) -> int:
-    """Return which other processes should look, once these are in the file.
+def of_others(ops: Iterable[Op]) -> tuple[int, int]:
+    """Return how many emails others may send now, and how many outcomes they are to hear.
 
-    Not those of emails that this process has in hand itself, nor of its own outcomes.
+    Emails that this process has in hand itself do not count, nor its own outcomes. What is written
+    by hand may be either.
+
+    Args:
+        ops: what was done in a turn.
     """
-    found = 0
+    emails = outcomes = 0
     for op in ops:
-        if op.kind is Kind.PUT:
-            found |= 0 if op.value.claim else SENDERS
-        elif op.kind is Kind.TELL:
-            found |= 0 if op.value.publishes else HEARERS
-        elif op.kind is Kind.GIVE_BACK:
-            found |= SENDERS
-        elif op.kind is Kind.HAND:
-            found |= SENDERS | HEARERS
-    return found
+        kind = op.kind
+        if kind is Kind.PUT:
+            emails += not op.value.claim
+        elif kind is Kind.TELL:
+            outcomes += not op.value.publishes
+        elif kind is Kind.GIVE_BACK:
+            emails += 1
+        elif kind is Kind.HAND:
+            emails += 1
+            outcomes += 1
+    return emails, outcomes

@@ -15,7 +15,7 @@ from ....signals.dispatcher import log_safely
 from ...loop.threads import OURS
 from ..store.errors import OutboxError, error_of, is_broken_disk
 from ..store.store import Store
-from .ops import DURABLE, OWED, Done, Kind, Op, Then, Watch, concerned
+from .ops import DURABLE, OWED, Done, Kind, Op, Then, Watch, of_others
 from .waiting import Waiting
 
 POLL = 0.25
@@ -222,7 +222,7 @@ class StoreThread:
             self._failed(ops, error)
             return
         self._watch.deliver(done)
-        self._store.wake(concerned(ops))
+        self._store.wake(*of_others(ops))
         self._can_write()
         self._tidy()
 

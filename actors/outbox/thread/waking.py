@@ -14,10 +14,13 @@ from .ops import Kind
 
 Submit = Callable[[Kind, Any, Callable[[Any], object]], object]
 
-_PAUSE = 0.01
-"""Seconds between two looks, however many datagrams come."""
-_BUSY_PAUSE = 0.05
-"""The same while they come one after the other: looks cost those who put, too."""
+_LEAST_PAUSE = 0.01
+"""Seconds between two looks at least."""
+_MOST_PAUSE = 0.25
+"""The same while much happens: then it is left to the thread of the file, as if nobody had come."""
+_MUCH = 40.0
+"""Emails or outcomes per second above which the pause grows: one batch costs less than many small
+ones, also those who put them."""
 
 
 class Waking:
@@ -37,6 +40,7 @@ class Waking:
         self._changed = changed
         self._socket: WakeSocket | None = None
         self._woken_at = 0.0
+        self._pause = _LEAST_PAUSE
 
     def start(self, socket: WakeSocket | None) -> None:
         """Begin.
@@ -55,20 +59,24 @@ class Waking:
     def _woken(self) -> None:
         if self._socket is None:
             return
+        loop = event_loop().loop
         # Nothing is read until the pause is over, so a flood of datagrams fills its queue only.
-        event_loop().loop.remove_reader(self._socket.fileno())
-        self._socket.drain()
-        self._submit(Kind.LOOK, _has_changed, self._looked)
+        loop.remove_reader(self._socket.fileno())
+        number, now = self._socket.drain(), loop.time()
+        since, self._woken_at = max(now - self._woken_at, _LEAST_PAUSE), now
+        if number > _MUCH * since:
+            self._pause = min(2 * self._pause, _MOST_PAUSE)
+        else:
+            self._pause = max(self._pause / 2, _LEAST_PAUSE)
+        if self._pause < _MOST_PAUSE:
+            self._submit(Kind.LOOK, _has_changed, self._looked)
+        else:
+            self._looked(None)
 
     def _looked(self, has_changed: Any) -> None:
         if self._socket is None:
             return
-        loop = event_loop().loop
-        now = loop.time()
-        is_busy = now - self._woken_at < 2 * _BUSY_PAUSE
-        self._woken_at = now
-        pause = _BUSY_PAUSE if is_busy else _PAUSE
-        loop.call_later(pause, guard.call, self._responsible, self._wait)
+        event_loop().loop.call_later(self._pause, guard.call, self._responsible, self._wait)
         if has_changed is True:
             self._changed()
 

@@ -201,9 +201,9 @@ class SqliteStore(Times, Rescues, ByHand):
             return WakeSocket(self.path, self.life, roles)
         return None
 
-    def wake(self, concerned: int) -> None:
+    def wake(self, emails: int, outcomes: int) -> None:
         """See `Store`."""
-        self._others.wake(concerned)
+        self._others.wake(emails, outcomes)
 
     # The end
 

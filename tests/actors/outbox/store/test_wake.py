@@ -68,8 +68,8 @@ def test_all_others_are_woken_whom_it_concerns_and_nobody_else(lives: Lives) -> 
     own, sender, hearer = lives.open(1), lives.open(22, SENDERS), lives.open(3, HEARERS)
 
     woken = []
-    for concerned in (SENDERS, HEARERS, BOTH, 0):
-        lives.others.wake(concerned)
+    for emails, outcomes in ((1, 0), (0, 1), (1, 1), (0, 0)):
+        lives.others.wake(emails, outcomes)
         woken.append((is_woken(own), is_woken(sender), is_woken(hearer)))
 
     assert woken == [
@@ -80,6 +80,15 @@ def test_all_others_are_woken_whom_it_concerns_and_nobody_else(lives: Lives) -> 
     ]
 
 
+def test_a_life_learns_how_much_there_is_for_it(lives: Lives) -> None:
+    sender, both = lives.open(2, SENDERS), lives.open(3)
+
+    for emails, outcomes in ((3, 4), (1, 0), (1000, 1000)):
+        lives.others.wake(emails, outcomes)
+
+    assert (sender.drain(), both.drain()) == (3 + 1 + 255, 7 + 1 + 255)
+
+
 def test_a_life_that_began_a_moment_ago_is_woken_and_one_that_has_stopped_is_not_missed(
     lives: Lives,
 ) -> None:
@@ -87,10 +96,10 @@ def test_a_life_that_began_a_moment_ago_is_woken_and_one_that_has_stopped_is_not
         # At once: the time of the folder is too coarse to tell all of these apart.
         lives.others._list_again_at = 0.0
         one = lives.open(life)
-        lives.others.wake(BOTH)
+        lives.others.wake(1, 1)
         assert is_woken(one)
         one.close()
-        lives.others.wake(BOTH)
+        lives.others.wake(1, 1)
 
 
 def test_a_folder_that_has_not_changed_is_not_read_again(
@@ -98,10 +107,10 @@ def test_a_folder_that_has_not_changed_is_not_read_again(
 ) -> None:
     one = lives.open(2)
     os.utime(tmp_path, (1e9, 1e9))  # long ago
-    lives.others.wake(BOTH)
+    lives.others.wake(1, 1)
 
     monkeypatch.setattr(os, "scandir", None)
-    lives.others.wake(BOTH)
+    lives.others.wake(1, 1)
 
     assert is_woken(one)
 
@@ -114,7 +123,7 @@ def test_who_belongs_to_another_outbox_in_the_folder_is_left_alone(
     (tmp_path / "mail.db-wake-5-both").write_text("no socket")
     (tmp_path / "mail.db-wake-6-nobody").write_text("no role")
 
-    lives.others.wake(BOTH)
+    lives.others.wake(1, 1)
 
     assert [is_woken(one) for one in (other, longer)] == [False, False]
     assert (tmp_path / "mail.db-wake-5-both").read_text() == "no socket"
@@ -136,9 +145,9 @@ def test_one_that_does_not_read_makes_nobody_wait(lives: Lives) -> None:
     deaf, other = lives.open(2), lives.open(3)
 
     for _ in range(5000):  # more than any system queues
-        lives.others.wake(BOTH)
+        lives.others.wake(1, 1)
         other.drain()
-    lives.others.wake(BOTH)
+    lives.others.wake(1, 1)
 
     assert is_woken(other)
     assert is_woken(deaf)
@@ -148,14 +157,14 @@ def test_who_has_died_is_passed_over_until_its_socket_is_removed(lives: Lives) -
     dead, alive = lives.open(2), lives.open(3)
     leave_behind(dead)
 
-    lives.others.wake(BOTH)
+    lives.others.wake(1, 1)
 
     assert is_woken(alive)
     assert dead.path.exists()
     remove_wake_socket(lives.path, 2)
     remove_wake_socket(lives.path, 2)  # another process was faster
     assert not dead.path.exists()
-    lives.others.wake(BOTH)
+    lives.others.wake(1, 1)
     assert is_woken(alive)
 
 
@@ -176,7 +185,7 @@ def test_on_linux_a_long_path_is_no_hindrance(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     one, others = WakeSocket(folder / "mail.db", 1, BOTH), OtherLives(folder / "mail.db", 2)
 
-    others.wake(BOTH)
+    others.wake(1, 1)
 
     assert is_woken(one)
     assert one.path.is_socket()
@@ -200,9 +209,9 @@ def test_where_there_can_be_no_socket_nothing_is_left_and_waking_does_nothing(
     with pytest.raises(OSError, match=r"too long|no such sockets"):
         WakeSocket(path, 1, BOTH)
     others = OtherLives(path)
-    others.wake(BOTH)
+    others.wake(1, 1)
     others.close()
-    others.wake(BOTH)
+    others.wake(1, 1)
 
     assert [one.name for one in path.parent.iterdir()] == [f"{path.name}-wake-2-both"]
 
@@ -214,17 +223,17 @@ from pykka_smtp.actors.outbox.store.wake import OtherLives, WakeSocket
 path = Path(sys.argv[1]) / ("x" * 120) / "mail.db"
 path.parent.mkdir()
 one, others = WakeSocket(path, 1, 3), OtherLives(path, 2)
-others.wake(3)
+others.wake(1, 1)
 before = len(os.listdir("/proc/self/fd"))
 child = os.fork()
 if not child:
     left = before - len(os.listdir("/proc/self/fd"))
     one.close()
-    others.wake(3)
+    others.wake(1, 1)
     os._exit(left)
 left = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-others.wake(3)
-assert one._socket.recv(1) == b"w" and one._socket.recv(1) == b"w"
+others.wake(1, 1)
+assert one._socket.recv(9) == b"\\x02" and one._socket.recv(9) == b"\\x02"
 print(left, one.path.exists())
 one.close()
 """
