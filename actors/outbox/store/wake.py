@@ -42,6 +42,34 @@ _AF_UNIX: Any = getattr(socket, "AF_UNIX", None)
 _open: "weakref.WeakSet[_Socket]" = weakref.WeakSet()
 
 
+class Pace:
+    """Says when there is so much that nobody is to be woken: processes look by themselves, too.
+
+    One batch costs less than many small ones, also those who put emails meanwhile.
+    """
+
+    BURST = 50.0
+    """Emails or outcomes at once; more have to wait for the next look."""
+    MUCH = 40.0
+    """Emails or outcomes per second, for longer than a moment."""
+    _MOST = BURST + MUCH / 4  # a quarter of a second later it is over
+
+    def __init__(self) -> None:
+        self._level = self._noted_at = 0.0
+
+    def allows(self, number: int, now: float) -> bool:
+        """Note some more, and return whether they are worth waking somebody.
+
+        Args:
+            number: how many emails or outcomes.
+            now: the time, in seconds, on a clock that nobody sets.
+        """
+        level = max(0.0, self._level - self.MUCH * (now - self._noted_at))
+        self._noted_at = now
+        self._level = min(level + number, self._MOST)
+        return level < self.BURST
+
+
 class _Socket:
     """A datagram socket that never waits, and addresses in one folder.
 
@@ -154,6 +182,7 @@ class OtherLives:
         self._lives: dict[str, int] = {}  # roles, by the address
         self._changed_at: int | None = None
         self._list_again_at = 0.0
+        self._pace = Pace()
         self._socket: _Socket | None = None
         with contextlib.suppress(OSError):
             self._socket = _Socket(self._folder)
@@ -166,6 +195,9 @@ class OtherLives:
             outcomes: how many outcomes others are to hear.
         """
         if not (emails or outcomes) or self._socket is None:
+            return
+        # Else without any system call: after each, this thread gets Python's lock back late.
+        if not self._pace.allows(emails + outcomes, time.monotonic()):
             return
         try:
             self._refresh(self._socket)

@@ -9,18 +9,16 @@ from typing import Any
 from ...loop import guard
 from ...loop.event_loop import event_loop
 from ..store.store import Store
-from ..store.wake import WakeSocket
+from ..store.wake import Pace, WakeSocket
 from .ops import Kind
 
 Submit = Callable[[Kind, Any, Callable[[Any], object]], object]
 
-_LEAST_PAUSE = 0.01
+
+_PAUSE = 0.01
 """Seconds between two looks at least."""
-_MOST_PAUSE = 0.25
-"""The same while much happens: then it is left to the thread of the file, as if nobody had come."""
-_MUCH = 40.0
-"""Emails or outcomes per second above which the pause grows: one batch costs less than many small
-ones, also those who put them."""
+_LONG_PAUSE = 0.25
+"""The same while so much happens that the thread's own looks are enough."""
 
 
 class Waking:
@@ -39,8 +37,8 @@ class Waking:
         self._submit = submit
         self._changed = changed
         self._socket: WakeSocket | None = None
-        self._woken_at = 0.0
-        self._pause = _LEAST_PAUSE
+        self._pace = Pace()
+        self._pause = _PAUSE
 
     def start(self, socket: WakeSocket | None) -> None:
         """Begin.
@@ -62,15 +60,11 @@ class Waking:
         loop = event_loop().loop
         # Nothing is read until the pause is over, so a flood of datagrams fills its queue only.
         loop.remove_reader(self._socket.fileno())
-        number, now = self._socket.drain(), loop.time()
-        since, self._woken_at = max(now - self._woken_at, _LEAST_PAUSE), now
-        if number > _MUCH * since:
-            self._pause = min(2 * self._pause, _MOST_PAUSE)
-        else:
-            self._pause = max(self._pause / 2, _LEAST_PAUSE)
-        if self._pause < _MOST_PAUSE:
+        if self._pace.allows(self._socket.drain(), loop.time()):
+            self._pause = _PAUSE
             self._submit(Kind.LOOK, _has_changed, self._looked)
         else:
+            self._pause = _LONG_PAUSE
             self._looked(None)
 
     def _looked(self, has_changed: Any) -> None:

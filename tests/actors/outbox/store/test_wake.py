@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers.waiting import PATIENCE
+from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp.actors.outbox.store import wake
 from pykka_smtp.actors.outbox.store.wake import (
@@ -95,6 +95,7 @@ def test_a_life_that_began_a_moment_ago_is_woken_and_one_that_has_stopped_is_not
     for life in range(2, 30):
         # At once: the time of the folder is too coarse to tell all of these apart.
         lives.others._list_again_at = 0.0
+        lives.others._pace = wake.Pace()
         one = lives.open(life)
         lives.others.wake(1, 1)
         assert is_woken(one)
@@ -145,12 +146,34 @@ def test_one_that_does_not_read_makes_nobody_wait(lives: Lives) -> None:
     deaf, other = lives.open(2), lives.open(3)
 
     for _ in range(5000):  # more than any system queues
+        lives.others._pace = wake.Pace()
         lives.others.wake(1, 1)
-        other.drain()
-    lives.others.wake(1, 1)
+        assert is_woken(other)
 
-    assert is_woken(other)
     assert is_woken(deaf)
+
+
+def test_who_writes_much_wakes_nobody_until_that_is_over(lives: Lives) -> None:
+    one = lives.open(2)
+    lives.others.wake(1000, 0)
+    assert is_woken(one)
+
+    lives.others.wake(1, 0)
+
+    assert not is_woken(one)
+    assert wait_until(lambda: lives.others.wake(1, 0) or is_woken(one), PATIENCE, interval=0.1)
+
+
+def test_a_burst_or_a_steady_trickle_is_worth_waking_and_a_stream_is_not() -> None:
+    def allowed(numbers: int, seconds: float, *, at_once: int = 1) -> int:
+        pace = wake.Pace()
+        return sum(pace.allows(at_once, 1000.0 + n * seconds) for n in range(numbers))
+
+    assert allowed(50, 0.0) == 50
+    assert allowed(1000, 1 / 39) == 1000
+    assert allowed(1000, 1 / 400) < 80
+    assert allowed(100, 1 / 40, at_once=256) == 1
+    assert allowed(10, 10.0, at_once=256) == 10
 
 
 def test_who_has_died_is_passed_over_until_its_socket_is_removed(lives: Lives) -> None:
