@@ -133,6 +133,7 @@ class Outbox(Mailer):
             self._publishing.take,
             given["retry"],
             given["max_connections"],
+            lambda: self._sending.places,
             hears=hears,
             pace=lambda: self._jobs.throughput.per_second(event_loop().loop.time()),
         )
