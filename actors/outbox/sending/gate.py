@@ -13,6 +13,7 @@ from ....smtp.session.dialog.dialog import Dialog
 from ...mailer.connections.pooled_smtp_actor import PooledSmtpActor
 from ...net.wire.connection import Connection
 from ..store.errors import OutboxError
+from ..store.notes import Note
 from .entry import Entry
 from .passing import Passing
 
@@ -114,7 +115,13 @@ class MarkGate:
 
     def outcome_written(self, _result: object) -> None:
         """Give the place back: the outcome is in the file, or nobody tries that any more."""
+        self._passing.is_written(self._entry.seq)
         self.free()
+
+    def note_outcome(self, outcome: Note) -> None:
+        """Note an outcome before it is written, and give the place back."""
+        if self.is_passed and self._passing.note(outcome):
+            self.free()
 
     def free(self) -> None:
         """Give the place back, if there is one. May be called again."""

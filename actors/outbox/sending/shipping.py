@@ -16,6 +16,7 @@ from ...mailer.jobs.retry import RetryPolicy
 from ..rules.decisions import Again, Facts, Told, after_attempt, give_up, in_doubt
 from ..rules.states import ALONE_AFTER
 from ..store.errors import OutboxError
+from ..store.notes import OutcomeNotes
 from ..store.records import Claims, Ending, Later, Row
 from ..store.store import Store
 from ..text.mail_text import mail_of
@@ -51,6 +52,7 @@ class Shipping:
         policy: when to try again.
         connections: how many emails may be in flight at one relay.
         in_flight: returns how many attempts have, or open, a connection.
+        notes: where outcomes are noted until they are in the file.
         hears: whether outcomes are published here.
         pace: returns the recent outcomes per second.
 
@@ -71,6 +73,7 @@ class Shipping:
         connections: int,
         in_flight: Callable[[], int],
         *,
+        notes: OutcomeNotes | None,
         hears: bool,
         pace: Callable[[], float],
     ) -> None:
@@ -88,7 +91,7 @@ class Shipping:
         self._left = left
         self._policy = policy
         self._marking = Marking(submit, self.entries, connections)
-        self._passing = Passing(connections, in_flight)
+        self._passing = Passing(connections, in_flight, notes)
         self._ticked_at = 0.0
         self._least = self._most = _LEAST_ROOM + 4 * connections
         self._few = self._least // 4  # room for fewer is not worth a look into the file
@@ -198,6 +201,7 @@ class Shipping:
             self._hold(row)
             return
         self.entries[row.seq] = entry
+        self._passing.is_claimed(row.seq)
         if entry.has_expired(time.time()):
             self._expire(entry)
         elif entry.is_alone:
@@ -341,7 +345,9 @@ class Shipping:
             self.retries += 1
             self.doubts += again.doubts - facts.doubts
         later = Later(entry.seq, again.due, past, doubts)
-        self._submit(Kind.AGAIN, later, self._gate_of(entry).outcome_written)
+        gate = self._gate_of(entry)
+        gate.note_outcome(later)
+        self._submit(Kind.AGAIN, later, gate.outcome_written)
         if self._next_due is None or again.due < self._next_due:
             self._next_due = again.due
         self._forget(entry)
@@ -361,6 +367,8 @@ class Shipping:
         publishes = self._hears and entry.home == self._life
         ending = Ending(entry.seq, outcome_to_text(outcome), is_sent, publishes)
 
+        if entry.gate is not None:
+            entry.gate.note_outcome(ending)
         was_marked, entry.is_marked = entry.is_marked, False
         told = functools.partial(self._told, entry, entry.gate, outcome, publishes, was_marked)
         self._submit(Kind.TELL, ending, told)
@@ -376,7 +384,7 @@ class Shipping:
         is_own: Any,
     ) -> None:
         if gate is not None:
-            gate.free()
+            gate.outcome_written(is_own)
         if was_marked:
             self._marking.is_told()
         if is_own is not True:
@@ -389,6 +397,10 @@ class Shipping:
             self._marking.forget(entry)
             if not self._is_claiming and self._most - len(self.entries) >= self._few:
                 self.claim()
+
+    def close(self) -> None:
+        """Called once no more attempts are made."""
+        self._passing.close()
 
     # After a crash of another process
 

@@ -367,6 +367,7 @@ class StoreThread:
         if dead:
             with self._store.turn(is_durable=True):
                 rescue = self._store.rescue(self._store.dead_lives(), _RESCUED)
+            self._store.remove_traces(rescue.lives)
             if not rescue.is_over:
                 self._next_look = 0.0  # and what has gathered meanwhile is done before
             self._watch.call(self._watch.rescued, rescue)

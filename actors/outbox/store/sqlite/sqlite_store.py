@@ -15,9 +15,11 @@ from collections.abc import Generator
 from pathlib import Path
 
 from .....signals.dispatcher import log_safely
+from ..clock import boot
 from ..errors import OlderLifeError, OutboxError, error_of
 from ..file_system import has_room
 from ..locks import FileLock
+from ..notes import OutcomeNotes, open_notes
 from . import schema
 from .by_hand import ByHand
 from .file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
@@ -54,6 +56,7 @@ class SqliteStore(Times, Rescues, ByHand):
 
     def __init__(self, path: Path, alias: str, *, hears: bool = True) -> None:
         self.path: Path = path
+        self.notes: OutcomeNotes | None = None
         self._alias = alias
         self._hears = hears
         self._is_durable = True
@@ -111,13 +114,22 @@ class SqliteStore(Times, Rescues, ByHand):
             self._lock = FileLock(life_file(self.path, self.life))
             try:
                 self._lock.take(OPEN_TIMEOUT)
+                self.notes = self._open_notes()
                 self._db.execute("COMMIT")
             except BaseException:
+                self._close_notes()
                 self._lock.remove()
                 raise
         except (sqlite3.Error, OSError) as error:
             raise error_of(error, str(self.path)) from error
         self.has_changed()
+
+    def _open_notes(self) -> OutcomeNotes | None:
+        return open_notes(life_file(self.path, self.life), boot())
+
+    def _close_notes(self) -> None:
+        if self.notes is not None:
+            self.notes.close()
 
     # Turns
 
@@ -204,6 +216,7 @@ class SqliteStore(Times, Rescues, ByHand):
                 self._db.close()
         finally:
             self._turnstile.close()
+            self._close_notes()
             if is_clean:
                 self._lock.remove()
             else:
@@ -220,3 +233,4 @@ class SqliteStore(Times, Rescues, ByHand):
     def abandon(self) -> None:
         """Forget it in a forked child; it belongs to the parent."""
         _abandoned.append(self._db)
+        self._close_notes()
