@@ -24,13 +24,12 @@ class Entry:
         is_marked: whether the file is told, or was, that its end may go out.
         is_alone: whether it is sent alone, as processes have died with it.
         is_pressing: whether a signal receiver may be waiting for its outcome.
-        has_waited: whether an attempt had to wait for the gate.
         is_dropped: whether its outcome is decided otherwise, so that attempts don't count.
     """
 
     __slots__ = (
         *("alias", "facts", "gate", "home", "is_alone", "is_dropped", "is_marked"),
-        *("has_waited", "is_pressing", "mail", "priority", "seq"),
+        *("is_pressing", "mail", "priority", "seq"),
     )
 
     def __init__(
@@ -53,7 +52,7 @@ class Entry:
         self.home = home
         self.is_alone = is_alone
         self.is_pressing = is_pressing
-        self.is_dropped = self.is_marked = self.has_waited = False
+        self.is_dropped = self.is_marked = False
         self.gate: Any = None
 
     def has_expired(self, now: float) -> bool:

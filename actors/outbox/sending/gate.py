@@ -52,11 +52,6 @@ class MarkGate:
         self._result: bool | OutboxError | None = None
         self._waiting: list[Callable[[], object]] = []
 
-    @property
-    def is_begun(self) -> bool:
-        """Whether it is being marked, or is."""
-        return self._is_begun
-
     def begin(self) -> None:
         """Begin to mark: the transaction begins, and its end is some round trips away."""
         if not self._is_begun:
@@ -69,7 +64,6 @@ class MarkGate:
         if self._result is True and not self._has_place:
             self._enter()
         if self._result is None or (self._result is True and not self._has_place):
-            self._entry.has_waited |= self._result is None
             self._waiting.append(then)
             return None
         return self._result is True

@@ -90,7 +90,7 @@ class Shipping:
         self._tell = tell
         self._left = left
         self._policy = policy
-        self._marking = Marking(submit, self.entries, connections)
+        self._marking = Marking(submit, connections)
         self._passing = Passing(connections, in_flight, notes)
         self._ticked_at = 0.0
         self._least = self._most = _LEAST_ROOM + 4 * connections
@@ -252,7 +252,7 @@ class Shipping:
 
     def _ship(self, entry: Entry) -> None:
         self._gate_of(entry)
-        if entry.facts.at_least_once:
+        if entry.facts.at_least_once and not entry.is_alone:
             self._marking.add(entry)
         self._feed(entry, Ended(entry, self.attempt_over))
 

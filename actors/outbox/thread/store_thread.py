@@ -268,8 +268,8 @@ class StoreThread:
         if kind is Kind.PUT:
             done += zip([op.then for op in ops], store.put(values), strict=True)
         elif kind is Kind.MARK:
-            lost = store.mark(values)
-            done += [(op.then, op.value not in lost) for op in ops]
+            lost = store.mark([seq for seqs in values for seq in seqs])
+            done += [(op.then, lost) for op in ops]
         elif kind is Kind.TELL:
             lost = store.tell(values)
             done += [(op.then, op.value.seq not in lost) for op in ops]
