@@ -6,6 +6,10 @@ from typing import Any
 from ....signals.send_mail import SendMail
 from ...loop.asyncio_actor import Answer
 from ..rules.decisions import Facts
+from ..rules.states import ALONE_AFTER
+from ..store.records import Row
+from ..text.mail_text import mail_of
+from ..text.outcome_text import attempts_of_text
 
 _NOBODY: set[Answer] = set()
 
@@ -63,6 +67,38 @@ class Entry:
         """
         expires = self.facts.expires
         return expires is not None and expires <= now and not self.is_dropped
+
+
+def entry_of(row: Row, mail: SendMail | None) -> Entry:
+    """Return the entry of an email that was in the file.
+
+    Args:
+        row: the email as it is in the file.
+        mail: the email, if it is in memory.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    mail = mail or mail_of(row.env, row.body)
+    facts = Facts(
+        addresses=mail.all_recipients,
+        left=mail.envelope.forward_paths,
+        doubts=row.doubts,
+        put_at=row.put_at,
+        expires=row.expires,
+        at_least_once=row.at_least_once,
+    )
+    if row.past is not None:
+        facts.past, facts.left = attempts_of_text(row.past, mail, row.alias)
+    return Entry(
+        row.seq,
+        mail,
+        alias=row.alias,
+        facts=facts,
+        priority=row.priority,
+        home=row.home,
+        is_alone=row.crashes >= ALONE_AFTER,
+    )
 
 
 class Ended(Answer):

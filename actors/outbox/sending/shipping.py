@@ -13,16 +13,14 @@ from ....signals.dispatcher import log_safely
 from ....signals.outcome import Outcome, SendSuccess
 from ....signals.send_mail import SendMail
 from ...mailer.jobs.retry import RetryPolicy
-from ..rules.decisions import Again, Facts, Told, after_attempt, give_up, in_doubt
-from ..rules.states import ALONE_AFTER
+from ..rules.decisions import Again, Told, after_attempt, give_up, in_doubt
 from ..store.errors import OutboxError
 from ..store.notes import OutcomeNotes
 from ..store.records import Claims, Ending, Later, Row
 from ..store.store import Store
-from ..text.mail_text import mail_of
-from ..text.outcome_text import attempts_of_text, attempts_to_text, outcome_to_text
+from ..text.outcome_text import attempts_to_text, outcome_to_text
 from ..thread.ops import Kind
-from .entry import Ended, Entry
+from .entry import Ended, Entry, entry_of
 from .failures import died_with, expired, with_alias
 from .gate import MarkGate
 from .known import Known
@@ -195,7 +193,7 @@ class Shipping:
 
     def _take_row(self, row: Row) -> None:
         try:
-            entry = self._entry_of(row)
+            entry = entry_of(row, self._known.pop(row.seq))
         except ValueError as error:
             log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
             self._hold(row)
@@ -213,28 +211,6 @@ class Shipping:
 
     def _hold(self, row: Row) -> None:
         self._submit(Kind.HAND, functools.partial(_held, row), _nothing)
-
-    def _entry_of(self, row: Row) -> Entry:
-        mail = self._known.pop(row.seq) or mail_of(row.env, row.body)
-        facts = Facts(
-            addresses=mail.all_recipients,
-            left=mail.envelope.forward_paths,
-            doubts=row.doubts,
-            put_at=row.put_at,
-            expires=row.expires,
-            at_least_once=row.at_least_once,
-        )
-        if row.past is not None:
-            facts.past, facts.left = attempts_of_text(row.past, mail, row.alias)
-        return Entry(
-            row.seq,
-            mail,
-            alias=row.alias,
-            facts=facts,
-            priority=row.priority,
-            home=row.home,
-            is_alone=row.crashes >= ALONE_AFTER,
-        )
 
     def _gate_of(self, entry: Entry) -> MarkGate:
         if entry.gate is None:
@@ -271,7 +247,7 @@ class Shipping:
     def take_expired(self, row: Row) -> None:
         """Write the outcome of an email that expired in the file."""
         try:
-            self._expire(self._entry_of(row))
+            self._expire(entry_of(row, self._known.pop(row.seq)))
         except ValueError as error:
             log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
             self._hold(row)
@@ -332,7 +308,9 @@ class Shipping:
         elif isinstance(decision, Again):
             self._again(entry, decision)
             if outcome.attempts:
-                self._publish_retry(entry, outcome, decision)
+                when = dt.datetime.fromtimestamp(decision.due, dt.UTC)
+                count = decision.past.count if decision.past is not None else 1
+                publish_retry(with_alias(outcome, entry.alias), count, when, replayed=False)
         else:
             self._submit(Kind.GIVE_BACK, entry.seq, gate.outcome_written)
             self._forget(entry)
@@ -351,11 +329,6 @@ class Shipping:
         if self._next_due is None or again.due < self._next_due:
             self._next_due = again.due
         self._forget(entry)
-
-    def _publish_retry(self, entry: Entry, outcome: Outcome, again: Again) -> None:
-        when = dt.datetime.fromtimestamp(again.due, dt.UTC)
-        count = again.past.count if again.past is not None else 1
-        publish_retry(with_alias(outcome, entry.alias), count, when, replayed=False)
 
     def _end(self, entry: Entry, outcome: Outcome) -> None:
         entry.is_dropped = True
@@ -407,7 +380,7 @@ class Shipping:
     def take_doubtful(self, row: Row) -> None:
         """Write the outcome of an email that must not be sent twice, and may have been sent."""
         try:
-            entry = self._entry_of(row)
+            entry = entry_of(row, self._known.pop(row.seq))
         except ValueError as error:
             log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
             return
