@@ -7,12 +7,21 @@ connections.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..store.notes import Note, OutcomeNotes
 
-if TYPE_CHECKING:
-    from .gate import MarkGate
+
+class Waiter(Protocol):
+    """Who wants a place: the gate of an email."""
+
+    def take_place(self) -> bool:
+        """Take the place that is free now; return False if nothing is to go out any more."""
+        ...
+
+    def go_on(self) -> None:
+        """Have the attempt look again."""
+        ...
 
 
 class Passing:
@@ -37,7 +46,7 @@ class Passing:
         self._most = most
         self._in_flight = in_flight
         self._taken = 0
-        self._line: dict[MarkGate, None] = {}  # in order; no longer than attempts are in flight
+        self._line: dict[Waiter, None] = {}  # in order; no longer than attempts are in flight
 
     @property
     def taken(self) -> int:
@@ -49,7 +58,7 @@ class Passing:
         """How many wait for a place."""
         return len(self._line)
 
-    def enter(self, gate: "MarkGate") -> bool:
+    def enter(self, gate: Waiter) -> bool:
         """Take a place; return False if none is free: then the gate is in line for one."""
         if self._line or not self._has_room:
             self._line[gate] = None
@@ -57,7 +66,7 @@ class Passing:
         self._taken += 1
         return True
 
-    def leave_line(self, gate: "MarkGate") -> None:
+    def leave_line(self, gate: Waiter) -> None:
         """Forget a gate that waits for a place. May be called again."""
         self._line.pop(gate, None)
 
