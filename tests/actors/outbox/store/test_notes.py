@@ -88,11 +88,14 @@ def test_what_cannot_be_noted_is_said_to_be_not(
     def full(*_args: object) -> int:
         raise OSError(28, "No space left on device")
 
+    def half(*_args: object) -> int:
+        return 3
+
     assert not notes.add(Ending(1, "x" * 5000, True, publishes=False))
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", full)
         assert not notes.add(TOLD)
-        patch.setattr(os, "pwrite", lambda *_args: 3)
+        patch.setattr(os, "pwrite", half)
         assert not notes.add(TOLD)
     assert notes.add(TOLD)
     notes.close()
