@@ -133,6 +133,8 @@ class Outbox(Mailer):
             self._publishing.take,
             given["retry"],
             given["max_connections"],
+            lambda: self._sending.places,
+            notes=store.notes,
             hears=hears,
             pace=lambda: self._jobs.throughput.per_second(event_loop().loop.time()),
         )
@@ -301,6 +303,7 @@ class Outbox(Mailer):
         """Give back what is left, and have the file closed once receivers have run."""
         self._shipping.is_over = self._upkeep.is_over = True
         super().on_stop()
+        self._shipping.close()
         self._draining.close()
         self._thread.close(lambda: self._publishing.is_quiet)
 
