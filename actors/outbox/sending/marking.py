@@ -97,8 +97,9 @@ class Marking:
             pace: the recent outcomes per second.
             seconds: since the last tick.
         """
-        # The mean of the last seconds lags behind while the pace goes up.
-        pace = max(pace, self._ended / max(seconds, 0.1))
+        if self._ended > self._connections:
+            # The mean of the last seconds lags behind while the pace goes up.
+            pace = max(pace, self._ended / max(seconds, 0.1))
         self._ended = 0
         self._is_fast = pace >= _FAST * self._connections
         self._go_on()
