@@ -135,6 +135,8 @@ class Outbox(Mailer):
             self._publishing.take,
             given["retry"],
             given["max_connections"],
+            lambda: self._sending.places,
+            notes=store.notes,
             hears=hears,
             pace=lambda: self._jobs.throughput.per_second(event_loop().loop.time()),
         )
@@ -308,6 +310,7 @@ class Outbox(Mailer):
         self._shipping.is_over = self._upkeep.is_over = True
         super().on_stop()
         self._waking.close()
+        self._shipping.close()
         self._draining.close()
         self._thread.close(lambda: self._publishing.is_quiet)
 

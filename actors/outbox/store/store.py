@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from ..rules.clocks import ClockNote
+from .notes import OutcomeNotes
 from .records import Claims, Clash, Ending, Later, NewMail, Rescue, Row, StoredMail
 from .wake import WakeSocket
 
@@ -18,7 +19,10 @@ class Store(Protocol):
 
     Attributes:
         life: the number of this life; never used again.
+        notes: where outcomes are noted that are on their way into the file; None if nowhere.
     """
+
+    notes: OutcomeNotes | None
 
     @property
     def life(self) -> int:
@@ -116,6 +120,10 @@ class Store(Protocol):
             lives: the numbers of the lives.
             most: how many emails: others wait meanwhile.
         """
+        ...
+
+    def remove_traces(self, lives: Sequence[int]) -> None:
+        """Remove what dead lives have left beside the file, once they are rescued durably."""
         ...
 
     def owned(self) -> list[int]:

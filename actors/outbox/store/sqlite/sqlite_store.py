@@ -15,10 +15,12 @@ from collections.abc import Generator
 from pathlib import Path
 
 from .....signals.dispatcher import log_safely
+from ..clock import boot
 from ..errors import OlderLifeError, OutboxError, error_of
 from ..file_system import has_room
 from ..forks import ForkGuard
 from ..locks import FileLock
+from ..notes import OutcomeNotes, open_notes
 from ..wake import OtherLives, WakeSocket
 from . import schema
 from .by_hand import ByHand
@@ -53,6 +55,7 @@ class SqliteStore(Times, Rescues, ByHand):
     def __init__(self, path: Path, alias: str, *, hears: bool = True) -> None:
         path = real_path(path)
         self.path: Path = path
+        self.notes: OutcomeNotes | None = None
         self._alias = alias
         self._hears = hears
         self._is_durable = True
@@ -116,13 +119,22 @@ class SqliteStore(Times, Rescues, ByHand):
             self._lock = FileLock(life_file(self.path, self.life))
             try:
                 self._lock.take(OPEN_TIMEOUT)
+                self.notes = self._open_notes()
                 self._db.execute("COMMIT")
             except BaseException:
+                self._close_notes()
                 self._lock.remove()
                 raise
         except (sqlite3.Error, OSError) as error:
             raise error_of(error, str(self.path)) from error
         self.has_changed()
+
+    def _open_notes(self) -> OutcomeNotes | None:
+        return open_notes(life_file(self.path, self.life), boot())
+
+    def _close_notes(self) -> None:
+        if self.notes is not None:
+            self.notes.close()
 
     # Turns
 
@@ -237,6 +249,7 @@ class SqliteStore(Times, Rescues, ByHand):
             self._guard.forget()
             self._others.close()
             self._turnstile.close()
+            self._close_notes()
             if is_clean:
                 self._lock.remove()
             else:
