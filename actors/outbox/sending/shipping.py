@@ -335,6 +335,12 @@ class Shipping:
             log_safely(logging.INFO, "email %s is no longer this process's", entry.mail.id)
             self._forget(entry)
             return
+        if (problem := getattr(entry.mail.source, "problem", "")) and not gate.is_passed:
+            log_safely(logging.ERROR, "email %s is held: %s", entry.mail.id, problem)
+            hold = functools.partial(_set_aside, entry.seq, in_doubt=False)
+            self._submit(Kind.HAND, hold, _nothing)
+            self._forget(entry)
+            return
         now = time.time()
         if gate.is_shut:
             self._again(entry, Again(now + _AFTER_TROUBLE, entry.facts.past, (), 0), counts=False)
@@ -428,8 +434,8 @@ class Shipping:
         self._end(entry, in_doubt(entry.facts, failure).outcome)
 
 
-def _set_aside(seq: int, store: Store) -> None:
-    store.set_aside(seq)
+def _set_aside(seq: int, store: Store, *, in_doubt: bool = True) -> None:
+    store.set_aside(seq, in_doubt=in_doubt)
 
 
 def _none() -> None:

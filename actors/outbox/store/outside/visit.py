@@ -85,7 +85,7 @@ class Visit(ByHand):
             row.outcome, row.past = self._text(row.outcome), self._text(row.past)
             is_sealed = sealed_of(row.env) is not None
             row.env = self._text(row.env) or ""
-            if is_sealed and self._seals is not None and row.body:
+            if is_sealed and self._seals is not None and row.body and isinstance(row.body, bytes):
                 row.body = self._seals.open_body(row.body)
         return rows
 
