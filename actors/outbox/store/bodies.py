@@ -67,6 +67,10 @@ class WrittenBody:
         self._lock = lock
         self._bodies = bodies
 
+    def __del__(self) -> None:
+        # Nobody took it: its outbox had stopped, and the loop has ended meanwhile.
+        self._lock.close()
+
     def release(self) -> None:
         """Let it be removed if no row names it. May be called again."""
         self._lock.close()
