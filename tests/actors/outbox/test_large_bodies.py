@@ -25,6 +25,7 @@ from pykka_smtp import (
     OutboxError,
     Put,
     Release,
+    SendFailure,
     SendMail,
     SendSuccess,
     Statistics,
@@ -290,6 +291,7 @@ def test_a_cancelled_email_loses_its_file_with_its_row(outboxes: Outboxes, tmp_p
     ref = outboxes.start(keep_failed=0.0)
     assert ref.ask(Cancel("k"))
     [outcome] = outboxes.wait_for(1)
+    assert isinstance(outcome, SendFailure)
     assert outcome.kind is FailureKind.CANCELLED
     outboxes.stop(ref)
 
@@ -363,3 +365,50 @@ def test_the_programs_own_transaction_takes_no_large_one(
 
 def run_and_die(code: str) -> int:
     return subprocess.run([sys.executable, "-c", code], check=False).returncode
+
+
+CODE = """
+import pathlib, resource, sys
+from pykka_smtp import Drain, Outbox, Put, SendMail
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+path, server, port, small, big = sys.argv[1:]
+outbox = Outbox.start(path, server=server, port=int(port))
+def send(name):
+    outbox.ask(Put(SendMail(sender="a@example.com", recipients="b@example.org",
+        message=pathlib.Path(name))))
+    assert outbox.ask(Drain(timeout=60))
+send(small)
+before = peak()
+send(big)
+print(peak() - before)
+outbox.stop()
+"""
+
+
+@pytest.mark.long
+def test_seventy_mebibytes_arrive_and_take_little_memory(
+    tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    (tmp_path / "small.eml").write_bytes(message())
+    line = b"0123456789abcdef" * 4 + b"\r\n"
+    data = b"Subject: Large\r\n\r\n" + line * (70 * 1024 * 1024 // len(line))
+    (tmp_path / "big.eml").write_bytes(data)
+
+    made = subprocess.run(
+        [
+            *(sys.executable, "-c", CODE, str(tmp_path / "mail.db"), server.host, str(server.port)),
+            *(str(tmp_path / "small.eml"), str(tmp_path / "big.eml")),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert hashlib.sha256(server.mails[1].data).digest() == hashlib.sha256(data).digest()
+    assert int(made.stdout) < 16 * 1024 * 1024
+    assert list((tmp_path / "mail.db-bodies").iterdir()) == []

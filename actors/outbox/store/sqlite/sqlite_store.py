@@ -232,6 +232,8 @@ class SqliteStore(Times, Rescues, ByHand):
 
     def close(self, *, is_clean: bool = True) -> None:
         """See `Store`."""
+        if is_clean and self.bodies.is_to_collect:
+            self._collect()
         held = self._turnstile.is_held or self._turnstile.take(OPEN_TIMEOUT)
         try:
             with self._guard:
