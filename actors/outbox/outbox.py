@@ -29,6 +29,7 @@ from .sending.shipping import Shipping
 from .store.sealed_store import open_store
 from .store.wake import HEARERS, SENDERS
 from .text.mail_text import MailText, to_text
+from .thread.copying import Copying
 from .thread.ops import Watch
 from .thread.results import Results
 from .thread.store_thread import StoreThread
@@ -151,6 +152,7 @@ class Outbox(Mailer):
             most=given["max_queued"],
             most_octets=given["max_octets"],
             at_least_once=given["retry"].at_least_once,
+            copying=None if given["seal"] is not None else Copying(store.bodies, self),
         )
         self._upkeep = upkeep = Upkeep(
             self._alias,
@@ -294,6 +296,8 @@ class Outbox(Mailer):
         # goes on where it says.
         assert self._stops_by is not None
         is_late = event_loop().loop.time() >= self._stops_by
+        if self._putting.is_copying and not is_late:
+            return False
         is_all = self._results.count >= self._thread.submitted
         return is_all or (self._thread.trouble is not None and is_late)
 
@@ -312,6 +316,7 @@ class Outbox(Mailer):
         self._waking.close()
         self._shipping.close()
         self._draining.close()
+        self._putting.give_up()
         self._thread.close(lambda: self._publishing.is_quiet)
 
     def main_has_ended(self) -> None:

@@ -14,6 +14,7 @@ from ....signals.complete_message import MailSource
 from ....smtp.mail.content import MAX_TEXT_LINE
 from ....smtp.mail.mail_data import MailDataEncoder, MailFacts, MailScanner, encode_whole
 from ...loop import guard
+from .checked_file import CheckedFile, new_digest
 
 PIECE = 131_072
 """Bytes read and written at a time. An email of any size needs a few times as much memory."""
@@ -96,7 +97,7 @@ class FileSource:
     def _open(self) -> MailFacts | None:
         with _theirs("cannot read the email"):
             if isinstance(self._source, os.PathLike):
-                self._file = _open_path(self._source)
+                self._file = self._open_path(self._source)
                 if _is_kind(self._file.fileno(), stat.S_ISFIFO):
                     # No process may ever write into it, and a server would wait for the email.
                     self._number = self._file.fileno()
@@ -109,15 +110,29 @@ class FileSource:
             if self._number is not None or not (seekable and seekable()):
                 return None
             self._start = self._file.tell()
+        found = new_digest() if isinstance(self._source, CheckedFile) else None
         while piece := self._read("cannot read the email"):
             self._scanner.feed(piece)
             self._first_sum = zlib.crc32(piece, self._first_sum)
+            if found is not None:
+                found.update(piece)
+        with _theirs("cannot read the email"):
+            if isinstance(self._source, CheckedFile) and found is not None:
+                self._source.compare(found)
         if self._is_empty:
             raise SourceError(_EMPTY)
         with _theirs("cannot read the email"):
             self._file.seek(self._start)
         self._facts, self._scanner = self._scanner.finish(), MailScanner()
         return self._facts
+
+    def _open_path(self, path: "os.PathLike[str]") -> IO[bytes]:
+        try:
+            return _open_path(path)
+        except OSError as error:
+            if isinstance(path, CheckedFile):
+                path.note(error)
+            raise
 
     def begin(self, *, transparent: bool, may_be_eight_bit: bool) -> None:
         """Prepare to read in wire form, from the start: the email may be sent several times.
@@ -160,7 +175,7 @@ class FileSource:
             raise SourceError(_EMPTY)
         facts = self._scanner.finish()
         if self._facts is not None and facts != self._facts:
-            raise SourceError("the email changed while it was sent")
+            raise self._changed()
         if facts.nul or facts.longest_line > MAX_TEXT_LINE:
             raise SourceError(f"the email has a NUL octet, or a line over {MAX_TEXT_LINE} octets")
         return self._encoder.finish() or None
@@ -174,8 +189,14 @@ class FileSource:
             self._sum = zlib.crc32(piece, self._sum)
             return piece
         if self._sum != self._first_sum:
-            raise SourceError("the email changed while it was sent")
+            raise self._changed()
         return None
+
+    def _changed(self) -> SourceError:
+        text = "the email changed while it was sent"
+        if isinstance(self._source, CheckedFile):
+            self._source.problem = text
+        return SourceError(text)
 
     def give_up(self) -> None:
         """Make a read in progress end soon. Does not block; for any thread."""

@@ -192,11 +192,8 @@ class Shipping:
             self._known.forget(claims.rows[-1].seq)
 
     def _take_row(self, row: Row) -> None:
-        try:
-            entry = entry_of(row, self._known.pop(row.seq))
-        except ValueError as error:
-            log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
-            self._hold(row)
+        entry = self._read(row)
+        if entry is None:
             return
         if (older := self.entries.get(row.seq)) is not None:
             # A person has held and released it meanwhile: only one of both may go out. The older
@@ -214,8 +211,14 @@ class Shipping:
         else:
             self._ship(entry)
 
-    def _hold(self, row: Row) -> None:
-        self._submit(Kind.HAND, functools.partial(_set_aside, row.seq), _nothing)
+    def _read(self, row: Row) -> Entry | None:
+        """Return an email of the file; hold it if it cannot be read."""
+        try:
+            return entry_of(row, self._known.pop(row.seq))
+        except ValueError as error:
+            log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
+            self._submit(Kind.HAND, functools.partial(_set_aside, row.seq), _nothing)
+            return None
 
     def _gate_of(self, entry: Entry) -> MarkGate:
         if entry.gate is None:
@@ -251,11 +254,8 @@ class Shipping:
 
     def take_expired(self, row: Row) -> None:
         """Write the outcome of an email that expired in the file."""
-        try:
-            self._expire(entry_of(row, self._known.pop(row.seq)))
-        except ValueError as error:
-            log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
-            self._hold(row)
+        if (entry := self._read(row)) is not None:
+            self._expire(entry)
 
     def follow_clock(self, step: float) -> None:
         """Go on after somebody has set the clock.
@@ -290,6 +290,13 @@ class Shipping:
             if not entry.is_dropped:
                 log_safely(logging.INFO, "email %s is no longer this process's", entry.mail.id)
             gate.free()
+            self._forget(entry)
+            return
+        if (problem := getattr(entry.mail.source, "problem", "")) and not gate.is_passed:
+            log_safely(logging.ERROR, "email %s is held: %s", entry.mail.id, problem)
+            self._submit(
+                Kind.HAND, functools.partial(_set_aside, entry.seq, in_doubt=False), _nothing
+            )
             self._forget(entry)
             return
         now = time.time()
@@ -384,18 +391,15 @@ class Shipping:
 
     def take_doubtful(self, row: Row) -> None:
         """Write the outcome of an email that must not be sent twice, and may have been sent."""
-        try:
-            entry = entry_of(row, self._known.pop(row.seq))
-        except ValueError as error:
-            log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
-            self._hold(row)
+        entry = self._read(row)
+        if entry is None:
             return
         failure = died_with(entry.mail, entry.alias, entry.facts.left)
         self._end(entry, in_doubt(entry.facts, failure).outcome)
 
 
-def _set_aside(seq: int, store: Store) -> None:
-    store.set_aside(seq)
+def _set_aside(seq: int, store: Store, *, in_doubt: bool = True) -> None:
+    store.set_aside(seq, in_doubt=in_doubt)
 
 
 def _none() -> None:

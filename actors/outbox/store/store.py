@@ -97,8 +97,13 @@ class Store(Protocol):
         """Give back claimed emails of which nothing went out."""
         ...
 
-    def set_aside(self, seq: int) -> None:
-        """Hold an email that cannot be read, whatever time it is; a person looks at it."""
+    def set_aside(self, seq: int, *, in_doubt: bool = True) -> None:
+        """Hold an email that cannot be read, whatever time it is; a person looks at it.
+
+        Args:
+            seq: its number.
+            in_doubt: whether its end may have gone out, if it is marked.
+        """
         ...
 
     def hear(self, seqs: Sequence[int], now: float) -> None:

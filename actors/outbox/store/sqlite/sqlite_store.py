@@ -30,6 +30,10 @@ from .times import Times
 
 _OLDER_PATIENCE = 30.0
 """Seconds that a start waits for processes of older code, before it migrates the file."""
+_COLLECT_EVERY = 1.0
+"""Seconds between two looks for files of bodies that are nobody's."""
+_COLLECT_AGAIN = 60.0
+"""Seconds after which that is tried again if it has failed."""
 _LONG_LOG = 4 * 1024 * 1024
 """Octets of the log from which on a checkpoint is due."""
 
@@ -60,6 +64,7 @@ class SqliteStore(Times, Rescues, ByHand):
         self._hears = hears
         self._is_durable = True
         self._seen = 0
+        self._collect_at = 0.0
         self._turnstile = prepare(path)
         try:
             self._guard = guard = ForkGuard(path)
@@ -179,6 +184,8 @@ class SqliteStore(Times, Rescues, ByHand):
 
     def tidy(self) -> None:
         """See `Store`."""
+        if self.bodies.is_to_collect and time.monotonic() >= self._collect_at:
+            self._collect()
         try:
             if side_file(self.path, "wal").stat().st_size < _LONG_LOG:
                 return
@@ -194,6 +201,20 @@ class SqliteStore(Times, Rescues, ByHand):
                 raise error_of(error, str(self.path)) from error
             finally:
                 self._turnstile.give_back()
+
+    def _collect(self) -> None:
+        """Remove files of bodies that no email has any more. What was written is committed."""
+        self.bodies.is_to_collect, self._collect_at = False, time.monotonic() + _COLLECT_EVERY
+        try:
+            with self._guard:
+                count = self.bodies.collect(self.files_named)
+        except (sqlite3.Error, OSError, ValueError) as error:
+            text = "files of bodies in %s cannot be removed: %s"
+            log_safely(logging.WARNING, text, self.bodies.folder, error)
+            self._collect_at += _COLLECT_AGAIN
+        else:
+            if count:
+                log_safely(logging.DEBUG, "%d files of bodies were removed", count)
 
     def touch(self) -> None:
         """See `Store`."""
@@ -237,6 +258,8 @@ class SqliteStore(Times, Rescues, ByHand):
 
     def close(self, *, is_clean: bool = True) -> None:
         """See `Store`."""
+        if is_clean and self.bodies.is_to_collect:
+            self._collect()
         held = self._turnstile.is_held or self._turnstile.take(OPEN_TIMEOUT)
         try:
             with self._guard:
