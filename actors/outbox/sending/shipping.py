@@ -17,9 +17,8 @@ from ..rules.decisions import Again, Told, after_attempt, give_up, in_doubt
 from ..store.errors import OutboxError
 from ..store.notes import OutcomeNotes
 from ..store.records import Claims, Ending, Later, Row
-from ..store.store import Store
 from ..text.outcome_text import attempts_to_text, outcome_to_text
-from ..thread.ops import Kind
+from ..thread.ops import Kind, nothing
 from .entry import Ended, Entry, entry_of
 from .failures import died_with, expired, with_alias
 from .gate import MarkGate
@@ -77,7 +76,7 @@ class Shipping:
     ) -> None:
         self.entries: dict[int, Entry] = {}
         self.is_over: bool = False
-        self.before_claim: Callable[[], object] = _none
+        self.before_claim: Callable[[], object] = lambda: None
         self.sent: int = 0
         self.failed: int = 0
         self.retries: int = 0
@@ -185,7 +184,7 @@ class Shipping:
         self._is_alone_next = due is not None and due <= time.time() and not self._is_alone_next
         for row in claims.rows:
             if self.is_over:
-                self._submit(Kind.GIVE_BACK, row.seq, _nothing)
+                self._submit(Kind.GIVE_BACK, row.seq, nothing)
             else:
                 self._take_row(row)
         if claims.rows and not self._is_claiming:
@@ -217,8 +216,11 @@ class Shipping:
             return entry_of(row, self._known.pop(row.seq))
         except ValueError as error:
             log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
-            self._submit(Kind.HAND, functools.partial(_set_aside, row.seq), _nothing)
+            self._set_aside(row.seq, in_doubt=True)
             return None
+
+    def _set_aside(self, seq: int, *, in_doubt: bool) -> None:
+        self._submit(Kind.HAND, lambda store: store.set_aside(seq, in_doubt=in_doubt), nothing)
 
     def _gate_of(self, entry: Entry) -> MarkGate:
         if entry.gate is None:
@@ -294,9 +296,7 @@ class Shipping:
             return
         if (problem := getattr(entry.mail.source, "problem", "")) and not gate.is_passed:
             log_safely(logging.ERROR, "email %s is held: %s", entry.mail.id, problem)
-            self._submit(
-                Kind.HAND, functools.partial(_set_aside, entry.seq, in_doubt=False), _nothing
-            )
+            self._set_aside(entry.seq, in_doubt=False)
             self._forget(entry)
             return
         now = time.time()
@@ -396,15 +396,3 @@ class Shipping:
             return
         failure = died_with(entry.mail, entry.alias, entry.facts.left)
         self._end(entry, in_doubt(entry.facts, failure).outcome)
-
-
-def _set_aside(seq: int, store: Store, *, in_doubt: bool = True) -> None:
-    store.set_aside(seq, in_doubt=in_doubt)
-
-
-def _none() -> None:
-    """Nothing is to be done before."""
-
-
-def _nothing(_result: Any) -> None:
-    """Nothing follows."""

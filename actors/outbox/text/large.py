@@ -7,7 +7,6 @@ import stat
 import tempfile
 import weakref
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO
 
 PIECE = 1024 * 1024
@@ -112,7 +111,7 @@ def read_or_open(source: "os.PathLike[str] | IO[bytes]", most: int) -> OpenFile 
     if not isinstance(source, os.PathLike):
         data = source.read(most + 1)
         return data if not isinstance(data, bytes) or len(data) <= most else _spooled(data, source)
-    file = open(source, "rb", opener=_open)  # noqa: PTH123, SIM115 - `OpenFile` closes it
+    file = open(source, "rb", opener=_open)  # noqa: SIM115 - `OpenFile` closes it
     try:
         facts = os.fstat(file.fileno())
         if not stat.S_ISREG(facts.st_mode):

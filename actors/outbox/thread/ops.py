@@ -38,6 +38,10 @@ Then = Callable[[Any], object]
 Done = tuple[Then, Any]
 
 
+def nothing(_result: Any) -> None:
+    """Nothing follows."""
+
+
 class Op:
     """One thing to do.
 
