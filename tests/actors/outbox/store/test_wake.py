@@ -161,7 +161,12 @@ def test_who_writes_much_wakes_nobody_until_that_is_over(lives: Lives) -> None:
     lives.others.wake(1, 0)
 
     assert not is_woken(one)
-    assert wait_until(lambda: lives.others.wake(1, 0) or is_woken(one), PATIENCE, interval=0.1)
+
+    def is_woken_again() -> bool:
+        lives.others.wake(1, 0)
+        return is_woken(one)
+
+    assert wait_until(is_woken_again, PATIENCE, interval=0.1)
 
 
 def test_a_burst_or_a_steady_trickle_is_worth_waking_and_a_stream_is_not() -> None:
