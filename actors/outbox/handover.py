@@ -13,6 +13,7 @@ from .store.errors import OutboxError
 from .store.outside.foreign import put_in_transaction
 from .store.records import Clash, NewMail
 from .store.sqlite.schema import script
+from .text.mail_text import MAX_SIZE
 from .text.seals import NO_DIGEST, SealError, Seals
 
 
@@ -95,11 +96,16 @@ def new_mail(put: Put, alias: str, seal: Callable[[bytes], bytes] | None = None)
         seal: encrypts it, or None.
 
     Raises:
-        ValueError: the alias is invalid.
+        ValueError: the alias is invalid, or the email is too large for a row.
         TypeError: it has the wrong type.
         OutboxError: `seal` has raised.
     """
     text, now = put.text, time.time()
+    if text.large is not None:
+        raise ValueError(
+            f"the email has {text.size} octets, and more than {MAX_SIZE} only a running Outbox"
+            " takes: Outbox.ask(Put(...))"
+        )
     env, body, digest = text.env, text.body, text.digest
     if seal is not None:
         digest = NO_DIGEST

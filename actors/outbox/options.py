@@ -47,11 +47,13 @@ class OutboxOptions(MailerOptions, total=False):
     have run. 30 days if left out."""
 
     max_octets: Annotated[int, Default(10_000_000_000)]
-    """Octets of the file from which on nothing can be put, 10 GB if left out."""
+    """Octets of the file, and of the folder with large bodies, from which on nothing can be put;
+    10 GB if left out."""
 
     seal: Annotated[Callable[[bytes], bytes] | None, Default(None)]
     """Encrypts emails, attempts and outcomes before they are written, such as `Fernet.encrypt`; on
-    the thread of the file. Keys, ids, aliases, times and states stay readable. None if left out."""
+    the thread of the file. Keys, ids, aliases, times and states stay readable. No body above 64 MiB
+    can be put then. None if left out."""
 
     open: Annotated[Callable[[bytes], bytes] | None, Default(None)]
     """Decrypts what `seal` has encrypted, and raises if it cannot. None if left out."""

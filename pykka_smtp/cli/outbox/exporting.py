@@ -8,8 +8,9 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import IO, Any, TextIO, cast
 
+from ...actors.outbox.store.bodies import BodyFile
 from ...actors.outbox.store.errors import OutboxError
 from ...actors.outbox.store.outside.visit import Visit
 from ...actors.outbox.store.records import StoredMail
@@ -153,13 +154,15 @@ def _export(mail: ReadableMail, stored: StoredMail | None, folder: Path) -> str:
     composed: SendMail | None = None
     if sealed_of(mail.env) is not None:
         problems = problems or [SEALED]
-    elif mail.body is not None:
+    elif mail.file is not None and not mail.file.is_whole:
+        problems += _copy(mail.file, folder / f"{mail.seq:08}.eml")
+    elif (body := _body_of(mail, problems)) is not None:
         try:
-            composed = mail_of(mail.env, mail.body)
+            composed = mail_of(mail.env, body)
             _write(folder / f"{mail.seq:08}.eml", _portable(composed))
         except ValueError as error:
             problems.append(str(error))
-            _write(folder / f"{mail.seq:08}.body", mail.body)
+            _write(folder / f"{mail.seq:08}.body", body)
     elif mail.state in {"ready", "claimed", "dot", "held"} and not problems:
         problems.append("its body is not there")
     left = _list(_object_of(mail.past or "").get("left"))
@@ -172,6 +175,37 @@ def _export(mail: ReadableMail, stored: StoredMail | None, folder: Path) -> str:
         facts["problem"] = problem
     _write(folder / f"{mail.seq:08}.json", json.dumps(facts, indent=2).encode() + b"\n")
     return problem
+
+
+def _body_of(mail: ReadableMail, problems: list[str]) -> bytes | None:
+    if mail.file is None:
+        return mail.body
+    try:
+        return mail.file.read()
+    except (ValueError, OSError) as error:
+        problems.append(mail.file.problem or str(error))
+    return None
+
+
+def _copy(file: BodyFile, target: Path) -> list[str]:
+    """Copy a message, whatever it is by now; return what is wrong with it."""
+    pieces = file.pieces()
+    try:
+        first = next(pieces, b"")
+        with _new_file(target) as copy:
+            copy.write(first)
+            while True:
+                try:
+                    piece = next(pieces, None)
+                except ValueError as error:
+                    return [str(error)]
+                if piece is None:
+                    return []
+                copy.write(piece)
+    except FileNotFoundError:
+        return [file.problem]
+    except ValueError as error:  # all of it is gone, but for its name
+        return [str(error)]
 
 
 def _portable(mail: SendMail) -> bytes:
@@ -212,6 +246,10 @@ def _object_of(text: str) -> dict[str, Any]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(number, "wb") as file:  # noqa: PTH123 - a descriptor
+    with _new_file(path) as file:
         file.write(data)
+
+
+def _new_file(path: Path) -> IO[bytes]:
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    return open(number, "wb")  # noqa: PTH123 - a descriptor, and the caller closes it

@@ -70,4 +70,5 @@ class ByHand(Looks):
                 f"DELETE FROM pykka_smtp_{table} WHERE seq IN (SELECT value FROM json_each(?))",
                 (str(seqs),),
             )
+        self.bodies.is_to_collect = True
         return len(seqs)

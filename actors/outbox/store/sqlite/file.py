@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import OlderLifeError, OutboxError, error_of
-from ..file_system import ANYWAY, check_file_system
+from ..file_system import ANYWAY, check_file_system, sync_folder
 from ..locks import FileLock, is_locked
 from . import schema
 
@@ -244,16 +244,6 @@ def _make(path: Path) -> None:
         connection.close()
     made.rename(path)
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder survive a power cut."""
-    if os.name != "nt":
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> None:

@@ -1,5 +1,7 @@
 """What of an outbox can be looked at: emails, counts, changes. Writes nothing."""
 
+import contextlib
+import functools
 import itertools
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
@@ -8,6 +10,7 @@ from typing import Any
 
 from ...rules.states import State
 from ...text.seals import sealed_of
+from ..bodies import Bodies, BodyFile
 from ..errors import error_of
 from ..records import Row, StoredMail
 from .statements import (
@@ -50,6 +53,11 @@ class Looks:
     path: Path
     _db: sqlite3.Connection
     _seen: int
+
+    @functools.cached_property
+    def bodies(self) -> Bodies:
+        """The bodies that are in files beside."""
+        return Bodies(self.path)
 
     def find(self, **wanted: Any) -> list[StoredMail]:
         """Return emails, the oldest first.
@@ -118,8 +126,30 @@ class Looks:
             bodies = self._db.execute(columns_of_bodies(len(chunk)), padded).fetchone()
             for seq, body in zip(chunk, bodies, strict=False):
                 if seq in rows:
-                    rows[seq].body = body or b""
+                    rows[seq].body = self._beside(body) if type(body) is str else body or b""
         return [rows[seq] for seq in seqs if seq in rows]
+
+    def _beside(self, text: str) -> bytes | BodyFile:
+        """Return the file of a body; or the body, if it must be in memory to be sent."""
+        try:
+            file = self.bodies.of(text)
+        except ValueError as error:
+            return BodyFile(self.path, 0, b"", is_whole=True, problem=str(error))
+        if file.is_whole:
+            with contextlib.suppress(ValueError, OSError):
+                return file.read()
+        return file
+
+    def files_named(self) -> set[str]:
+        """Return the names of the files of bodies that emails have.
+
+        Raises:
+            ValueError: some of them cannot be read.
+        """
+        rows = self._db.execute(
+            "SELECT data FROM pykka_smtp_body WHERE typeof(data) = 'text'"
+        ).fetchall()
+        return {self.bodies.of(text).path.name for (text,) in rows}
 
     def get(self, seq: int) -> Row | None:
         """See `Store`."""
@@ -141,7 +171,7 @@ class Looks:
             for name in ("page_count", "freelist_count", "page_size")
         ]
         octets: int = (pages[0] - pages[1]) * pages[2]
-        return octets
+        return octets + sum(self.bodies.sizes().values())
 
     def undelivered(self) -> int:
         """See `Store`."""

@@ -3,14 +3,15 @@
 import contextlib
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...text.mail_text import is_whole
 from ...text.seals import sealed_of
+from ..bodies import Bodies, BodyFile
 from ..errors import error_of
-from .file import check_size
+from .file import check_size, real_path
 
 _TOGETHER = 64
 _COLUMNS = "seq, id, key, alias, state, env, outcome, past, digest"
@@ -29,6 +30,7 @@ class ReadableMail:
         state: its state; the same.
         env: everything but the body, as JSON; the same.
         body: the body, or the complete message; None if it was removed, or cannot be read.
+        file: the file that has the body, if that is large; not looked at.
         outcome: its outcome, as JSON; or None.
         past: its attempts, as JSON; or None.
         problem: what could not be read, in a line; empty if all could.
@@ -41,6 +43,7 @@ class ReadableMail:
     state: str = ""
     env: str = ""
     body: bytes | None = None
+    file: BodyFile | None = None
     outcome: str | None = None
     past: str | None = None
     problem: str = ""
@@ -61,11 +64,21 @@ def readable(path: Path) -> Iterator[ReadableMail]:
         database = sqlite3.connect(uri, uri=True, isolation_level=None)
     except (OSError, sqlite3.Error) as error:
         raise error_of(error, str(path)) from error
+    bodies = Bodies(real_path(path))
     with contextlib.closing(database):
         database.text_factory = _text
         numbers = _numbers(database, path)
         for first in range(numbers.start, numbers.stop, _TOGETHER):
-            yield from _some(database, range(first, min(first + _TOGETHER, numbers.stop)))
+            for mail in _some(database, range(first, min(first + _TOGETHER, numbers.stop))):
+                yield _with_file(mail, bodies) if isinstance(mail.body, str) else mail
+
+
+def _with_file(mail: ReadableMail, bodies: Bodies) -> ReadableMail:
+    try:
+        return replace(mail, body=None, file=bodies.of(str(mail.body)))
+    except ValueError as error:
+        problem = f"{mail.problem}; {error}" if mail.problem else str(error)
+        return replace(mail, body=None, problem=problem)
 
 
 def _text(octets: bytes) -> str:
@@ -151,7 +164,7 @@ def _mail(row: tuple[Any, ...], problem: str = "") -> ReadableMail:
         alias=alias,
         state=state,
         env=env,
-        body=body if isinstance(body, bytes) else None,
+        body=body if isinstance(body, bytes | str) else None,  # type: ignore[arg-type]
         outcome=None if outcome is None else str(outcome),
         past=None if past is None else str(past),
         problem=problem,

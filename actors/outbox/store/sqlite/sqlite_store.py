@@ -15,10 +15,13 @@ from collections.abc import Generator
 from pathlib import Path
 
 from .....signals.dispatcher import log_safely
+from ..clock import boot
 from ..errors import OlderLifeError, OutboxError, error_of
 from ..file_system import has_room
 from ..forks import ForkGuard
 from ..locks import FileLock
+from ..notes import OutcomeNotes, open_notes
+from ..wake import OtherLives, WakeSocket
 from . import schema
 from .by_hand import ByHand
 from .file import OPEN_TIMEOUT, FilesInPlace, life_file, open_file, prepare, real_path, side_file
@@ -27,6 +30,10 @@ from .times import Times
 
 _OLDER_PATIENCE = 30.0
 """Seconds that a start waits for processes of older code, before it migrates the file."""
+_COLLECT_EVERY = 1.0
+"""Seconds between two looks for files of bodies that are nobody's."""
+_COLLECT_AGAIN = 60.0
+"""Seconds after which that is tried again if it has failed."""
 _LONG_LOG = 4 * 1024 * 1024
 """Octets of the log from which on a checkpoint is due."""
 
@@ -52,10 +59,12 @@ class SqliteStore(Times, Rescues, ByHand):
     def __init__(self, path: Path, alias: str, *, hears: bool = True) -> None:
         path = real_path(path)
         self.path: Path = path
+        self.notes: OutcomeNotes | None = None
         self._alias = alias
         self._hears = hears
         self._is_durable = True
         self._seen = 0
+        self._collect_at = 0.0
         self._turnstile = prepare(path)
         try:
             self._guard = guard = ForkGuard(path)
@@ -74,6 +83,7 @@ class SqliteStore(Times, Rescues, ByHand):
             self._turnstile.close()
             raise
         self._turnstile.give_back()
+        self._others = OtherLives(path, self.life)
 
     def _opened_file(self) -> sqlite3.Connection:
         """Open the file; wait, while processes of older code work with one that is older, too."""
@@ -114,13 +124,22 @@ class SqliteStore(Times, Rescues, ByHand):
             self._lock = FileLock(life_file(self.path, self.life))
             try:
                 self._lock.take(OPEN_TIMEOUT)
+                self.notes = self._open_notes()
                 self._db.execute("COMMIT")
             except BaseException:
+                self._close_notes()
                 self._lock.remove()
                 raise
         except (sqlite3.Error, OSError) as error:
             raise error_of(error, str(self.path)) from error
         self.has_changed()
+
+    def _open_notes(self) -> OutcomeNotes | None:
+        return open_notes(life_file(self.path, self.life), boot())
+
+    def _close_notes(self) -> None:
+        if self.notes is not None:
+            self.notes.close()
 
     # Turns
 
@@ -165,6 +184,8 @@ class SqliteStore(Times, Rescues, ByHand):
 
     def tidy(self) -> None:
         """See `Store`."""
+        if self.bodies.is_to_collect and time.monotonic() >= self._collect_at:
+            self._collect()
         try:
             if side_file(self.path, "wal").stat().st_size < _LONG_LOG:
                 return
@@ -181,6 +202,20 @@ class SqliteStore(Times, Rescues, ByHand):
             finally:
                 self._turnstile.give_back()
 
+    def _collect(self) -> None:
+        """Remove files of bodies that no email has any more. What was written is committed."""
+        self.bodies.is_to_collect, self._collect_at = False, time.monotonic() + _COLLECT_EVERY
+        try:
+            with self._guard:
+                count = self.bodies.collect(self.files_named)
+        except (sqlite3.Error, OSError, ValueError) as error:
+            text = "files of bodies in %s cannot be removed: %s"
+            log_safely(logging.WARNING, text, self.bodies.folder, error)
+            self._collect_at += _COLLECT_AGAIN
+        else:
+            if count:
+                log_safely(logging.DEBUG, "%d files of bodies were removed", count)
+
     def touch(self) -> None:
         """See `Store`."""
         self._db.execute(
@@ -190,6 +225,18 @@ class SqliteStore(Times, Rescues, ByHand):
     def has_room(self) -> bool:
         """Whether the disk has room for more."""
         return has_room(self.path.parent)
+
+    # Other lives
+
+    def listen(self, roles: int) -> WakeSocket | None:
+        """See `Store`."""
+        with contextlib.suppress(OSError):
+            return WakeSocket(self.path, self.life, roles)
+        return None
+
+    def wake(self, emails: int, outcomes: int) -> None:
+        """See `Store`."""
+        self._others.wake(emails, outcomes)
 
     # The end
 
@@ -211,6 +258,8 @@ class SqliteStore(Times, Rescues, ByHand):
 
     def close(self, *, is_clean: bool = True) -> None:
         """See `Store`."""
+        if is_clean and self.bodies.is_to_collect:
+            self._collect()
         held = self._turnstile.is_held or self._turnstile.take(OPEN_TIMEOUT)
         try:
             with self._guard:
@@ -221,7 +270,9 @@ class SqliteStore(Times, Rescues, ByHand):
                     self._db.close()
         finally:
             self._guard.forget()
+            self._others.close()
             self._turnstile.close()
+            self._close_notes()
             if is_clean:
                 self._lock.remove()
             else:

@@ -101,22 +101,24 @@ def test_a_cancelled_mail_does_not_go_out_although_it_was_in_line(
     assert (server.accepted, len(outboxes.heard)) == (1, 2)
 
 
-def test_a_mail_that_another_process_took_over_is_not_completed(
-    outboxes: Outboxes, server: Any
-) -> None:
-    ref = outboxes.start(server, rate="1/s")
-    other = SqliteStore(outboxes.path, "other")
-    ref.ask(Put(mail(1)))
-    ref.ask(Put(mail(2)))  # has a second until it goes
-    with other.turn(is_durable=True):
-        taken = "UPDATE pykka_smtp_mail SET owner = ? WHERE id = 'mail-2' AND state = 'claimed'"
-        assert other._db.execute(taken, (other.life,)).rowcount == 1
+def test_a_mail_that_another_process_took_over_is_not_completed(outboxes: Outboxes) -> None:
+    verdict = threading.Event()
+    with Server(hold(".", verdict)) as server:
+        ref = outboxes.start(server, max_connections=1)
+        other = SqliteStore(outboxes.path, "other")
+        ref.ask(Put(mail(1)))
+        ref.ask(Put(mail(2)))  # waits for the connection
+        assert wait_until(lambda: ref.ask(Find(name="mail-1"))[0].state == "dot", PATIENCE)
+        with other.turn(is_durable=True):
+            taken = "UPDATE pykka_smtp_mail SET owner = ? WHERE id = 'mail-2' AND state = 'claimed'"
+            assert other._db.execute(taken, (other.life,)).rowcount == 1
+        verdict.set()
 
-    assert not ref.ask(Drain(timeout=2.0))  # for the other has it, as far as anybody knows
+        assert not ref.ask(Drain(timeout=1.0))  # for the other has it, as far as anybody knows
 
-    assert (server.accepted, len(outboxes.heard)) == (1, 1)
-    assert ref.ask(Find(name="mail-2"))[0].state == "claimed"
-    other.close()
+        assert (server.accepted, len(outboxes.heard)) == (1, 1)
+        assert ref.ask(Find(name="mail-2"))[0].state == "claimed"
+        other.close()
 
 
 def test_a_mail_that_was_held_and_released_in_line_goes_out_once(outboxes: Outboxes) -> None:

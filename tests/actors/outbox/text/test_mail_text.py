@@ -1,5 +1,6 @@
 """What comes out of the file is the email that was put."""
 
+import io
 import json
 import os
 import re
@@ -134,15 +135,27 @@ def test_files_are_read_when_the_email_is_put(tmp_path: Path) -> None:
     assert text.mail.content is not None  # this process sends that, too
 
 
-def test_files_that_are_larger_than_a_row_are_refused(
+def test_files_that_are_larger_than_a_row_are_copied_piece_by_piece(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(mail_text, "MAX_SIZE", 1_500_000)
     path = tmp_path / "large.bin"
     path.write_bytes(b"x" * 2_000_000)
 
-    with pytest.raises(ValueError, match="the email has more than 1500000 octets"):
-        to_text(of_parts(attachments=[path]))
+    def copied() -> tuple[bytes, bytes]:
+        text = to_text(of_parts(attachments=[path]))
+        assert text.large is not None
+        written = io.BytesIO()
+        digest = text.large.copy(written.write)
+        return written.getvalue(), digest
+
+    first, digest = copied()
+
+    parts = list(message_from_bytes(first).walk())
+    assert parts[-1].get_payload(decode=True) == b"x" * 2_000_000
+    assert copied()[1] == digest  # though boundaries are random, and come more than once
+    path.write_bytes(b"y" * 2_000_000)
+    assert copied()[1] != digest
 
 
 def test_a_key_is_not_kept_and_that_an_email_is_not_to_be_signed_is() -> None:
