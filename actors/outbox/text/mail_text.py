@@ -58,7 +58,7 @@ def to_text(mail: SendMail) -> MailText:
         TypeError: its context is not JSON, or its signals have no name.
         OSError: its file cannot be read.
     """
-    mail = _in_memory(mail)
+    mail = _in_memory(_protected(mail) if mail.protect else mail)
     content = mail.content
     env: dict[str, Any] = {}
     if mail.cc:
@@ -125,6 +125,22 @@ def mail_of(env: str, body: bytes) -> SendMail:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         text = f"the file has an email that cannot be read: {type(error).__name__}: {error}"
         raise ValueError(text) from error
+
+
+def _protected(mail: SendMail) -> SendMail:
+    """Return an email that is signed and encrypted already: the file needs no key, and shows less.
+
+    Raises:
+        ValueError: it can't be, or it is several emails.
+    """
+    assert mail.protect
+    first, *others = mail.protect.mails(mail)
+    if others:
+        raise ValueError(
+            f"protect: with its blind recipients it is {1 + len(others)} emails; put each of those"
+            " that protect.mails(mail) returns"
+        )
+    return cast("SendMail", first)
 
 
 def _in_memory(mail: SendMail) -> SendMail:
