@@ -179,7 +179,7 @@ def _signer(key: GivenKey, password: GivenKey | None) -> tuple[GivenKey, str | N
     if password is None:
         if "encrypted" in text or "password" in text:
             return key, "the private key is encrypted; give its password"
-        return key, "it has no key that may sign now"
+        return key, "needs a private key that may sign now"
     if "not encrypted" in text:
         return key, "the private key is not encrypted; leave out the password"
     return key, "the private key can't be decrypted; is the password right?"

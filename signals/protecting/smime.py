@@ -85,7 +85,9 @@ class Smime(Protection):
             self._chain = tuple([other.x509 for other in others]) + self._chain_of(chain)
         self._key: GivenKey | None = None
         if hidden is not None:
-            self._key = self._checked_key(key_object(self._library, hidden, _octets_of(secret)))
+            advice = "give its password"
+            key_in_clear = key_object(self._library, hidden, _octets_of(secret), advice)
+            self._key = self._checked_key(key_in_clear)
         self._recipients: dict[str, Person] = {}
         if recipients is not None:
             self._recipients = self._checked_recipients(recipients)

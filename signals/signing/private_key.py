@@ -16,6 +16,7 @@ LEAST_BITS, MOST_BITS = 2048, 8192
 """The lengths of RSA keys to sign with: RFC 8301 §3.2 has 1024 as the least that a receiver must
 accept, and large ones refuse it; with more than 8192, a signature takes a twentieth of a second."""
 _MOST_OCTETS = 65_536
+_ENCRYPTED = "the private key is encrypted"
 _BEGIN = b"-----BEGIN "
 
 
@@ -98,13 +99,19 @@ def private_key(given: GivenKey) -> PrivateKey:
     return _usable(library, key_object(library, given))
 
 
-def key_object(library: Any, given: GivenKey, password: GivenKey | None = None) -> GivenKey:
+def key_object(
+    library: Any,
+    given: GivenKey,
+    password: GivenKey | None = None,
+    advice: str = "give it without a password",
+) -> GivenKey:
     """Return a key as an object of the library's, of whatever kind it is.
 
     Args:
         library: what `cryptography` has returned.
         given: a path, PEM bytes, or already an object: that is not looked at.
         password: octets that decrypt the file, or None if it is in clear.
+        advice: what to do if it is not.
 
     Raises:
         TypeError: it is a str.
@@ -124,6 +131,8 @@ def key_object(library: Any, given: GivenKey, password: GivenKey | None = None) 
         del value
         return given
     key, problem = _loaded(library, given, password)
+    if problem is _ENCRYPTED:
+        raise ValueError(f"key: {problem}; {advice}")
     if problem is not None:
         raise ValueError(f"key: {problem}")
     return GivenKey(key)
@@ -173,7 +182,7 @@ def _loaded(library: Any, given: GivenKey, password: GivenKey | None) -> tuple[A
         return library.serialization.load_pem_private_key(octets, password=secret), None
     except TypeError:
         if password is None:
-            return None, "the private key is encrypted; give it without a password"
+            return None, _ENCRYPTED
         return None, "the private key is not encrypted; leave out the password"
     except Exception as error:
         if password is not None:
