@@ -24,9 +24,12 @@ from servers.waiting import PATIENCE
 
 from pykka_smtp import (
     Attachment,
+    Drain,
     FailureKind,
     Mailer,
+    Outbox,
     Outcome,
+    Put,
     RetryPolicy,
     SendFailure,
     SendMail,
@@ -146,7 +149,9 @@ def test_a_mailer_sends_one_to_each_blind_recipient_and_one_outcome_tells_of_all
 def test_the_outcome_tells_which_of_them_did_not_get_it(
     scripted_server: Start, smime: Smime
 ) -> None:
-    server = scripted_server(Polite(("PIPELINING",), moods=[refuse("RCPT", "550 5.1.1 unknown", to=D)]))
+    server = scripted_server(
+        Polite(("PIPELINING",), moods=[refuse("RCPT", "550 5.1.1 unknown", to=D)])
+    )
     mailer = Mailer.start(server.host, server.port, protect=smime)
     try:
         outcome = mailer.ask(SendMail(**PLAIN, bcc=[C, D], body="x"), timeout=PATIENCE)
@@ -287,6 +292,27 @@ def test_an_error_of_the_library_fails_the_email_and_shows_nothing_of_it(
     assert isinstance(outcome, SendFailure)
     assert outcome.detail == "cannot encrypt the email: the library has failed (RuntimeError)"
     assert "KEY MATERIAL" not in caplog.text
+
+
+def test_an_outbox_keeps_and_sends_the_encrypted_email_only(
+    server: ScriptedServer, tmp_path: Path, smime: Smime
+) -> None:
+    path = tmp_path / "outbox"
+    outbox = Outbox.start(path, server.host, server.port)
+    try:
+        outbox.ask(Put(SendMail(**PLAIN, body="between us", protect=smime)), timeout=PATIENCE)
+        assert outbox.ask(Drain(timeout=PATIENCE))
+    finally:
+        outbox.stop()
+
+    [received] = server.mails
+    inner = decrypted_by_openssl(received.data, person(B))
+    assert inner is not None
+    assert b"between us" in inner
+    for file in tmp_path.iterdir():
+        assert b"between us" not in file.read_bytes()
+    with pytest.raises(ValueError, match=r"^protect: give it to each SendMail; an Outbox keeps"):
+        Outbox.start(path, server.host, server.port, protect=smime)
 
 
 @pytest.mark.parametrize("start", [SmtpActor.start, Mailer.start])
