@@ -33,8 +33,7 @@ def folder() -> Iterator[Path]:
         try:
             for command in COMMANDS:
                 subprocess.run(
-                    command,
-                    shell=True,
+                    ["sh", "-c", command],
                     cwd=name,
                     env=environment,
                     check=True,
