@@ -70,7 +70,7 @@ def library_of_smime() -> Any:
         pkcs7.PKCS7EnvelopeBuilder.set_content_encryption_algorithm  # noqa: B018
     except (ImportError, AttributeError):
         raise ImportError(
-            "S/MIME needs a newer cryptography library: pip install 'pykka-smtp[smime]'"
+            "S/MIME needs the cryptography library, 45 or newer: pip install 'pykka-smtp[smime]'"
         ) from None
     library.x509, library.ec, library.algorithms, library.pkcs7 = x509, ec, algorithms, pkcs7
     return library

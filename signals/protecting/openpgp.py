@@ -54,13 +54,15 @@ def library_of_pgp() -> Any:
     """Import `pysequoia`.
 
     Raises:
-        ImportError: the library is not installed.
+        ImportError: the library is not installed, or too old.
     """
     try:
         import pysequoia
-    except ImportError:
+
+        pysequoia.Tsk.from_bytes  # noqa: B018 - older ones have none
+    except (ImportError, AttributeError):
         raise ImportError(
-            "PGP needs the pysequoia library: pip install 'pykka-smtp[pgp]'"
+            "PGP needs the pysequoia library, 0.1.35 or newer: pip install 'pykka-smtp[pgp]'"
         ) from None
     return pysequoia
 

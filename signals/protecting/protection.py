@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn, Self, cast
 
 from ...smtp.mail.address import check_mailbox, to_ascii_domain
@@ -214,18 +215,23 @@ def _readers_of(mail: Any, paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def _complete(mail: Any, envelope: Envelope, data: bytes, *, is_first: bool) -> Any:
+    paths, dsn = envelope.forward_paths, mail.dsn
+    if dsn is not None and not isinstance(dsn.orcpt, bool):
+        # Of the others, this one must not even know.
+        dsn = replace(dsn, orcpt=tuple([pair for pair in dsn.orcpt if pair[0] in paths]))
     return type(mail)(
         sender=mail.sender,
-        recipients=envelope.forward_paths,
+        recipients=paths,
         message=data,
         id=mail.id if is_first else new_id(),
         protect=(),
+        dsn=dsn,
         **{name: getattr(mail, name) for name in _KEPT},
     )
 
 
 _KEPT = (
-    *("dsn", "deliver_by", "hold_for", "hold_until", "priority", "require_tls", "dkim"),
+    *("deliver_by", "hold_for", "hold_until", "priority", "require_tls", "dkim"),
     *("context", "success_signal", "failure_signal", "outcome_to"),
 )
 """What a complete email has of the one that it was made of."""

@@ -14,7 +14,7 @@ from ..composing.parts_file import octets_of_parts
 
 MOST_OCTETS = 33_554_432
 """Octets of an email that can be signed or encrypted: unlike others, it is held in memory as
-a whole, some six times."""
+a whole, some ten times."""
 _PIECE = 1_048_576
 
 # `SendMail` leads to this module, so its type has no name here.

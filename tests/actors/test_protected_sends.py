@@ -150,7 +150,7 @@ def test_the_outcome_tells_which_of_them_did_not_get_it(
     scripted_server: Start, smime: Smime
 ) -> None:
     server = scripted_server(
-        Polite(("PIPELINING",), moods=[refuse("RCPT", "550 5.1.1 unknown", to=D)])
+        Polite("PIPELINING", moods=[refuse("RCPT", "550 5.1.1 unknown", to=D)])
     )
     mailer = Mailer.start(server.host, server.port, protect=smime)
     try:
@@ -234,7 +234,7 @@ def test_a_named_pipe_hangs_nothing(server: ScriptedServer, tmp_path: Path, sign
 
 def test_a_retry_is_for_the_same_readers(scripted_server: Start, smime: Smime) -> None:
     mood = refuse("RCPT", "450 4.2.0 later", to=C, times=1)
-    server = scripted_server(Polite(("PIPELINING",), moods=[mood]))
+    server = scripted_server(Polite("PIPELINING", moods=[mood]))
     retry = RetryPolicy(max_attempts=3, initial_delay=0.01)
     mailer = Mailer.start(server.host, server.port, protect=smime, retry=retry)
     try:

@@ -6,7 +6,7 @@ and the body. All other fields stay outside, readable.
 
 import re
 
-from ..mail_data import encode_whole
+from ..mail_data import encode_whole, scan
 from ..parts.base64_lines import in_lines
 from ..parts.text import MAX_LINE, to_quoted_printable
 
@@ -85,12 +85,13 @@ def check_signable(entity: bytes) -> None:
     Raises:
         UnprotectableError: it is not in 7 bits, or has a line that is too long.
     """
-    if not entity.isascii() or b"\0" in entity:
+    facts = scan(entity)
+    if facts.eight_bit or facts.nul:
         raise UnprotectableError(
             "its message has 8-bit data, and only 7 bits can be signed; give an EmailMessage, or"
             " what it is made of"
         )
-    if max(map(len, entity.split(b"\r\n"))) > MAX_LINE:
+    if facts.longest_line > MAX_LINE:
         raise UnprotectableError(f"its message has a line of more than {MAX_LINE} octets")
 
 

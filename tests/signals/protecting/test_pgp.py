@@ -311,7 +311,9 @@ def test_without_the_library_one_line_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pysequoia", None)
     with pytest.raises(ImportError) as caught:
         Pgp(key=b"x")
-    assert str(caught.value) == "PGP needs the pysequoia library: pip install 'pykka-smtp[pgp]'"
+    assert str(caught.value) == (
+        "PGP needs the pysequoia library, 0.1.35 or newer: pip install 'pykka-smtp[pgp]'"
+    )
 
 
 def test_who_signs_by_another_s_key_is_told_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from servers.effort import IS_THOROUGH, times
 from servers.frames import shown_by
 from servers.people import (
     DAY,
@@ -31,7 +34,7 @@ from servers.people import (
 )
 from servers.require import require_module
 
-from pykka_smtp import Attachment, SendMail, Smime, UnprotectableError
+from pykka_smtp import Attachment, Dsn, SendMail, Smime, UnprotectableError
 
 require_module("cryptography")
 
@@ -163,13 +166,13 @@ def test_a_certificate_that_others_have_issued_brings_its_chain(tmp_path: Path) 
     mine = issued(A, by=middle)
     path = tmp_path / "chain.pem"
     path.write_bytes(mine.pem + middle.pem)
-    for given in (
+    for kind in (
         {"certificate": path},
         {"certificate": mine.pem + middle.pem},
         {"certificate": mine.certificate, "chain": [middle.certificate]},
         {"certificate": mine.pem, "chain": middle.pem},
     ):
-        data = octets(Smime(key=mine.key, **given))
+        data = octets(Smime(key=mine.key, **kind))
         assert verified_by_openssl(data, root) is not None
     assert verified_by_openssl(octets(Smime(key=mine.key, certificate=mine.pem)), root) is None
 
@@ -182,13 +185,13 @@ def test_keys_and_certificates_may_be_in_files_and_in_other_forms(tmp_path: Path
     encrypted.write_bytes(key_pem(person(A).key, b"a password"))
     der = tmp_path / "a.cer"
     der.write_bytes(person(A).certificate.public_bytes(Encoding.DER))
-    for given in (
+    for kind in (
         {"certificate": der, "key": key},
         {"certificate": der.read_bytes(), "key": key.read_bytes()},
         {"certificate": der, "key": encrypted, "password": "a password"},
         {"certificate": der, "key": encrypted.read_bytes(), "password": b"a password"},
     ):
-        assert verified_by_openssl(octets(Smime(**given)), person(A)) is not None
+        assert verified_by_openssl(octets(Smime(**kind)), person(A)) is not None
 
 
 def test_an_elliptic_key_signs_and_is_not_encrypted_for() -> None:
@@ -206,6 +209,36 @@ def test_addresses_are_compared_whatever_their_form() -> None:
     mail = SendMail(sender=A, recipients="BEA@b\u00fccher.TEST", protect=smime)
 
     assert decrypted_by_openssl(smime.mails(mail)[0].as_bytes(), beer) is not None
+
+
+texts_of_any_kind = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+
+
+@settings(
+    max_examples=times(20, thoroughly=2_000),
+    suppress_health_check=[HealthCheck.too_slow],
+    deadline=None,
+)
+@given(texts_of_any_kind, st.none() | texts_of_any_kind, st.lists(st.binary(max_size=99)))
+def random_mail_is_read(body: str, html: str | None, files: list[bytes]) -> None:
+    attachments = [Attachment(data, name="x.bin") for data in files[:3]]
+    mail = SendMail(**PLAIN, body=body, html=html, attachments=attachments)
+    [made] = signing(recipients={B: person(B).certificate}).mails(mail)
+    inner = decrypted_by_openssl(made.as_bytes(), person(B))
+    assert inner is not None
+    content = verified_by_openssl(inner, person(A))
+    assert content is not None
+    parsed = email.message_from_bytes(content, policy=email.policy.default)
+    found = [part.get_payload(decode=True) for part in parsed.walk() if part.get_filename()]
+    assert found == files[:3]
+    text = parsed.get_body(("plain",))
+    said = "" if text is None else text.get_content()
+    assert said.split() == body.encode("utf-8", "replace").decode().split()
+
+
+@pytest.mark.timeout(1500 if IS_THOROUGH else 60)
+def test_random_mails_are_read_as_they_were_written() -> None:
+    random_mail_is_read()
 
 
 # What is refused
@@ -336,9 +369,9 @@ def test_an_address_of_the_subject_counts_and_a_certificate_of_nobody_is_for_all
 
 def test_an_email_to_somebody_without_a_certificate_is_refused_where_it_is_made() -> None:
     smime = Smime(recipients={B: person(B).pem, C: person(C).pem})
-    for given in ({"recipients": [B, D]}, {"cc": D}, {"bcc": [C, D]}):
+    for kind in ({"recipients": [B, D]}, {"cc": D}, {"bcc": [C, D]}):
         with pytest.raises(UnprotectableError, match=f"there is no certificate of {D}"):
-            SendMail(**{**PLAIN, **given}, protect=smime)
+            SendMail(**{**PLAIN, **kind}, protect=smime)
     SendMail(**{**PLAIN, "cc": C}, protect=smime)
     with pytest.raises(TypeError, match=r"^protect: needs Smime\(...\) or Pgp\(...\), not bytes"):
         SendMail(**PLAIN, protect=person(A).key_pem)  # type: ignore[arg-type]
@@ -429,6 +462,19 @@ def test_each_blind_recipient_gets_an_email_that_shows_no_other() -> None:
         assert readers == [reader]
         assert C.encode() not in data
         assert D.encode() not in data
+
+
+def test_what_is_asked_of_the_delivery_goes_with_each_for_its_own_recipients() -> None:
+    people = {address: person(address).certificate for address in (B, C)}
+    dsn = Dsn(envid="x", orcpt={B: "old@d.test", C: "older@d.test"})
+    mail = SendMail(**PLAIN, bcc=C, dsn=dsn, require_tls=True)
+    first, second = Smime(recipients=people).mails(mail)
+
+    assert first.dsn.for_rcpt(B) == ("ORCPT=rfc822;old@d.test",)
+    assert second.dsn.for_rcpt(C) == ("ORCPT=rfc822;older@d.test",)
+    assert first.dsn.for_rcpt(C) == second.dsn.for_rcpt(B) == ()
+    assert first.dsn.envid == second.dsn.envid == "x"
+    assert second.require_tls
 
 
 def test_an_email_that_is_only_signed_stays_one() -> None:
