@@ -7,6 +7,7 @@ import ast
 import base64
 import dataclasses
 import email
+import email.policy
 import inspect
 import re
 import socket
@@ -174,7 +175,7 @@ def plain(user: str, password: str) -> str:
 
 
 def test_all_the_code_of_the_readme_is_run_here() -> None:
-    assert len(blocks(README, "python")) == 4
+    assert len(blocks(README, "python")) == 5
     assert len(blocks(OUTCOMES, "python")) == 7
 
 
@@ -192,11 +193,38 @@ def test_the_example_with_a_mailer_sends_all_on_connections_that_it_keeps(
     assert [mail.recipients for mail in server.mails] == [("you@example.org",)]
 
 
+def test_the_example_with_html_sends_it_with_its_text_image_and_attachment(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    code = blocks(README, "python")[3]
+    for name in ("logo.png", "invoice.pdf", "preview.eml"):
+        (tmp_path / name).write_bytes(name.encode())
+        code = code.replace(f'"{name}"', repr(str(tmp_path / name)))
+
+    run(code, server)
+
+    [received] = server.mails
+    parsed = email.message_from_bytes(received.data, policy=email.policy.default)
+    assert [part.get_content_type() for part in parsed.walk()] == [
+        "multipart/mixed",
+        "multipart/alternative",
+        "text/plain",
+        "multipart/related",
+        "text/html",
+        "image/png",
+        "application/pdf",
+    ]
+    text = parsed.get_body(("plain",))
+    assert text is not None
+    assert "on its way <https://example.com/42>" in text.get_content()
+    assert (tmp_path / "preview.eml").read_bytes().count(b"logo.png") >= 1
+
+
 def test_the_example_with_an_outbox_prints_a_receipt_and_the_mail_is_on_disk(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
     path = tmp_path / "mail.db"
-    code = blocks(README, "python")[3].replace('"mail.db"', repr(str(path)))
+    code = blocks(README, "python")[4].replace('"mail.db"', repr(str(path)))
 
     printed = run(code, server)
 

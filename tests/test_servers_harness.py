@@ -669,7 +669,7 @@ def test_what_a_plain_run_leaves_out_is_run_by_ci() -> None:
     assert project["tool"]["pytest"]["ini_options"]["addopts"][-2:] == [
         *("-m", "not servers and not long")
     ]
-    assert '"$bin/pytest" -n 4 --dist loadfile -m "servers or long" --cov' in ci
+    assert '"$bin/pytest" -n 4 --dist loadfile -m "servers or long"\n' in ci
 
 
 def test_receivers_are_forgotten() -> None:

@@ -35,7 +35,8 @@ class OutboxOptions(MailerOptions, total=False):
 
     hear: Annotated[bool, Default(value=True)]
     """Whether to publish outcomes: of the emails put here, and, with the same alias, of processes
-    that are gone. If False, another process with this alias does; True if left out."""
+    that are gone. If False, another process with this alias does, and an email can only be put, not
+    asked for its outcome; True if left out."""
 
     keep_sent: Annotated[float, Default(7 * _DAY)]
     """Seconds that an email is kept, without its body, after receivers of its success have run: as

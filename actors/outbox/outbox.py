@@ -316,8 +316,3 @@ class Outbox(Mailer):
             self._putting.refuse_late(message.mail)
         else:
             super(Mailer, self).on_discard(message)
-
-    def abandon(self) -> None:
-        """Forget it in a forked child; the file and its locks belong to the parent."""
-        super().abandon()
-        self._store.abandon()

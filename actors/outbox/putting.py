@@ -61,7 +61,9 @@ class Putting:
         most_octets: int,
         at_least_once: bool,
     ) -> None:
-        self.put = self.duplicates = self.pending = 0
+        self.put: int = 0
+        self.duplicates: int = 0
+        self.pending: int = 0
         self._alias = alias
         self._life = life
         self._thread = thread
@@ -85,14 +87,18 @@ class Putting:
             answer: the answer.
             is_pressing: whether a signal receiver may be waiting for its outcome.
         """
+        mail = text.mail
+        if self._life is None and (mail.outcome_to is not None or (not put and answer.is_asked)):
+            self._answer_deaf(mail, answer)
+            return
         refusal = self._refusal()
         if refusal is not None:
-            self._answer(text.mail, put, answer, refusal)
+            self._answer(mail, put, answer, refusal)
             return
         new = self._new(text, put)
         self.pending += 1
         self._claimed += new.claim
-        done = functools.partial(self._done, new, text.mail, put, answer, is_pressing)
+        done = functools.partial(self._done, new, mail, put, answer, is_pressing)
         self._submit(Kind.PUT, new, done)
 
     def _done(
@@ -133,13 +139,19 @@ class Putting:
             if result.is_same:
                 answer.set(Receipt(result.id, key, is_duplicate=True))
             else:
-                error = ValueError(f"key {key!r} is that of another email ({result.id})")
-                answer.set_exception((ValueError, error, None))
+                self._refuse_for_good(
+                    f"key {key!r} is that of another email ({result.id})", mail, answer
+                )
         elif not result.is_same:
             detail = f"id {mail.id!r} is that of another email in the outbox"
             self._refuse(mail, answer, detail, retryable=False)
         elif answer.is_asked:
             self._ask_for_outcome(result.seq, mail, answer)
+
+    def _answer_deaf(self, mail: SendMail, answer: Answer) -> None:
+        """Answer who would wait for an outcome for ever."""
+        text = "an Outbox with hear=False hears no outcome: put the email, without outcome_to"
+        self._refuse_for_good(text, mail, answer)
 
     def _ask_for_outcome(self, seq: int, mail: SendMail, answer: Answer) -> None:
         def look(store: Store) -> Row | None:
@@ -215,9 +227,10 @@ class Putting:
     # Limits
 
     def _refusal(self) -> OutboxError | None:
-        if self._in_file >= self._most:
+        # Those on their way, too: a program may put thousands before the first is in the file.
+        if (waiting := self._in_file + self.pending) >= self._most:
             return OutboxError(
-                f"{self._in_file} emails wait in the outbox (max_queued); put it again later", True
+                f"{waiting} emails wait in the outbox (max_queued); put it again later", True
             )
         if self._octets >= self._most_octets:
             return OutboxError(
@@ -244,6 +257,13 @@ class Putting:
             self._in_file, self._octets = result
 
     # Refusals
+
+    def _refuse_for_good(self, why: str, mail: SendMail, answer: Answer) -> None:
+        """Raise where somebody waits; else publish it: no email is dropped without a word."""
+        if answer.is_asked:
+            answer.set_exception((ValueError, ValueError(why), None))
+        else:
+            self._refuse(mail, answer, why, retryable=False)
 
     def _refuse(self, mail: SendMail, answer: Answer, detail: str, *, retryable: bool) -> None:
         failure = failure_of(mail, self._alias, FailureKind.LOCAL, detail, retryable=retryable)

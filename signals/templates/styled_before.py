@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 
 _TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)  # of jinja2
-_PLAIN_BLOCK = re.compile(r"\{%[-+]?\s*(?:if|elif|else|endif|for|endfor)\b")
+_BLOCK = re.compile(r"\{%[-+]?\s*(if|elif|else|endif|for|endfor)\b")
 _ROOT = re.compile(r"<(?:!doctype|html|head|body)\b", re.IGNORECASE)
 
 _STYLE = re.compile(r"<style\b[^>]*>(.*?)</style\s*>", re.DOTALL | re.IGNORECASE)
@@ -30,9 +30,16 @@ _MATCHED = frozenset(("class", "id", "style"))
 _RAW = frozenset(("script", "style", "textarea", "title", "noscript", "iframe", "xmp"))
 """Elements with a text that has no elements, and no comments."""
 
+_VOID = frozenset(
+    "area base br col embed hr img input link meta source track wbr".split()  # noqa: SIM905
+)
+"""Elements without an end."""
+
 _WORD = "pykka0smtp"
 _MARK = re.compile(rf"<!--{_WORD}(\d+)x-->|{_WORD}(\d+)x")  # what a parser leaves as it is
-_BONE = re.compile(rf"{_WORD}\d+x|</?[a-z][a-z0-9]*(?=[\s/>])", re.IGNORECASE)
+_TOKEN = re.compile(
+    rf"(?P<mark>{_WORD}\d+x)|{_PIECE.pattern}|(?P<text>[^<\s]+)", re.IGNORECASE | re.DOTALL
+)
 _IMPLIED = (
     (re.compile(r"<head </head "), ""),
     (re.compile(r"<table <tbody "), "<table "),
@@ -49,7 +56,7 @@ def styled_before(source: str, inline: Callable[[str], str]) -> str | None:
     """
     tags: list[str] = _TAG.findall(source)
     blocks = [tag for tag in tags if tag.startswith("{%")]
-    if _WORD in source.lower() or not all(map(_PLAIN_BLOCK.match, blocks)):
+    if _WORD in source.lower() or not all(map(_BLOCK.match, blocks)):
         return None
     if not _ROOT.search(source):
         source = f"<html><head></head><body>{source}</body></html>"
@@ -61,6 +68,8 @@ def styled_before(source: str, inline: Callable[[str], str]) -> str | None:
     styled = inline(marked)
     if _bones(styled) != _bones(marked):
         return None  # what the parser has repaired may not fit the branches of an {% if %}
+    if not _closes_what_it_opens(_bones(marked), tags):
+        return None
     return _MARK.sub(lambda found: tags[int(found[1] or found[2])], styled)
 
 
@@ -124,8 +133,41 @@ def _is_matched_alike(attributes: str) -> bool:
 
 
 def _bones(page: str) -> str:
-    """Return tags and marks in their order, without style sheets, and what need not be written."""
-    bones = "".join(f"{bone.lower()} " for bone in _BONE.findall(_STYLE.sub("", page)))
+    """Return tags, marks and where text is, without style sheets and what need not be written."""
+    bones: list[str] = []
+    for found in _TOKEN.finditer(_STYLE.sub("", page)):
+        if found["name"]:
+            bones.append(f"<{found['slash']}{found['name'].lower()} ")
+        elif found["text"] and not _MARK.search(found[0]) and bones[-1:] != ["text "]:
+            bones.append("text ")
+        bones.extend(f"{_WORD}{mark[0] or mark[1]}x " for mark in _MARK.findall(found[0]))
+    text = "".join(bones)
     for implied, instead in _IMPLIED:
-        bones = implied.sub(instead, bones)
-    return bones
+        text = implied.sub(instead, text)
+    return text
+
+
+def _closes_what_it_opens(bones: str, tags: list[str]) -> bool:
+    """Whether each branch of a block closes the elements that it opens, and no others.
+
+    Otherwise a page is regular only with all branches in it, and no email has all.
+    """
+    elements: list[str] = []
+    begins: list[list[str]] = []  # what was open where each block that is open began
+    for bone in bones.split():
+        if bone.startswith(_WORD):
+            found = _BLOCK.match(tags[int(bone.removeprefix(_WORD).removesuffix("x"))])
+            if found is None:
+                continue
+            if found[1] in {"if", "for"}:
+                begins.append(list(elements))
+            elif not begins or elements != begins[-1]:
+                return False
+            elif found[1].startswith("end"):
+                begins.pop()
+        elif bone.startswith("</"):
+            if not elements or elements.pop() != bone[2:]:
+                return False
+        elif bone != "text" and bone[1:] not in _VOID:
+            elements.append(bone[1:])
+    return True

@@ -86,7 +86,14 @@ class MarkGate:
             return str(self._result)
         return "it has expired or was cancelled, or another process has taken it over"
 
+    def lose(self) -> None:
+        """Have it never open, unless it is open: the email is somebody else's by now."""
+        self._is_begun = True
+        self._marked(False)
+
     def _marked(self, result: bool | OutboxError) -> None:
+        if self._result is not None:
+            return
         self._result = result
         waiting, self._waiting = self._waiting, []
         for then in waiting:

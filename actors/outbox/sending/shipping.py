@@ -211,6 +211,11 @@ class Shipping:
             log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
             self._hold(row)
             return
+        if (older := self.entries.get(row.seq)) is not None:
+            # A person has held and released it meanwhile: only one of both may go out. The older
+            # one, if its mark was written, could not have been held.
+            self._gate_of(older).lose()
+            self._forget(older)
         self.entries[row.seq] = entry
         if entry.has_expired(time.time()):
             self._expire(entry)
@@ -222,7 +227,7 @@ class Shipping:
             self._ship(entry)
 
     def _hold(self, row: Row) -> None:
-        self._submit(Kind.HAND, functools.partial(_held, row), _nothing)
+        self._submit(Kind.HAND, functools.partial(_set_aside, row.seq), _nothing)
 
     def _entry_of(self, row: Row) -> Entry:
         mail = self._known.pop(row.seq) or mail_of(row.env, row.body)
@@ -417,13 +422,14 @@ class Shipping:
             entry = self._entry_of(row)
         except ValueError as error:
             log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
+            self._hold(row)
             return
         failure = died_with(entry.mail, entry.alias, entry.facts.left)
         self._end(entry, in_doubt(entry.facts, failure).outcome)
 
 
-def _held(row: Row, store: Store) -> bool:
-    return store.hold(row.alias, row.key)
+def _set_aside(seq: int, store: Store) -> None:
+    store.set_aside(seq)
 
 
 def _none() -> None:

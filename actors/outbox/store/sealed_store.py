@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..text.seals import Seals
+from ..text.mail_text import is_whole
+from ..text.seals import NO_DIGEST, Seals, sealed_of
 from .errors import OutboxError
 from .records import Clash, Ending, Later, NewMail, Row, StoredMail
 from .sqlite.sqlite_store import SqliteStore, proof_in
@@ -32,7 +33,9 @@ class SealedStore(SqliteStore):
         self._seals = seals
         super().__init__(path, alias, hears=hears)
         try:
-            if proof_in(self._db) is None:
+            with self.look():
+                is_new = proof_in(self._db) is None
+            if is_new:
                 with self.turn(is_durable=True):
                     self._db.execute(
                         "INSERT INTO pykka_smtp_meta VALUES ('seal', ?)", (seals.proof(),)
@@ -52,9 +55,21 @@ class SealedStore(SqliteStore):
     def put(self, mails: Sequence[NewMail]) -> list[int | Clash]:
         """See `Store`."""
         seals = self._seals
-        return super().put(
-            [dataclasses.replace(m, env=seals.text(m.env), body=seals.body(m.body)) for m in mails]
-        )
+        sealed = [
+            dataclasses.replace(m, env=seals.text(m.env), body=seals.body(m.body), digest=NO_DIGEST)
+            for m in mails
+        ]
+        results = super().put(sealed)
+        return [self._compared(*both) for both in zip(results, mails, strict=True)]
+
+    def _compared(self, result: int | Clash, mail: NewMail) -> int | Clash:
+        """Return a clash that knows whether it is the same email, as far as can be told."""
+        row = None if isinstance(result, int) else self.get(result.seq)
+        if isinstance(result, int) or row is None:
+            return result
+        is_readable = bool(row.body) and sealed_of(row.env) is None
+        is_same = not is_readable or is_whole(row.env, row.body, mail.digest)
+        return dataclasses.replace(result, is_same=is_same)
 
     def tell(self, endings: Sequence[Ending]) -> set[int]:
         """See `Store`."""

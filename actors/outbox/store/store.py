@@ -43,6 +43,10 @@ class Store(Protocol):
         """Undo `wait_turn`, as there is nothing to write."""
         ...
 
+    def look(self) -> AbstractContextManager[object]:
+        """Return a context in which is read outside of a turn: no fork happens meanwhile."""
+        ...
+
     def touch(self) -> None:
         """Write something that changes nothing, to see whether that works."""
         ...
@@ -86,6 +90,10 @@ class Store(Protocol):
 
     def give_back(self, seqs: Sequence[int]) -> None:
         """Give back claimed emails of which nothing went out."""
+        ...
+
+    def set_aside(self, seq: int) -> None:
+        """Hold an email that cannot be read, whatever time it is; a person looks at it."""
         ...
 
     def hear(self, seqs: Sequence[int], now: float) -> None:

@@ -86,7 +86,10 @@ def to_text(mail: SendMail) -> MailText:
     to = ",".join(map(_quoted, mail.recipients))
     rest = _PLAIN if env == _NO_CONTEXT else _to_json(env)[1:-1]
     named = f'"from":{_quoted(mail.sender)},"to":[{to}],{rest}'
-    digest = hashlib.blake2b(named.encode("utf-8", "surrogatepass"), digest_size=16)
+    try:
+        digest = hashlib.blake2b(named.encode(), digest_size=16)
+    except UnicodeEncodeError:
+        raise ValueError("context: has a lone surrogate, and so is no Unicode text") from None
     digest.update(undated)
     kind = _COMPLETE_ONLY if made == _COMPLETE_MADE else _to_json(made)[1:-1]
     text = f'{{"id":{_quoted(mail.id)},{named},{kind}}}'

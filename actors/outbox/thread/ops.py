@@ -52,11 +52,11 @@ class Op:
     __slots__ = ("kind", "since", "then", "tries", "value")
 
     def __init__(self, kind: Kind, value: Any, then: Then) -> None:
-        self.kind = kind
-        self.value = value
-        self.then = then
-        self.since = monotonic()
-        self.tries = 0
+        self.kind: Kind = kind
+        self.value: Any = value
+        self.then: Then = then
+        self.since: float = monotonic()
+        self.tries: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -259,7 +259,9 @@ class StoreThread:
                 for kind in sorted(by_kind):
                     self._carry_out_kind(kind, by_kind[kind], done)
             self._unwanted.clear()
-        done += [(op.then, op.value(self._store)) for op in looks]
+        if looks:
+            with self._store.look():
+                done += [(op.then, op.value(self._store)) for op in looks]
         return done
 
     def _carry_out_kind(self, kind: Kind, ops: Sequence[Op], done: list[Done]) -> None:
@@ -334,7 +336,9 @@ class StoreThread:
         try:
             if now >= self._next_poll:
                 self._next_poll = now + POLL
-                if self._store.has_changed():
+                with self._store.look():
+                    has_changed = self._store.has_changed()
+                if has_changed:
                     self._watch.call(self._watch.changed, None)
             if now >= self._next_look:
                 self._next_look = now + _LOOK_FOR_DEAD
@@ -363,7 +367,8 @@ class StoreThread:
             self._can_write()
 
     def _rescue(self) -> None:
-        dead = self._store.dead_lives()
+        with self._store.look():
+            dead = self._store.dead_lives()
         if dead:
             with self._store.turn(is_durable=True):
                 rescue = self._store.rescue(self._store.dead_lives(), _RESCUED)

@@ -11,7 +11,7 @@ from ..file_system import check_file_system
 from ..locks import FileLock
 from ..sqlite import schema
 from ..sqlite.by_hand import ByHand
-from ..sqlite.file import side_file
+from ..sqlite.file import real_path, side_file
 
 BY_HAND = (Step.CANCEL, Step.HOLD, Step.RELEASE, Step.RETRY)
 """What a person can do."""
@@ -56,6 +56,7 @@ def act(path: Path, step: Step, name: str, cancelled: str, *, alias: str | None 
         raise ValueError(f"a person does not {step}")
     if not path.is_file():
         raise OutboxError(f"{path} is not there")
+    path = real_path(path)
     check_file_system(path.parent)
     try:
         turnstile = FileLock(side_file(path, "turn"))

@@ -18,8 +18,8 @@ from ..locks import FileLock, is_locked
 from ..records import Clash, NewMail, Row, StoredMail
 from ..sqlite import schema
 from ..sqlite.by_hand import ByHand
-from ..sqlite.file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
-from ..sqlite.statements import like
+from ..sqlite.file import OPEN_TIMEOUT, life_file, open_file, prepare, real_path, side_file
+from ..sqlite.statements import like_in_json
 from .foreign import put_in_transaction
 
 UNLIMITED = -1
@@ -52,6 +52,7 @@ class Visit(ByHand):
         makes: bool = False,
         seals: Seals | None = None,
     ) -> None:
+        path = real_path(path)
         self.path: Path = path
         self._seals = seals
         self._seen = 0
@@ -171,7 +172,7 @@ class Visit(ByHand):
         for value in (recipient, None if domain is None else f"@{domain}"):
             if value is not None and self._seals is None:
                 where.append("env LIKE ? ESCAPE '\\'")
-                args.append(like(value))
+                args.append(like_in_json(value))
         left = limit
         is_looked_at = domain is not None or recipient is not None
         for mail in self._select(where, args, UNLIMITED if is_looked_at else limit):

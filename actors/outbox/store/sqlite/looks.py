@@ -1,5 +1,6 @@
 """What of an outbox can be looked at: emails, counts, changes. Writes nothing."""
 
+import itertools
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from ...rules.states import State
 from ..errors import error_of
 from ..records import Row, StoredMail
-from .statements import OWNED, chunks, columns_of_bodies, detail_of, json_of, like, spare
+from .statements import OWNED, chunks, columns_of_bodies, detail_of, json_of, like_in_json, spare
 
 _COUNTS = {
     State.READY: "state = 'ready'",
@@ -54,10 +55,15 @@ class Looks:
         if wanted.get("name") is not None:
             where.append("(key = ? OR id = ?)")
             args += [wanted["name"]] * 2
-        if wanted.get("recipient") is not None:
-            where.append("env LIKE ? ESCAPE '\\'")
-            args.append(like(wanted["recipient"]))
-        return list(self._select(where, args, wanted.get("limit", 100)))
+        limit = wanted.get("limit", 100)
+        if wanted.get("recipient") is None:
+            return list(self._select(where, args, limit))
+        # Somewhere in the text of the email; and there it is looked at more closely.
+        where.append("env LIKE ? ESCAPE '\\'")
+        args.append(like_in_json(wanted["recipient"]))
+        part = wanted["recipient"].lower()
+        found = (m for m in self._select(where, args, -1) if _is_to(m, part))
+        return list(itertools.islice(found, limit))
 
     def _select(
         self, where: Sequence[str], args: Sequence[Any], limit: int
@@ -150,6 +156,10 @@ class Looks:
         [version] = self._db.execute("PRAGMA data_version").fetchone()
         seen, self._seen = self._seen, version
         return bool(version != seen)
+
+
+def _is_to(mail: StoredMail, part: str) -> bool:
+    return any(part in address.lower() for address in mail.recipients)
 
 
 def _stored(row: tuple[Any, ...]) -> StoredMail:

@@ -17,10 +17,11 @@ from pathlib import Path
 from .....signals.dispatcher import log_safely
 from ..errors import OlderLifeError, OutboxError, error_of
 from ..file_system import has_room
+from ..forks import ForkGuard
 from ..locks import FileLock
 from . import schema
 from .by_hand import ByHand
-from .file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
+from .file import OPEN_TIMEOUT, FilesInPlace, life_file, open_file, prepare, real_path, side_file
 from .rescue import Rescues
 from .times import Times
 
@@ -36,10 +37,6 @@ def proof_in(connection: sqlite3.Connection) -> str | None:
     return None if row is None else row[0]
 
 
-_abandoned: list[sqlite3.Connection] = []
-"""A parent's connections, in a forked child: to close one there could remove the parent's log."""
-
-
 class SqliteStore(Times, Rescues, ByHand):
     """An outbox in an SQLite file. See `Store`.
 
@@ -53,6 +50,7 @@ class SqliteStore(Times, Rescues, ByHand):
     """
 
     def __init__(self, path: Path, alias: str, *, hears: bool = True) -> None:
+        path = real_path(path)
         self.path: Path = path
         self._alias = alias
         self._hears = hears
@@ -60,12 +58,17 @@ class SqliteStore(Times, Rescues, ByHand):
         self._seen = 0
         self._turnstile = prepare(path)
         try:
-            self._db = self._opened_file()
+            self._guard = guard = ForkGuard(path)
             try:
-                self._begin_life()
+                with guard:
+                    guard.connection = self._db = self._opened_file()
+                    self._begin_life()
+                    self._files = FilesInPlace(path)
             except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self._db.close()
+                with guard, contextlib.suppress(sqlite3.Error):
+                    if guard.connection is not None:
+                        guard.connection.close()
+                guard.forget()
                 raise
         except BaseException:
             self._turnstile.close()
@@ -136,21 +139,29 @@ class SqliteStore(Times, Rescues, ByHand):
         db = self._db
         try:
             self.wait_turn()
-            if is_durable is not self._is_durable:
-                db.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
-                self._is_durable = is_durable
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                db.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    db.execute("ROLLBACK")
-                raise
+            self._files.check()
+            with self._guard:
+                if is_durable is not self._is_durable:
+                    db.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
+                    self._is_durable = is_durable
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                    db.execute("COMMIT")
+                except BaseException:
+                    with contextlib.suppress(sqlite3.Error):
+                        db.execute("ROLLBACK")
+                    raise
+        except OutboxError:
+            raise
         except (sqlite3.Error, OSError) as error:
             raise error_of(error, str(self.path)) from error
         finally:
             self._turnstile.give_back()
+
+    def look(self) -> contextlib.AbstractContextManager[object]:
+        """See `Store`."""
+        return self._guard
 
     def tidy(self) -> None:
         """See `Store`."""
@@ -161,9 +172,10 @@ class SqliteStore(Times, Rescues, ByHand):
             return
         if self._turnstile.take(0.0):
             try:
-                # It is short then: its length tells when the next is due, to every process.
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                self._db.execute("PRAGMA incremental_vacuum(100)").fetchall()
+                with self._guard:
+                    # It is short then: its length tells when the next is due, to every process.
+                    self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                    self._db.execute("PRAGMA incremental_vacuum(100)").fetchall()
             except sqlite3.Error as error:
                 raise error_of(error, str(self.path)) from error
             finally:
@@ -183,12 +195,16 @@ class SqliteStore(Times, Rescues, ByHand):
 
     def reopen(self) -> None:
         """See `Store`."""
-        with contextlib.suppress(sqlite3.Error):
+        self._files.check()  # or a new file would be made
+        with self._guard, contextlib.suppress(sqlite3.Error):
             self._db.close()
         if not self._turnstile.take(OPEN_TIMEOUT):
             raise OutboxError(f"{self.path} is locked by another process", True)
         try:
-            self._db = open_file(self.path, self._turnstile, self._check_seal)
+            with self._guard as guard:
+                self._db = open_file(self.path, self._turnstile, self._check_seal)
+                guard.connection = self._db
+            self._files = FilesInPlace(self.path)
             self._is_durable = True
         finally:
             self._turnstile.give_back()
@@ -197,12 +213,14 @@ class SqliteStore(Times, Rescues, ByHand):
         """See `Store`."""
         held = self._turnstile.is_held or self._turnstile.take(OPEN_TIMEOUT)
         try:
-            if is_clean and held:
+            with self._guard:
+                if is_clean and held:
+                    with contextlib.suppress(sqlite3.Error):
+                        self._end_life()
                 with contextlib.suppress(sqlite3.Error):
-                    self._end_life()
-            with contextlib.suppress(sqlite3.Error):
-                self._db.close()
+                    self._db.close()
         finally:
+            self._guard.forget()
             self._turnstile.close()
             if is_clean:
                 self._lock.remove()
@@ -216,7 +234,3 @@ class SqliteStore(Times, Rescues, ByHand):
         if self._db.execute(owned, (self.life,)).fetchone() is None:
             self._db.execute("DELETE FROM pykka_smtp_life WHERE id = ?", (self.life,))
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-    def abandon(self) -> None:
-        """Forget it in a forked child; it belongs to the parent."""
-        _abandoned.append(self._db)

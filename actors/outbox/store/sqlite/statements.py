@@ -6,7 +6,7 @@ for a single row.
 
 import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 _MOST = 128
@@ -14,7 +14,7 @@ OWNED = "state IN ('claimed', 'dot', 'told')"
 """As the index of those says it: SQLite takes that index only where a statement has these words."""
 _T = TypeVar("_T")
 
-json_of = json.JSONDecoder().decode
+json_of: Callable[[str], Any] = json.JSONDecoder().decode
 
 
 def chunks(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
@@ -47,6 +47,11 @@ def like(text: str) -> str:
     for special in ("\\", "%", "_"):
         text = text.replace(special, f"\\{special}")
     return f"%{text}%"
+
+
+def like_in_json(text: str) -> str:
+    """Return a pattern as `like` does, for a text within a string of JSON."""
+    return like(json.dumps(text, ensure_ascii=False)[1:-1])
 
 
 def detail_of(outcome: str | None, past: str | None) -> str:

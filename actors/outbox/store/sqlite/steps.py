@@ -198,6 +198,15 @@ class Steps(Looks):
             (str(list(seqs)), self.life),
         )
 
+    def set_aside(self, seq: int) -> None:
+        """See `Store`."""
+        self._db.execute(
+            "UPDATE pykka_smtp_mail SET state = 'held', owner = NULL, expires = NULL,"
+            " doubts = doubts + (state = 'dot')"
+            " WHERE seq = ? AND owner = ? AND state IN ('claimed', 'dot')",
+            (seq, self.life),
+        )
+
     def hear(self, seqs: Sequence[int], now: float) -> None:
         """See `Store`."""
         self._db.execute(

@@ -214,3 +214,18 @@ def test_half_a_pair_is_an_error(
     with pytest.raises(error, match=words):
         Outbox.start(tmp_path / "mail.db", **given)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_sealed_mail_says_cannot_be_tried_out_and_another_with_its_key_is_still_seen(
+    outboxes: Outboxes,
+) -> None:
+    first = Put(mail(1, body="Your code is 123456."), key="code")
+    ref = outboxes.start(**sealed())
+    ref.ask(first)
+
+    # Who has the file knows how emails look, and tries all codes.
+    octets = b"".join(one.read_bytes() for one in outboxes.path.parent.iterdir())
+    assert first.text.digest not in octets
+    assert ref.ask(Put(mail(1, body="Your code is 123456.", id="x"), key="code")).is_duplicate
+    with pytest.raises(ValueError, match="is that of another email"):
+        ref.ask(Put(mail(1, body="Your code is 654321."), key="code"))
