@@ -189,10 +189,7 @@ def envelopes_of(mail: Any, default: "Protection | tuple[()]") -> tuple[Envelope
     protection = default if mail.protect is None else mail.protect
     if not mail.bcc or not protection or not protection.encrypts:
         return (envelope,)
-    visible = _visible(mail)
-    seen = [path for path in envelope.forward_paths if path in visible]
-    blind = [path for path in envelope.forward_paths if path not in visible]
-    return tuple([envelope.only(paths) for paths in (seen, *[(path,) for path in blind]) if paths])
+    return envelope.apart(_visible(mail))
 
 
 def _visible(mail: Any) -> frozenset[str]:
