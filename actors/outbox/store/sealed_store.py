@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..text.mail_text import is_whole
-from ..text.seals import NO_DIGEST, Seals, sealed_of
+from ..text.seals import NO_DIGEST, SealError, Seals, sealed_of
 from .errors import OutboxError
 from .records import Clash, Ending, Later, NewMail, Row, StoredMail
 from .sqlite.sqlite_store import SqliteStore, proof_in
@@ -40,8 +40,10 @@ class SealedStore(SqliteStore):
                     self._db.execute(
                         "INSERT INTO pykka_smtp_meta VALUES ('seal', ?)", (seals.proof(),)
                     )
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, SealError):
+                raise OutboxError(f"{self.path}: {error}") from None
             raise
 
     def _check_seal(self, connection: sqlite3.Connection) -> None:

@@ -193,10 +193,15 @@ def _complete_content(content: Content | None) -> CompleteContent:
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open(path, "rb", opener=_open) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError(f"message: {path} is no regular file")
         return file.read(MAX_SIZE + 1)
+
+
+def _open(path: str, flags: int) -> int:
+    """Open a file; of a named pipe, not wait for who writes into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _checked_context(context: object) -> object:

@@ -126,6 +126,7 @@ def _opened(mail: ReadableMail, seals: Seals) -> ReadableMail:
             env=seals.open_text(mail.env),
             body=None if mail.body is None else seals.open_body(mail.body),
             outcome=None if mail.outcome is None else seals.open_text(mail.outcome),
+            past=None if mail.past is None else seals.open_text(mail.past),
         )
     except ValueError as error:
         return replace(mail, problem=str(error))
@@ -161,7 +162,8 @@ def _export(mail: ReadableMail, stored: StoredMail | None, folder: Path) -> str:
             _write(folder / f"{mail.seq:08}.body", mail.body)
     elif mail.state in {"ready", "claimed", "dot", "held"} and not problems:
         problems.append("its body is not there")
-    facts["envelope"] = envelope = _envelope(made)
+    left = _list(_object_of(mail.past or "").get("left"))
+    facts["envelope"] = envelope = _envelope(made, left)
     if composed is not None and composed.content is not None and composed.content.needs_smtputf8:
         envelope["utf8"] = True
     facts["outcome"] = _object_of(mail.outcome or "") or None
@@ -182,11 +184,19 @@ def _portable(mail: SendMail) -> bytes:
     return eml_of(mail)
 
 
-def _envelope(made: dict[str, Any]) -> dict[str, Any]:
-    """Return the envelope and options of an email, as ``import`` takes them."""
+def _envelope(made: dict[str, Any], left: list[Any]) -> dict[str, Any]:
+    """Return the envelope and options of an email, as ``import`` takes them.
+
+    Args:
+        made: the email.
+        left: the recipients of its next attempt: others have it, and must not get it again. Empty
+            if there was none.
+    """
     kept = {name: made[name] for name in _OPTIONS if made.get(name) is not None}
-    shown = [*_list(made.get("to")), *_list(made.get("cc"))]
-    return {"from": made.get("from"), "to": shown, "bcc": _list(made.get("bcc"))} | kept
+    shown, blind = [*_list(made.get("to")), *_list(made.get("cc"))], _list(made.get("bcc"))
+    if left:
+        shown, blind = ([one for one in some if one in left] for some in (shown, blind))
+    return {"from": made.get("from"), "to": shown, "bcc": blind} | kept
 
 
 def _list(value: object) -> list[Any]:

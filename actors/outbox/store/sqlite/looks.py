@@ -7,9 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from ...rules.states import State
+from ...text.seals import sealed_of
 from ..errors import error_of
 from ..records import Row, StoredMail
-from .statements import OWNED, chunks, columns_of_bodies, detail_of, json_of, like_in_json, spare
+from .statements import (
+    OWNED,
+    chunks,
+    columns_of_bodies,
+    detail_of,
+    json_of,
+    like_in_json,
+    readable_of,
+    spare,
+)
 
 _COUNTS = {
     State.READY: "state = 'ready'",
@@ -31,6 +41,7 @@ _SPARE = _HEARD + "replays, past, outcome, ''"
 
 SEALED = "(sealed)"
 """The sender of an email that this process cannot open."""
+_UNREADABLE = "(cannot be read)"
 
 
 class Looks:
@@ -166,12 +177,12 @@ def _stored(row: tuple[Any, ...]) -> StoredMail:
     *values, outcome, past, env = row
     named = dict(zip(_NAMES.replace("\n", "").split(","), values, strict=True))
     named = {name.strip(): value for name, value in named.items()}
-    made = json_of(env)
+    made = readable_of(env)
     everybody = (*made.get("to", ()), *made.get("cc", ()), *made.get("bcc", ()))
     named["is_sent"] = None if named["is_sent"] is None else bool(named["is_sent"])
     named["at_least_once"] = bool(named["at_least_once"])
     return StoredMail(
-        sender=made.get("from", SEALED),
+        sender=made.get("from", SEALED if sealed_of(env) else _UNREADABLE),
         recipients=everybody,
         detail=detail_of(outcome, past),
         **named,

@@ -13,7 +13,7 @@ from ..errors import error_of
 from .file import check_size
 
 _TOGETHER = 64
-_COLUMNS = "seq, id, key, alias, state, env, outcome, digest"
+_COLUMNS = "seq, id, key, alias, state, env, outcome, past, digest"
 _CHANGED = "its text is not what was put"
 
 
@@ -30,6 +30,7 @@ class ReadableMail:
         env: everything but the body, as JSON; the same.
         body: the body, or the complete message; None if it was removed, or cannot be read.
         outcome: its outcome, as JSON; or None.
+        past: its attempts, as JSON; or None.
         problem: what could not be read, in a line; empty if all could.
     """
 
@@ -41,6 +42,7 @@ class ReadableMail:
     env: str = ""
     body: bytes | None = None
     outcome: str | None = None
+    past: str | None = None
     problem: str = ""
 
 
@@ -128,7 +130,7 @@ def _one(database: sqlite3.Connection, seq: int) -> Iterator[ReadableMail]:
         parts.append(found)
     mail, body = parts
     if mail is not None or body is not None:
-        values = mail or (seq, "", "", "", "", "", None, None)
+        values = mail or (seq, "", "", "", "", "", None, None, None)
         yield _mail((*values, None if body is None else body[0]), "; ".join(problems))
 
 
@@ -137,7 +139,7 @@ def _is_changed(env: str, body: bytes, digest: bytes) -> bool:
 
 
 def _mail(row: tuple[Any, ...], problem: str = "") -> ReadableMail:
-    seq, *texts, outcome, digest, body = row
+    seq, *texts, outcome, past, digest, body = row
     words = ["" if text is None else str(text) for text in texts]
     name, key, alias, state, env = words
     if isinstance(body, bytes) and isinstance(digest, bytes) and _is_changed(env, body, digest):
@@ -151,5 +153,6 @@ def _mail(row: tuple[Any, ...], problem: str = "") -> ReadableMail:
         env=env,
         body=body if isinstance(body, bytes) else None,
         outcome=None if outcome is None else str(outcome),
+        past=None if past is None else str(past),
         problem=problem,
     )

@@ -7,7 +7,7 @@ for a single row.
 import functools
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 _MOST = 128
 OWNED = "state IN ('claimed', 'dot', 'told')"
@@ -54,6 +54,15 @@ def like_in_json(text: str) -> str:
     return like(json.dumps(text, ensure_ascii=False)[1:-1])
 
 
+def readable_of(text: str | None) -> dict[str, Any]:
+    """Return an object of JSON; an empty one for what is none, so that a look at others goes on."""
+    try:
+        made: Any = json_of(text) if text else {}
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", made) if isinstance(made, dict) else {}
+
+
 def detail_of(outcome: str | None, past: str | None) -> str:
     """Return what the text of an outcome, or of the last attempt, says in a line.
 
@@ -61,8 +70,6 @@ def detail_of(outcome: str | None, past: str | None) -> str:
         outcome: the outcome, as JSON; or None.
         past: the attempts, as JSON; or None.
     """
-    made: dict[str, Any] = (
-        json_of(outcome) if outcome else json_of(past).get("last", {}) if past else {}
-    )
+    made = readable_of(outcome) if outcome else readable_of(past).get("last") or {}
     reply = made.get("reply")
     return made.get("detail") or (" ".join(map(str, reply)) if reply else "")

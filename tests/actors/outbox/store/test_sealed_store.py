@@ -190,6 +190,16 @@ def test_a_function_that_fails_refuses_the_mail_and_nothing_else(outboxes: Outbo
     assert [one.id for one in ref.ask(Find())] == ["mail-2"]
 
 
+def test_a_function_that_fails_at_the_start_is_one_line_and_tells_no_secret(
+    tmp_path: Path,
+) -> None:
+    def seal(data: bytes) -> bytes:
+        raise RuntimeError("secret-word")
+
+    with pytest.raises(OutboxError, match=r"mail.db: seal has raised RuntimeError$"):
+        Outbox.start(tmp_path / "mail.db", seal=seal, open=seal)
+
+
 def test_a_damaged_file_gives_what_is_sealed_as_it_is(outboxes: Outboxes) -> None:
     ref = outboxes.start(**sealed())
     ref.ask(Put(secret()))

@@ -1,6 +1,7 @@
 """What comes out of the file is the email that was put."""
 
 import json
+import os
 import re
 from email import message_from_bytes
 from pathlib import Path
@@ -54,6 +55,15 @@ def test_a_date_of_the_callers_stays() -> None:
     copy = mail_of(json.dumps(json.loads(text.env) | {"date": THEN}), text.body)
 
     assert octets(copy) == octets(mail)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_is_refused_and_nobody_waits_for_its_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    mail = SendMail(sender="a@b.test", recipients="c@d.test", message=tmp_path / "pipe")
+
+    with pytest.raises(ValueError, match="pipe is no regular file"):
+        to_text(mail)
 
 
 # Of several parts
