@@ -83,6 +83,10 @@ def checked(options: Mapping[str, Any]) -> dict[str, Any]:
         given["retry"] = RETRY
     elif not isinstance(given["retry"], RetryPolicy):
         raise TypeError(f"retry: needs a RetryPolicy, not {type(given['retry']).__name__}")
+    if given["protect"] != ():
+        raise ValueError(
+            "protect: give it to each SendMail; an Outbox keeps what was signed or encrypted before"
+        )
     for name in ("send", "hear"):
         given[name] = plain_bool(name, given[name])
     for name in ("keep_sent", "keep_failed"):

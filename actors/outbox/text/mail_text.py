@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from json.encoder import encode_basestring
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import blinker
 
@@ -15,7 +15,8 @@ from ....signals.send_mail import SendMail
 from ....smtp.mail.compose import TextEmail
 from ....smtp.mail.content import CompleteContent, ComposedContent, Content
 from ....smtp.mail.delivery_options import DeliverBy, Dsn
-from .large import LargeBody, OpenFile, joined_or_spooled, read_or_open, undated
+from .large import LargeBody, undated
+from .reading import copy_of, in_memory
 
 MAX_SIZE = 64 * 1024 * 1024
 """Octets of a body that a row of the file may hold. A larger one has a file of its own beside."""
@@ -61,9 +62,7 @@ def to_text(mail: SendMail) -> MailText:
         TypeError: its context is not JSON, or its signals have no name.
         OSError: its file cannot be read.
     """
-    file: OpenFile | None = None
-    if mail.content is None:
-        mail, file = _read(mail)
+    mail, file = in_memory(mail, MAX_SIZE)
     content = mail.content
     env: dict[str, Any] = {}
     if mail.cc:
@@ -119,7 +118,7 @@ def _large(body: bytes, digest: "hashlib.blake2b", made: dict[str, Any]) -> Larg
 
 def with_file(mail: SendMail, file: "os.PathLike[str]") -> SendMail:
     """Return an email whose complete message is read from a file while it is sent."""
-    copy = _copy_of(mail)
+    copy = copy_of(mail)
     _set(copy, "message", file)
     _set(copy, "content", None)
     _set(copy, "_parts", None)
@@ -166,36 +165,6 @@ def mail_of(env: str, body: "bytes | os.PathLike[str]") -> SendMail:
         raise ValueError(text) from error
 
 
-def _read(mail: SendMail) -> tuple[SendMail, OpenFile | None]:
-    """Return an email with its message in memory; or as it is, with the file, if that is large."""
-    source = mail.source
-    source = mail.source
-    assert source is not None
-    if mail.message is None:
-        return _read_parts(mail)
-    data = read_or_open(cast("os.PathLike[str] | BinaryIO", source), MAX_SIZE)
-    if isinstance(data, OpenFile):
-        return mail, data
-    if not data:
-        raise ValueError("message: the email is empty; was the file read to its end?")
-    copy = _copy_of(mail)
-    _set(copy, "message", data)
-    _set(copy, "content", CompleteContent(data))
-    return copy, None
-
-
-def _read_parts(mail: SendMail) -> tuple[SendMail, OpenFile | None]:
-    """Return an email with files, which are read: what is promised is in the file."""
-    from ....signals.composing.octets import pieces_of  # late: few need it
-
-    data = joined_or_spooled(pieces_of(mail), MAX_SIZE)
-    if isinstance(data, OpenFile):
-        return mail, data
-    copy = _copy_of(mail)
-    _set(copy, "content", CompleteContent(data, needs_smtputf8=mail.needs_smtputf8))
-    return copy, None
-
-
 def _complete_content(content: Content | None) -> CompleteContent:
     """Return an email that is more than a text as a complete message, in its forms."""
     if isinstance(content, CompleteContent):
@@ -206,13 +175,6 @@ def _complete_content(content: Content | None) -> CompleteContent:
     assert data is not None
     differs = seven_bit if seven_bit != data else None
     return CompleteContent(data, differs, needs_smtputf8=content.needs_smtputf8)
-
-
-def _copy_of(mail: SendMail) -> SendMail:
-    copy = object.__new__(SendMail)
-    for name in SendMail.__slots__:
-        _set(copy, name, getattr(mail, name))
-    return copy
 
 
 def _checked_context(context: object) -> object:

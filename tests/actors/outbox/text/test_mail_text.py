@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.people import A, B, C, decrypted_by_openssl, person, verified_by_openssl
 from servers.signers import rsa_key
 
-from pykka_smtp import Attachment, Dkim, SendMail
+from pykka_smtp import Attachment, Dkim, SendMail, Smime
 from pykka_smtp.actors.outbox.text import mail_text
 from pykka_smtp.actors.outbox.text.mail_text import is_whole, mail_of, to_text
 
@@ -166,3 +167,28 @@ def test_a_key_is_not_kept_and_that_an_email_is_not_to_be_signed_is() -> None:
     text = to_text(SendMail(**given, dkim=()))
 
     assert mail_of(text.env, text.body).dkim == ()
+
+
+def test_an_encrypted_email_is_kept_encrypted_and_its_key_is_not_kept() -> None:
+    people = {address: person(address).certificate for address in (B, C)}
+    smime = Smime(certificate=person(A).certificate, key=person(A).key, recipients=people)
+    given: dict[str, Any] = {"sender": A, "recipients": B, "body": "between us", "protect": smime}
+    text = to_text(SendMail(**given, context={"n": 1}, id="one"))
+
+    assert b"between us" not in text.body
+    assert "between us" not in text.env
+    assert is_whole(text.env, text.body, text.digest)
+    again = mail_of(text.env, text.body)
+    assert (again.id, again.context, again.protect) == ("one", {"n": 1}, None)
+    inner = decrypted_by_openssl(octets(again), person(B))
+    assert inner is not None
+    signed = verified_by_openssl(inner, person(A))
+    assert signed is not None
+    assert b"between us" in signed
+    assert text.mail.id == "one"
+
+    with pytest.raises(ValueError, match="with its blind recipients it is 2 emails; put each"):
+        to_text(SendMail(**given, bcc=C))
+    for mail in smime.mails(SendMail(**given, bcc=C)):
+        kept = to_text(mail)
+        assert decrypted_by_openssl(octets(mail_of(kept.env, kept.body)), person(A)) is not None
