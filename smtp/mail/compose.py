@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .header import date_field, message_id_field
-from .mail_data import MailFacts, encode_whole, scan
+from .mail_data import MailFacts, scan
 from .parts.head import Head
-from .parts.text import MAX_LINE, describe, lines_of, octets_of, to_quoted_printable
+from .parts.text import MAX_LINE, describe, in_lines, lines_of, octets_of, to_quoted_printable
 
 # RFC 2045 §6.4: a body of these types must not be encoded.
 _COMPOSITE = re.compile(r"content-type:\s*(?:multipart|message)\b", re.IGNORECASE)
@@ -42,8 +42,7 @@ class TextEmail(Head):
         if not isinstance(self.body, str | bytes):
             _set(self, "body", lines_of(self.body))
         self._check()
-        text = encode_whole(octets_of(self.body), transparent=False)
-        facts = scan(text)
+        text, facts = in_lines(octets_of(self.body))
         charset, encoding = describe(text, facts)
         fields = self._lines(f"Content-Type: text/plain; charset={charset}")
         if encoding != b"7bit" and _COMPOSITE.match(fields[-1]):

@@ -27,9 +27,6 @@ _NAME = re.compile(r"[!-9;-~]+")  # ftext, RFC 5322 §2.2
 _ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
 _ATOMS = re.compile(rf"{_ATOM}(?: {_ATOM})*", re.ASCII)
 
-# RFC 5322 §3.3 has English names, whatever the locale.
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MINUTE = dt.timedelta(minutes=1)
 
 # msg-id, RFC 5322 §3.6.4. The limit of its length is that of netnews (RFC 3977 §3.6).
@@ -252,10 +249,10 @@ def date_field(date: object) -> str:
         date -= offset % _MINUTE
         minutes = offset // _MINUTE
         zone = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}{abs(minutes) % 60:02}"
-    # Cut out of "2026-12-01T18:44:20+00:00", which costs less than to write each number.
-    text = dt.datetime.isoformat(date)
-    day = f"{_DAYS[date.weekday()]}, {text[8:10]} {_MONTHS[date.month - 1]} {text[:4]}"
-    return f"Date: {day} {text[11:19]} {zone}"
+    # Cut out of "Tue Dec  1 18:44:20 2026", which costs less than to write each number.
+    text = dt.datetime.ctime(date)  # in English, whatever the locale: RFC 5322 §3.3
+    day = text[8:10].replace(" ", "0")
+    return f"Date: {text[:3]}, {day} {text[4:7]} {text[20:]} {text[11:19]} {zone}"
 
 
 def message_id_field(message_id: object) -> str:

@@ -4,16 +4,17 @@ They are immutable, and always in ASCII: one form of an email suits every server
 covers it. So one entity can be part of any number of emails.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..mail_data import MailFacts, encode_whole, scan
-from .base64_lines import encoded_size, in_lines
-from .text import MAX_LINE, octets_of, to_quoted_printable
+from .base64_lines import encoded_size
+from .base64_lines import in_lines as in_base64_lines
+from .text import MAX_LINE, in_lines, octets_of, to_quoted_printable
 
 _LINE = 76  # characters of a line of base64, RFC 2045 §6.8
 _ASCII = bytes(range(128))
-_SMALL = 16 * 1024  # octets whose lines are held all at once
 _QP_SHARE = 6
 """Where more than one octet in so many is not ASCII, base64 is shorter than quoted-printable."""
 
@@ -74,30 +75,18 @@ def text_entity(text: str | bytes, content_type: str, *fields: str) -> Entity:
     Raises:
         ValueError: it has a NUL, or a lone surrogate.
     """
-    octets, longest = _in_lines_of_smtp(octets_of(text))
-    charset, encoding = "us-ascii", "7bit"
-    is_ascii = octets.isascii()
-    if not is_ascii:
+    octets, facts = in_lines(octets_of(text))
+    charset, encoding, longest = "us-ascii", "7bit", facts.longest_line
+    if facts.eight_bit:
         charset = "utf-8" if isinstance(text, str) or _is_utf8(octets) else "unknown-8bit"
-    if not is_ascii or longest > MAX_LINE:
+    if facts.eight_bit or longest > MAX_LINE:
         longest = _LINE
         if len(octets.translate(None, _ASCII)) > len(octets) // _QP_SHARE:
-            encoding, octets = "base64", in_lines(octets)
+            encoding, octets = "base64", in_base64_lines(octets)
         else:
             encoding, octets = "quoted-printable", to_quoted_printable(octets)
     fields = (f"Content-Type: {content_type}; charset={charset}", *fields)
     return _single(fields, encoding, octets, longest)
-
-
-def _in_lines_of_smtp(octets: bytes) -> tuple[bytes, int]:
-    """Return octets with CRLF after each line, and how long the longest is."""
-    if len(octets) > _SMALL:
-        octets = encode_whole(octets, transparent=False)
-        return octets, scan(octets).longest_line
-    lines = octets.splitlines()  # for bytes, only at CRLF, CR and LF
-    longest = max(map(len, lines)) if lines else 0
-    lines.append(b"")
-    return b"\r\n".join(lines), longest
 
 
 def _is_utf8(octets: bytes) -> bool:
@@ -166,18 +155,18 @@ def multipart(kind: str, boundary: str, entities: Sequence[Entity], *parameters:
     return Entity(tuple(segments), MailFacts(size, False, False, longest, is_plain))
 
 
-def _head(fields: Sequence[str], encoding: str) -> bytes:
+@functools.lru_cache(maxsize=64)
+def _head(fields: tuple[str, ...], encoding: str) -> bytes:
     text = "\r\n".join((*fields, f"Content-Transfer-Encoding: {encoding}", "", ""))
     return text.encode("ascii")
 
 
-def _single(fields: Sequence[str], encoding: str, octets: bytes, longest: int) -> Entity:
+def _single(fields: tuple[str, ...], encoding: str, octets: bytes, longest: int) -> Entity:
     head = _head(fields, encoding)
-    facts = header_facts(head)
-    facts.size += len(octets)
-    facts.longest_line = max(facts.longest_line, longest)
-    facts.is_plain = b"\n." not in octets and octets[:1] != b"."
-    return Entity((head + octets,), facts)
+    longest = max(_longest_line(head), longest)
+    is_plain = b"\n." not in octets and octets[:1] != b"."
+    octets = head + octets
+    return Entity((octets,), MailFacts(len(octets), False, False, longest, is_plain))
 
 
 def header_facts(head: bytes) -> MailFacts:
@@ -186,6 +175,11 @@ def header_facts(head: bytes) -> MailFacts:
     Args:
         head: complete lines, none of which begins with a dot.
     """
+    # An address may be in UTF-8.
+    return MailFacts(len(head), not head.isascii(), False, _longest_line(head), True)
+
+
+def _longest_line(head: bytes) -> int:
+    """Return how long a line is at most."""
     size = len(head)
-    longest = size if size <= MAX_LINE else max(map(len, head.split(b"\r\n")))
-    return MailFacts(size, not head.isascii(), False, longest, True)  # an address may be in UTF-8
+    return size if size <= MAX_LINE else max(map(len, head.split(b"\r\n")))

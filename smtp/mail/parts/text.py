@@ -4,11 +4,12 @@ import binascii
 from collections.abc import Sequence
 from typing import cast
 
-from ..mail_data import MailFacts
+from ..mail_data import MailFacts, encode_whole, scan
 
 MAX_LINE = 998
 """Octets of a line, RFC 5322 §2.1.1."""
 
+_SMALL = 16 * 1024  # octets whose lines are held all at once
 _QP_LINE = 76  # characters, RFC 2045 §6.7 (5)
 
 
@@ -49,6 +50,23 @@ def _utf8(text: str | bytes) -> bytes:
         raise ValueError(
             f"body: lone surrogate at position {error.start}; it is no Unicode text"
         ) from error
+
+
+def in_lines(octets: bytes) -> tuple[bytes, MailFacts]:
+    """Return the octets of a text with CRLF after each line, and their facts.
+
+    Args:
+        octets: with any line ends, and without NUL.
+    """
+    if len(octets) > _SMALL:
+        octets = encode_whole(octets, transparent=False)
+        return octets, scan(octets)
+    lines = octets.splitlines()  # for bytes, only at CRLF, CR and LF
+    longest = max(map(len, lines)) if lines else 0
+    lines.append(b"")
+    octets = b"\r\n".join(lines)
+    is_plain = b"\n." not in octets and octets[:1] != b"."
+    return octets, MailFacts(len(octets), not octets.isascii(), False, longest, is_plain)
 
 
 def describe(text: bytes, facts: MailFacts) -> tuple[str, bytes]:
