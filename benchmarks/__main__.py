@@ -20,6 +20,7 @@ from . import (
     in_flight,
     latency,
     machine,
+    merging,
     outbox,
     overload,
     reuse,
@@ -57,6 +58,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Result]] = {
             hot,
             comparison,
             signing,
+            merging,
         )
     },
 }

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from email import policy
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
+from functools import cache
 from typing import Any
 
 from pykka_smtp import Attachment, SendMail
@@ -81,8 +82,36 @@ def django(kind: str) -> object:
     return mail.message().as_bytes()
 
 
+@cache
+def _red() -> Any:
+    from redmail import EmailSender
+
+    return EmailSender("127.0.0.1", 25)  # it connects only to send
+
+
+def redmail(kind: str) -> object:
+    """Make the same with redmail's `EmailSender`."""
+    parts: dict[str, Any] = {"html": HTML}
+    if kind != "html":
+        parts = {
+            # It embeds what the page names by a template, and guesses an image's type by its name.
+            "html": PAGE.replace('<img src="cid:logo">', "{{ logo }}"),
+            "body_images": {"logo": IMAGE},
+            "attachments": {"report.pdf": PDF},
+        }
+    mail = _red().get_message(
+        subject=SUBJECT,
+        sender=f"My Name <{SENDER}>",
+        receivers=[f"Your Name <{RECIPIENT}>"],
+        text=TEXT,
+        use_jinja=kind != "html",
+        **parts,
+    )
+    return mail.as_bytes(policy=policy.SMTP)
+
+
 WHO: dict[str, Callable[[str], object]] = {
-    function.__name__: function for function in (send_mail, email_message, django)
+    function.__name__: function for function in (send_mail, email_message, django, redmail)
 }
 
 

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-NAMES = ("reply_parser", "dialog", "tls", "output", "grammar")
+NAMES = ("reply_parser", "dialog", "tls", "output", "grammar", "parts")
 """The targets: a module for each, with its invariant as its first comment."""
 
 

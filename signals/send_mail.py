@@ -21,6 +21,7 @@ from .complete_message import (
     content_of,
     message_id_of,
 )
+from .composing import composer
 from .composing.from_html import FROM_HTML, FromHtml
 from .composing.given import (
     NO_SUBJECT,
@@ -29,7 +30,7 @@ from .composing.given import (
     described_message,
     refuse_parts,
 )
-from .composing.ids import new_id, new_message_id
+from .composing.ids import new_id, new_message_id, this_second
 from .recipients import (
     NO_HEADERS,
     NOBODY,
@@ -358,16 +359,15 @@ class SendMail:
             "subject": self.subject,
             "headers": headers,
             "fields": self._fields(),
-            "date": dt.datetime.now(dt.UTC) if self.date is None else self.date,
+            "date": this_second() if self.date is None else self.date,
             "message_id": self._message_id(),
         }
         if not self._has_parts:
             return ComposedContent(TextEmail(**head, body=cast("Any", self.body)))
-        from .composing.composing import attachments_of, inline_of, parts_email
-
-        _set(self, "attachments", attachments_of(self.attachments))
-        _set(self, "inline", inline_of(self.inline))
-        email = parts_email(self, head, os.urandom(12).hex())
+        making = composer()
+        _set(self, "attachments", making.attachments_of(self.attachments))
+        _set(self, "inline", making.inline_of(self.inline))
+        email = making.parts_email(self, head, os.urandom(12).hex())
         if not email.is_streamed:
             return ComposedContent(email)
         _set(self, "_parts", email)
@@ -384,9 +384,7 @@ class SendMail:
             and self.references is None
         ):
             return ()
-        from .composing.composing import fields_of  # late: few need it
-
-        return fields_of(self)
+        return composer().fields_of(self)
 
     @property
     def _has_parts(self) -> bool:
@@ -408,7 +406,7 @@ class SendMail:
 
     def _missing_fields(self) -> tuple[str, str]:
         """Return Date and Message-ID, for a message that has none."""
-        return date_field(dt.datetime.now(dt.UTC)), message_id_field(self._message_id())
+        return date_field(this_second()), message_id_field(self._message_id())
 
 
 _set = object.__setattr__

@@ -31,7 +31,7 @@ FIRST = (
 REUSED = ("reuse", "composed_reuse", "round_trip_50ms", "tls")
 LOADED = ("latency", "attachment", "overload", "destinations", "outbox")
 ALONE = ("hot",)
-BESIDE = ("comparison", "dkim")
+BESIDE = ("comparison", "dkim", "merge")
 HAS_MAILER = hasattr(pykka_smtp, "Mailer")
 
 

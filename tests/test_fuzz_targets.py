@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +30,7 @@ from pykka_smtp.actors.net.wire.connection import Connection
 from pykka_smtp.actors.net.wire.timed_wire import TimedWire
 from pykka_smtp.actors.net.wire.wire import ConnectionWriter
 from pykka_smtp.smtp.mail import address, mail_data
+from pykka_smtp.smtp.mail.parts import parts_email, text
 from pykka_smtp.smtp.sasl.secret import Redactor
 from pykka_smtp.smtp.session import refusal
 from pykka_smtp.smtp.session.dialog.dialog import Dialog
@@ -55,6 +57,7 @@ EXECUTIONS = {
     "tls": times(1500, thoroughly=1500),
     "output": times(500, thoroughly=8000),
     "grammar": times(2000, thoroughly=30_000),
+    "parts": times(500, thoroughly=8000),
 }
 """Each takes ten seconds or so where the coverage is measured, in a thorough run."""
 FEWER = {"dialog": 700, "tls": 600}
@@ -75,6 +78,7 @@ ENDINGS = {
     },
     "output": {"sent", "encoded", "refused", "not for this server"},
     "grammar": {"mailbox: taken", "mailbox: refused", "URL: taken", "URL: refused"},
+    "parts": {"text", "parts", "refused"},
 }
 """What some of the executions must come to, or the target would look at the surface only."""
 
@@ -343,6 +347,19 @@ def rewrites_an_address(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("fuzz.grammar.check_mailbox", lambda text: checked(text.lower()))
 
 
+def takes_a_head_with_a_dot_for_one_without(patch: pytest.MonkeyPatch) -> None:
+    facts_of = parts_email.header_facts
+
+    def careless(head: bytes) -> mail_data.MailFacts:
+        return replace(facts_of(head), is_plain=True)
+
+    patch.setattr(parts_email, "header_facts", careless)
+
+
+def looks_for_long_lines_where_none_begins(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(text, "_longest_line", lambda octets: min(len(octets), text.MAX_LINE))
+
+
 FAULTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, str]] = {
     takes_any_answer_to_the_dot: ("dialog", "false successes"),
     takes_a_verdict_that_came_before_the_dot: ("dialog", "false successes"),
@@ -377,6 +394,8 @@ FAULTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, str]] = {
     holds_octets_without_end: ("reply_parser", "other violations"),
     takes_any_address: ("grammar", "other violations"),
     rewrites_an_address: ("grammar", "other violations"),
+    takes_a_head_with_a_dot_for_one_without: ("parts", "false successes"),
+    looks_for_long_lines_where_none_begins: ("parts", "other violations"),
 }
 SOON: dict[Callable[[pytest.MonkeyPatch], None], int] = {
     takes_any_answer_to_the_dot: 55,

@@ -66,6 +66,8 @@ def attachments_of(value: object) -> tuple[Attachment, ...]:
         ValueError: one cannot be attached, or there are too many.
         OSError: a file cannot be read.
     """
+    if type(value) is tuple and not value:
+        return ()  # to ask for abstract types costs more
     if _is_one(value):
         return (attachment_of("attachments", value),)
     kind = type(value).__name__
@@ -125,7 +127,7 @@ def parts_email(mail: Any, head: dict[str, Any], unique: str) -> PartsEmail:
     if html is None and inline:
         raise ValueError("inline: there is no html that embeds it; use attachments")
     texts = _texts(mail.body, html)
-    if html is not None:
+    if html is not None and (html.fetched or inline):
         unused = check_references(html.text, html.fetched, inline)
         if unused:
             warnings.warn(

@@ -5,6 +5,7 @@ import re
 from ...smtp.mail.parts.cids import cids_fetched
 from ...smtp.mail.parts.entity import Entity, text_entity
 from ...smtp.mail.parts.plain_text import text_of
+from ...smtp.mail.parts.text import octets_of
 
 
 class Html:
@@ -28,8 +29,9 @@ class Html:
             hint = "; read the file: Path(...).read_text()" if hasattr(text, "read_text") else ""
             raise TypeError(f"html: needs a str or Html, not {type(text).__name__}{hint}")
         self._text = str.__str__(text)
-        self._entity = text_entity(self._text, "text/html")
-        self._fetched = cids_fetched(self._text)
+        octets = octets_of(self._text)
+        self._entity = text_entity(octets, "text/html", utf8=True)
+        self._fetched = cids_fetched(self._text, octets)
         self._words: Entity | None = None
 
     @property

@@ -1,8 +1,10 @@
-"""Ids of emails: in logs, and in Message-ID."""
+"""Ids of emails, in logs and in Message-ID, and their dates."""
 
+import datetime as dt
 import itertools
 import os
 import re
+import time
 
 from ...smtp.mail.address import split_mailbox, to_ascii_domain
 from ..forks import in_child, notice_fork
@@ -28,6 +30,23 @@ class _Ids:
 
 new_id: _Ids = _Ids()
 in_child(new_id.renew)
+
+
+class _Second:
+    """Tells the time, to the second: as one object in all of it, whose text is kept."""
+
+    def __init__(self) -> None:
+        self._known = 0, dt.datetime.fromtimestamp(0, dt.UTC)
+
+    def __call__(self) -> dt.datetime:
+        second = int(time.time())
+        known = self._known  # once: another thread may replace it
+        if known[0] != second:
+            known = self._known = second, dt.datetime.fromtimestamp(second, dt.UTC)
+        return known[1]
+
+
+this_second: _Second = _Second()
 
 
 def new_message_id(mail_id: str, address: str) -> str:

@@ -5,6 +5,7 @@ The `check_…` functions return the text that they were given, octet for octet,
 Where the grammar allows what only an attacker needs, it is rejected, and a comment says why.
 """
 
+import functools
 import re
 
 from ..words.shown import shown
@@ -55,6 +56,18 @@ _NOT_DOT_STRING = rf"[^.{_ATEXT}\x80-\U0010ffff]|[\xa0\u1680\u2000-\u200a\u202f\
 _QCONTENT = re.compile(r'(?:[^"\\]|\\[ -~])*')
 
 
+# An email names each address twice, in the envelope and in its header, and most emails of a program
+# have the same sender.
+@functools.lru_cache(maxsize=256)
+def is_common(text: str) -> bool:
+    """Whether this is a mailbox that needs no closer look.
+
+    Args:
+        text: a str, not of a subclass, of at most `MAX_LABEL` characters.
+    """
+    return _COMMON.fullmatch(text) is not None
+
+
 def check_mailbox(text: str) -> str:
     """Check a Mailbox (RFC 5321 §4.1.2, RFC 6531 §3.3).
 
@@ -71,7 +84,7 @@ def check_mailbox(text: str) -> str:
     """
     if type(text) is not str:
         text = _plain_str("an address", text)
-    if len(text) <= _COMMON_LIMIT and _COMMON.fullmatch(text):
+    if len(text) <= _COMMON_LIMIT and is_common(text):
         return text
     try:
         _check_mailbox(text)

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .header import date_field, message_id_field
-from .mail_data import MailFacts, encode_whole, scan
+from .mail_data import MailFacts, scan
+from .parts.entity import header_facts
 from .parts.head import Head
-from .parts.text import MAX_LINE, describe, lines_of, octets_of, to_quoted_printable
+from .parts.text import MAX_LINE, describe, in_lines, lines_of, octets_of, to_quoted_printable
 
 # RFC 2045 §6.4: a body of these types must not be encoded.
 _COMPOSITE = re.compile(r"content-type:\s*(?:multipart|message)\b", re.IGNORECASE)
@@ -39,11 +40,10 @@ class TextEmail(Head):
     _facts: MailFacts = field(init=False, repr=False, compare=False)  # of the text
 
     def __post_init__(self) -> None:
-        if not isinstance(self.body, str | bytes):
+        if not isinstance(self.body, (str, bytes)):
             _set(self, "body", lines_of(self.body))
         self._check()
-        text = encode_whole(octets_of(self.body), transparent=False)
-        facts = scan(text)
+        text, facts = in_lines(octets_of(self.body))
         charset, encoding = describe(text, facts)
         fields = self._lines(f"Content-Type: text/plain; charset={charset}")
         if encoding != b"7bit" and _COMPOSITE.match(fields[-1]):
@@ -105,15 +105,7 @@ class TextEmail(Head):
             text = to_quoted_printable(text)
             of_text = scan(text)
         head = b"%bContent-Transfer-Encoding: %b\r\n\r\n" % (self._head, encoding)
-        of_head = scan(head)
-        facts = MailFacts(
-            of_head.size + of_text.size,
-            of_head.eight_bit or of_text.eight_bit,
-            of_head.nul or of_text.nul,
-            max(of_head.longest_line, of_text.longest_line),
-            of_head.is_plain and of_text.is_plain,
-        )
-        return head + text, facts
+        return head + text, header_facts(head).before(of_text)
 
 
 _set = object.__setattr__  # a frozen dataclass needs it to normalise its own fields

@@ -6,6 +6,7 @@ white space, so that unfolding gives back the same text.
 """
 
 import datetime as dt
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from typing import cast
@@ -24,17 +25,14 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NAME = re.compile(r"[!-9;-~]+")  # ftext, RFC 5322 §2.2
 
 # RFC 5322 §3.2.3: a phrase of atoms needs no quotes. Several spaces in a row need them.
-_ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
-_ATOMS = re.compile(rf"{_ATOM}(?: {_ATOM})*", re.ASCII)
+_ATOM = r"[A-Za-z0-9_!#$%&'*+/=?^`{|}~-]++"
+_ATOMS = re.compile(rf"{_ATOM}(?: {_ATOM})*+")
 
-# RFC 5322 §3.3 has English names, whatever the locale.
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MINUTE = dt.timedelta(minutes=1)
 
 # msg-id, RFC 5322 §3.6.4. The limit of its length is that of netnews (RFC 3977 §3.6).
-_DOT_ATOM = rf"{_ATOM}(?:\.{_ATOM})*"
-_MESSAGE_ID = re.compile(rf"<{_DOT_ATOM}@(?:{_DOT_ATOM}|\[[!-Z^-~]*\])>", re.ASCII)
+_DOT_ATOM = rf"{_ATOM}(?:\.{_ATOM})*+"
+_MESSAGE_ID = re.compile(rf"<{_DOT_ATOM}@(?:{_DOT_ATOM}|\[[!-Z^-~]*\])>")
 _MAX_MESSAGE_ID = 250
 
 # One mailbox of a list, RFC 5322 §3.4, without groups and comments, and the comma after it.
@@ -238,6 +236,10 @@ def date_field(date: object) -> str:
         TypeError: it is not a datetime.
         ValueError: it has no time zone, or is before 1900.
     """
+    # All emails of one second have the same date. Not so in other zones: two that are equal can be
+    # written differently.
+    if type(date) is dt.datetime and date.tzinfo is dt.UTC and date.year >= 1900:
+        return _date_in_utc(date)
     if not isinstance(date, dt.datetime):
         raise TypeError(f"date: must be a datetime, not {type(date).__name__}")
     offset = date.utcoffset()
@@ -252,10 +254,19 @@ def date_field(date: object) -> str:
         date -= offset % _MINUTE
         minutes = offset // _MINUTE
         zone = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}{abs(minutes) % 60:02}"
-    # Cut out of "2026-12-01T18:44:20+00:00", which costs less than to write each number.
-    text = dt.datetime.isoformat(date)
-    day = f"{_DAYS[date.weekday()]}, {text[8:10]} {_MONTHS[date.month - 1]} {text[:4]}"
-    return f"Date: {day} {text[11:19]} {zone}"
+    return _dated(date, zone)
+
+
+@functools.lru_cache(maxsize=16)
+def _date_in_utc(date: dt.datetime) -> str:
+    return _dated(date, "+0000")
+
+
+def _dated(date: dt.datetime, zone: str) -> str:
+    # Cut out of "Tue Dec  1 18:44:20 2026", which costs less than to write each number.
+    text = dt.datetime.ctime(date)  # in English, whatever the locale: RFC 5322 §3.3
+    day = text[8:10].replace(" ", "0")
+    return f"Date: {text[:3]}, {day} {text[4:7]} {text[20:]} {text[11:19]} {zone}"
 
 
 def message_id_field(message_id: object) -> str:

@@ -105,6 +105,7 @@ class MailFacts:
         eight_bit: whether an octet is above 127 (RFC 6152).
         nul: whether there is a NUL, which only BINARYMIME allows.
         longest_line: octets of the longest line, without its CRLF. RFC 5321 §4.5.3.1.6 allows 998.
+            Of an email that is composed here, a bound for it that is not above that.
         is_plain: whether the message can be sent unchanged as mail data: each line ends in CRLF,
             even the last one, and none begins with a dot.
     """
@@ -114,6 +115,20 @@ class MailFacts:
     nul: bool
     longest_line: int
     is_plain: bool = False
+
+    def before(self, rest: "MailFacts") -> "MailFacts":
+        """Return the facts of the whole, if these are those of complete lines, and `rest` follows.
+
+        Args:
+            rest: the facts of what follows.
+        """
+        return MailFacts(
+            self.size + rest.size,
+            self.eight_bit or rest.eight_bit,
+            self.nul or rest.nul,
+            max(self.longest_line, rest.longest_line),
+            self.is_plain and rest.is_plain,
+        )
 
 
 class MailScanner:

@@ -31,8 +31,15 @@ def check_cid(cid: object) -> str:
     return cid
 
 
-def cids_fetched(html: str) -> frozenset[str]:
-    """Return the names of what an HTML page embeds, such as ``logo`` for ``src="cid:logo"``."""
+def cids_fetched(html: str, octets: bytes) -> frozenset[str]:
+    """Return the names of what an HTML page embeds, such as ``logo`` for ``src="cid:logo"``.
+
+    Args:
+        html: the page.
+        octets: the same in UTF-8, in which it is quicker to find that there are none.
+    """
+    if b"cid:" not in octets.lower():
+        return frozenset()
     return _found(_FETCHED, html)
 
 
@@ -61,6 +68,4 @@ def check_references(html: str, fetched: Iterable[str], inline: Collection[str])
 
 
 def _found(pattern: "re.Pattern[str]", html: str) -> frozenset[str]:
-    if b"cid:" not in html.encode("utf-8", "surrogatepass").lower():  # quicker than of a str
-        return frozenset()
     return frozenset(unquote(name) for name in pattern.findall(html))

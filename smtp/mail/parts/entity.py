@@ -4,16 +4,17 @@ They are immutable, and always in ASCII: one form of an email suits every server
 covers it. So one entity can be part of any number of emails.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..mail_data import MailFacts, encode_whole, scan
-from .base64_lines import encoded_size, in_lines
-from .text import MAX_LINE, octets_of, to_quoted_printable
+from .base64_lines import encoded_size
+from .base64_lines import in_lines as in_base64_lines
+from .text import MAX_LINE, in_lines, octets_of, to_quoted_printable
 
 _LINE = 76  # characters of a line of base64, RFC 2045 §6.8
 _ASCII = bytes(range(128))
-_SMALL = 16 * 1024  # octets whose lines are held all at once
 _QP_SHARE = 6
 """Where more than one octet in so many is not ASCII, base64 is shorter than quoted-printable."""
 
@@ -39,7 +40,7 @@ class Entity:
 
     Attributes:
         segments: what it consists of; together, lines that end in CRLF.
-        facts: those of all segments but files; the longest line may be shorter than they say.
+        facts: those of all segments but files.
     """
 
     segments: tuple[Segment, ...] = field(repr=False)
@@ -54,50 +55,43 @@ def facts_of(entity: Entity, sizes: Sequence[int] = ()) -> MailFacts:
         sizes: octets of each file, before they are encoded.
     """
     facts = entity.facts
+    if not sizes:
+        return facts
     return MailFacts(
         facts.size + sum(map(encoded_size, sizes)),
         facts.eight_bit,
         facts.nul,
-        max(facts.longest_line, _LINE) if sizes else facts.longest_line,
+        max(facts.longest_line, _LINE),
         facts.is_plain,
     )
 
 
-def text_entity(text: str | bytes, content_type: str, *fields: str) -> Entity:
+def text_entity(text: str | bytes, content_type: str, *fields: str, utf8: bool = False) -> Entity:
     """Return a text, in the shortest encoding that any server takes.
 
     Args:
-        text: a str, or octets in UTF-8; with any line ends.
+        text: a str, or octets; with any line ends.
         content_type: such as ``"text/html"``, perhaps with parameters; charset is added.
         fields: further fields of its header, complete.
+        utf8: whether octets are known to be in UTF-8.
 
     Raises:
         ValueError: it has a NUL, or a lone surrogate.
     """
-    octets, longest = _in_lines_of_smtp(octets_of(text))
+    octets, facts = in_lines(octets_of(text))
     charset, encoding = "us-ascii", "7bit"
-    is_ascii = octets.isascii()
-    if not is_ascii:
-        charset = "utf-8" if isinstance(text, str) or _is_utf8(octets) else "unknown-8bit"
-    if not is_ascii or longest > MAX_LINE:
+    longest, is_plain = facts.longest_line, facts.is_plain
+    if facts.eight_bit:
+        charset = "utf-8" if utf8 or isinstance(text, str) or _is_utf8(octets) else "unknown-8bit"
+    if facts.eight_bit or longest > MAX_LINE:
         longest = _LINE
         if len(octets.translate(None, _ASCII)) > len(octets) // _QP_SHARE:
-            encoding, octets = "base64", in_lines(octets)
+            encoding, octets, is_plain = "base64", in_base64_lines(octets), True
         else:
             encoding, octets = "quoted-printable", to_quoted_printable(octets)
+            is_plain = is_plain and b"=\r\n." not in octets  # where a long line was broken
     fields = (f"Content-Type: {content_type}; charset={charset}", *fields)
-    return _single(fields, encoding, octets, longest)
-
-
-def _in_lines_of_smtp(octets: bytes) -> tuple[bytes, int]:
-    """Return octets with CRLF after each line, and how long the longest is."""
-    if len(octets) > _SMALL:
-        octets = encode_whole(octets, transparent=False)
-        return octets, scan(octets).longest_line
-    lines = octets.splitlines()  # for bytes, only at CRLF, CR and LF
-    longest = max(map(len, lines)) if lines else 0
-    lines.append(b"")
-    return b"\r\n".join(lines), longest
+    return _single(fields, encoding, octets, longest, is_plain)
 
 
 def _is_utf8(octets: bytes) -> bool:
@@ -134,7 +128,7 @@ def email_entity(octets: bytes, *fields: str) -> Entity | None:
     facts = scan(octets)
     if facts.eight_bit or facts.nul or facts.longest_line > MAX_LINE:
         return None
-    return _single(fields, "7bit", octets, facts.longest_line)
+    return _single(fields, "7bit", octets, facts.longest_line, facts.is_plain)
 
 
 def multipart(kind: str, boundary: str, entities: Sequence[Entity], *parameters: str) -> Entity:
@@ -146,14 +140,13 @@ def multipart(kind: str, boundary: str, entities: Sequence[Entity], *parameters:
         entities: at least one.
         parameters: further parameters of Content-Type, such as ``'type="text/html"'``.
     """
-    lines = [f"Content-Type: multipart/{kind}", *parameters, f'boundary="{boundary}"']
-    opening = ";\r\n ".join(lines).encode() + b"\r\n"
-    between = b"\r\n--%b\r\n" % boundary.encode()
-    closing = b"\r\n--%b--\r\n" % boundary.encode()
+    lines = [f"Content-Type: multipart/{kind}", *parameters, f'boundary="{boundary}"\r\n']
+    opening = ";\r\n ".join(lines).encode()
+    between = f"\r\n--{boundary}\r\n".encode()
+    closing = f"\r\n--{boundary}--\r\n".encode()
     segments: list[Segment] = [opening]
     size = len(opening) + len(closing) + len(between) * len(entities)
-    longest = max(map(len, lines)) + len(" ;")
-    longest = max(longest, len(boundary) + len("----"))
+    longest = _longest_line(opening)
     is_plain = True
     for entity in entities:
         segments.append(between)
@@ -166,26 +159,33 @@ def multipart(kind: str, boundary: str, entities: Sequence[Entity], *parameters:
     return Entity(tuple(segments), MailFacts(size, False, False, longest, is_plain))
 
 
-def _head(fields: Sequence[str], encoding: str) -> bytes:
+@functools.lru_cache(maxsize=64)
+def _head(fields: tuple[str, ...], encoding: str) -> bytes:
     text = "\r\n".join((*fields, f"Content-Transfer-Encoding: {encoding}", "", ""))
     return text.encode("ascii")
 
 
-def _single(fields: Sequence[str], encoding: str, octets: bytes, longest: int) -> Entity:
+def _single(
+    fields: tuple[str, ...], encoding: str, octets: bytes, longest: int, is_plain: bool
+) -> Entity:
     head = _head(fields, encoding)
-    facts = header_facts(head)
-    facts.size += len(octets)
-    facts.longest_line = max(facts.longest_line, longest)
-    facts.is_plain = b"\n." not in octets and octets[:1] != b"."
-    return Entity((head + octets,), facts)
+    longest = max(_longest_line(head), longest)
+    octets = head + octets
+    return Entity((octets,), MailFacts(len(octets), False, False, longest, is_plain))
 
 
 def header_facts(head: bytes) -> MailFacts:
     """Return the facts of a header, without a look at each of its octets.
 
     Args:
-        head: complete lines, none of which begins with a dot.
+        head: complete lines without NUL. A name of a field can begin with a dot.
     """
+    # An address may be in UTF-8.
+    is_plain = b"\n." not in head and head[:1] != b"."
+    return MailFacts(len(head), not head.isascii(), False, _longest_line(head), is_plain)
+
+
+def _longest_line(head: bytes) -> int:
+    """Return how long a line is at most."""
     size = len(head)
-    longest = size if size <= MAX_LINE else max(map(len, head.split(b"\r\n")))
-    return MailFacts(size, not head.isascii(), False, longest, True)  # an address may be in UTF-8
+    return size if size <= MAX_LINE else max(map(len, head.split(b"\r\n")))

@@ -134,14 +134,23 @@ def _mailboxes(name: str, value: object) -> tuple[Mailbox, ...]:
     """Return the mailboxes of one field, checked."""
     if value is _NONE:
         return _NONE
-    mailboxes = [
-        (
-            None if phrase is None else check_text(f"{name}_name", phrase),
-            check_address(name, address),
-        )
-        for phrase, address in _pairs(name, "(display name or None, address)", value)
-    ]
-    return tuple(mailboxes)
+    pairs = cast("tuple[object, ...]", value)
+    if type(value) is tuple and len(pairs) == 1 and type(pairs[0]) is tuple:
+        pair = cast("tuple[object, ...]", pairs[0])
+        if len(pair) == 2:  # as most emails have it
+            return (_mailbox(name, *pair),)
+    return tuple(
+        [
+            _mailbox(name, phrase, address)
+            for phrase, address in _pairs(name, "(display name or None, address)", value)
+        ]
+    )
+
+
+def _mailbox(name: str, phrase: object, address: object) -> Mailbox:
+    if phrase is not None:
+        phrase = check_text(f"{name}_name", phrase)
+    return phrase, check_address(name, address)
 
 
 def _headers(value: object) -> tuple[tuple[str, str], ...]:

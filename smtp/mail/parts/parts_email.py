@@ -52,7 +52,7 @@ class PartsEmail(Head):
     @property
     def files(self) -> tuple[FileBody, ...]:
         """The files that are read while it is sent."""
-        return tuple(each for each in self.entity.segments if isinstance(each, FileBody))
+        return tuple([each for each in self.entity.segments if type(each) is FileBody])
 
     @property
     def is_streamed(self) -> bool:
@@ -65,14 +65,7 @@ class PartsEmail(Head):
         Args:
             sizes: octets of each of `files`.
         """
-        head, rest = header_facts(self._head), facts_of(self.entity, sizes)
-        return MailFacts(
-            head.size + rest.size,
-            head.eight_bit or rest.eight_bit,
-            head.nul or rest.nul,
-            max(head.longest_line, rest.longest_line),
-            head.is_plain and rest.is_plain,
-        )
+        return header_facts(self._head).before(facts_of(self.entity, sizes))
 
     def render_with_facts(self, *, eight_bit: bool) -> tuple[bytes, MailFacts]:  # noqa: ARG002
         """Return the message and its facts: one form, in ASCII, for all servers.

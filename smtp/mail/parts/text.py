@@ -28,7 +28,7 @@ def lines_of(body: object) -> tuple[str | bytes, ...]:
 
 def octets_of(body: str | bytes | Sequence[str | bytes]) -> bytes:
     """Return the body as octets, with any line ends."""
-    if isinstance(body, str | bytes):
+    if isinstance(body, (str, bytes)):
         octets = _utf8(body)
     else:
         # Both calls together drop one line end: LF, CR or CRLF.
@@ -51,6 +51,37 @@ def _utf8(text: str | bytes) -> bytes:
         ) from error
 
 
+def in_lines(octets: bytes) -> tuple[bytes, MailFacts]:
+    """Return the octets of a text with CRLF after each line, and their facts.
+
+    Args:
+        octets: with any line ends, and without NUL.
+
+    Returns:
+        The text, and its facts; a longest line of up to `MAX_LINE` octets is a bound.
+    """
+    if b"\r" in octets:
+        octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if octets and not octets.endswith(b"\n"):
+        octets += b"\n"
+    longest = _longest_line(octets)
+    is_plain = b"\n." not in octets and octets[:1] != b"."
+    octets = octets.replace(b"\n", b"\r\n")
+    return octets, MailFacts(len(octets), not octets.isascii(), False, longest, is_plain)
+
+
+def _longest_line(octets: bytes) -> int:
+    """Return a bound for the lines, which end in LF: if it is above `MAX_LINE`, one is so long."""
+    size, begin = len(octets), 0
+    # From the begin of a line to the last one that begins within reach: all between are shorter.
+    while size - begin > MAX_LINE:
+        end = octets.rfind(b"\n", begin, begin + MAX_LINE + 1)
+        if end < 0:
+            return max(map(len, octets.split(b"\n")))
+        begin = end + 1
+    return min(size, MAX_LINE)
+
+
 def describe(text: bytes, facts: MailFacts) -> tuple[str, bytes]:
     """Return the charset of `text`, and its encoding for a server with 8BITMIME."""
     if not facts.eight_bit:
@@ -70,7 +101,7 @@ def describe(text: bytes, facts: MailFacts) -> tuple[str, bytes]:
 def to_quoted_printable(text: bytes) -> bytes:
     """Return `text`, whose line ends are all CRLF, as quoted-printable (RFC 2045 §6.7)."""
     encoded = binascii.b2a_qp(text)
-    if b"=20\r" not in encoded and b"=09\r" not in encoded:
+    if b"=20\r" not in encoded and (b"\t" not in text or b"=09\r" not in encoded):
         return encoded
     # `binascii` leaves a line one character too long if it ends in an encoded space or TAB.
     lines = encoded.split(b"\r\n")

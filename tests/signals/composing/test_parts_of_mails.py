@@ -259,6 +259,16 @@ def test_all_is_in_ascii_and_the_same_for_each_server() -> None:
     assert max(map(len, made.as_bytes().split(b"\r\n"))) <= 76
 
 
+@pytest.mark.parametrize("given", [{}, {"html": "<p>"}], ids=["text", "parts"])
+def test_a_field_whose_name_begins_with_a_dot_keeps_it_on_its_way(given: Any) -> None:
+    content = mail(headers={".Trace": "1"}, **given).content
+
+    assert content is not None
+    facts = content.render(eight_bit=False).facts
+    assert facts is not None
+    assert not facts.is_plain  # so a dot is put before that of the line
+
+
 def test_an_address_beyond_ascii_needs_smtputf8_and_a_name_does_not() -> None:
     assert mail(html="x", recipients="J\u00f6rg <you@b.test>").needs_smtputf8 is False
     assert mail(html="x", recipients="j\u00f6rg@b.test").needs_smtputf8 is True
