@@ -15,13 +15,16 @@ _READ = LINE * 1536
 
 
 def octets_of_parts(email: PartsEmail) -> Iterator[bytes]:
-    """Yield the pieces of the message, as they go out.
+    """Return the pieces of the message, as they go out; its files are opened at once.
 
     Raises:
         OSError: a file cannot be read.
         ValueError: a file changes meanwhile.
     """
-    parts = PartsFile(email)
+    return _pieces(PartsFile(email))
+
+
+def _pieces(parts: "PartsFile") -> Iterator[bytes]:
     try:
         while piece := parts.read(_READ):
             yield piece

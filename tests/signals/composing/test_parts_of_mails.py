@@ -205,6 +205,19 @@ def test_a_file_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
         mail(attachments=[tmp_path])
 
 
+def test_an_old_preview_stays_if_a_file_is_gone(tmp_path: Path) -> None:
+    large, preview = tmp_path / "large.bin", tmp_path / "preview.eml"
+    large.write_bytes(bytes(2_000_000))
+    made = mail(body="x", attachments=large)
+    preview.write_bytes(b"old")
+    large.unlink()
+
+    with pytest.raises(OSError, match=r"large\.bin"):
+        made.save(preview)
+
+    assert preview.read_bytes() == b"old"
+
+
 def test_the_text_is_made_of_the_page_only_if_asked() -> None:
     page = '<h1>Hi</h1><p>Read <a href="https://x.test/y?a=1&amp;b=2">this</a>.</p>'
 
