@@ -384,7 +384,8 @@ class SendMail:
             and self.references is None
         ):
             return ()
-        return composer().fields_of(self)
+        fields: tuple[str, ...] = composer().fields_of(self)
+        return fields
 
     @property
     def _has_parts(self) -> bool:

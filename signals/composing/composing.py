@@ -66,7 +66,7 @@ def attachments_of(value: object) -> tuple[Attachment, ...]:
         ValueError: one cannot be attached, or there are too many.
         OSError: a file cannot be read.
     """
-    if type(value) is tuple and not value:
+    if value == ():
         return ()  # to ask for abstract types costs more
     if _is_one(value):
         return (attachment_of("attachments", value),)

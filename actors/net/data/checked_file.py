@@ -24,10 +24,10 @@ class CheckedFile(os.PathLike[str]):
     __slots__ = ("digest", "path", "problem", "size")
 
     def __init__(self, path: Path, size: int, digest: bytes) -> None:
-        self.path = path
-        self.size = size
-        self.digest = digest
-        self.problem = ""
+        self.path: Path = path
+        self.size: int = size
+        self.digest: bytes = digest
+        self.problem: str = ""
 
     def __fspath__(self) -> str:
         return str(self.path)

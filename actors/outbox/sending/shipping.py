@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Any
 
 from ....signals.bus import publish_retry
@@ -220,7 +221,7 @@ class Shipping:
             return None
 
     def _set_aside(self, seq: int, *, in_doubt: bool) -> None:
-        self._submit(Kind.HAND, lambda store: store.set_aside(seq, in_doubt=in_doubt), nothing)
+        self._submit(Kind.HAND, methodcaller("set_aside", seq, in_doubt=in_doubt), nothing)
 
     def _gate_of(self, entry: Entry) -> MarkGate:
         if entry.gate is None:

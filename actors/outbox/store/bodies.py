@@ -37,7 +37,7 @@ class BodyFile(CheckedFile):
     ) -> None:
         super().__init__(path, size, digest)
         self.is_whole: bool = is_whole
-        self.problem = problem
+        self.problem: str = problem
 
     @property
     def text(self) -> str:
