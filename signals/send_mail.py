@@ -21,7 +21,6 @@ from .complete_message import (
     content_of,
     message_id_of,
 )
-from .composing import composer
 from .composing.from_html import FROM_HTML, FromHtml
 from .composing.given import (
     NO_SUBJECT,
@@ -31,6 +30,7 @@ from .composing.given import (
     refuse_parts,
 )
 from .composing.ids import new_id, new_message_id, this_second
+from .composing.late import composer
 from .recipients import (
     NO_HEADERS,
     NOBODY,
@@ -257,13 +257,12 @@ class SendMail:
 
         Raises:
             OSError: it can't be written, or what the email is made of can't be read.
-            ValueError: `message` is an open file, which can be read only once: to send it.
+            ValueError: `message` is an open file, which can be read only once: to send it; or the
+                file is attached to the email.
         """
-        from .composing.octets import pieces_of
+        from .composing.octets import write_to
 
-        pieces = pieces_of(self)
-        with open(path, "wb") as file:  # noqa: PTH123 - it may be a str
-            file.writelines(pieces)
+        write_to(path, self)
 
     @property
     def message_id(self) -> str | None:

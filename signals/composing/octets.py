@@ -29,3 +29,23 @@ def pieces_of(mail: Any) -> Iterable[bytes]:
     if not isinstance(source, os.PathLike):
         raise ValueError("message: is an open file; it can be read once, to send it")  # noqa: TRY004
     return (with_crlf(Path(cast("os.PathLike[str]", source)).read_bytes()),)
+
+
+def write_to(path: "str | os.PathLike[str]", mail: Any) -> None:
+    """Write the message to a file.
+
+    Args:
+        path: the file; an old one is replaced.
+        mail: a `SendMail`.
+
+    Raises:
+        OSError: it can't be written, or what the email is made of can't be read.
+        ValueError: the message is an open file, or has this file attached.
+    """
+    target = Path(path)
+    for body in getattr(mail.source, "files", ()):
+        if target.exists() and target.samefile(body.path):
+            raise ValueError(f"{target} is attached to the email; save it to another file")
+    pieces = pieces_of(mail)  # first: an old file stays if this one cannot be made
+    with target.open("wb") as file:
+        file.writelines(pieces)

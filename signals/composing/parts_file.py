@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import IO
 
 from ...smtp.mail.mail_data import MailFacts
@@ -14,18 +14,21 @@ _READ = LINE * 1536
 """Octets of a file that are encoded at a time: whole lines, 120 kB in base64."""
 
 
-def octets_of_parts(email: PartsEmail) -> Iterator[bytes]:
+def octets_of_parts(email: PartsEmail) -> Generator[bytes, None, None]:
     """Return the pieces of the message, as they go out; its files are opened at once.
 
     Raises:
         OSError: a file cannot be read.
         ValueError: a file changes meanwhile.
     """
-    return _pieces(PartsFile(email))
+    pieces = _pieces(PartsFile(email))
+    next(pieces)  # it has begun: from here on its end closes the files
+    return pieces
 
 
-def _pieces(parts: "PartsFile") -> Iterator[bytes]:
+def _pieces(parts: "PartsFile") -> Generator[bytes, None, None]:
     try:
+        yield b""
         while piece := parts.read(_READ):
             yield piece
     finally:

@@ -1,8 +1,9 @@
 """The whole of an email in memory, in 7 bits, as it is before it is signed or encrypted."""
 
+import contextlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Generator
 from dataclasses import replace
 from typing import IO, Any, cast
 
@@ -48,18 +49,19 @@ def _with_steady_texts(email: PartsEmail) -> PartsEmail:
     return replace(email, entity=Entity(tuple(segments), email.entity.facts))
 
 
-def _joined(pieces: Iterable[bytes]) -> bytes:
+def _joined(pieces: Generator[bytes, None, None]) -> bytes:
     found: list[bytes] = []
     size = 0
-    for piece in pieces:
-        size += len(piece)
-        if size > MOST_OCTETS:
-            raise _too_large()
-        found.append(piece)
+    with contextlib.closing(pieces):  # files are closed here, and not when they are collected
+        for piece in pieces:
+            size += len(piece)
+            if size > MOST_OCTETS:
+                raise _too_large()
+            found.append(piece)
     return b"".join(found)
 
 
-def _pieces_of_file(source: object) -> Iterable[bytes]:
+def _pieces_of_file(source: object) -> Generator[bytes, None, None]:
     if not isinstance(source, os.PathLike):
         raise UnprotectableError(
             "its message is an open file, which is read while it is sent; give a path or bytes"

@@ -238,7 +238,7 @@ def test_an_attachment_that_changes_after_it_was_signed_is_not_sent(
     outcome = sent(server, SendMail(**PLAIN, **given))
 
     assert isinstance(outcome, SendFailure)
-    assert outcome.detail == "the email changed while it was sent"
+    assert outcome.detail.endswith("changed while it was sent")
     assert server.mails == ()
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
+from urllib.parse import quote
 
 from ...words.shown import shown
 from ..address import to_ascii_domain
@@ -17,6 +18,8 @@ from .head import Mailbox
 
 _MAX_URL = 900
 _URL = re.compile(r"https://[A-Za-z0-9\[][!#-;=?-\[\]_a-z~]*", re.IGNORECASE)
+_PLAIN_IN_MAILTO = "@!$'()*+,:"
+"""Of what an address may have, what means nothing else in such a URL (RFC 6068 section 2)."""
 _MAILTO = re.compile(r"mailto:[!#-;=?-\[\]_a-z~]+", re.IGNORECASE)
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LIST_ID = re.compile(rf"{_ATOM}(?:\.{_ATOM})+")
@@ -72,7 +75,8 @@ class Unsubscribe:
     def _target(self) -> str:
         text = check_text("unsubscribe: mailto", self.mailto)
         if not text.lower().startswith("mailto:"):
-            text = f"mailto:{to_ascii_domain(check_address('unsubscribe: mailto', text))}"
+            address = to_ascii_domain(check_address("unsubscribe: mailto", text))
+            text = f"mailto:{quote(address, safe=_PLAIN_IN_MAILTO)}"
         _check_url("unsubscribe: mailto", text, _MAILTO, "user@example.org")
         return text
 

@@ -208,6 +208,17 @@ def test_a_file_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
         mail(attachments=[tmp_path])
 
 
+def test_a_file_that_is_attached_is_not_overwritten_by_the_email(tmp_path: Path) -> None:
+    path = tmp_path / "large.bin"
+    path.write_bytes(b"x" * 2_000_000)
+    mail = SendMail(sender="a@b.test", recipients="c@d.test", body="x", attachments=[path])
+
+    with pytest.raises(ValueError, match="is attached to the email; save it to another file"):
+        mail.save(path)
+
+    assert path.stat().st_size == 2_000_000
+
+
 def test_an_old_preview_stays_if_a_file_is_gone(tmp_path: Path) -> None:
     large, preview = tmp_path / "large.bin", tmp_path / "preview.eml"
     large.write_bytes(bytes(2_000_000))

@@ -22,6 +22,10 @@ def test_one_click_needs_both_fields() -> None:
 
 def test_an_address_alone_is_no_single_click() -> None:
     assert Unsubscribe(mailto="u@a.test").lines() == ("List-Unsubscribe: <mailto:u@a.test>",)
+    # What means something else in a URL names nobody else.
+    assert Unsubscribe(mailto="a?b+c%d@a.test").lines() == (
+        "List-Unsubscribe: <mailto:a%3Fb+c%25d@a.test>",
+    )
     assert Unsubscribe(mailto="mailto:u@a.test?subject=no%20more").lines() == (
         "List-Unsubscribe: <mailto:u@a.test?subject=no%20more>",
     )
