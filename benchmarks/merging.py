@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 from .plan import Competitor, Plan, Sample, column_of, columns_of, compete
 from .processes import need_package, run_client
@@ -85,7 +86,7 @@ def run(plan: Plan) -> Result:
     )
 
 
-def _turn(**told: object) -> Callable[[], Sample]:
+def _turn(**told: Any) -> Callable[[], Sample]:
     def turn() -> Sample:
         need_package("cryptography")
         need_package("jinja2")

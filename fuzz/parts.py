@@ -223,8 +223,8 @@ def _check_parts(
     expected = [("text/plain", body)] if body or not (files or html is not None) else []
     expected += [] if html is None else [("text/html", html)]
     insist([kind for kind, _ in texts] == [kind for kind, _ in expected], "other texts")
-    for (_, found), (_, text) in zip(texts, expected, strict=True):
-        insist(found == _in_lines(text), "another text", FalseSuccess)
+    for (_, octets), (_, text) in zip(texts, expected, strict=True):
+        insist(octets == _in_lines(text), "another text", FalseSuccess)
 
 
 def _in_lines(text: str) -> bytes:

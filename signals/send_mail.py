@@ -21,12 +21,12 @@ from .complete_message import (
     content_of,
     message_id_of,
 )
-from .composing import composer
 from .composing.from_html import FROM_HTML, FromHtml
 from .composing.given import (
     NO_SUBJECT,
     check_id,
     check_signal,
+    composer,
     described_message,
     refuse_parts,
 )
@@ -375,7 +375,8 @@ class SendMail:
             and self.references is None
         ):
             return ()
-        return composer().fields_of(self)
+        fields: tuple[str, ...] = composer().fields_of(self)
+        return fields
 
     @property
     def _has_parts(self) -> bool:

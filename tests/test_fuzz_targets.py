@@ -30,7 +30,7 @@ from pykka_smtp.actors.net.wire.connection import Connection
 from pykka_smtp.actors.net.wire.timed_wire import TimedWire
 from pykka_smtp.actors.net.wire.wire import ConnectionWriter
 from pykka_smtp.smtp.mail import address, mail_data
-from pykka_smtp.smtp.mail.parts import parts_email, text
+from pykka_smtp.smtp.mail.parts import entity, parts_email, text
 from pykka_smtp.smtp.sasl.secret import Redactor
 from pykka_smtp.smtp.session import refusal
 from pykka_smtp.smtp.session.dialog.dialog import Dialog
@@ -348,7 +348,7 @@ def rewrites_an_address(patch: pytest.MonkeyPatch) -> None:
 
 
 def takes_a_head_with_a_dot_for_one_without(patch: pytest.MonkeyPatch) -> None:
-    facts_of = parts_email.header_facts
+    facts_of = entity.header_facts
 
     def careless(head: bytes) -> mail_data.MailFacts:
         return replace(facts_of(head), is_plain=True)
