@@ -149,8 +149,9 @@ class SendingActor(AsyncioActor):
         mail = self._mail
         assert mail is not None
         self._began = event_loop().loop.time()
-        content = self._content or mail.content
-        if content is not None and (self._content or not (mail.dkim or self._options.dkim)):
+        content, options = self._content or mail.content, self._options
+        is_changed = mail.dkim or options.dkim or mail.protect or options.protect
+        if content is not None and (self._content or not is_changed):
             self._connect(mail, content)
         else:
             self._opening = self._spawn(self._prepare, mail)
@@ -162,11 +163,11 @@ class SendingActor(AsyncioActor):
 
     async def _prepare(self, mail: SendMail) -> None:
         """Open the file, or sign, before connecting: an unreadable email needs no connection."""
-        source = self._source = source_of(mail, self._options.dkim)
+        source = self._source = source_of(mail, self._options)
         loop = event_loop().loop
         timer = loop.call_later(_PROMPT, guard.call, self, self._step_aside)
         try:
-            preparing = prepare(mail, self._options.dkim, source)
+            preparing = prepare(mail, self._options, source, self._paths(mail))
             content = await asyncio.wait_for(preparing, self._options.timeouts.deadline)
         except (SourceError, BlockingIOError) as error:
             self._end_without_connection(FailureKind.LOCAL, str(error))
@@ -178,6 +179,10 @@ class SendingActor(AsyncioActor):
                 self._step_back(mail, content)
         finally:
             timer.cancel()
+
+    def _paths(self, mail: SendMail) -> Sequence[str]:
+        """Return the recipients of this attempt."""
+        return mail.envelope.forward_paths
 
     def _step_aside(self) -> None:
         """Release the permit while the file opens. Called after `_PROMPT` seconds."""

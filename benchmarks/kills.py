@@ -35,11 +35,16 @@ class Remembering:
     Attributes:
         port: where it listens.
         arrived: how often each email came.
+        life: the number of the program that runs; set from outside.
+        doubled: copies more than one, by the program that was killed after it had sent the first.
     """
 
     def __init__(self, *, chunking: bool = False, latency: float = 0.0) -> None:
         self.port = 0
         self.arrived: Counter[str] = Counter()
+        self.life = 0
+        self.doubled: Counter[int] = Counter()
+        self._last_life: dict[str, int] = {}
         self.offers = [b"PIPELINING", b"8BITMIME", *([b"CHUNKING"] if chunking else [])]
         self.latency = latency
         self._ready = threading.Event()
@@ -55,6 +60,13 @@ class Remembering:
         """Stop it."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+
+    def note(self, name: str) -> None:
+        """Note that an email came."""
+        if name in self.arrived:
+            self.doubled[self._last_life[name]] += 1
+        self.arrived[name] += 1
+        self._last_life[name] = self.life
 
     def _run(self) -> None:
         self._loop = loop = asyncio.new_event_loop()
@@ -128,7 +140,7 @@ class _Session(asyncio.Protocol):
     def _take(self, mail: bytes) -> None:
         found = _ID.search(mail)
         assert found is not None
-        self._server.arrived[found[1].decode()] += 1
+        self._server.note(found[1].decode())
         if self._server.latency:
             loop = asyncio.get_running_loop()
             loop.call_later(self._server.latency, self._transport.write, b"250 ok\r\n")
@@ -243,7 +255,7 @@ class Tally:
         heard_twice: outcomes that one life heard twice.
         replayed: outcomes that were heard again in a later life, and said so.
         never_heard: emails with a receipt, without an outcome, and not held.
-        most_doubled: copies after one kill, at most.
+        most_doubled: copies of what one program had sent that was killed, at most.
         drained: whether all was done at the end.
         is_whole: whether SQLite finds no fault in the file.
     """
@@ -341,7 +353,6 @@ def run_cycles(
     chance = random.Random(seed)
     path = folder / "mail.db"
     lives: list[Life] = []
-    most = before = 0
     with Remembering(chunking=chunking, latency=latency) as server:
         told = {
             "path": str(path),
@@ -353,15 +364,15 @@ def run_cycles(
         for life in range(cycles):
             program = Killed(told | {"life": life})
             program.wait_until_up()
+            server.life = life
             time.sleep(chance.uniform(shortest, longest))
             lives.append(program.kill())
-            doubled = sum(count - 1 for count in server.arrived.values())
-            most, before = max(most, doubled - before), doubled
         program = Killed(told | {"life": cycles, "drain": 300.0})
+        program.wait_until_up()
+        server.life = cycles
         lives.append(program.end(400.0))
         counted = tally(lives, server, path, cycles)
         if program.complaints:
             print(program.complaints.decode()[-2000:], file=sys.stderr)
-    doubled = sum(count - 1 for count in server.arrived.values())
-    counted.most_doubled = max(most, doubled - before)
+    counted.most_doubled = max(server.doubled.values(), default=0)
     return counted

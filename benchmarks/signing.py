@@ -38,9 +38,8 @@ def run(plan: Plan) -> Result:
         rows.append(Row(name=name, figures=figures, samples=columns_of(taken)))
 
     def beyond_openssl(case: str) -> float | None:
-        kind = case.partition(",")[0]
-        ours, raw = times.get(_name("ours", case)), times.get(_name("raw", f"{kind}, 1 kB"))
-        return None if ours is None or raw is None else median(ours) - median(raw)
+        ours = samples.get(_name("ours", case))
+        return None if ours is None else median(column_of(ours, "beyond"))
 
     ed25519 = times.get(_name("ours", "Ed25519, 1 kB"))
     return Result(

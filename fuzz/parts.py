@@ -233,8 +233,8 @@ def _check_parts(
             texts.append((part.get_content_type(), payload))
     insist(embedded == dict(images), "other images", FalseSuccess)
     insist([found for _, found in attached] == [octets for _, _, octets in files], "other files")
-    for (found, _), (_, name, _) in zip(attached, files, strict=True):
-        insist(found == name.strip(), f"another file name: {found!r} for {name!r}")
+    for (named, _), (_, name, _) in zip(attached, files, strict=True):
+        insist(named == name.strip(), f"another file name: {named!r} for {name!r}")
     expected = [("text/plain", body)] if body or not (files or html is not None) else []
     expected += [] if html is None else [("text/html", html)]
     insist([kind for kind, _ in texts] == [kind for kind, _ in expected], "other texts")

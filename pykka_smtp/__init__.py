@@ -73,10 +73,13 @@ if TYPE_CHECKING:
     from .signals.composing.html import Html
     from .signals.outlets.loops import on_loop
     from .signals.outlets.receivers import connect_async
+    from .signals.protecting.pgp import Pgp
+    from .signals.protecting.smime import Smime
     from .signals.signing.dkim import Dkim
     from .signals.templates.template import Template
     from .signals.templates.template_error import TemplateError
     from .smtp.mail.parts.fields import Unsubscribe
+    from .smtp.mail.wrapped.wrapping import UnprotectableError
 
 __version__ = "0.1.0"
 
@@ -108,6 +111,7 @@ __all__ = [
     "OutboxStatistics",
     "Outcome",
     "Peer",
+    "Pgp",
     "Put",
     "Rate",
     "Receipt",
@@ -121,6 +125,7 @@ __all__ = [
     "SendMail",
     "SendSuccess",
     "ServerReport",
+    "Smime",
     "SmtpActor",
     "SmtpActorRef",
     "Stage",
@@ -128,6 +133,7 @@ __all__ = [
     "StoredMail",
     "Template",
     "TemplateError",
+    "UnprotectableError",
     "Unsubscribe",
     "autoreply",
     "connect_async",
@@ -162,9 +168,12 @@ _LATE = {
     "Rate": "actors.mailer.capacity.pacing",
     "RetryPolicy": "actors.mailer.jobs.retry",
     "ServerReport": "actors.verify",
+    "Pgp": "signals.protecting.pgp",
+    "Smime": "signals.protecting.smime",
     "Statistics": "actors.mailer.jobs.statistics",
     "Template": "signals.templates.template",
     "TemplateError": "signals.templates.template_error",
+    "UnprotectableError": "smtp.mail.wrapped.wrapping",
     "Unsubscribe": "smtp.mail.parts.fields",
     "autoreply": "signals.composing.autoreply",
     "handover": "actors.outbox.handover",

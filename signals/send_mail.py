@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .composing.arguments import MailArguments
     from .composing.attachment import Attachment
     from .composing.html import Html
+    from .protecting.protection import Protection
     from .signing.dkim import Signers
 
 _NULL_REVERSE_PATH = "<>"
@@ -67,7 +68,7 @@ _NO_COPY: Any = NOBODY
 _NOBODY_ELSE: Any = None
 _NO_FILES: Any = ()
 _NO_IMAGES: Any = None
-_NOT_SIGNED: Any = None
+_AS_THE_ACTOR: Any = None
 
 
 @quick_frozen
@@ -124,6 +125,8 @@ class SendMail:
         require_tls: fail unless the server promises to pass the email on under verified TLS only.
         dkim: who signs it: a `Dkim` or several, instead of those that the actor has as an option;
             ``()`` for no signature.
+        protect: what signs or encrypts its content: a `Smime` or a `Pgp`, instead of that which
+            the actor has as an option; ``()`` for neither.
         context: any object; the outcome has it unchanged.
         success_signal: a signal, or its name, to publish instead of `smtp_send_success`.
         failure_signal: the same for `smtp_send_failure`.
@@ -133,7 +136,8 @@ class SendMail:
             left out.
 
     Raises:
-        ValueError: an address, a header field, the body, the message or an option is invalid.
+        ValueError: an address, a header field, the body, the message or an option is invalid; a
+            recipient has no certificate to encrypt for (`UnprotectableError`).
         TypeError: an argument has a type that is not listed here.
         OSError: a file to attach cannot be read.
     """
@@ -165,7 +169,8 @@ class SendMail:
     hold_until: dt.datetime | None = field(default=None, repr=False)
     priority: int | None = field(default=None, repr=False)
     require_tls: bool = field(default=False, repr=False)
-    dkim: "Signers | None" = field(default=_NOT_SIGNED, repr=False)
+    dkim: "Signers | None" = field(default=_AS_THE_ACTOR, repr=False)
+    protect: "Protection | tuple[()] | None" = field(default=_AS_THE_ACTOR, repr=False)
     context: Any = field(default=None, repr=False)
     success_signal: str | Signal | None = field(default=None, repr=False)
     failure_signal: str | Signal | None = field(default=None, repr=False)
@@ -212,6 +217,10 @@ class SendMail:
             from .signing.dkim import signers_of  # late: few need it
 
             _set(self, "dkim", signers_of(self.dkim))
+        if self.protect is not None:
+            from .protecting.protection import protection_for  # late: few need it
+
+            _set(self, "protect", protection_for(self.protect, envelope.forward_paths))
         if not (self.success_signal is None and self.failure_signal is None):
             check_signal("success_signal", self.success_signal)
             check_signal("failure_signal", self.failure_signal)

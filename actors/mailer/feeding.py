@@ -67,10 +67,14 @@ def feed(tell: Callable[[Any], object], mails: Iterable[SendMail], at_most: int)
         raise RuntimeError("an AsyncioActor must not wait for emails: it would stop every actor")
     count = 0
     room.acquire()  # before an email is taken, which may make it
-    for mail in mails:
-        if not isinstance(mail, SendMail):
-            raise TypeError(f"a Mailer takes a SendMail, not {type(mail).__name__}")
-        tell(Fed(mail, _Place(room.release)))
-        count += 1
-        room.acquire()
+    try:
+        for mail in mails:
+            if not isinstance(mail, SendMail):
+                raise TypeError(f"a Mailer takes a SendMail, not {type(mail).__name__}")  # noqa: TRY301
+            tell(Fed(mail, _Place(room.release)))
+            count += 1
+            room.acquire()
+    except Exception as error:  # such as that of a template: whoever goes on needs to know where
+        error.add_note(f"tell_all: {count} emails were told before")
+        raise
     return count

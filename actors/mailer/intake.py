@@ -5,6 +5,7 @@ On the loop thread.
 
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ...signals.outlets.journal import log_mailer
 from ...signals.send_mail import SendMail
@@ -16,6 +17,9 @@ from .jobs.jobs import Jobs
 from .queue.destinations import Destinations
 from .routing import Routing
 from .sending import Sending
+
+if TYPE_CHECKING:
+    from ...signals.protecting.protection import Protection
 
 _TOO_LATE = "the Mailer was stopped before it handled the email"
 _NO_FAILURE: Sequence[Failed | None] = (None,)
@@ -30,6 +34,7 @@ class Intake:
         destinations: the queues.
         sending: starts attempts.
         max_queued: the upper limit of queued parts.
+        protect: what signs or encrypts emails without a `protect` of their own.
 
     Attributes:
         last: the last email taken. It is among the jobs, so errors after that do not lose it.
@@ -42,6 +47,7 @@ class Intake:
         destinations: Destinations[Part],
         sending: Sending,
         max_queued: int,
+        protect: "Protection | tuple[()]" = (),
     ) -> None:
         self.last: SendMail | None = None
         self._routing = routing
@@ -49,6 +55,7 @@ class Intake:
         self._destinations = destinations
         self._sending = sending
         self._max_queued = max_queued
+        self._protect = protect
         self._refused = 0  # since there was room
 
     def take(self, mail: SendMail, answer: Answer, *, is_pressing: bool) -> None:
@@ -61,7 +68,9 @@ class Intake:
         """
         job = Job(mail, answer, self._sending.time(), is_pressing)
         failures = _NO_FAILURE
-        if self._routing.is_by_domain:
+        if mail.bcc and (mail.protect or self._protect):
+            failures = self._split_blind(job)
+        elif self._routing.is_by_domain:
             failures = self._routing.split(job)
         else:
             job.parts = (Part(job, mail.envelope, self._routing.fixed),)
@@ -92,6 +101,16 @@ class Intake:
                 is_any_new = True
         if is_any_new:
             self._sending.dispatch()
+
+    def _split_blind(self, job: Job) -> Sequence[Failed | None]:
+        """Split an email so that each blind recipient has a part of its own, if it is encrypted."""
+        from ...signals.protecting.protection import envelopes_of  # late: few programs encrypt
+
+        envelopes = envelopes_of(job.mail, self._protect)
+        if self._routing.is_by_domain:
+            return self._routing.split(job, envelopes)
+        job.parts = tuple([Part(job, envelope, self._routing.fixed) for envelope in envelopes])
+        return [None] * len(envelopes)
 
     def _log_refusal(self) -> None:
         self._refused += 1

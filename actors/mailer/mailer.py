@@ -205,7 +205,9 @@ class Mailer(AsyncioActor):
             self._attempt_type,
         )
         self._ending = Ending(self, destinations, jobs, self._retry, sending, grace)
-        self._intake = Intake(self._routing, jobs, destinations, sending, most_queued)
+        self._intake = Intake(
+            self._routing, jobs, destinations, sending, most_queued, first.protect
+        )
 
     def __repr__(self) -> str:
         if not hasattr(self, "_intake"):  # `__init__` raised

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
+from ...smtp.mail.envelope import Envelope
 from ...smtp.words.quirks import Quirks
 from ...smtp.words.verdict import Failed
 from ..options.options import Options
@@ -96,27 +97,28 @@ class Routing:
                 relay.follow_connection_limit()
             self._destinations.activate(destination)
 
-    def split(self, job: Job) -> list[Failed | None]:
+    def split(self, job: Job, envelopes: Sequence[Envelope] | None = None) -> list[Failed | None]:
         """Split an email into parts, by the domains of its recipients.
 
         Args:
             job: the email.
+            envelopes: whose recipients are in different parts in any case. Default: one.
 
         Returns:
             For each part a failure if it has no destination, else None.
         """
-        envelope = job.mail.envelope
         assert self._find is not None
-        by_domain: dict[str, list[str]] = {}
-        for path in envelope.forward_paths:
-            by_domain.setdefault(path.rpartition("@")[2].lower(), []).append(path)
         parts: list[Part] = []
         failures: list[Failed | None] = []
-        for domain, paths in by_domain.items():
-            found = self._destination(domain, self._find)
-            failures.append(found if isinstance(found, Failed) else None)
-            destination = self._nowhere if isinstance(found, Failed) else found
-            parts.append(Part(job, envelope.only(paths), destination))
+        for envelope in (job.mail.envelope,) if envelopes is None else envelopes:
+            by_domain: dict[str, list[str]] = {}
+            for path in envelope.forward_paths:
+                by_domain.setdefault(path.rpartition("@")[2].lower(), []).append(path)
+            for domain, paths in by_domain.items():
+                found = self._destination(domain, self._find)
+                failures.append(found if isinstance(found, Failed) else None)
+                destination = self._nowhere if isinstance(found, Failed) else found
+                parts.append(Part(job, envelope.only(paths), destination))
         job.parts = tuple(parts)
         return failures
 

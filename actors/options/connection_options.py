@@ -11,6 +11,7 @@ from ..net.connecting.connect import SourceAddress
 from ..net.timeouts import DEFAULT_DEADLINE, DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
+    from ...signals.protecting.protection import Protection
     from ...signals.signing.dkim import Dkim
 
 
@@ -104,6 +105,10 @@ class ConnectionOptions(TypedDict, total=False):
     dkim: Annotated["Dkim | Sequence[Dkim]", Default(())]
     """Who signs the emails (RFC 6376): `Dkim` objects, domains with their keys. An email with a
     `dkim` of its own is signed by that instead. Default: nobody."""
+
+    protect: Annotated["Protection | tuple[()]", Default(())]
+    """What signs or encrypts the content of the emails: a `Smime` (RFC 8551) or a `Pgp` (RFC 3156).
+    An email with a `protect` of its own is protected by that instead. Default: nothing."""
 
 
 def defaults_of(options: Any) -> dict[str, Any]:

@@ -16,9 +16,9 @@ _SECRET_NAMES = frozenset({"url", "password", "token", "proxy"})
 _PLACE_NAMES = frozenset({"server", "port"})
 """The options that can be given by position, where a caller may give a URL by mistake."""
 _BACKUPS = "backups"
-_DKIM = "dkim"
+_KEYS = ("dkim", "protect")
 _OCTETS = (bytes, bytearray)
-_SENSITIVE = _SECRET_NAMES | _PLACE_NAMES | {_BACKUPS, _DKIM}
+_SENSITIVE = _SECRET_NAMES | _PLACE_NAMES | {_BACKUPS, *_KEYS}
 
 
 def check_secrets(options: Mapping[str, object]) -> None:
@@ -52,7 +52,7 @@ def wrap_secrets_in(given: dict[str, Any], harmless: Collection[str] | None = No
             given[name] = wrap_secret_url(value)
         elif name == _BACKUPS:
             given[name] = wrap_backup_secrets(value)
-        elif name == _DKIM:
+        elif name in _KEYS:
             given[name] = _without_keys(value)
         else:
             given[name] = _hidden(value)
@@ -89,7 +89,7 @@ def wrap_backup_secrets(backups: Any) -> Any:
 
 
 def _without_keys(value: Any) -> Any:
-    """Replace what was given instead of `Dkim` objects, and may be a key; they hide theirs."""
+    """Replace what may be a key, given instead of the objects that have one and hide it."""
     if isinstance(value, str | bytes | bytearray):
         return _husk(value)
     if isinstance(value, list | tuple):

@@ -29,6 +29,7 @@ from .option_checks import (
 )
 
 if TYPE_CHECKING:
+    from ...signals.protecting.protection import Protection
     from ...signals.signing.dkim import Signers
     from ...smtp.session.opening.authentication import Authentication
     from ..net.connecting.proxy import Proxy
@@ -68,6 +69,7 @@ class Options:
         quirks: the server's known protocol faults. All sends with the same options share them.
         make_connection: makes a connection; if not to a server, then to an outlet.
         dkim: who signs the emails.
+        protect: what signs or encrypts their content.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Options:
     quirks: Quirks = field(default_factory=Quirks)
     make_connection: "Callable[[Options, Route], Connection]" = Connection
     dkim: "Signers" = ()
+    protect: "Protection | tuple[()]" = ()
 
     def new_connection(self, route: Route = ANY) -> Connection:
         """Return a new connection: to the server, or to the outlet that takes its place.
@@ -146,6 +149,10 @@ def collect_options(
         from ...signals.signing.dkim import signers_of  # late: few programs sign
 
         options["dkim"] = signers_of(options["dkim"])
+    if options["protect"] != ():
+        from ...signals.protecting.protection import protection_of
+
+        options["protect"] = protection_of(options["protect"])
     # Read each time: it may have been set after the import, as by a file of settings.
     for_all = Secret(os.environ[URL_FOR_ALL]) if URL_FOR_ALL in os.environ else None
     try:
@@ -248,6 +255,7 @@ def _make(given: dict[str, Any]) -> Options:
         proxy=_proxy(given, allow_plaintext_auth=allow_plaintext_auth),
         without=given["without"],
         dkim=given["dkim"],
+        protect=given["protect"],
     )
     if given.get("outlet") is None:
         return made_options

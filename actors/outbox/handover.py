@@ -13,7 +13,8 @@ from .store.errors import OutboxError
 from .store.outside.foreign import put_in_transaction
 from .store.records import Clash, NewMail
 from .store.sqlite.schema import script
-from .text.seals import SealError, Seals
+from .text.mail_text import MAX_SIZE
+from .text.seals import NO_DIGEST, SealError, Seals
 
 
 def handover(
@@ -56,7 +57,8 @@ def handover(
         expires: as for `Put`.
         priority: as for `Put`.
         at_least_once: as for `Put`; True by default, whatever an Outbox says.
-        seal: that of the Outbox, if its emails are sealed.
+        seal: that of the Outbox, if its emails are sealed. It cannot open what is there, so any
+            email with a known key is a duplicate then.
 
     Returns:
         The receipt. It counts once the transaction is committed.
@@ -68,10 +70,6 @@ def handover(
             is missing, or has raised.
         Exception: what the connection raises, if the database cannot be written.
     """
-    if mail.outcome_to is not None:
-        raise ValueError(
-            "outcome_to: the outcome of an email that is handed over goes to signals only"
-        )
     put = Put(
         mail,
         key=key,
@@ -80,6 +78,10 @@ def handover(
         priority=priority,
         at_least_once=at_least_once,
     )
+    if mail.outcome_to is not None:
+        raise ValueError(
+            "outcome_to: the outcome of an email that is handed over goes to signals only"
+        )
     new = new_mail(put, OUTBOX_DEFAULTS["alias"] if alias is None else alias, seal)
     clash = put_in_transaction(connection, new)
     return receipt_of(new, clash)
@@ -94,13 +96,19 @@ def new_mail(put: Put, alias: str, seal: Callable[[bytes], bytes] | None = None)
         seal: encrypts it, or None.
 
     Raises:
-        ValueError: the alias is invalid.
+        ValueError: the alias is invalid, or the email is too large for a row.
         TypeError: it has the wrong type.
         OutboxError: `seal` has raised.
     """
     text, now = put.text, time.time()
-    env, body = text.env, text.body
+    if text.large is not None:
+        raise ValueError(
+            f"the email has {text.size} octets, and more than {MAX_SIZE} only a running Outbox"
+            " takes: Outbox.ask(Put(...))"
+        )
+    env, body, digest = text.env, text.body, text.digest
     if seal is not None:
+        digest = NO_DIGEST
         seals = Seals(seal, seal)  # nothing is opened
         try:
             env, body = seals.text(env), seals.body(body)
@@ -110,7 +118,7 @@ def new_mail(put: Put, alias: str, seal: Callable[[bytes], bytes] | None = None)
         id=text.mail.id,
         key=put.key or text.mail.id,
         alias=check_alias(alias),
-        digest=text.digest,
+        digest=digest,
         env=env,
         body=body,
         priority=put.priority,

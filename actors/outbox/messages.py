@@ -23,7 +23,8 @@ class Put:
     The answer comes once the email is on disk. `ask` raises `OutboxError` if it cannot be: then
     nothing is promised, and to put it again, with the same key, makes no second one.
 
-    It is checked when it is made, and a file that the email names is read.
+    It is checked when it is made, and a file that the email names is read; if that has more than 64
+    MiB, it is opened, and read before the answer. Leave it unchanged until then.
 
     Args:
         mail: the email. Its `context` must be JSON, its signals must have names.
@@ -38,7 +39,7 @@ class Put:
             of the Outbox says.
 
     Raises:
-        ValueError: a value is out of range, or the email is too large.
+        ValueError: a value is out of range, or the email is empty.
         TypeError: a value has the wrong type, or the email's context is not JSON.
         OSError: the file of the email cannot be read.
     """

@@ -35,7 +35,8 @@ class OutboxOptions(MailerOptions, total=False):
 
     hear: Annotated[bool, Default(value=True)]
     """Whether to publish outcomes: of the emails put here, and, with the same alias, of processes
-    that are gone. If False, another process with this alias does; True if left out."""
+    that are gone. If False, another process with this alias does, and an email can only be put, not
+    asked for its outcome; True if left out."""
 
     keep_sent: Annotated[float, Default(7 * _DAY)]
     """Seconds that an email is kept, without its body, after receivers of its success have run: as
@@ -46,11 +47,13 @@ class OutboxOptions(MailerOptions, total=False):
     have run. 30 days if left out."""
 
     max_octets: Annotated[int, Default(10_000_000_000)]
-    """Octets of the file from which on nothing can be put, 10 GB if left out."""
+    """Octets of the file, and of the folder with large bodies, from which on nothing can be put;
+    10 GB if left out."""
 
     seal: Annotated[Callable[[bytes], bytes] | None, Default(None)]
     """Encrypts emails, attempts and outcomes before they are written, such as `Fernet.encrypt`; on
-    the thread of the file. Keys, ids, aliases, times and states stay readable. None if left out."""
+    the thread of the file. Keys, ids, aliases, times and states stay readable. No body above 64 MiB
+    can be put then. None if left out."""
 
     open: Annotated[Callable[[bytes], bytes] | None, Default(None)]
     """Decrypts what `seal` has encrypted, and raises if it cannot. None if left out."""
@@ -80,6 +83,10 @@ def checked(options: Mapping[str, Any]) -> dict[str, Any]:
         given["retry"] = RETRY
     elif not isinstance(given["retry"], RetryPolicy):
         raise TypeError(f"retry: needs a RetryPolicy, not {type(given['retry']).__name__}")
+    if given["protect"] != ():
+        raise ValueError(
+            "protect: give it to each SendMail; an Outbox keeps what was signed or encrypted before"
+        )
     for name in ("send", "hear"):
         given[name] = plain_bool(name, given[name])
     for name in ("keep_sent", "keep_failed"):

@@ -27,10 +27,13 @@ from .sending.entry import Ended, Entry
 from .sending.gate import GatedSmtpActor
 from .sending.shipping import Shipping
 from .store.sealed_store import open_store
+from .store.wake import HEARERS, SENDERS
 from .text.mail_text import MailText, to_text
+from .thread.copying import Copying
 from .thread.ops import Watch
 from .thread.results import Results
 from .thread.store_thread import StoreThread
+from .thread.waking import Waking
 from .timing import Timing
 from .upkeep import Upkeep
 
@@ -133,6 +136,8 @@ class Outbox(Mailer):
             self._publishing.take,
             given["retry"],
             given["max_connections"],
+            lambda: self._sending.places,
+            notes=store.notes,
             hears=hears,
             pace=lambda: self._jobs.throughput.per_second(event_loop().loop.time()),
         )
@@ -147,6 +152,7 @@ class Outbox(Mailer):
             most=given["max_queued"],
             most_octets=given["max_octets"],
             at_least_once=given["retry"].at_least_once,
+            copying=None if given["seal"] is not None else Copying(store.bodies, self),
         )
         self._upkeep = upkeep = Upkeep(
             self._alias,
@@ -156,6 +162,8 @@ class Outbox(Mailer):
             self._draining,
             sends=self._sends,
         )
+        self._roles = SENDERS * self._sends | HEARERS * hears
+        self._waking = Waking(self, submit, upkeep.file_changed)
         self._timing = Timing(submit, self._shipping, given["retry"], sends=self._sends)
         self._asking = Asking(self._alias, submit, upkeep.file_changed)
 
@@ -186,6 +194,8 @@ class Outbox(Mailer):
     def on_start(self) -> None:
         """Called on the loop thread before the first actor message: look at what is in the file."""
         super().on_start()
+        if self._roles:
+            self._waking.start(self._store.listen(self._roles))
         self._upkeep.file_changed()
 
     def on_receive(self, message: Any) -> Any:
@@ -286,6 +296,8 @@ class Outbox(Mailer):
         # goes on where it says.
         assert self._stops_by is not None
         is_late = event_loop().loop.time() >= self._stops_by
+        if self._putting.is_copying and not is_late:
+            return False
         is_all = self._results.count >= self._thread.submitted
         return is_all or (self._thread.trouble is not None and is_late)
 
@@ -301,7 +313,10 @@ class Outbox(Mailer):
         """Give back what is left, and have the file closed once receivers have run."""
         self._shipping.is_over = self._upkeep.is_over = True
         super().on_stop()
+        self._waking.close()
+        self._shipping.close()
         self._draining.close()
+        self._putting.give_up()
         self._thread.close(lambda: self._publishing.is_quiet)
 
     def main_has_ended(self) -> None:
@@ -316,8 +331,3 @@ class Outbox(Mailer):
             self._putting.refuse_late(message.mail)
         else:
             super(Mailer, self).on_discard(message)
-
-    def abandon(self) -> None:
-        """Forget it in a forked child; the file and its locks belong to the parent."""
-        super().abandon()
-        self._store.abandon()

@@ -31,7 +31,7 @@ class OutboxRef(MailerRef):
 
         Raises:
             TypeError: the email's context is not JSON, or its signals have no name.
-            ValueError: the email is too large.
+            ValueError: the email is empty, or its path no regular file's.
             OSError: the file of the email cannot be read.
         """
         super().tell(_made(message))

@@ -20,6 +20,7 @@ from ..loop.asyncio_actor import Answer
 from .rules.decisions import Facts, give_up
 from .sending.entry import Entry
 from .sending.failures import failure_of
+from .store.bodies import BodyFile
 from .store.errors import OutboxError
 from .store.records import Row
 from .text.mail_text import mail_of
@@ -151,7 +152,7 @@ class Publishing:
     def _take_row(self, row: Row) -> None:
         try:
             waiting = self._waiting.get(row.seq)
-            mail = waiting[0] if waiting is not None else mail_of(row.env, row.body)
+            mail = waiting[0] if waiting is not None else _mail_of(row)
             assert row.outcome is not None
             outcome = outcome_of_text(row.outcome, mail, row.alias)
             if isinstance(outcome, SendFailure) and not outcome.recipients:
@@ -180,6 +181,12 @@ class Publishing:
             a.set(outcome)
         elif row is not None:
             self.wait_for(row.seq, mail, a)
+
+
+def _mail_of(row: Row) -> SendMail:
+    body = row.body
+    # If its file was needed, and is lost: the outcome counts nevertheless.
+    return mail_of(row.env, b"" if isinstance(body, BodyFile) and body.is_whole else body)
 
 
 def _completed(outcome: SendFailure, mail: SendMail, row: Row) -> Outcome:

@@ -1,5 +1,6 @@
 """The taking half of an outbox: from an email to its receipt. On the loop thread."""
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -15,10 +16,13 @@ from .rules.decisions import Facts
 from .sending.entry import Entry
 from .sending.failures import failure_of
 from .sending.shipping import Shipping
+from .store.bodies import WrittenBody
 from .store.errors import OutboxError
 from .store.records import Clash, NewMail, Row
 from .store.store import Store
-from .text.mail_text import MailText
+from .text.large import LargeBody
+from .text.mail_text import MAX_SIZE, MailText, with_file
+from .thread.copying import Copied, Copying
 from .thread.ops import Kind
 from .thread.store_thread import StoreThread
 
@@ -41,6 +45,7 @@ class Putting:
         most: how many may wait in the file.
         most_octets: how large the file may be.
         at_least_once: whether a second copy is better than none, if a `Put` does not say.
+        copying: copies large bodies into files; None if these must not be.
 
     Attributes:
         put: how many were put.
@@ -60,8 +65,11 @@ class Putting:
         most: int,
         most_octets: int,
         at_least_once: bool,
+        copying: Copying | None,
     ) -> None:
-        self.put = self.duplicates = self.pending = 0
+        self.put: int = 0
+        self.duplicates: int = 0
+        self.pending: int = 0
         self._alias = alias
         self._life = life
         self._thread = thread
@@ -71,6 +79,7 @@ class Putting:
         self._most = most
         self._most_octets = most_octets
         self._at_least_once = at_least_once
+        self._copying = copying
         self._in_file = self._octets = 0
         self._counted_at = 0.0
         self._claimed = 0  # on their way, with their claim
@@ -85,15 +94,83 @@ class Putting:
             answer: the answer.
             is_pressing: whether a signal receiver may be waiting for its outcome.
         """
-        refusal = self._refusal()
+        mail = text.mail
+        if self._life is None and (mail.outcome_to is not None or (not put and answer.is_asked)):
+            self._answer_deaf(mail, answer)
+            return
+        large = text.large
+        refusal = self._refusal() if large is None else self._refusal_of_large(large.size)
         if refusal is not None:
-            self._answer(text.mail, put, answer, refusal)
+            self._answer(mail, put, answer, refusal)
+            return
+        if large is not None:
+            self._take_large(large, text, put, answer, is_pressing=is_pressing)
             return
         new = self._new(text, put)
         self.pending += 1
         self._claimed += new.claim
-        done = functools.partial(self._done, new, text.mail, put, answer, is_pressing)
+        done = functools.partial(self._done, new, mail, put, answer, is_pressing)
         self._submit(Kind.PUT, new, done)
+
+    # Large ones
+
+    def _take_large(
+        self,
+        large: LargeBody,
+        text: MailText,
+        put: Put | None,
+        answer: Answer,
+        *,
+        is_pressing: bool,
+    ) -> None:
+        """Copy the body into a file of its own, and put the email then."""
+        if self._copying is None:
+            self._refuse_for_good(
+                f"the email has {large.size} octets, and an outbox that is sealed takes no more"
+                f" than {MAX_SIZE}",
+                text.mail,
+                answer,
+            )
+            return
+        self.pending += 1
+        self._copying.copy(
+            large, functools.partial(self._copied, text, put, answer, is_pressing=is_pressing)
+        )
+
+    def _copied(
+        self, text: MailText, put: Put | None, answer: Answer, copied: Copied, *, is_pressing: bool
+    ) -> None:
+        self.pending -= 1
+        if isinstance(copied, OutboxError):
+            self._answer(text.mail, put, answer, copied)
+        elif isinstance(copied, Exception):
+            self._refuse_unread(copied, text.mail, answer)
+        else:
+            written, digest = copied
+            file = written.file
+            mail = text.mail if file.is_whole else with_file(text.mail, file)
+            new = self._new(dataclasses.replace(text, mail=mail, digest=digest), put)
+            new.body, new.size = file.text, file.size
+            self.pending += 1
+            self._claimed += new.claim
+            done = functools.partial(self._done, new, mail, put, answer, is_pressing)
+            self._submit(Kind.PUT, new, functools.partial(_release, written, done))
+
+    def _refuse_unread(self, error: Exception, mail: SendMail, answer: Answer) -> None:
+        if answer.is_asked:
+            answer.set_exception((type(error), error, None))
+        else:
+            self._refuse(mail, answer, f"cannot read the email: {error}", retryable=False)
+
+    @property
+    def is_copying(self) -> bool:
+        """Whether a large body is on its way into a file."""
+        return bool(self._copying)
+
+    def give_up(self) -> None:
+        """Answer those whose bodies are still being copied: the outbox stops."""
+        if self._copying is not None:
+            self._copying.give_up()
 
     def _done(
         self,
@@ -133,13 +210,19 @@ class Putting:
             if result.is_same:
                 answer.set(Receipt(result.id, key, is_duplicate=True))
             else:
-                error = ValueError(f"key {key!r} is that of another email ({result.id})")
-                answer.set_exception((ValueError, error, None))
+                self._refuse_for_good(
+                    f"key {key!r} is that of another email ({result.id})", mail, answer
+                )
         elif not result.is_same:
             detail = f"id {mail.id!r} is that of another email in the outbox"
             self._refuse(mail, answer, detail, retryable=False)
         elif answer.is_asked:
             self._ask_for_outcome(result.seq, mail, answer)
+
+    def _answer_deaf(self, mail: SendMail, answer: Answer) -> None:
+        """Answer who would wait for an outcome for ever."""
+        text = "an Outbox with hear=False hears no outcome: put the email, without outcome_to"
+        self._refuse_for_good(text, mail, answer)
 
     def _ask_for_outcome(self, seq: int, mail: SendMail, answer: Answer) -> None:
         def look(store: Store) -> Row | None:
@@ -189,9 +272,9 @@ class Putting:
     def _is_put(self, seq: int, new: NewMail, mail: SendMail, *, is_pressing: bool) -> None:
         self.put += 1
         self._in_file += 1
-        self._octets += len(new.body) + 2 * len(new.env)
+        self._octets += new.size + 2 * len(new.env)
         if not new.claim:
-            self._shipping.note_put(seq, mail, len(new.body), new.due)
+            self._shipping.note_put(seq, mail, new.size, new.due)
             return
         facts = Facts(
             addresses=mail.all_recipients,
@@ -215,9 +298,10 @@ class Putting:
     # Limits
 
     def _refusal(self) -> OutboxError | None:
-        if self._in_file >= self._most:
+        # Those on their way, too: a program may put thousands before the first is in the file.
+        if (waiting := self._in_file + self.pending) >= self._most:
             return OutboxError(
-                f"{self._in_file} emails wait in the outbox (max_queued); put it again later", True
+                f"{waiting} emails wait in the outbox (max_queued); put it again later", True
             )
         if self._octets >= self._most_octets:
             return OutboxError(
@@ -228,6 +312,16 @@ class Putting:
                 "the disk is almost full, and the outbox leaves the rest to other programs", True
             )
         return None
+
+    def _refusal_of_large(self, size: int) -> OutboxError | None:
+        if size > self._most_octets:
+            return OutboxError(f"the email has {size} octets, more than the outbox (max_octets)")
+        octets = self._octets + size + (0 if self._copying is None else self._copying.octets)
+        if octets > self._most_octets:
+            return OutboxError(
+                f"the outbox would have {octets} octets (max_octets); put it again later", True
+            )
+        return self._refusal()
 
     def on_tick(self, now: float) -> None:
         """Count from time to time what is in the file: other processes put and send, too.
@@ -245,6 +339,13 @@ class Putting:
 
     # Refusals
 
+    def _refuse_for_good(self, why: str, mail: SendMail, answer: Answer) -> None:
+        """Raise where somebody waits; else publish it: no email is dropped without a word."""
+        if answer.is_asked:
+            answer.set_exception((ValueError, ValueError(why), None))
+        else:
+            self._refuse(mail, answer, why, retryable=False)
+
     def _refuse(self, mail: SendMail, answer: Answer, detail: str, *, retryable: bool) -> None:
         failure = failure_of(mail, self._alias, FailureKind.LOCAL, detail, retryable=retryable)
         publish_stored(failure, is_asked=answer.is_asked, is_replayed=False)
@@ -255,6 +356,16 @@ class Putting:
         detail = "the Outbox was stopped before it took the email; it is not in the file"
         failure = failure_of(mail, self._alias, FailureKind.CANCELLED, detail, retryable=True)
         publish_stored(failure, is_asked=False, is_replayed=False)
+
+
+def _release(
+    written: WrittenBody,
+    done: Callable[[int | Clash | OutboxError], object],
+    result: int | Clash | OutboxError,
+) -> None:
+    """Go on after a put: if no row names the file of the body, it is nobody's now."""
+    written.release()
+    done(result)
 
 
 def _count(store: Store) -> tuple[int, int]:

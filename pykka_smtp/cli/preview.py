@@ -3,7 +3,6 @@
 import email
 import email.policy
 import sys
-from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,6 +14,8 @@ from .sysexits import EX_DATAERR, EX_NOINPUT, EX_OK
 _STDIN = "-"
 _MAX_DEPTH = 20
 _MAX_PARTS = 1000
+_MAX_FIELDS = 200
+_MAX_DECODED = 4000  # characters of a field; a line shows fewer
 
 
 def run(name: str, out: TextIO, err: TextIO) -> int:
@@ -41,8 +42,13 @@ def run(name: str, out: TextIO, err: TextIO) -> int:
         why = "is empty" if len(data) <= MAX_MAIL else f"is longer than {MAX_MAIL} octets"
         print_lines(err, f"pykka-smtp preview: {shown} {why}")
         return EX_DATAERR
-    message = email.message_from_bytes(data, policy=email.policy.default)
-    print_lines(out, *_fields(message), "", *_parts(message), "", f"{len(data):,} octets in all")
+    try:
+        message = email.message_from_bytes(data, policy=email.policy.default)
+        lines = [*_fields(message), "", *_parts(message)]
+    except RecursionError:  # of the standard library's parser
+        print_lines(err, f"pykka-smtp preview: {shown} has too many parts within parts")
+        return EX_DATAERR
+    print_lines(out, *lines, "", f"{len(data):,} octets in all")
     return EX_OK
 
 
@@ -54,24 +60,25 @@ def _read(name: str) -> bytes:
 
 
 def _fields(message: EmailMessage) -> list[str]:
-    items = [(name, _text_of(message, name, number)) for name, number in _names(message)]
+    # As they were parsed: a look-up by name would decode all fields of that name, for each of them.
+    given = list(message.raw_items())
+    items = [(name, _text_of(message, name, value)) for name, value in given[:_MAX_FIELDS]]
     width = max((len(name) for name, _ in items), default=0)
-    return [f"{name:<{width}}  {text}" for name, text in items]
+    lines = [f"{name:<{width}}  {text}" for name, text in items]
+    left = len(given) - len(items)
+    return [*lines, f"({left:,} more)"] if left else lines
 
 
-def _names(message: EmailMessage) -> Iterator[tuple[str, int]]:
-    seen: dict[str, int] = {}
-    for name in message.keys():  # noqa: SIM118 - it is no mapping
-        number = seen[name.lower()] = seen.get(name.lower(), -1) + 1
-        yield name, number
-
-
-def _text_of(message: EmailMessage, name: str, number: int) -> str:
+def _text_of(message: EmailMessage, name: str, value: Any) -> str:
+    if len(value) > _MAX_DECODED:
+        return " ".join(
+            str(value)[:_MAX_DECODED].split()
+        )  # decoding takes the square of its length
     try:
-        values: list[Any] = message.get_all(name, [])
-        return " ".join(str(values[number]).split())
+        text = str(message.policy.header_fetch_parse(name, value))
     except Exception as error:  # of the standard library's parser, on what it does not expect
         return f"({type(error).__name__}: cannot be read)"
+    return " ".join(text.split())
 
 
 def _parts(message: EmailMessage) -> list[str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ...smtp.mail.delivery_options import DeliverBy, Dsn
     from ...smtp.mail.parts.fields import Unsubscribe
     from ..complete_message import CompleteMessage
+    from ..protecting.protection import Protection
     from ..signing.dkim import Dkim
     from .attachment import Attachable, Embeddable
     from .html import Html
@@ -52,6 +53,7 @@ class MailArguments(TypedDict, total=False):
     priority: int | None
     require_tls: bool
     dkim: "Dkim | Iterable[Dkim] | None"
+    protect: "Protection | tuple[()] | None"
     context: Any
     success_signal: str | Signal | None
     failure_signal: str | Signal | None

@@ -61,7 +61,7 @@ class Attachment:
         self._name = None if name is None else check_file_name(name)
         kind = self._content_type = self._type(octets, content_type)
         # Only an email within an email is not sent in base64.
-        self._octets = octets if kind.startswith("message/") else None
+        self._octets = octets if _is_message(kind) else None
         self._entities: dict[str | None, Entity] = {}
 
     @property
@@ -121,7 +121,13 @@ class Attachment:
 
     def _type(self, content: bytes | None, given: str | None) -> str:
         if given is not None:
-            return check_content_type(given)
+            kind = check_content_type(given)
+            if content is None and _is_message(kind):
+                raise ValueError(
+                    f"content_type: a file of more than {MOST_READ} octets is sent in base64, which"
+                    f" {kind.partition(';')[0]} does not allow (RFC 2046 §5.2.1)"
+                )
+            return kind
         kind = OCTETS if self._name is None else type_by_name(self._name)
         if kind == OCTETS and self._name is None and content is not None:
             kind = type_by_content(content)
@@ -153,6 +159,10 @@ def attachment_of(what: str, value: object, *, octets: bool = False) -> Attachme
     needed = "a path, bytes or an Attachment" if octets else "a path or an Attachment"
     hint = "; for a file, write Path(...)" if isinstance(value, str) else ""
     raise TypeError(f"{what}: needs {needed}, not {type(value).__name__}{hint}")
+
+
+def _is_message(content_type: str) -> bool:
+    return content_type[:8].lower() == "message/"
 
 
 def _octets(content: object) -> bytes:

@@ -71,7 +71,11 @@ def autoreply(to: "bytes | Message[Any, Any]", *, sender: Mailbox, **parts: Any)
 
 
 def _field(message: "Message[Any, Any]", name: str) -> str:
-    return " ".join(str(cast("object", message.get(name)) or "").split())
+    try:
+        value = cast("object", message.get(name))
+    except Exception as error:  # of the standard library's parser, on what it does not expect
+        raise AutoreplyRefused(f"its {name} cannot be read") from error
+    return " ".join(str(value or "").split())
 
 
 def _return_path(message: "Message[Any, Any]") -> str:

@@ -17,6 +17,7 @@ def _asked(mail: Any) -> tuple[object, ...]:
     return (
         *(mail.sender, mail.recipients, mail.cc, mail.bcc, mail._options(), mail.context),
         *(mail.success_signal, mail.failure_signal, mail.outcome_to, mail.dkim),
+        mail.protect,
     )
 
 

@@ -15,13 +15,16 @@ _READ = LINE * 1536
 
 
 def octets_of_parts(email: PartsEmail) -> Iterator[bytes]:
-    """Yield the pieces of the message, as they go out.
+    """Return the pieces of the message, as they go out; its files are opened at once.
 
     Raises:
         OSError: a file cannot be read.
         ValueError: a file changes meanwhile.
     """
-    parts = PartsFile(email)
+    return _pieces(PartsFile(email))
+
+
+def _pieces(parts: "PartsFile") -> Iterator[bytes]:
     try:
         while piece := parts.read(_READ):
             yield piece
@@ -49,19 +52,19 @@ class PartsFile:
 
     def __init__(self, email: PartsEmail) -> None:
         self._segments = email.segments
-        self._files: list[tuple[IO[bytes], int]] = []
+        self._files: list[tuple[IO[bytes], os.stat_result]] = []
         try:
             for body in email.files:
                 self._files.append(_opened(body))
         except BaseException:
             self.close()
             raise
-        self.facts = email.facts([size for _, size in self._files])
+        self.facts = email.facts([found.st_size for _, found in self._files])
         self.seek(0)
 
     def seek(self, _start: int) -> None:
         """Begin anew."""
-        for file, _size in self._files:
+        for file, _ in self._files:
             file.seek(0)
         self._pieces = self._read_all()
 
@@ -70,13 +73,13 @@ class PartsFile:
 
         Raises:
             OSError: a file cannot be read.
-            ValueError: a file is longer or shorter than it was.
+            ValueError: a file was changed since it was opened.
         """
         return next(self._pieces, b"")
 
     def close(self) -> None:
         """Close the files."""
-        for file, _size in self._files:
+        for file, _ in self._files:
             file.close()
 
     def _read_all(self) -> Iterator[bytes]:
@@ -106,14 +109,15 @@ def _together(small: list[bytes]) -> Iterator[bytes]:
         small.clear()
 
 
-def _encoded(body: FileBody, file: IO[bytes], size: int) -> Iterator[bytes]:
-    left = size
+def _encoded(body: FileBody, file: IO[bytes], found: os.stat_result) -> Iterator[bytes]:
+    left = found.st_size
     while octets := _full(file, min(_READ, left + 1)):
         left -= len(octets)
         if left < 0:
             break
         yield in_lines(octets)
-    if left:
+    # What was written over it meanwhile may be as long, and would be a mixture of both.
+    if left or os.fstat(file.fileno()).st_mtime_ns != found.st_mtime_ns:
         raise ValueError(f"the attachment {body.path!r} changed while it was sent")
 
 
@@ -125,7 +129,7 @@ def _full(file: IO[bytes], size: int) -> bytes:
     return octets
 
 
-def _opened(body: FileBody) -> tuple[IO[bytes], int]:
+def _opened(body: FileBody) -> tuple[IO[bytes], os.stat_result]:
     # A named pipe that has taken the file's place would else hang the thread.
     file = open(  # noqa: SIM115 - `close` does
         body.path,
@@ -137,7 +141,7 @@ def _opened(body: FileBody) -> tuple[IO[bytes], int]:
     if not stat.S_ISREG(found.st_mode):
         file.close()
         raise ValueError(f"the attachment {body.path!r} is not a file any more")
-    return file, found.st_size
+    return file, found
 
 
 def _open_at_once(path: str, flags: int) -> int:

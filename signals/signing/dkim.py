@@ -5,6 +5,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
 from ...smtp.mail.content import CompleteContent, Content
@@ -195,7 +196,13 @@ def signed(content: Content, signers: Sequence[Dkim]) -> CompleteContent:
     if facts is None or not facts.is_plain:
         data = in_lines(data)
     fields = fields_by(signers, digest_of(data))
-    return CompleteContent(fields + data, needs_smtputf8=content.needs_smtputf8, is_signed=True)
+    if facts is not None:
+        # So that the loop, which comes next, need not look at each line again.
+        longest = max(facts.longest_line, *map(len, fields.split(b"\r\n")))
+        facts = replace(facts, size=len(fields) + facts.size, longest_line=longest)
+    return CompleteContent(
+        fields + data, needs_smtputf8=content.needs_smtputf8, is_signed=True, facts=facts
+    )
 
 
 def _warn_if_unaligned(signers: Sequence[Dkim], author: bytes) -> None:

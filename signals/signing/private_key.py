@@ -16,11 +16,16 @@ LEAST_BITS, MOST_BITS = 2048, 8192
 """The lengths of RSA keys to sign with: RFC 8301 §3.2 has 1024 as the least that a receiver must
 accept, and large ones refuse it; with more than 8192, a signature takes a twentieth of a second."""
 _MOST_OCTETS = 65_536
+_ENCRYPTED = "the private key is encrypted"
 _BEGIN = b"-----BEGIN "
 
 
-def cryptography() -> Any:
+def cryptography(what: str = "DKIM", extra: str = "dkim") -> Any:
     """Import the library's modules that are used here, as attributes of one object.
+
+    Args:
+        what: what needs it, for the message.
+        extra: the extra of ours that installs it.
 
     Raises:
         ImportError: the library is not installed.
@@ -31,7 +36,7 @@ def cryptography() -> Any:
         from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
     except ImportError:
         raise ImportError(
-            "DKIM needs the cryptography library: pip install 'pykka-smtp[dkim]'"
+            f"{what} needs the cryptography library: pip install 'pykka-smtp[{extra}]'"
         ) from None
     modules = type("cryptography", (), {})
     for module in (hashes, serialization, ed25519, padding, rsa):
@@ -91,6 +96,28 @@ def private_key(given: GivenKey) -> PrivateKey:
         ImportError: the library is not installed.
     """
     library = cryptography()
+    return _usable(library, key_object(library, given))
+
+
+def key_object(
+    library: Any,
+    given: GivenKey,
+    password: GivenKey | None = None,
+    advice: str = "give it without a password",
+) -> GivenKey:
+    """Return a key as an object of the library's, of whatever kind it is.
+
+    Args:
+        library: what `cryptography` has returned.
+        given: a path, PEM bytes, or already an object: that is not looked at.
+        password: octets that decrypt the file, or None if it is in clear.
+        advice: what to do if it is not.
+
+    Raises:
+        TypeError: it is a str.
+        ValueError: it is no private key, or the password is wrong.
+        OSError: the file can't be read.
+    """
     value = given.value
     if isinstance(value, os.PathLike):
         del value
@@ -102,11 +129,13 @@ def private_key(given: GivenKey) -> PrivateKey:
         del value
     else:
         del value
-        return _usable(library, given)
-    key, problem = _loaded(library, given)
+        return given
+    key, problem = _loaded(library, given, password)
+    if problem is _ENCRYPTED:
+        raise ValueError(f"key: {problem}; {advice}")
     if problem is not None:
         raise ValueError(f"key: {problem}")
-    return _usable(library, GivenKey(key))
+    return GivenKey(key)
 
 
 def new_key(kind: str, bits: int) -> bytes:
@@ -137,7 +166,7 @@ def _read(given: GivenKey) -> GivenKey:
         return GivenKey(file.read(_MOST_OCTETS))
 
 
-def _loaded(library: Any, given: GivenKey) -> tuple[Any, str | None]:
+def _loaded(library: Any, given: GivenKey, password: GivenKey | None) -> tuple[Any, str | None]:
     """Return the key that a PEM file has, or what is wrong with it.
 
     No exception may leave this function, nor become the context of another one: its frames hold
@@ -148,11 +177,16 @@ def _loaded(library: Any, given: GivenKey) -> tuple[Any, str | None]:
         return None, "needs a private key in PEM form, which has a line -----BEGIN PRIVATE KEY-----"
     if b"PRIVATE KEY" not in octets:
         return None, "needs the private key, not the public one or a certificate"
+    secret = None if password is None else cast("bytes", password.value)
     try:
-        return library.serialization.load_pem_private_key(octets, password=None), None
+        return library.serialization.load_pem_private_key(octets, password=secret), None
     except TypeError:
-        return None, "the private key is encrypted; give it without a password"
+        if password is None:
+            return None, _ENCRYPTED
+        return None, "the private key is not encrypted; leave out the password"
     except Exception as error:
+        if password is not None:
+            return None, "the private key can't be read; is the password right?"
         # The texts of these errors are not fixed, and could hold a part of the key.
         return None, f"the private key can't be read ({type(error).__name__})"
 

@@ -2,9 +2,9 @@
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from ..composing.attachment import Attachable, Attachment, Embeddable
 from ..composing.composing import attachments_of, inline_of
@@ -117,6 +117,9 @@ class Template:
             _check_options(named.keys() & _PARTS, "mail()")
             options = options | given
         texts |= named
+        for name, value in texts.items():
+            if isinstance(value, Iterator):  # what reads it next, such as the HTML, would get none
+                texts[name] = list(cast("Iterator[object]", value))
         attachments: Any = self._attachments
         if "attachments" in options:
             options = dict(options)

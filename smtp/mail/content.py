@@ -81,17 +81,19 @@ class CompleteContent:
         needs_smtputf8: whether its header is known to have raw UTF-8. The header of a message
             given as bytes is not examined.
         is_signed: whether it is known to be signed, so that it must not be re-encoded.
+        facts: those of `data`, if they are known.
     """
 
     data: bytes
     seven_bit: bytes | None = None
     needs_smtputf8: bool = False
     is_signed: bool = False
+    facts: MailFacts | None = None
 
     def render(self, *, eight_bit: bool, binary: bool = False) -> Rendition:
         """Return the message, in ASCII if there is such a form and the server needs it."""
         data = self.data if eight_bit or self.seven_bit is None else self.seven_bit
-        facts = scan(data)
+        facts = self.facts if self.facts is not None and data is self.data else scan(data)
         if binary and (facts.nul or facts.longest_line > MAX_TEXT_LINE):
             return Rendition(data, replace(facts, size=len(data)), is_binary=True)
         return Rendition(data, facts, is_signed=self.is_signed)

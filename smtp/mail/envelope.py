@@ -3,7 +3,7 @@
 An `Envelope` is valid by construction: each of its paths may be written into a command as it is.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -101,6 +101,19 @@ class Envelope:
             return self
         if not chosen or not self._has(chosen):
             raise ValueError("an envelope is for some of the recipients; give at least one of them")
+        return self._part(chosen)
+
+    def apart(self, together: Collection[str]) -> tuple["Envelope", ...]:
+        """Return an envelope for some of the recipients, if any, and one for each of the others.
+
+        Args:
+            together: those that share one; others than this envelope's do not matter.
+        """
+        seen = tuple([path for path in self.forward_paths if path in together])
+        alone = [self._part((path,)) for path in self.forward_paths if path not in together]
+        return (self._part(seen), *alone) if seen else tuple(alone)
+
+    def _part(self, chosen: tuple[str, ...]) -> "Envelope":
         # Not by `replace`, which would check everything again, and reject options that mention
         # the other recipients, too.
         part = object.__new__(Envelope)

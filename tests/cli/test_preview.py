@@ -2,6 +2,7 @@
 
 import io
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,28 @@ def test_any_octets_can_come_from_stdin(
     shown = "".join(capsys.readouterr())
     assert said in shown
     assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "said"),
+    [
+        (b"Content-Type: message/rfc822\n\n" * 3000, 65, "too many parts within parts"),
+        (b"Received: x\n" * 20_000 + b"\nx", 0, "(19,800 more)"),
+        (b"Subject: " + b"=?utf-8?q?a?= " * 20_000 + b"\n\nx", 0, "Subject  =?utf-8"),
+        (b"To: " + b"a@b.test, " * 20_000 + b"\n\nx", 0, "To  a@b.test"),
+    ],
+)
+def test_a_hostile_email_takes_no_time_and_ends_in_no_traceback(
+    data: bytes, status: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mail.eml"
+    path.write_bytes(data)
+    began = time.process_time()
+
+    assert main(["preview", str(path)]) == status
+
+    assert time.process_time() - began < 5
+    assert said in "".join(capsys.readouterr())
 
 
 def test_a_file_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:

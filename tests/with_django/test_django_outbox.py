@@ -1,6 +1,7 @@
 """Messages that are handed over in a project's transaction, with the real Django."""
 
 import hashlib
+import socket
 import sqlite3
 from pathlib import Path
 
@@ -89,6 +90,32 @@ def test_what_atomic_commits_is_sent_and_what_it_rolls_back_is_not(
     assert sent == {"kept@b.test", "alone@b.test", "many@b.test", "bcc@b.test"}
     assert server.accepted == 3
     assert {mail.data.count(b"\r\nMessage-ID: ") for mail in server.mails} == {1}
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
+def test_a_commit_wakes_who_sends_and_a_rollback_does_not(tmp_path: Path) -> None:
+    project(tmp_path, BY_SETTINGS, "-m", "django", "migrate")
+    code = START + (
+        "import pathlib, select\n"
+        "from pykka_smtp.actors.outbox.store.wake import SENDERS, WakeSocket\n"
+        "life = WakeSocket(pathlib.Path('mail.db').resolve(), 1, SENDERS)\n"
+        "def is_woken(): return bool(select.select([life], [], [], 0)[0]) and life.drain()\n"
+        "try:\n"
+        "    with transaction.atomic():\n"
+        "        send_mail('gone', 'Text', None, ['gone@b.test'])\n"
+        "        raise ZeroDivisionError\n"
+        "except ZeroDivisionError: print(is_woken())\n"
+        "with transaction.atomic():\n"
+        "    send_mail('kept', 'Text', None, ['kept@b.test'])\n"
+        "    print(is_woken())\n"
+        "print(is_woken())\n"
+        "send_mail('alone', 'Text', None, ['alone@b.test'])\n"
+        "print(is_woken())\n"
+        "life.close()\n"
+    )
+
+    assert project(tmp_path, BY_SETTINGS, "-c", code) == "False\nFalse\n1\n1\n"
 
 
 @pytest.mark.long

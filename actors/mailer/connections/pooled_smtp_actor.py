@@ -105,11 +105,15 @@ class PooledSmtpActor(  # pyright: ignore[reportIncompatibleVariableOverride] - 
         self._began = self.since = now
         mail = self._mail
         assert mail is not None
-        content = mail.content
-        if content is not None and not (mail.dkim or self._options.dkim):
+        content, options = mail.content, self._options
+        is_changed = mail.dkim or options.dkim or mail.protect or options.protect
+        if content is not None and not is_changed:
             self._connect(mail, content)
         else:
             self._opening = self._spawn(self._prepare, mail)
+
+    def _paths(self, mail: SendMail) -> Sequence[str]:  # noqa: ARG002
+        return self._envelope.forward_paths
 
     def _step_aside(self) -> None:
         self._observer.attempt_steps_aside(self)

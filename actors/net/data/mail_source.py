@@ -17,6 +17,7 @@ from ....smtp.mail.dkim.digest import Digest, Digester, UnsignableError
 from ....smtp.mail.mail_data import MailDataEncoder, MailFacts, MailScanner, encode_whole
 from ....smtp.mail.parts.head import Head
 from ...loop import guard
+from .checked_file import CheckedFile, new_digest
 
 if TYPE_CHECKING:
     from ....smtp.mail.parts.parts_email import PartsEmail
@@ -121,7 +122,7 @@ class FileSource:
             return self._open_parts(self._source)
         with _theirs("cannot read the email"):
             if isinstance(self._source, os.PathLike):
-                self._file = _open_path(self._source)
+                self._file = self._open_path(self._source)
                 if _is_kind(self._file.fileno(), stat.S_ISFIFO):
                     # No process may ever write into it, and a server would wait for the email.
                     self._number = self._file.fileno()
@@ -143,12 +144,18 @@ class FileSource:
         assert self._file is not None
         assert self._start is not None
         digester = self._digester
+        found = new_digest() if isinstance(self._source, CheckedFile) else None
         while piece := self._read("cannot read the email"):
             self._scanner.feed(piece)
             self._first_sum = zlib.crc32(piece, self._first_sum or 0)
+            if found is not None:
+                found.update(piece)
             if digester is not None:
                 with _signing():
                     digester.feed(piece)
+        with _theirs("cannot read the email"):
+            if isinstance(self._source, CheckedFile) and found is not None:
+                self._source.compare(found)
         if self._is_empty:
             raise SourceError(_EMPTY)
         with _theirs("cannot read the email"):
@@ -175,6 +182,14 @@ class FileSource:
             return self._read_first()
         self._first_sum, self._facts = None, parts.facts
         return parts.facts
+
+    def _open_path(self, path: "os.PathLike[str]") -> IO[bytes]:
+        try:
+            return _open_path(path)
+        except OSError as error:
+            if isinstance(path, CheckedFile):
+                path.note(error)
+            raise
 
     def begin(self, *, transparent: bool, may_be_eight_bit: bool) -> None:
         """Prepare to read in wire form, from the start: the email may be sent several times.
@@ -226,7 +241,7 @@ class FileSource:
         if is_another or not (
             self._facts is None or self._first_sum is None or facts == self._facts
         ):
-            raise SourceError("the email changed while it was sent")
+            raise self._changed()
         if facts.nul or facts.longest_line > MAX_TEXT_LINE:
             raise SourceError(f"the email has a NUL octet, or a line over {MAX_TEXT_LINE} octets")
         return self._encoder.finish() or None
@@ -240,8 +255,14 @@ class FileSource:
             self._sum = zlib.crc32(piece, self._sum)
             return piece
         if self._first_sum not in (None, self._sum):
-            raise SourceError("the email changed while it was sent")
+            raise self._changed()
         return None
+
+    def _changed(self) -> SourceError:
+        text = "the email changed while it was sent"
+        if isinstance(self._source, CheckedFile):
+            self._source.problem = text
+        return SourceError(text)
 
     def give_up(self) -> None:
         """Make a read in progress end soon. Does not block; for any thread."""

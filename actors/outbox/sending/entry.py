@@ -6,6 +6,10 @@ from typing import Any
 from ....signals.send_mail import SendMail
 from ...loop.asyncio_actor import Answer
 from ..rules.decisions import Facts
+from ..rules.states import ALONE_AFTER
+from ..store.records import Row
+from ..text.mail_text import mail_of
+from ..text.outcome_text import attempts_of_text
 
 _NOBODY: set[Answer] = set()
 
@@ -24,13 +28,12 @@ class Entry:
         is_marked: whether the file is told, or was, that its end may go out.
         is_alone: whether it is sent alone, as processes have died with it.
         is_pressing: whether a signal receiver may be waiting for its outcome.
-        has_waited: whether an attempt had to wait for the gate.
         is_dropped: whether its outcome is decided otherwise, so that attempts don't count.
     """
 
     __slots__ = (
         *("alias", "facts", "gate", "home", "is_alone", "is_dropped", "is_marked"),
-        *("has_waited", "is_pressing", "mail", "priority", "seq"),
+        *("is_pressing", "mail", "priority", "seq"),
     )
 
     def __init__(
@@ -53,7 +56,7 @@ class Entry:
         self.home = home
         self.is_alone = is_alone
         self.is_pressing = is_pressing
-        self.is_dropped = self.is_marked = self.has_waited = False
+        self.is_dropped = self.is_marked = False
         self.gate: Any = None
 
     def has_expired(self, now: float) -> bool:
@@ -64,6 +67,38 @@ class Entry:
         """
         expires = self.facts.expires
         return expires is not None and expires <= now and not self.is_dropped
+
+
+def entry_of(row: Row, mail: SendMail | None) -> Entry:
+    """Return the entry of an email that was in the file.
+
+    Args:
+        row: the email as it is in the file.
+        mail: the email, if it is in memory.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    mail = mail or mail_of(row.env, row.body)
+    facts = Facts(
+        addresses=mail.all_recipients,
+        left=mail.envelope.forward_paths,
+        doubts=row.doubts,
+        put_at=row.put_at,
+        expires=row.expires,
+        at_least_once=row.at_least_once,
+    )
+    if row.past is not None:
+        facts.past, facts.left = attempts_of_text(row.past, mail, row.alias)
+    return Entry(
+        row.seq,
+        mail,
+        alias=row.alias,
+        facts=facts,
+        priority=row.priority,
+        home=row.home,
+        is_alone=row.crashes >= ALONE_AFTER,
+    )
 
 
 class Ended(Answer):

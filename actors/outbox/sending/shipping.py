@@ -5,8 +5,8 @@ import functools
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Any
 
 from ....signals.bus import publish_retry
@@ -14,18 +14,18 @@ from ....signals.dispatcher import log_safely
 from ....signals.outcome import Outcome, SendSuccess
 from ....signals.send_mail import SendMail
 from ...mailer.jobs.retry import RetryPolicy
-from ..rules.decisions import Again, Facts, Told, after_attempt, give_up, in_doubt
-from ..rules.states import ALONE_AFTER
+from ..rules.decisions import Again, Told, after_attempt, give_up, in_doubt
 from ..store.errors import OutboxError
+from ..store.notes import OutcomeNotes
 from ..store.records import Claims, Ending, Later, Row
-from ..store.store import Store
-from ..text.mail_text import mail_of
-from ..text.outcome_text import attempts_of_text, attempts_to_text, outcome_to_text
-from ..thread.ops import Kind
-from .entry import Ended, Entry
+from ..text.outcome_text import attempts_to_text, outcome_to_text
+from ..thread.ops import Kind, nothing
+from .entry import Ended, Entry, entry_of
 from .failures import died_with, expired, with_alias
 from .gate import MarkGate
 from .known import Known
+from .marking import Marking
+from .passing import Passing
 
 Submit = Callable[[Kind, Any, Callable[[Any], object]], object]
 
@@ -34,9 +34,6 @@ _LEAST_ROOM = 20
 _MOST_ROOM = 1000
 _AHEAD = 0.5
 """Seconds of work in memory."""
-_MOST_AHEAD = 8
-"""Emails for each connection that are marked, and have no outcome in the file, at most: a kill may
-double those, so more would be faster while the disk is slow, but no better."""
 _AFTER_TROUBLE = 1.0
 """Seconds until an email is tried again whose mark could not be written."""
 
@@ -51,7 +48,9 @@ class Shipping:
         tell: is called with entry and outcome once that is in the file, if it is published here.
         left: is called if another life is to publish it, which may be gone.
         policy: when to try again.
-        connections: how many emails may be in flight.
+        connections: how many emails may be in flight at one relay.
+        in_flight: returns how many attempts have, or open, a connection.
+        notes: where outcomes are noted until they are in the file.
         hears: whether outcomes are published here.
         pace: returns the recent outcomes per second.
 
@@ -70,13 +69,15 @@ class Shipping:
         left: Callable[[], object],
         policy: RetryPolicy,
         connections: int,
+        in_flight: Callable[[], int],
         *,
+        notes: OutcomeNotes | None,
         hears: bool,
         pace: Callable[[], float],
     ) -> None:
         self.entries: dict[int, Entry] = {}
         self.is_over: bool = False
-        self.before_claim: Callable[[], object] = _none
+        self.before_claim: Callable[[], object] = lambda: None
         self.sent: int = 0
         self.failed: int = 0
         self.retries: int = 0
@@ -87,13 +88,9 @@ class Shipping:
         self._tell = tell
         self._left = left
         self._policy = policy
-        self._connections = connections
-        self._most_marked = self._marked = 0
-        self._ahead = 2 * connections
-        self._ended = self._waited = 0  # since the last tick
+        self._marking = Marking(submit, connections)
+        self._passing = Passing(connections, in_flight, notes)
         self._ticked_at = 0.0
-        self._is_fast = False
-        self._in_line: deque[Entry] = deque()  # not marked yet
         self._least = self._most = _LEAST_ROOM + 4 * connections
         self._few = self._least // 4  # room for fewer is not worth a look into the file
         self._hears = hears
@@ -120,19 +117,9 @@ class Shipping:
         Args:
             now: the time, on the loop's clock.
         """
-        ended, since, self._ended, self._ticked_at = self._ended, self._ticked_at, 0, now
-        # The mean of the last seconds lags behind while the pace goes up.
-        pace, connections = max(self._pace(), ended / max(now - since, 0.1)), self._connections
+        since, self._ticked_at = self._ticked_at, now
+        pace = self._marking.on_tick(self._pace(), now - since)
         self._most = min(_MOST_ROOM, max(self._least, int(pace * _AHEAD)))
-        self._is_fast = pace * _AHEAD >= 2 * connections
-        # Besides those in flight: one half is being marked while the other goes out.
-        # More, while the disk is slow: as many as are needed for few to wait at their gates.
-        if self._is_fast and self._waited > ended // 8:
-            self._ahead = min(_MOST_AHEAD * connections, self._ahead + self._ahead // 2)
-        else:
-            self._ahead = max(2 * connections, self._ahead - self._ahead // 8)
-        self._waited = 0
-        self._most_marked = connections + self._ahead
         self.claim()
 
     @property
@@ -198,20 +185,23 @@ class Shipping:
         self._is_alone_next = due is not None and due <= time.time() and not self._is_alone_next
         for row in claims.rows:
             if self.is_over:
-                self._submit(Kind.GIVE_BACK, row.seq, _nothing)
+                self._submit(Kind.GIVE_BACK, row.seq, nothing)
             else:
                 self._take_row(row)
         if claims.rows and not self._is_claiming:
             self._known.forget(claims.rows[-1].seq)
 
     def _take_row(self, row: Row) -> None:
-        try:
-            entry = self._entry_of(row)
-        except ValueError as error:
-            log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
-            self._hold(row)
+        entry = self._read(row)
+        if entry is None:
             return
+        if (older := self.entries.get(row.seq)) is not None:
+            # A person has held and released it meanwhile: only one of both may go out. The older
+            # one, if its mark was written, could not have been held.
+            self._gate_of(older).lose()
+            self._forget(older)
         self.entries[row.seq] = entry
+        self._passing.is_claimed(row.seq)
         if entry.has_expired(time.time()):
             self._expire(entry)
         elif entry.is_alone:
@@ -221,34 +211,21 @@ class Shipping:
         else:
             self._ship(entry)
 
-    def _hold(self, row: Row) -> None:
-        self._submit(Kind.HAND, functools.partial(_held, row), _nothing)
+    def _read(self, row: Row) -> Entry | None:
+        """Return an email of the file; hold it if it cannot be read."""
+        try:
+            return entry_of(row, self._known.pop(row.seq))
+        except ValueError as error:
+            log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
+            self._set_aside(row.seq, in_doubt=True)
+            return None
 
-    def _entry_of(self, row: Row) -> Entry:
-        mail = self._known.pop(row.seq) or mail_of(row.env, row.body)
-        facts = Facts(
-            addresses=mail.all_recipients,
-            left=mail.envelope.forward_paths,
-            doubts=row.doubts,
-            put_at=row.put_at,
-            expires=row.expires,
-            at_least_once=row.at_least_once,
-        )
-        if row.past is not None:
-            facts.past, facts.left = attempts_of_text(row.past, mail, row.alias)
-        return Entry(
-            row.seq,
-            mail,
-            alias=row.alias,
-            facts=facts,
-            priority=row.priority,
-            home=row.home,
-            is_alone=row.crashes >= ALONE_AFTER,
-        )
+    def _set_aside(self, seq: int, *, in_doubt: bool) -> None:
+        self._submit(Kind.HAND, methodcaller("set_aside", seq, in_doubt=in_doubt), nothing)
 
     def _gate_of(self, entry: Entry) -> MarkGate:
         if entry.gate is None:
-            entry.gate = MarkGate(entry, self._mark, self._expire)
+            entry.gate = MarkGate(entry, self._mark, self._expire, self._passing)
         gate: MarkGate = entry.gate
         return gate
 
@@ -258,32 +235,13 @@ class Shipping:
         if entry.is_dropped:
             then(False)
         else:
-            entry.is_marked = True
-            self._marked += 1
-            self._submit(Kind.MARK, entry.seq, then)
+            self._marking.mark(entry, then)
 
     def _ship(self, entry: Entry) -> None:
         self._gate_of(entry)
-        if entry.facts.at_least_once:
-            self._in_line.append(entry)
-            self._mark_ahead()
+        if entry.facts.at_least_once and not entry.is_alone:
+            self._marking.add(entry)
         self._feed(entry, Ended(entry, self.attempt_over))
-
-    def _mark_ahead(self) -> None:
-        """Mark emails that come next, while they wait for a connection.
-
-        Each then goes as soon as it has one, and not an fsync later. Only what goes out within a
-        moment, and may be sent twice: if the process dies, these are in doubt.
-        """
-        line = self._in_line
-        while line:
-            entry = line[0]
-            is_next = entry.seq in self.entries and not entry.gate.is_begun
-            if is_next and (not self._is_fast or self._marked >= self._most_marked):
-                break
-            line.popleft()
-            if is_next:
-                entry.gate.begin()
 
     def expire(self, now: float) -> None:
         """Give up what has expired, and whose end has not gone out.
@@ -292,16 +250,15 @@ class Shipping:
             now: the time, in seconds of UTC.
         """
         for entry in [one for one in self.entries.values() if one.has_expired(now)]:
-            if not self._gate_of(entry).is_passed:
+            gate = self._gate_of(entry)
+            if not gate.is_passed:
                 self._expire(entry)
+                gate.turn_back()
 
     def take_expired(self, row: Row) -> None:
         """Write the outcome of an email that expired in the file."""
-        try:
-            self._expire(self._entry_of(row))
-        except ValueError as error:
-            log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
-            self._hold(row)
+        if (entry := self._read(row)) is not None:
+            self._expire(entry)
 
     def follow_clock(self, step: float) -> None:
         """Go on after somebody has set the clock.
@@ -322,12 +279,25 @@ class Shipping:
 
     def attempt_over(self, entry: Entry, outcome: Outcome) -> None:
         """Write what follows an attempt, or a round of them at several relays."""
-        if entry.is_dropped:
+        gate = self._gate_of(entry)
+        gate.leave_line()
+        try:
+            self._decide(entry, gate, outcome)
+        except BaseException:
+            gate.free()
+            raise
+        entry.gate = None  # it refers to the entry: without the circle both are gone at once
+
+    def _decide(self, entry: Entry, gate: MarkGate, outcome: Outcome) -> None:
+        if entry.is_dropped or gate.is_lost:
+            if not entry.is_dropped:
+                log_safely(logging.INFO, "email %s is no longer this process's", entry.mail.id)
+            gate.free()
             self._forget(entry)
             return
-        gate = self._gate_of(entry)
-        if gate.is_lost:
-            log_safely(logging.INFO, "email %s is no longer this process's", entry.mail.id)
+        if (problem := getattr(entry.mail.source, "problem", "")) and not gate.is_passed:
+            log_safely(logging.ERROR, "email %s is held: %s", entry.mail.id, problem)
+            self._set_aside(entry.seq, in_doubt=False)
             self._forget(entry)
             return
         now = time.time()
@@ -351,11 +321,12 @@ class Shipping:
         elif isinstance(decision, Again):
             self._again(entry, decision)
             if outcome.attempts:
-                self._publish_retry(entry, outcome, decision)
+                when = dt.datetime.fromtimestamp(decision.due, dt.UTC)
+                count = decision.past.count if decision.past is not None else 1
+                publish_retry(with_alias(outcome, entry.alias), count, when, replayed=False)
         else:
-            self._submit(Kind.GIVE_BACK, entry.seq, _nothing)
+            self._submit(Kind.GIVE_BACK, entry.seq, gate.outcome_written)
             self._forget(entry)
-        entry.gate = None  # it refers to the entry: without the circle both are gone at once
 
     def _again(self, entry: Entry, again: Again, *, counts: bool = True) -> None:
         facts = entry.facts
@@ -364,15 +335,13 @@ class Shipping:
         if counts:
             self.retries += 1
             self.doubts += again.doubts - facts.doubts
-        self._submit(Kind.AGAIN, Later(entry.seq, again.due, past, doubts), _nothing)
+        later = Later(entry.seq, again.due, past, doubts)
+        gate = self._gate_of(entry)
+        gate.note_outcome(later)
+        self._submit(Kind.AGAIN, later, gate.outcome_written)
         if self._next_due is None or again.due < self._next_due:
             self._next_due = again.due
         self._forget(entry)
-
-    def _publish_retry(self, entry: Entry, outcome: Outcome, again: Again) -> None:
-        when = dt.datetime.fromtimestamp(again.due, dt.UTC)
-        count = again.past.count if again.past is not None else 1
-        publish_retry(with_alias(outcome, entry.alias), count, when, replayed=False)
 
     def _end(self, entry: Entry, outcome: Outcome) -> None:
         entry.is_dropped = True
@@ -384,17 +353,26 @@ class Shipping:
         publishes = self._hears and entry.home == self._life
         ending = Ending(entry.seq, outcome_to_text(outcome), is_sent, publishes)
 
+        if entry.gate is not None:
+            entry.gate.note_outcome(ending)
         was_marked, entry.is_marked = entry.is_marked, False
-        told = functools.partial(self._told, entry, outcome, publishes, was_marked)
+        told = functools.partial(self._told, entry, entry.gate, outcome, publishes, was_marked)
         self._submit(Kind.TELL, ending, told)
         self._forget(entry)
 
     def _told(
-        self, entry: Entry, outcome: Outcome, publishes: bool, was_marked: bool, is_own: Any
+        self,
+        entry: Entry,
+        gate: MarkGate | None,
+        outcome: Outcome,
+        publishes: bool,
+        was_marked: bool,
+        is_own: Any,
     ) -> None:
-        if was_marked:  # until now a kill would have doubled it
-            self._marked -= 1
-            self._mark_ahead()
+        if gate is not None:
+            gate.outcome_written(is_own)
+        if was_marked:
+            self._marking.is_told()
         if is_own is not True:
             return
         self._tell(entry, outcome) if publishes else self._left()
@@ -402,33 +380,20 @@ class Shipping:
     def _forget(self, entry: Entry) -> None:
         if self.entries.get(entry.seq) is entry:
             del self.entries[entry.seq]
-            self._marked -= entry.is_marked
-            self._ended += 1
-            self._waited += entry.has_waited
-            self._mark_ahead()
+            self._marking.forget(entry)
             if not self._is_claiming and self._most - len(self.entries) >= self._few:
                 self.claim()
+
+    def close(self) -> None:
+        """Called once no more attempts are made."""
+        self._passing.close()
 
     # After a crash of another process
 
     def take_doubtful(self, row: Row) -> None:
         """Write the outcome of an email that must not be sent twice, and may have been sent."""
-        try:
-            entry = self._entry_of(row)
-        except ValueError as error:
-            log_safely(logging.ERROR, "email %s is held: %s", row.id, error)
+        entry = self._read(row)
+        if entry is None:
             return
         failure = died_with(entry.mail, entry.alias, entry.facts.left)
         self._end(entry, in_doubt(entry.facts, failure).outcome)
-
-
-def _held(row: Row, store: Store) -> bool:
-    return store.hold(row.alias, row.key)
-
-
-def _none() -> None:
-    """Nothing is to be done before."""
-
-
-def _nothing(_result: Any) -> None:
-    """Nothing follows."""

@@ -13,7 +13,7 @@ _MOST_APART = 0.5
 
 
 @cache
-def _boot() -> str:
+def boot() -> str:
     """Name this start of the system, and the time namespace: empty if the system does not say."""
     if not sys.platform.startswith("linux"):
         return ""
@@ -37,4 +37,4 @@ def clock_note() -> ClockNote:
         now = time.time()
         # Not if the process was stopped in between: that would look as if the clock had been set.
         if _steady() - before < _MOST_APART:
-            return ClockNote(_boot(), now - before)
+            return ClockNote(boot(), now - before)

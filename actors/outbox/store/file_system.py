@@ -58,8 +58,13 @@ def _unescaped(point: str) -> str:
     return point
 
 
-def has_room(folder: Path) -> bool:
-    """Whether there is more free disk than the floor: 5 %, or 500 MB where that is less."""
+def has_room(folder: Path, octets: int = 0) -> bool:
+    """Whether there is more free disk than the floor: 5 %, or 500 MB where that is less.
+
+    Args:
+        folder: the folder.
+        octets: what is to be written besides.
+    """
     if not hasattr(os, "statvfs"):
         return True
     try:
@@ -67,4 +72,14 @@ def has_room(folder: Path) -> bool:
     except OSError:
         return True  # the write itself will tell
     floor = min(facts.f_blocks * facts.f_frsize * _FLOOR_SHARE, _FLOOR)
-    return facts.f_bavail * facts.f_frsize > floor
+    return facts.f_bavail * facts.f_frsize > floor + octets
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive a power cut."""
+    if os.name != "nt":
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from ..rules.states import State
+from .bodies import BodyFile
 
 
 @dataclass(slots=True, kw_only=True)
@@ -15,13 +16,14 @@ class NewMail:
         alias: the sender of its signals.
         digest: the same for the same email.
         env: everything but the body, as JSON.
-        body: the body.
+        body: the body; or, if that is in a file beside, what names it.
         priority: a higher one goes first.
         due: when it may go, in seconds of UTC.
         expires: when it is useless, in the same; or None.
         put_at: the time, in the same.
         at_least_once: whether a second copy is better than none.
         claim: whether the process that puts it sends it at once.
+        size: octets of the body; those of `body`, if it is not given.
     """
 
     id: str
@@ -29,13 +31,18 @@ class NewMail:
     alias: str
     digest: bytes
     env: str
-    body: bytes
+    body: bytes | str
     priority: int
     due: float
     expires: float | None
     put_at: float
     at_least_once: bool
     claim: bool
+    size: int = -1
+
+    def __post_init__(self) -> None:
+        if self.size < 0:
+            self.size = len(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ class Row:
         past: the attempts so far, as JSON; or None.
         outcome: its outcome, as JSON; or None.
         env: everything but the body, as JSON; empty if the process has the email.
-        body: the body.
+        body: the body; or its file, if it is read from there while it is sent.
     """
 
     seq: int
@@ -93,7 +100,7 @@ class Row:
     past: str | None
     outcome: str | None
     env: str
-    body: bytes = b""
+    body: bytes | BodyFile = b""
 
 
 @dataclass(slots=True)

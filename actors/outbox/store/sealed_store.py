@@ -7,8 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..text.seals import Seals
+from ..text.mail_text import is_whole
+from ..text.seals import NO_DIGEST, SealError, Seals, sealed_of
 from .errors import OutboxError
+from .notes import OutcomeNotes
 from .records import Clash, Ending, Later, NewMail, Row, StoredMail
 from .sqlite.sqlite_store import SqliteStore, proof_in
 
@@ -32,13 +34,17 @@ class SealedStore(SqliteStore):
         self._seals = seals
         super().__init__(path, alias, hears=hears)
         try:
-            if proof_in(self._db) is None:
+            with self.look():
+                is_new = proof_in(self._db) is None
+            if is_new:
                 with self.turn(is_durable=True):
                     self._db.execute(
                         "INSERT INTO pykka_smtp_meta VALUES ('seal', ?)", (seals.proof(),)
                     )
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, SealError):
+                raise OutboxError(f"{self.path}: {error}") from None
             raise
 
     def _check_seal(self, connection: sqlite3.Connection) -> None:
@@ -49,12 +55,30 @@ class SealedStore(SqliteStore):
                 " seal and open that it was made with"
             )
 
+    def _open_notes(self) -> OutcomeNotes | None:
+        return None  # they are written on the loop thread, which must not wait for a seal
+
     def put(self, mails: Sequence[NewMail]) -> list[int | Clash]:
         """See `Store`."""
-        seals = self._seals
-        return super().put(
-            [dataclasses.replace(m, env=seals.text(m.env), body=seals.body(m.body)) for m in mails]
+        sealed = [self._sealed(mail) for mail in mails]
+        results = super().put(sealed)
+        return [self._compared(*both) for both in zip(results, mails, strict=True)]
+
+    def _sealed(self, mail: NewMail) -> NewMail:
+        seals, body = self._seals, mail.body
+        assert isinstance(body, bytes)  # one in a file beside was refused before
+        return dataclasses.replace(
+            mail, env=seals.text(mail.env), body=seals.body(body), digest=NO_DIGEST, size=-1
         )
+
+    def _compared(self, result: int | Clash, mail: NewMail) -> int | Clash:
+        """Return a clash that knows whether it is the same email, as far as can be told."""
+        row = None if isinstance(result, int) else self.get(result.seq)
+        if isinstance(result, int) or row is None:
+            return result
+        body = row.body if isinstance(row.body, bytes) and sealed_of(row.env) is None else b""
+        is_same = not body or is_whole(row.env, body, mail.digest)
+        return dataclasses.replace(result, is_same=is_same)
 
     def tell(self, endings: Sequence[Ending]) -> set[int]:
         """See `Store`."""
@@ -93,7 +117,10 @@ class SealedStore(SqliteStore):
                 row.outcome, row.past = self._text(row.outcome), self._text(row.past)
                 env = self._text(row.env)
                 if env is not None and env != row.env:
-                    row.env, row.body = env, self._seals.open_body(row.body) if row.body else b""
+                    body = row.body
+                    if body and isinstance(body, bytes):
+                        body = self._seals.open_body(body)
+                    row.env, row.body = env, body
         return rows
 
     def _text(self, text: str | None) -> str | None:

@@ -9,7 +9,9 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from ..rules.clocks import ClockNote
+from .notes import OutcomeNotes
 from .records import Claims, Clash, Ending, Later, NewMail, Rescue, Row, StoredMail
+from .wake import WakeSocket
 
 
 class Store(Protocol):
@@ -17,7 +19,10 @@ class Store(Protocol):
 
     Attributes:
         life: the number of this life; never used again.
+        notes: where outcomes are noted that are on their way into the file; None if nowhere.
     """
+
+    notes: OutcomeNotes | None
 
     @property
     def life(self) -> int:
@@ -41,6 +46,10 @@ class Store(Protocol):
 
     def end_turn(self) -> None:
         """Undo `wait_turn`, as there is nothing to write."""
+        ...
+
+    def look(self) -> AbstractContextManager[object]:
+        """Return a context in which is read outside of a turn: no fork happens meanwhile."""
         ...
 
     def touch(self) -> None:
@@ -88,6 +97,15 @@ class Store(Protocol):
         """Give back claimed emails of which nothing went out."""
         ...
 
+    def set_aside(self, seq: int, *, in_doubt: bool = True) -> None:
+        """Hold an email that cannot be read, whatever time it is; a person looks at it.
+
+        Args:
+            seq: its number.
+            in_doubt: whether its end may have gone out, if it is marked.
+        """
+        ...
+
     def hear(self, seqs: Sequence[int], now: float) -> None:
         """Note that receivers of these outcomes have run."""
         ...
@@ -107,6 +125,10 @@ class Store(Protocol):
             lives: the numbers of the lives.
             most: how many emails: others wait meanwhile.
         """
+        ...
+
+    def remove_traces(self, lives: Sequence[int]) -> None:
+        """Remove what dead lives have left beside the file, once they are rescued durably."""
         ...
 
     def owned(self) -> list[int]:
@@ -196,6 +218,25 @@ class Store(Protocol):
 
     def has_changed(self) -> bool:
         """Whether another process has written since the last call."""
+        ...
+
+    def listen(self, roles: int) -> WakeSocket | None:
+        """Return a new socket at which others wake this life; None if it can have none.
+
+        Not on the store's thread, but on that which has the socket.
+
+        Args:
+            roles: `SENDERS`, `HEARERS`, or both.
+        """
+        ...
+
+    def wake(self, emails: int, outcomes: int) -> None:
+        """Wake other lives, after a turn. Never waits, never raises.
+
+        Args:
+            emails: how many emails others may send.
+            outcomes: how many outcomes others are to hear.
+        """
         ...
 
     def tidy(self) -> None:

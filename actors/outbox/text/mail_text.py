@@ -4,13 +4,10 @@ import datetime as dt
 import hashlib
 import json
 import os
-import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from json.encoder import encode_basestring
-from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import blinker
 
@@ -18,9 +15,11 @@ from ....signals.send_mail import SendMail
 from ....smtp.mail.compose import TextEmail
 from ....smtp.mail.content import CompleteContent, ComposedContent, Content
 from ....smtp.mail.delivery_options import DeliverBy, Dsn
+from .large import LargeBody, undated
+from .reading import copy_of, in_memory
 
 MAX_SIZE = 64 * 1024 * 1024
-"""Octets of an email that a row of the file may hold."""
+"""Octets of a body that a row of the file may hold. A larger one has a file of its own beside."""
 
 _TEXT, _OCTETS, _COMPLETE = "text", "octets", "complete"
 _NO_CONTEXT, _PLAIN = {"context": None}, '"context":null'
@@ -28,9 +27,6 @@ _COMPLETE_MADE, _COMPLETE_ONLY = {"kind": _COMPLETE}, '"kind":"complete"'
 _set = object.__setattr__
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _quoted = encode_basestring
-_UNIQUE = re.compile(rb'boundary="=_[123]_([0-9a-f]{24})"')
-"""The random part of the boundaries of an email that was made here."""
-_DATED = re.compile(rb"^(?:date|message-id):.*\n(?:[ \t].*\n)*", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +34,35 @@ class MailText:
     """An email as it is written into the file.
 
     Attributes:
-        mail: the email, with its message in memory.
+        mail: the email, with its message in memory, unless that is large.
         env: everything but the body, as JSON.
-        body: the body, or the complete message.
-        digest: the same for the same email, whatever its Date and Message-ID.
+        body: the body, or the complete message; empty if it is large.
+        digest: the same for the same email, whatever its Date and Message-ID; empty if the body is
+            large: who copies it computes the digest.
+        large: the body, if it is larger than a row may be.
     """
 
     mail: SendMail
     env: str
     body: bytes
     digest: bytes
+    large: LargeBody | None = None
+
+    @property
+    def size(self) -> int:
+        """The octets of the body."""
+        return len(self.body) if self.large is None else self.large.size
 
 
 def to_text(mail: SendMail) -> MailText:
     """Return an email as it is written into the file; a file that it names is read.
 
     Raises:
-        ValueError: it is too large, or is no regular file.
+        ValueError: it is empty, or no regular file.
         TypeError: its context is not JSON, or its signals have no name.
         OSError: its file cannot be read.
     """
-    mail = _in_memory(mail)
+    mail, file = in_memory(mail, MAX_SIZE)
     content = mail.content
     env: dict[str, Any] = {}
     if mail.cc:
@@ -73,24 +77,52 @@ def to_text(mail: SendMail) -> MailText:
             env[name] = _name_of(name, signal)
     made: dict[str, Any] = {}
     email = content.email if isinstance(content, ComposedContent) else None
-    if isinstance(email, TextEmail) and not email.fields:
+    if file is not None:
+        made, body = _COMPLETE_MADE, b""
+    elif isinstance(email, TextEmail) and not email.fields:
         body = _add_email(env, made, email)
-        undated = body
     else:
         body = _add_complete(made, _complete_content(content))
-        undated = _undated(body)
-    if len(body) > MAX_SIZE:
-        raise ValueError(f"the email has {len(body)} octets; an outbox takes {MAX_SIZE}")
     # One object, written in three parts: the middle one is what makes two emails the same. By hand
     # where that is easy, as it is done for each email.
     to = ",".join(map(_quoted, mail.recipients))
     rest = _PLAIN if env == _NO_CONTEXT else _to_json(env)[1:-1]
     named = f'"from":{_quoted(mail.sender)},"to":[{to}],{rest}'
-    digest = hashlib.blake2b(named.encode("utf-8", "surrogatepass"), digest_size=16)
-    digest.update(undated)
+    try:
+        digest = hashlib.blake2b(named.encode(), digest_size=16)
+    except UnicodeEncodeError:
+        raise ValueError("context: has a lone surrogate, and so is no Unicode text") from None
     kind = _COMPLETE_ONLY if made == _COMPLETE_MADE else _to_json(made)[1:-1]
     text = f'{{"id":{_quoted(mail.id)},{named},{kind}}}'
+    is_complete = made["kind"] == _COMPLETE
+    if file is not None:
+        large = LargeBody(file.size, file.read, digest, is_complete=True, is_whole=False)
+        return MailText(mail, text, b"", b"", large)
+    if len(body) > MAX_SIZE:
+        return MailText(mail, text, b"", b"", _large(body, digest, made))
+    digest.update(undated(body) if is_complete else body)
     return MailText(mail, text, body, digest.digest())
+
+
+def _large(body: bytes, digest: "hashlib.blake2b", made: dict[str, Any]) -> LargeBody:
+    # What a server gets of it depends on more than its octets, and is made in memory; only a
+    # message that goes out as it stands can be read while it is sent.
+    return LargeBody(
+        len(body),
+        lambda at, most: body[at : at + most],
+        digest,
+        is_complete=made["kind"] == _COMPLETE,
+        is_whole=made != _COMPLETE_MADE,
+    )
+
+
+def with_file(mail: SendMail, file: "os.PathLike[str]") -> SendMail:
+    """Return an email whose complete message is read from a file while it is sent."""
+    copy = copy_of(mail)
+    _set(copy, "message", file)
+    _set(copy, "content", None)
+    _set(copy, "_parts", None)
+    return copy
 
 
 def is_whole(env: str, body: bytes, digest: bytes) -> bool:
@@ -109,56 +141,28 @@ def is_whole(env: str, body: bytes, digest: bytes) -> bool:
     except (ValueError, TypeError, KeyError):
         return False
     now = hashlib.blake2b(env[start:end].encode("utf-8", "surrogatepass"), digest_size=16)
-    now.update(_undated(body) if is_complete else body)
+    now.update(undated(body) if is_complete else body)
     return now.digest() == digest
 
 
-def mail_of(env: str, body: bytes) -> SendMail:
+def mail_of(env: str, body: "bytes | os.PathLike[str]") -> SendMail:
     """Return the email of its text.
+
+    Args:
+        env: everything but the body, as JSON.
+        body: the body; or the file of a complete message, from which it is sent.
 
     Raises:
         ValueError: the text is none of an email.
     """
     try:
         made: dict[str, Any] = json.loads(env)
+        if not isinstance(body, bytes):
+            return _in_file(made, body)
         return _complete(made, body) if made["kind"] == _COMPLETE else _composed(made, body)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         text = f"the file has an email that cannot be read: {type(error).__name__}: {error}"
         raise ValueError(text) from error
-
-
-def _in_memory(mail: SendMail) -> SendMail:
-    source = mail.source
-    if source is None:
-        return mail
-    copy = object.__new__(SendMail)
-    for name in SendMail.__slots__:
-        _set(copy, name, getattr(mail, name))
-    if mail.message is None:
-        data = _read_parts(mail)
-        _set(copy, "content", CompleteContent(data, needs_smtputf8=mail.needs_smtputf8))
-        return copy
-    message = cast("os.PathLike[str] | BinaryIO", source)
-    data = _read(Path(message)) if isinstance(message, os.PathLike) else message.read(MAX_SIZE + 1)
-    if not data:
-        raise ValueError("message: the email is empty; was the file read to its end?")
-    _set(copy, "message", data)
-    _set(copy, "content", CompleteContent(data))
-    return copy
-
-
-def _read_parts(mail: SendMail) -> bytes:
-    """Return an email with files, which are read: what is promised is in the file."""
-    from ....signals.composing.octets import pieces_of  # late: few need it
-
-    pieces: list[bytes] = []
-    size = 0
-    for piece in pieces_of(mail):
-        size += len(piece)
-        if size > MAX_SIZE:
-            raise ValueError(f"the email has more than {MAX_SIZE} octets; an outbox takes no more")
-        pieces.append(piece)
-    return b"".join(pieces)
 
 
 def _complete_content(content: Content | None) -> CompleteContent:
@@ -171,13 +175,6 @@ def _complete_content(content: Content | None) -> CompleteContent:
     assert data is not None
     differs = seven_bit if seven_bit != data else None
     return CompleteContent(data, differs, needs_smtputf8=content.needs_smtputf8)
-
-
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError(f"message: {path} is no regular file")
-        return file.read(MAX_SIZE + 1)
 
 
 def _checked_context(context: object) -> object:
@@ -327,6 +324,22 @@ def _add_complete(made: dict[str, Any], content: CompleteContent) -> bytes:
     return content.data + content.seven_bit
 
 
+def _in_file(made: dict[str, Any], file: "os.PathLike[str]") -> SendMail:
+    problem = getattr(file, "problem", "")
+    if problem or made["kind"] != _COMPLETE or "seven_bit_at" in made:
+        raise ValueError(problem or f"the file of its body cannot be read: {file}")
+    return SendMail(
+        sender=made["from"],
+        recipients=tuple(made["to"]),
+        cc=(),
+        bcc=tuple(made.get("bcc", ())),
+        message=file,
+        context=made["context"],
+        id=made["id"],
+        **_options_of(made),
+    )
+
+
 def _complete(made: dict[str, Any], body: bytes) -> SendMail:
     at = made.get("seven_bit_at")
     data, seven_bit = (body, None) if at is None else (body[:at], body[at:])
@@ -342,11 +355,3 @@ def _complete(made: dict[str, Any], body: bytes) -> SendMail:
     content = CompleteContent(data, seven_bit, made.get("utf8", False), made.get("signed", False))
     _set(mail, "content", content)
     return mail
-
-
-def _undated(data: bytes) -> bytes:
-    """Return a complete message without its Date and Message-ID, and random boundaries."""
-    at = data.find(b"\n\r\n") + 1 or data.find(b"\n\n") + 1 or len(data)
-    if random := _UNIQUE.search(data, 0, at):
-        data = data.replace(random[1], b" " * len(random[1]))
-    return _DATED.sub(b"", data[:at]) + data[at:]

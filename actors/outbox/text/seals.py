@@ -16,6 +16,8 @@ _SEALED = "sealed"
 _PLAIN = ("count", "maybe")
 """Members that statements read: the count of attempts, and whether one may have been accepted."""
 _PROOF = b"pykka-smtp outbox"
+NO_DIGEST = b""
+"""The digest of a sealed email: with another, anybody could try out what it may say."""
 
 
 class SealError(Exception):

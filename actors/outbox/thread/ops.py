@@ -1,7 +1,7 @@
 """What is to be done with the file of an outbox, one email at a time."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -38,6 +38,10 @@ Then = Callable[[Any], object]
 Done = tuple[Then, Any]
 
 
+def nothing(_result: Any) -> None:
+    """Nothing follows."""
+
+
 class Op:
     """One thing to do.
 
@@ -52,11 +56,11 @@ class Op:
     __slots__ = ("kind", "since", "then", "tries", "value")
 
     def __init__(self, kind: Kind, value: Any, then: Then) -> None:
-        self.kind = kind
-        self.value = value
-        self.then = then
-        self.since = monotonic()
-        self.tries = 0
+        self.kind: Kind = kind
+        self.value: Any = value
+        self.then: Then = then
+        self.since: float = monotonic()
+        self.tries: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +80,27 @@ class Watch:
     changed: Then
     rescued: Callable[[Rescue], object]
     trouble: Callable[[OutboxError | None], object]
+
+
+def of_others(ops: Iterable[Op]) -> tuple[int, int]:
+    """Return how many emails others may send now, and how many outcomes they are to hear.
+
+    Emails that this process has in hand itself do not count, nor its own outcomes. What is written
+    by hand may be either.
+
+    Args:
+        ops: what was done in a turn.
+    """
+    emails = outcomes = 0
+    for op in ops:
+        kind = op.kind
+        if kind is Kind.PUT:
+            emails += not op.value.claim
+        elif kind is Kind.TELL:
+            outcomes += not op.value.publishes
+        elif kind is Kind.GIVE_BACK:
+            emails += 1
+        elif kind is Kind.HAND:
+            emails += 1
+            outcomes += 1
+    return emails, outcomes

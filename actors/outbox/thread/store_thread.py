@@ -15,7 +15,7 @@ from ....signals.dispatcher import log_safely
 from ...loop.threads import OURS
 from ..store.errors import OutboxError, error_of, is_broken_disk
 from ..store.store import Store
-from .ops import DURABLE, OWED, Done, Kind, Op, Then, Watch
+from .ops import DURABLE, OWED, Done, Kind, Op, Then, Watch, of_others
 from .waiting import Waiting
 
 POLL = 0.25
@@ -222,6 +222,7 @@ class StoreThread:
             self._failed(ops, error)
             return
         self._watch.deliver(done)
+        self._store.wake(*of_others(ops))
         self._can_write()
         self._tidy()
 
@@ -259,7 +260,9 @@ class StoreThread:
                 for kind in sorted(by_kind):
                     self._carry_out_kind(kind, by_kind[kind], done)
             self._unwanted.clear()
-        done += [(op.then, op.value(self._store)) for op in looks]
+        if looks:
+            with self._store.look():
+                done += [(op.then, op.value(self._store)) for op in looks]
         return done
 
     def _carry_out_kind(self, kind: Kind, ops: Sequence[Op], done: list[Done]) -> None:
@@ -268,8 +271,8 @@ class StoreThread:
         if kind is Kind.PUT:
             done += zip([op.then for op in ops], store.put(values), strict=True)
         elif kind is Kind.MARK:
-            lost = store.mark(values)
-            done += [(op.then, op.value not in lost) for op in ops]
+            lost = store.mark([seq for seqs in values for seq in seqs])
+            done += [(op.then, lost) for op in ops]
         elif kind is Kind.TELL:
             lost = store.tell(values)
             done += [(op.then, op.value.seq not in lost) for op in ops]
@@ -334,7 +337,9 @@ class StoreThread:
         try:
             if now >= self._next_poll:
                 self._next_poll = now + POLL
-                if self._store.has_changed():
+                with self._store.look():
+                    has_changed = self._store.has_changed()
+                if has_changed:
                     self._watch.call(self._watch.changed, None)
             if now >= self._next_look:
                 self._next_look = now + _LOOK_FOR_DEAD
@@ -363,10 +368,12 @@ class StoreThread:
             self._can_write()
 
     def _rescue(self) -> None:
-        dead = self._store.dead_lives()
+        with self._store.look():
+            dead = self._store.dead_lives()
         if dead:
             with self._store.turn(is_durable=True):
                 rescue = self._store.rescue(self._store.dead_lives(), _RESCUED)
+            self._store.remove_traces(rescue.lives)
             if not rescue.is_over:
                 self._next_look = 0.0  # and what has gathered meanwhile is done before
             self._watch.call(self._watch.rescued, rescue)

@@ -130,3 +130,15 @@ def _check_pages(visit: Visit, findings: _Findings) -> None:
         findings.add(WARNING, f"{plural(bodies, 'body has', 'bodies have')} no email")
     if mails:
         findings.add(CRITICAL, f"{plural(mails, 'email has', 'emails have')} lost the body")
+    _check_files(visit, findings)
+
+
+def _check_files(visit: Visit, findings: _Findings) -> None:
+    """Look at the bodies that are in files of their own."""
+    extra, flaws = visit.files()
+    findings.figures |= {"files_without_email": extra, "files_damaged": len(flaws)}
+    for flaw in flaws:
+        findings.add(CRITICAL, f"an email cannot be sent: {flaw}")
+    if extra:
+        text = f"{plural(extra, 'file', 'files')} in {visit.bodies.folder.name} of no email:"
+        findings.texts.append(f"note: {text} a running Outbox removes what nobody needs")

@@ -8,8 +8,9 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import IO, Any, TextIO, cast
 
+from ...actors.outbox.store.bodies import BodyFile
 from ...actors.outbox.store.errors import OutboxError
 from ...actors.outbox.store.outside.visit import Visit
 from ...actors.outbox.store.records import StoredMail
@@ -126,6 +127,7 @@ def _opened(mail: ReadableMail, seals: Seals) -> ReadableMail:
             env=seals.open_text(mail.env),
             body=None if mail.body is None else seals.open_body(mail.body),
             outcome=None if mail.outcome is None else seals.open_text(mail.outcome),
+            past=None if mail.past is None else seals.open_text(mail.past),
         )
     except ValueError as error:
         return replace(mail, problem=str(error))
@@ -152,16 +154,19 @@ def _export(mail: ReadableMail, stored: StoredMail | None, folder: Path) -> str:
     composed: SendMail | None = None
     if sealed_of(mail.env) is not None:
         problems = problems or [SEALED]
-    elif mail.body is not None:
+    elif mail.file is not None and not mail.file.is_whole:
+        problems += _copy(mail.file, folder / f"{mail.seq:08}.eml")
+    elif (body := _body_of(mail, problems)) is not None:
         try:
-            composed = mail_of(mail.env, mail.body)
+            composed = mail_of(mail.env, body)
             _write(folder / f"{mail.seq:08}.eml", _portable(composed))
         except ValueError as error:
             problems.append(str(error))
-            _write(folder / f"{mail.seq:08}.body", mail.body)
+            _write(folder / f"{mail.seq:08}.body", body)
     elif mail.state in {"ready", "claimed", "dot", "held"} and not problems:
         problems.append("its body is not there")
-    facts["envelope"] = envelope = _envelope(made)
+    left = _list(_object_of(mail.past or "").get("left"))
+    facts["envelope"] = envelope = _envelope(made, left)
     if composed is not None and composed.content is not None and composed.content.needs_smtputf8:
         envelope["utf8"] = True
     facts["outcome"] = _object_of(mail.outcome or "") or None
@@ -170,6 +175,37 @@ def _export(mail: ReadableMail, stored: StoredMail | None, folder: Path) -> str:
         facts["problem"] = problem
     _write(folder / f"{mail.seq:08}.json", json.dumps(facts, indent=2).encode() + b"\n")
     return problem
+
+
+def _body_of(mail: ReadableMail, problems: list[str]) -> bytes | None:
+    if mail.file is None:
+        return mail.body
+    try:
+        return mail.file.read()
+    except (ValueError, OSError) as error:
+        problems.append(mail.file.problem or str(error))
+    return None
+
+
+def _copy(file: BodyFile, target: Path) -> list[str]:
+    """Copy a message, whatever it is by now; return what is wrong with it."""
+    pieces = file.pieces()
+    try:
+        first = next(pieces, b"")
+        with _new_file(target) as copy:
+            copy.write(first)
+            while True:
+                try:
+                    piece = next(pieces, None)
+                except ValueError as error:
+                    return [str(error)]
+                if piece is None:
+                    return []
+                copy.write(piece)
+    except FileNotFoundError:
+        return [file.problem]
+    except ValueError as error:  # all of it is gone, but for its name
+        return [str(error)]
 
 
 def _portable(mail: SendMail) -> bytes:
@@ -182,11 +218,19 @@ def _portable(mail: SendMail) -> bytes:
     return eml_of(mail)
 
 
-def _envelope(made: dict[str, Any]) -> dict[str, Any]:
-    """Return the envelope and options of an email, as ``import`` takes them."""
+def _envelope(made: dict[str, Any], left: list[Any]) -> dict[str, Any]:
+    """Return the envelope and options of an email, as ``import`` takes them.
+
+    Args:
+        made: the email.
+        left: the recipients of its next attempt: others have it, and must not get it again. Empty
+            if there was none.
+    """
     kept = {name: made[name] for name in _OPTIONS if made.get(name) is not None}
-    shown = [*_list(made.get("to")), *_list(made.get("cc"))]
-    return {"from": made.get("from"), "to": shown, "bcc": _list(made.get("bcc"))} | kept
+    shown, blind = [*_list(made.get("to")), *_list(made.get("cc"))], _list(made.get("bcc"))
+    if left:
+        shown, blind = ([one for one in some if one in left] for some in (shown, blind))
+    return {"from": made.get("from"), "to": shown, "bcc": blind} | kept
 
 
 def _list(value: object) -> list[Any]:
@@ -202,6 +246,10 @@ def _object_of(text: str) -> dict[str, Any]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(number, "wb") as file:  # noqa: PTH123 - a descriptor
+    with _new_file(path) as file:
         file.write(data)
+
+
+def _new_file(path: Path) -> IO[bytes]:
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    return open(number, "wb")  # noqa: PTH123 - a descriptor, and the caller closes it

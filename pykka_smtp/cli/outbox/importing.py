@@ -102,7 +102,7 @@ def _together(options: argparse.Namespace, err: TextIO) -> Iterator[list[_Ready 
     for name in options.files:
         try:
             ready = _read(name, options, err)
-            octets += len(ready.put.text.body)
+            octets += ready.put.text.size
             some.append(ready)
         except BadMailError as error:
             complain(err, options.command, f"{name} {error}")
@@ -126,8 +126,8 @@ def _put(visit: Visit, seals: Seals | None, some: list[_Ready]) -> list[tuple[st
         return said
     with visit.turn():
         for one in some:
-            new = new_mail(one.put, one.alias, None if seals is None else seals.body)
             try:
+                new = new_mail(one.put, one.alias, None if seals is None else seals.body)
                 receipt = receipt_of(new, visit.put(new))
             except ValueError as error:
                 said.append((one.name, str(error), True))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from ...actors.outbox.store.bodies import BodyFile
 from ...actors.outbox.store.outside.visit import Visit
 from ...actors.outbox.store.records import Row, StoredMail
 from ...actors.outbox.text.mail_text import mail_of
@@ -16,7 +17,7 @@ from ...signals.outcome import Outcome
 from ...signals.send_mail import SendMail
 from ...smtp.words.verdict import RecipientResult
 from ..output.printable import print_lines
-from ..sysexits import EX_NOINPUT, EX_OK
+from ..sysexits import EX_NOINPUT, EX_OK, EX_USAGE
 from .complaints import ComplaintError
 from .sealing import check_opened, seals_of
 from .words import duration, mail_as_dict, print_json, size, utc
@@ -57,8 +58,12 @@ def run(options: argparse.Namespace, out: TextIO, _err: TextIO) -> int:
     if stored is None or row is None:  # it was removed this very moment
         raise ComplaintError(EX_NOINPUT, f"the email {options.name} is no longer kept")
     check_opened(row.env)
-    mail = mail_of(row.env, row.body)
-    if options.body:
+    file = row.body if isinstance(row.body, BodyFile) else None
+    # A text whose file is missing has still all the rest.
+    mail = mail_of(row.env, b"" if file is not None and file.is_whole else row.body)
+    if options.body and file is not None:
+        _print_file(file, out)
+    elif options.body:
         _print_body(mail, stored, out)
     elif options.json:
         print_json(out, _as_dict(stored, row, mail))
@@ -91,6 +96,26 @@ def _print_body(mail: SendMail, stored: StoredMail, out: TextIO) -> None:
             binary.flush()
     except OSError as error:
         raise BrokenPipeError(error.errno, error.strerror) from error
+
+
+def _print_file(file: BodyFile, out: TextIO) -> None:
+    """Print a body that is read while it is printed."""
+    binary: Any = getattr(out, "buffer", None)
+    if binary is None or out.isatty():
+        raise ComplaintError(EX_USAGE, f"it has {size(file.size)} octets: write them into a file")
+    pieces = file.pieces()
+    while True:
+        try:
+            piece = next(pieces, None)
+        except (ValueError, OSError) as error:
+            raise ComplaintError(EX_NOINPUT, file.problem or str(error)) from None
+        if piece is None:
+            return
+        try:
+            binary.write(piece)
+            binary.flush()
+        except OSError as error:
+            raise BrokenPipeError(error.errno, error.strerror) from error
 
 
 def outcome_in(row: Row, mail: SendMail) -> Outcome | None:

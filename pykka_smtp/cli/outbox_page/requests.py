@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from ...actors.outbox.rules.states import Step
 from ...actors.outbox.store.errors import OutboxError
@@ -68,10 +68,10 @@ class _Refusal(Exception):  # noqa: N818 - an answer
 class PageRequest(http.server.BaseHTTPRequestHandler):
     """Answers one request, and closes the connection: none is kept, so none holds a thread."""
 
-    protocol_version = "HTTP/1.0"
-    timeout = 5.0
-    server_version = "pykka-smtp"
-    sys_version = ""
+    protocol_version: str = "HTTP/1.0"
+    timeout: ClassVar[float | None] = 5.0
+    server_version: str = "pykka-smtp"
+    sys_version: str = ""
 
     @property
     def _desk(self) -> Desk:
@@ -92,15 +92,21 @@ class PageRequest(http.server.BaseHTTPRequestHandler):
         self._answer(self._post)
 
     def _answer(self, make: Callable[[str, dict[str, str]], None]) -> None:
-        url = urllib.parse.urlsplit(self.path)
-        words = dict(urllib.parse.parse_qsl(url.query, max_num_fields=10)) if url.query else {}
         try:
             self._check_origin()
-            make(url.path, words)
+            make(*self._asked())
         except _Refusal as refusal:
             self._send_json({"error": refusal.text}, refusal.status)
         except OutboxError as error:
             self._send_json({"error": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def _asked(self) -> tuple[str, dict[str, str]]:
+        try:
+            url = urllib.parse.urlsplit(self.path)
+            words = urllib.parse.parse_qsl(url.query, max_num_fields=10) if url.query else []
+        except ValueError:
+            raise _Refusal(HTTPStatus.BAD_REQUEST, "That is no request of this page.") from None
+        return url.path, dict(words)
 
     def _check_origin(self) -> None:
         if not self._desk.access.is_own_name(self.headers.get("Host")):

@@ -45,14 +45,14 @@ class PageServer(http.server.ThreadingHTTPServer):
         self._open_lock = threading.Lock()
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
-        self.address_family = family
+        self.address_family: int = family
         super().__init__((str(address[0]), int(address[1])), PageRequest)
 
     def server_bind(self) -> None:
         """Bind; not as `HTTPServer` does, which asks the DNS for its own name."""
         socketserver.TCPServer.server_bind(self)
-        self.server_name = str(self.server_address[0])
-        self.server_port = int(self.server_address[1])
+        self.server_name: str = str(self.server_address[0])
+        self.server_port: int = int(self.server_address[1])
 
     @property
     def port(self) -> int:

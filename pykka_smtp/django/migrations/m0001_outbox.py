@@ -16,9 +16,10 @@ def make_tables(_apps: Any, schema_editor: Any) -> None:
                 schema_editor.execute(statement)
 
 
-class Migration(migrations.Migration):  # type: ignore[misc]
-    """The first."""
-
-    initial = True
-    dependencies = ()
-    operations: Any = (migrations.RunPython(make_tables, migrations.RunPython.noop),)
+_operations = (migrations.RunPython(make_tables, migrations.RunPython.noop),)
+Migration: Any = type(
+    "Migration",
+    (migrations.Migration,),
+    {"initial": True, "dependencies": (), "operations": _operations, "__module__": __name__},
+)
+"""The first."""

@@ -1,6 +1,7 @@
 """What of an email is signed: fields of its header, and the hash of its body."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..mail_data import MailDataEncoder, encode_whole
 from .relaxed import Field, RelaxedBody, relaxed_fields
@@ -132,11 +133,18 @@ def in_lines(data: bytes) -> bytes:
 def _digest(fields: list[Field], body: RelaxedBody) -> Digest:
     # From the last to the first, for of several with one name the last counts first: §5.4.2.
     signed = [field for field in reversed(fields) if field[0] in SIGNED]
-    author = next((text for name, text in reversed(signed) if name == b"from"), None)
+    author = None
+    for name, text in signed:
+        if name == b"from":
+            author = text
     if author is None:
         raise UnsignableError("its header has no From")
-    names = [name for name, _ in signed]
-    # And once more each: that there is no other.
-    names += sorted(ONCE.intersection(names))
+    names = _names_of(tuple([name for name, _ in signed]))
     text = b"\r\n".join([text for _, text in signed])
-    return Digest(tuple([n.decode("ascii") for n in names]), text + b"\r\n", body.digest(), author)
+    return Digest(names, text + b"\r\n", body.digest(), author)
+
+
+@lru_cache(maxsize=256)  # a program's emails have the same few fields
+def _names_of(names: tuple[bytes, ...]) -> tuple[str, ...]:
+    """Return what ``h=`` names: the fields, and once more each that must not be there twice."""
+    return tuple([name.decode("ascii") for name in (*names, *sorted(ONCE.intersection(names)))])

@@ -3,7 +3,8 @@
 import re
 from html.parser import HTMLParser
 
-_SKIPPED = frozenset(("head", "script", "style", "template", "title", "noscript"))
+_SKIPPED = frozenset(("script", "style", "template", "title", "noscript"))
+"""What is not shown; the rest of ``<head>`` has no text, and its end tag is often left out."""
 _BLOCKS = frozenset(
     (
         *("address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "div"),
@@ -101,7 +102,7 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._kept_as_is and not self._skipping:
-            first, *others = data.splitlines() or [""]
+            first, *others = data.replace("\r\n", "\n").split("\n")
             self._lines[-1] += first
             self._lines += others
             return

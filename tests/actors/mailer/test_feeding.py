@@ -70,6 +70,21 @@ def test_a_mailer_that_is_stopped_meanwhile_ends_it_and_each_told_has_an_outcome
     assert mailing.kinds() == {"CANCELLED": 5}
 
 
+def test_an_email_that_cannot_be_made_says_how_many_were_told_before(mailing: Mailing) -> None:
+    ref: Any = mailing.start(mailing.serve())
+
+    def mails() -> Iterator[SendMail]:
+        yield from newsletter(mailing, 3)
+        raise ValueError("row 4: no address")
+
+    with pytest.raises(ValueError, match="row 4") as caught:
+        ref.tell_all(mails())
+
+    assert caught.value.__notes__ == ["tell_all: 3 emails were told before"]
+    assert ref.ask(Drain(timeout=PATIENCE)) is True
+    assert mailing.kinds() == {"accepted": 3}
+
+
 def test_a_receiver_can_tell_many(mailing: Mailing) -> None:
     ref: Any = mailing.start(mailing.serve(), max_connections=1, max_queued=3)
     told: list[int] = []

@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -216,6 +217,44 @@ def test_only_the_recipients_that_were_deferred_are_tried_again(outboxes: Outbox
     assert _note is not None
 
 
+def test_a_retry_by_hand_is_for_those_only_who_do_not_have_the_mail_yet(
+    outboxes: Outboxes,
+) -> None:
+    with Server(defer("RCPT", to="later@example.org", times=1)) as server:
+        ref = outboxes.start(server, retry=RetryPolicy(initial_delay=600, at_least_once=True))
+        ref.tell(mail(recipients=["you@example.org", "later@example.org"]))
+        assert wait_until(lambda: ref.ask(Find())[0].attempts == 1, PATIENCE)
+
+        assert ref.ask(Retry("mail-1"))
+        [outcome] = outboxes.wait_for(1)
+
+        assert [one.recipients for one in server.mails] == [
+            *(("you@example.org",), ("later@example.org",))
+        ]
+    assert isinstance(outcome, SendSuccess)
+    assert (outcome.attempts, outcome.refused) == (2, ())
+    assert [one.address for one in outcome.recipients] == ["you@example.org", "later@example.org"]
+
+
+def test_a_retry_of_a_cancelled_mail_is_for_those_only_who_do_not_have_it_yet(
+    outboxes: Outboxes,
+) -> None:
+    with Server(defer("RCPT", to="later@example.org", times=1)) as server:
+        ref = outboxes.start(server, retry=RetryPolicy(initial_delay=600, at_least_once=True))
+        ref.tell(mail(recipients=["you@example.org", "later@example.org"]))
+        assert wait_until(lambda: ref.ask(Find())[0].attempts == 1, PATIENCE)
+        assert ref.ask(Cancel("mail-1"))
+        outboxes.wait_for(1)
+        assert wait_until(lambda: ref.ask(Find(state="heard")), PATIENCE)
+
+        assert ref.ask(Retry("mail-1"))
+        outboxes.wait_for(2)
+
+        assert [one.recipients for one in server.mails] == [
+            *(("you@example.org",), ("later@example.org",))
+        ]
+
+
 def test_a_retry_that_was_begun_by_one_process_is_ended_by_the_next(outboxes: Outboxes) -> None:
     patient = RetryPolicy(max_attempts=5, initial_delay=0.5, max_delay=0.5)
     with Server(defer("RCPT", to="later@example.org")) as server:
@@ -399,3 +438,51 @@ def test_ten_thousand_puts_at_once_share_few_transactions(outboxes: Outboxes) ->
 
     assert ref.ask(Statistics()).ready == 2000
     assert time.monotonic() - began < PATIENCE
+
+
+def test_find_looks_for_a_recipient_among_the_recipients_only(outboxes: Outboxes) -> None:
+    ref = outboxes.start()
+    ref.ask(Put(mail(1, subject="about you@example.org", recipients="bob@example.net")))
+    ref.ask(Put(mail(2, recipients='"a b"@example.org')))
+    ref.ask(Put(mail(3, recipients="Bob@Example.net")))
+
+    assert [one.id for one in ref.ask(Find(recipient="you@"))] == []
+    assert [one.id for one in ref.ask(Find(recipient='"a b"@'))] == ["mail-2"]
+    assert [one.id for one in ref.ask(Find(recipient="bob@example"))] == ["mail-1", "mail-3"]
+    assert [one.id for one in ref.ask(Find(recipient="bob@example", limit=1))] == ["mail-1"]
+
+
+def test_who_asks_an_outbox_that_does_not_hear_is_refused_and_does_not_wait_for_ever(
+    outboxes: Outboxes,
+) -> None:
+    ref = outboxes.start(url="record:", hear=False)
+    waits: Any = SimpleNamespace(tell=print)
+
+    for question in (mail(1), Put(mail(2, outcome_to=waits))):
+        with pytest.raises(ValueError, match="hear=False hears no outcome"):
+            ref.ask(question, timeout=PATIENCE)
+    ref.tell(mail(3, outcome_to=waits))
+
+    [outcome] = outboxes.wait_for(1)
+    assert isinstance(outcome, SendFailure)
+    assert (outcome.kind, outcome.mail.id) == (FailureKind.LOCAL, "mail-3")
+    assert ref.ask(Find()) == []
+
+
+def test_a_put_that_was_told_with_the_key_of_another_mail_is_not_dropped_without_a_word(
+    outboxes: Outboxes,
+) -> None:
+    ref = outboxes.start()
+    ref.ask(Put(mail(1), key="k"))
+
+    ref.tell(Put(mail(2), key="k"))
+
+    [outcome] = outboxes.wait_for(1)
+    assert isinstance(outcome, SendFailure)
+    assert (outcome.kind, outcome.mail.id) == (FailureKind.LOCAL, "mail-2")
+    assert outcome.detail == "key 'k' is that of another email (mail-1)"
+
+
+def test_a_context_that_is_no_unicode_text_is_refused_where_it_is_put() -> None:
+    with pytest.raises(ValueError, match="context: has a lone surrogate"):
+        Put(mail(context={"name": "\ud800"}))

@@ -195,6 +195,8 @@ def test_the_arguments_of_put_count(app: sqlite3.Connection, outboxes: Outboxes)
         handover(app, mail(1), priority=10)
     with pytest.raises(TypeError, match="context"):
         handover(app, mail(1, context=object()))
+    with pytest.raises(TypeError, match="mail: needs a SendMail, not str"):
+        handover(app, "an email")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="outcome_to"):
         handover(app, mail(1, outcome_to=outboxes._refs[0]))
 

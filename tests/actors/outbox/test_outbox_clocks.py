@@ -112,7 +112,7 @@ def test_after_a_start_of_the_system_nothing_waits_longer_than_it_can_have_to(
         ref.ask(Put(mail(3), not_before=tomorrow))
         outboxes.stop(ref)
     clock.step = 0.0
-    monkeypatch.setattr(clocks, "_boot", lambda: "another")
+    monkeypatch.setattr(clocks, "boot", lambda: "another")
 
     with Server() as server:
         ref = outboxes.start(server, retry=HOURLY)

@@ -1,6 +1,8 @@
 """An email that is useless fails, of the kind TIMEOUT, wherever it is; and it never goes out."""
 
+import contextlib
 import datetime as dt
+import sqlite3
 import threading
 from typing import Any
 
@@ -124,3 +126,26 @@ def test_a_mail_that_expired_while_nothing_ran_is_not_sent_at_the_next_start(
 
     expired(outboxes)
     assert server.mails == ()
+
+
+def test_an_email_that_cannot_be_read_is_held_once_although_it_expires(
+    outboxes: Outboxes, caplog: pytest.LogCaptureFixture
+) -> None:
+    ref = outboxes.start()
+    ref.ask(Put(mail(1), expires=soon(3600)))
+    ref.ask(Put(mail(2), at_least_once=False))
+    outboxes.stop(ref)
+    with contextlib.closing(sqlite3.connect(outboxes.path, isolation_level=None)) as db:
+        db.execute("""UPDATE pykka_smtp_mail SET env = replace(env, '"kind"', '"kid"')""")
+        db.execute("UPDATE pykka_smtp_mail SET expires = 1 WHERE id = 'mail-1'")
+        # The process that had it is dead, and its end may have gone out.
+        db.execute("UPDATE pykka_smtp_mail SET state = 'dot', owner = 777 WHERE id = 'mail-2'")
+    again = outboxes.start()
+    assert wait_until(lambda: len(again.ask(Find(state="held"))) == 2, PATIENCE)
+
+    for number in (3, 4):  # a look for what has expired, each
+        again.ask(Put(mail(number), expires=soon(-60)))
+        outboxes.wait_for(number - 2)
+
+    said = sorted(one.message for one in caplog.records if "is held" in one.message)
+    assert [line.split(":")[0] for line in said] == ["email mail-1 is held", "email mail-2 is held"]

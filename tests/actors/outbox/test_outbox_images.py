@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.effort import times
 
 from pykka_smtp.actors.outbox.store.sqlite.sqlite_store import SqliteStore
 
@@ -152,7 +153,9 @@ def judge(image: Image, made: Run, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mails", "share"), [(9, 4), pytest.param(120, 1, marks=pytest.mark.long)], ids=["few", "many"]
+    ("mails", "share"),
+    [(9, 4), pytest.param(120, times(4, thoroughly=1), marks=pytest.mark.long)],
+    ids=["few", "many"],
 )
 @pytest.mark.timeout(600)
 def test_whenever_the_power_goes_all_that_was_promised_is_on_the_disk(

@@ -53,6 +53,19 @@ def takes(ref: Any, number: int) -> bool:
     return True
 
 
+def test_emails_that_are_put_all_at_once_are_no_more_than_may_wait(outboxes: Outboxes) -> None:
+    ref = outboxes.start(max_queued=10)
+
+    answers = [ref.ask(Put(mail(number)), block=False) for number in range(200)]
+
+    for answer in answers[:10]:
+        answer.get(timeout=PATIENCE)
+    for answer in answers[10:]:
+        with pytest.raises(OutboxError, match="max_queued"):
+            answer.get(timeout=PATIENCE)
+    assert len(ref.ask(Find())) == 10
+
+
 def test_the_rest_of_the_disk_is_left_to_others_and_sending_goes_on(
     outboxes: Outboxes, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

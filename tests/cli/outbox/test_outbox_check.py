@@ -47,7 +47,7 @@ def test_all_is_well(one_waits: Path, outbox_command: OutboxCommand) -> None:
             "nobody has heard",
         ),
         ("DELETE FROM pykka_smtp_body", 2, "1 email has lost the body"),
-        ("INSERT INTO pykka_smtp_body VALUES (99, 'x')", 1, "1 body has no email"),
+        ("INSERT INTO pykka_smtp_body VALUES (99, x'78')", 1, "1 body has no email"),
         (
             "INSERT INTO pykka_smtp_life (pid, alias) VALUES (4711, 'web')",
             1,

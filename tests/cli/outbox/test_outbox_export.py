@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from servers.outbox_fixtures import OutboxCommand
 from servers.outboxes import Outboxes, mail
+from servers.waiting import PATIENCE, wait_until
 
-from pykka_smtp import Dsn, Find, Put, SendMail, SendSuccess
+from pykka_smtp import Dsn, Find, Put, RetryPolicy, SendMail, SendSuccess
+from pykka_smtp.testing import Server, defer
 
 EML = b"""\
 From: Ann <ann@example.com>\r
@@ -249,3 +251,25 @@ def test_a_key_of_another_email_is_said_so_and_the_others_are_put(
 
     assert outbox_command.out.count("is put") == 2
     assert f"{files[2]}: key '<0@example.com>' is that of another email" in outbox_command.err
+
+
+def test_who_has_an_email_already_does_not_get_it_again_from_another_file(
+    outboxes: Outboxes, outbox_command: OutboxCommand, tmp_path: Path
+) -> None:
+    folder, later = tmp_path / "out", ["later@example.org", "blind@example.org"]
+    moods = [defer("RCPT", to=one) for one in later]
+    with Server(*moods) as server:
+        ref = outboxes.start(server, retry=RetryPolicy(initial_delay=600, at_least_once=True))
+        ref.ask(Put(mail(1, recipients=["you@example.org", later[0]], bcc=later[1])))
+        assert wait_until(lambda: ref.ask(Find())[0].attempts == 1, PATIENCE)
+        outboxes.stop(ref)
+        assert server.accepted == 1
+
+    assert outbox_command("export", folder) == 0
+
+    envelope = read(folder, 1)[1]["envelope"]
+    assert (envelope["to"], envelope["bcc"]) == (later[:1], later[1:])
+    outbox_command.path = tmp_path / "new.db"
+    assert outbox_command("import", folder / "00000001.eml") == 0
+    [found] = outbox_command.json("list")
+    assert found["recipients"] == later

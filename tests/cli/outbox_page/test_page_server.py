@@ -253,7 +253,9 @@ def test_there_is_nothing_but_the_page(page: ServedPage, path: str) -> None:
     assert page.ask(path).status == 404
 
 
-@pytest.mark.parametrize("words", ["view=all", "most=x", "most=-1", "search=a&before=x"])
+@pytest.mark.parametrize(
+    "words", ["view=all", "most=x", "most=-1", "search=a&before=x", "view=waiting" + "&a=b" * 10]
+)
 def test_questions_that_make_no_sense_are_refused(page: ServedPage, words: str) -> None:
     assert page.ask(f"/api/state?{words}").status == 400
 

@@ -127,6 +127,20 @@ def test_an_email_that_would_have_to_be_encoded_is_a_file_of_octets() -> None:
     assert part.get_content() == inner
 
 
+def test_an_email_is_not_encoded_whatever_the_case_of_its_type() -> None:
+    entity = Attachment(b"Subject: x\n\ny", name="a", content_type="Message/RFC822").entity()
+
+    assert b"Content-Transfer-Encoding: 7bit" in b"".join(entity.segments)  # type: ignore[arg-type]
+
+
+def test_a_large_file_is_not_sent_as_an_email_which_must_not_be_encoded(tmp_path: Path) -> None:
+    large = tmp_path / "large.eml"
+    large.write_bytes(b"Subject: x\r\n\r\n" + b"hello\r\n" * 200_000)
+
+    with pytest.raises(ValueError, match="message/rfc822 does not allow"):
+        Attachment(large, content_type="message/rfc822")
+
+
 def test_a_large_file_is_not_read_until_it_is_sent(tmp_path: Path) -> None:
     large, small = tmp_path / "l.bin", tmp_path / "s.bin"
     large.write_bytes(b"x" * (MOST_READ + 1))

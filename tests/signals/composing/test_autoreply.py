@@ -104,3 +104,11 @@ def test_a_hostile_subject_adds_no_field() -> None:
     made = answer(evil, sender="me@a.test")
 
     assert b"\r\nBcc" not in made.as_bytes()
+
+
+@pytest.mark.parametrize(
+    "line", [b'From: \0?=\xff--b--b,:;:;@\r[<=\\=?utf-8?b?<",Message-ID: ?=(', b'From: "']
+)
+def test_what_the_parser_breaks_on_gets_no_answer(line: bytes) -> None:
+    with pytest.raises(AutoreplyRefused, match=r"^its From cannot be read$"):
+        autoreply(b"Return-Path: <a@b.test>\n" + line + b"\n\nx", sender="me@a.test", body="x")

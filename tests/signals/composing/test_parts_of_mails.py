@@ -3,6 +3,7 @@
 import datetime as dt
 import email
 import email.policy
+import os
 import pickle
 from email.message import EmailMessage
 from pathlib import Path
@@ -13,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pykka_smtp import FROM_HTML, Attachment, Html, SendMail, Unsubscribe
+from pykka_smtp.signals.composing.parts_file import octets_of_parts
+from pykka_smtp.smtp.mail.parts.parts_email import PartsEmail
 
 ME, YOU = "me@a.test", "you@b.test"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 3
@@ -203,6 +206,37 @@ def test_a_file_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
         mail(attachments=[tmp_path / "x"])
     with pytest.raises(ValueError, match="is not a file"):
         mail(attachments=[tmp_path])
+
+
+def test_an_old_preview_stays_if_a_file_is_gone(tmp_path: Path) -> None:
+    large, preview = tmp_path / "large.bin", tmp_path / "preview.eml"
+    large.write_bytes(bytes(2_000_000))
+    made = mail(body="x", attachments=large)
+    preview.write_bytes(b"old")
+    large.unlink()
+
+    with pytest.raises(OSError, match=r"large\.bin"):
+        made.save(preview)
+
+    assert preview.read_bytes() == b"old"
+
+
+def test_a_file_written_over_by_one_as_long_is_not_sent_as_a_mixture_of_both(
+    tmp_path: Path,
+) -> None:
+    large = tmp_path / "large.bin"
+    large.write_bytes(b"a" * 2_000_000)
+    source = mail(body="x", attachments=large).source
+    assert isinstance(source, PartsEmail)
+    pieces = octets_of_parts(source)
+    next(pieces)
+    with large.open("r+b") as file:
+        file.seek(1_000_000)
+        file.write(b"b" * 1_000_000)
+    os.utime(large, (0, 0))
+
+    with pytest.raises(ValueError, match="changed while it was sent"):
+        list(pieces)
 
 
 def test_the_text_is_made_of_the_page_only_if_asked() -> None:

@@ -5,16 +5,15 @@ import email.policy
 import logging
 import pickle
 import sys
-import traceback
 from email.message import Message
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers.effort import IS_THOROUGH, times
+from servers.frames import shown_by
 from servers.random_mails import texts, trees
 from servers.require import require_module
 from servers.signers import (
@@ -279,21 +278,6 @@ def test_two_with_one_record_are_refused() -> None:
 
 
 # Secrets
-
-
-def shown_by(error: BaseException) -> str:
-    """Return all that a tool which reports errors could show."""
-    seen: list[str] = ["".join(traceback.format_exception(error))]
-    chain: BaseException | None = error
-    while chain is not None:
-        frame: TracebackType | None = chain.__traceback__
-        while frame is not None:
-            # Not of the test itself, which has the key.
-            if "/tests/" not in frame.tb_frame.f_code.co_filename:
-                seen += map(repr, frame.tb_frame.f_locals.values())
-            frame = frame.tb_next
-        chain = chain.__cause__ or chain.__context__
-    return "\n".join(seen)
 
 
 SECRET = "U0VDUkVUX0tFWV9NQVRFUklBTA"

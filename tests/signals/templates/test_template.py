@@ -67,6 +67,15 @@ def test_what_an_html_template_includes_is_escaped_whatever_its_name_is(tmp_path
     assert words(mail, "html") == "<p>&lt;b&gt;\n"
 
 
+def test_what_can_be_read_only_once_is_in_the_text_and_in_the_html() -> None:
+    each = "{% for item in items %}{{ item }},{% endfor %}"
+    mail = Template(body=each, html=f"<p>{each}").mail(
+        sender="a@b.test", recipients="c@d.test", items=iter([1, 2])
+    )
+
+    assert mail.as_bytes().count(b"1,2,") == 2
+
+
 def test_markup_is_put_in_as_it_is() -> None:
     assert made(Template(html="{{ x }}"), x=Markup("<b>!</b>")).html == "<b>!</b>"
 

@@ -187,3 +187,19 @@ def test_what_was_checked_is_what_is_kept_whatever_the_tuple_says_next() -> None
     envelope = Envelope.of("s@t.test", Fickle(("a@b.test",)))
 
     assert list(envelope.forward_paths) == ["a@b.test"]
+
+
+def test_an_envelope_comes_apart_into_those_together_and_each_other_alone() -> None:
+    envelope = Envelope.of("a@b.test", ["c@d.test", "e@f.test", "g@h.test", "i@j.test"])
+
+    def paths(together: set[str]) -> list[tuple[str, ...]]:
+        return [part.forward_paths for part in envelope.apart(together)]
+
+    assert paths({"g@h.test", "c@d.test", "other@x.test"}) == [
+        ("c@d.test", "g@h.test"),
+        ("e@f.test",),
+        ("i@j.test",),
+    ]
+    assert paths(set()) == [("c@d.test",), ("e@f.test",), ("g@h.test",), ("i@j.test",)]
+    assert paths(set(envelope.forward_paths)) == [envelope.forward_paths]
+    assert {part.reverse_path for part in envelope.apart(set())} == {"a@b.test"}

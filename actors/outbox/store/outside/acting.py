@@ -11,7 +11,8 @@ from ..file_system import check_file_system
 from ..locks import FileLock
 from ..sqlite import schema
 from ..sqlite.by_hand import ByHand
-from ..sqlite.file import side_file
+from ..sqlite.file import real_path, side_file
+from ..wake import wake_lives
 
 BY_HAND = (Step.CANCEL, Step.HOLD, Step.RELEASE, Step.RETRY)
 """What a person can do."""
@@ -37,7 +38,7 @@ class _Hand(ByHand):
 
 
 def act(path: Path, step: Step, name: str, cancelled: str, *, alias: str | None = None) -> bool:
-    """Do something to an email; the processes that send see it within a quarter of a second.
+    """Do something to an email, and wake the processes that work with the file.
 
     Args:
         path: the file.
@@ -56,6 +57,7 @@ def act(path: Path, step: Step, name: str, cancelled: str, *, alias: str | None 
         raise ValueError(f"a person does not {step}")
     if not path.is_file():
         raise OutboxError(f"{path} is not there")
+    path = real_path(path)
     check_file_system(path.parent)
     try:
         turnstile = FileLock(side_file(path, "turn"))
@@ -66,11 +68,13 @@ def act(path: Path, step: Step, name: str, cancelled: str, *, alias: str | None 
         if not turnstile.take(_PATIENCE):
             text = f"{path}: another process has kept it locked for {_PATIENCE:.0f} s; try again"
             raise OutboxError(text, True)
-        return _act(path, step, alias, name, cancelled)
+        done = _act(path, step, alias, name, cancelled)
     except (sqlite3.Error, OSError) as error:
         raise error_of(error, str(path)) from error
     finally:
         turnstile.close()
+    wake_lives(path)
+    return done
 
 
 def _act(path: Path, step: Step, alias: str | None, name: str, cancelled: str) -> bool:

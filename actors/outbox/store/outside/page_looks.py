@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..sqlite.statements import OWNED, like
+from ..sqlite.statements import OWNED, like_in_json
 from .reader import Reader
 
 MOST = 500
@@ -222,7 +222,7 @@ class PageLooks(Reader):
         if begin is None:
             return None
         # In the text of a JSON string; and there it is looked at more closely.
-        pattern = like(json.dumps(text, ensure_ascii=False)[1:-1])
+        pattern = like_in_json(text)
         rows = self._db.execute(
             "SELECT seq, key, id, env FROM pykka_smtp_mail WHERE seq >= ? AND seq < ? AND"
             " (env LIKE ? ESCAPE '\\' OR key LIKE ? ESCAPE '\\') ORDER BY seq DESC",

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import OutboxError, error_of
 from ..locks import is_locked
 from ..sqlite import schema
-from ..sqlite.file import life_file
+from ..sqlite.file import life_file, real_path
 from ..sqlite.looks import Looks
 from .visit import open_to_read
 
@@ -33,7 +33,7 @@ class Reader(Looks):
     """
 
     def __init__(self, path: Path) -> None:
-        self.path: Path = path
+        self.path: Path = real_path(path)
         self._seen = 0
         self._file: tuple[int, int] | None = None
         self._ends_at = 0.0

@@ -18,8 +18,9 @@ from ..locks import FileLock, is_locked
 from ..records import Clash, NewMail, Row, StoredMail
 from ..sqlite import schema
 from ..sqlite.by_hand import ByHand
-from ..sqlite.file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
-from ..sqlite.statements import like
+from ..sqlite.file import OPEN_TIMEOUT, life_file, open_file, prepare, real_path, side_file
+from ..sqlite.statements import like_in_json
+from ..wake import wake_lives
 from .foreign import put_in_transaction
 
 UNLIMITED = -1
@@ -52,6 +53,7 @@ class Visit(ByHand):
         makes: bool = False,
         seals: Seals | None = None,
     ) -> None:
+        path = real_path(path)
         self.path: Path = path
         self._seals = seals
         self._seen = 0
@@ -84,7 +86,7 @@ class Visit(ByHand):
             row.outcome, row.past = self._text(row.outcome), self._text(row.past)
             is_sealed = sealed_of(row.env) is not None
             row.env = self._text(row.env) or ""
-            if is_sealed and self._seals is not None and row.body:
+            if is_sealed and self._seals is not None and row.body and isinstance(row.body, bytes):
                 row.body = self._seals.open_body(row.body)
         return rows
 
@@ -132,6 +134,7 @@ class Visit(ByHand):
             raise error_of(error, str(self.path)) from error
         finally:
             self._turnstile.give_back()
+        wake_lives(self.path)
 
     def put(self, mail: NewMail) -> Clash | None:
         """Put an email, in a `turn`; return what has its key already, or None."""
@@ -171,7 +174,7 @@ class Visit(ByHand):
         for value in (recipient, None if domain is None else f"@{domain}"):
             if value is not None and self._seals is None:
                 where.append("env LIKE ? ESCAPE '\\'")
-                args.append(like(value))
+                args.append(like_in_json(value))
         left = limit
         is_looked_at = domain is not None or recipient is not None
         for mail in self._select(where, args, UNLIMITED if is_looked_at else limit):
@@ -228,6 +231,33 @@ class Visit(ByHand):
         except sqlite3.Error as error:
             raise error_of(error, str(self.path)) from error
         return bodies, mails
+
+    def files(self) -> tuple[int, list[str]]:
+        """Return how many files of bodies have no email, and what is wrong with those that have.
+
+        Raises:
+            OutboxError: that cannot be read.
+        """
+        flaws: list[str] = []
+        try:
+            extra = sum(1 for _ in self.bodies.unnamed(self.files_named))
+            rows = self._db.execute(
+                "SELECT seq, data FROM pykka_smtp_body WHERE typeof(data) = 'text'"
+            ).fetchall()
+            for seq, text in rows:
+                file = self.bodies.of(text)
+                with contextlib.suppress(ValueError, OSError):
+                    for _ in file.pieces():
+                        pass
+                if file.problem and self._has_file(seq):  # not if it was sent this very moment
+                    flaws.append(file.problem)
+        except (sqlite3.Error, OSError, ValueError) as error:
+            raise error_of(error, str(self.path)) from error
+        return extra, flaws
+
+    def _has_file(self, seq: int) -> bool:
+        asked = self._db.execute("SELECT 1 FROM pykka_smtp_body WHERE seq = ?", (seq,))
+        return asked.fetchone() is not None
 
     def lives(self) -> list[tuple[int, int, str, bool]]:
         """Return number, process id and alias of each life, and whether its process is there."""

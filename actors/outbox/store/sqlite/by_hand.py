@@ -32,10 +32,12 @@ class ByHand(Looks):
     def retry(self, alias: str | None, name: str, now: float) -> bool:
         """See `Store`."""
         set_ = (
+            # Its attempts stay: they say who has it already, and must not get it again. Of an email
+            # that has failed, nobody has it, and none are there.
             "state = 'ready', owner = NULL, crashes = 0, due = :now, put_at = :now, put_off = 0,"
-            " past = NULL,"
             " doubts = max(doubts, coalesce(json_extract(outcome, '$.maybe'), 0)), outcome = NULL,"
-            " attempts = 0, expires = NULL, is_sent = NULL, ended_at = NULL"
+            " attempts = coalesce(json_extract(past, '$.count'), 0), expires = NULL,"
+            " is_sent = NULL, ended_at = NULL"
         )
         which = "('ready', 'held', 'heard')"
         return self._by_hand(alias, name, set_, which, more=_RETRIABLE, now=now)
@@ -68,4 +70,5 @@ class ByHand(Looks):
                 f"DELETE FROM pykka_smtp_{table} WHERE seq IN (SELECT value FROM json_each(?))",
                 (str(seqs),),
             )
+        self.bodies.is_to_collect = True
         return len(seqs)

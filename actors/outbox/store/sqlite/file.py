@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import OlderLifeError, OutboxError, error_of
-from ..file_system import check_file_system
+from ..file_system import ANYWAY, check_file_system, sync_folder
 from ..locks import FileLock, is_locked
 from . import schema
 
@@ -17,7 +17,19 @@ OPEN_TIMEOUT = 30.0
 MIN_SQLITE = (3, 35, 0)
 _SMALLEST = 512
 """Octets of a page: of less than one, SQLite makes a new file."""
+_BACK = "bring it back, or end all programs that use it and start them anew"
 _MOST_PAGES_OF_CACHE = -16_000  # KiB, as SQLite has it
+
+
+def real_path(path: Path) -> Path:
+    """Return where an outbox is, whatever becomes of the current folder and of links to it.
+
+    All processes must find the same files beside it: a life whose lock is not found is dead.
+
+    Args:
+        path: the outbox, as a program names it.
+    """
+    return Path(os.path.realpath(path))
 
 
 def side_file(path: Path, name: str) -> Path:
@@ -33,6 +45,46 @@ def side_file(path: Path, name: str) -> Path:
 def life_file(path: Path, life: int) -> Path:
     """Return the file that a life holds a lock on."""
     return side_file(path, f"life-{life}")
+
+
+class FilesInPlace:
+    """An outbox and its log, as they were when they were opened.
+
+    SQLite goes on with files that were removed or replaced, and what it writes into them is lost.
+
+    Args:
+        path: the outbox.
+
+    Raises:
+        OSError: one of them is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._names = str(path), str(side_file(path, "wal"))
+        self._known = [_which(os.stat(name)) for name in self._names]  # noqa: PTH116 - faster
+        # Elsewhere a file may have another number at each look.
+        self._are_numbered = os.environ.get(ANYWAY) != "1"
+
+    def check(self) -> None:
+        """Check that they are in place, and not cut. It takes 2 microseconds.
+
+        Raises:
+            OutboxError: they are not.
+        """
+        try:
+            facts = [os.stat(name) for name in self._names]  # noqa: PTH116
+        except FileNotFoundError as error:
+            text = f"{Path(error.filename).name} has gone while it is in use"
+            raise OutboxError(f"{self._path}: {text}: {_BACK}", True) from error
+        is_other = self._are_numbered and [_which(one) for one in facts] != self._known
+        if is_other or facts[0].st_size < _SMALLEST:
+            text = "was replaced or cut while it is in use"
+            raise OutboxError(f"{self._path} {text}: {_BACK}", True)
+
+
+def _which(facts: os.stat_result) -> tuple[int, int]:
+    return facts.st_dev, facts.st_ino
 
 
 def open_file(
@@ -91,6 +143,8 @@ def prepare(path: Path) -> FileLock:
         raise OutboxError(f"{folder} is no folder; make it first, for {path.name} to be in it")
     if path.is_dir():
         raise OutboxError(f"{path} is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise OutboxError(f"{path} is no regular file, and cannot be an outbox")
     check_file_system(folder)
     try:
         turnstile = FileLock(side_file(path, "turn"))
@@ -190,16 +244,6 @@ def _make(path: Path) -> None:
         connection.close()
     made.rename(path)
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder survive a power cut."""
-    if os.name != "nt":
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> None:

@@ -1,14 +1,28 @@
 """What of an outbox can be looked at: emails, counts, changes. Writes nothing."""
 
+import contextlib
+import functools
+import itertools
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...rules.states import State
+from ...text.seals import sealed_of
+from ..bodies import Bodies, BodyFile
 from ..errors import error_of
 from ..records import Row, StoredMail
-from .statements import OWNED, chunks, columns_of_bodies, detail_of, json_of, like, spare
+from .statements import (
+    OWNED,
+    chunks,
+    columns_of_bodies,
+    detail_of,
+    json_of,
+    like_in_json,
+    readable_of,
+    spare,
+)
 
 _COUNTS = {
     State.READY: "state = 'ready'",
@@ -30,6 +44,7 @@ _SPARE = _HEARD + "replays, past, outcome, ''"
 
 SEALED = "(sealed)"
 """The sender of an email that this process cannot open."""
+_UNREADABLE = "(cannot be read)"
 
 
 class Looks:
@@ -38,6 +53,11 @@ class Looks:
     path: Path
     _db: sqlite3.Connection
     _seen: int
+
+    @functools.cached_property
+    def bodies(self) -> Bodies:
+        """The bodies that are in files beside."""
+        return Bodies(self.path)
 
     def find(self, **wanted: Any) -> list[StoredMail]:
         """Return emails, the oldest first.
@@ -54,10 +74,15 @@ class Looks:
         if wanted.get("name") is not None:
             where.append("(key = ? OR id = ?)")
             args += [wanted["name"]] * 2
-        if wanted.get("recipient") is not None:
-            where.append("env LIKE ? ESCAPE '\\'")
-            args.append(like(wanted["recipient"]))
-        return list(self._select(where, args, wanted.get("limit", 100)))
+        limit = wanted.get("limit", 100)
+        if wanted.get("recipient") is None:
+            return list(self._select(where, args, limit))
+        # Somewhere in the text of the email; and there it is looked at more closely.
+        where.append("env LIKE ? ESCAPE '\\'")
+        args.append(like_in_json(wanted["recipient"]))
+        part = wanted["recipient"].lower()
+        found = (m for m in self._select(where, args, -1) if _is_to(m, part))
+        return list(itertools.islice(found, limit))
 
     def _select(
         self, where: Sequence[str], args: Sequence[Any], limit: int
@@ -101,8 +126,30 @@ class Looks:
             bodies = self._db.execute(columns_of_bodies(len(chunk)), padded).fetchone()
             for seq, body in zip(chunk, bodies, strict=False):
                 if seq in rows:
-                    rows[seq].body = body or b""
+                    rows[seq].body = self._beside(body) if type(body) is str else body or b""
         return [rows[seq] for seq in seqs if seq in rows]
+
+    def _beside(self, text: str) -> bytes | BodyFile:
+        """Return the file of a body; or the body, if it must be in memory to be sent."""
+        try:
+            file = self.bodies.of(text)
+        except ValueError as error:
+            return BodyFile(self.path, 0, b"", is_whole=True, problem=str(error))
+        if file.is_whole:
+            with contextlib.suppress(ValueError, OSError):
+                return file.read()
+        return file
+
+    def files_named(self) -> set[str]:
+        """Return the names of the files of bodies that emails have.
+
+        Raises:
+            ValueError: some of them cannot be read.
+        """
+        rows = self._db.execute(
+            "SELECT data FROM pykka_smtp_body WHERE typeof(data) = 'text'"
+        ).fetchall()
+        return {self.bodies.of(text).path.name for (text,) in rows}
 
     def get(self, seq: int) -> Row | None:
         """See `Store`."""
@@ -124,7 +171,7 @@ class Looks:
             for name in ("page_count", "freelist_count", "page_size")
         ]
         octets: int = (pages[0] - pages[1]) * pages[2]
-        return octets
+        return octets + sum(self.bodies.sizes().values())
 
     def undelivered(self) -> int:
         """See `Store`."""
@@ -152,16 +199,20 @@ class Looks:
         return bool(version != seen)
 
 
+def _is_to(mail: StoredMail, part: str) -> bool:
+    return any(part in address.lower() for address in mail.recipients)
+
+
 def _stored(row: tuple[Any, ...]) -> StoredMail:
     *values, outcome, past, env = row
     named = dict(zip(_NAMES.replace("\n", "").split(","), values, strict=True))
     named = {name.strip(): value for name, value in named.items()}
-    made = json_of(env)
+    made = readable_of(env)
     everybody = (*made.get("to", ()), *made.get("cc", ()), *made.get("bcc", ()))
     named["is_sent"] = None if named["is_sent"] is None else bool(named["is_sent"])
     named["at_least_once"] = bool(named["at_least_once"])
     return StoredMail(
-        sender=made.get("from", SEALED),
+        sender=made.get("from", SEALED if sealed_of(env) else _UNREADABLE),
         recipients=everybody,
         detail=detail_of(outcome, past),
         **named,

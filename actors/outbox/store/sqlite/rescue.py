@@ -4,8 +4,11 @@ import contextlib
 from collections.abc import Collection, Sequence
 
 from ...rules.states import ALONE_AFTER
+from ..clock import boot
 from ..locks import is_locked
-from ..records import Rescue, Row
+from ..notes import read_notes
+from ..records import Ending, Later, Rescue, Row
+from ..wake import remove_wake_socket
 from .file import life_file
 from .looks import Looks
 from .statements import OWNED, json_of
@@ -70,6 +73,9 @@ class Rescues(Looks):
     def rescue(self, lives: Sequence[int], most: int) -> Rescue:
         """See `Store`."""
         db, dead = self._db, str(list(lives))
+        for life in lives:
+            for note in read_notes(life_file(self.path, life), boot()):
+                self._write_noted(life, note)
         found = db.execute(
             "SELECT json_group_array(seq) FROM (SELECT seq FROM pykka_smtp_mail"
             f" WHERE {OWNED} AND owner IN (SELECT value FROM json_each(?)) LIMIT ?)",
@@ -119,6 +125,27 @@ class Rescues(Looks):
             "DELETE FROM pykka_smtp_life WHERE id IN (SELECT value FROM json_each(?))",
             (str(list(lives)),),
         )
+
+    def remove_traces(self, lives: Sequence[int]) -> None:
+        """See `Store`."""
         for life in lives:
             with contextlib.suppress(OSError):
                 life_file(self.path, life).unlink()
+            remove_wake_socket(self.path, life)
+
+    def _write_noted(self, life: int, note: Ending | Later) -> None:
+        """Write an outcome that a dead life had noted, unless it has written it itself."""
+        where = "WHERE seq = ? AND owner = ? AND state IN ('claimed', 'dot')"
+        if isinstance(note, Ending):
+            self._db.execute(
+                "UPDATE pykka_smtp_mail SET state = 'told', outcome = ?, is_sent = ?, past = NULL,"
+                f" owner = NULL {where}",
+                (note.outcome, note.is_sent, note.seq, life),
+            )
+        else:
+            self._db.execute(
+                "UPDATE pykka_smtp_mail SET state = 'ready', owner = NULL, put_off = 1, due = ?1,"
+                " past = ?2, doubts = ?3, attempts = coalesce(json_extract(?2, '$.count'), 0)"
+                " WHERE seq = ?4 AND owner = ?5 AND state IN ('claimed', 'dot')",
+                (note.due, note.past, note.doubts, note.seq, life),
+            )

@@ -3,17 +3,18 @@
 import contextlib
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...text.mail_text import is_whole
 from ...text.seals import sealed_of
+from ..bodies import Bodies, BodyFile
 from ..errors import error_of
-from .file import check_size
+from .file import check_size, real_path
 
 _TOGETHER = 64
-_COLUMNS = "seq, id, key, alias, state, env, outcome, digest"
+_COLUMNS = "seq, id, key, alias, state, env, outcome, past, digest"
 _CHANGED = "its text is not what was put"
 
 
@@ -29,7 +30,9 @@ class ReadableMail:
         state: its state; the same.
         env: everything but the body, as JSON; the same.
         body: the body, or the complete message; None if it was removed, or cannot be read.
+        file: the file that has the body, if that is large; not looked at.
         outcome: its outcome, as JSON; or None.
+        past: its attempts, as JSON; or None.
         problem: what could not be read, in a line; empty if all could.
     """
 
@@ -40,7 +43,9 @@ class ReadableMail:
     state: str = ""
     env: str = ""
     body: bytes | None = None
+    file: BodyFile | None = None
     outcome: str | None = None
+    past: str | None = None
     problem: str = ""
 
 
@@ -59,11 +64,21 @@ def readable(path: Path) -> Iterator[ReadableMail]:
         database = sqlite3.connect(uri, uri=True, isolation_level=None)
     except (OSError, sqlite3.Error) as error:
         raise error_of(error, str(path)) from error
+    bodies = Bodies(real_path(path))
     with contextlib.closing(database):
         database.text_factory = _text
         numbers = _numbers(database, path)
         for first in range(numbers.start, numbers.stop, _TOGETHER):
-            yield from _some(database, range(first, min(first + _TOGETHER, numbers.stop)))
+            for mail in _some(database, range(first, min(first + _TOGETHER, numbers.stop))):
+                yield _with_file(mail, bodies) if isinstance(mail.body, str) else mail
+
+
+def _with_file(mail: ReadableMail, bodies: Bodies) -> ReadableMail:
+    try:
+        return replace(mail, body=None, file=bodies.of(str(mail.body)))
+    except ValueError as error:
+        problem = f"{mail.problem}; {error}" if mail.problem else str(error)
+        return replace(mail, body=None, problem=problem)
 
 
 def _text(octets: bytes) -> str:
@@ -128,7 +143,7 @@ def _one(database: sqlite3.Connection, seq: int) -> Iterator[ReadableMail]:
         parts.append(found)
     mail, body = parts
     if mail is not None or body is not None:
-        values = mail or (seq, "", "", "", "", "", None, None)
+        values = mail or (seq, "", "", "", "", "", None, None, None)
         yield _mail((*values, None if body is None else body[0]), "; ".join(problems))
 
 
@@ -137,7 +152,7 @@ def _is_changed(env: str, body: bytes, digest: bytes) -> bool:
 
 
 def _mail(row: tuple[Any, ...], problem: str = "") -> ReadableMail:
-    seq, *texts, outcome, digest, body = row
+    seq, *texts, outcome, past, digest, body = row
     words = ["" if text is None else str(text) for text in texts]
     name, key, alias, state, env = words
     if isinstance(body, bytes) and isinstance(digest, bytes) and _is_changed(env, body, digest):
@@ -149,7 +164,8 @@ def _mail(row: tuple[Any, ...], problem: str = "") -> ReadableMail:
         alias=alias,
         state=state,
         env=env,
-        body=body if isinstance(body, bytes) else None,
+        body=body if isinstance(body, bytes | str) else None,  # type: ignore[arg-type]
         outcome=None if outcome is None else str(outcome),
+        past=None if past is None else str(past),
         problem=problem,
     )

@@ -30,6 +30,7 @@ CREATE TABLE pykka_smtp_mail (
   env TEXT NOT NULL, past TEXT, outcome TEXT
 );
 CREATE TABLE pykka_smtp_body (seq INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE INDEX pykka_smtp_body_beside ON pykka_smtp_body (data) WHERE typeof(data) = 'text';
 CREATE UNIQUE INDEX pykka_smtp_mail_key ON pykka_smtp_mail (alias, key);
 CREATE INDEX pykka_smtp_mail_id ON pykka_smtp_mail (id) WHERE id <> key;
 CREATE INDEX pykka_smtp_mail_ready ON pykka_smtp_mail (priority, due, seq) WHERE state = 'ready';

@@ -15,17 +15,25 @@ from collections.abc import Generator
 from pathlib import Path
 
 from .....signals.dispatcher import log_safely
+from ..clock import boot
 from ..errors import OlderLifeError, OutboxError, error_of
 from ..file_system import has_room
+from ..forks import ForkGuard
 from ..locks import FileLock
+from ..notes import OutcomeNotes, open_notes
+from ..wake import OtherLives, WakeSocket
 from . import schema
 from .by_hand import ByHand
-from .file import OPEN_TIMEOUT, life_file, open_file, prepare, side_file
+from .file import OPEN_TIMEOUT, FilesInPlace, life_file, open_file, prepare, real_path, side_file
 from .rescue import Rescues
 from .times import Times
 
 _OLDER_PATIENCE = 30.0
 """Seconds that a start waits for processes of older code, before it migrates the file."""
+_COLLECT_EVERY = 1.0
+"""Seconds between two looks for files of bodies that are nobody's."""
+_COLLECT_AGAIN = 60.0
+"""Seconds after which that is tried again if it has failed."""
 _LONG_LOG = 4 * 1024 * 1024
 """Octets of the log from which on a checkpoint is due."""
 
@@ -34,10 +42,6 @@ def proof_in(connection: sqlite3.Connection) -> str | None:
     """Return the proof of the key that a file was sealed with; None if it is not sealed."""
     row = connection.execute("SELECT value FROM pykka_smtp_meta WHERE key = 'seal'").fetchone()
     return None if row is None else row[0]
-
-
-_abandoned: list[sqlite3.Connection] = []
-"""A parent's connections, in a forked child: to close one there could remove the parent's log."""
 
 
 class SqliteStore(Times, Rescues, ByHand):
@@ -53,24 +57,33 @@ class SqliteStore(Times, Rescues, ByHand):
     """
 
     def __init__(self, path: Path, alias: str, *, hears: bool = True) -> None:
+        path = real_path(path)
         self.path: Path = path
+        self.notes: OutcomeNotes | None = None
         self._alias = alias
         self._hears = hears
         self._is_durable = True
         self._seen = 0
+        self._collect_at = 0.0
         self._turnstile = prepare(path)
         try:
-            self._db = self._opened_file()
+            self._guard = guard = ForkGuard(path)
             try:
-                self._begin_life()
+                with guard:
+                    guard.connection = self._db = self._opened_file()
+                    self._begin_life()
+                    self._files = FilesInPlace(path)
             except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self._db.close()
+                with guard, contextlib.suppress(sqlite3.Error):
+                    if guard.connection is not None:
+                        guard.connection.close()
+                guard.forget()
                 raise
         except BaseException:
             self._turnstile.close()
             raise
         self._turnstile.give_back()
+        self._others = OtherLives(path, self.life)
 
     def _opened_file(self) -> sqlite3.Connection:
         """Open the file; wait, while processes of older code work with one that is older, too."""
@@ -111,13 +124,22 @@ class SqliteStore(Times, Rescues, ByHand):
             self._lock = FileLock(life_file(self.path, self.life))
             try:
                 self._lock.take(OPEN_TIMEOUT)
+                self.notes = self._open_notes()
                 self._db.execute("COMMIT")
             except BaseException:
+                self._close_notes()
                 self._lock.remove()
                 raise
         except (sqlite3.Error, OSError) as error:
             raise error_of(error, str(self.path)) from error
         self.has_changed()
+
+    def _open_notes(self) -> OutcomeNotes | None:
+        return open_notes(life_file(self.path, self.life), boot())
+
+    def _close_notes(self) -> None:
+        if self.notes is not None:
+            self.notes.close()
 
     # Turns
 
@@ -136,24 +158,34 @@ class SqliteStore(Times, Rescues, ByHand):
         db = self._db
         try:
             self.wait_turn()
-            if is_durable is not self._is_durable:
-                db.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
-                self._is_durable = is_durable
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                db.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    db.execute("ROLLBACK")
-                raise
+            self._files.check()
+            with self._guard:
+                if is_durable is not self._is_durable:
+                    db.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
+                    self._is_durable = is_durable
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                    db.execute("COMMIT")
+                except BaseException:
+                    with contextlib.suppress(sqlite3.Error):
+                        db.execute("ROLLBACK")
+                    raise
+        except OutboxError:
+            raise
         except (sqlite3.Error, OSError) as error:
             raise error_of(error, str(self.path)) from error
         finally:
             self._turnstile.give_back()
 
+    def look(self) -> contextlib.AbstractContextManager[object]:
+        """See `Store`."""
+        return self._guard
+
     def tidy(self) -> None:
         """See `Store`."""
+        if self.bodies.is_to_collect and time.monotonic() >= self._collect_at:
+            self._collect()
         try:
             if side_file(self.path, "wal").stat().st_size < _LONG_LOG:
                 return
@@ -161,13 +193,28 @@ class SqliteStore(Times, Rescues, ByHand):
             return
         if self._turnstile.take(0.0):
             try:
-                # It is short then: its length tells when the next is due, to every process.
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                self._db.execute("PRAGMA incremental_vacuum(100)").fetchall()
+                with self._guard:
+                    # It is short then: its length tells when the next is due, to every process.
+                    self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                    self._db.execute("PRAGMA incremental_vacuum(100)").fetchall()
             except sqlite3.Error as error:
                 raise error_of(error, str(self.path)) from error
             finally:
                 self._turnstile.give_back()
+
+    def _collect(self) -> None:
+        """Remove files of bodies that no email has any more. What was written is committed."""
+        self.bodies.is_to_collect, self._collect_at = False, time.monotonic() + _COLLECT_EVERY
+        try:
+            with self._guard:
+                count = self.bodies.collect(self.files_named)
+        except (sqlite3.Error, OSError, ValueError) as error:
+            text = "files of bodies in %s cannot be removed: %s"
+            log_safely(logging.WARNING, text, self.bodies.folder, error)
+            self._collect_at += _COLLECT_AGAIN
+        else:
+            if count:
+                log_safely(logging.DEBUG, "%d files of bodies were removed", count)
 
     def touch(self) -> None:
         """See `Store`."""
@@ -179,31 +226,53 @@ class SqliteStore(Times, Rescues, ByHand):
         """Whether the disk has room for more."""
         return has_room(self.path.parent)
 
+    # Other lives
+
+    def listen(self, roles: int) -> WakeSocket | None:
+        """See `Store`."""
+        with contextlib.suppress(OSError):
+            return WakeSocket(self.path, self.life, roles)
+        return None
+
+    def wake(self, emails: int, outcomes: int) -> None:
+        """See `Store`."""
+        self._others.wake(emails, outcomes)
+
     # The end
 
     def reopen(self) -> None:
         """See `Store`."""
-        with contextlib.suppress(sqlite3.Error):
+        self._files.check()  # or a new file would be made
+        with self._guard, contextlib.suppress(sqlite3.Error):
             self._db.close()
         if not self._turnstile.take(OPEN_TIMEOUT):
             raise OutboxError(f"{self.path} is locked by another process", True)
         try:
-            self._db = open_file(self.path, self._turnstile, self._check_seal)
+            with self._guard as guard:
+                self._db = open_file(self.path, self._turnstile, self._check_seal)
+                guard.connection = self._db
+            self._files = FilesInPlace(self.path)
             self._is_durable = True
         finally:
             self._turnstile.give_back()
 
     def close(self, *, is_clean: bool = True) -> None:
         """See `Store`."""
+        if is_clean and self.bodies.is_to_collect:
+            self._collect()
         held = self._turnstile.is_held or self._turnstile.take(OPEN_TIMEOUT)
         try:
-            if is_clean and held:
+            with self._guard:
+                if is_clean and held:
+                    with contextlib.suppress(sqlite3.Error):
+                        self._end_life()
                 with contextlib.suppress(sqlite3.Error):
-                    self._end_life()
-            with contextlib.suppress(sqlite3.Error):
-                self._db.close()
+                    self._db.close()
         finally:
+            self._guard.forget()
+            self._others.close()
             self._turnstile.close()
+            self._close_notes()
             if is_clean:
                 self._lock.remove()
             else:
@@ -216,7 +285,3 @@ class SqliteStore(Times, Rescues, ByHand):
         if self._db.execute(owned, (self.life,)).fetchone() is None:
             self._db.execute("DELETE FROM pykka_smtp_life WHERE id = ?", (self.life,))
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-    def abandon(self) -> None:
-        """Forget it in a forked child; it belongs to the parent."""
-        _abandoned.append(self._db)

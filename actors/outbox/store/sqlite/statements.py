@@ -6,15 +6,15 @@ for a single row.
 
 import functools
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, cast
 
 _MOST = 128
 OWNED = "state IN ('claimed', 'dot', 'told')"
 """As the index of those says it: SQLite takes that index only where a statement has these words."""
 _T = TypeVar("_T")
 
-json_of = json.JSONDecoder().decode
+json_of: Callable[[str], Any] = json.JSONDecoder().decode
 
 
 def chunks(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
@@ -49,6 +49,20 @@ def like(text: str) -> str:
     return f"%{text}%"
 
 
+def like_in_json(text: str) -> str:
+    """Return a pattern as `like` does, for a text within a string of JSON."""
+    return like(json.dumps(text, ensure_ascii=False)[1:-1])
+
+
+def readable_of(text: str | None) -> dict[str, Any]:
+    """Return an object of JSON; an empty one for what is none, so that a look at others goes on."""
+    try:
+        made: Any = json_of(text) if text else {}
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", made) if isinstance(made, dict) else {}
+
+
 def detail_of(outcome: str | None, past: str | None) -> str:
     """Return what the text of an outcome, or of the last attempt, says in a line.
 
@@ -56,8 +70,6 @@ def detail_of(outcome: str | None, past: str | None) -> str:
         outcome: the outcome, as JSON; or None.
         past: the attempts, as JSON; or None.
     """
-    made: dict[str, Any] = (
-        json_of(outcome) if outcome else json_of(past).get("last", {}) if past else {}
-    )
+    made = readable_of(outcome) if outcome else readable_of(past).get("last") or {}
     reply = made.get("reply")
     return made.get("detail") or (" ".join(map(str, reply)) if reply else "")

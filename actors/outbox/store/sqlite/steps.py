@@ -31,7 +31,7 @@ class Steps(Looks):
                 value
                 for seq, m in chunk
                 for value in (
-                    *(seq, m.id, m.key, m.alias, m.digest, m.env, len(m.body), m.priority),
+                    *(seq, m.id, m.key, m.alias, m.digest, m.env, m.size, m.priority),
                     *(m.due, m.expires, m.put_at, m.at_least_once),
                     *(("claimed", life) if m.claim else ("ready", None)),
                     home,
@@ -78,6 +78,7 @@ class Steps(Looks):
                 values_,
             )
             self._db.execute(f"DELETE FROM pykka_smtp_mail WHERE {where}", values_)
+        self.bodies.is_to_collect = True
 
     def claim(
         self, now: float, most: int, known: Collection[int] = (), *, alone: bool = False
@@ -198,6 +199,15 @@ class Steps(Looks):
             (str(list(seqs)), self.life),
         )
 
+    def set_aside(self, seq: int, *, in_doubt: bool = True) -> None:
+        """See `Store`."""
+        self._db.execute(
+            "UPDATE pykka_smtp_mail SET state = 'held', owner = NULL, expires = NULL,"
+            " doubts = doubts + (state = 'dot' AND ?)"
+            " WHERE seq = ? AND owner = ? AND state IN ('claimed', 'dot')",
+            (in_doubt, seq, self.life),
+        )
+
     def hear(self, seqs: Sequence[int], now: float) -> None:
         """See `Store`."""
         self._db.execute(
@@ -214,6 +224,7 @@ class Steps(Looks):
             " WHERE seq IN (SELECT value FROM json_each(?)) AND +state = 'heard' AND +is_sent = 1)",
             (str(list(seqs)),),
         )
+        self.bodies.is_to_collect = True
 
     def take_told(self, alias: str, most: int) -> list[Row]:
         """See `Store`."""

@@ -7,11 +7,21 @@ from typing import Any
 import pytest
 from servers.certificates import Certificates, Tls, server_context
 from servers.outboxes import Outboxes, mail
-from servers.waiting import PATIENCE
+from servers.waiting import PATIENCE, wait_until
 
-from pykka_smtp import Cancel, Drain, FailureKind, Find, Put, SendFailure, SendSuccess
+from pykka_smtp import (
+    Cancel,
+    Drain,
+    FailureKind,
+    Find,
+    Hold,
+    Put,
+    Release,
+    SendFailure,
+    SendSuccess,
+)
 from pykka_smtp.actors.outbox.store.sqlite.sqlite_store import SqliteStore
-from pykka_smtp.testing import Server
+from pykka_smtp.testing import Server, hold
 
 OFFERS = {
     "DATA": ("8BITMIME",),
@@ -91,19 +101,52 @@ def test_a_cancelled_mail_does_not_go_out_although_it_was_in_line(
     assert (server.accepted, len(outboxes.heard)) == (1, 2)
 
 
-def test_a_mail_that_another_process_took_over_is_not_completed(
-    outboxes: Outboxes, server: Any
-) -> None:
-    ref = outboxes.start(server, rate="1/s")
-    other = SqliteStore(outboxes.path, "other")
-    ref.ask(Put(mail(1)))
-    ref.ask(Put(mail(2)))  # has a second until it goes
-    with other.turn(is_durable=True):
-        taken = "UPDATE pykka_smtp_mail SET owner = ? WHERE id = 'mail-2' AND state = 'claimed'"
-        assert other._db.execute(taken, (other.life,)).rowcount == 1
+def test_a_mail_that_another_process_took_over_is_not_completed(outboxes: Outboxes) -> None:
+    verdict = threading.Event()
+    with Server(hold(".", verdict)) as server:
+        ref = outboxes.start(server, max_connections=1)
+        other = SqliteStore(outboxes.path, "other")
+        ref.ask(Put(mail(1)))
+        ref.ask(Put(mail(2)))  # waits for the connection
+        assert wait_until(lambda: ref.ask(Find(name="mail-1"))[0].state == "dot", PATIENCE)
+        with other.turn(is_durable=True):
+            taken = "UPDATE pykka_smtp_mail SET owner = ? WHERE id = 'mail-2' AND state = 'claimed'"
+            assert other._db.execute(taken, (other.life,)).rowcount == 1
+        verdict.set()
 
-    assert not ref.ask(Drain(timeout=2.0))  # for the other has it, as far as anybody knows
+        assert not ref.ask(Drain(timeout=1.0))  # for the other has it, as far as anybody knows
 
-    assert (server.accepted, len(outboxes.heard)) == (1, 1)
-    assert ref.ask(Find(name="mail-2"))[0].state == "claimed"
-    other.close()
+        assert (server.accepted, len(outboxes.heard)) == (1, 1)
+        assert ref.ask(Find(name="mail-2"))[0].state == "claimed"
+        other.close()
+
+
+def test_a_mail_that_was_held_and_released_in_line_goes_out_once(outboxes: Outboxes) -> None:
+    first, then = threading.Event(), threading.Event()
+    with Server(hold(".", first, times=2), hold(".", then)) as server:
+        ref = outboxes.start(server, max_connections=2)
+
+        def has_state(name: str, state: str) -> bool:
+            return ref.ask(Find(name=name))[0].state == state
+
+        for number in (1, 2, 3):
+            ref.ask(Put(mail(number)))
+        assert wait_until(
+            lambda: has_state("mail-1", "dot") and has_state("mail-2", "dot"), PATIENCE
+        )
+        assert ref.ask(Hold("mail-3"))
+        assert ref.ask(Release("mail-3"))
+        # Anew, by the same process.
+        assert wait_until(lambda: has_state("mail-3", "claimed"), PATIENCE)
+        ref.ask(Put(mail(4)))
+        first.set()
+
+        # Both connections would be taken by two copies of the third.
+        assert wait_until(
+            lambda: has_state("mail-3", "dot") and has_state("mail-4", "dot"), PATIENCE
+        )
+        then.set()
+        assert ref.ask(Drain(timeout=PATIENCE))
+
+        assert len(server.mails) == 4
+    assert sorted(one.mail.id for one in outboxes.wait_for(4)) == [f"mail-{n}" for n in range(1, 5)]

@@ -10,7 +10,7 @@ import pytest
 from servers.outboxes import Outboxes, mail
 from servers.waiting import PATIENCE, wait_until
 
-from pykka_smtp import Drain, Find, Outbox, OutboxError, Put
+from pykka_smtp import Drain, Find, Outbox, OutboxError, Put, Statistics
 from pykka_smtp.actors.outbox.store import file_system
 from pykka_smtp.actors.outbox.store.locks import FileLock, is_locked
 from pykka_smtp.actors.outbox.store.sqlite import file as sqlite_file
@@ -71,6 +71,12 @@ def test_a_file_that_is_gone_is_missed_if_its_log_is_there(path: Path) -> None:
 
     assert "is missing, but mail.db-wal is there" in str(refusal(path))
     assert not path.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="needs /dev/null")
+def test_nobody_is_told_to_delete_a_device() -> None:
+    assert "is no regular file" in str(refusal(Path("/dev/null")))
+    assert not Path("/dev/null-turn").exists()
 
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
@@ -331,3 +337,79 @@ def test_nothing_waits_for_a_thread_that_has_stopped(outboxes: Outboxes) -> None
     assert ref.ask(Find()) == []
     outboxes.stop(ref)
     assert not any("outbox" in one.name for one in threading.enumerate())
+
+
+def lives_that_seem_dead(first: Path, second: Path) -> list[int]:
+    """Start a life by each name; return those of others that the second takes for dead."""
+    one, two = SqliteStore(first, "one"), SqliteStore(second, "two")
+    try:
+        return two.dead_lives()
+    finally:
+        two.close()
+        one.close()
+
+
+def test_nobody_seems_dead_because_a_path_is_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "link.db"
+    link.symlink_to(tmp_path / "mail.db")
+
+    assert lives_that_seem_dead(tmp_path / "mail.db", link) == []
+    assert [one.name for one in link.parent.iterdir()] == ["link.db"]
+
+
+def test_nobody_seems_dead_after_a_change_of_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one, two = SqliteStore(tmp_path / "mail.db", "one"), SqliteStore(Path("mail.db"), "two")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    try:
+        assert two.dead_lives() == []
+    finally:
+        two.close()
+        one.close()
+
+
+@pytest.mark.parametrize("name", ["mail.db", "mail.db-wal"])
+def test_there_is_no_receipt_while_the_file_or_its_log_is_gone(
+    outboxes: Outboxes, name: str
+) -> None:
+    ref = outboxes.start()
+    ref.ask(Put(mail(1)))
+    file = outboxes.path.with_name(name)
+    file.rename(file.with_name("away"))
+
+    for _ in range(2):
+        with pytest.raises(OutboxError, match=f"{name} has gone while it is in use") as caught:
+            ref.ask(Put(mail(2)))
+        assert caught.value.retryable
+    assert not file.exists()  # none was made anew
+
+    file.with_name("away").rename(file)
+    assert wait_until(lambda: ref.ask(Statistics()).trouble is None, PATIENCE)
+    ref.ask(Put(mail(3)))
+    assert [one.id for one in ref.ask(Find())] == ["mail-1", "mail-3"]
+
+
+def test_there_is_no_receipt_once_another_file_has_taken_the_place(
+    outboxes: Outboxes, tmp_path: Path
+) -> None:
+    ref = outboxes.start()
+    other = tmp_path / "other.db"
+    SqliteStore(other, "other").close()
+    other.rename(outboxes.path)
+
+    with pytest.raises(OutboxError, match="was replaced or cut while it is in use"):
+        ref.ask(Put(mail(1)))
+
+
+def test_there_is_no_receipt_once_the_file_was_cut(outboxes: Outboxes) -> None:
+    ref = outboxes.start()
+    ref.ask(Put(mail(1)))
+    os.truncate(outboxes.path, 0)
+
+    with pytest.raises(OutboxError, match="was replaced or cut while it is in use"):
+        ref.ask(Put(mail(2)))

@@ -35,6 +35,7 @@ class Life:
         self.rows: dict[int, Row] = {}  # claimed
         self.marked: set[int] = set()
         self.ended: dict[int, bool] = {}  # the reply came: whether it was accepted
+        self.in_doubt: set[int] = set()  # of those that ended: a dead life's, not to be sent again
         self.told: list[int] = []  # published, not marked as heard
         self.heard: Counter[int] = Counter()
 
@@ -141,7 +142,8 @@ class Machine:
                 self.publish(life, seq, 0)
 
     def put_off(self, life: Life) -> None:
-        for seq in [seq for seq, accepted in life.ended.items() if not accepted][:1]:
+        refused = [seq for seq, accepted in life.ended.items() if not accepted]
+        for seq in [seq for seq in refused if seq not in life.in_doubt][:1]:
             row = life.rows.pop(seq)
             life.marked.discard(seq)
             del life.ended[seq]
@@ -208,6 +210,7 @@ class Machine:
                 life.rows[row.seq] = row
                 life.marked.add(row.seq)
                 life.ended[row.seq] = False
+                life.in_doubt.add(row.seq)
 
     def cancel(self, life: Life, number: int) -> None:
         if not self.count:

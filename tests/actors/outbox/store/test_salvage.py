@@ -1,5 +1,6 @@
 """A damaged file: refused in one line, kept octet for octet, and what can be read of it is read."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -10,7 +11,7 @@ import pytest
 from servers.effort import times
 from servers.outboxes import Outboxes, mail
 
-from pykka_smtp import Outbox, OutboxError, Put
+from pykka_smtp import Find, Outbox, OutboxError, Put
 from pykka_smtp.actors.outbox.store.sqlite.salvage import readable
 from pykka_smtp.actors.outbox.store.sqlite.sqlite_store import SqliteStore
 
@@ -181,3 +182,16 @@ def test_a_file_that_another_program_has_locked_is_refused_after_a_while(
 
     assert caught.value.retryable
     assert len(list(readable(path))) == MAILS
+
+
+def test_the_others_are_found_although_one_cannot_be_read(outboxes: Outboxes, path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("UPDATE pykka_smtp_mail SET env = '{' WHERE id = 'mail-1'")
+        db.execute("UPDATE pykka_smtp_mail SET outcome = '[1', past = '7' WHERE id = 'mail-2'")
+        db.execute("UPDATE pykka_smtp_mail SET past = '{\"last\":null}' WHERE id = 'mail-3'")
+
+    found = {one.id: one for one in outboxes.start().ask(Find(limit=MAILS))}
+
+    assert len(found) == MAILS
+    assert (found["mail-1"].sender, found["mail-1"].recipients) == ("(cannot be read)", ())
+    assert found["mail-2"].detail == ""

@@ -190,6 +190,16 @@ def test_a_function_that_fails_refuses_the_mail_and_nothing_else(outboxes: Outbo
     assert [one.id for one in ref.ask(Find())] == ["mail-2"]
 
 
+def test_a_function_that_fails_at_the_start_is_one_line_and_tells_no_secret(
+    tmp_path: Path,
+) -> None:
+    def seal(data: bytes) -> bytes:
+        raise RuntimeError("secret-word")
+
+    with pytest.raises(OutboxError, match=r"mail.db: seal has raised RuntimeError$"):
+        Outbox.start(tmp_path / "mail.db", seal=seal, open=seal)
+
+
 def test_a_damaged_file_gives_what_is_sealed_as_it_is(outboxes: Outboxes) -> None:
     ref = outboxes.start(**sealed())
     ref.ask(Put(secret()))
@@ -214,3 +224,19 @@ def test_half_a_pair_is_an_error(
     with pytest.raises(error, match=words):
         Outbox.start(tmp_path / "mail.db", **given)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_sealed_mail_says_cannot_be_tried_out_and_another_with_its_key_is_still_seen(
+    outboxes: Outboxes,
+) -> None:
+    first = Put(mail(1, body="Your code is 123456."), key="code")
+    ref = outboxes.start(**sealed())
+    ref.ask(first)
+
+    # Who has the file knows how emails look, and tries all codes.
+    files = [one for one in outboxes.path.parent.iterdir() if one.is_file()]  # and one socket
+    octets = b"".join(one.read_bytes() for one in files)
+    assert first.text.digest not in octets
+    assert ref.ask(Put(mail(1, body="Your code is 123456.", id="x"), key="code")).is_duplicate
+    with pytest.raises(ValueError, match="is that of another email"):
+        ref.ask(Put(mail(1, body="Your code is 654321."), key="code"))

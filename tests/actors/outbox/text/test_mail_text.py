@@ -1,15 +1,18 @@
 """What comes out of the file is the email that was put."""
 
+import io
 import json
+import os
 import re
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.people import A, B, C, decrypted_by_openssl, person, verified_by_openssl
 from servers.signers import rsa_key
 
-from pykka_smtp import Attachment, Dkim, SendMail
+from pykka_smtp import Attachment, Dkim, SendMail, Smime
 from pykka_smtp.actors.outbox.text import mail_text
 from pykka_smtp.actors.outbox.text.mail_text import is_whole, mail_of, to_text
 
@@ -53,6 +56,15 @@ def test_a_date_of_the_callers_stays() -> None:
     copy = mail_of(json.dumps(json.loads(text.env) | {"date": THEN}), text.body)
 
     assert octets(copy) == octets(mail)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_is_refused_and_nobody_waits_for_its_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    mail = SendMail(sender="a@b.test", recipients="c@d.test", message=tmp_path / "pipe")
+
+    with pytest.raises(ValueError, match="pipe is no regular file"):
+        to_text(mail)
 
 
 # Of several parts
@@ -124,15 +136,27 @@ def test_files_are_read_when_the_email_is_put(tmp_path: Path) -> None:
     assert text.mail.content is not None  # this process sends that, too
 
 
-def test_files_that_are_larger_than_a_row_are_refused(
+def test_files_that_are_larger_than_a_row_are_copied_piece_by_piece(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(mail_text, "MAX_SIZE", 1_500_000)
     path = tmp_path / "large.bin"
     path.write_bytes(b"x" * 2_000_000)
 
-    with pytest.raises(ValueError, match="the email has more than 1500000 octets"):
-        to_text(of_parts(attachments=[path]))
+    def copied() -> tuple[bytes, bytes]:
+        text = to_text(of_parts(attachments=[path]))
+        assert text.large is not None
+        written = io.BytesIO()
+        digest = text.large.copy(written.write)
+        return written.getvalue(), digest
+
+    first, digest = copied()
+
+    parts = list(message_from_bytes(first).walk())
+    assert parts[-1].get_payload(decode=True) == b"x" * 2_000_000
+    assert copied()[1] == digest  # though boundaries are random, and come more than once
+    path.write_bytes(b"y" * 2_000_000)
+    assert copied()[1] != digest
 
 
 def test_a_key_is_not_kept_and_that_an_email_is_not_to_be_signed_is() -> None:
@@ -143,3 +167,28 @@ def test_a_key_is_not_kept_and_that_an_email_is_not_to_be_signed_is() -> None:
     text = to_text(SendMail(**given, dkim=()))
 
     assert mail_of(text.env, text.body).dkim == ()
+
+
+def test_an_encrypted_email_is_kept_encrypted_and_its_key_is_not_kept() -> None:
+    people = {address: person(address).certificate for address in (B, C)}
+    smime = Smime(certificate=person(A).certificate, key=person(A).key, recipients=people)
+    given: dict[str, Any] = {"sender": A, "recipients": B, "body": "between us", "protect": smime}
+    text = to_text(SendMail(**given, context={"n": 1}, id="one"))
+
+    assert b"between us" not in text.body
+    assert "between us" not in text.env
+    assert is_whole(text.env, text.body, text.digest)
+    again = mail_of(text.env, text.body)
+    assert (again.id, again.context, again.protect) == ("one", {"n": 1}, None)
+    inner = decrypted_by_openssl(octets(again), person(B))
+    assert inner is not None
+    signed = verified_by_openssl(inner, person(A))
+    assert signed is not None
+    assert b"between us" in signed
+    assert text.mail.id == "one"
+
+    with pytest.raises(ValueError, match="with its blind recipients it is 2 emails; put each"):
+        to_text(SendMail(**given, bcc=C))
+    for mail in smime.mails(SendMail(**given, bcc=C)):
+        kept = to_text(mail)
+        assert decrypted_by_openssl(octets(mail_of(kept.env, kept.body)), person(A)) is not None

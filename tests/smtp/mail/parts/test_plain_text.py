@@ -21,6 +21,11 @@ from pykka_smtp.smtp.mail.parts.plain_text import text_of
         ("<b>a</b> <i>b</i>c", "a bc\n"),
         ("<style>p {}</style><p>x</p><script>1 < 2</script>", "x\n"),
         ("<head><title>t</title></head><body>x</body>", "x\n"),
+        (
+            "<html><head><title>t</title><meta charset=utf-8><body><p>x",
+            "x\n",
+        ),  # </head> is optional
+        ("<pre>a\n<b>b</b>\r\nc</pre>", "a\nb\nc\n"),
         ("<ul><li>a</li><li>b</ul>c", "* a\n* b\n\nc\n"),
         ("<ol><li>a<li>b<ul><li>c</ul></ol>", "1. a\n2. b\n  * c\n"),
         ('<a href="https://x.test/">here</a>!', "here <https://x.test/>!\n"),

@@ -1,0 +1,234 @@
+"""`Smime`: signs and encrypts by certificates (RFC 8551)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from ...smtp.mail.wrapped.wrapping import (
+    UnprotectableError,
+    check_signable,
+    encrypted_by_smime,
+    signed_by_smime,
+)
+from ..signing.private_key import LEAST_BITS, GivenKey, key_object
+from .certificates import Certificate, Person, check_purpose, library_of_smime, persons
+from .protection import (
+    Protection,
+    check_number,
+    given_by_address,
+    key_of_address,
+    warn_once,
+)
+
+if TYPE_CHECKING:
+    import os
+
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+SmimeKey: TypeAlias = "os.PathLike[str] | bytes | RSAPrivateKey | EllipticCurvePrivateKey"
+
+_MOST_IN_CHAIN = 20
+
+
+class Smime(Protection):
+    """Signs the content of emails with a person's certificate, encrypts it for others', or both.
+
+    An email is signed if there is a `key`, and encrypted if there are `recipients`; if both, it is
+    signed first. Immutable; one object serves any number of emails.
+
+    Needs the library cryptography: ``pip install 'pykka-smtp[smime]'``.
+
+    Args:
+        certificate: that of the sender: a path, octets in PEM or DER, or an object of the
+            library's. Those that follow it in a PEM file belong to `chain`.
+        key: its private key, RSA or EC: a path, PEM bytes, or an object. It is never shown.
+        password: decrypts the key. Never shown either.
+        chain: the certificates between that of the sender and a root, which go with a signature.
+        recipients: the certificates of all who may get an encrypted email, by their addresses. An
+            email to anybody else is not sent. They need RSA keys.
+        for_sender: whether the sender can read what is encrypted, if there is a `certificate`.
+
+    Raises:
+        ValueError: a certificate or the key is not fit for it, they don't belong together, or
+            a certificate has expired, or is for another address.
+        TypeError: a value has the wrong type.
+        OSError: a file can't be read.
+        ImportError: the library is not installed.
+    """
+
+    __slots__ = ("_chain", "_for_sender", "_key", "_library", "_person", "_recipients")
+
+    def __init__(
+        self,
+        *,
+        certificate: "Certificate | None" = None,
+        key: "SmimeKey | None" = None,
+        password: str | bytes | None = None,
+        chain: "Certificate | Iterable[Certificate]" = (),
+        recipients: "Mapping[str, Certificate] | None" = None,
+        for_sender: bool = True,
+    ) -> None:
+        # First: a frame's local variables may be shown.
+        hidden, key = None if key is None else GivenKey(key), None
+        secret, password = None if password is None else GivenKey(password), None
+        self._library: Any = library_of_smime()
+        if certificate is None and hidden is not None:
+            raise ValueError("key: needs certificate=, too")
+        if secret is not None and hidden is None:
+            raise ValueError("password: there is no key that it decrypts")
+        if hidden is None and recipients is None:
+            raise ValueError("Smime: needs certificate and key to sign, or recipients to encrypt")
+        self._person: Person | None = None
+        self._chain: tuple[Any, ...] = ()
+        if certificate is not None:
+            self._person, *others = persons(self._library, "certificate", certificate)
+            self._chain = tuple([other.x509 for other in others]) + self._chain_of(chain)
+        self._key: GivenKey | None = None
+        if hidden is not None:
+            advice = "give its password"
+            key_in_clear = key_object(self._library, hidden, _octets_of(secret), advice)
+            self._key = self._checked_key(key_in_clear)
+        self._recipients: dict[str, Person] = {}
+        if recipients is not None:
+            self._recipients = self._checked_recipients(recipients)
+        self._for_sender = for_sender and self._person is not None
+        if self._for_sender and self.encrypts:
+            self._check_can_read("certificate", cast("Person", self._person))
+
+    @property
+    def signs(self) -> bool:
+        """Whether it signs."""
+        return self._key is not None
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether it encrypts."""
+        return bool(self._recipients)
+
+    def check(self, readers: Iterable[str]) -> None:
+        """Check that an email for these recipients can be signed and encrypted now."""
+        if self._person is not None and (self.signs or self._for_sender):
+            self._person.check_time("the sender's certificate")
+        if not self.encrypts:
+            return
+        for reader in readers:
+            person = self._recipients.get(key_of_address(reader))
+            if person is None:
+                raise UnprotectableError(f"there is no certificate of {reader} to encrypt it for")
+            person.check_time(f"the certificate of {reader}")
+
+    def warn_of(self, sender: str) -> None:
+        """Log once if the certificate is not that of a sender."""
+        assert self._person is not None
+        has = self._person.addresses
+        if has and key_of_address(sender) not in has:
+            warn_once(sender, has, "smime")
+
+    def wrapped(self, entity: bytes, readers: Sequence[str], unique: str) -> bytes:
+        """Return content, signed and encrypted."""
+        if self._key is not None:
+            check_signable(entity)
+            entity = signed_by_smime(entity, self._signature(entity), unique)
+        if not self.encrypts:
+            return entity
+        check_number(readers)
+        library = self._library
+        builder = library.pkcs7.PKCS7EnvelopeBuilder().set_data(entity)
+        builder = builder.set_content_encryption_algorithm(library.algorithms.AES256)
+        found = [self._recipients[key_of_address(reader)] for reader in readers]
+        if self._for_sender:
+            found.append(cast("Person", self._person))
+        for x509 in dict.fromkeys([person.x509 for person in found]):
+            builder = builder.add_recipient(x509)
+        form = library.serialization.Encoding.DER
+        return encrypted_by_smime(builder.encrypt(form, [library.pkcs7.PKCS7Options.Binary]))
+
+    def _signature(self, entity: bytes) -> bytes:
+        library, person, key = self._library, self._person, self._key
+        assert person is not None
+        assert key is not None
+        options = library.pkcs7.PKCS7Options
+        builder = library.pkcs7.PKCS7SignatureBuilder().set_data(entity)
+        # In this order: the library's `add_signer` forgets certificates.
+        builder = builder.add_signer(person.x509, key.value, library.hashes.SHA256())
+        for x509 in self._chain:
+            builder = builder.add_certificate(x509)
+        form = library.serialization.Encoding.DER
+        signature = builder.sign(form, [options.DetachedSignature, options.Binary])
+        return cast("bytes", signature)
+
+    def _chain_of(self, chain: Any) -> tuple[Any, ...]:
+        given: object = chain
+        several = cast("Sequence[object]", given if isinstance(given, list | tuple) else (given,))
+        found = [p for each in several for p in persons(self._library, "chain", each)]
+        if len(found) > _MOST_IN_CHAIN:
+            raise ValueError(f"chain: more than {_MOST_IN_CHAIN}")
+        return tuple([person.x509 for person in found])
+
+    def _checked_key(self, hidden: GivenKey) -> GivenKey:
+        library, person = self._library, self._person
+        assert person is not None
+        if not isinstance(
+            hidden.value, library.rsa.RSAPrivateKey | library.ec.EllipticCurvePrivateKey
+        ):
+            kind = type(hidden.value).__name__
+            if hasattr(hidden.value, "private_bytes"):
+                raise ValueError(f"key: S/MIME takes RSA and EC here, not {kind}")
+            raise TypeError(f"key: needs a path, PEM bytes or a private key, not {kind}")
+        check_purpose(library, "certificate", person, "digital_signature")
+        self._check_bits("certificate", person)
+        if not _is_of(library, hidden, person):
+            raise ValueError("key: is not the key of the certificate")
+        person.check_time("certificate: it")
+        return hidden
+
+    def _checked_recipients(self, recipients: object) -> dict[str, Person]:
+        found: dict[str, Person] = {}
+        for key, (address, given) in given_by_address("recipients", recipients).items():
+            what = f"recipients[{address!r}]"
+            person = persons(self._library, what, given)[0]
+            if person.addresses and key not in person.addresses:
+                raise ValueError(f"{what}: the certificate is for {', '.join(person.addresses)}")
+            self._check_can_read(what, person)
+            person.check_time(f"{what}: the certificate")
+            found[key] = person
+        return found
+
+    def _check_can_read(self, what: str, person: Person) -> None:
+        is_rsa = isinstance(person.x509.public_key(), self._library.rsa.RSAPublicKey)
+        if not is_rsa:
+            raise ValueError(f"{what}: only a certificate with an RSA key can be encrypted for")
+        self._check_bits(what, person)
+        check_purpose(self._library, what, person, "key_encipherment")
+
+    def _check_bits(self, what: str, person: Person) -> None:
+        public = person.x509.public_key()
+        if isinstance(public, self._library.rsa.RSAPublicKey) and public.key_size < LEAST_BITS:
+            raise ValueError(f"{what}: RSA needs {LEAST_BITS} bits, not {public.key_size}")
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "_for_sender"):  # `__init__` raised
+            return "<Smime>"
+        told: list[str] = []
+        if self.signs:
+            told.append("key=***")
+        if self.encrypts:
+            told.append(f"recipients=<{len(self._recipients)}>")
+        return f"Smime({', '.join(told)})"
+
+
+def _is_of(library: Any, hidden: GivenKey, person: Person) -> bool:
+    form = library.serialization
+    spki = form.Encoding.DER, form.PublicFormat.SubjectPublicKeyInfo
+    public: Any = cast("Any", hidden.value).public_key()
+    return bool(public.public_bytes(*spki) == person.x509.public_key().public_bytes(*spki))
+
+
+def _octets_of(secret: GivenKey | None) -> GivenKey | None:
+    if secret is None:
+        return None
+    if isinstance(secret.value, str):
+        return GivenKey(secret.value.encode())
+    if isinstance(secret.value, bytes | bytearray):
+        return secret
+    raise TypeError(f"password: needs a str or bytes, not {type(secret.value).__name__}")
