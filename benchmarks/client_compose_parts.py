@@ -84,7 +84,7 @@ def django(kind: str) -> object:
 
 @cache
 def _red() -> Any:
-    from redmail import EmailSender
+    from redmail.email.sender import EmailSender
 
     return EmailSender("127.0.0.1", 25)  # it connects only to send
 

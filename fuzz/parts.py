@@ -73,7 +73,21 @@ _IN_NAMES = (
         "%",
         "%41",
     ),
-    *("*", "=", ";", ",", "(", ")", "=?utf-8?q?x?=", "\u202e", "x" * 80, "\u0431" * 60, "&", "<"),
+    *(
+        "*",
+        "=",
+        ";",
+        ",",
+        "(",
+        ")",
+        "=?utf-8?q?x?=",
+        "\u202e",
+        "x" * 80,
+        "\u0431" * 60,
+        "&",
+        "<",
+        ">",
+    ),
 )
 _HOSTILE_IN_NAMES = ("/", "\\", "\0", "\n", "\r\n", "\x1b", "\ud800", "\t", "z" * 1000)
 _CIDS = ("logo", "a.b", "x@y.test", "A-1", "a~b", "", "a b", "a>b", "\u00fc", "a\r\nb", "%41")
@@ -211,7 +225,8 @@ def _check_parts(
         payload: Any = part.get_payload(decode=True)
         how = part.get_content_disposition()
         if how == "attachment":
-            attached.append((part.get_filename(), payload))
+            # Not by get_filename(), which takes the brackets off a file that is called "<>".
+            attached.append((part["Content-Disposition"].params["filename"], payload))
         elif how == "inline":
             embedded[str(part["Content-ID"])[1:-1]] = payload
         else:
@@ -223,8 +238,8 @@ def _check_parts(
     expected = [("text/plain", body)] if body or not (files or html is not None) else []
     expected += [] if html is None else [("text/html", html)]
     insist([kind for kind, _ in texts] == [kind for kind, _ in expected], "other texts")
-    for (_, found), (_, text) in zip(texts, expected, strict=True):
-        insist(found == _in_lines(text), "another text", FalseSuccess)
+    for (_, octets), (_, text) in zip(texts, expected, strict=True):
+        insist(octets == _in_lines(text), "another text", FalseSuccess)
 
 
 def _in_lines(text: str) -> bytes:

@@ -26,6 +26,7 @@ from .composing.given import (
     NO_SUBJECT,
     check_id,
     check_signal,
+    composer,
     described_message,
     refuse_parts,
 )

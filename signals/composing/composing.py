@@ -23,6 +23,7 @@ from .html import Html, invitation_of
 
 # `SendMail` imports this module, so its type has no name here.
 _MOST_PARTS = 1000
+_NOTHING: object = ()
 _STACK = 6  # calls between the program and the warning
 
 
@@ -66,7 +67,7 @@ def attachments_of(value: object) -> tuple[Attachment, ...]:
         ValueError: one cannot be attached, or there are too many.
         OSError: a file cannot be read.
     """
-    if value == ():
+    if value is _NOTHING:
         return ()  # to ask for abstract types costs more
     if _is_one(value):
         return (attachment_of("attachments", value),)

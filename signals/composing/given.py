@@ -1,5 +1,6 @@
-"""Checks of what `SendMail` is given."""
+"""What `SendMail` is given: checks, and who makes parts of it."""
 
+import functools
 import os
 from typing import Any, TypeAlias, cast
 
@@ -18,6 +19,14 @@ _PARTS = (
 
 Mailbox: TypeAlias = str | tuple[str | None, str]
 """An address, ``"Name <address>"``, or a pair of display name (or None) and address."""
+
+
+@functools.cache
+def composer() -> Any:
+    """Return the module that makes emails of several parts: late, as few programs need it."""
+    from . import composing
+
+    return composing
 
 
 def check_id(value: object) -> None:

@@ -134,11 +134,11 @@ def _mailboxes(name: str, value: object) -> tuple[Mailbox, ...]:
     """Return the mailboxes of one field, checked."""
     if value is _NONE:
         return _NONE
-    pairs = cast("tuple[object, ...]", value)
-    if type(value) is tuple and len(pairs) == 1 and type(pairs[0]) is tuple:
-        pair = cast("tuple[object, ...]", pairs[0])
-        if len(pair) == 2:  # as most emails have it
-            return (_mailbox(name, *pair),)
+    kind = type(value)
+    if kind is tuple and len(items := cast("tuple[object, ...]", value)) == 1:
+        kind = type(items[0])
+        if kind is tuple and len(pair := cast("tuple[object, ...]", items[0])) == 2:
+            return (_mailbox(name, *pair),)  # as most emails have it
     return tuple(
         [
             _mailbox(name, phrase, address)

@@ -431,7 +431,9 @@ def test_what_is_built_parses_back_to_what_went_in(
     for part in message.walk():
         assert part.defects == []
         if part.get_content_disposition() == "attachment":
-            found["files"].append((part.get_filename(), payload(part)))
+            # Not by get_filename(), which takes the brackets off a file that is called "<>".
+            name = part["Content-Disposition"].params["filename"]
+            found["files"].append((name, payload(part)))
         elif part.get_content_disposition() == "inline":
             found["images"][str(part["Content-ID"])[1:-1]] = payload(part)
         elif part.get_content_maintype() == "text":
