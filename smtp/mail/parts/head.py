@@ -142,7 +142,7 @@ def _mailboxes(name: str, value: object) -> tuple[Mailbox, ...]:
     return tuple(
         [
             _mailbox(name, phrase, address)
-            for phrase, address in _pairs(name, "(display name or None, address)", pairs)
+            for phrase, address in _pairs(name, "(display name or None, address)", value)
         ]
     )
 
