@@ -31,7 +31,6 @@ from .composing.given import (
     refuse_parts,
 )
 from .composing.ids import new_id, new_message_id, this_second
-from .composing.late import composer
 from .recipients import (
     NO_HEADERS,
     NOBODY,
