@@ -70,7 +70,7 @@ def test_a_sendmail_needs_only_sender_and_recipients() -> None:
 
 def test_all_arguments_are_named() -> None:
     with pytest.raises(TypeError):
-        SendMail(ME, YOU)  # type: ignore[call-arg]
+        SendMail(ME, YOU)  # type: ignore[call-arg,arg-type]
     with pytest.raises(TypeError):
         SendMail(recipients=YOU)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
