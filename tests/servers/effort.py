@@ -3,7 +3,7 @@
 import os
 
 VARIABLE = "PYKKA_SMTP_THOROUGH"
-"""Set to 1 for more random inputs; ``.ci/run`` does for the injection of errors."""
+"""Set to 1 for more random inputs, and each place where something can fail."""
 IS_THOROUGH = os.environ.get(VARIABLE) == "1"
 
 
