@@ -88,7 +88,7 @@ settings.register_profile(
     "suite",
     deadline=None,
     derandomize=IS_CI,
-    max_examples=times(50 if IS_CI else 25, thoroughly=200),
+    max_examples=times(25, thoroughly=200),
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 

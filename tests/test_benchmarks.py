@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
+from servers.effort import IS_THOROUGH
 from servers.python import run_to_its_end
 from servers.require import require
 
@@ -32,6 +33,7 @@ REUSED = ("reuse", "composed_reuse", "round_trip_50ms", "tls")
 LOADED = ("latency", "attachment", "overload", "destinations", "outbox")
 ALONE = ("hot",)
 BESIDE = ("comparison", "dkim", "merge")
+GROUPS = {"first": FIRST, "reused": REUSED, "loaded": LOADED, "alone": ALONE, "beside": BESIDE}
 HAS_MAILER = hasattr(pykka_smtp, "Mailer")
 
 
@@ -49,13 +51,16 @@ def measure(*arguments: str, out: Path) -> tuple[dict[str, Any], str]:
 
 
 def test_every_benchmark_is_run_by_a_test() -> None:
-    assert sorted(BENCHMARKS) == sorted((*FIRST, *REUSED, *LOADED, *ALONE, *BESIDE))
+    assert sorted(BENCHMARKS) == sorted(name for names in GROUPS.values() for name in names)
 
 
 @pytest.mark.parametrize(
     "names",
-    [FIRST, REUSED, LOADED, ALONE, BESIDE],
-    ids=["first", "reused", "loaded", "alone", "beside"],
+    [
+        pytest.param(names, id=name)
+        for name, names in GROUPS.items()
+        if IS_THOROUGH or name not in {"loaded", "beside"}  # these two take a minute
+    ],
 )
 def test_a_quick_run_measures_everything_and_judges_every_target(
     names: tuple[str, ...], tmp_path: Path
