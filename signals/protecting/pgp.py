@@ -1,6 +1,6 @@
 """`Pgp`: signs and encrypts by keys of OpenPGP (RFC 3156, RFC 9580)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ...smtp.mail.wrapped.wrapping import (
@@ -10,6 +10,7 @@ from ...smtp.mail.wrapped.wrapping import (
     signed_by_pgp,
 )
 from ..signing.private_key import GivenKey
+from .by_keys import ByKeys
 from .openpgp import (
     PgpCertificate,
     PgpKey,
@@ -19,16 +20,9 @@ from .openpgp import (
     pgp_person,
     signer_of,
 )
-from .protection import (
-    Protection,
-    check_number,
-    given_by_address,
-    key_of_address,
-    warn_once,
-)
 
 
-class Pgp(Protection):
+class Pgp(ByKeys[PgpPerson]):
     """Signs the content of emails with a person's OpenPGP key, encrypts it for others', or both.
 
     An email is signed if there is a `key`, and encrypted if there are `recipients`; if both, the
@@ -52,7 +46,10 @@ class Pgp(Protection):
         ImportError: the library is not installed.
     """
 
-    __slots__ = ("_for_sender", "_library", "_person", "_recipients", "_signer")
+    __slots__ = ("_library", "_signer")
+
+    name = "pgp"
+    what_signs = "key"
 
     def __init__(
         self,
@@ -73,45 +70,16 @@ class Pgp(Protection):
         if secret is not None and not isinstance(secret.value, str):
             raise TypeError(f"password: needs a str, not {type(secret.value).__name__}")
         self._signer: GivenKey | None = None
-        self._person: PgpPerson | None = None
+        self._person = None
         if hidden is not None:
             self._signer, self._person = signer_of(self._library, hidden, secret)
             self._person.check_time("key: it")
-        self._recipients: dict[str, PgpPerson] = {}
-        if recipients is not None:
-            self._recipients = self._checked_recipients(recipients)
-        self._for_sender = for_sender and self._person is not None
-        if self._for_sender and self.encrypts:
-            self._check_can_read("for_sender", cast("PgpPerson", self._person))
+        self._set_readers(recipients, for_sender=for_sender, what="for_sender")
 
     @property
     def signs(self) -> bool:
         """Whether it signs."""
         return self._signer is not None
-
-    @property
-    def encrypts(self) -> bool:
-        """Whether it encrypts."""
-        return bool(self._recipients)
-
-    def check(self, readers: Iterable[str]) -> None:
-        """Check that an email for these recipients can be signed and encrypted now."""
-        if self._person is not None:
-            self._person.check_time("the sender's key")
-        if not self.encrypts:
-            return
-        for reader in readers:
-            person = self._recipients.get(key_of_address(reader))
-            if person is None:
-                raise UnprotectableError(f"there is no certificate of {reader} to encrypt it for")
-            person.check_time(f"the certificate of {reader}")
-
-    def warn_of(self, sender: str) -> None:
-        """Log once if the key is not that of a sender."""
-        assert self._person is not None
-        has = self._person.addresses
-        if has and key_of_address(sender) not in has:
-            warn_once(sender, has, "pgp")
 
     def wrapped(self, entity: bytes, readers: Sequence[str], unique: str) -> bytes:
         """Return content, signed and encrypted."""
@@ -123,10 +91,7 @@ class Pgp(Protection):
             if digest is None:
                 raise UnprotectableError("the key can't sign it now; has it expired?")
             return signed_by_pgp(entity, signature, digest, unique)
-        check_number(readers)
-        found = [self._recipients[key_of_address(reader)] for reader in readers]
-        if self._for_sender:
-            found.append(cast("PgpPerson", self._person))
+        found = self._all_readers(readers)
         # A certificate may stand for several addresses.
         certificates = {person.certificate.fingerprint: person.certificate for person in found}
         message = _message(self._library, GivenKey(signer), entity, list(certificates.values()))
@@ -134,31 +99,12 @@ class Pgp(Protection):
             raise UnprotectableError("a key can't be used for it now; has one expired?")
         return encrypted_by_pgp(message, unique)
 
-    def _checked_recipients(self, recipients: object) -> dict[str, PgpPerson]:
-        found: dict[str, PgpPerson] = {}
-        for key, (address, given) in given_by_address("recipients", recipients).items():
-            what = f"recipients[{address!r}]"
-            person = pgp_person(self._library, what, given)
-            if person.addresses and key not in person.addresses:
-                raise ValueError(f"{what}: the certificate is for {', '.join(person.addresses)}")
-            person.check_time(f"{what}: the certificate")
-            self._check_can_read(what, person)
-            found[key] = person
-        return found
+    def _person_of(self, what: str, given: object) -> PgpPerson:
+        return pgp_person(self._library, what, given)
 
     def _check_can_read(self, what: str, person: PgpPerson) -> None:
         if not can_be_encrypted_for(self._library, person):
             raise ValueError(f"{what}: the certificate has no key for encryption that is valid now")
-
-    def __repr__(self) -> str:
-        if not hasattr(self, "_for_sender"):  # `__init__` raised
-            return "<Pgp>"
-        told: list[str] = []
-        if self.signs:
-            told.append("key=***")
-        if self.encrypts:
-            told.append(f"recipients=<{len(self._recipients)}>")
-        return f"Pgp({', '.join(told)})"
 
 
 # The texts of the library's errors are stack traces, so none leaves these functions.

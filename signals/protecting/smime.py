@@ -4,20 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ...smtp.mail.wrapped.wrapping import (
-    UnprotectableError,
     check_signable,
     encrypted_by_smime,
     signed_by_smime,
 )
 from ..signing.private_key import LEAST_BITS, GivenKey, key_object
+from .by_keys import ByKeys
 from .certificates import Certificate, Person, check_purpose, library_of_smime, persons
-from .protection import (
-    Protection,
-    check_number,
-    given_by_address,
-    key_of_address,
-    warn_once,
-)
 
 if TYPE_CHECKING:
     import os
@@ -30,7 +23,7 @@ SmimeKey: TypeAlias = "os.PathLike[str] | bytes | RSAPrivateKey | EllipticCurveP
 _MOST_IN_CHAIN = 20
 
 
-class Smime(Protection):
+class Smime(ByKeys[Person]):
     """Signs the content of emails with a person's certificate, encrypts it for others', or both.
 
     An email is signed if there is a `key`, and encrypted if there are `recipients`; if both, it is
@@ -56,7 +49,10 @@ class Smime(Protection):
         ImportError: the library is not installed.
     """
 
-    __slots__ = ("_chain", "_for_sender", "_key", "_library", "_person", "_recipients")
+    __slots__ = ("_chain", "_key", "_library")
+
+    name = "smime"
+    what_signs = "certificate"
 
     def __init__(
         self,
@@ -78,7 +74,7 @@ class Smime(Protection):
             raise ValueError("password: there is no key that it decrypts")
         if hidden is None and recipients is None:
             raise ValueError("Smime: needs certificate and key to sign, or recipients to encrypt")
-        self._person: Person | None = None
+        self._person = None
         self._chain: tuple[Any, ...] = ()
         if certificate is not None:
             self._person, *others = persons(self._library, "certificate", certificate)
@@ -88,41 +84,12 @@ class Smime(Protection):
             advice = "give its password"
             key_in_clear = key_object(self._library, hidden, _octets_of(secret), advice)
             self._key = self._checked_key(key_in_clear)
-        self._recipients: dict[str, Person] = {}
-        if recipients is not None:
-            self._recipients = self._checked_recipients(recipients)
-        self._for_sender = for_sender and self._person is not None
-        if self._for_sender and self.encrypts:
-            self._check_can_read("certificate", cast("Person", self._person))
+        self._set_readers(recipients, for_sender=for_sender, what="certificate")
 
     @property
     def signs(self) -> bool:
         """Whether it signs."""
         return self._key is not None
-
-    @property
-    def encrypts(self) -> bool:
-        """Whether it encrypts."""
-        return bool(self._recipients)
-
-    def check(self, readers: Iterable[str]) -> None:
-        """Check that an email for these recipients can be signed and encrypted now."""
-        if self._person is not None and (self.signs or self._for_sender):
-            self._person.check_time("the sender's certificate")
-        if not self.encrypts:
-            return
-        for reader in readers:
-            person = self._recipients.get(key_of_address(reader))
-            if person is None:
-                raise UnprotectableError(f"there is no certificate of {reader} to encrypt it for")
-            person.check_time(f"the certificate of {reader}")
-
-    def warn_of(self, sender: str) -> None:
-        """Log once if the certificate is not that of a sender."""
-        assert self._person is not None
-        has = self._person.addresses
-        if has and key_of_address(sender) not in has:
-            warn_once(sender, has, "smime")
 
     def wrapped(self, entity: bytes, readers: Sequence[str], unique: str) -> bytes:
         """Return content, signed and encrypted."""
@@ -131,13 +98,10 @@ class Smime(Protection):
             entity = signed_by_smime(entity, self._signature(entity), unique)
         if not self.encrypts:
             return entity
-        check_number(readers)
+        found = self._all_readers(readers)
         library = self._library
         builder = library.pkcs7.PKCS7EnvelopeBuilder().set_data(entity)
         builder = builder.set_content_encryption_algorithm(library.algorithms.AES256)
-        found = [self._recipients[key_of_address(reader)] for reader in readers]
-        if self._for_sender:
-            found.append(cast("Person", self._person))
         for x509 in dict.fromkeys([person.x509 for person in found]):
             builder = builder.add_recipient(x509)
         form = library.serialization.Encoding.DER
@@ -182,17 +146,8 @@ class Smime(Protection):
         person.check_time("certificate: it")
         return hidden
 
-    def _checked_recipients(self, recipients: object) -> dict[str, Person]:
-        found: dict[str, Person] = {}
-        for key, (address, given) in given_by_address("recipients", recipients).items():
-            what = f"recipients[{address!r}]"
-            person = persons(self._library, what, given)[0]
-            if person.addresses and key not in person.addresses:
-                raise ValueError(f"{what}: the certificate is for {', '.join(person.addresses)}")
-            self._check_can_read(what, person)
-            person.check_time(f"{what}: the certificate")
-            found[key] = person
-        return found
+    def _person_of(self, what: str, given: object) -> Person:
+        return persons(self._library, what, given)[0]
 
     def _check_can_read(self, what: str, person: Person) -> None:
         is_rsa = isinstance(person.x509.public_key(), self._library.rsa.RSAPublicKey)
@@ -205,16 +160,6 @@ class Smime(Protection):
         public = person.x509.public_key()
         if isinstance(public, self._library.rsa.RSAPublicKey) and public.key_size < LEAST_BITS:
             raise ValueError(f"{what}: RSA needs {LEAST_BITS} bits, not {public.key_size}")
-
-    def __repr__(self) -> str:
-        if not hasattr(self, "_for_sender"):  # `__init__` raised
-            return "<Smime>"
-        told: list[str] = []
-        if self.signs:
-            told.append("key=***")
-        if self.encrypts:
-            told.append(f"recipients=<{len(self._recipients)}>")
-        return f"Smime({', '.join(told)})"
 
 
 def _is_of(library: Any, hidden: GivenKey, person: Person) -> bool:
