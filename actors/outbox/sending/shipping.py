@@ -6,7 +6,6 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from operator import methodcaller
 from typing import Any
 
 from ....signals.bus import publish_retry
@@ -18,6 +17,7 @@ from ..rules.decisions import Again, Told, after_attempt, give_up, in_doubt
 from ..store.errors import OutboxError
 from ..store.notes import OutcomeNotes
 from ..store.records import Claims, Ending, Later, Row
+from ..store.store import Store
 from ..text.outcome_text import attempts_to_text, outcome_to_text
 from ..thread.ops import Kind, nothing
 from .entry import Ended, Entry, entry_of
@@ -221,7 +221,10 @@ class Shipping:
             return None
 
     def _set_aside(self, seq: int, *, in_doubt: bool) -> None:
-        self._submit(Kind.HAND, methodcaller("set_aside", seq, in_doubt=in_doubt), nothing)
+        def set_aside(store: Store) -> None:
+            store.set_aside(seq, in_doubt=in_doubt)
+
+        self._submit(Kind.HAND, set_aside, nothing)
 
     def _gate_of(self, entry: Entry) -> MarkGate:
         if entry.gate is None:
@@ -352,7 +355,6 @@ class Shipping:
         self.failed += not is_sent
         publishes = self._hears and entry.home == self._life
         ending = Ending(entry.seq, outcome_to_text(outcome), is_sent, publishes)
-
         if entry.gate is not None:
             entry.gate.note_outcome(ending)
         was_marked, entry.is_marked = entry.is_marked, False

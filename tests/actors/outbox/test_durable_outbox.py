@@ -23,6 +23,7 @@ from pykka_smtp import (
     Hold,
     Outbox,
     OutboxError,
+    OutboxRef,
     Put,
     Receipt,
     Release,
@@ -217,13 +218,19 @@ def test_only_the_recipients_that_were_deferred_are_tried_again(outboxes: Outbox
     assert _note is not None
 
 
+def accepted_by_one_of_two(outboxes: Outboxes, server: Server) -> OutboxRef:
+    """Start an outbox, and return once its email waits for a retry that one recipient needs."""
+    ref = outboxes.start(server, retry=RetryPolicy(initial_delay=600, at_least_once=True))
+    ref.tell(mail(recipients=["you@example.org", "later@example.org"]))
+    assert wait_until(lambda: ref.ask(Find())[0].attempts == 1, PATIENCE)
+    return ref
+
+
 def test_a_retry_by_hand_is_for_those_only_who_do_not_have_the_mail_yet(
     outboxes: Outboxes,
 ) -> None:
     with Server(defer("RCPT", to="later@example.org", times=1)) as server:
-        ref = outboxes.start(server, retry=RetryPolicy(initial_delay=600, at_least_once=True))
-        ref.tell(mail(recipients=["you@example.org", "later@example.org"]))
-        assert wait_until(lambda: ref.ask(Find())[0].attempts == 1, PATIENCE)
+        ref = accepted_by_one_of_two(outboxes, server)
 
         assert ref.ask(Retry("mail-1"))
         [outcome] = outboxes.wait_for(1)
@@ -240,9 +247,7 @@ def test_a_retry_of_a_cancelled_mail_is_for_those_only_who_do_not_have_it_yet(
     outboxes: Outboxes,
 ) -> None:
     with Server(defer("RCPT", to="later@example.org", times=1)) as server:
-        ref = outboxes.start(server, retry=RetryPolicy(initial_delay=600, at_least_once=True))
-        ref.tell(mail(recipients=["you@example.org", "later@example.org"]))
-        assert wait_until(lambda: ref.ask(Find())[0].attempts == 1, PATIENCE)
+        ref = accepted_by_one_of_two(outboxes, server)
         assert ref.ask(Cancel("mail-1"))
         outboxes.wait_for(1)
         assert wait_until(lambda: ref.ask(Find(state="heard")), PATIENCE)

@@ -83,22 +83,24 @@ def test_no_email_is_complete_before_the_file_says_that_it_may_be(
             assert len(server.mails) == number + 1
 
 
-def test_a_cancelled_mail_does_not_go_out_although_it_was_in_line(
-    outboxes: Outboxes, server: Any
-) -> None:
-    ref = outboxes.start(server, rate="1/s")
-    ref.ask(Put(mail(1)))
-    ref.ask(Put(mail(2)))  # claimed, and held to the rate
-    assert ref.ask(Find(name="mail-2"))[0].state == "claimed"
+def test_a_cancelled_mail_does_not_go_out_although_it_was_in_line(outboxes: Outboxes) -> None:
+    verdict = threading.Event()
+    with Server(hold(".", verdict)) as server:
+        ref = outboxes.start(server, max_connections=1)
+        ref.ask(Put(mail(1)))
+        ref.ask(Put(mail(2)))  # claimed, and waits for the connection
+        assert wait_until(lambda: ref.ask(Find(name="mail-1"))[0].state == "dot", PATIENCE)
+        assert ref.ask(Find(name="mail-2"))[0].state == "claimed"
 
-    assert ref.ask(Cancel("mail-2"))
+        assert ref.ask(Cancel("mail-2"))
+        verdict.set()
 
-    outcomes = {one.mail.id: one for one in outboxes.wait_for(2)}
-    cancelled = outcomes["mail-2"]
-    assert isinstance(cancelled, SendFailure)
-    assert cancelled.kind is FailureKind.CANCELLED
-    assert ref.ask(Drain(timeout=PATIENCE))  # when its turn has come, too
-    assert (server.accepted, len(outboxes.heard)) == (1, 2)
+        outcomes = {one.mail.id: one for one in outboxes.wait_for(2)}
+        cancelled = outcomes["mail-2"]
+        assert isinstance(cancelled, SendFailure)
+        assert cancelled.kind is FailureKind.CANCELLED
+        assert ref.ask(Drain(timeout=PATIENCE))  # when its turn has come, too
+        assert (server.accepted, len(outboxes.heard)) == (1, 2)
 
 
 def test_a_mail_that_another_process_took_over_is_not_completed(outboxes: Outboxes) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conversations.kept_rig import SPECULATIVE, KeptRig
 from conversations.rig import MAIL
-from hypothesis import event, example, given
+from hypothesis import assume, event, example, given
 from hypothesis import strategies as st
 
 from pykka_smtp.smtp.mail.content import CompleteContent, StreamedContent
@@ -657,6 +657,7 @@ def cut(octets: bytes, places: list[int]) -> list[bytes]:
     return [octets[a:b] for a, b in itertools.pairwise(edges)]
 
 
+@example(codes=[250, 250, 552], recipients=2, length=99, cuts=[], flush=0, end=0, more=b"250 x\r\n")
 @example(codes=[250, 250, 250], recipients=1, length=40, cuts=[], flush=0, end=0, more=b"")
 @example(codes=[354, 250, 250], recipients=1, length=40, cuts=[], flush=0, end=0, more=b"")
 @example(codes=[550, 250, 250], recipients=1, length=40, cuts=[], flush=0, end=0, more=b"")
@@ -697,6 +698,8 @@ def test_a_speculative_transfer_has_one_verdict_and_it_is_true(
             is_out = True
             codes_so_far, rest = read(heard, recipients + 2)
             is_early = len(codes_so_far) == recipients + 1 and rest != b""
+    # Who had no room gets a transaction of its own: see below.
+    assume(len(rig.writes) < 3 or not rig.writes[2].startswith(b"MAIL FROM:"))
     if not (rig.closed or rig.released):
         ENDINGS[end](rig)
 
@@ -704,6 +707,20 @@ def test_a_speculative_transfer_has_one_verdict_and_it_is_true(
     assert rig.dialog.is_over
     judge_wire(rig, recipients)
     judge_verdict(rig, heard, recipients, is_out=is_out, is_early=is_early)
+
+
+@pytest.mark.parametrize("end", ENDINGS)
+def test_who_had_no_room_is_in_doubt_once_a_second_transfer_is_out_and_nothing_comes(
+    end: Callable[[KeptRig], None],
+) -> None:
+    rig = speculative(*TO[:2])
+    rig.hear(b"250 ok\r\n250 ok\r\n552 too many\r\n250 taken\r\n")
+    end(rig)
+
+    assert [write.count(b"RCPT") for write in rig.writes[1:]] == [2, 1]
+    assert isinstance(rig.verdict, Accepted)
+    assert [one.accepted for one in rig.verdict.recipients] == [True, False]
+    assert [one.maybe_accepted for one in rig.verdict.recipients] == [False, True]
 
 
 def judge_wire(rig: KeptRig, recipients: int) -> None:
