@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.effort import times
 from servers.outboxes import Outboxes, mail
 from servers.waiting import PATIENCE, wait_until
 
@@ -55,17 +57,22 @@ def test_outcomes_wait_for_a_life_with_the_alias_of_one_that_is_gone(
 
 def test_two_processes_share_the_work_and_send_nothing_twice(tmp_path: Path) -> None:
     path = tmp_path / "mail.db"
+    count = times(400, thoroughly=5000)
     with Remembering(latency=0.002) as server, Outboxes(tmp_path) as outboxes:
         ref = outboxes.start(alias="killed")
-        ref.tell_all(mail(number) for number in range(400))
+        ref.tell_all(mail(number) for number in range(count))
         outboxes.stop(ref)
         programs = [Killed(told(path, server, life=n, drain=40.0)) for n in range(2)]
         lives = [program.end() for program in programs]
 
         assert [life.drained for life in lives] == [True, True]
-        assert sorted(server.arrived.values()) == [1] * 400
+        assert sorted(server.arrived.values()) == [1] * count
         heard = Counter(name for life in lives for name, *_ in life.heard)
-        assert sorted(heard.values()) == [1] * 400
+        assert sorted(heard.values()) == [1] * count
+
+
+def has_at_least(server: Remembering, count: int) -> bool:
+    return len(server.arrived) >= count
 
 
 @pytest.mark.long
@@ -79,7 +86,8 @@ def test_of_four_processes_two_are_killed_again_and_again(tmp_path: Path) -> Non
             others = [Killed(told(path, server, life=10 + 2 * cycle + n)) for n in range(2)]
             for one in others:
                 one.wait_until_up()
-            time.sleep(0.2)  # they do what they do, until they are killed
+            enough = len(server.arrived) + 20
+            assert wait_until(partial(has_at_least, server, enough), PATIENCE)
             lives += [one.kill() for one in others]
         lives += [one.kill() for one in steady]
         last = Killed(told(path, server, life=99, drain=60.0))
