@@ -65,8 +65,10 @@ class Pgp(Protection):
         # First: a frame's local variables may be shown.
         hidden, key = None if key is None else GivenKey(key), None
         secret, password = None if password is None else GivenKey(password), None
+        # Somebody may give a private key for a certificate.
+        others, recipients = None if recipients is None else GivenKey(recipients), None
         self._library: Any = library_of_pgp()
-        if hidden is None and recipients is None:
+        if hidden is None and others is None:
             raise ValueError("Pgp: needs a key to sign, or recipients to encrypt")
         if secret is not None and hidden is None:
             raise ValueError("password: there is no key that it decrypts")
@@ -78,8 +80,8 @@ class Pgp(Protection):
             self._signer, self._person = signer_of(self._library, hidden, secret)
             self._person.check_time("key: it")
         self._recipients: dict[str, PgpPerson] = {}
-        if recipients is not None:
-            self._recipients = self._checked_recipients(recipients)
+        if others is not None:
+            self._recipients = self._checked_recipients(others)
         self._for_sender = for_sender and self._person is not None
         if self._for_sender and self.encrypts:
             self._check_can_read("for_sender", cast("PgpPerson", self._person))
@@ -134,7 +136,7 @@ class Pgp(Protection):
             raise UnprotectableError("a key can't be used for it now; has one expired?")
         return encrypted_by_pgp(message, unique)
 
-    def _checked_recipients(self, recipients: object) -> dict[str, PgpPerson]:
+    def _checked_recipients(self, recipients: GivenKey) -> dict[str, PgpPerson]:
         found: dict[str, PgpPerson] = {}
         for key, (address, given) in given_by_address("recipients", recipients).items():
             what = f"recipients[{address!r}]"
