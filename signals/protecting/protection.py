@@ -174,8 +174,11 @@ def _wrapped(
         return protection.wrapped(entity, readers, os.urandom(12).hex()), None
     except UnprotectableError as error:
         return b"", error
-    except Exception as error:
-        # Of a library, whose text could hold a part of a key, as its frames do.
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        # Of a library, whose text could hold a part of a key, as its frames do. Those written in
+        # Rust raise a `PanicException`, which is no `Exception`.
         return b"", UnprotectableError(f"the library has failed ({type(error).__name__})")
 
 
