@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Generic, Protocol, TypeVar, cast
 
 from ...smtp.mail.wrapped.wrapping import UnprotectableError
+from ..signing.private_key import GivenKey
 from .protection import Protection, check_number, given_by_address, key_of_address, warn_once
 
 
@@ -38,7 +39,7 @@ class ByKeys(Protection, Generic[_H]):
     _person: _H | None
     _recipients: dict[str, _H]
 
-    def _set_readers(self, recipients: object, *, for_sender: bool, what: str) -> None:
+    def _set_readers(self, recipients: GivenKey | None, *, for_sender: bool, what: str) -> None:
         """Check who can read what is encrypted. The sender is known already."""
         self._recipients = {} if recipients is None else self._checked_recipients(recipients)
         person = self._person
@@ -46,7 +47,7 @@ class ByKeys(Protection, Generic[_H]):
         if person is not None and self._for_sender and self.encrypts:
             self._check_can_read(what, person)
 
-    def _checked_recipients(self, recipients: object) -> dict[str, _H]:
+    def _checked_recipients(self, recipients: GivenKey) -> dict[str, _H]:
         found: dict[str, _H] = {}
         for key, (address, given) in given_by_address("recipients", recipients).items():
             what = f"recipients[{address!r}]"
@@ -58,7 +59,7 @@ class ByKeys(Protection, Generic[_H]):
             found[key] = person
         return found
 
-    def _person_of(self, what: str, given: object) -> _H:
+    def _person_of(self, what: str, given: GivenKey) -> _H:
         raise NotImplementedError
 
     def _check_can_read(self, what: str, person: _H) -> None:

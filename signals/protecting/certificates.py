@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ...smtp.mail.wrapped.wrapping import UnprotectableError
-from ..signing.private_key import cryptography
+from ..signing.private_key import GivenKey, cryptography
 from .protection import key_of_address
 
 if TYPE_CHECKING:
@@ -76,28 +76,29 @@ def library_of_smime() -> Any:
     return library
 
 
-def persons(library: Any, what: str, given: object) -> tuple[Person, ...]:
+def persons(library: Any, what: str, given: GivenKey) -> tuple[Person, ...]:
     """Return the certificates that were given: at least one, that of the person first.
 
     Args:
         library: what `library_of_smime` has returned.
         what: the argument's name, for messages.
-        given: a certificate, in any form; a PEM file may have several.
+        given: a certificate, in any form; a PEM file may have several. With them, or instead, it
+            may have a private key, so it is hidden.
 
     Raises:
         TypeError: it has another type.
         ValueError: it is no certificate.
         OSError: the file can't be read.
     """
-    if isinstance(given, library.x509.Certificate):
-        return (_person(library, given),)
-    if isinstance(given, os.PathLike):
-        with Path(cast("os.PathLike[str]", given)).open("rb") as file:
-            octets = file.read(_MOST_OCTETS)
-    elif isinstance(given, bytes | bytearray):
-        octets = bytes(given)
+    if isinstance(given.value, library.x509.Certificate):
+        return (_person(library, given.value),)
+    if isinstance(given.value, os.PathLike):
+        with Path(cast("os.PathLike[str]", given.value)).open("rb") as file:
+            octets = GivenKey(file.read(_MOST_OCTETS))
+    elif isinstance(given.value, bytes | bytearray):
+        octets = GivenKey(bytes(given.value))
     else:
-        kind = type(given).__name__
+        kind = type(given.value).__name__
         raise TypeError(f"{what}: needs a path, bytes or a certificate, not {kind}")
     found, problem = _loaded(library, octets)
     if problem is not None:
@@ -105,8 +106,9 @@ def persons(library: Any, what: str, given: object) -> tuple[Person, ...]:
     return tuple([_person(library, each) for each in found])
 
 
-def _loaded(library: Any, octets: bytes) -> tuple[Sequence[Any], str | None]:
+def _loaded(library: Any, given: GivenKey) -> tuple[Sequence[Any], str | None]:
     """Return certificates, or what is wrong: no error shows octets that may be those of a key."""
+    octets = cast("bytes", given.value)
     try:
         if _PEM in octets:
             return library.x509.load_pem_x509_certificates(octets), None

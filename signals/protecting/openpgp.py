@@ -67,20 +67,19 @@ def library_of_pgp() -> Any:
     return pysequoia
 
 
-def pgp_person(library: Any, what: str, given: object) -> PgpPerson:
+def pgp_person(library: Any, what: str, hidden: GivenKey) -> PgpPerson:
     """Return the certificate that was given; of a file with several, the first.
 
     Args:
         library: what `library_of_pgp` has returned.
         what: the argument's name, for messages.
-        given: the certificate, in any form.
+        hidden: the certificate, in any form; it may be a private key.
 
     Raises:
         TypeError: it has another type.
         ValueError: it is none, or was revoked, or can't be encrypted for.
         OSError: the file can't be read.
     """
-    hidden, given = GivenKey(given), None  # it may be a private key
     if isinstance(hidden.value, library.Cert):
         certificate = hidden.value
     else:

@@ -62,8 +62,10 @@ class Pgp(ByKeys[PgpPerson]):
         # First: a frame's local variables may be shown.
         hidden, key = None if key is None else GivenKey(key), None
         secret, password = None if password is None else GivenKey(password), None
+        # Somebody may give a private key for a certificate.
+        others, recipients = None if recipients is None else GivenKey(recipients), None
         self._library: Any = library_of_pgp()
-        if hidden is None and recipients is None:
+        if hidden is None and others is None:
             raise ValueError("Pgp: needs a key to sign, or recipients to encrypt")
         if secret is not None and hidden is None:
             raise ValueError("password: there is no key that it decrypts")
@@ -74,7 +76,7 @@ class Pgp(ByKeys[PgpPerson]):
         if hidden is not None:
             self._signer, self._person = signer_of(self._library, hidden, secret)
             self._person.check_time("key: it")
-        self._set_readers(recipients, for_sender=for_sender, what="for_sender")
+        self._set_readers(others, for_sender=for_sender, what="for_sender")
 
     @property
     def signs(self) -> bool:
@@ -99,7 +101,7 @@ class Pgp(ByKeys[PgpPerson]):
             raise UnprotectableError("a key can't be used for it now; has one expired?")
         return encrypted_by_pgp(message, unique)
 
-    def _person_of(self, what: str, given: object) -> PgpPerson:
+    def _person_of(self, what: str, given: GivenKey) -> PgpPerson:
         return pgp_person(self._library, what, given)
 
     def _check_can_read(self, what: str, person: PgpPerson) -> None:

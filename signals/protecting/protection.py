@@ -12,6 +12,7 @@ from ...smtp.mail.envelope import Envelope
 from ...smtp.mail.wrapped.wrapping import UnprotectableError, apart, steady
 from ..composing.ids import new_id
 from ..dispatcher import log_safely
+from ..signing.private_key import GivenKey
 from .reading import octets_of
 
 _MOST_READERS = 1000
@@ -173,8 +174,11 @@ def _wrapped(
         return protection.wrapped(entity, readers, os.urandom(12).hex()), None
     except UnprotectableError as error:
         return b"", error
-    except Exception as error:
-        # Of a library, whose text could hold a part of a key, as its frames do.
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        # Of a library, whose text could hold a part of a key, as its frames do. Those written in
+        # Rust raise a `PanicException`, which is no `Exception`.
         return b"", UnprotectableError(f"the library has failed ({type(error).__name__})")
 
 
@@ -239,29 +243,31 @@ def key_of_address(address: str) -> str:
     return to_ascii_domain(address).lower()
 
 
-def given_by_address(name: str, value: object) -> dict[str, tuple[str, object]]:
+def given_by_address(name: str, given: GivenKey) -> dict[str, tuple[str, GivenKey]]:
     """Return what a mapping of addresses has: by `key_of_address`, the address and the value.
 
     Args:
         name: the argument's name, for messages.
-        value: the mapping.
+        given: the mapping. Somebody may have given a private key, so nothing shows it.
 
     Raises:
         TypeError: it is none, or a key is no str.
         ValueError: a key is no address, or is there twice; or there are none.
     """
-    if not isinstance(value, Mapping):
-        kind = type(value).__name__
+    if not isinstance(given.value, Mapping):
+        kind = type(given.value).__name__
         raise TypeError(f"{name}: needs a mapping of addresses to certificates, not {kind}")
-    found: dict[str, tuple[str, object]] = {}
-    for address, certificate in cast("Mapping[Any, object]", value).items():
+    found: dict[str, tuple[str, GivenKey]] = {}
+    for address, certificate in cast("Mapping[Any, object]", given.value).items():
+        hidden = GivenKey(certificate)
+        del certificate
         try:
             key = key_of_address(check_mailbox(address))
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         if key in found:
             raise ValueError(f"{name}: {address} is there twice")
-        found[key] = (address, certificate)
+        found[key] = (address, hidden)
     if not found:
         raise ValueError(f"{name}: is empty; leave it out to sign only")
     return found

@@ -67,24 +67,28 @@ class Smime(ByKeys[Person]):
         # First: a frame's local variables may be shown.
         hidden, key = None if key is None else GivenKey(key), None
         secret, password = None if password is None else GivenKey(password), None
+        # These, too: a file with a certificate often has its private key as well.
+        own, certificate = None if certificate is None else GivenKey(certificate), None
+        links, chain = GivenKey(chain), ()
+        others, recipients = None if recipients is None else GivenKey(recipients), None
         self._library: Any = library_of_smime()
-        if certificate is None and hidden is not None:
+        if own is None and hidden is not None:
             raise ValueError("key: needs certificate=, too")
         if secret is not None and hidden is None:
             raise ValueError("password: there is no key that it decrypts")
-        if hidden is None and recipients is None:
+        if hidden is None and others is None:
             raise ValueError("Smime: needs certificate and key to sign, or recipients to encrypt")
         self._person = None
         self._chain: tuple[Any, ...] = ()
-        if certificate is not None:
-            self._person, *others = persons(self._library, "certificate", certificate)
-            self._chain = tuple([other.x509 for other in others]) + self._chain_of(chain)
+        if own is not None:
+            self._person, *more = persons(self._library, "certificate", own)
+            self._chain = tuple([each.x509 for each in more]) + self._chain_of(links)
         self._key: GivenKey | None = None
         if hidden is not None:
             advice = "give its password"
             key_in_clear = key_object(self._library, hidden, _octets_of(secret), advice)
             self._key = self._checked_key(key_in_clear)
-        self._set_readers(recipients, for_sender=for_sender, what="certificate")
+        self._set_readers(others, for_sender=for_sender, what="certificate")
 
     @property
     def signs(self) -> bool:
@@ -121,9 +125,10 @@ class Smime(ByKeys[Person]):
         signature = builder.sign(form, [options.DetachedSignature, options.Binary])
         return cast("bytes", signature)
 
-    def _chain_of(self, chain: Any) -> tuple[Any, ...]:
-        given: object = chain
-        several = cast("Sequence[object]", given if isinstance(given, list | tuple) else (given,))
+    def _chain_of(self, chain: GivenKey) -> tuple[Any, ...]:
+        several = [chain]
+        if isinstance(chain.value, list | tuple):
+            several = [GivenKey(each) for each in cast("Sequence[object]", chain.value)]
         found = [p for each in several for p in persons(self._library, "chain", each)]
         if len(found) > _MOST_IN_CHAIN:
             raise ValueError(f"chain: more than {_MOST_IN_CHAIN}")
@@ -146,7 +151,7 @@ class Smime(ByKeys[Person]):
         person.check_time("certificate: it")
         return hidden
 
-    def _person_of(self, what: str, given: object) -> Person:
+    def _person_of(self, what: str, given: GivenKey) -> Person:
         return persons(self._library, what, given)[0]
 
     def _check_can_read(self, what: str, person: Person) -> None:
@@ -173,7 +178,8 @@ def _octets_of(secret: GivenKey | None) -> GivenKey | None:
     if secret is None:
         return None
     if isinstance(secret.value, str):
-        return GivenKey(secret.value.encode())
+        # So that it takes any str: the error for a lone surrogate would have the password.
+        return GivenKey(secret.value.encode("utf-8", "surrogatepass"))
     if isinstance(secret.value, bytes | bytearray):
         return secret
     raise TypeError(f"password: needs a str or bytes, not {type(secret.value).__name__}")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
 from ...smtp.mail.content import CompleteContent, Content
-from ...smtp.mail.dkim.digest import Digest, digest_of, in_lines
+from ...smtp.mail.dkim.digest import Digest, UnsignableError, digest_of, in_lines
 from ...smtp.mail.dkim.record import KeyRecord, record_name, record_text
 from ...smtp.mail.dkim.signature import RSA, signature_field
 from ...smtp.mail.domain import domain_to_ascii
@@ -171,10 +171,26 @@ def fields_by(signers: Sequence[Dkim], digest: Digest) -> bytes:
     Args:
         signers: who signs.
         digest: what is signed.
+
+    Raises:
+        UnsignableError: the library can't sign.
     """
     _warn_if_unaligned(signers, digest.author)
     now = int(time.time())
-    return b"".join([signer.field(digest, now) for signer in signers])
+    fields, failed = _fields(signers, digest, now)
+    if failed is not None:
+        raise UnsignableError(f"the library has failed ({failed})")
+    return fields
+
+
+def _fields(signers: Sequence[Dkim], digest: Digest, now: int) -> tuple[bytes, str | None]:
+    """Return the fields, or the name of an error: its text and frames could have a key."""
+    try:
+        return b"".join([signer.field(digest, now) for signer in signers]), None
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # also a `PanicException` of Rust, which is no `Exception`
+        return b"", type(error).__name__
 
 
 def signed(content: Content, signers: Sequence[Dkim]) -> CompleteContent:

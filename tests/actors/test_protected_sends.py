@@ -274,14 +274,20 @@ def test_the_loop_is_free_while_a_large_email_is_encrypted(
     assert all("signatures" in thread.name for thread in threads)
 
 
+class Panic(BaseException):
+    """As a library written in Rust raises it."""
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, Panic])
 def test_an_error_of_the_library_fails_the_email_and_shows_nothing_of_it(
+    kind: type[BaseException],
     server: ScriptedServer,
     smime: Smime,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def broken(*_: object) -> bytes:
-        raise RuntimeError("KEY MATERIAL")
+        raise kind("KEY MATERIAL")
 
     monkeypatch.setattr(Smime, "wrapped", broken)
     with caplog.at_level(logging.DEBUG):
@@ -290,7 +296,7 @@ def test_an_error_of_the_library_fails_the_email_and_shows_nothing_of_it(
         )
 
     assert isinstance(outcome, SendFailure)
-    assert outcome.detail == "cannot encrypt the email: the library has failed (RuntimeError)"
+    assert outcome.detail == f"cannot encrypt the email: the library has failed ({kind.__name__})"
     assert "KEY MATERIAL" not in caplog.text
 
 

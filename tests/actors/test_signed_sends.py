@@ -295,6 +295,37 @@ def test_a_send_at_the_end_of_the_program_is_signed_without_a_new_thread(
     assert by_dkimpy(server.mails[-1].data) == [True]
 
 
+class Panic(BaseException):
+    """As a library written in Rust raises it."""
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, TimeoutError, BlockingIOError, Panic])
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["memory", "file"])
+def test_an_error_of_the_library_that_signs_fails_the_email_and_shows_nothing_of_it(
+    kind: type[BaseException],
+    is_streamed: bool,
+    server: ScriptedServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(*_: object) -> bytes:
+        raise kind("KEY MATERIAL")
+
+    monkeypatch.setattr(Dkim, "field", broken)
+    path = tmp_path / "mail.eml"
+    path.write_bytes(b"From: a@b.test\n\nx\n")
+    mail = SendMail(**PLAIN, message=path) if is_streamed else SendMail(**PLAIN)
+    with caplog.at_level(logging.DEBUG):
+        outcome = sent(server, mail)
+
+    assert isinstance(outcome, SendFailure)
+    assert outcome.kind is FailureKind.LOCAL
+    assert f"the library has failed ({kind.__name__})" in outcome.detail
+    assert "KEY MATERIAL" not in f"{outcome!r}{caplog.text}"
+    assert server.lines == ()
+
+
 def test_nothing_that_is_logged_or_reported_has_the_key(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,8 +12,10 @@ from ..parts.text import MAX_LINE, to_quoted_printable
 
 _END = b"\r\n\r\n"
 _FIELDS = re.compile(rb"\r\n(?![ \t])")
-_TEXT = re.compile(rb"content-type:\s*text/", re.IGNORECASE)
-_7BIT = re.compile(rb"^content-transfer-encoding:[ \t]*7bit[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_TEXT = re.compile(rb"^content-type:\s*text/", re.IGNORECASE | re.MULTILINE)
+_7BIT = re.compile(
+    rb"^content-transfer-encoding:[ \t]*7bit[ \t]*(?=\r?$)", re.IGNORECASE | re.MULTILINE
+)
 _SIGNATURES = (b"dkim-signature:", b"arc-seal:")
 
 
@@ -61,7 +63,7 @@ def steady(part: bytes) -> bytes:
         part: one part with its header, whose line ends are all CRLF.
     """
     head, gap, body = part.partition(_END)
-    if not gap or not _TEXT.match(head) or not _is_at_risk(body):
+    if not gap or not _TEXT.search(head) or not _is_at_risk(body):
         return part
     head, count = _7BIT.subn(b"Content-Transfer-Encoding: quoted-printable", head)
     if count:

@@ -518,12 +518,35 @@ SECRET = "U0VDUkVUX0tFWV9NQVRFUklBTA"
         {"key": b"-----BEGIN PRIVATE KEY-----", "password": SECRET},
         {"key": b"-----BEGIN PRIVATE KEY-----", "password": [SECRET]},
         {"password": SECRET},
+        {"key": b"-----BEGIN PRIVATE KEY-----", "password": f"\ud800{SECRET}"},
     ],
-    ids=["broken", "str", "list", "password", "wrong password", "password alone"],
+    ids=["broken", "str", "list", "password", "wrong password", "password alone", "surrogate"],
 )
 def test_no_error_shows_a_key_or_password_not_even_by_a_frame_s_variables(given: Any) -> None:
     with pytest.raises((ValueError, TypeError)) as caught:
         Smime(certificate=person(A).certificate, **given)
+    assert SECRET not in shown_by(caught.value)
+
+
+KEY = f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\n".encode()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"certificate": KEY, "key": b"x"},
+        {"certificate": person(A).pem + KEY, "key": person(B).key},
+        {"certificate": person(A).certificate, "key": person(A).key, "chain": KEY},
+        {"certificate": person(A).certificate, "key": person(A).key, "chain": [KEY]},
+        {"recipients": {B: KEY}},
+        {"recipients": {C: person(B).pem + KEY}},
+        {"recipients": {"no address": KEY}},
+        {"recipients": [KEY]},
+    ],
+)
+def test_a_key_within_a_certificate_s_file_is_not_shown_by_an_error(given: Any) -> None:
+    with pytest.raises((ValueError, TypeError)) as caught:
+        Smime(**given)
     assert SECRET not in shown_by(caught.value)
 
 

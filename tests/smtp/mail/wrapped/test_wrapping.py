@@ -104,6 +104,15 @@ def test_what_would_not_arrive_as_it_was_is_not_signed(body: bytes, why: str) ->
         check_signable(PLAIN + b"\r\n" + body)
 
 
+def test_white_space_at_a_line_s_end_is_steady_whichever_field_comes_last() -> None:
+    encoding = b"Content-Transfer-Encoding: 7bit\r\n"
+    for head in (PLAIN + encoding + b"Content-Language: en\r\n", encoding + PLAIN):
+        made = steady(head + b"\r\nFrom me \r\n")
+
+        assert made.partition(b"\r\n\r\n")[2] == b"=46rom =\r\nme=20\r\n", made
+        assert b"Content-Transfer-Encoding: quoted-printable\r\n" in made
+
+
 def test_no_line_of_a_wrapper_is_long() -> None:
     made = [
         signed_by_smime(PLAIN + b"\r\nx\r\n", b"s" * 2000, "0" * 24),
