@@ -84,6 +84,8 @@ class Protection:
             UnprotectableError: it can't be signed or encrypted.
             OSError: a file that it is made of can't be read.
         """
+        if mail.protect and mail.protect is not self:
+            raise UnprotectableError("the email has a protect= of its own; use the mails() of that")
         made: list[Any] = []
         for envelope in envelopes_of(mail, self):
             content = protected(mail, self, envelope.forward_paths)

@@ -130,6 +130,14 @@ def test_each_recipient_and_the_sender_can_decrypt_and_nobody_else(
     assert not parsed.defects
 
 
+def test_an_email_that_is_to_be_encrypted_is_not_only_signed_by_another() -> None:
+    encrypting = Smime(recipients={B: person(B).certificate})
+    mail = SendMail(sender=A, recipients=B, body="secret", protect=encrypting)
+
+    with pytest.raises(UnprotectableError, match="has a protect= of its own"):
+        signing().mails(mail)
+
+
 def test_what_was_said_is_what_is_read() -> None:
     smime = signing(recipients={B: person(B).certificate})
     inner = decrypted_by_openssl(octets(smime, body="Gr\u00fc\u00dfe \n"), person(B))
