@@ -1,10 +1,11 @@
 """The life of one send, from its permit to its outcome; what an `SmtpActor` is built on."""
 
 import asyncio
+import functools
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from ..signals.bus import publish, smtp_send_progress, smtp_server_reply
 from ..signals.outcome import Outcome, outcome_of
@@ -30,17 +31,13 @@ from .net.wire.connecting_wire import name_addresses
 from .net.wire.connection import Connection
 from .options.in_force import in_force
 from .options.options import Options
-from .preparation import prepare, source_of
+from .preparation import limit, preparing, source_of
 from .session_trace import trace_of
 
 if TYPE_CHECKING:
     from .session_watcher import SessionWatcher
 
 _logger = logging.getLogger("pykka_smtp.session")
-
-_PROMPT = 1.0
-"""Seconds within which a file should be open. Until then its email keeps its permit; after that it
-gives the permit to another send for as long as the file takes."""
 
 
 class SendingActor(AsyncioActor):
@@ -63,7 +60,7 @@ class SendingActor(AsyncioActor):
     _second: tuple[Delivery, Route] | None = None  # next, once this connection is closed
     _fallback: tuple[Delivery, Route] | None = None  # used if every other address fails
     _may_try_again = True
-    _opening: asyncio.Task[None] | None = None
+    _opening: "asyncio.Future[Content] | None" = None
     _permit: Permit | None = None
     _is_published = False
     _began: float | None = None
@@ -91,7 +88,7 @@ class SendingActor(AsyncioActor):
         if exception_value is None:
             return
         connection, opening = self._connection, self._opening
-        if opening is not None and opening is not asyncio.current_task():
+        if opening is not None:
             opening.cancel()
         connection_limit.cancel_wait(self)
         guard.each(
@@ -154,38 +151,36 @@ class SendingActor(AsyncioActor):
         if content is not None and (self._content or not is_changed):
             self._connect(mail, content)
         else:
-            self._opening = self._spawn(self._prepare, mail)
+            self._prepare(mail)
 
-    def _spawn(
-        self, function: Callable[..., Coroutine[Any, Any, None]], *args: object
-    ) -> "asyncio.Task[None]":
-        return event_loop().loop.create_task(guard.run(self, function, *args))
-
-    async def _prepare(self, mail: SendMail) -> None:
+    def _prepare(self, mail: SendMail) -> None:
         """Open the file, or sign, before connecting: an unreadable email needs no connection."""
         source = self._source = source_of(mail, self._options)
-        loop = event_loop().loop
-        timer = loop.call_later(_PROMPT, guard.call, self, self._step_aside)
+        opening = self._opening = preparing(mail, self._options, source, self._paths(mail))
+        deadline = self._options.timeouts.deadline
+        limit(opening, deadline, functools.partial(guard.call, self, self._step_aside))
+        opening.add_done_callback(functools.partial(guard.call, self, self._prepared, mail))
+
+    def _prepared(self, mail: SendMail, opening: "asyncio.Future[Content]") -> None:
+        """Called when the email is ready, or can't be, or took too long."""
+        if self._has_stopped or not self._is_undecided:
+            return
         try:
-            preparing = prepare(mail, self._options, source, self._paths(mail))
-            content = await asyncio.wait_for(preparing, self._options.timeouts.deadline)
+            content = opening.result()
         except (SourceError, BlockingIOError) as error:
             self._end_without_connection(FailureKind.LOCAL, str(error))
-        except TimeoutError:
+        except asyncio.CancelledError:
             self._end_without_connection(FailureKind.LOCAL, "reading the email took too long")
         else:
-            if not self._has_stopped:
-                self._content = content
-                self._step_back(mail, content)
-        finally:
-            timer.cancel()
+            self._content = content
+            self._step_back(mail, content)
 
     def _paths(self, mail: SendMail) -> Sequence[str]:
         """Return the recipients of this attempt."""
         return mail.envelope.forward_paths
 
     def _step_aside(self) -> None:
-        """Release the permit while the file opens. Called after `_PROMPT` seconds."""
+        """Release the permit while the file opens. Called if that takes a while."""
         self._give_permit_back()
 
     def _step_back(self, mail: SendMail, content: Content) -> None:

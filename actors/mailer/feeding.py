@@ -1,5 +1,6 @@
 """Emails that are told as fast as they go out, by a program that has more of them than may wait."""
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,6 +13,33 @@ from ..options.mailer_options import check_count
 
 AT_MOST = 1_000
 """Emails without an outcome: enough for any number of connections, and few in memory."""
+_PORTIONS = 16
+"""A thread that waits is woken for a portion of the emails, as it takes as long as making one."""
+
+
+class _Room:
+    """Places for emails without an outcome, which are taken and freed in portions.
+
+    Args:
+        places: how many there are; some remain unused if they are no multiple of a portion.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._portion = max(1, places // _PORTIONS)
+        self._portions = threading.Semaphore(places // self._portion)
+        self._taken = 0
+        self._freed = itertools.count(1)  # which two threads may call at a time
+
+    def take(self) -> None:
+        """Take a place; wait until there is one."""
+        if self._taken % self._portion == 0:
+            self._portions.acquire()
+        self._taken += 1
+
+    def free(self) -> None:
+        """Free a place. From any thread."""
+        if next(self._freed) % self._portion == 0:
+            self._portions.release()
 
 
 class _Place(Answer):
@@ -62,18 +90,18 @@ def feed(tell: Callable[[Any], object], mails: Iterable[SendMail], at_most: int)
         RuntimeError: on the loop thread, which it would block.
         ActorDeadError: the Mailer has stopped.
     """
-    room = threading.Semaphore(check_count("at_most", at_most))
+    room = _Room(check_count("at_most", at_most))
     if event_loop().is_current():
         raise RuntimeError("an AsyncioActor must not wait for emails: it would stop every actor")
     count = 0
-    room.acquire()  # before an email is taken, which may make it
+    room.take()  # before an email is taken, which may make it
     try:
         for mail in mails:
             if not isinstance(mail, SendMail):
                 raise TypeError(f"a Mailer takes a SendMail, not {type(mail).__name__}")  # noqa: TRY301
-            tell(Fed(mail, _Place(room.release)))
+            tell(Fed(mail, _Place(room.free)))
             count += 1
-            room.acquire()
+            room.take()
     except Exception as error:  # such as that of a template: whoever goes on needs to know where
         error.add_note(f"tell_all: {count} emails were told before")
         raise

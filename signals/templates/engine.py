@@ -86,7 +86,8 @@ class Text:
         except jinja2.TemplateSyntaxError as error:
             name = source.name if error.name is None else Path(error.name).name
             raise TemplateError(name, error.lineno, _one_line(error)) from None
-        self._template = jinja2.Template.from_code(environment, code, environment.make_globals({}))
+        # A plain dict, where the library has a `ChainMap`: it copies them for each email.
+        self._template = jinja2.Template.from_code(environment, code, dict(environment.globals))
 
     def render(self, values: Mapping[str, Any]) -> str:
         """Return the text with values.

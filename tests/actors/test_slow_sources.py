@@ -9,14 +9,14 @@ from servers.scripted import ScriptedServer
 from servers.waiting import PATIENCE, wait_until
 
 from pykka_smtp import Mailer, SendFailure, SendMail, SendSuccess, SmtpActor
-from pykka_smtp.actors import sending_actor
+from pykka_smtp.actors import preparation
 from pykka_smtp.actors.net.connection_limit import connection_limit
 
 
 @pytest.fixture
 def pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop_kind: str) -> list[Path]:
     """Two named pipes without a writer; nobody waits long for them."""
-    monkeypatch.setattr(sending_actor, "_PROMPT", 0.05)
+    monkeypatch.setattr(preparation, "_PROMPT", 0.05)
     made = [tmp_path / "one", tmp_path / "two"]
     for pipe in made:
         os.mkfifo(pipe)

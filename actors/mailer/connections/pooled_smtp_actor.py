@@ -110,7 +110,7 @@ class PooledSmtpActor(  # pyright: ignore[reportIncompatibleVariableOverride] - 
         if content is not None and not is_changed:
             self._connect(mail, content)
         else:
-            self._opening = self._spawn(self._prepare, mail)
+            self._prepare(mail)
 
     def _paths(self, mail: SendMail) -> Sequence[str]:  # noqa: ARG002
         return self._envelope.forward_paths
