@@ -2,7 +2,7 @@
 
 import re
 
-from ...smtp.mail.parts.cids import cids_fetched
+from ...smtp.mail.parts.cids import cids_fetched, cids_of
 from ...smtp.mail.parts.entity import Entity, text_entity
 from ...smtp.mail.parts.plain_text import text_of
 from ...smtp.mail.parts.text import octets_of
@@ -22,7 +22,7 @@ class Html:
         ValueError: it has a NUL, or a lone surrogate.
     """
 
-    __slots__ = ("_entity", "_fetched", "_text", "_words")
+    __slots__ = ("_entity", "_named", "_text", "_words")
 
     def __init__(self, text: str) -> None:
         if not isinstance(text, str):
@@ -31,7 +31,7 @@ class Html:
         self._text = str.__str__(text)
         octets = octets_of(self._text)
         self._entity = text_entity(octets, "text/html", utf8=True)
-        self._fetched = cids_fetched(self._text, octets)
+        self._named = cids_of(self._text, octets)
         self._words: Entity | None = None
 
     @property
@@ -42,7 +42,12 @@ class Html:
     @property
     def fetched(self) -> frozenset[str]:
         """The names of the parts that it embeds, such as ``logo`` for ``src="cid:logo"``."""
-        return self._fetched
+        return cids_fetched(self._text) if self._named else self._named
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The same, and perhaps names of which it only speaks."""
+        return self._named
 
     @property
     def entity(self) -> Entity:
