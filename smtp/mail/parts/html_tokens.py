@@ -5,6 +5,7 @@ looks again at what has no end, so that a hostile page of 1 MB takes it minutes.
 """
 
 import html
+import html.entities
 import re
 from collections.abc import Iterator
 
