@@ -29,7 +29,7 @@ class Html:
             hint = "; read the file: Path(...).read_text()" if hasattr(text, "read_text") else ""
             raise TypeError(f"html: needs a str or Html, not {type(text).__name__}{hint}")
         self._text = str.__str__(text)
-        octets = octets_of(self._text)
+        octets = octets_of(self._text, "html")
         self._entity = text_entity(octets, "text/html", utf8=True)
         self._named = cids_of(self._text, octets)
         self._words: Entity | None = None
@@ -73,9 +73,8 @@ class Html:
         return hash(self._text)
 
 
-_METHOD = re.compile(
-    r"^METHOD(?:;[^:\r\n]*)?:[ \t]*([A-Za-z0-9-]{1,40})[ \t]*\r?$", re.MULTILINE | re.IGNORECASE
-)
+_METHOD = re.compile(r"^METHOD(?:;[^:\n]*+)?:[ \t]*+([^\n]*?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_VALUE = re.compile(r"[A-Za-z0-9-]{1,40}")
 
 
 def invitation_of(calendar: object) -> Entity:
@@ -86,7 +85,7 @@ def invitation_of(calendar: object) -> Entity:
 
     Raises:
         TypeError: it is neither.
-        ValueError: it is no iCalendar object, or has no method.
+        ValueError: it is no iCalendar object, or has no method, or several.
     """
     if isinstance(calendar, bytes):
         try:
@@ -95,12 +94,16 @@ def invitation_of(calendar: object) -> Entity:
             raise ValueError("calendar: is not in UTF-8") from None
     if not isinstance(calendar, str):
         raise TypeError(f"calendar: needs a str or bytes, not {type(calendar).__name__}")
-    if not calendar.lstrip("\ufeff \t\r\n")[:15].upper() == "BEGIN:VCALENDAR":
+    calendar = calendar.lstrip("\ufeff \t\r\n")  # no client expects a byte order mark here
+    if not calendar[:15].upper() == "BEGIN:VCALENDAR":
         raise ValueError("calendar: does not begin with BEGIN:VCALENDAR")
-    method = _METHOD.search(calendar)
-    if method is None:
+    octets = octets_of(calendar, "calendar")
+    methods: list[str] = _METHOD.findall(calendar.replace("\r\n", "\n").replace("\r", "\n"))
+    if len(methods) > 1:
+        raise ValueError("calendar: has METHOD twice; clients would take either")
+    if not methods or not _VALUE.fullmatch(methods[0]):
         raise ValueError(
             "calendar: has no METHOD, without which clients show no invitation; write"
             " METHOD:REQUEST into it, or attach it as a file"
         )
-    return text_entity(calendar, f"text/calendar; method={method[1].upper()}")
+    return text_entity(octets, f"text/calendar; method={methods[0].upper()}", utf8=True)

@@ -178,8 +178,8 @@ def test_an_image_that_the_page_does_not_embed_is_warned_of() -> None:
         ({"html": EMBEDS, "inline": {"logo": "x"}}, TypeError, r"inline\['logo'\]: needs a path,"),
         ({"html": b"<p>"}, TypeError, "html: needs a str or Html, not bytes"),
         ({"html": Path("x")}, TypeError, r"read the file: Path\(...\).read_text\(\)"),
-        ({"html": "\0"}, ValueError, "NUL"),
-        ({"html": "\ud800"}, ValueError, "surrogate"),
+        ({"html": "\0"}, ValueError, "^html: NUL"),
+        ({"html": "\ud800"}, ValueError, "^html: lone surrogate"),
         ({"body": FROM_HTML}, ValueError, "body: FROM_HTML needs html="),
         ({"body": 1, "html": "<p>"}, TypeError, "body: must be a str, bytes or a sequence"),
         ({"attachments": "a.pdf"}, TypeError, "attachments: needs paths or Attachment"),
@@ -190,6 +190,9 @@ def test_an_image_that_the_page_does_not_embed_is_warned_of() -> None:
         ({"calendar": b"\xff"}, ValueError, "calendar: is not in UTF-8"),
         ({"calendar": 1}, TypeError, "calendar: needs a str or bytes"),
         ({"calendar": "BEGIN:VCALENDAR\r\n"}, ValueError, "calendar: has no METHOD"),
+        ({"calendar": INVITATION.replace("REQ", "RE Q")}, ValueError, "calendar: has no METHOD"),
+        ({"calendar": INVITATION + "method:x y"}, ValueError, "^calendar: has METHOD twice"),
+        ({"calendar": INVITATION + "\0"}, ValueError, "^calendar: NUL"),
         ({"html": "<p>", "headers": {"Content-Type": "a/b"}}, ValueError, "Content-Type cannot"),
         ({"message": b"a: b", "html": "<p>"}, ValueError, "leave out html$"),
         ({"message": b"a: b", "reply_to": YOU}, ValueError, "leave out reply_to$"),
@@ -266,6 +269,24 @@ def test_an_invitation_has_its_method_in_its_type() -> None:
 
     assert part.get_param("method") == "REQUEST"
     assert part.get_content_disposition() is None
+
+
+@pytest.mark.parametrize(
+    "calendar",
+    [
+        "\ufeff" + INVITATION,
+        b"\xef\xbb\xbf" + INVITATION.encode(),
+        INVITATION.lower(),
+        INVITATION.replace("\r\n", "\r"),
+        INVITATION.replace(":REQ", ";X=Y: Req"),
+        INVITATION.replace("END:", "DESCRIPTION:a\r\n METHOD:CANCEL\r\nEND:"),
+    ],
+)
+def test_an_invitation_is_taken_from_any_program(calendar: str | bytes) -> None:
+    part = parsed(mail(calendar=calendar))
+
+    assert part["Content-Type"].params == {"method": "REQUEST", "charset": "us-ascii"}
+    assert words(part).upper().startswith("BEGIN:VCALENDAR\n")
 
 
 def test_a_part_is_encoded_once_for_any_number_of_emails() -> None:
