@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pykka_smtp import FROM_HTML, Attachment, Html, SendMail, Unsubscribe
+from pykka_smtp.signals.composing import parts_file
 from pykka_smtp.signals.composing.parts_file import octets_of_parts
 from pykka_smtp.smtp.mail.parts.parts_email import PartsEmail
 
@@ -233,6 +234,50 @@ def test_an_old_preview_stays_if_a_file_is_gone(tmp_path: Path) -> None:
         made.save(preview)
 
     assert preview.read_bytes() == b"old"
+
+
+def test_an_old_preview_stays_if_a_file_changes_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large, preview = tmp_path / "large.bin", tmp_path / "preview.eml"
+    large.write_bytes(bytes(2_000_000))
+    made = mail(body="x", attachments=large)
+    preview.write_bytes(b"old")
+    read = parts_file.in_lines
+
+    def cut_off(octets: bytes) -> bytes:
+        os.truncate(large, 1_000_000)
+        return read(octets)
+
+    monkeypatch.setattr(parts_file, "in_lines", cut_off)
+
+    with pytest.raises(ValueError, match="changed while it was sent"):
+        made.save(preview)
+
+    assert preview.read_bytes() == b"old"
+    assert sorted(tmp_path.iterdir()) == [large, preview]
+
+
+def test_a_preview_keeps_the_mode_of_the_old_one_and_a_link_to_it(tmp_path: Path) -> None:
+    preview, link = tmp_path / "preview.eml", tmp_path / "link.eml"
+    preview.write_bytes(b"old")
+    preview.chmod(0o640)
+    link.symlink_to(preview)
+    made = mail(body="x", html="<p>")
+
+    made.save(link)
+
+    assert link.is_symlink()
+    assert preview.read_bytes() == made.as_bytes()
+    assert preview.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_preview_can_go_into_a_pipe() -> None:
+    reading, writing = os.pipe()
+    made = mail(body="x", html="<p>")
+    with os.fdopen(reading, "rb") as pipe, os.fdopen(writing, "wb"):
+        made.save(f"/dev/fd/{writing}")
+        assert os.read(pipe.fileno(), 100_000) == made.as_bytes()
 
 
 def test_a_file_written_over_by_one_as_long_is_not_sent_as_a_mixture_of_both(
