@@ -73,7 +73,7 @@ class Html:
         return hash(self._text)
 
 
-_METHOD = re.compile(r"^METHOD(?:;[^:\n]*+)?:[ \t]*+([^\n]*?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_METHOD = re.compile(r"^METHOD(?:;[^:\n]*+)?:(.*+)$", re.MULTILINE | re.IGNORECASE)
 _VALUE = re.compile(r"[A-Za-z0-9-]{1,40}")
 
 
@@ -98,12 +98,13 @@ def invitation_of(calendar: object) -> Entity:
     if not calendar[:15].upper() == "BEGIN:VCALENDAR":
         raise ValueError("calendar: does not begin with BEGIN:VCALENDAR")
     octets = octets_of(calendar, "calendar")
-    methods: list[str] = _METHOD.findall(calendar.replace("\r\n", "\n").replace("\r", "\n"))
+    methods = _METHOD.findall(calendar.replace("\r\n", "\n").replace("\r", "\n"))
     if len(methods) > 1:
         raise ValueError("calendar: has METHOD twice; clients would take either")
-    if not methods or not _VALUE.fullmatch(methods[0]):
+    method: str = methods[0].strip(" \t") if methods else ""
+    if not _VALUE.fullmatch(method):
         raise ValueError(
             "calendar: has no METHOD, without which clients show no invitation; write"
             " METHOD:REQUEST into it, or attach it as a file"
         )
-    return text_entity(octets, f"text/calendar; method={methods[0].upper()}", utf8=True)
+    return text_entity(octets, f"text/calendar; method={method.upper()}", utf8=True)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from ...words.shown import shown
 from ..address import to_ascii_domain
-from ..folding import PIECE, fold
+from ..folding import fold, pieces_of
 from ..header import check_address, check_text, mailbox_field
 from .head import Mailbox
 
@@ -182,7 +182,7 @@ def answer_fields(in_reply_to: object, references: object) -> tuple[str, ...]:
 
 
 def _ids_field(name: str, ids: Sequence[str]) -> str:
-    return fold(name, PIECE.findall(" " + " ".join(ids)))
+    return fold(name, pieces_of(" " + " ".join(ids)))
 
 
 def mailboxes_field(name: str, mailboxes: Sequence[Mailbox]) -> str:
