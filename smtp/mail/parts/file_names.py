@@ -17,7 +17,7 @@ _PARAMETER = re.compile(rf"; *({_TOKEN})=(?:{_TOKEN}|\"[^\"]*\")")
 _NAME = re.compile(r"(?:file)?name(?:\*.*)?")  # also as RFC 2231 has it, in which a token may be
 _MAX_TYPE = 200
 _WORD = 42  # octets that are an encoded word of 68 characters, which fits any line
-_SECTION = 60  # characters of a section of a parameter
+_SECTION = 54  # characters of a section of a parameter, which fits a line of 76
 
 
 def check_file_name(name: object) -> str:

@@ -416,6 +416,29 @@ def test_a_field_is_given_in_one_place(name: str) -> None:
         mail(body="x", headers={name: "x"}, **given)
 
 
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ([("List-Id", "<a.b>"), ("list-id", "<c.d>")], r"^headers: list-id is there twice;"),
+        ({"List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}, "needs a List-Unsubscribe with"),
+        (
+            {"List-Unsubscribe-Post": "x", "List-Unsubscribe": "<mailto:a@b.test>"},
+            "needs a List-Unsubscribe with an https URL",
+        ),
+    ],
+)
+def test_fields_of_a_list_are_there_once_and_a_click_needs_its_url(
+    headers: Any, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        mail(body="x", headers=headers)
+    one_click = {
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        "List-Unsubscribe": "<https://a.test/u>",
+    }
+    assert parsed(mail(body="x", headers=one_click))["List-Unsubscribe"] == "<https://a.test/u>"
+
+
 def test_references_are_those_given_and_a_long_thread_keeps_its_ends() -> None:
     ids = [f"<{number}@x.test>" for number in range(500)]
 
