@@ -69,6 +69,7 @@ def test_what_nobody_can_unsubscribe_by_is_refused(given: Any, kind: Any, words:
         (("N\u00fcws", "news.a.test"), "List-Id: =?utf-8?b?TsO8d3M=?= <news.a.test>"),
         ((None, "news.a.test"), "List-Id: <news.a.test>"),
         ("<news.a.test>", "List-Id: <news.a.test>"),
+        ("News, all <news.a.test>", 'List-Id: "News, all" <news.a.test>'),
         (r'"News \"all\"" <news.a.test>', r'List-Id: "News \"all\"" <news.a.test>'),
         (('"News"', "news.a.test"), r'List-Id: "\"News\"" <news.a.test>'),
     ],
@@ -77,9 +78,7 @@ def test_a_list_id_has_a_name_or_none(given: Any, line: str) -> None:
     assert list_id_field(given) == line
 
 
-@pytest.mark.parametrize(
-    "given", ["news", "a b.c", "<>", "", "x@a.test", "News <a.b", "a..b", "A, B <a.b>"]
-)
+@pytest.mark.parametrize("given", ["news", "a b.c", "<>", "", "x@a.test", "News <a.b", "a..b"])
 def test_a_list_id_is_in_a_domain(given: str) -> None:
     with pytest.raises(ValueError, match=r"^list_id: "):
         list_id_field(given)
