@@ -253,7 +253,7 @@ class SendMail:
         """Write the message to a file, such as ``preview.eml``, which email programs open.
 
         Args:
-            path: the file; an old one is replaced.
+            path: the file; an old one is replaced once the new one is complete.
 
         Raises:
             OSError: it can't be written, or what the email is made of can't be read.

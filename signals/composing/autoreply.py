@@ -1,12 +1,14 @@
 """`autoreply`: an automatic answer that starts no loop and bothers no list (RFC 3834)."""
 
 import re
-from email import message_from_bytes, policy
+from email import policy
 from email.message import Message
+from email.parser import BytesHeaderParser
 from email.utils import parseaddr
-from typing import Any, cast
+from typing import Any
 
 from ...smtp.mail.header import check_address
+from ...smtp.words.shown import shown
 from ..send_mail import SendMail
 from .given import Mailbox
 
@@ -16,7 +18,13 @@ _SILENT = re.compile(
     re.IGNORECASE,
 )
 """Who does not want to be answered, RFC 3834 §2."""
-_ID = re.compile(r"<[!-;=?-~]{1,995}>")
+_ID = re.compile(r"<[!-;=?-~]{1,250}>")
+_MOST_HEADER = 1_048_576
+"""Octets of the header that are read; what follows is as if it were not there."""
+_MOST_READ = 65_536
+"""Characters of a field that are read."""
+_MOST_PARSED = 1000
+"""Characters of a field that are parsed, which takes a time that grows with their square."""
 _MOST_REFERENCES = 20
 _MOST_SUBJECT = 200
 
@@ -44,21 +52,22 @@ def autoreply(to: "bytes | Message[Any, Any]", *, sender: Mailbox, **parts: Any)
     """
     message = to if isinstance(to, Message) else None
     if isinstance(to, bytes):
-        message = message_from_bytes(to, policy=policy.default)
+        message = BytesHeaderParser().parsebytes(to[:_MOST_HEADER])
     if message is None:
         raise TypeError(f"to: needs bytes or a Message, not {type(to).__name__}")
-    recipient = _return_path(message)
-    _refuse_what_is_automatic(message)
+    fields = _fields_of(message)
+    recipient = _return_path(fields)
+    _refuse_what_is_automatic(fields)
     if parts.keys() & {"recipients", "cc", "bcc", "auto_submitted", "in_reply_to", "references"}:
         raise TypeError("autoreply: makes recipients, auto_submitted and references itself")
-    answered, thread = _thread(message)
+    answered, thread = _thread(fields)
     author = SendMail(sender=sender, recipients=recipient)  # checks, and splits, the sender
     name = author.from_name
     quoted = None if name is None else name.replace("\\", r"\\").replace('"', r"\"")
     headers = {**dict(parts.pop("headers", ()))}
     headers["From"] = author.sender if quoted is None else f'"{quoted}" <{author.sender}>'
     headers.setdefault("Message-ID", author.message_id or "")  # in the author's domain
-    parts.setdefault("subject", _subject(message))
+    parts.setdefault("subject", _subject(fields))
     return SendMail(
         sender="<>",
         recipients=recipient,
@@ -70,17 +79,36 @@ def autoreply(to: "bytes | Message[Any, Any]", *, sender: Mailbox, **parts: Any)
     )
 
 
-def _field(message: "Message[Any, Any]", name: str) -> str:
+_Fields = dict[str, list[str]]
+"""The fields of each name, which is in lower case: as they are, but on one line each."""
+
+
+def _fields_of(message: "Message[Any, Any]") -> _Fields:
+    found: _Fields = {}
+    for name, value in message.raw_items():
+        text = str(value)[:_MOST_READ]
+        if not text.isascii():  # octets that are not ASCII are surrogates
+            text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        found.setdefault(name.lower(), []).append(" ".join(text.split()))
+    return found
+
+
+def _first(fields: _Fields, name: str) -> str:
+    return fields.get(name.lower(), [""])[0]
+
+
+def _parsed(fields: _Fields, name: str) -> str:
+    """Return the text of a field, without encoded words."""
     try:
-        value = cast("object", message.get(name))
+        value: object = policy.default.header_factory(name, _first(fields, name)[:_MOST_PARSED])
     except Exception as error:  # of the standard library's parser, on what it does not expect
         raise AutoreplyRefused(f"its {name} cannot be read") from error
-    return " ".join(str(value or "").split())
+    return " ".join(str(value).split())
 
 
-def _return_path(message: "Message[Any, Any]") -> str:
+def _return_path(fields: _Fields) -> str:
     """Return where it came from; raise if that wants no answer."""
-    path = _field(message, "Return-Path")
+    path = _first(fields, "Return-Path")
     if not path:
         raise AutoreplyRefused("it has no Return-Path; only after delivery it has one")
     if path == "<>":
@@ -89,40 +117,42 @@ def _return_path(message: "Message[Any, Any]") -> str:
         address = check_address("Return-Path", path.strip("<>"))
     except ValueError as error:
         raise AutoreplyRefused(str(error)) from None
-    author = parseaddr(_field(message, "From"))[1]
+    author = parseaddr(_parsed(fields, "From"))[1]
     for silent in (address, author):
         if _SILENT.fullmatch(silent):
-            raise AutoreplyRefused(f"{silent} is no person who reads answers")
+            raise AutoreplyRefused(f"{shown(silent)} is no person who reads answers")
     return address
 
 
-def _refuse_what_is_automatic(message: "Message[Any, Any]") -> None:
-    kind = _field(message, "Auto-Submitted").partition(";")[0].strip().lower()
-    if kind not in ("", "no"):
-        raise AutoreplyRefused(f"it is automatic itself (Auto-Submitted: {kind})")
-    for name in message:
-        lower = name.lower()
-        if lower.startswith("list-"):
-            raise AutoreplyRefused(f"it came over a list (it has {name})")
-        if lower in ("x-autoreply", "x-autorespond", "x-auto-response-suppress"):
+def _refuse_what_is_automatic(fields: _Fields) -> None:
+    for value in fields.get("auto-submitted", ()):
+        if value.partition(";")[0].strip().lower() not in ("", "no"):
+            raise AutoreplyRefused(f"it is automatic itself ({shown(f'Auto-Submitted: {value}')})")
+    if _first(fields, "Content-Type").lower().startswith("multipart/report"):
+        raise AutoreplyRefused("it is a report, such as a bounce")
+    for name in fields:
+        if name.startswith("list-"):
+            raise AutoreplyRefused(f"it came over a list (it has {shown(name)})")
+        if name in ("x-autoreply", "x-autorespond", "x-auto-response-suppress"):
             raise AutoreplyRefused(f"it wants no automatic answer (it has {name})")
-    precedence = _field(message, "Precedence").lower()
-    if precedence in ("bulk", "list", "junk", "auto_reply"):
-        raise AutoreplyRefused(f"it is bulk mail (Precedence: {precedence})")
+    for value in fields.get("precedence", ()):
+        if value.lower() in ("bulk", "list", "junk", "auto_reply"):
+            raise AutoreplyRefused(f"it is bulk mail (Precedence: {value})")
 
 
-def _thread(message: "Message[Any, Any]") -> tuple[str | None, list[str] | None]:
+def _thread(fields: _Fields) -> tuple[str | None, list[str] | None]:
     """Return the ids of what is answered, and of its thread (RFC 5322 §3.6.4)."""
-    found = _ID.findall(_field(message, "Message-ID"))
+    found = _ID.findall(_first(fields, "Message-ID"))
     if not found:
         return None, None
-    before = _ID.findall(_field(message, "References"))
+    before = _ID.findall(_first(fields, "References"))
     if not before:
-        before = _ID.findall(_field(message, "In-Reply-To"))
+        before = _ID.findall(_first(fields, "In-Reply-To"))
         before = before if len(before) == 1 else []
     return found[0], [*before[-_MOST_REFERENCES:], found[0]]
 
 
-def _subject(message: "Message[Any, Any]") -> str:
-    text = "".join(each if each.isprintable() else " " for each in _field(message, "Subject"))
-    return f"Auto: {text[:_MOST_SUBJECT]}".strip()
+def _subject(fields: _Fields) -> str:
+    text = _parsed(fields, "Subject")
+    text = "".join([each if each.isprintable() else " " for each in text[:_MOST_SUBJECT]])
+    return f"Auto: {text}".strip()

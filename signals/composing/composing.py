@@ -128,8 +128,8 @@ def parts_email(mail: Any, head: dict[str, Any], unique: str) -> PartsEmail:
     if html is None and inline:
         raise ValueError("inline: there is no html that embeds it; use attachments")
     texts = _texts(mail.body, html)
-    if html is not None and (html.fetched or inline):
-        unused = check_references(html.text, html.fetched, inline)
+    if html is not None and (html.named or inline):
+        unused = check_references(html.text, html.named, inline)
         if unused:
             warnings.warn(
                 f"inline: html does not embed {', '.join(unused)}; clients will show it as an"

@@ -2,7 +2,7 @@
 
 import re
 
-from ...smtp.mail.parts.cids import cids_fetched
+from ...smtp.mail.parts.cids import cids_fetched, cids_of
 from ...smtp.mail.parts.entity import Entity, text_entity
 from ...smtp.mail.parts.plain_text import text_of
 from ...smtp.mail.parts.text import octets_of
@@ -22,16 +22,16 @@ class Html:
         ValueError: it has a NUL, or a lone surrogate.
     """
 
-    __slots__ = ("_entity", "_fetched", "_text", "_words")
+    __slots__ = ("_entity", "_named", "_text", "_words")
 
     def __init__(self, text: str) -> None:
         if not isinstance(text, str):
             hint = "; read the file: Path(...).read_text()" if hasattr(text, "read_text") else ""
             raise TypeError(f"html: needs a str or Html, not {type(text).__name__}{hint}")
         self._text = str.__str__(text)
-        octets = octets_of(self._text)
+        octets = octets_of(self._text, "html")
         self._entity = text_entity(octets, "text/html", utf8=True)
-        self._fetched = cids_fetched(self._text, octets)
+        self._named = cids_of(self._text, octets)
         self._words: Entity | None = None
 
     @property
@@ -42,7 +42,12 @@ class Html:
     @property
     def fetched(self) -> frozenset[str]:
         """The names of the parts that it embeds, such as ``logo`` for ``src="cid:logo"``."""
-        return self._fetched
+        return cids_fetched(self._text) if self._named else self._named
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The same, and perhaps names of which it only speaks."""
+        return self._named
 
     @property
     def entity(self) -> Entity:
@@ -68,9 +73,8 @@ class Html:
         return hash(self._text)
 
 
-_METHOD = re.compile(
-    r"^METHOD(?:;[^:\r\n]*)?:[ \t]*([A-Za-z0-9-]{1,40})[ \t]*\r?$", re.MULTILINE | re.IGNORECASE
-)
+_METHOD = re.compile(r"^METHOD(?:;[^:\n]*+)?:(.*+)$", re.MULTILINE | re.IGNORECASE)
+_VALUE = re.compile(r"[A-Za-z0-9-]{1,40}")
 
 
 def invitation_of(calendar: object) -> Entity:
@@ -81,7 +85,7 @@ def invitation_of(calendar: object) -> Entity:
 
     Raises:
         TypeError: it is neither.
-        ValueError: it is no iCalendar object, or has no method.
+        ValueError: it is no iCalendar object, or has no method, or several.
     """
     if isinstance(calendar, bytes):
         try:
@@ -90,12 +94,17 @@ def invitation_of(calendar: object) -> Entity:
             raise ValueError("calendar: is not in UTF-8") from None
     if not isinstance(calendar, str):
         raise TypeError(f"calendar: needs a str or bytes, not {type(calendar).__name__}")
-    if not calendar.lstrip("\ufeff \t\r\n")[:15].upper() == "BEGIN:VCALENDAR":
+    calendar = calendar.lstrip("\ufeff \t\r\n")  # no client expects a byte order mark here
+    if not calendar[:15].upper() == "BEGIN:VCALENDAR":
         raise ValueError("calendar: does not begin with BEGIN:VCALENDAR")
-    method = _METHOD.search(calendar)
-    if method is None:
+    octets = octets_of(calendar, "calendar")
+    methods = _METHOD.findall(calendar.replace("\r\n", "\n").replace("\r", "\n"))
+    if len(methods) > 1:
+        raise ValueError("calendar: has METHOD twice; clients would take either")
+    method: str = methods[0].strip(" \t") if methods else ""
+    if not _VALUE.fullmatch(method):
         raise ValueError(
             "calendar: has no METHOD, without which clients show no invitation; write"
             " METHOD:REQUEST into it, or attach it as a file"
         )
-    return text_entity(calendar, f"text/calendar; method={method[1].upper()}")
+    return text_entity(octets, f"text/calendar; method={method.upper()}", utf8=True)

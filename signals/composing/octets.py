@@ -1,6 +1,7 @@
 """The octets of an email, as a server gets them."""
 
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -32,10 +33,10 @@ def pieces_of(mail: Any) -> Iterable[bytes]:
 
 
 def write_to(path: "str | os.PathLike[str]", mail: Any) -> None:
-    """Write the message to a file.
+    """Write the message to a file: all of it, or nothing.
 
     Args:
-        path: the file; an old one is replaced.
+        path: the file; an old one is replaced once the new one is complete.
         mail: a `SendMail`.
 
     Raises:
@@ -47,5 +48,18 @@ def write_to(path: "str | os.PathLike[str]", mail: Any) -> None:
         if target.exists() and target.samefile(body.path):
             raise ValueError(f"{target} is attached to the email; save it to another file")
     pieces = pieces_of(mail)  # first: an old file stays if this one cannot be made
-    with target.open("wb") as file:
-        file.writelines(pieces)
+    if target.exists() and not target.is_file():  # such as a terminal, or a pipe
+        with target.open("wb") as file:
+            file.writelines(pieces)
+        return
+    target = target.resolve()  # a link remains one
+    new = target.with_name(f".{target.name[:40]}.{os.urandom(6).hex()}")
+    try:
+        with new.open("xb") as file:
+            file.writelines(pieces)
+        if target.exists():
+            shutil.copymode(target, new)
+        new.replace(target)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise

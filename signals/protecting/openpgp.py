@@ -3,13 +3,14 @@
 import datetime as dt
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ...smtp.mail.wrapped.wrapping import UnprotectableError
 from ..signing.private_key import GivenKey
 from .protection import key_of_address
+from .subkeys import earlier, reads_until, signs_until
 
 if TYPE_CHECKING:
     from pysequoia import Cert, Tsk
@@ -30,12 +31,14 @@ class PgpPerson:
     Attributes:
         certificate: the library's object.
         addresses: those that it is for, as `key_of_address` has them; none if it has none.
-        ends: until when it is valid, or None.
+        ends: until when it is valid for what it is needed, or None.
+        reads_until: until when it has a key for encryption, or None.
     """
 
     certificate: Any
     addresses: tuple[str, ...]
     ends: dt.datetime | None
+    reads_until: dt.datetime | None
 
     def check_time(self, whose: str) -> None:
         """Check that it is valid now.
@@ -46,8 +49,27 @@ class PgpPerson:
         Raises:
             UnprotectableError: it is not.
         """
-        if self.ends is not None and dt.datetime.now(dt.UTC) > self.ends:
-            raise UnprotectableError(f"{whose} expired on {self.ends:%Y-%m-%d}")
+        _check_time(whose, self.ends)
+
+    def check_reading(self, whose: str) -> None:
+        """Check that it can be encrypted for now.
+
+        Args:
+            whose: for the message.
+
+        Raises:
+            UnprotectableError: its key for encryption has expired.
+        """
+        _check_time(f"{whose} for encryption", self.reads_until)
+
+
+def _check_time(whose: str, ends: dt.datetime | None) -> None:
+    if _is_over(ends):
+        raise UnprotectableError(f"{whose} expired on {ends:%Y-%m-%d}")
+
+
+def _is_over(ends: dt.datetime | None) -> bool:
+    return ends is not None and dt.datetime.now(dt.UTC) > ends
 
 
 def library_of_pgp() -> Any:
@@ -87,13 +109,15 @@ def pgp_person(library: Any, what: str, hidden: GivenKey) -> PgpPerson:
         certificate = _certificate(library, octets)
         if certificate is None:
             raise ValueError(f"{what}: the certificate can't be read; it needs a public key")
-    return person_of(what, certificate)
+    person = person_of(library, what, certificate)
+    return replace(person, ends=earlier(person.ends, person.reads_until))
 
 
-def person_of(what: str, certificate: Any) -> PgpPerson:
+def person_of(library: Any, what: str, certificate: Any) -> PgpPerson:
     """Return a certificate with what is asked of it.
 
     Args:
+        library: what `library_of_pgp` has returned.
         what: whose it is, for messages.
         certificate: the library's object.
 
@@ -112,11 +136,14 @@ def person_of(what: str, certificate: Any) -> PgpPerson:
                 addresses.append(key_of_address(address))
             except ValueError:
                 addresses.append(address.lower())
-    return PgpPerson(certificate, tuple(dict.fromkeys(addresses)), certificate.expiration)
+    names = tuple(dict.fromkeys(addresses))
+    return PgpPerson(certificate, names, certificate.expiration, reads_until(library, certificate))
 
 
 def can_be_encrypted_for(library: Any, person: PgpPerson) -> bool:
     """Whether a certificate has a key for encryption that is valid now."""
+    if _is_over(person.reads_until):
+        return False  # if there is no other, the library takes one that has expired
     try:
         library.encrypt(b"", recipients=[person.certificate])
     except Exception:
@@ -149,7 +176,9 @@ def signer_of(
     signer, problem = _signer(key, password)
     if problem is not None:
         raise ValueError(f"key: {problem}")
-    return signer, person_of("key", cast("Any", key.value).extract_certificate())
+    person = person_of(library, "key", cast("Any", key.value).extract_certificate())
+    ends = signs_until(library, person.certificate, _who_signs(library, signer))
+    return signer, replace(person, ends=earlier(person.ends, ends))
 
 
 # No exception may leave these functions, nor become the context of another one: their frames hold
@@ -184,6 +213,15 @@ def _signer(key: GivenKey, password: GivenKey | None) -> tuple[GivenKey, str | N
     if "not encrypted" in text:
         return key, "the private key is not encrypted; leave out the password"
     return key, "the private key can't be decrypted; is the password right?"
+
+
+def _who_signs(library: Any, signer: GivenKey) -> str:
+    """Return the fingerprint of the key that signs; empty if it is not said."""
+    try:
+        signature = library.sign(signer.value, b"", mode=library.SignatureMode.DETACHED)
+        return library.Sig.from_bytes(signature).issuer_fingerprint or ""
+    except Exception:
+        return ""
 
 
 def _octets(what: str, hidden: GivenKey, needed: str) -> GivenKey:

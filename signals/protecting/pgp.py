@@ -1,6 +1,6 @@
 """`Pgp`: signs and encrypts by keys of OpenPGP (RFC 3156, RFC 9580)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from ...smtp.mail.wrapped.wrapping import (
@@ -82,6 +82,12 @@ class Pgp(ByKeys[PgpPerson]):
     def signs(self) -> bool:
         """Whether it signs."""
         return self._signer is not None
+
+    def check(self, readers: Iterable[str]) -> None:
+        """Check that an email for these recipients can be signed and encrypted now."""
+        super().check(readers)
+        if self._person is not None and self._for_sender and self.encrypts:
+            self._person.check_reading("the sender's key")
 
     def wrapped(self, entity: bytes, readers: Sequence[str], unique: str) -> bytes:
         """Return content, signed and encrypted."""

@@ -13,7 +13,7 @@ from email.header import Header
 from typing import Any, cast
 from urllib.parse import quote
 
-from .folding import PIECE, can_fold, fold, token_words, words
+from .folding import can_fold, fold, pieces_of, token_words, words
 from .header import (
     ADDRESS_FIELD,
     check_address,
@@ -139,7 +139,7 @@ def _from_text(name: str, value: str) -> bytes:
     lines = _lines(name, value)
     written = _joined(name, lines)
     if written.isascii():
-        pieces = PIECE.findall(" " + "".join(lines))
+        pieces = pieces_of(" " + "".join(lines))
         if max(map(len, written.split("\r\n"))) > MAX_LINE and can_fold(name, pieces):
             return fold(name, pieces).encode()
         return written.encode()
@@ -185,7 +185,7 @@ def _from_tree(name: str, value: str, tree: Any) -> str:
     """Write a header object, as the program set it in an object with a newer policy."""
     # The text that was set, except that encoded words and parameters are decoded in it.
     text = _text_of(str(tree)).strip(" \t")
-    pieces = PIECE.findall(" " + text)
+    pieces = pieces_of(" " + text)
     is_source = not _has_encoded_word(tree)
     is_plain = text.isascii() and not _CONTROL.search(text)
     parameters = getattr(value, "params", None)

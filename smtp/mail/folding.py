@@ -18,13 +18,22 @@ FOLD_AT = 76
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
-PIECE = re.compile(r"[ \t]*[^ \t]+")
-"""White space with the run of text after it: a line can be folded before each of these."""
+_PIECE = re.compile(r"[ \t]*+[^ \t]++")
 
 # RFC 2047 §5 (3): octets that are unencoded in a Q word in a phrase, the strictest place.
 _Q_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/"
 _Q = [chr(octet) if octet in _Q_PLAIN else f"={octet:02X}" for octet in range(256)]
 _Q[0x20] = "_"
+
+
+def pieces_of(text: str) -> list[str]:
+    """Return each run of text with the white space before it: a line can be folded before each.
+
+    Args:
+        text: a value; white space at its end does not count.
+    """
+    # A search that begins in white space at the end would go to the end, from each place.
+    return _PIECE.findall(text.rstrip(" \t"))
 
 
 def fold(name: str, pieces: Sequence[str]) -> str:
@@ -80,7 +89,7 @@ def token_words(name: str, text: str) -> str:
         ValueError: a token is too long for a line.
     """
     pieces: list[str] = []
-    for is_ascii, tokens in itertools.groupby(PIECE.findall(" " + text), str.isascii):
+    for is_ascii, tokens in itertools.groupby(pieces_of(" " + text), str.isascii):
         run = list(tokens)
         # Readers drop the space between two encoded words, so it belongs to one of them.
         pieces += run if is_ascii else words(name, "".join(run).strip(" \t"))

@@ -14,7 +14,7 @@ from typing import cast
 from ..words.shown import shown
 from .address import check_forward_path, to_ascii_domain
 from .domain import AddressError
-from .folding import FOLD_AT, PIECE, can_fold, fold, words
+from .folding import FOLD_AT, can_fold, fold, pieces_of, words
 
 _MAX_NAME = 76  # octets of a field's name; leaves room for a value on its line
 
@@ -37,9 +37,10 @@ _MAX_MESSAGE_ID = 250
 
 # One mailbox of a list, RFC 5322 §3.4, without groups and comments, and the comma after it.
 _ESCAPE = re.compile(r"\\(.)")
-_QUOTED_TEXT = re.compile(r"\"((?:[^\"\\]|\\.)*)\"")
-# In quoted strings, comments and address literals, a comma is not a separator.
-_ATOMIC = re.compile(rf"{_QUOTED_TEXT.pattern}|\((?:[^()\\]|\\.)*\)|\[[^\]]*\]")
+_QUOTED_TEXT = re.compile(r"\"((?:[^\"\\]|\\.)*+)\"")
+# In quoted strings, comments and address literals, a comma is not a separator. One without an end
+# is taken up to the end, so that nothing is searched twice.
+_ATOMIC = re.compile(r"\"(?:[^\"\\]|\\.)*+(\")?|\((?:[^()\\]|\\.)*+(\))?|\[[^\]]*+(\])?", re.DOTALL)
 _LISTED = re.compile(
     rf"(?P<phrase>(?:{_QUOTED_TEXT.pattern}|[^\"<>,:;()])*)(?:<(?P<address>[^<>]*)>[ \t]*)?(?:,|\Z)"
 )
@@ -148,7 +149,7 @@ def text_field(name: str, text: str) -> str:
     """
     if _is_plain(text) and len(name) + len(text) < FOLD_AT - 1 and text == text.strip(" \t") != "":
         return f"{name}: {text}"  # most subjects, without a look at where they can be folded
-    pieces = PIECE.findall(" " + text)
+    pieces = pieces_of(" " + text)
     # Readers strip white space from both ends of a value.
     if _is_plain(text) and text == text.strip(" ") and can_fold(name, pieces):
         return fold(name, pieces)
@@ -210,7 +211,7 @@ def given_field(name: str, value: str) -> str:
     """
     value = value.strip(" \t")
     if value.isascii():
-        return fold(name, PIECE.findall(" " + value))
+        return fold(name, pieces_of(" " + value))
     if ADDRESS_FIELD.fullmatch(name.lower()):
         return fold(name, _listed(name, value))
     if _ASCII_FIELD.fullmatch(name.lower()):
@@ -222,7 +223,7 @@ def given_field(name: str, value: str) -> str:
 
 def has_several(value: str) -> bool:
     """Whether a caller's list of mailboxes has more than one, valid or not."""
-    rest = _ATOMIC.sub("", value)
+    rest = _ATOMIC.sub(lambda found: "" if found.lastindex else found[0], value)
     return "," in rest or ":" in rest or rest.count("<") > 1
 
 
@@ -313,7 +314,7 @@ def _phrase(name: str, text: str) -> list[str]:
             if not text.isprintable():  # decoded from an encoded word; it may have a line end
                 return words(name, text)
             phrase = '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
-        pieces: list[str] = PIECE.findall(" " + phrase)
+        pieces: list[str] = pieces_of(" " + phrase)
         if can_fold(name, pieces):
             return pieces
     return words(name, text)
@@ -338,7 +339,7 @@ def _listed(name: str, value: str) -> list[str]:
         if pieces:
             pieces[-1] += ","
         if "=?" in phrase and phrase.isascii():  # the caller's own encoded words
-            pieces += [*PIECE.findall(" " + phrase), f" <{to_ascii_domain(checked)}>"]
+            pieces += [*pieces_of(" " + phrase), f" <{to_ascii_domain(checked)}>"]
         else:
             phrase = _QUOTED_TEXT.sub(lambda quoted: _ESCAPE.sub(r"\1", quoted[1]), phrase)
             pieces += _mailboxes(name, ((phrase, checked),))

@@ -1,5 +1,6 @@
 """Signed and encrypted emails arrive so, at all of their recipients, and nothing else goes out."""
 
+import datetime as dt
 import logging
 import os
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from servers.people import (
     person,
     readers_by_openssl,
     verified_by_openssl,
+    with_subkeys,
 )
 from servers.require import require_module
 from servers.scripted import ScriptedServer, Start, polite
@@ -29,6 +31,7 @@ from pykka_smtp import (
     Mailer,
     Outbox,
     Outcome,
+    Pgp,
     Put,
     RetryPolicy,
     SendFailure,
@@ -38,6 +41,7 @@ from pykka_smtp import (
     SmtpActor,
 )
 from pykka_smtp.actors.loop.event_loop import event_loop
+from pykka_smtp.signals.protecting import openpgp
 from pykka_smtp.testing.moods import refuse
 from pykka_smtp.testing.polite import Polite
 
@@ -208,6 +212,27 @@ def test_an_email_to_one_without_a_certificate_is_not_sent(
     assert outcome.detail == (
         "cannot encrypt the email: there is no certificate of nobody@d.test to encrypt it for"
     )
+    assert not server.mails
+
+
+def test_an_email_is_not_sent_once_the_key_for_its_encryption_has_expired(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_module("pysequoia")
+    pgp = Pgp(recipients={B: with_subkeys(B, "1d", "1d")[1]})
+    mail = SendMail(**PLAIN, body="secret", protect=pgp)
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
+    now = type("now", (dt.datetime,), {"now": classmethod(lambda _cls, _tz: later)})
+    monkeypatch.setattr(openpgp, "dt", type("later", (), {"datetime": now, "UTC": dt.UTC}))
+    mailer = Mailer.start(server.host, server.port)
+    try:
+        outcome = mailer.ask(mail, timeout=PATIENCE)
+    finally:
+        mailer.stop()
+
+    assert isinstance(outcome, SendFailure)
+    assert outcome.kind is FailureKind.LOCAL
+    assert f"cannot encrypt the email: the certificate of {B} expired on" in outcome.detail
     assert not server.mails
 
 

@@ -106,6 +106,29 @@ def test_an_address_beyond_ascii_is_signed_too(
     assert "From: \u00fc@b.test".encode() in received.data
 
 
+def test_a_complete_message_in_8_bits_is_signed_as_it_is_for_a_server_that_takes_it(
+    scripted_server: Start, signers: tuple[Dkim, Dkim], tmp_path: Path
+) -> None:
+    octets = b"From: a@b.test\nSubject: x\n\n" + "Gr\u00fc\u00dfe \n".encode()
+    path = tmp_path / "mail.eml"
+    path.write_bytes(octets)
+    for offers in ("7 bits", "8BITMIME"):
+        server = scripted_server(polite(*OFFERS[offers]))
+        for message in (octets, path):
+            actor = SmtpActor.start(server.host, server.port, dkim=signers)
+            outcome = actor.ask(SendMail(**PLAIN, message=message), timeout=PATIENCE)
+            if offers == "7 bits":
+                assert isinstance(outcome, SendFailure)
+                assert outcome.kind is FailureKind.LOCAL
+                assert "takes no 8-bit mail" in outcome.detail
+                continue
+            assert isinstance(outcome, SendSuccess), outcome
+            data = server.mails[-1].data
+            assert data.endswith(b"\r\n\r\n" + "Gr\u00fc\u00dfe \r\n".encode())
+            assert by_dkimpy(data) == [True, True]
+            assert b"content-transfer-encoding" not in data.lower()
+
+
 def has_six(server: Any) -> bool:
     return len(server.mails) == 6
 
@@ -176,6 +199,20 @@ def test_an_email_that_cannot_be_signed_is_not_sent(server: ScriptedServer, tmp_
         assert outcome.kind is FailureKind.LOCAL
         assert outcome.detail == "cannot sign the email: its header has no From"
         assert not outcome.retryable
+    assert server.lines == ()
+
+
+def test_an_email_that_begins_with_a_space_is_not_signed(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "mail.eml"
+    path.write_bytes(b" x\nFrom: a@b.test\n\nx\n")
+    for message in (path, path.read_bytes()):
+        outcome = sent(server, SendMail(**PLAIN, message=message))
+
+        assert isinstance(outcome, SendFailure)
+        assert outcome.kind is FailureKind.LOCAL
+        assert outcome.detail.startswith("cannot sign the email: line 1 of its header is no field")
     assert server.lines == ()
 
 

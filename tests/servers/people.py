@@ -201,6 +201,28 @@ def made_by_gpg(
     return secret, public
 
 
+def with_subkeys(address: str, signs: str, *encrypt: str) -> tuple[bytes, bytes]:
+    """Return a private key in armor without an end, and its certificate.
+
+    Args:
+        address: whose it is.
+        signs: how long its key to sign lasts, such as ``"1d"``.
+        encrypt: the same of its keys for encryption.
+    """
+    with gpg_home() as home:
+        arguments = ("--pinentry-mode", "loopback", "--passphrase", "")
+        gpg(home, *arguments, "--quick-gen-key", f"<{address}>", "ed25519", "cert", "never")
+        listed, _ = gpg(home, "--list-keys", "--with-colons")
+        fingerprint = next(
+            line.split(":")[9] for line in listed.decode().splitlines() if line.startswith("fpr")
+        )
+        for kind in (("ed25519", "sign", signs), *[("cv25519", "encr", each) for each in encrypt]):
+            gpg(home, *arguments, "--quick-add-key", fingerprint, *kind)
+        secret, _ = gpg(home, *arguments, "--armor", "--export-secret-key")
+        public, _ = gpg(home, "--export")
+    return secret, public
+
+
 def pgp_certificate(address: str) -> Any:
     return pgp_key(address).extract_certificate()
 

@@ -1,5 +1,6 @@
 """What of an email is signed: fields of its header, and the hash of its body."""
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -32,6 +33,8 @@ SIGNED = ONCE | frozenset(
 and nothing that is changed or added on the way."""
 
 _END = b"\r\n\r\n"
+# Possessive: there is one way to match, so the time is linear.
+_HEADER = re.compile(rb"(?:[!-9;-~]++[ \t]*+:[^\r]*+\r\n(?:[ \t][^\r]*+\r\n)*+)*+")
 _TOO_LONG = f"its header is longer than {MOST_HEADER} octets"
 
 
@@ -72,7 +75,7 @@ class Digester:
             piece: with any line ends, cut anywhere.
 
         Raises:
-            UnsignableError: the header is too long.
+            UnsignableError: the header is too long, or has a line that is no field.
         """
         self._feed_lines(self._encoder.encode(piece))
 
@@ -87,7 +90,7 @@ class Digester:
             return
         if not -1 < end <= MOST_HEADER:
             raise UnsignableError(_TOO_LONG)
-        self._fields = relaxed_fields(bytes(self._header[: end + 2]))
+        self._fields = _fields_of(bytes(self._header[: end + 2]))
         body, self._header = bytes(self._header[end + len(_END) :]), None
         self._body.feed(body)
 
@@ -95,11 +98,11 @@ class Digester:
         """Return the digest of all that was fed.
 
         Raises:
-            UnsignableError: there is no From (RFC 6376 §5.4).
+            UnsignableError: there is no From (RFC 6376 §5.4), or a line that is no field.
         """
         self._feed_lines(self._encoder.finish())
         if self._header is not None:
-            self._fields = relaxed_fields(bytes(self._header))
+            self._fields = _fields_of(bytes(self._header))
         return _digest(self._fields, self._body)
 
 
@@ -110,7 +113,7 @@ def digest_of(data: bytes) -> Digest:
         data: the email, whose line ends are all CRLF.
 
     Raises:
-        UnsignableError: there is no From, or the header is too long.
+        UnsignableError: there is no From, or a line of the header is no field, or it is too long.
     """
     end = data.find(_END, 0, MOST_HEADER)
     if end < 0 and len(data) > MOST_HEADER:
@@ -118,7 +121,7 @@ def digest_of(data: bytes) -> Digest:
     header = data if end < 0 else data[: end + 2]
     body = RelaxedBody()
     body.feed(b"" if end < 0 else data[end + 4 :])
-    return _digest(relaxed_fields(header), body)
+    return _digest(_fields_of(header), body)
 
 
 def in_lines(data: bytes) -> bytes:
@@ -128,6 +131,19 @@ def in_lines(data: bytes) -> bytes:
         data: with any line ends.
     """
     return encode_whole(data, transparent=False)
+
+
+def _fields_of(header: bytes) -> list[Field]:
+    """Return the fields of a header; raise if a line is none.
+
+    The first line would become a part of the signature, which is put in front of it, if it begins
+    with white space. Others end the header for some servers on the way, and for those who verify.
+    """
+    found = _HEADER.match(header)
+    if found and found.end() < len(header) and not header.startswith(b"\r\n"):
+        line = header.count(b"\r\n", 0, found.end()) + 1
+        raise UnsignableError(f"line {line} of its header is no field such as Subject: text")
+    return relaxed_fields(header)
 
 
 def _digest(fields: list[Field], body: RelaxedBody) -> Digest:

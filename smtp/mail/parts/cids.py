@@ -5,12 +5,20 @@ from collections.abc import Collection, Iterable
 from urllib.parse import unquote
 
 from ...words.shown import shown
+from .html_tokens import attributes_of, tokens
 
 _CID = re.compile(r"[A-Za-z0-9._+=@~-]{1,200}")
-# Where a browser would fetch it: as an attribute's value, in a srcset, or in CSS.
-_FETCHED = re.compile(
+# Wherever a browser could fetch it, and elsewhere: quick, and right for most pages.
+_MAYBE_FETCHED = re.compile(
     r"[=(,]\s*+(?:(?:[\"']|&quot;|&#39;)\s*+)?cid:([^\"'\s<>()&;,\\]+)", re.IGNORECASE
 )
+_FETCHING = frozenset(("background", "data", "href", "poster", "src", "xlink:href"))
+"""Attributes whose value a browser fetches."""
+_FETCHING_SEVERAL = frozenset(("imagesrcset", "srcset"))
+_VALUE = re.compile(r"\s*+cid:(\S+)", re.IGNORECASE)
+_SEVERAL = re.compile(r"(?:\A|,)\s*+cid:([^\s,]+)", re.IGNORECASE)
+_IN_CSS = re.compile(r"\burl\(\s*+[\"']?\s*+cid:([^\"'\s<>()&;,\\]+)", re.IGNORECASE)
+_COMMENT_IN_CSS = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _NAMED = re.compile(r"(?<![\w-])cid:([^\"'\s<>()&;,\\]+)", re.IGNORECASE)
 
 
@@ -31,8 +39,8 @@ def check_cid(cid: object) -> str:
     return cid
 
 
-def cids_fetched(html: str, octets: bytes) -> frozenset[str]:
-    """Return the names of what an HTML page embeds, such as ``logo`` for ``src="cid:logo"``.
+def cids_of(html: str, octets: bytes) -> frozenset[str]:
+    """Return the names of what an HTML page embeds; perhaps also of what it only speaks of.
 
     Args:
         html: the page.
@@ -40,15 +48,39 @@ def cids_fetched(html: str, octets: bytes) -> frozenset[str]:
     """
     if b"cid:" not in octets.lower():
         return frozenset()
-    return _found(_FETCHED, html)
+    return _found(_MAYBE_FETCHED, html)
 
 
-def check_references(html: str, fetched: Iterable[str], inline: Collection[str]) -> list[str]:
+def cids_fetched(html: str) -> frozenset[str]:
+    """Return the names of what an HTML page embeds, such as ``logo`` for ``src="cid:logo"``.
+
+    Not those in its comments, nor in its text.
+
+    Args:
+        html: the page.
+    """
+    found: set[str] = set()
+    for text, is_end, tag, written in tokens(html):
+        if is_end and tag == "style":
+            found |= _found(_IN_CSS, _COMMENT_IN_CSS.sub("", text))
+        elif not is_end and ":" in written:
+            for name, value in attributes_of(written).items():
+                if name in _FETCHING:
+                    match = _VALUE.match(value)
+                    found |= {unquote(match[1])} if match else set()
+                elif name in _FETCHING_SEVERAL:
+                    found |= _found(_SEVERAL, value)
+                elif name == "style":
+                    found |= _found(_IN_CSS, value)
+    return frozenset(found)
+
+
+def check_references(html: str, named: Iterable[str], inline: Collection[str]) -> list[str]:
     """Check that what the HTML embeds is there.
 
     Args:
         html: the page.
-        fetched: what `cids_fetched` has found in it.
+        named: what `cids_of` has found in it.
         inline: the names of the parts.
 
     Returns:
@@ -57,11 +89,13 @@ def check_references(html: str, fetched: Iterable[str], inline: Collection[str])
     Raises:
         ValueError: it embeds what is not there.
     """
-    missing = sorted(set(fetched).difference(inline))
-    if missing:
-        cid = shown(missing[0])
-        raise ValueError(f"html: embeds cid:{missing[0]}, but inline has no {cid}")
-    unused = set(inline).difference(fetched)
+    if not set(named).issubset(inline):
+        missing = sorted(cids_fetched(html).difference(inline))
+        if missing:
+            cid = missing[0]
+            url = f"cid:{cid}" if _CID.fullmatch(cid) else shown(f"cid:{cid}")
+            raise ValueError(f"html: embeds {url}, but inline has no {shown(cid)}")
+    unused = set(inline).difference(named)
     if unused:
         unused -= _found(_NAMED, html)
     return sorted(unused)

@@ -12,17 +12,20 @@ from urllib.parse import quote
 
 from ...words.shown import shown
 from ..address import to_ascii_domain
-from ..folding import PIECE, fold
+from ..folding import fold, pieces_of
 from ..header import check_address, check_text, mailbox_field
+from ..mailbox import check_display_name
 from .head import Mailbox
 
 _MAX_URL = 900
 _URL = re.compile(r"https://[A-Za-z0-9\[][!#-;=?-\[\]_a-z~]*", re.IGNORECASE)
 _PLAIN_IN_MAILTO = "@!$'()*+,:"
 """Of what an address may have, what means nothing else in such a URL (RFC 6068 section 2)."""
-_MAILTO = re.compile(r"mailto:[!#-;=?-\[\]_a-z~]+", re.IGNORECASE)
+_MAILTO = re.compile(r"mailto:(?=[^?]*(?:@|%40))[!#-;=?-\[\]_a-z~]+", re.IGNORECASE)
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LIST_ID = re.compile(rf"{_ATOM}(?:\.{_ATOM})+")
+_QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*+\"")
+_ESCAPE = re.compile(r"\\(.)")
 _MAX_LIST_ID = 255  # RFC 2919 §3
 _ID = re.compile(r"<[!-;=?-~]{1,995}>")
 _MAX_REFERENCES = 100  # ids; a longer thread loses those in the middle, as RFC 5537 §3.4.4 has it
@@ -102,18 +105,21 @@ def list_id_field(list_id: object) -> str:
         TypeError: it has another type.
         ValueError: the id is not of that form.
     """
-    name: object = ""
+    name: object = None
     label = list_id
     if isinstance(list_id, tuple) and len(cast("tuple[object, ...]", list_id)) == 2:
         name, label = cast("tuple[object, object]", list_id)
     elif isinstance(list_id, str) and list_id.endswith(">"):
         name, _, label = list_id[:-1].rpartition("<")
+        name = name.strip(" ")
+        if _QUOTED.fullmatch(name):
+            name = _ESCAPE.sub(r"\1", name[1:-1])
     text = check_text("list_id", label)
     if not _LIST_ID.fullmatch(text) or len(text) > _MAX_LIST_ID:
         raise ValueError(
             f"list_id: {shown(text)} is not of the form news.example.com, in a domain of yours"
         )
-    phrase = check_text("list_id: the name", name or "").strip(' "')
+    phrase = check_display_name("list_id", name or "")
     # It is written like a mailbox, with the id for the address (RFC 2919 §2).
     return mailbox_field("List-Id", ((phrase, text),)) if phrase else f"List-Id: <{text}>"
 
@@ -182,7 +188,7 @@ def answer_fields(in_reply_to: object, references: object) -> tuple[str, ...]:
 
 
 def _ids_field(name: str, ids: Sequence[str]) -> str:
-    return fold(name, PIECE.findall(" " + " ".join(ids)))
+    return fold(name, pieces_of(" " + " ".join(ids)))
 
 
 def mailboxes_field(name: str, mailboxes: Sequence[Mailbox]) -> str:

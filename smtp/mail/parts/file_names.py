@@ -13,9 +13,11 @@ _MAX_NAME = 255
 _PLAIN = re.compile(r"(?! )(?!.*(?:  |=\?| \Z))[ -~]+")  # what any reader gives back as it is
 _TOKEN = r"[!#$&^_.+\-A-Za-z0-9]+"  # noqa: S105 - of a grammar: RFC 6838 §4.2
 _TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?: *; *{_TOKEN}=(?:{_TOKEN}|\"(?:[ !#-\[\]-~])*\"))*")
+_PARAMETER = re.compile(rf"; *({_TOKEN})=(?:{_TOKEN}|\"[^\"]*\")")
+_NAME = re.compile(r"(?:file)?name(?:\*.*)?")  # also as RFC 2231 has it, in which a token may be
 _MAX_TYPE = 200
 _WORD = 42  # octets that are an encoded word of 68 characters, which fits any line
-_SECTION = 60  # characters of a section of a parameter
+_SECTION = 54  # characters of a section of a parameter, which fits a line of 76
 
 
 def check_file_name(name: object) -> str:
@@ -38,13 +40,20 @@ def check_content_type(content_type: object) -> str:
 
     Raises:
         TypeError: it is not a str.
-        ValueError: it is not of the form ``type/subtype``, or is that of a multipart.
+        ValueError: it is not of the form ``type/subtype``, is that of a multipart, or has a name,
+            or a parameter twice.
     """
     text = check_text("content_type", content_type)
     if not _TYPE.fullmatch(text) or len(text) > _MAX_TYPE:
         raise ValueError(f"content_type: {shown(text)} is not of the form type/subtype")
     if text.lower().startswith("multipart/"):
         raise ValueError(f"content_type: {shown(text)} is made of parts; attach those")
+    names = [name.lower() for name in _PARAMETER.findall(text)]
+    for number, name in enumerate(names):
+        if _NAME.fullmatch(name):
+            raise ValueError(f"content_type: has the parameter {name}; give name= instead")
+        if name in names[:number]:
+            raise ValueError(f"content_type: has the parameter {name} twice")
     return text
 
 

@@ -28,6 +28,13 @@ Mailbox = tuple[str | None, str]
 _GENERATED = ("from", "to", "cc", "subject", "date", "message-id", "content-type")
 # RFC 5322 §3.6 allows each of these at most once.
 _ONCE = frozenset((*_GENERATED, "sender", "reply-to", "in-reply-to", "references"))
+# And RFC 2369 §2, RFC 2919 §2, and RFC 8058 §3.1 each of these.
+_ONCE_OF_A_LIST = frozenset(
+    (
+        *("list-archive", "list-help", "list-id", "list-owner", "list-post", "list-subscribe"),
+        *("list-unsubscribe", "list-unsubscribe-post"),
+    )
+)
 _NONE: tuple[()] = ()  # as most emails have them: no copies, no fields of their own
 _NO_ADDRESS = frozenset(("", "<>"))
 # Generated fields that cannot be replaced, because they must describe the body correctly.
@@ -181,11 +188,10 @@ def _given(
         key = name.lower()
         if key in ours:
             raise ValueError(f"headers: {name} is given already, by an argument of its own")
-        if key in _ONCE:
-            if key in seen:
-                raise ValueError(
-                    f"headers: {name} is there twice; an email has one (RFC 5322 §3.6)"
-                )
+        if key in seen:
+            rfc = "RFC 5322 §3.6" if key in _ONCE else "RFC 2369 §2"
+            raise ValueError(f"headers: {name} is there twice; an email has one ({rfc})")
+        if key in _ONCE or key in _ONCE_OF_A_LIST:
             seen.add(key)
         if key == "sender" and has_several(value):
             raise ValueError(f"headers: {name} has several addresses; it has one (RFC 5322 §3.6.2)")
@@ -194,4 +200,11 @@ def _given(
             replacing[key] = line
         else:
             others.append(line)
+    if "list-unsubscribe-post" in seen and not any(
+        name.lower() == "list-unsubscribe" and "https:" in value.lower() for name, value in headers
+    ):
+        raise ValueError(
+            "headers: List-Unsubscribe-Post needs a List-Unsubscribe with an https URL beside it"
+            " (RFC 8058 §3.1); unsubscribe=Unsubscribe(url=...) makes both"
+        )
     return replacing, others

@@ -26,28 +26,38 @@ def lines_of(body: object) -> tuple[str | bytes, ...]:
     return cast("tuple[str | bytes, ...]", lines)
 
 
-def octets_of(body: str | bytes | Sequence[str | bytes]) -> bytes:
-    """Return the body as octets, with any line ends."""
+def octets_of(body: str | bytes | Sequence[str | bytes], what: str = "body") -> bytes:
+    """Return a text as octets, with any line ends.
+
+    Args:
+        body: the text, or its lines.
+        what: the name of the value in the error.
+
+    Raises:
+        ValueError: it has a NUL, or a lone surrogate.
+    """
     if isinstance(body, (str, bytes)):
-        octets = _utf8(body)
+        octets = _utf8(body, what)
     else:
         # Both calls together drop one line end: LF, CR or CRLF.
-        octets = b"\r\n".join(_utf8(line).removesuffix(b"\n").removesuffix(b"\r") for line in body)
+        octets = b"\r\n".join(
+            _utf8(line, what).removesuffix(b"\n").removesuffix(b"\r") for line in body
+        )
     if b"\0" in octets:
         raise ValueError(
-            f"body: NUL at octet {octets.index(0)}; not allowed in text (RFC 2045 §2.8)"
+            f"{what}: NUL at octet {octets.index(0)}; not allowed in text (RFC 2045 §2.8)"
         )
     return octets
 
 
-def _utf8(text: str | bytes) -> bytes:
+def _utf8(text: str | bytes, what: str) -> bytes:
     if isinstance(text, bytes):
         return text
     try:
         return text.encode()
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"body: lone surrogate at position {error.start}; it is no Unicode text"
+            f"{what}: lone surrogate at position {error.start}; it is no Unicode text"
         ) from error
 
 

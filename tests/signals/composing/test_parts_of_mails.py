@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pykka_smtp import FROM_HTML, Attachment, Html, SendMail, Unsubscribe
+from pykka_smtp.signals.composing import parts_file
 from pykka_smtp.signals.composing.parts_file import octets_of_parts
 from pykka_smtp.smtp.mail.parts.parts_email import PartsEmail
 
@@ -178,8 +179,8 @@ def test_an_image_that_the_page_does_not_embed_is_warned_of() -> None:
         ({"html": EMBEDS, "inline": {"logo": "x"}}, TypeError, r"inline\['logo'\]: needs a path,"),
         ({"html": b"<p>"}, TypeError, "html: needs a str or Html, not bytes"),
         ({"html": Path("x")}, TypeError, r"read the file: Path\(...\).read_text\(\)"),
-        ({"html": "\0"}, ValueError, "NUL"),
-        ({"html": "\ud800"}, ValueError, "surrogate"),
+        ({"html": "\0"}, ValueError, "^html: NUL"),
+        ({"html": "\ud800"}, ValueError, "^html: lone surrogate"),
         ({"body": FROM_HTML}, ValueError, "body: FROM_HTML needs html="),
         ({"body": 1, "html": "<p>"}, TypeError, "body: must be a str, bytes or a sequence"),
         ({"attachments": "a.pdf"}, TypeError, "attachments: needs paths or Attachment"),
@@ -190,6 +191,9 @@ def test_an_image_that_the_page_does_not_embed_is_warned_of() -> None:
         ({"calendar": b"\xff"}, ValueError, "calendar: is not in UTF-8"),
         ({"calendar": 1}, TypeError, "calendar: needs a str or bytes"),
         ({"calendar": "BEGIN:VCALENDAR\r\n"}, ValueError, "calendar: has no METHOD"),
+        ({"calendar": INVITATION.replace("REQ", "RE Q")}, ValueError, "calendar: has no METHOD"),
+        ({"calendar": INVITATION + "method:x y"}, ValueError, "^calendar: has METHOD twice"),
+        ({"calendar": INVITATION + "\0"}, ValueError, "^calendar: NUL"),
         ({"html": "<p>", "headers": {"Content-Type": "a/b"}}, ValueError, "Content-Type cannot"),
         ({"message": b"a: b", "html": "<p>"}, ValueError, "leave out html$"),
         ({"message": b"a: b", "reply_to": YOU}, ValueError, "leave out reply_to$"),
@@ -232,6 +236,50 @@ def test_an_old_preview_stays_if_a_file_is_gone(tmp_path: Path) -> None:
     assert preview.read_bytes() == b"old"
 
 
+def test_an_old_preview_stays_if_a_file_changes_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large, preview = tmp_path / "large.bin", tmp_path / "preview.eml"
+    large.write_bytes(bytes(2_000_000))
+    made = mail(body="x", attachments=large)
+    preview.write_bytes(b"old")
+    read = parts_file.in_lines
+
+    def cut_off(octets: bytes) -> bytes:
+        os.truncate(large, 1_000_000)
+        return read(octets)
+
+    monkeypatch.setattr(parts_file, "in_lines", cut_off)
+
+    with pytest.raises(ValueError, match="changed while it was sent"):
+        made.save(preview)
+
+    assert preview.read_bytes() == b"old"
+    assert sorted(tmp_path.iterdir()) == [large, preview]
+
+
+def test_a_preview_keeps_the_mode_of_the_old_one_and_a_link_to_it(tmp_path: Path) -> None:
+    preview, link = tmp_path / "preview.eml", tmp_path / "link.eml"
+    preview.write_bytes(b"old")
+    preview.chmod(0o640)
+    link.symlink_to(preview)
+    made = mail(body="x", html="<p>")
+
+    made.save(link)
+
+    assert link.is_symlink()
+    assert preview.read_bytes() == made.as_bytes()
+    assert preview.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_preview_can_go_into_a_pipe() -> None:
+    reading, writing = os.pipe()
+    made = mail(body="x", html="<p>")
+    with os.fdopen(reading, "rb") as pipe, os.fdopen(writing, "wb"):
+        made.save(f"/dev/fd/{writing}")
+        assert os.read(pipe.fileno(), 100_000) == made.as_bytes()
+
+
 def test_a_file_written_over_by_one_as_long_is_not_sent_as_a_mixture_of_both(
     tmp_path: Path,
 ) -> None:
@@ -266,6 +314,24 @@ def test_an_invitation_has_its_method_in_its_type() -> None:
 
     assert part.get_param("method") == "REQUEST"
     assert part.get_content_disposition() is None
+
+
+@pytest.mark.parametrize(
+    "calendar",
+    [
+        "\ufeff" + INVITATION,
+        b"\xef\xbb\xbf" + INVITATION.encode(),
+        INVITATION.lower(),
+        INVITATION.replace("\r\n", "\r"),
+        INVITATION.replace(":REQ", ";X=Y: Req"),
+        INVITATION.replace("END:", "DESCRIPTION:a\r\n METHOD:CANCEL\r\nEND:"),
+    ],
+)
+def test_an_invitation_is_taken_from_any_program(calendar: str | bytes) -> None:
+    part = parsed(mail(calendar=calendar))
+
+    assert part["Content-Type"].params == {"method": "REQUEST", "charset": "us-ascii"}
+    assert words(part).upper().startswith("BEGIN:VCALENDAR\n")
 
 
 def test_a_part_is_encoded_once_for_any_number_of_emails() -> None:
@@ -348,6 +414,29 @@ def test_a_field_is_given_in_one_place(name: str) -> None:
 
     with pytest.raises(ValueError, match=f"^headers: {name} is given already"):
         mail(body="x", headers={name: "x"}, **given)
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ([("List-Id", "<a.b>"), ("list-id", "<c.d>")], r"^headers: list-id is there twice;"),
+        ({"List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}, "needs a List-Unsubscribe with"),
+        (
+            {"List-Unsubscribe-Post": "x", "List-Unsubscribe": "<mailto:a@b.test>"},
+            "needs a List-Unsubscribe with an https URL",
+        ),
+    ],
+)
+def test_fields_of_a_list_are_there_once_and_a_click_needs_its_url(
+    headers: Any, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        mail(body="x", headers=headers)
+    one_click = {
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        "List-Unsubscribe": "<https://a.test/u>",
+    }
+    assert parsed(mail(body="x", headers=one_click))["List-Unsubscribe"] == "<https://a.test/u>"
 
 
 def test_references_are_those_given_and_a_long_thread_keeps_its_ends() -> None:

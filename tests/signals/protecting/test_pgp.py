@@ -28,6 +28,7 @@ from servers.people import (
     pgp_key,
     secret_of,
     verified_by_gpg,
+    with_subkeys,
 )
 from servers.require import require_module
 
@@ -221,9 +222,7 @@ def test_what_is_not_fit_is_refused_in_one_line(name: str) -> None:
     assert str(caught.value) == text
 
 
-def test_an_expired_certificate_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    pgp = Pgp(recipients={B: pgp_certificate(B)})
-
+def in_two_days(monkeypatch: pytest.MonkeyPatch) -> None:
     class Later(dt.datetime):
         @classmethod
         def now(cls, tz: Any = None) -> Any:
@@ -231,6 +230,44 @@ def test_an_expired_certificate_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
     later = type("later", (), {"datetime": Later, "UTC": dt.UTC})
     monkeypatch.setattr(openpgp, "dt", later)
+
+
+def test_a_certificate_whose_key_for_encryption_has_expired_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    secret, public = with_subkeys(B, "1d", "1d")
+    reader = Pgp(recipients={B: public})
+    for_sender = Pgp(key=secret, recipients={A: pgp_certificate(A)})
+    signer = Pgp(key=secret)
+    mails = [
+        SendMail(sender=A, recipients=B, body="secret", protect=reader),
+        SendMail(sender=B, recipients=A, body="secret", protect=for_sender),
+        SendMail(sender=B, recipients=A, body="x", protect=signer),
+    ]
+    for mail in mails:
+        assert mail.protect.mails(mail)  # type: ignore[union-attr]
+    in_two_days(monkeypatch)
+
+    for mail in mails:
+        with pytest.raises(UnprotectableError, match=r" expired on \d{4}-\d\d-\d\d$"):
+            mail.protect.mails(mail)  # type: ignore[union-attr]
+    for given in ({"recipients": {B: public}}, {"key": secret}):
+        with pytest.raises(UnprotectableError, match=" expired on "):
+            Pgp(**given)
+
+
+def test_a_certificate_that_has_another_key_for_encryption_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, public = with_subkeys(B, "1d", "1d", "never")
+    in_two_days(monkeypatch)
+
+    assert Pgp(recipients={B: public}).mails(SendMail(**PLAIN, body="secret"))
+
+
+def test_an_expired_certificate_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pgp = Pgp(recipients={B: pgp_certificate(B)})
+    in_two_days(monkeypatch)
     for use in (
         lambda: Pgp(recipients={B: pgp_certificate(B)}),
         lambda: Pgp(key=pgp_key(A)),

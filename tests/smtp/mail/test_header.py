@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pykka_smtp import SendMail
 from pykka_smtp.smtp.mail import header
 
 TEXT = st.text(
@@ -443,3 +444,33 @@ def test_a_message_id_goes_out_as_given(value: Any) -> None:
 def test_a_malformed_message_id_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^message_id: "):
         header.message_id_field(value)
+
+
+SPACES = " " * 100_000
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"subject": f"a{SPACES}"},
+        {"subject": f"\u00fc{SPACES}"},
+        {"subject": f"{SPACES}a{SPACES}"},
+        {"headers": {"X-A": f"a{SPACES}", "Subject": f"\u00fc{SPACES}"}},
+        {"sender": (f"a{SPACES}", "a@b.test")},
+        {"headers": {"Sender": "a@b.test" + " [a" * 100_000}},
+        {"headers": {"Sender": "a@b.test" + ' \\"' * 100_001}},
+        {"headers": {"Sender": "a@b.test" + " (" * 100_000}},
+        {"headers": {"Reply-To": "\u00fc" + ' "' * 100_000 + " <a@b.test>"}},
+    ],
+)
+def test_a_hostile_text_of_a_hundred_thousand_characters_becomes_a_field(parts: Any) -> None:
+    # What is quadratic takes minutes.
+    made = SendMail(**{"sender": "a@b.test", "recipients": "c@d.test", **parts})
+
+    assert max(map(len, made.as_bytes().split(b"\r\n"))) <= 998
+
+
+def test_what_has_no_end_hides_no_comma() -> None:
+    for sender in ('"a <a@b.test>, c@d.test', "[a <a@b.test>, c@d.test", "(a <a@b.test>, c@d.test"):
+        assert header.has_several(sender)
+    assert not header.has_several(r'"a, \", b" <a@b.test> (c, d)')

@@ -60,6 +60,27 @@ def test_an_email_without_an_author_is_not_signed() -> None:
             digester.finish()
 
 
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        (b" ", 1),
+        (b"\t\r\n", 1),
+        (b" X: y\r\n", 1),
+        (b"From a@b.test Wed Dec  2 10:00:00 2026\r\n", 1),
+        (b"X: y\r\n z\r\njunk\r\n", 3),
+        (b": y\r\n", 1),
+        (b"A B: y\r\n", 1),
+        (b"\xc3\xbc: y\r\n", 1),
+    ],
+)
+def test_an_email_with_a_line_that_is_no_field_is_not_signed(before: bytes, line: int) -> None:
+    with pytest.raises(UnsignableError, match=f"^line {line} of its header is no field"):
+        digest_of(before + MAIL)
+    digester = Digester()
+    with pytest.raises(UnsignableError, match=f"^line {line} of its header is no field"):
+        digester.feed(before + MAIL)
+
+
 def test_a_header_without_a_body_is_signed() -> None:
     for data in (b"From: a@b.test\r\n", b"From: a@b.test\r\n\r\n"):
         digester = Digester()

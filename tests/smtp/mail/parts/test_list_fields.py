@@ -52,6 +52,7 @@ def test_a_long_url_is_in_a_line_of_its_own() -> None:
         ({"url": b"https://a.test"}, TypeError, "must be a str"),
         ({"mailto": "a"}, ValueError, "unsubscribe: mailto: invalid address"),
         ({"mailto": "mailto:a b"}, ValueError, "is not of the form"),
+        ({"mailto": "mailto:?to=a@b.test"}, ValueError, "is not of the form"),
     ],
 )
 def test_what_nobody_can_unsubscribe_by_is_refused(given: Any, kind: Any, words: str) -> None:
@@ -67,6 +68,10 @@ def test_what_nobody_can_unsubscribe_by_is_refused(given: Any, kind: Any, words:
         ('"News, all" <news.a.test>', 'List-Id: "News, all" <news.a.test>'),
         (("N\u00fcws", "news.a.test"), "List-Id: =?utf-8?b?TsO8d3M=?= <news.a.test>"),
         ((None, "news.a.test"), "List-Id: <news.a.test>"),
+        ("<news.a.test>", "List-Id: <news.a.test>"),
+        ("News, all <news.a.test>", 'List-Id: "News, all" <news.a.test>'),
+        (r'"News \"all\"" <news.a.test>', r'List-Id: "News \"all\"" <news.a.test>'),
+        (('"News"', "news.a.test"), r'List-Id: "\"News\"" <news.a.test>'),
     ],
 )
 def test_a_list_id_has_a_name_or_none(given: Any, line: str) -> None:
