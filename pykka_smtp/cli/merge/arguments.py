@@ -86,6 +86,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="send also the rows in doubt: some readers may get the email twice",
     )
     output.add_argument(
+        "--resend-refused",
+        action="store_true",
+        help="send also the rows that were refused for good, once the reason is gone",
+    )
+    output.add_argument(
         "--dry-run",
         metavar="FOLDER",
         help="check all of the above, write the first three emails into this folder, and send"

@@ -72,13 +72,20 @@ def _run(options: argparse.Namespace, out: TextIO, err: TextIO, exits: ExitStack
         )
     relay = None if options.dry_run is not None else check_relays(options, ALIAS)
     form = check_report_of(options, [Path(options.rows)])
+    _check_is_not_the_report(options)
     merge = _merge(options)
     table = exits.enter_context(_table(options))
     count = _check(merge, table)
     if relay is None:
         return _describe(options, merge, table, count, out)
     journal = exits.enter_context(_journal(options, table))
-    plan = MergePlan(merge, table, journal, resend_doubtful=options.resend_doubtful)
+    plan = MergePlan(
+        merge,
+        table,
+        journal,
+        resend_doubtful=options.resend_doubtful,
+        resend_refused=options.resend_refused,
+    )
     records = MergeRecords(journal, _report(options, form, out))
     return _Sending(options, plan, records, PlainOutput(err, "merge")).run(relay, out, err)
 
@@ -112,7 +119,8 @@ class _Sending:
         """Report what was sent before, and what is in doubt."""
         plan, say = self._plan, self._complaints.say
         try:
-            self._records.report_before()
+            for number, row in plan.results_before() if self._options.report else ():
+                self._records.report(number, row)
             for each in plan.doubtful():
                 row = row_unknown(each.all_recipients[0])
                 self._doubtful.append(row)
@@ -121,6 +129,9 @@ class _Sending:
             raise cannot_create(self._options.report or self._options.journal, error) from None
         if plan.done:
             say(f"{many(plan.done, 'row')} done before, as {self._options.journal} says")
+        if plan.refused:
+            rows = many(plan.refused, "row")
+            say(f"{rows} of these refused for good; --resend-refused sends them all the same")
         if self._doubtful:
             rows = many(len(self._doubtful), "row")
             say(f"{rows} in doubt, and not sent again; --resend-doubtful sends them")
@@ -257,6 +268,16 @@ def _journal(options: argparse.Namespace, table: Table) -> Journal:
         raise CannotSendError(EX_DATAERR, str(error)) from None
     except JournalInUseError as error:
         raise CannotSendError(EX_TEMPFAIL, str(error)) from None
+
+
+def _check_is_not_the_report(options: argparse.Namespace) -> None:
+    """Check that the report does not write over the journal, which may not be there yet."""
+    journal, report = options.journal, options.report
+    if journal is not None and report is not None:
+        one, other = Path(journal), Path(report)
+        same = one.samefile(other) if one.exists() and other.exists() else False
+        if same or one.resolve() == other.resolve():
+            raise CannotSendError(EX_USAGE, "--journal and --report are the same file")
 
 
 def _report(options: argparse.Namespace, form: Form, out: TextIO) -> Report | None:

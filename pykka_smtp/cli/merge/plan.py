@@ -151,19 +151,38 @@ class MergePlan:
         table: the rows.
         journal: knows which were sent.
         resend_doubtful: whether to send rows in doubt.
+        resend_refused: whether to send rows that were refused for good.
     """
 
     def __init__(
-        self, merge: Merge, table: Table, journal: Journal, *, resend_doubtful: bool
+        self,
+        merge: Merge,
+        table: Table,
+        journal: Journal,
+        *,
+        resend_doubtful: bool,
+        resend_refused: bool,
     ) -> None:
         self._merge = merge
         self._table = table
         self._journal = journal
         self._resend_doubtful = resend_doubtful
+        self._resend_refused = resend_refused
         self._batch: list[SendMail] = []
         self._rows: Iterator[TableRow] = iter(())
-        self.done: int = sum(journal.is_done(row.number) for row in table)
-        self._count = sum(self._is_open(row.number) for row in table)
+        self.done: int = 0
+        self.refused: int = 0
+        self._count = 0
+        for row in table:
+            if self._is_open(row.number):
+                self._count += 1
+            elif journal.is_done(row.number):
+                self.done += 1
+                self.refused += journal.is_refused(row.number)
+
+    def results_before(self) -> Iterator[tuple[int, Row]]:
+        """Yield number and result of the rows that were done before."""
+        return self._journal.results(lambda number: not self._is_open(number))
 
     def doubtful(self) -> Iterator[Addressed]:
         """Yield the rows in doubt that are not sent."""
@@ -211,7 +230,7 @@ class MergePlan:
     def _is_open(self, number: int) -> bool:
         journal = self._journal
         if journal.is_done(number):
-            return False
+            return self._resend_refused and journal.is_refused(number)
         return self._resend_doubtful or not journal.is_doubtful(number)
 
     def _unsent(self, row: TableRow) -> _Unsent:
@@ -235,12 +254,6 @@ class MergeRecords:
         if row.result != "not sent" or self._journal.is_doubtful(mail.context):
             self._journal.end(mail.context, row)
         self.report(mail.context, row)
-
-    def report_before(self) -> None:
-        """Write the rows that were done before into the report."""
-        if self._report is not None:
-            for number, row in self._journal.results():
-                self.report(number, row)
 
     def report(self, number: int, row: Row) -> None:
         """Write a result into the report only."""

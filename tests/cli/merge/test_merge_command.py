@@ -14,7 +14,8 @@ from servers.python import python
 from servers.sending import dead_url, send, url_of
 from servers.sending_fixtures import Shell
 
-from pykka_smtp.testing.polite import polite
+from pykka_smtp.testing.moods import refuse
+from pykka_smtp.testing.polite import Polite, polite
 
 PEOPLE = "email,name,token\nann@x.test,Ann,1\nBen B <ben@x.test>,Bén <b>,2\n\ncy@x.test,Cy,3\n"
 
@@ -135,6 +136,7 @@ def test_the_same_command_again_sends_nothing_twice(desk: Desk) -> None:
 
     assert desk.says() == [
         f"3 rows done before, as {desk.journal} says",
+        "1 row of these refused for good; --resend-refused sends them all the same",
         "nothing is left to send",
     ]
     assert len(server.mails) == 2
@@ -148,6 +150,47 @@ def test_what_was_deferred_is_sent_by_the_next_run(desk: Desk) -> None:
     assert desk.merge() == 0
 
     assert set(received(desk.shell.server)) == {"ben@x.test"}
+
+
+@pytest.mark.parametrize(
+    ("moods", "user", "query"),
+    [
+        ([refuse("EHLO", "554 5.7.1 go away")], "", ""),
+        ([refuse("AUTH", "535 5.7.8 wrong password")], "me:secret@", ""),
+        ([], "", "?tls=starttls"),
+    ],
+)
+def test_a_row_that_met_a_relay_that_takes_none_of_ours_is_sent_by_the_next_run(
+    desk: Desk, moods: list[Any], user: str, query: str
+) -> None:
+    server = desk.shell.serve(Polite("AUTH PLAIN", moods=moods))
+    assert desk.merge(url=url_of(server, query).replace("//", f"//{user}")) in {69, 77}
+    assert desk.says()[-1] == "the same command goes on from here"
+
+    assert desk.merge() == 0
+
+    assert set(received(desk.shell.server)) == {"ann@x.test", "ben@x.test", "cy@x.test"}
+
+
+def test_what_was_refused_is_sent_again_if_asked_for(desk: Desk) -> None:
+    server = desk.shell.serve(Polite(moods=[refuse("MAIL", "530 5.7.0 log in first")]))
+    path = desk.shell.folder / "report.csv"
+    assert desk.merge(url=url_of(server)) == 69
+
+    assert desk.merge("--resend-refused", "--report", str(path)) == 0
+
+    assert set(received(desk.shell.server)) == {"ann@x.test", "ben@x.test", "cy@x.test"}
+    assert sorted(row["result"] for row in report(path)) == ["accepted"] * 3
+    assert desk.merge("--resend-refused") == 0
+    assert len(desk.shell.server.mails) == 3
+
+
+def test_a_report_does_not_write_over_the_journal(desk: Desk) -> None:
+    report = f"{desk.shell.folder}/june/../june.csv"
+    assert desk.merge("--journal", str(desk.shell.folder / "june.csv"), "--report", report) == 64
+
+    assert desk.says() == ["--journal and --report are the same file"]
+    assert not desk.shell.server.mails
 
 
 def test_a_dry_run_writes_the_first_three_and_sends_nothing(desk: Desk) -> None:
