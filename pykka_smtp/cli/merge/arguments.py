@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..options import add_output, add_relay
+from ..options import add_output, add_relay, add_signing
 
 COLUMN = "email"
 """The default of --column."""
@@ -72,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " 'https://example.com/u/{{ token }}'",
     )
     what.add_argument("--list-id", metavar="ID", help="names the list, such as news.example.com")
+    add_signing(parser)
     add_relay(parser)
     output = add_output(parser)
     output.add_argument(

@@ -4,6 +4,7 @@ import argparse
 import os
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,18 +18,12 @@ from ..output.printable import print_lines
 from ..output.progress import PlainOutput, progress_on
 from ..output.report import STDOUT, Form, Report
 from ..output.results import Row, row_unknown
-from ..send.checks import (
-    CannotSendError,
-    cannot_create,
-    check_relays,
-    check_report_of,
-    file_name,
-    opened,
-    unreadable,
-)
+from ..send.checks import check_relays, check_report_of, opened
+from ..send.errors import CannotSendError, cannot_create, file_name, unreadable
 from ..send.interrupts import Interrupts
 from ..send.run import MAX_OUTSTANDING, BulkSend
 from ..send.send import conclude, many, print_summary, raised_connection_limit, start_mailer
+from ..send.signing import Signing, signing_of
 from ..sysexits import EX_DATAERR, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
 from .folder import template_in
 from .journal import Journal, JournalError, JournalInUseError
@@ -73,9 +68,10 @@ def _run(options: argparse.Namespace, out: TextIO, err: TextIO, exits: ExitStack
     relay = None if options.dry_run is not None else check_relays(options, ALIAS)
     form = check_report_of(options, [Path(options.rows)])
     _check_is_not_the_report(options)
-    merge = _merge(options)
+    signing = signing_of(options)
+    merge = _merge(options, signing)
     table = exits.enter_context(_table(options))
-    count = _check(merge, table)
+    count = _check(merge, table, signing)
     if relay is None:
         return _describe(options, merge, table, count, out)
     journal = exits.enter_context(_journal(options, table))
@@ -87,7 +83,17 @@ def _run(options: argparse.Namespace, out: TextIO, err: TextIO, exits: ExitStack
         resend_refused=options.resend_refused,
     )
     records = MergeRecords(journal, _report(options, form, out))
-    return _Sending(options, plan, records, PlainOutput(err, "merge")).run(relay, out, err)
+    way = _Way(*relay, signing)
+    return _Sending(options, plan, records, PlainOutput(err, "merge")).run(way, out, err)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How emails go out."""
+
+    relay: Options
+    urls: tuple[Secret, ...]
+    signing: Signing
 
 
 class _Sending:
@@ -106,11 +112,11 @@ class _Sending:
         self._complaints = complaints
         self._doubtful: list[Row] = []
 
-    def run(self, relay: tuple[Options, tuple[Secret, ...]], out: TextIO, err: TextIO) -> int:
+    def run(self, way: _Way, out: TextIO, err: TextIO) -> int:
         """Send what is left; return the exit status."""
         self._report_before()
         if len(self._plan):
-            return self._send(relay, out, err)
+            return self._send(way, out, err)
         self._complaints.say("nothing is left to send")
         self._records.close()
         return EX_TEMPFAIL if self._doubtful else EX_OK
@@ -136,7 +142,7 @@ class _Sending:
             rows = many(len(self._doubtful), "row")
             say(f"{rows} in doubt, and not sent again; --resend-doubtful sends them")
 
-    def _send(self, relay: tuple[Options, tuple[Secret, ...]], out: TextIO, err: TextIO) -> int:
+    def _send(self, way: _Way, out: TextIO, err: TextIO) -> int:
         options = self._options
         begun = time.monotonic()
         most = MAX_OUTSTANDING if options.attempts > 1 else _PER_CONNECTION * options.connections
@@ -147,8 +153,8 @@ class _Sending:
             with progress_on(err, total, quiet=options.quiet, command="merge") as progress:
                 run = BulkSend(
                     self._plan,
-                    start_mailer(options, *relay),
-                    alias=relay[0].alias,
+                    start_mailer(options, way.relay, way.urls, way.signing),
+                    alias=way.relay.alias,
                     report=self._records,
                     progress=progress,
                     most=most,
@@ -175,13 +181,15 @@ class _Sending:
         return status
 
 
-def _merge(options: argparse.Namespace) -> Merge:
+def _merge(options: argparse.Namespace, signing: Signing) -> Merge:
     """Return what makes the emails."""
     sender, more = _sender(options)
     if options.reply_to is not None:
         more["reply_to"] = options.reply_to
     if options.list_id is not None:
         more["list_id"] = options.list_id
+    if signing.protect is not None:
+        more["protect"] = signing.protect
     try:
         template = template_in(Path(options.template), **more)
         return Merge(
@@ -231,7 +239,7 @@ def _table(options: argparse.Namespace) -> Table:
     return table
 
 
-def _check(merge: Merge, table: Table) -> int:
+def _check(merge: Merge, table: Table, signing: Signing) -> int:
     """Return how many rows there are, if all can be sent."""
     try:
         count, complaints = check_rows(merge, table)
@@ -243,6 +251,7 @@ def _check(merge: Merge, table: Table) -> int:
         raise CannotSendError(EX_DATAERR, *complaints, "nothing was sent")
     if not count:
         raise CannotSendError(EX_DATAERR, f"{table.name}: no rows")
+    signing.try_on(merge.make(next(iter(table))))
     return count
 
 
