@@ -53,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the column with the address, or 'Name <address>' (default: %(default)s)",
     )
     what.add_argument(
+        "--unique",
+        action="store_true",
+        help="send one email to each address: of rows with the same one, the first. Without it,"
+        " each row is sent, and such rows are told before",
+    )
+    what.add_argument(
         "--from",
         dest="author",
         required=True,

@@ -27,7 +27,8 @@ from ..send.signing import Signing, signing_of
 from ..sysexits import EX_DATAERR, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
 from .folder import template_in
 from .journal import Journal, JournalError, JournalInUseError
-from .plan import NAMES, Merge, MergePlan, MergeRecords, check_rows, write_first
+from .plan import NAMES, Findings, Merge, MergePlan, MergeRecords, check_rows, write_first
+from .repeated import warnings_of
 from .rows import BadRowsError, Table
 
 ALIAS = "pykka-smtp merge"
@@ -71,9 +72,12 @@ def _run(options: argparse.Namespace, out: TextIO, err: TextIO, exits: ExitStack
     signing = signing_of(options)
     merge = _merge(options, signing)
     table = exits.enter_context(_table(options))
-    count = _check(merge, table, signing)
+    found = _check(merge, table, signing)
+    complaints = PlainOutput(err, "merge")
+    for warning in warnings_of(found.groups, table.name, is_unique=options.unique):
+        complaints.say(warning)
     if relay is None:
-        return _describe(options, merge, table, count, out)
+        return _describe(options, merge, table, found, out)
     journal = exits.enter_context(_journal(options, table))
     plan = MergePlan(
         merge,
@@ -81,10 +85,11 @@ def _run(options: argparse.Namespace, out: TextIO, err: TextIO, exits: ExitStack
         journal,
         resend_doubtful=options.resend_doubtful,
         resend_refused=options.resend_refused,
+        unique=found.groups if options.unique else (),
     )
     records = MergeRecords(journal, _report(options, form, out))
     way = _Way(*relay, signing)
-    return _Sending(options, plan, records, PlainOutput(err, "merge")).run(way, out, err)
+    return _Sending(options, plan, records, complaints).run(way, out, err)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,8 @@ class _Sending:
         try:
             for number, row in plan.results_before() if self._options.report else ():
                 self._records.report(number, row)
+            for number, row in plan.results_of_left_out():
+                self._records.report(number, row)
             for each in plan.doubtful():
                 row = row_unknown(each.all_recipients[0])
                 self._doubtful.append(row)
@@ -138,6 +145,8 @@ class _Sending:
         if plan.refused:
             rows = many(plan.refused, "row")
             say(f"{rows} of these refused for good; --resend-refused sends them all the same")
+        if plan.left_out:
+            say(f"{many(len(plan.left_out), 'row')} left out, whose addresses other rows have")
         if self._doubtful:
             rows = many(len(self._doubtful), "row")
             say(f"{rows} in doubt, and not sent again; --resend-doubtful sends them")
@@ -239,25 +248,28 @@ def _table(options: argparse.Namespace) -> Table:
     return table
 
 
-def _check(merge: Merge, table: Table, signing: Signing) -> int:
-    """Return how many rows there are, if all can be sent."""
+def _check(merge: Merge, table: Table, signing: Signing) -> Findings:
+    """Return what is known of the rows, if all can be sent."""
     try:
-        count, complaints = check_rows(merge, table)
+        found = check_rows(merge, table)
     except BadRowsError as error:
         raise CannotSendError(EX_DATAERR, str(error), "nothing was sent") from None
     except OSError as error:
         raise unreadable(str(error.filename), error) from None
-    if complaints:
-        raise CannotSendError(EX_DATAERR, *complaints, "nothing was sent")
-    if not count:
+    if found.complaints:
+        raise CannotSendError(EX_DATAERR, *found.complaints, "nothing was sent")
+    if not found.count:
         raise CannotSendError(EX_DATAERR, f"{table.name}: no rows")
     signing.try_on(merge.make(next(iter(table))))
-    return count
+    return found
 
 
 def _describe(
-    options: argparse.Namespace, merge: Merge, table: Table, count: int, out: TextIO
+    options: argparse.Namespace, merge: Merge, table: Table, found: Findings, out: TextIO
 ) -> int:
+    count = found.count
+    if options.unique:
+        count -= sum(len(group.numbers) - 1 for group in found.groups)
     try:
         files = write_first(merge, table, Path(options.dry_run), FIRST)
     except OSError as error:

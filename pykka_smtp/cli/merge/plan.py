@@ -19,6 +19,7 @@ from ..output.report import Report
 from ..output.results import Row
 from ..send.plan import Addressed
 from .journal import Journal
+from .repeated import Addresses, Group, left_out
 from .rows import Table, TableRow
 
 AT_ONCE = 20
@@ -105,29 +106,44 @@ class Merge:
             raise BadRowError(f", column {self._column}: {error}") from None
 
 
-def check_rows(merge: Merge, table: Table) -> tuple[int, list[str]]:
-    """Make each email once, so that errors are known before the first is sent.
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is known of the rows before the first email is sent.
 
-    Returns:
-        How many there are, and what is wrong.
+    Attributes:
+        count: how many there are.
+        complaints: what is wrong.
+        groups: the addresses that several rows have, if nothing is wrong.
+    """
+
+    count: int
+    complaints: Sequence[str]
+    groups: Sequence[Group]
+
+
+def check_rows(merge: Merge, table: Table) -> Findings:
+    """Make each email once, so that errors are known before the first is sent.
 
     Raises:
         BadRowsError: the table is wrong from some row on.
     """
     count = 0
     found: dict[str, list[int]] = {}
+    addresses = Addresses()
     for row in table:
         count += 1
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", UserWarning)  # an image that no page embeds
-                merge.make(row)
+                addresses.add(merge.make(row).recipients[0])
         except (BadRowError, UserWarning) as error:
             why = str(error) if isinstance(error, BadRowError) else f": {error}"
             rows = found.setdefault(why, []) if len(found) < MAX_COMPLAINTS else None
             rows = found.setdefault(": and other errors", []) if rows is None else rows
             rows.append(row.number)
-    return count, [_complaint(table.name, why, rows) for why, rows in found.items()]
+    complaints = [_complaint(table.name, why, rows) for why, rows in found.items()]
+    again = ((row.number, merge.address_of(row)) for row in table)
+    return Findings(count, complaints, () if found else addresses.groups(again))
 
 
 def _complaint(name: str, why: str, rows: Sequence[int]) -> str:
@@ -152,6 +168,7 @@ class MergePlan:
         journal: knows which were sent.
         resend_doubtful: whether to send rows in doubt.
         resend_refused: whether to send rows that were refused for good.
+        unique: addresses of which only one row is sent.
     """
 
     def __init__(
@@ -162,12 +179,14 @@ class MergePlan:
         *,
         resend_doubtful: bool,
         resend_refused: bool,
+        unique: Sequence[Group] = (),
     ) -> None:
         self._merge = merge
         self._table = table
         self._journal = journal
         self._resend_doubtful = resend_doubtful
         self._resend_refused = resend_refused
+        self.left_out: dict[int, int] = left_out(unique, self._rank)
         self._batch: list[SendMail] = []
         self._rows: Iterator[TableRow] = iter(())
         self.done: int = 0
@@ -189,6 +208,16 @@ class MergePlan:
         for row in self._table:
             if self._journal.is_doubtful(row.number) and not self._resend_doubtful:
                 yield self._unsent(row)
+
+    def results_of_left_out(self) -> Iterator[tuple[int, Row]]:
+        """Yield number and result of each row whose address another row has."""
+        for row in self._table:
+            kept = self.left_out.get(row.number)
+            in_doubt = self._journal.is_doubtful(row.number) and not self._resend_doubtful
+            if kept is not None and not in_doubt:
+                why = f"has the address of row {kept}"
+                address = self._merge.address_of(row)
+                yield row.number, Row(address=address, result="not sent", text=why)
 
     def __len__(self) -> int:
         """Return the number of rows to send."""
@@ -231,7 +260,15 @@ class MergePlan:
         journal = self._journal
         if journal.is_done(number):
             return self._resend_refused and journal.is_refused(number)
+        if number in self.left_out:
+            return False
         return self._resend_doubtful or not journal.is_doubtful(number)
+
+    def _rank(self, number: int) -> int:
+        """Return 0 for a row that is done, 1 for one in doubt, and 2 for any other."""
+        if self._journal.is_done(number):
+            return 0
+        return 1 if self._journal.is_doubtful(number) else 2
 
     def _unsent(self, row: TableRow) -> _Unsent:
         return _Unsent((self._merge.address_of(row),), row.number)

@@ -14,6 +14,7 @@ from servers.python import python
 from servers.sending import dead_url, send, url_of
 from servers.sending_fixtures import Shell
 
+from pykka_smtp.cli.output.results import Row
 from pykka_smtp.testing.moods import refuse
 from pykka_smtp.testing.polite import Polite, polite
 
@@ -228,6 +229,76 @@ def test_bounces_may_go_elsewhere(desk: Desk, sender: str, path: str, author: st
 
     assert {mail.sender for mail in desk.shell.server.mails} == {path}
     assert received(desk.shell.server)["ann@x.test"]["From"] == author
+
+
+# Rows with the same address
+
+TWICE = "email,name,token\nann@x.test,A,1\nben@x.test,B,2\nAnn <ANN@x.test>,C,3\nann@X.test,D,4\n"
+
+
+def test_rows_with_the_same_address_are_told_and_sent(desk: Desk) -> None:
+    desk.people.write_text(TWICE)
+    told = f"{desk.people}: ann@x.test is in the rows 2, 4 and 5; each gets an email (see --unique)"
+
+    assert desk.merge("--dry-run", str(desk.shell.folder / "dry")) == 0
+    said = desk.shell.read()
+    assert said.err == f"pykka-smtp merge: {told}\n"
+    assert said.out.startswith("would send 4 emails; ")
+
+    assert desk.merge("--quiet") == 0
+    assert desk.says() == [told]
+    assert len(desk.shell.server.mails) == 4
+
+
+def test_if_asked_for_each_address_gets_one_email(desk: Desk) -> None:
+    desk.people.write_text(TWICE)
+    path = desk.shell.folder / "report.csv"
+    told = f"{desk.people}: ann@x.test is in the rows 2, 4 and 5; one of them gets the email"
+
+    assert desk.merge("--unique", "--dry-run", str(desk.shell.folder / "dry")) == 0
+    said = desk.shell.read()
+    assert said.err == f"pykka-smtp merge: {told}\n"
+    assert said.out.startswith("would send 2 emails; ")
+
+    for _ in range(2):
+        assert desk.merge("--unique", "--report", str(path)) == 0
+        assert desk.says()[0] == told
+        assert len(received(desk.shell.server)) == 2
+        assert received(desk.shell.server)["ann@x.test"]["Subject"] == "News for A"
+        rows = sorted((row["row"], row["result"], row["text"]) for row in report(path))
+        assert rows == [
+            ("2", "accepted", "2.0.0 taken"),
+            ("3", "accepted", "2.0.0 taken"),
+            ("4", "not sent", "has the address of row 2"),
+            ("5", "not sent", "has the address of row 2"),
+        ]
+
+
+def test_who_has_got_it_by_another_row_gets_no_second_one(desk: Desk) -> None:
+    from pykka_smtp.cli.merge.journal import Journal
+    from pykka_smtp.cli.merge.rows import Table
+
+    desk.people.write_text(TWICE)
+    with desk.people.open("rb") as file, Table(file, "") as table:
+        digest = table.digest
+    with Journal(desk.journal, digest, "") as journal:
+        journal.begin([2, 5])
+        journal.end(5, Row(address="ann@X.test", result="accepted"))
+
+    assert desk.merge("--unique", "--resend-doubtful") == 0
+    assert {mail.recipients[0] for mail in desk.shell.server.mails} == {"ben@x.test"}
+
+
+def test_of_very_many_addresses_in_several_rows_the_first_are_told(desk: Desk) -> None:
+    rows = "".join(f"u{number % 30}@x.test,x,1\n" for number in range(300))
+    desk.people.write_text(f"email,name,token\n{rows}")
+
+    assert desk.merge("--dry-run", str(desk.shell.folder / "dry")) == 0
+
+    first, *_, last = said = desk.says()
+    assert len(said) == 21
+    assert "u0@x.test is in the rows 2, 32, 62, 92, 122 and 5 more; each gets" in first
+    assert ": 10 more addresses are in several rows; each gets an email" in last
 
 
 # What is wrong, before anything is sent
