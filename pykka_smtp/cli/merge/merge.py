@@ -25,7 +25,7 @@ from ..send.run import MAX_OUTSTANDING, BulkSend
 from ..send.send import conclude, many, print_summary, raised_connection_limit, start_mailer
 from ..send.signing import Signing, signing_of
 from ..sysexits import EX_DATAERR, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
-from .folder import template_in
+from .folder import SUBJECT, template_in
 from .journal import Journal, JournalError, JournalInUseError
 from .plan import NAMES, Findings, Merge, MergePlan, MergeRecords, check_rows, write_first
 from .repeated import warnings_of
@@ -74,6 +74,8 @@ def _run(options: argparse.Namespace, out: TextIO, err: TextIO, exits: ExitStack
     table = exits.enter_context(_table(options))
     found = _check(merge, table, signing)
     complaints = PlainOutput(err, "merge")
+    if not Path(options.template, SUBJECT).exists():
+        complaints.say(f"{options.template} has no {SUBJECT}, so the subject is (none)")
     for warning in warnings_of(found.groups, table.name, is_unique=options.unique):
         complaints.say(warning)
     if relay is None:

@@ -113,6 +113,13 @@ def test_the_text_is_made_of_the_html_if_there_is_none(desk: Desk) -> None:
     assert text.get_content().strip() == "Dear Ann"
 
 
+def test_a_missing_subject_is_told(desk: Desk) -> None:
+    (desk.june / "subject.txt").rename(desk.june / "subject")
+
+    assert desk.merge("--dry-run", str(desk.shell.folder / "dry")) == 0
+    assert desk.says() == [f"{desk.june} has no subject.txt, so the subject is (none)"]
+
+
 def test_the_report_has_the_outcome_of_each_row(desk: Desk) -> None:
     server = desk.shell.serve(polite(replies={"ben@x.test": "550 5.1.1 who?"}))
     path = desk.shell.folder / "report.csv"
