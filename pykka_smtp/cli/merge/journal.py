@@ -195,10 +195,10 @@ class Journal:
         try:
             while line:  # the kernel has it then, whatever becomes of this process
                 line = line[os.write(self._file, line) :]
-        except OSError:
+        except OSError as error:
             with contextlib.suppress(OSError):  # half of a line may stand at the end only
                 os.ftruncate(self._file, self._end)
-            raise
+            raise OSError(error.errno, error.strerror, self.name) from None
         self._end = end
 
     def _keep_its_name(self) -> None:

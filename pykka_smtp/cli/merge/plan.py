@@ -288,9 +288,13 @@ class MergeRecords:
 
     def write(self, row: Row, mail: Addressed) -> None:
         """Note the result of a row."""
+        self.salvage(row, mail)
+        self.report(mail.context, row)
+
+    def salvage(self, row: Row, mail: Addressed) -> None:
+        """Note the result of a row in the journal only."""
         if row.result != "not sent" or self._journal.is_doubtful(mail.context):
             self._journal.end(mail.context, row)
-        self.report(mail.context, row)
 
     def report(self, number: int, row: Row) -> None:
         """Write a result into the report only."""
