@@ -3,6 +3,7 @@
 import argparse
 import os
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from .folder import SUBJECT, template_in
 from .journal import Journal, JournalError, JournalInUseError
 from .plan import NAMES, Findings, Merge, MergePlan, MergeRecords, check_rows, write_first
 from .repeated import warnings_of
-from .rows import BadRowsError, Table
+from .rows import BadRowsError, Table, TableRow
 
 ALIAS = "pykka-smtp merge"
 FIRST = 3
@@ -78,8 +79,11 @@ def _run(options: argparse.Namespace, out: TextIO, err: TextIO, exits: ExitStack
         complaints.say(f"{options.template} has no {SUBJECT}, so the subject is (none)")
     for warning in warnings_of(found.groups, table.name, is_unique=options.unique):
         complaints.say(warning)
-    if relay is None:
-        return _describe(options, merge, table, found, out)
+    if relay is None and (options.journal is None or not Path(options.journal).exists()):
+        count = found.count
+        if options.unique:
+            count -= sum(len(group.numbers) - 1 for group in found.groups)
+        return _describe(options, merge, table, count, out)
     journal = exits.enter_context(_journal(options, table))
     plan = MergePlan(
         merge,
@@ -89,6 +93,9 @@ def _run(options: argparse.Namespace, out: TextIO, err: TextIO, exits: ExitStack
         resend_refused=options.resend_refused,
         unique=found.groups if options.unique else (),
     )
+    if relay is None:
+        _say_before(options, plan, complaints, sum(1 for _ in plan.doubtful()))
+        return _describe(options, merge, plan.rows(), len(plan), out)
     records = MergeRecords(journal, _report(options, form, out))
     way = _Way(*relay, signing)
     return _Sending(options, plan, records, complaints).run(way, out, err)
@@ -130,7 +137,7 @@ class _Sending:
 
     def _report_before(self) -> None:
         """Report what was sent before, and what is in doubt."""
-        plan, say = self._plan, self._complaints.say
+        plan = self._plan
         try:
             for number, row in plan.results_before() if self._options.report else ():
                 self._records.report(number, row)
@@ -142,16 +149,7 @@ class _Sending:
                 self._records.report(each.context, row)
         except OSError as error:
             raise cannot_create(self._options.report or self._options.journal, error) from None
-        if plan.done:
-            say(f"{many(plan.done, 'row')} done before, as {self._options.journal} says")
-        if plan.refused:
-            rows = many(plan.refused, "row")
-            say(f"{rows} of these refused for good; --resend-refused sends them all the same")
-        if plan.left_out:
-            say(f"{many(len(plan.left_out), 'row')} left out, whose addresses other rows have")
-        if self._doubtful:
-            rows = many(len(self._doubtful), "row")
-            say(f"{rows} in doubt, and not sent again; --resend-doubtful sends them")
+        _say_before(self._options, plan, self._complaints, len(self._doubtful))
 
     def _send(self, way: _Way, out: TextIO, err: TextIO) -> int:
         options = self._options
@@ -266,19 +264,34 @@ def _check(merge: Merge, table: Table, signing: Signing) -> Findings:
     return found
 
 
+def _say_before(
+    options: argparse.Namespace, plan: MergePlan, complaints: PlainOutput, doubtful: int
+) -> None:
+    """Tell what the journal says."""
+    say = complaints.say
+    if plan.done:
+        say(f"{many(plan.done, 'row')} done before, as {options.journal} says")
+    if plan.refused:
+        rows = many(plan.refused, "row")
+        say(f"{rows} of these refused for good; --resend-refused sends them all the same")
+    if plan.left_out:
+        say(f"{many(len(plan.left_out), 'row')} left out, whose addresses other rows have")
+    if doubtful:
+        rows = many(doubtful, "row")
+        say(f"{rows} in doubt, and not sent again; --resend-doubtful sends them")
+
+
 def _describe(
-    options: argparse.Namespace, merge: Merge, table: Table, found: Findings, out: TextIO
+    options: argparse.Namespace, merge: Merge, rows: Iterable[TableRow], count: int, out: TextIO
 ) -> int:
-    count = found.count
-    if options.unique:
-        count -= sum(len(group.numbers) - 1 for group in found.groups)
+    """Write the first emails, and tell how many there would be."""
     try:
-        files = write_first(merge, table, Path(options.dry_run), FIRST)
+        files = write_first(merge, rows, Path(options.dry_run), FIRST)
     except OSError as error:
         raise cannot_create(options.dry_run, error) from None
     if not options.quiet:
-        named = ", ".join(map(str, files))
-        print_lines(out, f"would send {many(count, 'email')}; see {named}; nothing was sent")
+        see = f"see {', '.join(map(str, files))}; " if files else ""
+        print_lines(out, f"would send {many(count, 'email')}; {see}nothing was sent")
     return EX_OK
 
 

@@ -203,6 +203,10 @@ class MergePlan:
         """Yield number and result of the rows that were done before."""
         return self._journal.results(lambda number: not self._is_open(number))
 
+    def rows(self) -> Iterator[TableRow]:
+        """Yield the rows to send."""
+        return (row for row in self._table if self._is_open(row.number))
+
     def doubtful(self) -> Iterator[Addressed]:
         """Yield the rows in doubt that are not sent."""
         for row in self._table:
@@ -232,7 +236,7 @@ class MergePlan:
         Raises:
             OSError: it cannot be noted.
         """
-        self._rows = (row for row in self._table if self._is_open(row.number))
+        self._rows = self.rows()
         size = 1  # the first goes alone
         while True:
             for row in self._rows:
@@ -313,12 +317,12 @@ class MergeRecords:
             report.close()
 
 
-def write_first(merge: Merge, table: Table, folder: Path, count: int) -> list[Path]:
+def write_first(merge: Merge, rows: Iterable[TableRow], folder: Path, count: int) -> list[Path]:
     """Write the emails of the first rows into a folder, and return their files.
 
     Args:
         merge: makes emails.
-        table: the rows.
+        rows: the rows.
         folder: made if it is not there.
         count: how many.
 
@@ -327,7 +331,7 @@ def write_first(merge: Merge, table: Table, folder: Path, count: int) -> list[Pa
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
-    for row in table:
+    for row in rows:
         if len(files) == count:
             break
         files.append(folder / f"row-{row.number}.eml")

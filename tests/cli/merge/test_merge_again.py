@@ -80,6 +80,26 @@ def test_a_report_does_not_write_over_the_journal(desk: Desk) -> None:
     assert not desk.shell.server.mails
 
 
+def test_a_dry_run_with_a_journal_tells_what_is_left(desk: Desk) -> None:
+    server = desk.shell.serve(polite(replies={"ben@x.test": "450 4.2.0 later"}))
+    assert desk.merge(url=url_of(server)) == 75
+    desk.shell.read()
+    before = desk.journal.read_bytes()
+    folder = desk.shell.folder / "dry"
+
+    assert desk.merge("--dry-run", str(folder)) == 0
+
+    said = desk.shell.read()
+    assert said.err == f"pykka-smtp merge: 2 rows done before, as {desk.journal} says\n"
+    assert said.out == f"would send 1 email; see {folder}/row-3.eml; nothing was sent\n"
+    assert desk.journal.read_bytes() == before
+    assert not desk.shell.server.sessions
+    assert desk.merge() == 0
+    desk.shell.read()
+    assert desk.merge("--dry-run", str(folder)) == 0
+    assert desk.shell.read().out == "would send 0 emails; nothing was sent\n"
+
+
 # Rows with the same address
 
 TWICE = "email,name,token\nann@x.test,A,1\nben@x.test,B,2\nAnn <ANN@x.test>,C,3\nann@X.test,D,4\n"
