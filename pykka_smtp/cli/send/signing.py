@@ -110,6 +110,15 @@ def signing_of(options: argparse.Namespace) -> Signing:
     Raises:
         CannotSendError: one of them can't be used, or the library is not installed.
     """
+    named = (
+        options.smime_cert,
+        options.smime_key,
+        options.pgp_key,
+        *(key for *_, key in options.dkim),
+    )
+    if "" in (*named, *options.smime_for, *options.pgp_for):
+        # As of a variable of the shell that is not set: nothing goes out in clear for that.
+        raise CannotSendError(EX_USAGE, "the name of a key or certificate is empty")
     smime = bool(options.smime_cert or options.smime_key or options.smime_for)
     pgp = bool(options.pgp_key or options.pgp_for)
     if smime and pgp:
@@ -137,6 +146,10 @@ def _smime(options: argparse.Namespace) -> Smime:
     cert, key = options.smime_cert, options.smime_key or options.smime_cert
     if cert is None and key is not None:
         raise CannotSendError(EX_USAGE, "--smime-key needs --smime-cert, too")
+    for name in filter(None, (cert, key)):
+        if name.lower().endswith((".p12", ".pfx")):
+            how = f"openssl pkcs12 -in {name} -nodes -out me.pem"
+            raise CannotSendError(EX_DATAERR, f"{name} is no PEM file; this makes one: {how}")
     library = library_of_smime()
 
     def addresses(path: Path) -> tuple[str, ...]:
@@ -172,7 +185,7 @@ def _readers(
 ) -> dict[str, Path] | None:
     """Return the certificates of all who may get an email, by their addresses."""
     found: dict[str, Path] = {}
-    for address, path in _files(given):
+    for address, path in _files(what, given):
         named = addresses(path) if address is None else (key_of_address(address),)
         if not named:
             raise ValueError(f"{what}: {path} names no address; write ADDRESS={path}")
@@ -183,15 +196,19 @@ def _readers(
     return found or None
 
 
-def _files(given: Iterable[str]) -> Iterator[tuple[str | None, Path]]:
+def _files(what: str, given: Iterable[str]) -> Iterator[tuple[str | None, Path]]:
     """Yield the address, if one is given, and the file of each certificate."""
     for text in given:
         address, equals, name = text.partition("=")
         if equals and "@" in address:
             yield address, Path(name)
         elif Path(text).is_dir():
-            found = sorted(Path(text).iterdir())
-            yield from ((None, path) for path in found if path.is_file() and path.name[0] != ".")
+            files = [
+                path for path in Path(text).iterdir() if path.name[0] != "." and path.is_file()
+            ]
+            if not files:  # then nothing would be encrypted
+                raise ValueError(f"{what}: the folder {text} has no files")
+            yield from ((None, path) for path in sorted(files))
         else:
             yield None, Path(text)
 

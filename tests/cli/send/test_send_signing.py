@@ -36,6 +36,7 @@ from servers.signers import rsa_key as domain_key
 
 require_module("cryptography")
 
+EMPTY = "the name of a key or certificate is empty"
 PASSWORD = "hunter2-hunter2"
 WRITTEN = ("--from", f"Me <{A}>", "--subject", "Hi", "--body", "Gr\u00fc\u00dfe")
 
@@ -307,6 +308,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: Files) -> None:
         "noname.pem": issued(None).pem,
         "ec.pem": issued(B, ec_key()).pem,
         "mail.eml": MAIL,
+        "nothing/.hidden": person(B).pem,
         "nofrom.eml": b"To: x@y.test\n\nHello\n",
         "eight.eml": b"From: a@b.test\nContent-Transfer-Encoding: 8bit\n\nGr\xc3\xbc\xc3\x9fe\n",
     }
@@ -317,6 +319,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: Files) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "complaint"),
     [
+        *(
+            (("--smime-cert", "me.pem", "--smime-key", "me.key", name, ""), 64, EMPTY)
+            for name in ("--smime-cert", "--smime-key", "--smime-for", "--pgp-key", "--pgp-for")
+        ),
+        (("--dkim", "b.test", "s", ""), 64, EMPTY),
+        (
+            ("--smime-cert", "me.pem", "--smime-key", "me.key", "--smime-for", "nothing"),
+            65,
+            "--smime-for: the folder nothing has no files",
+        ),
+        (("--pgp-for", "nothing"), 65, "--pgp-for: the folder nothing has no files"),
+        (("--smime-cert", "me.p12"), 65, "me.p12 is no PEM file; this makes one: openssl pkcs12 "),
         (("--smime-cert", "none"), 66, "cannot read none: No such file or directory"),
         (("--smime-cert", "."), 66, "cannot read .: Is a directory"),
         (("--smime-cert", "me.pem"), 65, "--smime-key: me.pem: needs the private key, not "),
