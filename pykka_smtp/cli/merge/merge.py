@@ -3,7 +3,7 @@
 import argparse
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,8 +73,9 @@ def _run(options: argparse.Namespace, out: TextIO, err: TextIO, exits: ExitStack
     signing = signing_of(options)
     merge = _merge(options, signing)
     table = exits.enter_context(_table(options))
-    found = _check(merge, table, signing)
     complaints = PlainOutput(err, "merge")
+    say = _say_nothing if options.quiet else complaints.say
+    found = _check(merge, table, signing, say)
     if not Path(options.template, SUBJECT).exists():
         complaints.say(f"{options.template} has no {SUBJECT}, so the subject is (none)")
     for warning in warnings_of(found.groups, table.name, is_unique=options.unique):
@@ -99,6 +100,10 @@ def _run(options: argparse.Namespace, out: TextIO, err: TextIO, exits: ExitStack
     records = MergeRecords(journal, _report(options, form, out))
     way = _Way(*relay, signing)
     return _Sending(options, plan, records, complaints).run(way, out, err)
+
+
+def _say_nothing(_text: str) -> None:
+    """Keep quiet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,10 +253,10 @@ def _table(options: argparse.Namespace) -> Table:
     return table
 
 
-def _check(merge: Merge, table: Table, signing: Signing) -> Findings:
+def _check(merge: Merge, table: Table, signing: Signing, say: Callable[[str], None]) -> Findings:
     """Return what is known of the rows, if all can be sent."""
     try:
-        found = check_rows(merge, table)
+        found = check_rows(merge, table, say)
     except BadRowsError as error:
         raise CannotSendError(EX_DATAERR, str(error), "nothing was sent") from None
     except OSError as error:

@@ -1,7 +1,8 @@
 """The emails of ``pykka-smtp merge``, and what is noted of each."""
 
+import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,12 @@ from .rows import Table, TableRow
 
 AT_ONCE = 20
 """Rows that are noted together before they are submitted: a note waits for the disk."""
+
+
+_OFTEN = 5.0
+"""Seconds between two words on how far the check is."""
+_LOOK = 100
+"""Rows after which to look at the clock."""
 
 
 class BadRowError(Exception):
@@ -121,8 +128,13 @@ class Findings:
     groups: Sequence[Group]
 
 
-def check_rows(merge: Merge, table: Table) -> Findings:
+def check_rows(merge: Merge, table: Table, say: Callable[[str], None]) -> Findings:
     """Make each email once, so that errors are known before the first is sent.
+
+    Args:
+        merge: makes emails.
+        table: the rows.
+        say: is told how far it is, if it takes long.
 
     Raises:
         BadRowsError: the table is wrong from some row on.
@@ -130,8 +142,12 @@ def check_rows(merge: Merge, table: Table) -> Findings:
     count = 0
     found: dict[str, list[int]] = {}
     addresses = Addresses()
+    next_word = time.monotonic() + _OFTEN
     for row in table:
         count += 1
+        if not count % _LOOK and time.monotonic() > next_word:
+            next_word = time.monotonic() + _OFTEN
+            say(f"{count} rows checked, and nothing sent yet")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", UserWarning)  # an image that no page embeds

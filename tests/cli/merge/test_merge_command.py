@@ -102,6 +102,19 @@ def test_bounces_may_go_elsewhere(desk: Desk, sender: str, path: str, author: st
     assert received(desk.shell.server)["ann@x.test"]["From"] == author
 
 
+@pytest.mark.parametrize(("more", "count"), [((), 3), (("--quiet",), 0)])
+def test_a_check_that_takes_long_tells_how_far_it_is(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], count: int
+) -> None:
+    monkeypatch.setattr("pykka_smtp.cli.merge.plan._OFTEN", 0.0)
+    rows = "".join(f"u{number}@x.test,x,1\n" for number in range(399))
+    desk.people.write_text(f"email,name,token\n{rows}")
+
+    assert desk.merge("--dry-run", str(desk.shell.folder / "dry"), *more) == 0
+    said = desk.says()
+    assert said == [f"{n}00 rows checked, and nothing sent yet" for n in range(1, count + 1)]
+
+
 # What is wrong, before anything is sent
 
 
