@@ -6,6 +6,7 @@ machine stopped is no complete line, and is cut off.
 """
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -105,6 +106,8 @@ class Journal:
         Args:
             numbers: of the rows.
         """
+        if not self._is_where_it_was():  # then the next run would begin with the first row
+            raise OSError(errno.ENOENT, "it was moved or deleted", self.name)
         for number in numbers:
             self._set(number, _DOUBT)
         self._write({"begun": list(numbers)})
@@ -200,6 +203,12 @@ class Journal:
                 os.ftruncate(self._file, self._end)
             raise OSError(error.errno, error.strerror, self.name) from None
         self._end = end
+
+    def _is_where_it_was(self) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._file))
+        except OSError:
+            return False
 
     def _keep_its_name(self) -> None:
         """Have the name of a new file on the disk as well: without it, all would be sent again."""

@@ -1,6 +1,7 @@
 """``pykka-smtp merge``: an email for each row, a journal, a report, and an exit status."""
 
 import argparse
+import errno
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -25,7 +26,7 @@ from ..send.interrupts import Interrupts
 from ..send.run import MAX_OUTSTANDING, BulkSend
 from ..send.send import conclude, many, print_summary, raised_connection_limit, start_mailer
 from ..send.signing import Signing, signing_of
-from ..sysexits import EX_DATAERR, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
+from ..sysexits import EX_DATAERR, EX_IOERR, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
 from .folder import SUBJECT, template_in
 from .journal import Journal, JournalError, JournalInUseError
 from .plan import NAMES, Findings, Merge, MergePlan, MergeRecords, check_rows, write_first
@@ -241,6 +242,8 @@ def _table(options: argparse.Namespace) -> Table:
         with ExitStack() as exits:
             table = Table(opened(name, exits), file_name(name))
     except OSError as error:
+        if error.errno == errno.ENOSPC:  # from writing our temporary file, not from reading
+            raise CannotSendError(EX_IOERR, f"no room to keep the rows: {error}") from None
         raise unreadable(name, error) from None
     except BadRowsError as error:
         raise CannotSendError(EX_DATAERR, str(error)) from None

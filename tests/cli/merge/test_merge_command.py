@@ -207,6 +207,18 @@ def test_a_template_may_not_read_what_is_not_in_its_folder(desk: Desk) -> None:
     assert "body.txt, line 1: includes ../people.csv: is not in the folder" in desk.says()[0]
 
 
+def test_a_full_disk_for_the_copy_of_the_rows_is_told(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pykka_smtp.cli.merge.rows.Table._keep", fail)
+
+    assert desk.merge() == 74
+    assert desk.says() == ["no room to keep the rows: [Errno 28] No space left on device"]
+
+
 def test_the_missing_extra_is_told(desk: Desk) -> None:
     code = (
         "import sys; sys.modules['jinja2'] = None\n"

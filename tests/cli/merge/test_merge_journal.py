@@ -171,6 +171,22 @@ def test_half_a_line_that_a_full_disk_has_left_spoils_nothing(
         assert states(journal) == "d-----"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="an open file cannot be moved here")
+@pytest.mark.parametrize("is_back", [False, True])
+def test_a_journal_that_was_moved_meanwhile_lets_nothing_be_sent(path: Path, is_back: bool) -> None:
+    with opened(path) as journal:
+        journal.begin([2])
+        path.rename(path.with_name("elsewhere"))
+        if is_back:
+            path.write_text("")
+        with pytest.raises(OSError, match="it was moved or deleted"):
+            journal.begin([3])
+        journal.end(2, row())
+
+    with opened(path.with_name("elsewhere")) as journal:
+        assert states(journal) == "d-----"
+
+
 @pytest.mark.parametrize("name", ["/dev/null", "pipe"])
 def test_what_keeps_nothing_is_no_journal(tmp_path: Path, name: str) -> None:
     if not hasattr(os, "mkfifo"):
