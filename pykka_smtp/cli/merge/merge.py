@@ -30,7 +30,7 @@ from ..sysexits import EX_DATAERR, EX_IOERR, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE,
 from .folder import SUBJECT, template_in
 from .journal import Journal, JournalError, JournalInUseError
 from .plan import NAMES, Findings, Merge, MergePlan, MergeRecords, check_rows, write_first
-from .repeated import warnings_of
+from .repeated import left_out, warnings_of
 from .rows import BadRowsError, Table, TableRow
 
 ALIAS = "pykka-smtp merge"
@@ -82,10 +82,9 @@ def _run(options: argparse.Namespace, out: TextIO, err: TextIO, exits: ExitStack
     for warning in warnings_of(found.groups, table.name, is_unique=options.unique):
         complaints.say(warning)
     if relay is None and (options.journal is None or not Path(options.journal).exists()):
-        count = found.count
-        if options.unique:
-            count -= sum(len(group.numbers) - 1 for group in found.groups)
-        return _describe(options, merge, table, count, out)
+        less = left_out(found.groups, lambda _number: 1) if options.unique else {}
+        rows = (row for row in table if row.number not in less)
+        return _describe(options, merge, rows, found.count - len(less), out)
     journal = exits.enter_context(_journal(options, table))
     plan = MergePlan(
         merge,

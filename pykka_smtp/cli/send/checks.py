@@ -79,10 +79,11 @@ def check(options: argparse.Namespace, recipients: Recipients) -> Checked:
     sender = _check_sender(options, mail)
     _read_recipients(options, recipients)
     size = mail.size if isinstance(mail, MailFile) else _try(mail, sender, recipients)
-    signing.check_readers(recipients)
-    named = recipients.named()
-    to = tuple(named) if options.together else (next(named),)
-    size = signing.try_on(mail.make(sender=sender, to=to)) or size
+    if signing.dkim or signing.protect:
+        signing.check_readers(recipients)
+        named = recipients.named()
+        to = tuple(named) if options.together else (next(named),)
+        size = signing.try_on(mail.make(sender=sender, to=to)) or size
     inputs = [Path(name) for name in (options.mail, options.to_file) if name not in (None, STDIN)]
     form = check_report_of(options, inputs)
     return Checked(

@@ -128,6 +128,8 @@ def test_if_asked_for_each_address_gets_one_email(desk: Desk) -> None:
     said = desk.shell.read()
     assert said.err == f"pykka-smtp merge: {told}\n"
     assert said.out.startswith("would send 2 emails; ")
+    files = (desk.shell.folder / "dry").iterdir()
+    assert sorted(file.name for file in files) == ["row-2.eml", "row-3.eml"]
 
     for _ in range(2):
         assert desk.merge("--unique", "--report", str(path)) == 0
