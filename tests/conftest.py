@@ -29,7 +29,7 @@ from servers.sink import AiosmtpdServer, PostfixSmtpd, SmtpSink
 
 pytest_plugins = [
     *("servers.actor_fixtures", "servers.mailer_fixtures", "servers.sending_fixtures"),
-    "servers.outbox_fixtures",
+    *("servers.outbox_fixtures", "servers.merging"),
     "servers.submitting",
 ]
 

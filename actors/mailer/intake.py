@@ -58,13 +58,16 @@ class Intake:
         self._protect = protect
         self._refused = 0  # since there was room
 
-    def take(self, mail: SendMail, answer: Answer, *, is_pressing: bool) -> None:
+    def take(
+        self, mail: SendMail, answer: Answer, *, is_pressing: bool, has_place: bool = False
+    ) -> None:
         """Take an email; start its attempts at once if that is possible.
 
         Args:
             mail: the email.
             answer: the answer to an `ask`.
             is_pressing: whether a signal receiver may be waiting for its outcome.
+            has_place: whether there is a limit on such emails already, that of `feed`.
         """
         job = Job(mail, answer, self._sending.time(), is_pressing)
         failures = _NO_FAILURE
@@ -81,7 +84,7 @@ class Intake:
         if self._sending.is_over:
             self._refuse(job, FailureKind.CANCELLED, _TOO_LATE)
             return
-        if waiting >= self._max_queued:
+        if waiting >= self._max_queued and not has_place:
             self._log_refusal()
             detail = f"{waiting} emails are queued already (max_queued); submit it again later"
             self._refuse(job, FailureKind.LOCAL, detail)

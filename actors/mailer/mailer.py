@@ -50,14 +50,14 @@ class MailerRef(ActorRef["Mailer"]):
     """
 
     def tell_all(self, mails: Iterable[SendMail], *, at_most: int = AT_MOST) -> int:
-        """Tell any number of emails, no faster than they go out: `max_queued` is not reached.
+        """Tell any number of emails, no faster than they go out; `max_queued` refuses none of them.
 
         While `at_most` of them have no outcome, it waits. So it returns when the last is told, not
         when it is out: for that, ask for a `Drain` afterwards.
 
         Args:
             mails: the emails, from any iterable: a generator makes them as they are needed.
-            at_most: how many may be without an outcome at a time; fewer than `max_queued`.
+            at_most: how many may be without an outcome at a time.
 
         Returns:
             How many there were.
@@ -231,7 +231,8 @@ class Mailer(AsyncioActor):
             self._intake.take(message, self.answer_later(), is_pressing=is_pressing)
             return None
         if isinstance(message, Fed):
-            self._intake.take(message.mail, message.place, is_pressing=self.is_told_by_receiver)
+            pressing = self.is_told_by_receiver
+            self._intake.take(message.mail, message.place, is_pressing=pressing, has_place=True)
             return None
         if isinstance(message, Drain):
             self._drain(message)

@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_written_mail(parser)
     _add_recipients(parser)
+    add_signing(parser)
     add_relay(parser)
     add_output(parser).add_argument(
         "--dry-run", action="store_true", help="check all of the above, but do not connect"
@@ -113,6 +114,43 @@ def _add_recipients(parser: argparse.ArgumentParser) -> None:
         "--together",
         action="store_true",
         help="send one email to all recipients, instead of one each",
+    )
+
+
+def add_signing(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments for signatures and encryption."""
+    group = parser.add_argument_group(
+        "signatures and encryption",
+        "Passwords of keys are read from SMTP_SMIME_PASSWORD and SMTP_PGP_PASSWORD. Needs the"
+        " extra dkim, smime or pgp.",
+    )
+    group.add_argument(
+        "--dkim",
+        action="append",
+        nargs=3,
+        default=[],
+        metavar=("DOMAIN", "SELECTOR", "KEYFILE"),
+        help="sign for a domain, such as: example.com 2026 example.com-2026.pem; can be repeated",
+    )
+    group.add_argument(
+        "--smime-cert", metavar="FILE", help="sign by S/MIME: your certificate, in PEM or DER"
+    )
+    group.add_argument(
+        "--smime-key", metavar="FILE", help="its private key, if that is in a file of its own"
+    )
+    _add_readers(group, "--smime-for", "S/MIME: the certificate of a recipient")
+    group.add_argument("--pgp-key", metavar="FILE", help="sign by PGP: your private key")
+    _add_readers(group, "--pgp-for", "PGP: the public key of a recipient")
+
+
+def _add_readers(group: "argparse._ArgumentGroup", name: str, what: str) -> None:
+    group.add_argument(
+        name,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help=f"encrypt by {what}, whose address is in it, or before it: ADDRESS=FILE; or a folder"
+        " of such files. All recipients need one; can be repeated",
     )
 
 

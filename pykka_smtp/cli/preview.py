@@ -7,6 +7,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, TextIO
 
+from .input.encoding import wide_encoding
 from .input.mail_file import MAX_MAIL
 from .output.printable import print_lines
 from .sysexits import EX_DATAERR, EX_NOINPUT, EX_OK
@@ -42,14 +43,18 @@ def run(name: str, out: TextIO, err: TextIO) -> int:
         why = "is empty" if len(data) <= MAX_MAIL else f"is longer than {MAX_MAIL} octets"
         print_lines(err, f"pykka-smtp preview: {shown} {why}")
         return EX_DATAERR
+    if (encoding := wide_encoding(data)) is not None:
+        print_lines(err, f"pykka-smtp preview: {shown} is {encoding}, which no email can be")
+        return EX_DATAERR
     try:
         message = email.message_from_bytes(data, policy=email.policy.default)
-        lines = [*_fields(message), "", *_parts(message)]
+        fields = _fields(message) or ["(no fields: it is no complete email)"]
+        lines = [*fields, "", *_parts(message)]
     except RecursionError:  # of the standard library's parser
         print_lines(err, f"pykka-smtp preview: {shown} has too many parts within parts")
         return EX_DATAERR
     print_lines(out, *lines, "", f"{len(data):,} octets in all")
-    return EX_OK
+    return EX_OK if message.keys() else EX_DATAERR
 
 
 def _read(name: str) -> bytes:

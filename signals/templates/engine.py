@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 MOST_READ = 1_048_576
 """Octets of the file of a template."""
 _TAGS = ("{{", "{%", "{#")
-_BREAK = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
+_BREAK = re.compile(r"[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
 
 
 def one_line(text: str) -> str:
-    """Return a text with a space for each line break."""
-    return _BREAK.sub(" ", text.strip())
+    """Return a text with a space instead of line breaks and tabs, and the spaces around them."""
+    lines = [line.strip() for line in _BREAK.split(text)]
+    return " ".join([line for line in lines if line])
 
 
 class Source:

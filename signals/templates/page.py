@@ -27,7 +27,7 @@ class Page:
 
     def __init__(self, source: Source, *, has_css: bool) -> None:
         self._text: Text = Text(source, is_html=True)
-        self._inline: Callable[[str], str] | None = inliner() if has_css else None
+        self._inline: Callable[[str], str] | None = inliner(source.name) if has_css else None
         self._styled: Text | None = None
         self._constant: Html | None = None
         if source.is_constant:

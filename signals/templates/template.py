@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
@@ -25,6 +27,7 @@ _OPTIONS = frozenset(each.name for each in dataclasses.fields(SendMail) if each.
     "recipients",
 }
 _NOBODY: Any = ()
+_NAME = re.compile(r"[\w./\\-]{1,200}\.(?:txt|text|html?|j2|jinja2?|md)")
 
 
 class Template:
@@ -77,10 +80,12 @@ class Template:
             self._subject = Text(Source("subject", subject, place), is_html=False)
         self._body: Text | FromHtml | None = None
         if body is not None:
+            _warn_of_name("body", body)
             source = None if body is FROM_HTML else Source("body", body, place)
             self._body = FROM_HTML if source is None else Text(source, is_html=False)
         self._page: Page | None = None
         if html is not None:
+            _warn_of_name("html", html)
             self._page = Page(Source("html", html, place), has_css=css is not None)
         self._inline: dict[str, Attachment] = inline_of(inline) or {}
         self._attachments: tuple[Attachment, ...] = attachments_of(attachments)
@@ -109,6 +114,8 @@ class Template:
             TypeError: a value for `SendMail` has the wrong type.
             OSError: a file to attach cannot be read.
         """
+        if not isinstance(values, Mapping | None):
+            raise TypeError(f"values: needs a mapping of names, not {type(values).__name__}")
         texts: dict[str, Any] = {} if values is None else dict(values)
         options: dict[str, Any] = self._options
         if not _OPTIONS.isdisjoint(named) or not _PARTS.isdisjoint(named):
@@ -138,6 +145,12 @@ class Template:
             attachments=attachments,
             **options,
         )
+
+
+def _warn_of_name(what: str, text: object) -> None:
+    """Warn of a text that was probably meant as a path: each email would have but the name."""
+    if isinstance(text, str) and _NAME.fullmatch(text):
+        warnings.warn(f"{what}: is {text!r} a file? Then write Path({text!r})", stacklevel=3)
 
 
 def _check_options(names: Iterable[str], what: str) -> None:

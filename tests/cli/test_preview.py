@@ -47,7 +47,12 @@ def test_fields_and_parts_are_shown_as_tables(
 
 @pytest.mark.parametrize(
     ("data", "status", "said"),
-    [(b"", 65, "stdin is empty"), (b"Subject: \x1b[2J\xff\n\n\0", 0, "Subject  ")],
+    [
+        (b"", 65, "stdin is empty"),
+        (b"Subject: \x1b[2J\xff\n\n\0", 0, "Subject  "),
+        (b"email,name\na@x.test,Ann\n", 65, "(no fields: it is no complete email)\n"),
+        ("Subject: x\n\n".encode("utf-16"), 65, "stdin is UTF-16, which no email can be"),
+    ],
 )
 def test_any_octets_can_come_from_stdin(
     data: bytes,

@@ -25,7 +25,6 @@ def add_commands(commands: Any) -> None:
     key.add_argument(
         "--type",
         choices=("rsa", "ed25519"),
-        default="rsa",
         help="rsa, which every receiver knows (the default), or ed25519, which few know yet:"
         " sign with it beside rsa, never alone",
     )
@@ -33,9 +32,8 @@ def add_commands(commands: Any) -> None:
         "--bits",
         type=int,
         choices=(2048, 3072, 4096),
-        default=2048,
-        help="the length of an RSA key; more than 2048 makes signing slow, and some DNS providers"
-        " take no longer record",
+        help="the length of an RSA key (default: 2048); more makes signing slow, and some DNS"
+        " providers take no longer record",
     )
     key.add_argument("--key", metavar="FILE", help="print the record of this key; make none")
     key.set_defaults(run=_key)

@@ -28,6 +28,8 @@ _ZONE_LINE = re.compile(
 )
 _QUOTED = re.compile(r'"([^"\n]*)"')
 
+_PRIVATE = "PRIVATE KEY"
+
 _Records = list[tuple[str | None, KeyRecord]]
 """Records with their names, if these are known."""
 
@@ -137,19 +139,36 @@ def _flaw(signed: Signed, signature: Signature, record: KeyRecord) -> str | None
 
 def _records(given: Sequence[str], keys: Sequence[str]) -> Iterator[tuple[str | None, KeyRecord]]:
     for text_or_file in given:
-        text = text_or_file
+        text, named = text_or_file, "--record"
+        _check_record(text, named)
         if "p=" not in text:
+            named = f"--record {text_or_file}"
             with Path(text_or_file).open("rb") as file:
                 text = file.read(_MAX_RECORDS).decode("utf-8", "replace")
+            if "p=" not in text or _PRIVATE in text:
+                what = "is a private key; give it as --key" if _PRIVATE in text else "has no p="
+                raise _WrongInputError(f"{named}: {what}")
         try:
             yield from _records_in(text)
         except TagListError as error:
-            raise _WrongInputError(f"--record: {error}") from None
+            raise _WrongInputError(f"{named}: {error}") from None
     for name in keys:
         try:
             yield None, private_key(GivenKey(Path(name))).public
         except ValueError as error:
             raise _WrongInputError(f"--key {name}: {str(error).removeprefix('key: ')}") from None
+
+
+def _check_record(text: str, named: str) -> None:
+    """Check that a record may be a text or the name of a file."""
+    if not text.strip():
+        raise _WrongInputError(f"{named} is empty: the DNS has no such record, or dig no answer")
+    if text.startswith(";"):
+        raise _WrongInputError(f"{named}: dig found nothing: {text.lstrip('; ').splitlines()[0]}")
+    if _PRIVATE in text:  # what follows would quote it
+        raise _WrongInputError(f"{named}: is a private key; give its file as --key")
+    if text.lstrip('" ').startswith("v=") and "p=" not in text:
+        raise _WrongInputError(f"{named}: is no record of DKIM, which has p=")
 
 
 def _records_in(text: str) -> Iterator[tuple[str | None, KeyRecord]]:

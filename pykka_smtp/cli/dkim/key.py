@@ -10,7 +10,7 @@ from ...signals.signing.dkim import Dkim
 from ...signals.signing.private_key import new_key
 from ...smtp.mail.dkim.record import zone_line
 from ..output.printable import print_lines
-from ..sysexits import EX_CANTCREAT, EX_DATAERR, EX_NOINPUT, EX_OK, EX_UNAVAILABLE
+from ..sysexits import EX_CANTCREAT, EX_DATAERR, EX_NOINPUT, EX_OK, EX_UNAVAILABLE, EX_USAGE
 
 _MOST = 10_000
 """Characters of a line: a record is long, and is needed in full."""
@@ -30,16 +30,23 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     Raises:
         BrokenPipeError: the reader of `out` has gone.
     """
+    if options.key and (options.out or options.type or options.bits):
+        return _complain(err, "--key makes no key; leave out --out, --type and --bits", EX_USAGE)
+    if options.bits and options.type == "ed25519":
+        return _complain(err, "--bits is for rsa; all ed25519 keys have the same length", EX_USAGE)
     path = Path(options.key or options.out or f"{options.domain}-{options.selector}.pem")
     try:
         if options.key:
             dkim = Dkim(options.domain, options.selector, key=path)
         else:
-            pem = new_key(options.type, options.bits)
+            pem = new_key(options.type or "rsa", options.bits or 2048)
             dkim = Dkim(options.domain, options.selector, key=pem)
             _write(path, pem)
     except ValueError as error:
-        return _complain(err, str(error), EX_DATAERR)
+        text = str(error)
+        if options.key and text.startswith("key: "):
+            text = f"{path}: {text.removeprefix('key: ')}"
+        return _complain(err, text, EX_DATAERR)
     except ImportError as error:
         return _complain(err, str(error), EX_UNAVAILABLE)
     except FileExistsError:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..options import add_output, add_relay
+from ..options import add_output, add_relay, add_signing
 
 COLUMN = "email"
 """The default of --column."""
@@ -53,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the column with the address, or 'Name <address>' (default: %(default)s)",
     )
     what.add_argument(
+        "--unique",
+        action="store_true",
+        help="send one email to each address: of rows with the same one, the first. Without it,"
+        " each row is sent, and such rows are told before",
+    )
+    what.add_argument(
         "--from",
         dest="author",
         required=True,
@@ -72,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " 'https://example.com/u/{{ token }}'",
     )
     what.add_argument("--list-id", metavar="ID", help="names the list, such as news.example.com")
+    add_signing(parser)
     add_relay(parser)
     output = add_output(parser)
     output.add_argument(
@@ -84,6 +91,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resend-doubtful",
         action="store_true",
         help="send also the rows in doubt: some readers may get the email twice",
+    )
+    output.add_argument(
+        "--resend-refused",
+        action="store_true",
+        help="send also the rows that were refused for good, once the reason is gone",
     )
     output.add_argument(
         "--dry-run",

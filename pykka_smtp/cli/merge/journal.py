@@ -5,9 +5,12 @@ afterwards. So a row with the first note only was perhaps sent. Whatever was bei
 machine stopped is no complete line, and is cut off.
 """
 
+import contextlib
+import errno
 import json
 import os
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self, cast
@@ -20,7 +23,18 @@ try:
 except ImportError:  # on Windows there is no lock
     fcntl = None
 
-_NEW, _DOUBT, _DONE = 0, 1, 2
+_NEW, _DOUBT, _DONE, _REFUSED = 0, 1, 2, 3
+# What has failed for another reason has reached nobody, and says nothing about the row: the relay
+# wants a password, a file to attach is gone. It is sent when that is mended.
+_STATES = {
+    "accepted": _DONE,
+    "refused": _REFUSED,
+    "maybe": _DOUBT,
+    "failed": _NEW,
+    "not sent": _NEW,
+}
+_MOST_ROWS = 100_000_000
+"""A greater number of a row is damage: each takes an octet."""
 _FORM = "pykka-smtp merge 1"
 _HEAD = json.dumps({"journal": _FORM}).encode().removesuffix(b"}")
 
@@ -52,7 +66,10 @@ class Journal:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         self._file: int = os.open(path, flags, 0o600)
         self._states: bytearray = bytearray()
+        self._end = 0
         try:
+            if not stat.S_ISREG(os.fstat(self._file).st_mode):
+                raise JournalError(f"{path} is no regular file")  # noqa: TRY301
             self._lock()
             self._read(digest, rows)
         except BaseException:
@@ -73,7 +90,11 @@ class Journal:
 
     def is_done(self, number: int) -> bool:
         """Whether the email of a row was accepted, or refused for good."""
-        return self._state(number) == _DONE
+        return self._state(number) in (_DONE, _REFUSED)
+
+    def is_refused(self, number: int) -> bool:
+        """Whether the email of a row was refused for good."""
+        return self._state(number) == _REFUSED
 
     def is_doubtful(self, number: int) -> bool:
         """Whether nobody knows if the email of a row was accepted."""
@@ -85,6 +106,8 @@ class Journal:
         Args:
             numbers: of the rows.
         """
+        if not self._is_where_it_was():  # then the next run would begin with the first row
+            raise OSError(errno.ENOENT, "it was moved or deleted", self.name)
         for number in numbers:
             self._set(number, _DOUBT)
         self._write({"begun": list(numbers)})
@@ -97,17 +120,26 @@ class Journal:
             number: the number of the row.
             row: the result.
         """
-        self._set(number, _state_of(row.result, is_retryable=row.retryable))
+        self._set(number, _STATES[row.result])
         self._write({"row": number, **row.as_dict()})
 
-    def results(self) -> Iterator[tuple[int, Row]]:
-        """Yield number and result of each row that is done."""
+    def results(self, is_wanted: Callable[[int], bool]) -> Iterator[tuple[int, Row]]:
+        """Yield number and result of each row that is done.
+
+        Args:
+            is_wanted: tells of the number of a row whether to yield its result.
+        """
+        refused: set[int] = set()  # a row may have been refused more than once
         for note in self._notes():
-            number = note.pop("row", None)
-            if number is not None:
-                row = Row(**note)
-                if _state_of(row.result, is_retryable=row.retryable) == _DONE:
-                    yield number, row  # the last: it is not sent again
+            if "row" not in note:
+                continue
+            number, row = _row_of(note)
+            if not self.is_done(number) or _STATES[row.result] != self._state(number):
+                continue
+            if number not in refused and is_wanted(number):
+                yield number, row
+            if self.is_refused(number):
+                refused.add(number)
 
     def _lock(self) -> None:
         if fcntl is None:
@@ -123,6 +155,7 @@ class Journal:
         head = next(notes, None)
         if head is None:
             self._write({"journal": _FORM, "rows": digest})
+            self._keep_its_name()
             return
         if head.get("rows") != digest:
             raise JournalError(
@@ -132,11 +165,11 @@ class Journal:
         for note in notes:
             try:
                 for number in note.get("begun", ()):
-                    self._set(number, _DOUBT)
+                    self._set(_checked(number), _DOUBT)
                 if "row" in note:
-                    state = _state_of(note["result"], is_retryable=note["retryable"])
-                    self._set(note["row"], state)
-            except (KeyError, TypeError):
+                    number, row = _row_of(note)
+                    self._set(number, _STATES[row.result])
+            except (KeyError, TypeError, ValueError):
                 raise JournalError(f"{self._path} is damaged: {str(note)[:100]}") from None
 
     def _notes(self) -> Iterator[dict[str, Any]]:
@@ -157,11 +190,34 @@ class Journal:
                 end += len(line)
                 yield note
         os.ftruncate(self._file, end)
+        self._end = end
 
     def _write(self, note: dict[str, Any]) -> None:
         line = json.dumps(note).encode() + b"\n"
-        while line:  # the kernel has it then, whatever becomes of this process
-            line = line[os.write(self._file, line) :]
+        end = self._end + len(line)
+        try:
+            while line:  # the kernel has it then, whatever becomes of this process
+                line = line[os.write(self._file, line) :]
+        except OSError as error:
+            with contextlib.suppress(OSError):  # half of a line may stand at the end only
+                os.ftruncate(self._file, self._end)
+            raise OSError(error.errno, error.strerror, self.name) from None
+        self._end = end
+
+    def _is_where_it_was(self) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._file))
+        except OSError:
+            return False
+
+    def _keep_its_name(self) -> None:
+        """Have the name of a new file on the disk as well: without it, all would be sent again."""
+        with contextlib.suppress(OSError):  # not every system opens folders
+            folder = os.open(self._path.absolute().parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def _state(self, number: int) -> int:
         return self._states[number] if number < len(self._states) else _NEW
@@ -172,10 +228,20 @@ class Journal:
         self._states[number] = state
 
 
-def _state_of(result: str, *, is_retryable: bool) -> int:
-    if result == "maybe":
-        return _DOUBT
-    return _NEW if is_retryable or result == "not sent" else _DONE
+def _row_of(note: dict[str, Any]) -> tuple[int, Row]:
+    """Return number and result of a note.
+
+    Raises:
+        TypeError: it is not of this form, as a `KeyError` or a `ValueError`, too.
+    """
+    row = Row(**{name: value for name, value in note.items() if name != "row"})
+    return _checked(note["row"]), row
+
+
+def _checked(number: object) -> int:
+    if type(number) is not int or not 0 < number < _MOST_ROWS:
+        raise ValueError
+    return number
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
@@ -184,6 +250,6 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         return None
     try:
         note = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", note) if isinstance(note, dict) else None

@@ -1,9 +1,12 @@
 """``pykka-smtp merge``: an email for each row, a journal, a report, and an exit status."""
 
 import argparse
+import errno
 import os
 import time
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,23 +20,18 @@ from ..output.printable import print_lines
 from ..output.progress import PlainOutput, progress_on
 from ..output.report import STDOUT, Form, Report
 from ..output.results import Row, row_unknown
-from ..send.checks import (
-    CannotSendError,
-    cannot_create,
-    check_relays,
-    check_report_of,
-    file_name,
-    opened,
-    unreadable,
-)
+from ..send.checks import check_relays, check_report_of, opened
+from ..send.errors import CannotSendError, cannot_create, file_name, unreadable
 from ..send.interrupts import Interrupts
 from ..send.run import MAX_OUTSTANDING, BulkSend
 from ..send.send import conclude, many, print_summary, raised_connection_limit, start_mailer
-from ..sysexits import EX_DATAERR, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
-from .folder import template_in
+from ..send.signing import Signing, signing_of
+from ..sysexits import EX_DATAERR, EX_IOERR, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, SIGNALLED
+from .folder import SUBJECT, template_in
 from .journal import Journal, JournalError, JournalInUseError
-from .plan import NAMES, Merge, MergePlan, MergeRecords, check_rows, write_first
-from .rows import BadRowsError, Table
+from .plan import NAMES, Findings, Merge, MergePlan, MergeRecords, check_rows, write_first
+from .repeated import left_out, warnings_of
+from .rows import BadRowsError, Table, TableRow
 
 ALIAS = "pykka-smtp merge"
 FIRST = 3
@@ -72,15 +70,49 @@ def _run(options: argparse.Namespace, out: TextIO, err: TextIO, exits: ExitStack
         )
     relay = None if options.dry_run is not None else check_relays(options, ALIAS)
     form = check_report_of(options, [Path(options.rows)])
-    merge = _merge(options)
+    _check_is_not_the_report(options)
+    signing = signing_of(options)
+    merge = _merge(options, signing)
     table = exits.enter_context(_table(options))
-    count = _check(merge, table)
-    if relay is None:
-        return _describe(options, merge, table, count, out)
+    complaints = PlainOutput(err, "merge")
+    say = _say_nothing if options.quiet else complaints.say
+    found = _check(merge, table, signing, say)
+    if not Path(options.template, SUBJECT).exists():
+        complaints.say(f"{options.template} has no {SUBJECT}, so the subject is (none)")
+    for warning in warnings_of(found.groups, table.name, is_unique=options.unique):
+        complaints.say(warning)
+    if relay is None and (options.journal is None or not Path(options.journal).exists()):
+        less = left_out(found.groups, lambda _number: 1) if options.unique else {}
+        rows = (row for row in table if row.number not in less)
+        return _describe(options, merge, rows, found.count - len(less), out)
     journal = exits.enter_context(_journal(options, table))
-    plan = MergePlan(merge, table, journal, resend_doubtful=options.resend_doubtful)
+    plan = MergePlan(
+        merge,
+        table,
+        journal,
+        resend_doubtful=options.resend_doubtful,
+        resend_refused=options.resend_refused,
+        unique=found.groups if options.unique else (),
+    )
+    if relay is None:
+        _say_before(options, plan, complaints, sum(1 for _ in plan.doubtful()))
+        return _describe(options, merge, plan.rows(), len(plan), out)
     records = MergeRecords(journal, _report(options, form, out))
-    return _Sending(options, plan, records, PlainOutput(err, "merge")).run(relay, out, err)
+    way = _Way(*relay, signing)
+    return _Sending(options, plan, records, complaints).run(way, out, err)
+
+
+def _say_nothing(_text: str) -> None:
+    """Keep quiet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How emails go out."""
+
+    relay: Options
+    urls: tuple[Secret, ...]
+    signing: Signing
 
 
 class _Sending:
@@ -99,33 +131,32 @@ class _Sending:
         self._complaints = complaints
         self._doubtful: list[Row] = []
 
-    def run(self, relay: tuple[Options, tuple[Secret, ...]], out: TextIO, err: TextIO) -> int:
+    def run(self, way: _Way, out: TextIO, err: TextIO) -> int:
         """Send what is left; return the exit status."""
         self._report_before()
         if len(self._plan):
-            return self._send(relay, out, err)
+            return self._send(way, out, err)
         self._complaints.say("nothing is left to send")
         self._records.close()
         return EX_TEMPFAIL if self._doubtful else EX_OK
 
     def _report_before(self) -> None:
         """Report what was sent before, and what is in doubt."""
-        plan, say = self._plan, self._complaints.say
+        plan = self._plan
         try:
-            self._records.report_before()
+            for number, row in plan.results_before() if self._options.report else ():
+                self._records.report(number, row)
+            for number, row in plan.results_of_left_out():
+                self._records.report(number, row)
             for each in plan.doubtful():
                 row = row_unknown(each.all_recipients[0])
                 self._doubtful.append(row)
                 self._records.report(each.context, row)
         except OSError as error:
             raise cannot_create(self._options.report or self._options.journal, error) from None
-        if plan.done:
-            say(f"{many(plan.done, 'row')} done before, as {self._options.journal} says")
-        if self._doubtful:
-            rows = many(len(self._doubtful), "row")
-            say(f"{rows} in doubt, and not sent again; --resend-doubtful sends them")
+        _say_before(self._options, plan, self._complaints, len(self._doubtful))
 
-    def _send(self, relay: tuple[Options, tuple[Secret, ...]], out: TextIO, err: TextIO) -> int:
+    def _send(self, way: _Way, out: TextIO, err: TextIO) -> int:
         options = self._options
         begun = time.monotonic()
         most = MAX_OUTSTANDING if options.attempts > 1 else _PER_CONNECTION * options.connections
@@ -136,8 +167,8 @@ class _Sending:
             with progress_on(err, total, quiet=options.quiet, command="merge") as progress:
                 run = BulkSend(
                     self._plan,
-                    start_mailer(options, *relay),
-                    alias=relay[0].alias,
+                    start_mailer(options, way.relay, way.urls, way.signing),
+                    alias=way.relay.alias,
                     report=self._records,
                     progress=progress,
                     most=most,
@@ -164,13 +195,15 @@ class _Sending:
         return status
 
 
-def _merge(options: argparse.Namespace) -> Merge:
+def _merge(options: argparse.Namespace, signing: Signing) -> Merge:
     """Return what makes the emails."""
     sender, more = _sender(options)
     if options.reply_to is not None:
         more["reply_to"] = options.reply_to
     if options.list_id is not None:
         more["list_id"] = options.list_id
+    if signing.protect is not None:
+        more["protect"] = signing.protect
     try:
         template = template_in(Path(options.template), **more)
         return Merge(
@@ -208,6 +241,8 @@ def _table(options: argparse.Namespace) -> Table:
         with ExitStack() as exits:
             table = Table(opened(name, exits), file_name(name))
     except OSError as error:
+        if error.errno == errno.ENOSPC:  # from writing our temporary file, not from reading
+            raise CannotSendError(EX_IOERR, f"no room to keep the rows: {error}") from None
         raise unreadable(name, error) from None
     except BadRowsError as error:
         raise CannotSendError(EX_DATAERR, str(error)) from None
@@ -220,31 +255,50 @@ def _table(options: argparse.Namespace) -> Table:
     return table
 
 
-def _check(merge: Merge, table: Table) -> int:
-    """Return how many rows there are, if all can be sent."""
+def _check(merge: Merge, table: Table, signing: Signing, say: Callable[[str], None]) -> Findings:
+    """Return what is known of the rows, if all can be sent."""
     try:
-        count, complaints = check_rows(merge, table)
+        found = check_rows(merge, table, say)
     except BadRowsError as error:
         raise CannotSendError(EX_DATAERR, str(error), "nothing was sent") from None
     except OSError as error:
         raise unreadable(str(error.filename), error) from None
-    if complaints:
-        raise CannotSendError(EX_DATAERR, *complaints, "nothing was sent")
-    if not count:
+    if found.complaints:
+        raise CannotSendError(EX_DATAERR, *found.complaints, "nothing was sent")
+    if not found.count:
         raise CannotSendError(EX_DATAERR, f"{table.name}: no rows")
-    return count
+    signing.try_on(merge.make(next(iter(table))))
+    return found
+
+
+def _say_before(
+    options: argparse.Namespace, plan: MergePlan, complaints: PlainOutput, doubtful: int
+) -> None:
+    """Tell what the journal says."""
+    say = complaints.say
+    if plan.done:
+        say(f"{many(plan.done, 'row')} done before, as {options.journal} says")
+    if plan.refused:
+        rows = many(plan.refused, "row")
+        say(f"{rows} of these refused for good; --resend-refused sends them all the same")
+    if plan.left_out:
+        say(f"{many(len(plan.left_out), 'row')} left out, whose addresses other rows have")
+    if doubtful:
+        rows = many(doubtful, "row")
+        say(f"{rows} in doubt, and not sent again; --resend-doubtful sends them")
 
 
 def _describe(
-    options: argparse.Namespace, merge: Merge, table: Table, count: int, out: TextIO
+    options: argparse.Namespace, merge: Merge, rows: Iterable[TableRow], count: int, out: TextIO
 ) -> int:
+    """Write the first emails, and tell how many there would be."""
     try:
-        files = write_first(merge, table, Path(options.dry_run), FIRST)
+        files = write_first(merge, rows, Path(options.dry_run), FIRST)
     except OSError as error:
         raise cannot_create(options.dry_run, error) from None
     if not options.quiet:
-        named = ", ".join(map(str, files))
-        print_lines(out, f"would send {many(count, 'email')}; see {named}; nothing was sent")
+        see = f"see {', '.join(map(str, files))}; " if files else ""
+        print_lines(out, f"would send {many(count, 'email')}; {see}nothing was sent")
     return EX_OK
 
 
@@ -257,6 +311,16 @@ def _journal(options: argparse.Namespace, table: Table) -> Journal:
         raise CannotSendError(EX_DATAERR, str(error)) from None
     except JournalInUseError as error:
         raise CannotSendError(EX_TEMPFAIL, str(error)) from None
+
+
+def _check_is_not_the_report(options: argparse.Namespace) -> None:
+    """Check that the report does not write over the journal, which may not be there yet."""
+    journal, report = options.journal, options.report
+    if journal is not None and report is not None:
+        one, other = Path(journal), Path(report)
+        same = one.samefile(other) if one.exists() and other.exists() else False
+        if same or one.resolve() == other.resolve():
+            raise CannotSendError(EX_USAGE, "--journal and --report are the same file")
 
 
 def _report(options: argparse.Namespace, form: Form, out: TextIO) -> Report | None:

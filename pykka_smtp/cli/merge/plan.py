@@ -1,7 +1,8 @@
 """The emails of ``pykka-smtp merge``, and what is noted of each."""
 
+import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,17 @@ from ..output.report import Report
 from ..output.results import Row
 from ..send.plan import Addressed
 from .journal import Journal
+from .repeated import Addresses, Group, left_out
 from .rows import Table, TableRow
 
 AT_ONCE = 20
 """Rows that are noted together before they are submitted: a note waits for the disk."""
+
+
+_OFTEN = 5.0
+"""Seconds between two words on how far the check is."""
+_LOOK = 100
+"""Rows after which to look at the clock."""
 
 
 class BadRowError(Exception):
@@ -105,29 +113,53 @@ class Merge:
             raise BadRowError(f", column {self._column}: {error}") from None
 
 
-def check_rows(merge: Merge, table: Table) -> tuple[int, list[str]]:
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is known of the rows before the first email is sent.
+
+    Attributes:
+        count: how many there are.
+        complaints: what is wrong.
+        groups: the addresses that several rows have, if nothing is wrong.
+    """
+
+    count: int
+    complaints: Sequence[str]
+    groups: Sequence[Group]
+
+
+def check_rows(merge: Merge, table: Table, say: Callable[[str], None]) -> Findings:
     """Make each email once, so that errors are known before the first is sent.
 
-    Returns:
-        How many there are, and what is wrong.
+    Args:
+        merge: makes emails.
+        table: the rows.
+        say: is told how far it is, if it takes long.
 
     Raises:
         BadRowsError: the table is wrong from some row on.
     """
     count = 0
     found: dict[str, list[int]] = {}
+    addresses = Addresses()
+    next_word = time.monotonic() + _OFTEN
     for row in table:
         count += 1
+        if not count % _LOOK and time.monotonic() > next_word:
+            next_word = time.monotonic() + _OFTEN
+            say(f"{count} rows checked, and nothing sent yet")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", UserWarning)  # an image that no page embeds
-                merge.make(row)
+                addresses.add(merge.make(row).recipients[0])
         except (BadRowError, UserWarning) as error:
             why = str(error) if isinstance(error, BadRowError) else f": {error}"
             rows = found.setdefault(why, []) if len(found) < MAX_COMPLAINTS else None
             rows = found.setdefault(": and other errors", []) if rows is None else rows
             rows.append(row.number)
-    return count, [_complaint(table.name, why, rows) for why, rows in found.items()]
+    complaints = [_complaint(table.name, why, rows) for why, rows in found.items()]
+    again = ((row.number, merge.address_of(row)) for row in table)
+    return Findings(count, complaints, () if found else addresses.groups(again))
 
 
 def _complaint(name: str, why: str, rows: Sequence[int]) -> str:
@@ -151,25 +183,61 @@ class MergePlan:
         table: the rows.
         journal: knows which were sent.
         resend_doubtful: whether to send rows in doubt.
+        resend_refused: whether to send rows that were refused for good.
+        unique: addresses of which only one row is sent.
     """
 
     def __init__(
-        self, merge: Merge, table: Table, journal: Journal, *, resend_doubtful: bool
+        self,
+        merge: Merge,
+        table: Table,
+        journal: Journal,
+        *,
+        resend_doubtful: bool,
+        resend_refused: bool,
+        unique: Sequence[Group] = (),
     ) -> None:
         self._merge = merge
         self._table = table
         self._journal = journal
         self._resend_doubtful = resend_doubtful
+        self._resend_refused = resend_refused
+        self.left_out: dict[int, int] = left_out(unique, self._rank)
         self._batch: list[SendMail] = []
         self._rows: Iterator[TableRow] = iter(())
-        self.done: int = sum(journal.is_done(row.number) for row in table)
-        self._count = sum(self._is_open(row.number) for row in table)
+        self.done: int = 0
+        self.refused: int = 0
+        self._count = 0
+        for row in table:
+            if self._is_open(row.number):
+                self._count += 1
+            elif journal.is_done(row.number):
+                self.done += 1
+                self.refused += journal.is_refused(row.number)
+
+    def results_before(self) -> Iterator[tuple[int, Row]]:
+        """Yield number and result of the rows that were done before."""
+        return self._journal.results(lambda number: not self._is_open(number))
+
+    def rows(self) -> Iterator[TableRow]:
+        """Yield the rows to send."""
+        return (row for row in self._table if self._is_open(row.number))
 
     def doubtful(self) -> Iterator[Addressed]:
         """Yield the rows in doubt that are not sent."""
         for row in self._table:
             if self._journal.is_doubtful(row.number) and not self._resend_doubtful:
                 yield self._unsent(row)
+
+    def results_of_left_out(self) -> Iterator[tuple[int, Row]]:
+        """Yield number and result of each row whose address another row has."""
+        for row in self._table:
+            kept = self.left_out.get(row.number)
+            in_doubt = self._journal.is_doubtful(row.number) and not self._resend_doubtful
+            if kept is not None and not in_doubt:
+                why = f"has the address of row {kept}"
+                address = self._merge.address_of(row)
+                yield row.number, Row(address=address, result="not sent", text=why)
 
     def __len__(self) -> int:
         """Return the number of rows to send."""
@@ -184,7 +252,7 @@ class MergePlan:
         Raises:
             OSError: it cannot be noted.
         """
-        self._rows = (row for row in self._table if self._is_open(row.number))
+        self._rows = self.rows()
         size = 1  # the first goes alone
         while True:
             for row in self._rows:
@@ -211,8 +279,16 @@ class MergePlan:
     def _is_open(self, number: int) -> bool:
         journal = self._journal
         if journal.is_done(number):
+            return self._resend_refused and journal.is_refused(number)
+        if number in self.left_out:
             return False
         return self._resend_doubtful or not journal.is_doubtful(number)
+
+    def _rank(self, number: int) -> int:
+        """Return 0 for a row that is done, 1 for one in doubt, and 2 for any other."""
+        if self._journal.is_done(number):
+            return 0
+        return 1 if self._journal.is_doubtful(number) else 2
 
     def _unsent(self, row: TableRow) -> _Unsent:
         return _Unsent((self._merge.address_of(row),), row.number)
@@ -232,15 +308,13 @@ class MergeRecords:
 
     def write(self, row: Row, mail: Addressed) -> None:
         """Note the result of a row."""
-        if row.result != "not sent" or self._journal.is_doubtful(mail.context):
-            self._journal.end(mail.context, row)
+        self.salvage(row, mail)
         self.report(mail.context, row)
 
-    def report_before(self) -> None:
-        """Write the rows that were done before into the report."""
-        if self._report is not None:
-            for number, row in self._journal.results():
-                self.report(number, row)
+    def salvage(self, row: Row, mail: Addressed) -> None:
+        """Note the result of a row in the journal only."""
+        if row.result != "not sent" or self._journal.is_doubtful(mail.context):
+            self._journal.end(mail.context, row)
 
     def report(self, number: int, row: Row) -> None:
         """Write a result into the report only."""
@@ -259,12 +333,12 @@ class MergeRecords:
             report.close()
 
 
-def write_first(merge: Merge, table: Table, folder: Path, count: int) -> list[Path]:
+def write_first(merge: Merge, rows: Iterable[TableRow], folder: Path, count: int) -> list[Path]:
     """Write the emails of the first rows into a folder, and return their files.
 
     Args:
         merge: makes emails.
-        table: the rows.
+        rows: the rows.
         folder: made if it is not there.
         count: how many.
 
@@ -273,7 +347,7 @@ def write_first(merge: Merge, table: Table, folder: Path, count: int) -> list[Pa
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
-    for row in table:
+    for row in rows:
         if len(files) == count:
             break
         files.append(folder / f"row-{row.number}.eml")

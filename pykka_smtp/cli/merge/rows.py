@@ -6,6 +6,7 @@ as often as is needed. Memory stays small.
 
 import csv
 import hashlib
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,21 @@ MAX_LINE = 1_048_576
 """Octets of a line."""
 _IN_MEMORY = 1024 * 1024
 _SEPARATORS = ",;\t"  # the second is what spreadsheets write where the comma is in numbers
+_QUOTED = re.compile(r'"[^"]*"')
+_SHEETS = (
+    (b"PK\x03\x04", "a spreadsheet, or another ZIP file"),
+    (b"\xd0\xcf\x11\xe0", "a spreadsheet"),
+    (b"%PDF", "a PDF file"),
+)
+_WORDS = (
+    # What the library says, and what a person understands.
+    (
+        "new-line character seen in unquoted field",
+        "a line ends in CR alone, as on old Macs; save it with LF",
+    ),
+    ("field larger than field limit", "a cell has more than {limit} characters"),
+    ("unexpected end of data", "a quote that is opened here is never closed"),
+)
 
 
 class BadRowsError(Exception):
@@ -90,6 +106,9 @@ class Table:
         """Copy the file; return its SHA-256."""
         digest = hashlib.sha256()
         line = file.readline(MAX_LINE + 1)
+        for beginning, what in _SHEETS:
+            if line.startswith(beginning):
+                raise BadRowsError(f"{self.name} is {what}; save it as CSV in UTF-8")
         if encoding := wide_encoding(line):
             raise BadRowsError(f"{self.name} is {encoding}; save it as CSV in UTF-8")
         line = line.removeprefix(BOM)
@@ -111,7 +130,7 @@ class Table:
 
     def _find_separator(self) -> str:
         self._copy.seek(0)
-        first = self._copy.readline().decode()
+        first = _QUOTED.sub("", self._copy.readline().decode())
         return max(_SEPARATORS, key=first.count)
 
     def _read_columns(self) -> tuple[str, ...]:
@@ -136,8 +155,16 @@ class Table:
             try:
                 cells = next(reader, None)
             except csv.Error as error:
-                raise BadRowsError(f"{self.name}, row {number}: {error}") from None
+                raise BadRowsError(f"{self.name}, row {number}: {_in_words(error)}") from None
             if cells is None:
                 return
             yield number, cells
             number += 1
+
+
+def _in_words(error: csv.Error) -> str:
+    text = str(error)
+    for known, words in _WORDS:
+        if known in text:
+            return words.format(limit=csv.field_size_limit())
+    return text

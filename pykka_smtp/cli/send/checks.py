@@ -23,34 +23,14 @@ from ..input.mailbox import read_mailbox
 from ..input.recipients import BadLinesError, Recipients
 from ..input.written_mail import WrittenMail, read_files
 from ..output.report import STDOUT, Form, check_report, form_of
-from ..sysexits import (
-    EX_CANTCREAT,
-    EX_DATAERR,
-    EX_IOERR,
-    EX_NOINPUT,
-    EX_UNAVAILABLE,
-    EX_USAGE,
-)
+from ..sysexits import EX_DATAERR, EX_IOERR, EX_UNAVAILABLE, EX_USAGE
+from .errors import STDIN, CannotSendError, cannot_create, file_name, unreadable
+from .signing import Signing, signing_of
 
 ALIAS = "pykka-smtp send"
-STDIN = "-"
 URL = "SMTP_URL"
 BACKUPS = "SMTP_BACKUP_URLS"
 _NO_SUBJECT = "(none)"  # as `SendMail` has it
-
-
-class CannotSendError(Exception):
-    """Nothing can be sent.
-
-    Attributes:
-        status: the exit status.
-        complaints: the messages for the user, a line each.
-    """
-
-    def __init__(self, status: int, *complaints: str) -> None:
-        super().__init__(status, *complaints)
-        self.status = status
-        self.complaints = complaints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +44,7 @@ class Checked:
         report: the format of the report.
         relay: the options of the first relay URL.
         urls: all relay URLs, in order.
+        signing: who signs, and for whom is encrypted.
     """
 
     sender: str
@@ -72,6 +53,7 @@ class Checked:
     report: Form
     relay: Options
     urls: tuple[Secret, ...]
+    signing: Signing
 
 
 def check(options: argparse.Namespace, recipients: Recipients) -> Checked:
@@ -86,21 +68,33 @@ def check(options: argparse.Namespace, recipients: Recipients) -> Checked:
     """
     _check_usage(options)
     relay, urls = check_relays(options, ALIAS)
+    signing = signing_of(options)
+    if signing.encrypts and options.together and options.mail is not None:
+        raise CannotSendError(
+            EX_USAGE,
+            "an encrypted email tells for whom else it is, also those whom its header does not"
+            " name; leave --together out",
+        )
     mail = _write_mail(options) if options.mail is None else _read_mail(options.mail)
     sender = _check_sender(options, mail)
     _read_recipients(options, recipients)
     size = mail.size if isinstance(mail, MailFile) else _try(mail, sender, recipients)
+    if signing.dkim or signing.protect:
+        signing.check_readers(recipients)
+        named = recipients.named()
+        to = tuple(named) if options.together else (next(named),)
+        size = signing.try_on(mail.make(sender=sender, to=to)) or size
     inputs = [Path(name) for name in (options.mail, options.to_file) if name not in (None, STDIN)]
     form = check_report_of(options, inputs)
-    return Checked(sender=sender, mail=mail, size=size, report=form, relay=relay, urls=urls)
-
-
-def file_name(name: str | None) -> str:
-    """Return a file name for an error message, without secrets."""
-    if name in (None, STDIN):
-        return "stdin"
-    # It may be a relay URL with a password, given in the wrong place.
-    return "***" if "://" in name else name
+    return Checked(
+        sender=sender,
+        mail=mail,
+        size=size,
+        report=form,
+        relay=relay,
+        urls=urls,
+        signing=signing,
+    )
 
 
 def _check_usage(options: argparse.Namespace) -> None:
@@ -285,17 +279,6 @@ def check_report_of(options: argparse.Namespace, inputs: Sequence[Path]) -> Form
     except OSError as error:
         raise cannot_create(options.report, error) from None
     return form
-
-
-def cannot_create(report: str, error: OSError) -> CannotSendError:
-    """Return the error to raise if the report can't be written."""
-    why = error.strerror or error
-    return CannotSendError(EX_CANTCREAT, f"cannot write {file_name(report)}: {why}")
-
-
-def unreadable(name: str, error: OSError) -> CannotSendError:
-    """Return the error to raise if a file can't be read."""
-    return CannotSendError(EX_NOINPUT, f"cannot read {file_name(name)}: {error.strerror or error}")
 
 
 def opened(name: str, exits: ExitStack) -> IO[bytes]:

@@ -57,6 +57,10 @@ class Records(Protocol):
         """Note the result of one recipient of an email."""
         ...
 
+    def salvage(self, row: Row, mail: Addressed) -> None:
+        """Note a result where it still can be, after `write` or `flush` has failed."""
+        ...
+
     def flush(self) -> None:
         """Save what was noted."""
         ...
@@ -75,6 +79,9 @@ class OneReport:
     def write(self, row: Row, mail: Addressed) -> None:  # noqa: ARG002
         """Write a row of the report."""
         self._report.write(row)
+
+    def salvage(self, row: Row, mail: Addressed) -> None:
+        """Do nothing: there is no other place."""
 
     def flush(self) -> None:
         """Flush the report."""

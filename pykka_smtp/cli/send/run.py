@@ -3,6 +3,7 @@
 All of it runs on one thread, that of `BulkSend.send`, which gets the outcomes through a queue.
 """
 
+import contextlib
 import queue
 import time
 from collections.abc import Iterable, Iterator
@@ -225,6 +226,8 @@ class BulkSend:
         self._unsaved.append(row)
         if self.report_error is not None:
             self._tell_unsaved()
+            with contextlib.suppress(OSError):
+                self._report.salvage(row, mail)
             return
         try:
             self._report.write(row, mail)
@@ -235,7 +238,8 @@ class BulkSend:
         """Stop, because without the report the user can't know which recipients were accepted."""
         if self.report_error is None:
             self.report_error = error
-            self._stop(f"the report can't be written: {error.strerror or error}")
+            what = error.filename or "the report"
+            self._stop(f"{what} can't be written: {error.strerror or error}")
             self._tell_unsaved()
 
     def _tell_unsaved(self) -> None:

@@ -20,10 +20,12 @@ from ..output.printable import print_lines
 from ..output.progress import PlainOutput, progress_on
 from ..output.report import STDOUT, Report
 from ..sysexits import EX_IOERR, EX_OK, SIGNALLED
-from .checks import CannotSendError, Checked, cannot_create, check, file_name
+from .checks import Checked, check
+from .errors import CannotSendError, cannot_create, file_name
 from .interrupts import Interrupts
 from .plan import OneReport
 from .run import GRACE, MAX_OUTSTANDING, BulkPlan, BulkSend
+from .signing import Signing
 
 
 def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
@@ -88,7 +90,7 @@ def _send(
         with progress_on(err, len(order.recipients), quiet=options.quiet) as progress:
             run = BulkSend(
                 order,
-                start_mailer(options, checked.relay, checked.urls),
+                start_mailer(options, checked.relay, checked.urls, checked.signing),
                 alias=checked.relay.alias,
                 report=None if report is None else OneReport(report),
                 progress=progress,
@@ -149,7 +151,7 @@ def raised_connection_limit(connections: int) -> Generator[None]:
 
 
 def start_mailer(
-    options: argparse.Namespace, relay: Options, urls: Sequence[Secret]
+    options: argparse.Namespace, relay: Options, urls: Sequence[Secret], signing: Signing
 ) -> pykka.ActorRef[Mailer]:
     """Start the Mailer of a command.
 
@@ -157,6 +159,7 @@ def start_mailer(
         options: what was parsed.
         relay: the options of the first relay.
         urls: those of all relays.
+        signing: who signs, and for whom is encrypted.
     """
     url, *backups = urls
     more: dict[str, Any] = {} if options.timeout is None else {"timeout": options.timeout}
@@ -170,6 +173,7 @@ def start_mailer(
         retry=RetryPolicy(max_attempts=options.attempts),
         grace=GRACE,
         without=options.without,
+        **signing.options(),
         **more,
     )
 

@@ -31,6 +31,15 @@ def test_more_emails_than_may_wait_are_all_accepted(loop_kind: str, mailing: Mai
     assert mailing.kinds() == {"accepted": 200}
 
 
+def test_none_is_refused_because_fewer_may_be_queued(loop_kind: str, mailing: Mailing) -> None:
+    ref: Any = mailing.start(mailing.serve(), max_queued=3, max_connections=2)
+
+    assert ref.tell_all(newsletter(mailing, 200), at_most=100) == 200
+
+    assert ref.ask(Drain(timeout=PATIENCE)) is True
+    assert mailing.kinds() == {"accepted": 200}
+
+
 def test_no_more_are_taken_than_there_is_room_for(mailing: Mailing, door: Door) -> None:
     ref: Any = mailing.start(mailing.serve(door), max_connections=2)
     telling = threading.Thread(

@@ -19,6 +19,8 @@ from pykka_smtp.smtp.mail.dkim.record import zone_line
 
 require_module("cryptography")
 
+KEY = "-----BEGIN PRIVATE KEY-----\nMIIE" + "x" * 300
+
 Capture = pytest.CaptureFixture[str]
 
 
@@ -89,12 +91,16 @@ def test_the_record_of_a_key_that_is_there_can_be_printed(here: Path, capsys: Ca
         (["../x", "y"], 65, "domain: "),
         (["b.test", "x", "--out", "no/such/folder.pem"], 73, "cannot make no/such/folder.pem"),
         (["b.test", "x", "--key", "none.pem"], 66, "cannot read none.pem: No such file"),
+        (["b.test", "x", "--key", __file__], 65, f"{__file__}: the private key can't be"),
+        (["b.test", "x", "--key", "x.pem", "--bits=2048"], 64, "--key makes no key; leave out "),
+        (["b.test", "x", "--type=ed25519", "--bits=4096"], 64, "--bits is for rsa; all ed25519"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_made(
     here: Path, capsys: Capture, arguments: list[str], status: int, said: str
 ) -> None:
-    assert main(["dkim-key", *arguments, "--type=ed25519"]) == status
+    more = [] if "--key" in arguments or "--bits" in arguments else ["--type=ed25519"]
+    assert main(["dkim-key", *arguments, *more]) == status
     error = capsys.readouterr().err
     assert error.startswith(f"pykka-smtp dkim-key: {said}")
     assert error.count("\n") == 1
@@ -192,6 +198,16 @@ def test_an_email_comes_from_stdin_too(
         (["none.eml"], 66, "cannot read none.eml: No such file or directory"),
         (["plain.eml"], 65, "plain.eml has no DKIM-Signature"),
         (["plain.eml", "--record", "none"], 66, "cannot read none: No such file"),
+        (["plain.eml", "--record", ""], 64, "--record is empty: the DNS has no such record, or"),
+        (
+            ["plain.eml", "--record", ";; connection timed out; no servers could be reached"],
+            64,
+            "--record: dig found nothing: connection timed out; no servers could be reached",
+        ),
+        (["plain.eml", "--record", "v=spf1 -all"], 64, "--record: is no record of DKIM, which"),
+        (["plain.eml", "--record", "plain.eml"], 64, "--record plain.eml: has no p="),
+        (["plain.eml", "--record", "key.pem"], 64, "--record key.pem: is a private key; give it"),
+        (["plain.eml", "--record", KEY], 64, "--record: is a private key; give its file as --key"),
         (["plain.eml", "--record", "v=DKIM1; k=x; p="], 64, "--record: the record's key is 'x'"),
         (["plain.eml", "--key", "plain.eml"], 64, "--key plain.eml: needs a private key in PEM"),
     ],
@@ -200,10 +216,12 @@ def test_what_cannot_be_checked_is_said_in_one_line(
     here: Path, capsys: Capture, arguments: list[str], status: int, said: str
 ) -> None:
     (here / "plain.eml").write_bytes(b"From: a@b.test\n\nx\n")
+    (here / "key.pem").write_text(f"{KEY}p=\n")
 
     assert main(["dkim-check", *arguments]) == status
     error = capsys.readouterr().err
     assert error.startswith(f"pykka-smtp dkim-check: {said}")
+    assert "MIIE" not in error
     assert error.count("\n") == 1
 
 

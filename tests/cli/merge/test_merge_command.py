@@ -1,83 +1,16 @@
 """``pykka-smtp merge``: what each row gets, what is checked before, and what is reported."""
 
-import csv
 import email
-import email.policy
 import io
 import sys
-from email.message import EmailMessage
-from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.merging import PEOPLE, Desk, received, report
 from servers.python import python
-from servers.sending import dead_url, send, url_of
-from servers.sending_fixtures import Shell
+from servers.sending import dead_url, url_of
 
 from pykka_smtp.testing.polite import polite
-
-PEOPLE = "email,name,token\nann@x.test,Ann,1\nBen B <ben@x.test>,Bén <b>,2\n\ncy@x.test,Cy,3\n"
-
-
-@pytest.fixture
-def june(tmp_path: Path) -> Path:
-    """Make a folder with templates."""
-    folder = tmp_path / "june"
-    (folder / "inline").mkdir(parents=True)
-    (folder / "attachments").mkdir()
-    (folder / "subject.txt").write_text("News for {{ name }}\n")
-    (folder / "body.txt").write_text("Dear {{ name }}\n")
-    (folder / "body.html").write_text(
-        '<style>p{color: red}</style><p>Dear {{ name }}</p><img src="cid:logo.png">'
-    )
-    (folder / "inline" / "logo.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    (folder / "attachments" / "paper.pdf").write_bytes(b"%PDF")
-    (folder / "attachments" / ".DS_Store").write_bytes(b"")
-    return folder
-
-
-class Desk:
-    """Who types the command."""
-
-    def __init__(self, shell: Shell, june: Path) -> None:
-        self.shell = shell
-        self.june = june
-        self.people = shell.folder / "people.csv"
-        self.people.write_text(PEOPLE)
-        self.journal = shell.folder / "june.journal"
-
-    def merge(self, *more: str, url: str | None = None, author: str = "News <me@a.test>") -> int:
-        return send(
-            *("--template", str(self.june), "--rows", str(self.people), "--from", author),
-            *("--journal", str(self.journal), "--url", url or url_of(self.shell.server), *more),
-            command="merge",
-        )
-
-    def says(self) -> list[str]:
-        """Return what it complained of."""
-        lines = self.shell.read().err.splitlines()
-        assert all(line.startswith("pykka-smtp merge: ") for line in lines)
-        return [line.removeprefix("pykka-smtp merge: ") for line in lines]
-
-
-@pytest.fixture
-def desk(shell: Shell, june: Path) -> Desk:
-    return Desk(shell, june)
-
-
-def received(server: Any) -> dict[str, EmailMessage]:
-    """Return what each recipient got, by the address; once each."""
-    addresses = [mail.recipients[0] for mail in server.mails]
-    assert len(set(addresses)) == len(addresses)
-    return {
-        mail.recipients[0]: email.message_from_bytes(mail.data, policy=email.policy.default)
-        for mail in server.mails
-    }
-
-
-def report(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_each_row_gets_its_own_email(desk: Desk) -> None:
@@ -111,6 +44,13 @@ def test_the_text_is_made_of_the_html_if_there_is_none(desk: Desk) -> None:
     assert text.get_content().strip() == "Dear Ann"
 
 
+def test_a_missing_subject_is_told(desk: Desk) -> None:
+    (desk.june / "subject.txt").rename(desk.june / "subject")
+
+    assert desk.merge("--dry-run", str(desk.shell.folder / "dry")) == 0
+    assert desk.says() == [f"{desk.june} has no subject.txt, so the subject is (none)"]
+
+
 def test_the_report_has_the_outcome_of_each_row(desk: Desk) -> None:
     server = desk.shell.serve(polite(replies={"ben@x.test": "550 5.1.1 who?"}))
     path = desk.shell.folder / "report.csv"
@@ -123,31 +63,6 @@ def test_the_report_has_the_outcome_of_each_row(desk: Desk) -> None:
         ("3", "ben@x.test", "refused", "550"),
         ("5", "cy@x.test", "accepted", "250"),
     ]
-
-
-def test_the_same_command_again_sends_nothing_twice(desk: Desk) -> None:
-    server = desk.shell.serve(polite(replies={"ben@x.test": "550 5.1.1 who?"}))
-    path, again = (desk.shell.folder / name for name in ("report.csv", "again.csv"))
-    desk.merge("--report", str(path), url=url_of(server))
-    desk.shell.read()
-
-    assert desk.merge("--report", str(again), url=url_of(server)) == 0
-
-    assert desk.says() == [
-        f"3 rows done before, as {desk.journal} says",
-        "nothing is left to send",
-    ]
-    assert len(server.mails) == 2
-    assert sorted(path.read_text().splitlines()) == sorted(again.read_text().splitlines())
-
-
-def test_what_was_deferred_is_sent_by_the_next_run(desk: Desk) -> None:
-    server = desk.shell.serve(polite(replies={"ben@x.test": "450 4.2.0 later"}))
-    assert desk.merge(url=url_of(server)) == 75
-
-    assert desk.merge() == 0
-
-    assert set(received(desk.shell.server)) == {"ben@x.test"}
 
 
 def test_a_dry_run_writes_the_first_three_and_sends_nothing(desk: Desk) -> None:
@@ -185,6 +100,19 @@ def test_bounces_may_go_elsewhere(desk: Desk, sender: str, path: str, author: st
 
     assert {mail.sender for mail in desk.shell.server.mails} == {path}
     assert received(desk.shell.server)["ann@x.test"]["From"] == author
+
+
+@pytest.mark.parametrize(("more", "count"), [((), 3), (("--quiet",), 0)])
+def test_a_check_that_takes_long_tells_how_far_it_is(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], count: int
+) -> None:
+    monkeypatch.setattr("pykka_smtp.cli.merge.plan._OFTEN", 0.0)
+    rows = "".join(f"u{number}@x.test,x,1\n" for number in range(399))
+    desk.people.write_text(f"email,name,token\n{rows}")
+
+    assert desk.merge("--dry-run", str(desk.shell.folder / "dry"), *more) == 0
+    said = desk.says()
+    assert said == [f"{n}00 rows checked, and nothing sent yet" for n in range(1, count + 1)]
 
 
 # What is wrong, before anything is sent
@@ -265,15 +193,6 @@ def test_wrong_usage_is_one_line(desk: Desk) -> None:
     assert not desk.journal.exists()
 
 
-def test_without_a_journal_nothing_is_sent(desk: Desk) -> None:
-    arguments = ("--template", str(desk.june), "--rows", str(desk.people), "--from", "me@a.test")
-
-    assert send(*arguments, "--url", dead_url(), command="merge") == 64
-    assert desk.says() == [
-        "name a file with --journal, which notes what was sent; or use --dry-run"
-    ]
-
-
 def test_an_image_that_no_page_shows_is_told_before(desk: Desk) -> None:
     (desk.june / "inline" / "more.png").write_bytes(b"\x89PNG\r\n\x1a\n")
 
@@ -286,6 +205,18 @@ def test_a_template_may_not_read_what_is_not_in_its_folder(desk: Desk) -> None:
 
     assert desk.merge() == 65
     assert "body.txt, line 1: includes ../people.csv: is not in the folder" in desk.says()[0]
+
+
+def test_a_full_disk_for_the_copy_of_the_rows_is_told(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pykka_smtp.cli.merge.rows.Table._keep", fail)
+
+    assert desk.merge() == 74
+    assert desk.says() == ["no room to keep the rows: [Errno 28] No space left on device"]
 
 
 def test_the_missing_extra_is_told(desk: Desk) -> None:
@@ -302,32 +233,3 @@ def test_the_missing_extra_is_told(desk: Desk) -> None:
     assert done.stderr == (
         "pykka-smtp merge: a Template needs jinja2: pip install 'pykka-smtp[templates]'\n"
     )
-
-
-def test_a_relay_that_rejects_us_stops_it_and_the_next_run_goes_on(desk: Desk) -> None:
-    assert desk.merge(url=dead_url()) == 75
-    assert desk.says()[-1] == "the same command goes on from here"
-
-    assert desk.merge() == 0
-
-    assert len(received(desk.shell.server)) == 3
-
-
-def test_a_journal_that_cannot_be_written_stops_it_before_an_unnoted_email(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from pykka_smtp.cli.merge.journal import Journal
-
-    begin = Journal.begin
-
-    def fail_at_last(self: Journal, numbers: list[int]) -> None:
-        if 2 not in numbers:
-            raise OSError(28, "No space left on device")
-        begin(self, numbers)
-
-    monkeypatch.setattr(Journal, "begin", fail_at_last)
-
-    assert desk.merge() == 74
-
-    assert set(received(desk.shell.server)) == {"ann@x.test"}
-    assert any("No space left on device" in line for line in desk.says())

@@ -44,7 +44,8 @@ def test_what_was_noted_is_known_afterwards(path: Path) -> None:
 
     with opened(path) as journal:
         assert states(journal) == "dd-??-"
-        assert [(number, found.result) for number, found in journal.results()] == [
+        assert [journal.is_refused(number) for number in range(2, 5)] == [False, True, False]
+        assert [(number, found.result) for number, found in journal.results(bool)] == [
             (2, "accepted"),
             (3, "refused"),
         ]
@@ -54,7 +55,7 @@ def test_what_was_noted_is_known_afterwards(path: Path) -> None:
 
     with opened(path) as journal:
         assert states(journal) == "ddd?--"
-        assert [number for number, _ in journal.results()] == [2, 3, 4]
+        assert [number for number, _ in journal.results(bool)] == [2, 3, 4]
 
 
 def test_cut_anywhere_it_never_takes_a_row_for_unsent_that_was_submitted(path: Path) -> None:
@@ -100,7 +101,21 @@ def test_a_journal_of_other_rows_is_refused(path: Path) -> None:
         opened(path, "another digest")
 
 
-@pytest.mark.parametrize("line", [b"x\n", b'{"row": 3}\n', b'{"begun": 3}\n', b"[]\n"])
+ROW = b'"address": "a@x.test", "result": "accepted", "retryable": false'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"x\n", b'{"row": 3}\n', b'{"begun": 3}\n', b"[]\n", b"[" * 100_000 + b"\n", b"\0\n"),
+        *(b'{"begun": [%b]}\n' % number for number in (b"-1", b"99999999999", b"true", b"2.0")),
+        *(b'{"row": %b, %b}\n' % (number, ROW) for number in (b"-1", b"1e9", b'"3"', b"null")),
+        b'{"row": 3, "result": "accepted", "retryable": false}\n',
+        b'{"row": 3, %b, "more": 1}\n' % ROW,
+        b'{"row": 3, %b}\n' % ROW.replace(b'"accepted"', b'"sent"'),
+        b'{"row": 3, %b}\n' % ROW.replace(b'"accepted"', b"[]"),
+    ],
+)
 def test_a_damaged_journal_is_refused(path: Path, line: bytes) -> None:
     noted(path)
     with path.open("ab") as file:
@@ -108,6 +123,78 @@ def test_a_damaged_journal_is_refused(path: Path, line: bytes) -> None:
 
     with pytest.raises(JournalError, match="is damaged"):
         opened(path)
+
+
+@pytest.mark.parametrize("result", ["failed", "not sent"])
+def test_what_has_failed_for_another_reason_is_to_be_sent(path: Path, result: str) -> None:
+    with opened(path) as journal:
+        journal.begin([2])
+        journal.end(2, row(result))
+        assert states(journal) == "------"
+
+    with opened(path) as journal:
+        assert states(journal) == "------"
+        assert not list(journal.results(bool))
+
+
+def test_a_row_that_was_refused_twice_and_then_accepted_has_one_result(path: Path) -> None:
+    with opened(path) as journal:
+        for result in ("refused", "refused"):
+            journal.begin([2])
+            journal.end(2, row(result))
+        assert [found.result for _, found in journal.results(bool)] == ["refused"]
+        journal.begin([2])
+        journal.end(2, row())
+        assert [found.result for _, found in journal.results(bool)] == ["accepted"]
+        assert not list(journal.results(lambda number: number != 2))
+
+
+def test_half_a_line_that_a_full_disk_has_left_spoils_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+
+    def write_half(file: int, octets: bytes) -> int:
+        if len(octets) < 12:
+            raise OSError(28, "No space left on device")
+        return write(file, octets[: len(octets) // 2])
+
+    with opened(path) as journal:
+        journal.begin([2])
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", write_half)
+            with pytest.raises(OSError, match="No space left"):
+                journal.begin([3])
+        journal.end(2, row())  # by now, there is room
+
+    with opened(path) as journal:
+        assert states(journal) == "d-----"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file cannot be moved here")
+@pytest.mark.parametrize("is_back", [False, True])
+def test_a_journal_that_was_moved_meanwhile_lets_nothing_be_sent(path: Path, is_back: bool) -> None:
+    with opened(path) as journal:
+        journal.begin([2])
+        path.rename(path.with_name("elsewhere"))
+        if is_back:
+            path.write_text("")
+        with pytest.raises(OSError, match="it was moved or deleted"):
+            journal.begin([3])
+        journal.end(2, row())
+
+    with opened(path.with_name("elsewhere")) as journal:
+        assert states(journal) == "d-----"
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "pipe"])
+def test_what_keeps_nothing_is_no_journal(tmp_path: Path, name: str) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes here")
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(JournalError, match=r"is no regular file$"):
+        opened(tmp_path / name)
 
 
 def test_two_runs_do_not_share_a_journal(path: Path) -> None:

@@ -22,6 +22,7 @@ class Run:
         self.shell = shell
         folder = shell.folder / "june"
         folder.mkdir()
+        (folder / "subject.txt").write_text("News")
         (folder / "body.txt").write_text("Dear {{ name }}")
         people = shell.folder / "people.csv"
         people.write_text(

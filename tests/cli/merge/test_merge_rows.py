@@ -45,6 +45,10 @@ def test_what_spreadsheets_write_is_read(separator: str, end: str, start: str) -
     ]
 
 
+def test_a_separator_within_quotes_is_none() -> None:
+    assert cells('a;"b, c, d"\n1;2') == [(2, {"a": "1", "b, c, d": "2"})]
+
+
 def test_rows_without_text_are_left_out_and_counted() -> None:
     assert [number for number, _ in cells("a,b\n,\n\n1,2\n,\n3,4")] == [4, 6]
 
@@ -64,7 +68,16 @@ def test_a_table_is_read_again_and_again() -> None:
         ("a,b\n1,2\n\n1\n", "people.csv, row 4: has 1 cell, but there are 2 columns"),
         ("a,b\n1,2,3\n", "people.csv, row 2: has 3 cells, but there are 2 columns"),
         ('a,b\n1,"2"3\n', "people.csv, row 2: ',' expected after '\"'"),
-        ('a,b\n1,2\n"1,2\n', "people.csv, row 3: unexpected end of data"),
+        ('a,b\n1,2\n"1,2\n', "people.csv, row 3: a quote that is opened here is never closed"),
+        (
+            "a,b\r1,2\r",
+            "people.csv, row 1: a line ends in CR alone, as on old Macs; save it with LF",
+        ),
+        (
+            b"PK\x03\x04\x14\x00",
+            "people.csv is a spreadsheet, or another ZIP file; save it as CSV in UTF-8",
+        ),
+        (b"\xd0\xcf\x11\xe0\xa1", "people.csv is a spreadsheet; save it as CSV in UTF-8"),
         (b"a,b\n1,2\nGr\xfc\xdfe,2", "people.csv, line 3: not UTF-8; save it as CSV in UTF-8"),
         ("a,b".encode("utf-16"), "people.csv is UTF-16; save it as CSV in UTF-8"),
     ],
@@ -80,7 +93,9 @@ def test_an_endless_line_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_huge_cell_is_told_with_its_row() -> None:
-    assert flaw("a\n" + "x" * 200_000).startswith("people.csv, row 2: field larger than")
+    assert flaw("a\n" + "x" * 200_000).endswith(
+        "csv, row 2: a cell has more than 131072 characters"
+    )
 
 
 @given(st.binary())

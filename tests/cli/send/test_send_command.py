@@ -424,7 +424,7 @@ def test_help_and_page_name_each_option_and_each_exit_status(
     page = PAGE.read_text()
 
     options = set(re.findall(r"--[a-z][a-z-]*", shown)) - {"--help"}
-    assert len(options) == 21
+    assert len(options) == 27
     assert options <= set(re.findall(r"`(--[a-z][a-z-]*)", page))
     statuses = {0, 64, 65, 66, 68, 69, 70, 73, 74, 75, 77, 129, 130, 143}
     for status in statuses:

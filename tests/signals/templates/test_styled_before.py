@@ -49,12 +49,12 @@ class Events(HTMLParser):
 
 def said(text: "str | Html") -> list[Any]:
     """Return a page as a client reads it."""
-    return Events(inliner()(text if isinstance(text, str) else text.text)).events
+    return Events(inliner("html")(text if isinstance(text, str) else text.text)).events
 
 
 def once_for_each(text: str, values: dict[str, Any]) -> str:
     """Return the email as it is if the style sheet is written into the finished page."""
-    return inliner()(Text(Source("html", text, None), is_html=True).render(values))
+    return inliner("html")(Text(Source("html", text, None), is_html=True).render(values))
 
 
 ONCE = [

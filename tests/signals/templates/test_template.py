@@ -222,6 +222,20 @@ def test_a_missing_file_is_an_oserror(tmp_path: Path) -> None:
 # What else an email has
 
 
+@pytest.mark.parametrize("what", ["body", "html"])
+def test_the_name_of_a_file_given_as_a_text_is_warned_of(what: str) -> None:
+    given: dict[str, Any] = {what: "mails/welcome.html"}
+    with pytest.warns(UserWarning, match=rf"^{what}: is 'mails/welcome.html' a file\? Then write"):
+        Template(**given)
+    Template(subject="report.txt", body="See report.txt")
+
+
+def test_values_that_are_no_mapping_are_told() -> None:
+    wrong: Any = "abc"
+    with pytest.raises(TypeError, match=r"^values: needs a mapping of names, not str$"):
+        made(Template(body="x"), values=wrong)
+
+
 def test_parts_are_encoded_once_for_all_emails() -> None:
     paper = Attachment(b"%PDF", name="a.pdf")
     news = Template(html='<img src="cid:logo">', inline={"logo": PNG}, attachments=[paper])
