@@ -117,26 +117,39 @@ class SqliteStore(Times, Rescues, ByHand):
     def _begin_life(self) -> None:
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            made = self._db.execute(
-                "INSERT INTO pykka_smtp_life (pid, host, alias, began, version)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (os.getpid(), socket.gethostname(), self._alias, time.time(), schema.VERSION),
-            )
-            assert made.lastrowid is not None
-            self.life: int = made.lastrowid
             # Before anybody can see that life: it would be taken for dead.
-            self._lock = FileLock(life_file(self.path, self.life))
+            self.life, self._lock = self._new_life()
             try:
-                self._lock.take(OPEN_TIMEOUT)
                 self.notes = self._open_notes()
                 self._db.execute("COMMIT")
             except BaseException:
                 self._close_notes()
                 self._lock.remove()
                 raise
+            self.remove_strays()
         except (sqlite3.Error, OSError) as error:
             raise error_of(error, str(self.path)) from error
         self.has_changed()
+
+    def _new_life(self) -> tuple[int, FileLock]:
+        """Return a new life, and its lock, held: one that no other process has.
+
+        It can have it if it works with another file, which was here before and is gone.
+        """
+        while True:
+            made = self._db.execute(
+                "INSERT INTO pykka_smtp_life (pid, host, alias, began, version)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (os.getpid(), socket.gethostname(), self._alias, time.time(), schema.VERSION),
+            )
+            life = made.lastrowid
+            assert life is not None
+            lock = FileLock(life_file(self.path, life))
+            # The other may remove it at this very moment, as it ends.
+            if lock.take(0.0) and lock.is_in_place():
+                return life, lock
+            lock.close()
+            self._db.execute("DELETE FROM pykka_smtp_life WHERE id = ?", (life,))
 
     def _open_notes(self) -> OutcomeNotes | None:
         return open_notes(life_file(self.path, self.life), boot())

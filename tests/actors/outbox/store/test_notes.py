@@ -49,9 +49,7 @@ def test_notes_from_before_a_power_cut_do_not_count(notes: OutcomeNotes, path: P
     assert open_notes(path, "") is None
 
 
-def test_a_note_counts_no_more_once_the_outcome_is_written(
-    notes: OutcomeNotes, path: Path
-) -> None:
+def test_a_note_counts_no_more_once_the_outcome_is_written(notes: OutcomeNotes, path: Path) -> None:
     notes.add(AGAIN)
     notes.add(TOLD)
 
