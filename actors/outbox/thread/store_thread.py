@@ -4,6 +4,7 @@ All that gathers while it writes becomes one transaction, one fsync. There is no
 to do an email waits for its own fsync only, with much for one that it shares with hundreds.
 """
 
+import dataclasses
 import logging
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any
 from ....signals.dispatcher import log_safely
 from ...loop.threads import OURS
 from ..store.errors import OutboxError, error_of, is_broken_disk
+from ..store.records import NewMail
 from ..store.store import Store
 from .ops import DURABLE, OWED, Done, Kind, Op, Then, Watch, carried_out, of_others
 from .waiting import Waiting
@@ -42,6 +44,9 @@ _BREATH = 0.008
 Half of a turn's price is that two threads pass Python's lock to and fro at each statement."""
 _TRIES = 3
 """Tries of a step that fails, though the disk has not."""
+_MOST_UNWANTED = 10_000
+"""Emails whose put has failed, and that may be in the file: with more, none is put before these
+are taken back."""
 
 
 class StoreThread:
@@ -74,7 +79,8 @@ class StoreThread:
         self._waiting = Waiting()
         self._owed: list[Op] = []
         self._was_busy = False
-        self._unwanted: list[Any] = []
+        self._unwanted: list[NewMail] = []
+        self._is_uncertain = False
         self._lock = threading.Lock()
         self._alarm = threading.Semaphore(0)
         self._is_asleep = False
@@ -125,13 +131,10 @@ class StoreThread:
         return self._trouble
 
     def expire(self, *, is_end: bool = False) -> bool:
-        """Answer what has waited for too long for other processes; say so. On the loop thread.
+        """Answer what has waited for others for too long; return whether any. On the loop thread.
 
         Args:
             is_end: whether nothing can wait any longer.
-
-        Returns:
-            Whether there was anything.
         """
         is_hindered = self._is_hindered
         patience = 0.0 if is_end else _PAUSE if is_hindered else PATIENCE
@@ -278,6 +281,10 @@ class StoreThread:
             by_kind.setdefault(op.kind, []).append(op)
         done: list[Done] = []
         looks = by_kind.pop(Kind.LOOK, [])
+        if len(self._unwanted) >= _MOST_UNWANTED:
+            with self._store.turn(is_durable=True):
+                self._store.take_back(self._unwanted)
+            self._unwanted.clear()
         if by_kind:
             is_durable = bool(self._unwanted) or not DURABLE.isdisjoint(by_kind)
             with self._store.turn(is_durable=is_durable):
@@ -285,10 +292,12 @@ class StoreThread:
                     self._store.take_back(self._unwanted)
                 for kind in sorted(by_kind):
                     done += carried_out(self._store, kind, by_kind[kind], self._clock)
+                self._is_uncertain = True  # if the commit fails, or a look
             self._unwanted.clear()
         if looks:
             with self._store.look():
                 done += [(op.then, op.value(self._store)) for op in looks]
+        self._is_uncertain = False
         return done
 
     def _failed(self, ops: list[Op], raised: Exception) -> None:
@@ -305,7 +314,10 @@ class StoreThread:
         is_trouble = isinstance(raised, OutboxError)
         if not is_trouble:
             log_safely(logging.ERROR, "internal error in the outbox's thread", exc=raised)
-        self._unwanted += [op.value for op in ops if op.kind is Kind.PUT]
+        if self._is_uncertain:
+            self._is_uncertain = False
+            puts = [op.value for op in ops if op.kind is Kind.PUT]
+            self._unwanted += [dataclasses.replace(mail, env="", body=b"") for mail in puts]
         answers: list[Done] = []
         for op in ops:
             op.tries += 1
