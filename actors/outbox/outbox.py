@@ -161,6 +161,7 @@ class Outbox(Mailer):
             self._shipping,
             self._publishing,
             self._draining,
+            owes=lambda: thread.owes,
             sends=self._sends,
         )
         self._roles = SENDERS * self._sends | HEARERS * hears

@@ -45,8 +45,7 @@ Half of a turn's price is that two threads pass Python's lock to and fro at each
 _TRIES = 3
 """Tries of a step that fails, though the disk has not."""
 _MOST_UNWANTED = 10_000
-"""Emails whose put has failed, and that may be in the file: with more, none is put before these
-are taken back."""
+"""Emails that may be in the file although their put has failed: with more, none is put."""
 
 
 class StoreThread:
@@ -126,6 +125,11 @@ class StoreThread:
         return not (self._waiting or self._owed)
 
     @property
+    def owes(self) -> bool:
+        """Whether steps have failed, and are to be tried again. On its own thread."""
+        return bool(self._owed)
+
+    @property
     def trouble(self) -> OutboxError | None:
         """Why the file cannot be written at the moment, or None."""
         return self._trouble
@@ -136,14 +140,13 @@ class StoreThread:
         Args:
             is_end: whether nothing can wait any longer.
         """
-        is_hindered = self._is_hindered
-        patience = 0.0 if is_end else _PAUSE if is_hindered else PATIENCE
+        patience = 0.0 if is_end else _PAUSE if self._is_hindered else PATIENCE
         late = self._waiting.take_late(monotonic() - patience)
         error = OutboxError(
             f"other processes have not let this one write for {PATIENCE:.0f} s: is one stopped?",
             True,
         )
-        if is_hindered:
+        if self._is_hindered:
             self._note(error)
         if late:
             self._watch.deliver([(op.then, error) for op in late])
@@ -151,16 +154,13 @@ class StoreThread:
 
     @property
     def _is_hindered(self) -> bool:
-        """Whether others keep this process from writing: one may have been stopped in its turn."""
+        """Whether others do not let this process write: one may have been stopped in its turn."""
         since = self._store.waits_since
         return since is not None and monotonic() - since >= PATIENCE
 
     @property
     def is_awaited(self) -> bool:
-        """Whether the program must not end yet: the thread has not, and nobody hinders it.
-
-        What it cannot write is not lost: the next process takes it for what a dead one has left.
-        """
+        """Whether the program must not end before it. What it leaves behind, others take over."""
         return self._thread.is_alive() and not self._is_hindered
 
     def close(self, is_ready: Callable[[], bool]) -> None:
@@ -262,7 +262,7 @@ class StoreThread:
             self._is_broken = False
 
     def _can_write(self) -> None:
-        if self._trouble is not None:
+        if self._trouble is not None and not self._owed:
             self._note(None)
 
     def _tidy(self) -> None:
