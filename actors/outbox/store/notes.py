@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ....signals.forks import in_child
+from .file_system import keeps_its_place
 from .records import Ending, Later
 
 _FIRST = 4096
@@ -98,8 +99,8 @@ in_child(_close_copies)  # they are the parent's
 def _mapped(path: Path) -> mmap.mmap:
     """Return the file's memory: who writes there gives the interpreter's lock away to nobody.
 
-    What another outbox of this name has left there is removed. The disk has room for all of it:
-    otherwise a write into memory would end the process.
+    What another outbox of this name has left there is removed. The disk has room for all of it, and
+    keeps it: otherwise a write into memory would end the process.
     """
     size = _at(_MOST)
     number = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -121,7 +122,7 @@ def open_notes(path: Path, boot: str) -> OutcomeNotes | None:
         path: its file.
         boot: names this start of the system; empty if it does not say.
     """
-    if not boot or sys.platform != "linux":
+    if not boot or sys.platform != "linux" or not keeps_its_place(path.parent):
         return None
     with contextlib.suppress(OSError):
         return OutcomeNotes(path, boot)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pykka_smtp.actors.outbox.store import file_system
 from pykka_smtp.actors.outbox.store.notes import OutcomeNotes, open_notes, read_notes
 from pykka_smtp.actors.outbox.store.records import Ending, Later, NewMail
 from pykka_smtp.actors.outbox.store.sqlite.file import life_file
@@ -123,6 +124,15 @@ def test_on_a_full_disk_there_are_no_notes_and_nothing_is_left_of_them(
 
     assert open_notes(path, "this boot") is None
     assert path.stat().st_size == 0
+
+
+@pytest.mark.parametrize("kind", ["btrfs", "bcachefs"])
+def test_there_are_no_notes_where_a_full_disk_would_end_the_process(
+    path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(file_system, "_kind_of", lambda _folder: kind)
+
+    assert open_notes(path, "this boot") is None
 
 
 def new(name: str) -> NewMail:
