@@ -30,6 +30,7 @@ from .store.sealed_store import open_store
 from .store.wake import HEARERS, SENDERS
 from .text.mail_text import MailText, to_text
 from .thread.copying import Copying
+from .thread.last_turn import LastTurn
 from .thread.ops import Watch
 from .thread.results import Results
 from .thread.store_thread import StoreThread
@@ -160,6 +161,7 @@ class Outbox(Mailer):
             self._shipping,
             self._publishing,
             self._draining,
+            owes=lambda: thread.owes,
             sends=self._sends,
         )
         self._roles = SENDERS * self._sends | HEARERS * hears
@@ -318,6 +320,7 @@ class Outbox(Mailer):
         self._draining.close()
         self._putting.give_up()
         self._thread.close(lambda: self._publishing.is_quiet)
+        LastTurn(self._thread, self._store.path).start()
 
     def main_has_ended(self) -> None:
         """Called when the main thread has ended: what waits stays in the file."""

@@ -91,11 +91,6 @@ class Passing:
         if self._notes is not None:
             self._notes.is_written(seq)
 
-    def is_claimed(self, seq: int) -> None:
-        """Called before an email that was in the file is attempted: what was noted is not of it."""
-        if self._notes is not None:
-            self._notes.forget(seq)
-
     def close(self) -> None:
         """Note nothing from here on."""
         if self._notes is not None:

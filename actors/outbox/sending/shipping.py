@@ -201,7 +201,6 @@ class Shipping:
             self._gate_of(older).lose()
             self._forget(older)
         self.entries[row.seq] = entry
-        self._passing.is_claimed(row.seq)
         if entry.has_expired(time.time()):
             self._expire(entry)
         elif entry.is_alone:

@@ -16,6 +16,8 @@ _REMOTE = frozenset(
         "virtiofs",
     }
 )
+_MOVING = frozenset({"btrfs", "bcachefs", "nilfs2"})
+"""They write a page anew each time, somewhere else."""
 _FLOOR_SHARE, _FLOOR = 0.05, 500 * 1024 * 1024
 
 
@@ -31,6 +33,11 @@ def check_file_system(folder: Path) -> None:
             f"{folder} is on {kind}: locks and SQLite's log are not safe there. Choose a folder on"
             f" a local disk; {ANYWAY}=1 in the environment insists"
         )
+
+
+def keeps_its_place(folder: Path) -> bool:
+    """Whether what was allocated there can always be written: also while the disk is full."""
+    return _kind_of(folder) not in _MOVING
 
 
 def _kind_of(folder: Path, mounts: str = "/proc/self/mountinfo") -> str:

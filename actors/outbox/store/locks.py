@@ -59,6 +59,10 @@ class FileLock:
     Args:
         path: the file.
 
+    Attributes:
+        is_held: whether it is held here.
+        waits_since: while it is waited for: since when, on the monotonic clock; else None.
+
     Raises:
         OSError: it cannot be opened.
     """
@@ -66,6 +70,7 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self.path: Path = path
         self.is_held: bool = False
+        self.waits_since: float | None = None
         # Not inherited by programs that this one starts. A fork inherits it: see below.
         self._number = os.open(path, os.O_RDWR | os.O_CREAT | _PLAIN, 0o600)
         _open_locks.add(self)
@@ -80,16 +85,22 @@ class FileLock:
         """
         if self._number < 0:
             raise ValueError("the lock is closed")
+        self.waits_since = time.monotonic()
+        try:
+            self.is_held = self._take(timeout)
+        finally:
+            self.waits_since = None
+        return self.is_held
+
+    def _take(self, timeout: float | None) -> bool:
         if timeout is None and _wait is not None:
             _wait(self._number)
-            self.is_held = True
             return True
         until = None if timeout is None else time.monotonic() + timeout
         while not _try(self._number):
             if until is not None and time.monotonic() >= until:
                 return False
             time.sleep(_POLL)
-        self.is_held = True
         return True
 
     def write(self, octets: bytes) -> None:

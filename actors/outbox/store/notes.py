@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ....signals.forks import in_child
+from .file_system import keeps_its_place
 from .records import Ending, Later
 
 _FIRST = 4096
@@ -43,10 +44,9 @@ class OutcomeNotes:
     """
 
     def __init__(self, path: Path, boot: str) -> None:
-        self._places: dict[int, int] = {}  # by the number of the email: what the file has
-        self._emails: list[int] = []  # by place
+        self._places: dict[int, int] = {}  # by the number of the email
+        self._used = 0  # ever
         self._free: list[int] = []
-        self._pending: dict[int, int] = {}  # not in the outbox yet
         self._octets: mmap.mmap | None = _mapped(path)
         self._octets[_HEADER : 2 * _HEADER] = boot.encode("ascii").ljust(_HEADER, b"\0")
         _open_notes.add(self)
@@ -58,32 +58,25 @@ class OutcomeNotes:
             return False
         if self._free:
             place = self._free.pop()
-            if self._places.get(self._emails[place]) == place:
-                del self._places[self._emails[place]]
-        elif len(self._emails) < _MOST:
-            place = len(self._emails)
-            self._emails.append(note.seq)
+        elif self._used < _MOST:
+            place, self._used = self._used, self._used + 1
         else:
             return False
         at = _at(place)
         self._octets[at : at + len(record)] = record
-        self._emails[place] = note.seq
-        self._places[note.seq] = self._pending[note.seq] = place
+        self._places[note.seq] = place
         return True
 
     def is_written(self, seq: int) -> None:
-        """Take the place of an email for others: its outcome is in the outbox."""
-        place = self._pending.pop(seq, None)
-        if place is not None:
-            self._free.append(place)
+        """Remove what is noted of an email: its outcome is in the outbox.
 
-    def forget(self, seq: int) -> None:
-        """Remove what is noted of an email: another attempt begins."""
+        At once, as this life may have that email in hand again, and then it must not count.
+        """
         place = self._places.pop(seq, None)
         if place is not None and self._octets is not None:
-            self.is_written(seq)
             at = _at(place)
             self._octets[at : at + len(_EMPTY)] = _EMPTY
+            self._free.append(place)
 
     def close(self) -> None:
         """Note nothing from here on. May be called again."""
@@ -106,8 +99,8 @@ in_child(_close_copies)  # they are the parent's
 def _mapped(path: Path) -> mmap.mmap:
     """Return the file's memory: who writes there gives the interpreter's lock away to nobody.
 
-    What another outbox of this name has left there is removed. The disk has room for all of it:
-    otherwise a write into memory would end the process.
+    What another outbox of this name has left there is removed. The disk has room for all of it, and
+    keeps it: otherwise a write into memory would end the process.
     """
     size = _at(_MOST)
     number = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -129,7 +122,7 @@ def open_notes(path: Path, boot: str) -> OutcomeNotes | None:
         path: its file.
         boot: names this start of the system; empty if it does not say.
     """
-    if not boot or sys.platform != "linux":
+    if not boot or sys.platform != "linux" or not keeps_its_place(path.parent):
         return None
     with contextlib.suppress(OSError):
         return OutcomeNotes(path, boot)

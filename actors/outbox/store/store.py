@@ -29,6 +29,11 @@ class Store(Protocol):
         """The number of this life."""
         ...
 
+    @property
+    def waits_since(self) -> float | None:
+        """While it waits for its turn: since when, on the monotonic clock. From any thread."""
+        ...
+
     def turn(self, *, is_durable: bool) -> AbstractContextManager[None]:
         """Return a context: what is written in it is written together, or not at all.
 

@@ -34,9 +34,7 @@ _FRESH = 0.1
 """Seconds during which a folder may change once more, and not look it: its time is coarse."""
 _SHARE = 20
 """A list of the folder is used for so many times as long as it took to read: others may put many
-files into it."""
-_LONGEST_USE = 1.0
-"""Seconds that it is used so at most."""
+files into it. Who begins meanwhile looks by itself."""
 
 _AF_UNIX: Any = getattr(socket, "AF_UNIX", None)
 _open: "weakref.WeakSet[_Socket]" = weakref.WeakSet()
@@ -228,7 +226,7 @@ class OtherLives:
                 if entry.name.startswith(self._prefix):
                     self._add(own, entry.name)
         took = time.thread_time() - began
-        self._list_again_at = time.monotonic() + min(_SHARE * took, _LONGEST_USE)
+        self._list_again_at = time.monotonic() + _SHARE * took
         is_fresh = abs(time.time() - changed_at / 1e9) < _FRESH
         self._changed_at = None if is_fresh else changed_at
 

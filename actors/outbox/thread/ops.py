@@ -1,13 +1,14 @@
 """What is to be done with the file of an outbox, one email at a time."""
 
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 from ..store.errors import OutboxError
 from ..store.records import Rescue
+from ..store.store import Store
 
 
 class Kind(enum.IntEnum):
@@ -80,6 +81,41 @@ class Watch:
     changed: Then
     rescued: Callable[[Rescue], object]
     trouble: Callable[[OutboxError | None], object]
+
+
+def carried_out(
+    store: Store, kind: Kind, ops: Sequence[Op], clock: Callable[[], float]
+) -> list[Done]:
+    """Carry out operations of one kind, in a turn; return what they gave.
+
+    Args:
+        store: the store.
+        kind: the kind; not `Kind.LOOK`.
+        ops: the operations.
+        clock: the time, in seconds of UTC.
+    """
+    values = [op.value for op in ops]
+    if kind is Kind.PUT:
+        return list(zip([op.then for op in ops], store.put(values), strict=True))
+    if kind is Kind.TELL:
+        lost = store.tell(values)
+        return [(op.then, op.value.seq not in lost) for op in ops]
+    if kind is Kind.CLAIM:
+        return [(op.then, store.claim(clock(), **op.value)) for op in ops]
+    if kind is Kind.TAKE_TOLD:
+        return [(op.then, store.take_told(*op.value)) for op in ops]
+    if kind is Kind.HAND:
+        return [(op.then, op.value(store)) for op in ops]
+    result = None
+    if kind is Kind.MARK:
+        result = store.mark([seq for seqs in values for seq in seqs])
+    elif kind is Kind.AGAIN:
+        store.again(values)
+    elif kind is Kind.GIVE_BACK:
+        store.give_back(values)
+    else:
+        store.hear([seq for seqs in values for seq in seqs], clock())
+    return [(op.then, result) for op in ops]
 
 
 def of_others(ops: Iterable[Op]) -> tuple[int, int]:

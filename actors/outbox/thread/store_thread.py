@@ -4,18 +4,20 @@ All that gathers while it writes becomes one transaction, one fsync. There is no
 to do an email waits for its own fsync only, with much for one that it shares with hundreds.
 """
 
+import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
 from ....signals.dispatcher import log_safely
 from ...loop.threads import OURS
 from ..store.errors import OutboxError, error_of, is_broken_disk
+from ..store.records import NewMail
 from ..store.store import Store
-from .ops import DURABLE, OWED, Done, Kind, Op, Then, Watch, of_others
+from .ops import DURABLE, OWED, Done, Kind, Op, Then, Watch, carried_out, of_others
 from .waiting import Waiting
 
 POLL = 0.25
@@ -42,6 +44,8 @@ _BREATH = 0.008
 Half of a turn's price is that two threads pass Python's lock to and fro at each statement."""
 _TRIES = 3
 """Tries of a step that fails, though the disk has not."""
+_MOST_UNWANTED = 10_000
+"""Emails that may be in the file although their put has failed: with more, none is put."""
 
 
 class StoreThread:
@@ -74,7 +78,8 @@ class StoreThread:
         self._waiting = Waiting()
         self._owed: list[Op] = []
         self._was_busy = False
-        self._unwanted: list[Any] = []
+        self._unwanted: list[NewMail] = []
+        self._is_uncertain = False
         self._lock = threading.Lock()
         self._alarm = threading.Semaphore(0)
         self._is_asleep = False
@@ -82,9 +87,11 @@ class StoreThread:
         self._before_close: Callable[[], bool] | None = None
         self._is_broken = False
         self._trouble: OutboxError | None = None
+        self._trouble_lock = threading.Lock()
         self._not_before = 0.0
         self._next_poll = self._next_look = self._next_sweep = self._next_tidy = 0.0
-        self._thread = threading.Thread(target=self._run, name=f"{OURS}outbox", daemon=False)
+        # A daemon, as the wait for another process has no limit. See `is_awaited`.
+        self._thread = threading.Thread(target=self._run, name=f"{OURS}outbox", daemon=True)
 
     def start(self, watch: Watch) -> None:
         """Start the thread.
@@ -118,20 +125,43 @@ class StoreThread:
         return not (self._waiting or self._owed)
 
     @property
+    def owes(self) -> bool:
+        """Whether steps have failed, and are to be tried again. On its own thread."""
+        return bool(self._owed)
+
+    @property
     def trouble(self) -> OutboxError | None:
         """Why the file cannot be written at the moment, or None."""
         return self._trouble
 
-    def expire(self) -> None:
-        """Answer what has waited for too long for other processes. On the loop thread."""
-        late = self._waiting.take_late(monotonic() - PATIENCE)
-        if not late:
-            return
+    def expire(self, *, is_end: bool = False) -> bool:
+        """Answer what has waited for others for too long; return whether any. On the loop thread.
+
+        Args:
+            is_end: whether nothing can wait any longer.
+        """
+        patience = 0.0 if is_end else _PAUSE if self._is_hindered else PATIENCE
+        late = self._waiting.take_late(monotonic() - patience)
         error = OutboxError(
             f"other processes have not let this one write for {PATIENCE:.0f} s: is one stopped?",
             True,
         )
-        self._watch.deliver([(op.then, error) for op in late])
+        if self._is_hindered:
+            self._note(error)
+        if late:
+            self._watch.deliver([(op.then, error) for op in late])
+        return bool(late)
+
+    @property
+    def _is_hindered(self) -> bool:
+        """Whether others do not let this process write: one may have been stopped in its turn."""
+        since = self._store.waits_since
+        return since is not None and monotonic() - since >= PATIENCE
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the program must not end before it. What it leaves behind, others take over."""
+        return self._thread.is_alive() and not self._is_hindered
 
     def close(self, is_ready: Callable[[], bool]) -> None:
         """End the thread once everything is done, and the life of the store with it.
@@ -232,9 +262,8 @@ class StoreThread:
             self._is_broken = False
 
     def _can_write(self) -> None:
-        if self._trouble is not None:
-            self._trouble = None
-            self._watch.call(self._watch.trouble, None)
+        if self._trouble is not None and not self._owed:
+            self._note(None)
 
     def _tidy(self) -> None:
         now = monotonic()
@@ -252,45 +281,24 @@ class StoreThread:
             by_kind.setdefault(op.kind, []).append(op)
         done: list[Done] = []
         looks = by_kind.pop(Kind.LOOK, [])
+        if len(self._unwanted) >= _MOST_UNWANTED:
+            with self._store.turn(is_durable=True):
+                self._store.take_back(self._unwanted)
+            self._unwanted.clear()
         if by_kind:
             is_durable = bool(self._unwanted) or not DURABLE.isdisjoint(by_kind)
             with self._store.turn(is_durable=is_durable):
                 if self._unwanted:
                     self._store.take_back(self._unwanted)
                 for kind in sorted(by_kind):
-                    self._carry_out_kind(kind, by_kind[kind], done)
+                    done += carried_out(self._store, kind, by_kind[kind], self._clock)
+                self._is_uncertain = True  # if the commit fails, or a look
             self._unwanted.clear()
         if looks:
             with self._store.look():
                 done += [(op.then, op.value(self._store)) for op in looks]
+        self._is_uncertain = False
         return done
-
-    def _carry_out_kind(self, kind: Kind, ops: Sequence[Op], done: list[Done]) -> None:
-        store = self._store
-        values = [op.value for op in ops]
-        if kind is Kind.PUT:
-            done += zip([op.then for op in ops], store.put(values), strict=True)
-        elif kind is Kind.MARK:
-            lost = store.mark([seq for seqs in values for seq in seqs])
-            done += [(op.then, lost) for op in ops]
-        elif kind is Kind.TELL:
-            lost = store.tell(values)
-            done += [(op.then, op.value.seq not in lost) for op in ops]
-        elif kind is Kind.AGAIN:
-            store.again(values)
-            done += [(op.then, None) for op in ops]
-        elif kind is Kind.GIVE_BACK:
-            store.give_back(values)
-            done += [(op.then, None) for op in ops]
-        elif kind is Kind.HEAR:
-            store.hear([seq for seqs in values for seq in seqs], self._clock())
-            done += [(op.then, None) for op in ops]
-        elif kind is Kind.CLAIM:
-            done += [(op.then, store.claim(self._clock(), **op.value)) for op in ops]
-        elif kind is Kind.TAKE_TOLD:
-            done += [(op.then, store.take_told(*op.value)) for op in ops]
-        else:
-            done += [(op.then, op.value(store)) for op in ops]
 
     def _failed(self, ops: list[Op], raised: Exception) -> None:
         """Answer what somebody waits for; keep what must be done."""
@@ -306,7 +314,10 @@ class StoreThread:
         is_trouble = isinstance(raised, OutboxError)
         if not is_trouble:
             log_safely(logging.ERROR, "internal error in the outbox's thread", exc=raised)
-        self._unwanted += [op.value for op in ops if op.kind is Kind.PUT]
+        if self._is_uncertain:
+            self._is_uncertain = False
+            puts = [op.value for op in ops if op.kind is Kind.PUT]
+            self._unwanted += [dataclasses.replace(mail, env="", body=b"") for mail in puts]
         answers: list[Done] = []
         for op in ops:
             op.tries += 1
@@ -323,10 +334,12 @@ class StoreThread:
         if is_trouble:
             self._note(error)
 
-    def _note(self, error: OutboxError) -> None:
-        was_trouble, self._trouble = self._trouble, error
-        if was_trouble is None:
-            self._watch.call(self._watch.trouble, error)
+    def _note(self, error: OutboxError | None) -> None:
+        """Note trouble, or its end. On either thread."""
+        with self._trouble_lock:
+            before, self._trouble = self._trouble, error
+            if (before is None) is not (error is None):
+                self._watch.call(self._watch.trouble, error)
 
     def _look_around(self, now: float) -> None:
         if self._trouble is not None and self.is_idle:

@@ -1,5 +1,6 @@
 """Several processes on one file: claims by turns, outcomes at home, the dead found at once."""
 
+import datetime as dt
 import json
 import sqlite3
 import subprocess
@@ -17,6 +18,8 @@ from servers.waiting import PATIENCE, wait_until
 
 from benchmarks.kills import Killed, Life, Remembering, tally
 from pykka_smtp import Cancel, Drain, Find, Put, SendFailure, SendSuccess, Statistics
+from pykka_smtp.actors.outbox.store.locks import FileLock
+from pykka_smtp.actors.outbox.store.outside.visit import Visit
 
 ROOT = Path(__file__).parents[3]
 
@@ -246,3 +249,39 @@ def test_four_processes_that_put_one_by_one_have_about_the_same_share(tmp_path: 
 
     counts = [count for count, _ in found]
     assert min(counts) > max(counts) / 5, counts  # SQLite's own way gave 1 : 1071
+
+
+def test_a_file_that_takes_the_place_of_one_in_use_has_lives_of_its_own(tmp_path: Path) -> None:
+    with Outboxes(tmp_path) as outboxes:
+        older = outboxes.start(alias="older")
+        older.ask(Put(mail(1)))
+        for name in ("mail.db", "mail.db-wal", "mail.db-shm"):
+            (tmp_path / name).unlink()
+
+        newer = outboxes.start(alias="newer")
+        newer.ask(Put(mail(2), not_before=dt.datetime(2999, 1, 1, tzinfo=dt.UTC)))
+        outboxes.stop(older)
+
+        assert outboxes.start(alias="third").ask(Statistics()).rescued == 0
+        with Visit(outboxes.path) as visit:
+            assert [alias for _, _, alias, is_alive in visit.lives() if is_alive] == [
+                "newer",
+                "third",
+            ]
+
+
+def test_what_was_forgotten_of_the_dead_is_removed_at_the_next_start(outboxes: Outboxes) -> None:
+    dead, alive = (outboxes.path.with_name(f"mail.db-life-{n}") for n in (900, 901))
+    dead.touch()
+    outboxes.path.with_name("mail.db-wake-900-send").touch()
+    outboxes.path.with_name("mail.db-wake-902-both").touch()
+    outboxes.path.with_name("mail.db-life-900-kept").touch()
+    other = FileLock(alive)  # of a process that works with a file that is gone
+    assert other.take(0.0)
+
+    ref = outboxes.start()
+
+    beside = {one.name for one in outboxes.path.parent.glob("mail.db-[lw][ia][fk]e-*")}
+    assert beside == {"mail.db-life-1", "mail.db-wake-1-hear", alive.name, "mail.db-life-900-kept"}
+    other.close()
+    ref.ask(Put(mail()))

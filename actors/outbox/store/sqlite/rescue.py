@@ -1,6 +1,8 @@
 """Lives that have died, and the emails that they left."""
 
 import contextlib
+import os
+import re
 from collections.abc import Collection, Sequence
 
 from ...rules.states import ALONE_AFTER
@@ -12,6 +14,8 @@ from ..wake import remove_wake_socket
 from .file import life_file
 from .looks import Looks
 from .statements import OWNED, json_of
+
+_TRACE = re.compile(r"-(?:life-([0-9]{1,18})|wake-([0-9]{1,18})-[a-z]+)", re.ASCII)
 
 
 class Rescues(Looks):
@@ -132,6 +136,26 @@ class Rescues(Looks):
             with contextlib.suppress(OSError):
                 life_file(self.path, life).unlink()
             remove_wake_socket(self.path, life)
+
+    def remove_strays(self) -> None:
+        """Remove traces of lives that the file does not know any more. While no life can begin.
+
+        Whoever forgot them died before it had removed these; or the file was another one then.
+        """
+        lives: set[int] = set()
+        with os.scandir(self.path.parent) as entries:
+            for entry in entries:
+                if entry.name.startswith(self.path.name):
+                    found = _TRACE.fullmatch(entry.name, len(self.path.name))
+                    lives.update(int(life) for life in (found.groups() if found else ()) if life)
+        lives.discard(self.life)
+        if not lives:
+            return
+        known = {life for (life,) in self._db.execute("SELECT id FROM pykka_smtp_life").fetchall()}
+        for life in lives - known - self._owners():
+            with contextlib.suppress(OSError):  # another user's: nobody can tell
+                if not is_locked(life_file(self.path, life)):
+                    self.remove_traces([life])
 
     def _write_noted(self, life: int, note: Ending | Later) -> None:
         """Write an outcome that a dead life had noted, unless it has written it itself."""

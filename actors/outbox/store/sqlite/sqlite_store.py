@@ -36,6 +36,10 @@ _COLLECT_AGAIN = 60.0
 """Seconds after which that is tried again if it has failed."""
 _LONG_LOG = 4 * 1024 * 1024
 """Octets of the log from which on a checkpoint is due."""
+_CHECKPOINT_AGAIN = 1.0
+"""Seconds after which a checkpoint is tried again that was hindered by who reads the log."""
+_READERS_TIME = 0.02
+"""Seconds that a checkpoint waits for them, while nobody may write. One may have been stopped."""
 
 
 def proof_in(connection: sqlite3.Connection) -> str | None:
@@ -64,7 +68,7 @@ class SqliteStore(Times, Rescues, ByHand):
         self._hears = hears
         self._is_durable = True
         self._seen = 0
-        self._collect_at = 0.0
+        self._collect_at = self._checkpoint_at = 0.0
         self._turnstile = prepare(path)
         try:
             self._guard = guard = ForkGuard(path)
@@ -113,26 +117,39 @@ class SqliteStore(Times, Rescues, ByHand):
     def _begin_life(self) -> None:
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            made = self._db.execute(
-                "INSERT INTO pykka_smtp_life (pid, host, alias, began, version)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (os.getpid(), socket.gethostname(), self._alias, time.time(), schema.VERSION),
-            )
-            assert made.lastrowid is not None
-            self.life: int = made.lastrowid
             # Before anybody can see that life: it would be taken for dead.
-            self._lock = FileLock(life_file(self.path, self.life))
+            self.life, self._lock = self._new_life()
             try:
-                self._lock.take(OPEN_TIMEOUT)
                 self.notes = self._open_notes()
                 self._db.execute("COMMIT")
             except BaseException:
                 self._close_notes()
                 self._lock.remove()
                 raise
+            self.remove_strays()
         except (sqlite3.Error, OSError) as error:
             raise error_of(error, str(self.path)) from error
         self.has_changed()
+
+    def _new_life(self) -> tuple[int, FileLock]:
+        """Return a new life, and its lock, held: one that no other process has.
+
+        It can have it if it works with another file, which was here before and is gone.
+        """
+        while True:
+            made = self._db.execute(
+                "INSERT INTO pykka_smtp_life (pid, host, alias, began, version)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (os.getpid(), socket.gethostname(), self._alias, time.time(), schema.VERSION),
+            )
+            life = made.lastrowid
+            assert life is not None
+            lock = FileLock(life_file(self.path, life))
+            # The other may remove it at this very moment, as it ends.
+            if lock.take(0.0) and lock.is_in_place():
+                return life, lock
+            lock.close()
+            self._db.execute("DELETE FROM pykka_smtp_life WHERE id = ?", (life,))
 
     def _open_notes(self) -> OutcomeNotes | None:
         return open_notes(life_file(self.path, self.life), boot())
@@ -142,6 +159,11 @@ class SqliteStore(Times, Rescues, ByHand):
             self.notes.close()
 
     # Turns
+
+    @property
+    def waits_since(self) -> float | None:
+        """See `Store`."""
+        return self._turnstile.waits_since
 
     def wait_turn(self) -> None:
         """See `Store`."""
@@ -191,16 +213,28 @@ class SqliteStore(Times, Rescues, ByHand):
                 return
         except OSError:
             return
-        if self._turnstile.take(0.0):
+        if time.monotonic() >= self._checkpoint_at and self._turnstile.take(0.0):
             try:
                 with self._guard:
-                    # It is short then: its length tells when the next is due, to every process.
-                    self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                    if not self._checkpoint():
+                        self._checkpoint_at = time.monotonic() + _CHECKPOINT_AGAIN
                     self._db.execute("PRAGMA incremental_vacuum(100)").fetchall()
             except sqlite3.Error as error:
                 raise error_of(error, str(self.path)) from error
             finally:
                 self._turnstile.give_back()
+
+    def _checkpoint(self) -> bool:
+        """Move the log into the file; return False if it could not be cut, as somebody reads it.
+
+        It is short then: its length tells when the next is due, to every process.
+        """
+        self._db.execute(f"PRAGMA busy_timeout = {1000 * _READERS_TIME:.0f}")
+        try:
+            [is_busy, *_] = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0]
+        finally:
+            self._db.execute(f"PRAGMA busy_timeout = {1000 * OPEN_TIMEOUT:.0f}")
+        return not is_busy
 
     def _collect(self) -> None:
         """Remove files of bodies that no email has any more. What was written is committed."""
@@ -284,4 +318,4 @@ class SqliteStore(Times, Rescues, ByHand):
         )
         if self._db.execute(owned, (self.life,)).fetchone() is None:
             self._db.execute("DELETE FROM pykka_smtp_life WHERE id = ?", (self.life,))
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._checkpoint()

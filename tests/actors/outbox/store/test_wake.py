@@ -6,7 +6,9 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -114,6 +116,21 @@ def test_a_folder_that_has_not_changed_is_not_read_again(
     lives.others.wake(1, 1)
 
     assert is_woken(one)
+
+
+def test_a_folder_that_takes_long_to_read_is_read_as_rarely(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter([0.0, 10.0])
+    monkeypatch.setattr(time, "thread_time", lambda: next(seconds))
+    one = lives.open(2)
+    lives.others.wake(1, 1)
+    lives.open(3)  # so the folder has changed
+
+    monkeypatch.setattr(time, "monotonic", partial(float, time.monotonic() + 100.0))
+    lives.others.wake(1, 1)
+
+    assert one.drain() == 4
 
 
 def test_who_belongs_to_another_outbox_in_the_folder_is_left_alone(
