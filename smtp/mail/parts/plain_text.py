@@ -136,7 +136,7 @@ class _Reader(_Lines):
         self._kept_as_is = 0
         self._lists: list[int | None] = []  # the next number; None for a list without numbers
         self._open: list[str] = []  # elements that have begun, of those that end a link
-        self._times_open = dict.fromkeys(_AROUND, 0)
+        self._times_open: dict[str, int] = dict.fromkeys(_AROUND, 0)
         self._around_link = 0  # how many of them were open where the link began
 
     def say(self, text: str) -> None:

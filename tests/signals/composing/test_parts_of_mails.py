@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pykka_smtp import FROM_HTML, Attachment, Html, SendMail, Unsubscribe
 from pykka_smtp.signals.composing import parts_file
 from pykka_smtp.signals.composing.parts_file import octets_of_parts
+from pykka_smtp.smtp.mail.parts import base64_lines
 from pykka_smtp.smtp.mail.parts.parts_email import PartsEmail
 
 ME, YOU = "me@a.test", "you@b.test"
@@ -243,7 +244,7 @@ def test_an_old_preview_stays_if_a_file_changes_while_it_is_read(
     large.write_bytes(bytes(2_000_000))
     made = mail(body="x", attachments=large)
     preview.write_bytes(b"old")
-    read = parts_file.in_lines
+    read = base64_lines.in_lines
 
     def cut_off(octets: bytes) -> bytes:
         os.truncate(large, 1_000_000)
