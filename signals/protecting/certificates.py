@@ -92,7 +92,8 @@ def persons(library: Any, what: str, given: GivenKey) -> tuple[Person, ...]:
     """
     if isinstance(given.value, library.x509.Certificate):
         return (_person(library, given.value),)
-    if isinstance(given.value, os.PathLike):
+    is_path = isinstance(given.value, os.PathLike)
+    if is_path:
         with Path(cast("os.PathLike[str]", given.value)).open("rb") as file:
             octets = GivenKey(file.read(_MOST_OCTETS))
     elif isinstance(given.value, bytes | bytearray):

@@ -256,7 +256,8 @@ def given_by_address(name: str, given: GivenKey) -> dict[str, tuple[str, GivenKe
         TypeError: it is none, or a key is no str.
         ValueError: a key is no address, or is there twice; or there are none.
     """
-    if not isinstance(given.value, Mapping):
+    is_mapping = isinstance(given.value, Mapping)
+    if not is_mapping:
         kind = type(given.value).__name__
         raise TypeError(f"{name}: needs a mapping of addresses to certificates, not {kind}")
     found: dict[str, tuple[str, GivenKey]] = {}

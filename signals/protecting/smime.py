@@ -126,8 +126,8 @@ class Smime(ByKeys[Person]):
         return cast("bytes", signature)
 
     def _chain_of(self, chain: GivenKey) -> tuple[Any, ...]:
-        several = [chain]
-        if isinstance(chain.value, list | tuple):
+        several, are_several = [chain], isinstance(chain.value, list | tuple)
+        if are_several:
             several = [GivenKey(each) for each in cast("Sequence[object]", chain.value)]
         found = [p for each in several for p in persons(self._library, "chain", each)]
         if len(found) > _MOST_IN_CHAIN:
