@@ -51,6 +51,16 @@ def dead_url() -> str:
         return f"smtp://127.0.0.1:{nobody.getsockname()[1]}"
 
 
+def complaints(capsys: Any, password: str) -> list[str]:
+    """Return what a command complained of, a line each, and without secrets."""
+    printed = capsys.readouterr()
+    assert password not in printed.out + printed.err
+    assert "PRIVATE KEY" not in printed.out + printed.err.replace("BEGIN PRIVATE KEY", "")
+    lines = printed.err.splitlines()
+    assert all(line.startswith("pykka-smtp ") for line in lines)
+    return [line.partition(": ")[2] for line in lines]
+
+
 def send(*arguments: str, command: str = "send") -> int:
     """Run the command in this process, and return its exit status."""
     try:
