@@ -124,14 +124,7 @@ def add_signing(parser: argparse.ArgumentParser) -> None:
         "Passwords of keys are read from SMTP_SMIME_PASSWORD and SMTP_PGP_PASSWORD. Needs the"
         " extra dkim, smime or pgp.",
     )
-    group.add_argument(
-        "--dkim",
-        action="append",
-        nargs=3,
-        default=[],
-        metavar=("DOMAIN", "SELECTOR", "KEYFILE"),
-        help="sign for a domain, such as: example.com 2026 example.com-2026.pem; can be repeated",
-    )
+    add_dkim(group)
     group.add_argument(
         "--smime-cert", metavar="FILE", help="sign by S/MIME: your certificate, in PEM or DER"
     )
@@ -141,6 +134,18 @@ def add_signing(parser: argparse.ArgumentParser) -> None:
     _add_readers(group, "--smime-for", "S/MIME: the certificate of a recipient")
     group.add_argument("--pgp-key", metavar="FILE", help="sign by PGP: your private key")
     _add_readers(group, "--pgp-for", "PGP: the public key of a recipient")
+
+
+def add_dkim(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """Add the argument for signatures by DKIM."""
+    parser.add_argument(
+        "--dkim",
+        action="append",
+        nargs=3,
+        default=[],
+        metavar=("DOMAIN", "SELECTOR", "KEYFILE"),
+        help="sign for a domain, such as: example.com 2026 example.com-2026.pem; can be repeated",
+    )
 
 
 def _add_readers(group: "argparse._ArgumentGroup", name: str, what: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ...actors.mailer.capacity.pacing import parse_rate
-from ..options import MAX_CONNECTIONS, add_without
+from ..options import MAX_CONNECTIONS, add_dkim, add_without
 from ..outbox_page.arguments import PAGE_DESCRIPTION, add_page_arguments
 
 if TYPE_CHECKING:
@@ -290,6 +290,7 @@ def _add_run(commands: "Commands") -> None:
         metavar="SECONDS",
         help="how long emails in flight may take at the end (default: 10)",
     )
+    add_dkim(parser)
     parser.add_argument("--hear", metavar="ALIAS", help="hear outcomes of this alias, and log them")
     parser.add_argument(
         "--import",

@@ -133,6 +133,26 @@ def signing_of(options: argparse.Namespace) -> Signing:
     return Signing(dkim, protect)
 
 
+def signers_named(given: Sequence[Sequence[str]]) -> Signers:
+    """Return who signs by DKIM.
+
+    Args:
+        given: the domain, the selector and the path of the key of each.
+
+    Raises:
+        CannotSendError: one of them can't be used, or the library is not installed.
+    """
+    if any(not key for *_, key in given):
+        # As of a variable of the shell that is not set: nothing goes out unsigned for that.
+        raise CannotSendError(EX_USAGE, "--dkim: the name of the key is empty")
+    try:
+        return _dkim(given)
+    except ImportError as error:
+        raise CannotSendError(EX_UNAVAILABLE, str(error)) from None
+    except OSError as error:
+        raise unreadable(str(error.filename), error) from None
+
+
 def _dkim(given: Sequence[Sequence[str]]) -> Signers:
     signers: list[Dkim] = []
     for domain, selector, key in given:

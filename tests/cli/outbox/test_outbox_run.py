@@ -15,6 +15,9 @@ from typing import Self
 import pytest
 from servers.outbox_fixtures import OutboxCommand
 from servers.outboxes import Outboxes, mail
+from servers.scripted import ScriptedServer
+from servers.sending import url_of
+from servers.signers import by_dkimpy, pem_of, rsa_key
 from servers.waiting import PATIENCE, wait_until
 
 from benchmarks.kills import Remembering
@@ -247,6 +250,8 @@ def test_systemd_is_told_and_reads_the_levels(
         (["--url", "http://x"], 64, "--url"),
         (["--url", "smtp://me:secret@x:99999"], 64, "--url"),
         (["--url", "smtp://localhost", "--workers", "0"], 64, "needs 1 to 64"),
+        (["--url", "smtp://localhost", "--dkim", "b.test", "one", ""], 64, "the key is empty"),
+        (["--url", "smtp://localhost", "--dkim", "b.test", "one", "/no/key"], 66, "/no/key"),
         (["--url", "smtp://localhost", "--workers", "9", "--rate", "1/day"], 64, "too low"),
     ],
 )
@@ -264,6 +269,19 @@ def test_what_is_wrong_is_said_before_anything_is_started(
     assert said in outbox_command.err
     assert "secret" not in outbox_command.err
     assert not outbox_command.path.exists()
+
+
+@pytest.mark.long
+def test_workers_sign(outboxes: Outboxes, server: ScriptedServer, tmp_path: Path) -> None:
+    key = tmp_path / "rsa.pem"
+    key.write_bytes(pem_of(rsa_key()))
+    put(outboxes, 2)
+
+    with Running(outboxes.path, "--url", url_of(server), "--dkim", "b.test", "rsa", key) as running:
+        outboxes.wait_for(2)
+        assert running.end() == 0
+
+    assert [by_dkimpy(received.data) for received in server.mails] == [[True]] * 2
 
 
 @pytest.mark.long

@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -105,6 +106,7 @@ def _told(options: argparse.Namespace) -> dict[str, Any]:
     if options.imports or options.seals:
         import_here()
     seals_of(options)  # checks it
+    _check_keys(options.dkim)
     rate = _share(options)
     given = {
         "url": url,
@@ -124,6 +126,7 @@ def _told(options: argparse.Namespace) -> dict[str, Any]:
         "path": str(Path(options.path).absolute()),
         "imports": options.imports,
         "seals": options.seals,
+        "dkim": [[*names, str(Path(key).absolute())] for *names, key in options.dkim],
         "options": given,
     }
 
@@ -135,6 +138,19 @@ def _check_url(name: str, url: str) -> None:
         raise ComplaintError(EX_USAGE, f"{name}: {error}") from None
     except ImportError as error:
         raise ComplaintError(EX_UNAVAILABLE, f"{name}: {error}") from None
+
+
+def _check_keys(given: Sequence[Sequence[str]]) -> None:
+    """Read the keys; each worker will do so for itself."""
+    if not given:
+        return
+    from ...send.errors import CannotSendError
+    from ...send.signing import signers_named  # late: few sign, and it takes a while to import
+
+    try:
+        signers_named(given)
+    except CannotSendError as error:
+        raise ComplaintError(error.status, *error.complaints) from None
 
 
 def _share(options: argparse.Namespace) -> Rate | None:
