@@ -109,6 +109,10 @@ class FileLock:
         while view:
             view = view[os.write(self._number, view) :]
 
+    def clear(self) -> None:
+        """Remove what is in the file."""
+        os.ftruncate(self._number, 0)
+
     def sync(self) -> None:
         """Have what was written survive a power cut."""
         os.fsync(self._number)

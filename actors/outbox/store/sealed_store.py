@@ -25,14 +25,17 @@ class SealedStore(SqliteStore):
         alias: whose outcomes this life publishes.
         seals: seals and opens.
         hears: whether it publishes outcomes.
+        sends: whether it sends emails.
 
     Raises:
         OutboxError: the file cannot be used, or was sealed with another key.
     """
 
-    def __init__(self, path: Path, alias: str, seals: Seals, *, hears: bool = True) -> None:
+    def __init__(
+        self, path: Path, alias: str, seals: Seals, *, hears: bool = True, sends: bool = True
+    ) -> None:
         self._seals = seals
-        super().__init__(path, alias, hears=hears)
+        super().__init__(path, alias, hears=hears, sends=sends)
         try:
             with self.look():
                 is_new = proof_in(self._db) is None
@@ -138,7 +141,8 @@ def open_store(path: Path, alias: str, options: Mapping[str, Any]) -> SqliteStor
     Raises:
         OutboxError: it cannot be used.
     """
+    hears, sends = options["hear"], options["send"]
     if options["seal"] is None:
-        return SqliteStore(path, alias, hears=options["hear"])
+        return SqliteStore(path, alias, hears=hears, sends=sends)
     seals = Seals(options["seal"], options["open"])
-    return SealedStore(path, alias, seals, hears=options["hear"])
+    return SealedStore(path, alias, seals, hears=hears, sends=sends)

@@ -63,16 +63,17 @@ def kept_turn(path: Path) -> Iterator[None]:
     """Have a turn to write, and stand still, as a process that was stopped in the midst of it."""
     turn = FileLock(path.with_name("mail.db-turn"))
     assert turn.take(PATIENCE)
+    patience, store_thread.PATIENCE = store_thread.PATIENCE, 0.2
     try:
         yield
     finally:
+        store_thread.PATIENCE = patience
         turn.close()
 
 
 @pytest.fixture
-def troubles(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[OutboxError | None]]:
-    """Keep what an outbox says of its trouble: soon, here."""
-    monkeypatch.setattr(store_thread, "PATIENCE", 0.2)
+def troubles() -> Iterator[list[OutboxError | None]]:
+    """Keep what an outbox says of its trouble."""
     said: list[OutboxError | None] = []
 
     def hear(_sender: str, error: OutboxError | None, **_extra: object) -> None:
@@ -99,7 +100,6 @@ def test_that_others_do_not_let_it_write_is_said_and_so_is_the_end_of_it(
     assert server.accepted == 1
 
 
-@pytest.mark.usefixtures("troubles")
 def test_who_has_its_turn_and_stands_still_keeps_nobody_from_stopping(
     outboxes: Outboxes, server: Any
 ) -> None:
@@ -124,13 +124,13 @@ from pathlib import Path
 from pykka_smtp import Outbox, Put, SendMail
 from pykka_smtp.actors.outbox.store.locks import FileLock
 from pykka_smtp.actors.outbox.thread import store_thread
-store_thread.PATIENCE = 0.3
 path = Path(sys.argv[1])
 outbox = Outbox.start(path, "127.0.0.1", int(sys.argv[2]), grace=0.1)
 mail = SendMail(sender="me@example.com", recipients="you@example.org", body="Hi.")
 outbox.ask(Put(mail))
 turn = FileLock(path.with_name("mail.db-turn"))
 turn.take()
+store_thread.PATIENCE = 0.3
 outbox.tell(mail)
 """
 

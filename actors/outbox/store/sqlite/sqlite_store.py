@@ -55,17 +55,18 @@ class SqliteStore(Times, Rescues, ByHand):
         path: the file.
         alias: whose outcomes this life publishes.
         hears: whether it publishes outcomes: those of the emails that it puts wait for it then.
+        sends: whether it sends emails: then it notes their outcomes, if that is possible.
 
     Raises:
         OutboxError: the file cannot be used.
     """
 
-    def __init__(self, path: Path, alias: str, *, hears: bool = True) -> None:
+    def __init__(self, path: Path, alias: str, *, hears: bool = True, sends: bool = True) -> None:
         path = real_path(path)
         self.path: Path = path
         self.notes: OutcomeNotes | None = None
         self._alias = alias
-        self._hears = hears
+        self._hears, self._sends = hears, sends
         self._is_durable = True
         self._seen = 0
         self._collect_at = self._checkpoint_at = 0.0
@@ -120,7 +121,7 @@ class SqliteStore(Times, Rescues, ByHand):
             # Before anybody can see that life: it would be taken for dead.
             self.life, self._lock = self._new_life()
             try:
-                self.notes = self._open_notes()
+                self.notes = self._open_notes() if self._sends else None
                 self._db.execute("COMMIT")
             except BaseException:
                 self._close_notes()
@@ -147,6 +148,7 @@ class SqliteStore(Times, Rescues, ByHand):
             lock = FileLock(life_file(self.path, life))
             # The other may remove it at this very moment, as it ends.
             if lock.take(0.0) and lock.is_in_place():
+                lock.clear()  # of what a life of another file here has noted
                 return life, lock
             lock.close()
             self._db.execute("DELETE FROM pykka_smtp_life WHERE id = ?", (life,))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.outboxes import Outboxes
 
 from pykka_smtp.actors.outbox.store import file_system
 from pykka_smtp.actors.outbox.store.notes import OutcomeNotes, open_notes, read_notes
@@ -207,3 +208,14 @@ def test_what_was_noted_of_an_earlier_attempt_makes_no_email_in_doubt_go_out_aga
     assert [row.seq for row in rescue.in_doubt] == [seq]
     assert third.claim(9.0, 1).rows == []
     third.close()
+
+
+def test_who_sends_nothing_takes_no_room_for_notes(outboxes: Outboxes, server: Any) -> None:
+    left = life_file(outboxes.path, 1)
+    left.write_bytes(b"what a process has noted that worked with another file of this name")
+
+    outboxes.start()
+    assert left.stat().st_size == 0
+
+    store = outboxes.start(server)._actor_weakref()._store  # type: ignore[union-attr]
+    assert (life_file(outboxes.path, 2).stat().st_size > 0) is (store.notes is not None)
