@@ -122,11 +122,12 @@ def _told(options: argparse.Namespace) -> dict[str, Any]:
         "rate": None if rate is None else [rate.per_second, rate.burst],
     }
     given |= {name: value for name, value in more.items() if value is not None}
+    if options.dkim:
+        given["dkim"] = [[*names, str(Path(key).absolute())] for *names, key in options.dkim]
     return {
         "path": str(Path(options.path).absolute()),
         "imports": options.imports,
         "seals": options.seals,
-        "dkim": [[*names, str(Path(key).absolute())] for *names, key in options.dkim],
         "options": given,
     }
 

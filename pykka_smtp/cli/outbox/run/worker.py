@@ -84,10 +84,10 @@ def _start(told: dict[str, Any]) -> OutboxRef:
     options: dict[str, Any] = told["options"]
     if options.get("rate") is not None:
         options["rate"] = Rate(per_second=options["rate"][0], burst=options["rate"][1])
-    if told["dkim"]:
+    if "dkim" in options:
         from ...send.signing import signers_named  # late: few sign
 
-        options["dkim"] = signers_named(told["dkim"])
+        options["dkim"] = signers_named(options["dkim"])
     options["without"] = frozenset(options.get("without", ()))
     connection_limit.limit = max(connection_limit.limit, options.get("max_connections", 0))
     return Outbox.start(told["path"], **options)
