@@ -116,7 +116,7 @@ def test_workers_send_what_waits_and_the_process_that_put_it_hears(
 def test_workers_killed_amid_emails_are_replaced_and_nothing_is_lost(
     outboxes: Outboxes, remembering: Remembering
 ) -> None:
-    remembering.latency = 0.02
+    remembering.latency = 0.05  # so that there are still some when the last one is killed
     ids = put(outboxes, 400)
     url = f"smtp://127.0.0.1:{remembering.port}"
 

@@ -119,7 +119,8 @@ class SqliteStore(Times, Rescues, ByHand):
         try:
             self._db.execute("BEGIN IMMEDIATE")
             # Before anybody can see that life: it would be taken for dead.
-            self.life, self._lock = self._new_life()
+            life, self._lock = self._new_life()
+            self.life: int = life
             try:
                 self.notes = self._open_notes() if self._sends else None
                 self._db.execute("COMMIT")
