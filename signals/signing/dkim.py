@@ -5,7 +5,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
 from ...smtp.mail.content import CompleteContent, Content
@@ -13,6 +13,7 @@ from ...smtp.mail.dkim.digest import Digest, UnsignableError, digest_of, in_line
 from ...smtp.mail.dkim.record import KeyRecord, record_name, record_text
 from ...smtp.mail.dkim.signature import RSA, signature_field
 from ...smtp.mail.domain import domain_to_ascii
+from ...smtp.mail.mail_data import MailFacts
 from ...smtp.words.plain import plain_int, plain_str
 from ...smtp.words.shown import shown
 from ..dispatcher import log_safely
@@ -215,7 +216,8 @@ def signed(content: Content, signers: Sequence[Dkim]) -> CompleteContent:
     if facts is not None:
         # So that the loop, which comes next, need not look at each line again.
         longest = max(facts.longest_line, *map(len, fields.split(b"\r\n")))
-        facts = replace(facts, size=len(fields) + facts.size, longest_line=longest)
+        size = len(fields) + facts.size
+        facts = MailFacts(size, facts.eight_bit, facts.nul, longest, facts.is_plain)
     return CompleteContent(
         fields + data, needs_smtputf8=content.needs_smtputf8, is_signed=True, facts=facts
     )
@@ -223,14 +225,9 @@ def signed(content: Content, signers: Sequence[Dkim]) -> CompleteContent:
 
 def _warn_if_unaligned(signers: Sequence[Dkim], author: bytes) -> None:
     """Log once for each domain of authors that no signature is of it (RFC 7489 §3.1.1)."""
-    found = _DOMAIN.search(author)
-    if found is None:
+    domain = _unaligned(author, tuple([signer.domain for signer in signers]))
+    if domain is None:
         return
-    domain = found[1].decode().lower()
-    for signer in signers:
-        # Whether one above both counts, only a list of public suffixes tells.
-        if f".{domain}".endswith(f".{signer.domain}") or signer.domain.endswith(f".{domain}"):
-            return
     if domain in _warned or len(_warned) >= _MOST_WARNED:
         return
     _warned.add(domain)
@@ -240,6 +237,19 @@ def _warn_if_unaligned(signers: Sequence[Dkim], author: bytes) -> None:
         domain,
         ", ".join([signer.domain for signer in signers]),
     )
+
+
+@lru_cache(maxsize=256)  # a program has few authors
+def _unaligned(author: bytes, signing: tuple[str, ...]) -> str | None:
+    """Return the author's domain if none of those that sign is that, or above it, or below it."""
+    found = _DOMAIN.search(author)
+    if found is None:
+        return None
+    domain = found[1].decode().lower()
+    # Whether one above both counts, only a list of public suffixes tells.
+    if any(f".{domain}".endswith(f".{one}") or one.endswith(f".{domain}") for one in signing):
+        return None
+    return domain
 
 
 def _checked_domain(domain: object) -> str:
